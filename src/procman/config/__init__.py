@@ -1,0 +1,1 @@
+"""Text to Plan. Parsing is pure; only load.py opens files."""

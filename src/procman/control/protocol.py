@@ -1,0 +1,211 @@
+"""The control protocol: JSON-RPC 2.0, one message a line, named parameters, no batches.
+
+One table, `METHODS`, says which methods exist, what they take and what they answer; the server, the client, the
+reference page and the JSON Schema are all made from it. Times are seconds; `time` is seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from procman.core.view import Change, FleetView
+
+VERSION = 1
+"""Raised when a message changes so that an older peer would misread it."""
+
+MAX_REQUEST = 64 * 1024
+"""Longest request in bytes, newline included."""
+
+
+class Code(IntEnum):
+    """Error codes: JSON-RPC's own, then procman's (positive, as the commands' exit codes)."""
+
+    PARSE_ERROR = -32700
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+    INTERNAL_ERROR = -32603
+    REFUSED = 1
+    BAD_CONFIG = 2
+
+
+# ---- parameters
+
+
+class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class ScaleParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
+
+    to: dict[str, int] = {}
+    by: dict[str, int] = {}
+
+
+class NamesParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Types, instances or shell patterns; all when empty."""
+
+    names: tuple[str, ...] = ()
+
+
+class StopParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """As `names`; to stop everything `all` must be said."""
+
+    names: tuple[str, ...] = ()
+    all: bool = False
+
+
+class SignalParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
+
+    signal: str
+    names: tuple[str, ...]
+    leader: bool = False
+
+
+class LogsParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes."""
+
+    names: tuple[str, ...] = ()
+    lines: int | None = None
+    follow: bool = False
+
+
+# ---- results
+
+
+class Hello(Struct, frozen=True):
+    """Who answers: procman's version, its pid, its root folder and the protocol's version."""
+
+    version: str
+    pid: int
+    root: str
+    protocol: int
+
+
+class Ps(Struct, frozen=True):
+    """The formation; `time` is when it was looked at."""
+
+    pid: int
+    root: str
+    time: float
+    fleet: FleetView
+
+
+class Accepted(Struct, frozen=True):
+    """A change that was accepted: the instances it touches and the formation that is wanted from now on."""
+
+    instances: tuple[str, ...]
+    formation: dict[str, int]
+
+
+class StreamStarted(Struct, frozen=True):
+    """Notifications with this id follow."""
+
+    stream: int
+
+
+# ---- notifications
+
+
+class Output(Struct, frozen=True, omit_defaults=True):
+    """Lines that an instance wrote at `time`: `text`, or `base64` where they are not UTF-8.
+
+    `missed` is the number of bytes that a slow reader, or one that came too late, did not get before this.
+    """
+
+    stream: int
+    instance: str
+    time: float
+    text: str | None = None
+    base64: str | None = None
+    missed: int = 0
+
+
+class Happened(Struct, frozen=True, omit_defaults=True):
+    """Something changed at `time`; `missed` counts the changes that a slow reader did not get before this."""
+
+    stream: int
+    time: float
+    change: Change
+    missed: int = 0
+
+
+class StreamEnded(Struct, frozen=True):
+    """The stream is complete (`logs` without `follow`), or procman ends."""
+
+    stream: int
+
+
+NOTIFICATIONS: dict[str, type[Struct]] = {"output": Output, "event": Happened, "end": StreamEnded}
+
+
+class Method(Struct, frozen=True):
+    """One row of the table: the types of the parameters and the result, and what it does in a line."""
+
+    params: type[Struct]
+    result: type[Struct]
+    doc: str
+
+
+METHODS: dict[str, Method] = {
+    "hello": Method(NoParams, Hello, "who answers"),
+    "ps": Method(NoParams, Ps, "the formation and every instance"),
+    "scale": Method(ScaleParams, Accepted, "set or change counts; without any, tell them"),
+    "restart": Method(NamesParams, Accepted, "a new life for the named instances; starts stopped ones"),
+    "stop": Method(StopParams, Accepted, "stop the named instances and keep them stopped"),
+    "signal": Method(SignalParams, Accepted, "send a signal to the named instances"),
+    "logs": Method(LogsParams, StreamStarted, "stream kept output, then `output` and `end` notifications"),
+    "events": Method(NoParams, StreamStarted, "stream every change as an `event` notification"),
+    "reload": Method(NoParams, Accepted, "read the inputs again and apply what changed"),
+    "shutdown": Method(NoParams, Accepted, "stop everything and end"),
+}
+
+
+# ---- the envelope
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    jsonrpc: str
+    method: str
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    id: int | str | None = None
+
+
+class ErrorData(Struct, frozen=True, omit_defaults=True):
+    hint: str = ""
+
+
+class Error(Struct, frozen=True):
+    code: int
+    message: str
+    data: ErrorData = ErrorData()
+
+
+def encode_request(number: int, method: str, params: Struct) -> bytes:
+    """One request as a line."""
+    return _line({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+
+
+def encode_result(number: int | str | None, result: Struct) -> bytes:
+    return _line({"jsonrpc": "2.0", "id": number, "result": result})
+
+
+def encode_error(number: int | str | None, code: int, message: str, hint: str = "") -> bytes:
+    return _line({"jsonrpc": "2.0", "id": number, "error": Error(code, message, ErrorData(hint))})
+
+
+def encode_notification(method: str, params: Struct) -> bytes:
+    return _line({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return _encoder.encode(message) + b"\n"

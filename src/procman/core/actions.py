@@ -1,0 +1,105 @@
+"""What to do: every output of the core. The kernel performs each in one flat match and decides nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from procman.core.spec import ProcessSpec
+from procman.core.view import Change
+
+
+class Target(Enum):
+    """Who of a life gets a signal.
+
+    * `TOP`: the leader, and the members of its group that are already procman's own children. The others of the
+      group follow when they are adopted. (Where the system has no subreaper: the whole group.)
+    * `LEADER`: the leader alone.
+    * `GROUP`: the whole group at once.
+    * `ADOPTED`: what left the group and was adopted.
+    * `ALL`: the group and what was adopted.
+    """
+
+    TOP = "top"
+    LEADER = "leader"
+    GROUP = "group"
+    ADOPTED = "adopted"
+    ALL = "all"
+
+
+class Spawn(Struct, frozen=True):
+    """Start life `generation`; `extra` comes on top of `spec.env`. Answered by Spawned or SpawnFailed."""
+
+    name: str
+    generation: int
+    spec: ProcessSpec
+    extra: dict[str, str]
+
+
+class Signal(Struct, frozen=True):
+    """Send `signal` (a name without SIG) to a part of a life."""
+
+    name: str
+    generation: int
+    signal: str
+    target: Target
+
+
+class SignalProcess(Struct, frozen=True):
+    """Send `signal` to one adopted or orphaned process."""
+
+    pid: int
+    signal: str
+
+
+class Keep(Struct, frozen=True):
+    """An adopted daemon serves its whole type from now on: it does not hold up the end of the life it came from."""
+
+    name: str
+    pid: int
+
+
+class Inherit(Struct, frozen=True):
+    """The daemons kept for the type end with this life, the last one of the type."""
+
+    name: str
+    generation: int
+
+
+class SetTimer(Struct, frozen=True):
+    """Post TimerFired(key, token) at `at` (monotonic seconds). Never cancelled: a stale token is dropped."""
+
+    key: str
+    token: int
+    at: float
+
+
+class Publish(Struct, frozen=True):
+    change: Change
+
+
+class Reply(Struct, frozen=True):
+    """The answer to a command that was granted: names of the instances it touches, and the formation it leads to."""
+
+    request: int
+    instances: tuple[str, ...]
+    formation: dict[str, int]
+
+
+class Refuse(Struct, frozen=True):
+    request: int
+    message: str
+    hint: str = ""
+
+
+class Finish(Struct, frozen=True):
+    """Nothing is left to supervise: end with this exit code."""
+
+    code: int
+
+
+Action: TypeAlias = (
+    Spawn | Signal | SignalProcess | Keep | Inherit | SetTimer | Publish | Reply | Refuse | Finish
+)

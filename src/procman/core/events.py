@@ -1,0 +1,178 @@
+"""What happened: every input of the core. Names are in the past tense; each that concerns a life names it.
+
+`generation` is the number of the life (1 for an instance's first); the core drops an event of an earlier one.
+`jitter` is a random fraction in [0, 1) that the kernel supplies, so that the core stays a function.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from procman.core.spec import Plan, ProcessSpec
+
+
+class ExitStatus(Struct, frozen=True):
+    """How a process ended. `code` is 0-255, for death by a signal 128 + its number; `signal` then is its name (`KILL`)."""
+
+    code: int
+    signal: str | None = None
+
+    def __str__(self) -> str:
+        return f"SIG{self.signal}" if self.signal else f"exit {self.code}"
+
+
+# ---- what the kernel saw
+
+
+class Spawned(Struct, frozen=True):
+    name: str
+    generation: int
+    pid: int
+
+
+class SpawnFailed(Struct, frozen=True):
+    """The process could not be made. `code`: 127 not found, 126 not executable, 1 the machine had no room."""
+
+    name: str
+    generation: int
+    code: int
+    why: str
+    jitter: float = 0.0
+
+
+class Exited(Struct, frozen=True):
+    """The leader has ended (and is not reaped yet). `note` is a fact about why, such as who holds its port."""
+
+    name: str
+    generation: int
+    status: ExitStatus
+    note: str = ""
+
+
+class Emptied(Struct, frozen=True):
+    """The leader is reaped, its group is empty and nothing that was adopted from it is left."""
+
+    name: str
+    generation: int
+    jitter: float = 0.0
+
+
+class Adopted(Struct, frozen=True):
+    """A process of this life lost its parent and became procman's own child. Said once for each pid."""
+
+    name: str
+    generation: int
+    pid: int
+    in_group: bool
+
+
+class Orphaned(Struct, frozen=True):
+    """A process that belongs to no instance became procman's child."""
+
+    pid: int
+
+
+class OrphanReaped(Struct, frozen=True):
+    pid: int
+
+
+class TimerFired(Struct, frozen=True):
+    """`key` is an instance (`web.1`) or, without a dot, what the fleet keeps a deadline for."""
+
+    key: str
+    token: int
+
+
+# ---- what people asked
+
+
+class Scale(Struct, frozen=True):
+    """`to` sets counts, `by` changes them; all or nothing."""
+
+    to: dict[str, int] = {}
+    by: dict[str, int] = {}
+
+
+class Restart(Struct, frozen=True):
+    """Types, instances or shell patterns; all when empty."""
+
+    names: tuple[str, ...] = ()
+
+
+class Stop(Struct, frozen=True):
+    names: tuple[str, ...] = ()
+    all: bool = False
+
+
+class SendSignal(Struct, frozen=True):
+    signal: str
+    names: tuple[str, ...]
+    leader: bool = False
+
+
+class Reload(Struct, frozen=True):
+    plan: Plan
+
+
+class Shutdown(Struct, frozen=True):
+    pass
+
+
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Shutdown
+
+
+class Commanded(Struct, frozen=True):
+    """A command; `request` is echoed in the answer (0: nobody waits for one)."""
+
+    command: Command
+    request: int = 0
+
+
+class ShutdownAsked(Struct, frozen=True):
+    why: str
+
+
+class KillAsked(Struct, frozen=True):
+    """A second INT: no more grace."""
+
+
+# ---- what the fleet asks of one instance (never from outside)
+
+
+class Raised(Struct, frozen=True):
+    """The instance is wanted (a new slot, or one that was on its way out)."""
+
+    why: str = ""
+
+
+class Lowered(Struct, frozen=True):
+    """The instance is not wanted."""
+
+    why: str
+
+
+class Replaced(Struct, frozen=True):
+    """A new life is wanted, from this spec."""
+
+    spec: ProcessSpec
+    why: str
+
+
+SlotEvent: TypeAlias = (
+    Spawned | SpawnFailed | Exited | Emptied | Adopted | TimerFired | Raised | Lowered | Replaced | KillAsked
+)
+Event: TypeAlias = (
+    Spawned
+    | SpawnFailed
+    | Exited
+    | Emptied
+    | Adopted
+    | Orphaned
+    | OrphanReaped
+    | TimerFired
+    | Commanded
+    | ShutdownAsked
+    | KillAsked
+)

@@ -1,0 +1,149 @@
+"""The wanted world: what to run and how, compared by value.
+
+Everything here is a frozen value. A reload is "did the value change?", so nothing that merely describes where the
+value came from (a line number, a file) belongs here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+MAX_COUNT = 1000
+"""Most instances of one type: a typing error in `scale` must not take the machine down."""
+
+DEFAULT_GRACE = 10.0
+"""Seconds between the stop signal and KILL: what Docker and Heroku users know (Heroku: 30, Docker: 10)."""
+
+
+class When(Enum):
+    """Which ends bring an instance back."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+class StopMode(Enum):
+    """Who gets the stop signal first. See docs/reference/signals.md for what each is right for."""
+
+    TOP_DOWN = "top-down"
+    GROUP = "group"
+    LEADER = "leader"
+
+
+class OnEnd(Enum):
+    """What the end (done or failed) of an instance means for the whole formation."""
+
+    STAY = "stay"
+    EXIT = "exit"
+
+
+class Stdin(Enum):
+    """What a child without a terminal reads: nothing at all, or a pipe that is never written."""
+
+    NULL = "null"
+    OPEN = "open"
+
+
+class RestartPolicy(Struct, frozen=True, kw_only=True):
+    """When and how soon an ended instance is started again. Times in seconds."""
+
+    policy: When = When.ON_FAILURE
+    delay: float = 0.5
+    max_delay: float = 30.0
+    reset_after: float = 30.0
+    max_restarts: int | None = None
+    no_retry_exit_codes: tuple[int, ...] = ()
+
+
+class StopPolicy(Struct, frozen=True, kw_only=True):
+    """How an instance is stopped. `signal` is a name without SIG; `exit_code` is 128 + its number."""
+
+    signal: str = "TERM"
+    exit_code: int = 143
+    grace: float = DEFAULT_GRACE
+    mode: StopMode = StopMode.TOP_DOWN
+
+
+class ProcessSpec(Struct, frozen=True, kw_only=True):
+    """How every instance of one process type is run.
+
+    `env` is the whole environment but for what belongs to one instance (PORT, PS, PROCMAN_*). `port` is the first
+    instance's port, None where instances get none. `cwd` is absolute.
+    """
+
+    type: str
+    command: str
+    cwd: str
+    env: dict[str, str]
+    port: int | None = None
+    shell: str = "/bin/sh"
+    restart: RestartPolicy = RestartPolicy()
+    stop: StopPolicy = StopPolicy()
+    success_exit_codes: tuple[int, ...] = (0,)
+    on_end: OnEnd = OnEnd.STAY
+    stdin: Stdin = Stdin.NULL
+    max: int | None = None
+
+    def port_of(self, index: int) -> int | None:
+        """The port of instance number `index` (from 1)."""
+        return None if self.port is None else self.port + index - 1
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
+
+    A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
+    `positions` may therefore hold types that are no longer there.
+    """
+
+    root: str
+    types: dict[str, ProcessSpec]
+    counts: dict[str, int]
+    positions: dict[str, int]
+    port_step: int = 100
+    no_restart: bool = False
+    procfile: str = "Procfile"
+
+    def ports(self) -> dict[str, int]:
+        """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
+        return {port_variable(name): spec.port for name, spec in self.types.items() if spec.port is not None}
+
+
+def port_variable(type_name: str) -> str:
+    """The variable that tells the port of another type: `my-web` -> `PROCMAN_PORT_MY_WEB`."""
+    return "PROCMAN_PORT_" + type_name.upper().replace("-", "_")
+
+
+def instance_environment(plan: Plan, spec: ProcessSpec, index: int) -> dict[str, str]:
+    """What an instance's environment has on top of its type's: its name, its port and everyone's first port."""
+    env = {name: str(port) for name, port in plan.ports().items()}
+    env |= {"PS": f"{spec.type}.{index}", "PROCMAN_TYPE": spec.type, "PROCMAN_INDEX": str(index)}
+    port = spec.port_of(index)
+    if port is not None:
+        env["PORT"] = str(port)
+    return env
+
+
+def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | None:
+    """Why a type cannot have that many instances, as (message, hint); None where it can."""
+    spec = plan.types[type_name]
+    if count < 0:
+        return f"cannot run {count} of {type_name}: a count is 0 or more", ""
+    if count > MAX_COUNT:
+        return f"cannot run {count} of {type_name}: at most {MAX_COUNT} instances of a type", ""
+    if spec.max is not None and count > spec.max:
+        return f"cannot run {count} of {type_name}: its 'max' is {spec.max}", "raise processes.*.max in procman.yml"
+    if spec.port is None or count == 0:
+        return None
+    if count > plan.port_step:
+        return (
+            f"cannot run {count} of {type_name}: its ports would run into the next type's",
+            f"--port-step {plan.port_step} leaves room for {plan.port_step}; a larger step or --no-port helps",
+        )
+    last = spec.port + count - 1
+    if last > 65535:
+        return f"cannot give {type_name}.{count} port {last}: the last port is 65535", "use a lower --port or --no-port"
+    return None

@@ -1,0 +1,95 @@
+"""The one read model: what ps, the log, the events stream and later the dashboard and metrics show.
+
+Values only, made by the fleet at a given moment; every time in them is an age or a distance in seconds, so that they
+mean the same on the other side of a socket.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+
+class Kind(Enum):
+    """What a change is about; the names that `procman events` shows."""
+
+    STARTED = "started"
+    READY = "ready"
+    ENDED = "ended"
+    START_FAILED = "start-failed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DONE = "done"
+    FAILED = "failed"
+    KILLED = "killed"
+    UNKILLABLE = "unkillable"
+    ADOPTED = "adopted"
+    WAITING = "waiting"
+    CRASH_LOOP = "crash-loop"
+    RECOVERED = "recovered"
+    SCALED = "scaled"
+    RELOADED = "reloaded"
+    SHUTDOWN = "shutdown"
+    FINISHED = "finished"
+
+
+class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try."""
+
+    event: Kind
+    text: str
+    instance: str | None = None
+    type: str | None = None
+    phase: str | None = None
+    pid: int | None = None
+    exit: str | None = None
+    retry_in: float | None = None
+    quiet: bool = False
+    """Told to `events` only, not to the log."""
+
+
+class InstanceView(Struct, frozen=True, kw_only=True):
+    """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids."""
+
+    name: str
+    type: str
+    phase: str
+    pid: int | None
+    port: int | None
+    restarts: int
+    generation: int
+    uptime: float | None
+    age: float
+    reason: str | None
+    last_exit: str | None
+    crash_loop: bool
+    adopted: tuple[int, ...] = ()
+
+
+class FleetView(Struct, frozen=True, kw_only=True):
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order."""
+
+    formation: dict[str, int]
+    instances: tuple[InstanceView, ...]
+    stopping: bool
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `0.5 s`, `42 s`, `2m 10s`, `3h 5m`, `2d 4h`."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f} s"
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def times(count: int) -> str:
+    """`twice in a row`, `three times in a row`."""
+    words = ("", "once", "twice", "three times", "four times", "five times")
+    return f"{words[count] if count < len(words) else f'{count} times'} in a row"

@@ -1,0 +1,88 @@
+"""What can go wrong, by whose fault it is.
+
+* `ConfigError`: the user's inputs. Carries every fault found in one run; exit 2, nothing started.
+* `RefusedError`: a request that is understood and not granted; exit 1.
+* `NotRunningError`: no procman runs for this folder; exit 3.
+
+The machine's faults (no process, no descriptor, a full disk) are events of the core with a reason, never exceptions
+that reach a user. Ours are ordinary Python exceptions: they crash a test and are logged in production.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ProcmanError(Exception):
+    """Base of every error that is told to the user. `message` starts with "cannot"; `hint` says what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def lines(self) -> list[str]:
+        """The message and the hint, as they are printed after `procman: `."""
+        return [self.message, self.hint] if self.hint else [self.message]
+
+
+class Fault:
+    """One fault in an input: where it is (file, line from 1, or 0 where it has no line), what cannot be done, a hint."""
+
+    __slots__ = ("file", "hint", "line", "message")
+
+    def __init__(self, file: str, line: int, message: str, hint: str = "") -> None:
+        self.file = file
+        self.line = line
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+    def __repr__(self) -> str:
+        return f"Fault({str(self)!r})"
+
+
+class ConfigError(ProcmanError):
+    """One or more faults in the inputs, all that one run can find. `faults` is never empty."""
+
+    exit_code = 2
+
+    def __init__(self, faults: Iterable[Fault] | str, hint: str = "") -> None:
+        self.faults = [Fault("", 0, faults, hint)] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+    def lines(self) -> list[str]:
+        return [str(fault) for fault in self.faults]
+
+
+class RefusedError(ProcmanError):
+    """A request that procman understood and did not grant."""
+
+
+class NotRunningError(ProcmanError):
+    """No procman answers for this folder."""
+
+    exit_code = 3
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'web'?` where a known name is close to the word, else the list of known names, else "".
+
+    The closeness is difflib's ratio with its default cutoff of 0.6; case is folded.
+    """
+    import difflib  # noqa: PLC0415  8 ms at import, and only ever wanted on the way to an error
+
+    names = list(known)
+    folded = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), folded, n=1)
+    if close:
+        return f"did you mean '{folded[close[0]]}'?"
+    return f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}" if names else ""

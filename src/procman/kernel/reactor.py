@@ -1,0 +1,115 @@
+"""The one place that waits: a selector, a heap of deadlines, and a wake-up for signals.
+
+It knows descriptors, callbacks, times and signal numbers, and nothing of instances. Handlers run to completion; a
+round handles signals first, then descriptors, then the deadlines that are due, so that an exit is seen before a timer
+that it makes stale.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+Callback = Callable[[], None]
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+
+class Reactor:
+    """A selector loop. Times are `time.monotonic()` seconds."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Callback]] = []
+        self._order = itertools.count()
+        self._pending: set[int] = set()
+        self._handlers: dict[int, Callback] = {}
+        self._running = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._selector.register(self._wake_read, READ, self._on_wake)
+
+    # ---- descriptors
+
+    def register(self, fd: int, events: int, callback: Callback) -> None:
+        """Call back whenever fd is ready (level-triggered) for READ and/or WRITE."""
+        self._selector.register(fd, events, callback)
+
+    def modify(self, fd: int, events: int, callback: Callback) -> None:
+        self._selector.modify(fd, events, callback)
+
+    def unregister(self, fd: int) -> None:
+        """Forget fd; to be called before it is closed."""
+        self._selector.unregister(fd)
+
+    # ---- deadlines
+
+    def call_at(self, when: float, callback: Callback) -> None:
+        """Call back once at `when`. Deadlines are never cancelled: the callback must bear being late or stale."""
+        heapq.heappush(self._timers, (when, next(self._order), callback))
+
+    # ---- signals
+
+    def on_signal(self, number: int, callback: Callback) -> None:
+        """Call back in the loop after this signal; several that arrive before a round are one (signal(7))."""
+        self._handlers[number] = callback
+        signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: Any) -> None:  # noqa: ANN401  the interpreter's frame
+        self._pending.add(number)
+
+    def _on_wake(self) -> None:
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return
+
+    # ---- the loop
+
+    def run(self) -> None:
+        """Handle events until stop(). The wake-up descriptor is armed only while the loop runs."""
+        before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._running = True
+        try:
+            while self._running:
+                self._round()
+        finally:
+            signal.set_wakeup_fd(before)
+
+    def stop(self) -> None:
+        """Leave run() after the current round's handler."""
+        self._running = False
+
+    def _round(self) -> None:
+        ready = self._selector.select(self._timeout())
+        while self._pending and self._running:
+            number = min(self._pending)
+            self._pending.discard(number)
+            self._handlers[number]()
+        for key, _ in ready:
+            if not self._running:
+                return
+            key.data()
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now and self._running:
+            heapq.heappop(self._timers)[2]()
+
+    def _timeout(self) -> float | None:
+        if self._pending:
+            return 0.0
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def close(self) -> None:
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
