@@ -94,10 +94,12 @@ class Reactor:
             number = min(self._pending)
             self._pending.discard(number)
             self._handlers[number]()
+        registered = self._selector.get_map()
         for key, _ in ready:
             if not self._running:
                 return
-            key.data()
+            if registered.get(key.fd) is key:  # else an earlier handler of this round closed or changed it
+                key.data()
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now and self._running:
             heapq.heappop(self._timers)[2]()
