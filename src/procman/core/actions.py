@@ -30,12 +30,12 @@ class Target(Enum):
 
 
 class Spawn(Struct, frozen=True):
-    """Start life `generation`; `extra` comes on top of `spec.env`. Answered by Spawned or SpawnFailed."""
+    """Start life `generation` of number `index` of its type. Answered by Spawned or SpawnFailed."""
 
     name: str
     generation: int
     spec: ProcessSpec
-    extra: dict[str, str]
+    index: int
 
 
 class Signal(Struct, frozen=True):
@@ -62,10 +62,11 @@ class Keep(Struct, frozen=True):
 
 
 class Inherit(Struct, frozen=True):
-    """The daemons kept for the type end with this life, the last one of the type."""
+    """The daemons kept for the type belong to this life, the last one of the type, and get `signal`."""
 
     name: str
     generation: int
+    signal: str
 
 
 class SetTimer(Struct, frozen=True):
@@ -74,6 +75,12 @@ class SetTimer(Struct, frozen=True):
     key: str
     token: int
     at: float
+
+
+class Remove(Struct, frozen=True):
+    """The slot is gone: forget its output."""
+
+    name: str
 
 
 class Publish(Struct, frozen=True):
@@ -101,5 +108,5 @@ class Finish(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    Spawn | Signal | SignalProcess | Keep | Inherit | SetTimer | Publish | Reply | Refuse | Finish
+    Spawn | Signal | SignalProcess | Keep | Inherit | SetTimer | Remove | Publish | Reply | Refuse | Finish
 )

@@ -49,6 +49,7 @@ class Exited(Struct, frozen=True):
     generation: int
     status: ExitStatus
     note: str = ""
+    jitter: float = 0.0
 
 
 class Emptied(Struct, frozen=True):
@@ -56,7 +57,6 @@ class Emptied(Struct, frozen=True):
 
     name: str
     generation: int
-    jitter: float = 0.0
 
 
 class Adopted(Struct, frozen=True):
@@ -69,12 +69,14 @@ class Adopted(Struct, frozen=True):
 
 
 class Orphaned(Struct, frozen=True):
-    """A process that belongs to no instance became procman's child."""
+    """A process that belongs to no instance became procman's child; it is left alone until procman ends."""
 
     pid: int
 
 
 class OrphanReaped(Struct, frozen=True):
+    """A process that was orphaned, or adopted from a life that is over, is gone."""
+
     pid: int
 
 
@@ -143,8 +145,6 @@ class KillAsked(Struct, frozen=True):
 
 class Raised(Struct, frozen=True):
     """The instance is wanted (a new slot, or one that was on its way out)."""
-
-    why: str = ""
 
 
 class Lowered(Struct, frozen=True):

@@ -28,6 +28,7 @@ class Kind(Enum):
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
     RECOVERED = "recovered"
+    COMMAND = "command"
     SCALED = "scaled"
     RELOADED = "reloaded"
     SHUTDOWN = "shutdown"

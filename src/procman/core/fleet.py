@@ -1,0 +1,433 @@
+"""The formation: counts, names, commands, shutdown and reload. `handle(event, now) -> actions`, without any I/O.
+
+The fleet owns the slots and decides everything that concerns more than one of them; what concerns one is decided in
+`instance.step`. Slots of a type are numbered 1..N without gaps: scaling up fills in at the end, scaling down takes
+away the highest; a slot beyond the count is on its way out and gone once its processes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from procman.core import select
+from procman.core.actions import Action, Finish, Inherit, Publish, Refuse, Remove, Reply, SetTimer, Signal, Target
+from procman.core.events import (
+    Adopted,
+    Command,
+    Commanded,
+    Emptied,
+    Event,
+    Exited,
+    KillAsked,
+    Lowered,
+    Orphaned,
+    OrphanReaped,
+    Raised,
+    Reload,
+    Replaced,
+    Restart,
+    Scale,
+    SendSignal,
+    Shutdown,
+    ShutdownAsked,
+    SlotEvent,
+    Spawned,
+    SpawnFailed,
+    Stop,
+    TimerFired,
+)
+from procman.core.instance import step
+from procman.core.restart import WINDOW, CrashWatch
+from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, refuse_count
+from procman.core.state import AT_REST, Cause, Instance, Phase, Stage
+from procman.core.strays import KEY as STRAYS
+from procman.core.strays import Strays
+from procman.core.summary import ended_line, view_of, waiting_line
+from procman.core.view import Change, FleetView, Kind
+
+WAITING_AFTER = 2.0
+"""Seconds into a stop at which one line names who is still waited for."""
+
+WAITING = "waiting"
+CRASH = "crash:"
+"""Keys of the fleet's own timers; an instance's key has a dot and a number, a type's name neither colon nor dot."""
+
+
+class Fleet:
+    """Every slot of the formation. Not thread-safe, never waits; `now` is monotonic seconds."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.counts = dict(plan.counts)
+        self.exit_code: int | None = None  # not None from the moment on that everything is to end
+        self._slots: dict[str, dict[int, Instance]] = {name: {} for name in plan.types}
+        self._crashes: dict[str, CrashWatch] = {}
+        self._strays = Strays()
+        self._waiting_token = 0
+        self._finished = False
+        self._out: list[Action] = []
+
+    # ---- what others ask
+
+    @property
+    def stopping(self) -> bool:
+        return self.exit_code is not None
+
+    def instances(self) -> list[Instance]:
+        """Every slot, in the Procfile's order, then by number."""
+        return [slots[index] for slots in self._slots.values() for index in sorted(slots)]
+
+    def _each(self) -> Iterator[Instance]:
+        return (i for slots in self._slots.values() for i in slots.values())
+
+    def get(self, name: str) -> Instance | None:
+        type_name, _, index = name.rpartition(".")
+        return self._slots.get(type_name, {}).get(int(index)) if index.isdecimal() else None
+
+    def view(self, now: float) -> FleetView:
+        rows = [view_of(i, now, crash_loop=self.crash_loop(i.spec.type)) for i in self.instances()]
+        return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
+
+    def crash_loop(self, type_name: str) -> bool:
+        watch = self._crashes.get(type_name)
+        return watch is not None and watch.looping
+
+    # ---- the one way in
+
+    def start(self, now: float) -> list[Action]:
+        """Bring the configured formation up."""
+        for type_name, count in self.counts.items():
+            self._fill(type_name, 0, count, now)
+        return self._done()
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do about an event."""
+        match event:
+            case Spawned() | SpawnFailed() | Exited() | Emptied():
+                self._lived(event, now)
+            case Adopted():
+                self._adopted(event, now)
+            case Orphaned():
+                self._out += self._strays.orphaned(event.pid, now)
+            case OrphanReaped():
+                self._strays.reaped(event.pid)
+            case TimerFired():
+                self._timer(event, now)
+            case Commanded():
+                self._command(event.command, event.request, now)
+            case ShutdownAsked():
+                self._shut_down(0, event.why, now)
+            case KillAsked():
+                self._kill(now)
+            case _:
+                assert_never(event)
+        self._settle(now)
+        return self._done()
+
+    def _done(self) -> list[Action]:
+        out, self._out = self._out, []
+        return out
+
+    # ---- one slot
+
+    def _step(self, i: Instance, event: SlotEvent, now: float) -> Instance:
+        after, actions = step(i, event, now)
+        self._out += actions
+        self._slots[after.spec.type][after.index] = after
+        if after.phase is Phase.DOWN and not after.wanted and self._surplus(after):
+            del self._slots[after.spec.type][after.index]
+            self._out.append(Remove(after.name))
+        return after
+
+    def _surplus(self, i: Instance) -> bool:
+        return i.index > self.counts.get(i.spec.type, 0)
+
+    def _lived(self, event: Spawned | SpawnFailed | Exited | Emptied, now: float) -> None:
+        before = self.get(event.name)
+        if before is None or before.generation != event.generation:
+            return
+        after = self._step(before, event, now)
+        if self._died(before, event, after):
+            self._death(after, now)
+        if isinstance(event, Exited) and not any(i.alive for i in self._slots[after.spec.type].values()):
+            self._out.append(Inherit(after.name, after.generation, after.stop.signal))
+        if after.phase in (Phase.FAILED, Phase.DONE) and before.phase is not after.phase:
+            self._came_to_rest(after, now)
+
+    def _came_to_rest(self, i: Instance, now: float) -> None:
+        if i.spec.on_end is OnEnd.EXIT and not self.stopping:
+            code = i.last_exit.code if i.last_exit and i.phase is Phase.FAILED else 0
+            self._shut_down(code, f"{i.name} ended", now)
+
+    def _died(self, before: Instance, event: SlotEvent, after: Instance) -> bool:
+        """Whether this was a death: an end, or a failed start, that nobody asked for and that is not a good one."""
+        if isinstance(event, Exited):
+            return before.phase in (Phase.STARTING, Phase.READY) and after.cause is not Cause.ENDED
+        return isinstance(event, SpawnFailed) and after.phase in (Phase.BACKOFF, Phase.FAILED)
+
+    def _death(self, i: Instance, now: float) -> None:
+        type_name = i.spec.type
+        before = self._crashes.get(type_name, CrashWatch())
+        watch = self._crashes[type_name] = before.death(now, i.early)
+        if watch.looping:
+            self._out.append(SetTimer(CRASH + type_name, watch.token, now + WINDOW))
+        if watch.looping and not before.looping:
+            text = f"{type_name} is in a crash loop; it is tried on, ever more slowly (last: {i.name} {i.reason})"
+            self._publish(Kind.CRASH_LOOP, text, type_name)
+
+    def _adopted(self, event: Adopted, now: float) -> None:
+        i = self.get(event.name)
+        if i is not None and i.generation == event.generation and i.phase not in (*AT_REST, Phase.BACKOFF):
+            self._step(i, event, now)
+        else:
+            self._out += self._strays.left_behind(event.pid, now)
+
+    # ---- time
+
+    def _timer(self, event: TimerFired, now: float) -> None:
+        if event.key == WAITING:
+            self._say_waiting(event.token, now)
+        elif event.key == STRAYS:
+            self._out += self._strays.deadline(event.token, now)
+        elif event.key.startswith(CRASH):
+            self._recover(event.key.removeprefix(CRASH), event.token)
+        else:
+            i = self.get(event.key)
+            if i is not None:
+                self._step(i, event, now)
+
+    def _recover(self, type_name: str, token: int) -> None:
+        watch = self._crashes.get(type_name)
+        if watch is not None and watch.token == token:
+            del self._crashes[type_name]
+            self._publish(Kind.RECOVERED, f"{type_name} is out of its crash loop: a minute without a death", type_name)
+
+    def _watch_stop(self, now: float) -> None:
+        self._waiting_token += 1
+        self._out.append(SetTimer(WAITING, self._waiting_token, now + WAITING_AFTER))
+
+    def _say_waiting(self, token: int, now: float) -> None:
+        line = waiting_line(self.instances(), now) if token == self._waiting_token else ""
+        if line:
+            self._publish(Kind.WAITING, line)
+
+    # ---- counts
+
+    def _fill(self, type_name: str, before: int, count: int, now: float) -> list[str]:
+        """Slots before+1..count are wanted; returns their names."""
+        spec = self.plan.types[type_name]
+        slots = self._slots[type_name]
+        names = []
+        for index in range(before + 1, count + 1):
+            i = slots.get(index) or Instance(name=f"{type_name}.{index}", index=index, spec=spec, since=now)
+            names.append(self._step(replace(i, spec=spec), Raised(), now).name)
+        return names
+
+    def _set_count(self, type_name: str, count: int, why: str, now: float) -> list[str]:
+        """Change a type's count; returns the slots that come or go."""
+        before = self.counts.get(type_name, 0)
+        self.counts[type_name] = count
+        if count >= before:
+            return self._fill(type_name, before, count, now)
+        slots = self._slots[type_name]
+        leaving = [slots[index] for index in range(before, count, -1) if index in slots]
+        for i in leaving:
+            self._step(i, Lowered(why), now)
+        if leaving:
+            self._watch_stop(now)
+        return [i.name for i in leaving]
+
+    # ---- commands
+
+    def _command(self, command: Command, request: int, now: float) -> None:
+        if self.stopping and not isinstance(command, Shutdown):
+            self._out.append(Refuse(request, "cannot do that: procman is stopping"))
+            return
+        match command:
+            case Scale():
+                self._scale(command, request, now)
+            case Restart():
+                self._restart(command, request, now)
+            case Stop():
+                self._stop(command, request, now)
+            case SendSignal():
+                self._signal(command, request)
+            case Reload():
+                self._reload(command.plan, request, now)
+            case Shutdown():
+                names = [i.name for i in self.instances() if i.phase not in AT_REST]
+                self._shut_down(0, "procman shutdown", now)
+                self._reply(request, names)
+            case _:
+                assert_never(command)
+
+    def _reply(self, request: int, names: list[str]) -> None:
+        self._out.append(Reply(request, tuple(names), dict(self.counts)))
+
+    def _scale(self, command: Scale, request: int, now: float) -> None:
+        target = dict(command.to)
+        for type_name, by in command.by.items():
+            target[type_name] = self.counts.get(type_name, 0) + by
+        for type_name, count in target.items():
+            refusal = select.refuse_type(type_name, self.plan.types) or refuse_count(self.plan, type_name, count)
+            if refusal:
+                self._out.append(Refuse(request, *refusal))
+                return
+        changed = {t: (self.counts[t], n) for t, n in target.items() if self.counts[t] != n}
+        names = [name for t, n in target.items() for name in self._set_count(t, n, "scaled down", now)]
+        if changed:
+            text = ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
+            self._publish(Kind.SCALED, f"scaled {text}", next(iter(changed)) if len(changed) == 1 else None)
+        self._reply(request, names)
+
+    def _selected(self, names: tuple[str, ...], request: int) -> list[Instance] | None:
+        """The slots that are meant, those on their way out excepted; None where refused."""
+        standing = [i for i in self.instances() if not self._surplus(i)]
+        chosen = select.matching(names, standing, self.plan.types)
+        if isinstance(chosen, tuple):
+            self._out.append(Refuse(request, *chosen))
+            return None
+        return chosen
+
+    def _restart(self, command: Restart, request: int, now: float) -> None:
+        chosen = self._selected(command.names, request)
+        if chosen is None:
+            return
+        self._say(f"procman restart: {select.listed(chosen)}")
+        for i in chosen:
+            self._step(i, Replaced(self.plan.types[i.spec.type], "procman restart"), now)
+        self._watch_stop(now)
+        self._reply(request, [i.name for i in chosen])
+
+    def _stop(self, command: Stop, request: int, now: float) -> None:
+        if not command.names and not command.all:
+            self._out.append(Refuse(request, "cannot stop: no instance is named", "name some, or say --all"))
+            return
+        chosen = self._selected(command.names, request)
+        if chosen is None:
+            return
+        self._say(f"procman stop: {select.listed(chosen)}")
+        for i in chosen:
+            self._step(i, Lowered("stopped by procman stop"), now)
+        self._watch_stop(now)
+        self._reply(request, [i.name for i in chosen])
+
+    def _signal(self, command: SendSignal, request: int) -> None:
+        chosen = self._selected(command.names, request)
+        if chosen is None:
+            return
+        alive = [i for i in chosen if i.pid is not None]
+        if not alive:
+            text = f"cannot signal {select.listed(chosen) or 'nothing'}: no process is running"
+            self._out.append(Refuse(request, text, "see `procman ps`"))
+            return
+        target = Target.LEADER if command.leader else Target.GROUP
+        self._out += [Signal(i.name, i.generation, command.signal, target) for i in alive]
+        self._reply(request, [i.name for i in alive])
+
+    # ---- reload
+
+    def _reload(self, plan: Plan, request: int, now: float) -> None:
+        old, self.plan = self.plan, plan
+        gone = [t for t in old.types if t not in plan.types]
+        new = [t for t in plan.types if t not in old.types]
+        changed = [t for t in plan.types if t in old.types and plan.types[t] != old.types[t]]
+        names = []
+        for type_name in gone:
+            names += self._set_count(type_name, 0, "removed from the Procfile", now)
+            self.counts.pop(type_name, None)
+        leftover = {t: slots for t, slots in self._slots.items() if t not in plan.types and slots}
+        self._slots = {t: self._slots.get(t, {}) for t in plan.types} | leftover
+        for type_name in changed:
+            names += self._respec(plan.types[type_name], now)
+        for type_name, count in self._wanted_counts(old).items():
+            names += self._set_count(type_name, count, "scaled down by reload", now)
+        self.counts = {t: self.counts[t] for t in plan.types}
+        parts = [
+            f"{what} {', '.join(ts)}" for what, ts in (("added", new), ("removed", gone), ("changed", changed)) if ts
+        ]
+        self._publish(Kind.RELOADED, "reloaded: " + ("; ".join(parts) or "nothing changed"))
+        self._watch_stop(now)
+        self._reply(request, names)
+
+    def _respec(self, spec: ProcessSpec, now: float) -> list[str]:
+        """New settings for a type: what is wanted, or came to an end by itself, lives anew; what was stopped stays so."""
+        names = []
+        for i in list(self._slots[spec.type].values()):
+            if i.wanted and not self._surplus(i):
+                self._step(i, Replaced(spec, "changed by reload"), now)
+                names.append(i.name)
+            else:
+                self._slots[spec.type][i.index] = replace(i, spec=spec)
+        return names
+
+    def _wanted_counts(self, old: Plan) -> dict[str, int]:
+        """Counts after a reload: those set at run time stay where they still may; the others are the inputs'."""
+        counts = {}
+        for type_name, configured in self.plan.counts.items():
+            current = self.counts.get(type_name, 0)
+            kept = type_name in old.types and current != old.counts[type_name]
+            count = current if kept else configured
+            counts[type_name] = configured if refuse_count(self.plan, type_name, count) else count
+        return counts
+
+    # ---- the end
+
+    def _shut_down(self, code: int, why: str, now: float) -> None:
+        if self.stopping:
+            return
+        self.exit_code = code
+        living = [i for i in self.instances() if i.phase not in AT_REST]
+        if living:
+            plural = "" if len(living) == 1 else "s"
+            self._publish(Kind.SHUTDOWN, f"stopping {len(living)} instance{plural}: {why}")
+        grace = max((i.stop.grace for i in living), default=DEFAULT_GRACE)
+        for i in living:
+            self._step(i, Lowered(why), now)
+        self._out += self._strays.end_all(now, grace)
+        self._watch_stop(now)
+
+    def _kill(self, now: float) -> None:
+        self._shut_down(130, "killed", now)
+        self.exit_code = 130
+        for i in self.instances():
+            self._step(i, KillAsked(), now)
+        self._out += self._strays.kill_all(now)
+
+    def _settle(self, now: float) -> None:
+        """Whether this was the end: nothing is left after a shutdown, or there is nothing left to supervise."""
+        if self._finished:
+            return
+        if not self.stopping:
+            if not self._all_ended():
+                return
+            self._shut_down(self._first_failure(), "all instances have ended", now)
+        if self._strays.left or any(i.phase not in AT_REST and i.stage is not Stage.UNKILLABLE for i in self._each()):
+            return
+        self._finished = True
+        instances = self.instances()
+        line = ended_line(instances)
+        if line:
+            self._publish(Kind.FINISHED, line)
+        stuck = self._strays.stuck or any(i.stage is Stage.UNKILLABLE for i in instances)
+        self._out.append(Finish(1 if stuck else self.exit_code or 0))
+
+    def _all_ended(self) -> bool:
+        """At least one instance exists, and all are done or failed: counts of 0 and stopped ones keep procman running."""
+        return any(self._slots.values()) and all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._each())
+
+    def _first_failure(self) -> int:
+        """The status of the failure that came first in time; 0 where none failed."""
+        failed = [(i.since, i.last_exit.code) for i in self._each() if i.phase is Phase.FAILED and i.last_exit]
+        return min(failed)[1] if failed else 0
+
+    # ---- telling
+
+    def _publish(self, kind: Kind, text: str, type_name: str | None = None) -> None:
+        self._out.append(Publish(Change(event=kind, text=text, type=type_name)))
+
+    def _say(self, text: str) -> None:
+        self._publish(Kind.COMMAND, text)

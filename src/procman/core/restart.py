@@ -1,0 +1,78 @@
+"""Backoff and crash-loop arithmetic: what an end means and how long to wait. Numbers in, numbers out."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+from procman.core.events import ExitStatus
+from procman.core.spec import ProcessSpec, RestartPolicy, When
+from procman.core.view import times
+
+JITTER = 0.1
+"""Largest fraction added to a delay, so that what died together does not come back together."""
+
+EARLY_DEATHS = 3
+"""Deaths of one instance in a row, each before it was ready, that make a crash loop."""
+
+MANY_DEATHS = 5
+"""Deaths over a type within `WINDOW` that make a crash loop."""
+
+WINDOW = 60.0
+"""Seconds; also how long a type must live without a death to be out of its crash loop."""
+
+
+class Outcome(Enum):
+    """What follows an end that nobody asked for."""
+
+    RETRY = "retry"
+    GIVE_UP = "give up"
+    DONE = "done"
+
+
+def judge(spec: ProcessSpec, status: ExitStatus, failures: int) -> tuple[Outcome, str]:
+    """What follows the `failures`-th end in a row, and where it is not a retry, the rule that says so."""
+    policy = spec.restart
+    success = status.code == 0 or status.code in spec.success_exit_codes
+    if success and policy.policy is not When.ALWAYS:
+        return Outcome.DONE, "policy: always would start it again" if policy.policy is When.ON_FAILURE else ""
+    if policy.policy is When.NEVER:
+        return Outcome.GIVE_UP, "not restarted (policy: never)"
+    if status.code in policy.no_retry_exit_codes:
+        return Outcome.GIVE_UP, f"not restarted ({status.code} is in no_retry_exit_codes)"
+    if policy.max_restarts is not None and failures > policy.max_restarts:
+        return Outcome.GIVE_UP, f"given up after {policy.max_restarts} restarts in a row (max_restarts)"
+    return Outcome.RETRY, ""
+
+
+def backoff(policy: RestartPolicy, failures: int, jitter: float) -> float:
+    """Seconds to wait after the `failures`-th failure in a row: delay, doubling, at most max_delay, plus jitter.
+
+    `jitter` in [0, 1) adds up to 10 %. With the defaults: 0.5, 1, 2, 4, 8, 16, 30, 30 …
+    """
+    doublings = min(failures - 1, 40)  # 2**40 x any delay is beyond any max_delay, and float stays finite
+    return min(policy.delay * 2.0**doublings, policy.max_delay) * (1 + JITTER * jitter)
+
+
+def described(status: ExitStatus, failures: int, lived: float | None = None) -> str:
+    """`exit 1`, `exit 1 three times in a row`; with the shell's word for 126 and 127 of a short life."""
+    text = str(status)
+    if lived is not None and lived < 1.0 and status.signal is None:
+        meaning = {127: "command not found", 126: "not executable"}.get(status.code)
+        text = f"{text} ({meaning})" if meaning else text
+    return f"{text} {times(failures)}" if failures > 1 else text
+
+
+class CrashWatch(Struct, frozen=True):
+    """The deaths of one type: when the last few were, whether it is in a crash loop, and the token of its deadline."""
+
+    deaths: tuple[float, ...] = ()
+    looping: bool = False
+    token: int = 0
+
+    def death(self, now: float, early: int) -> CrashWatch:
+        """One more death, the instance's `early`-th in a row before it was ready."""
+        recent = (*(at for at in self.deaths if now - at < WINDOW), now)[-MANY_DEATHS:]
+        looping = self.looping or early >= EARLY_DEATHS or len(recent) >= MANY_DEATHS
+        return CrashWatch(recent, looping, self.token + 1)
