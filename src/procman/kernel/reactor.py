@@ -31,7 +31,7 @@ class Reactor:
         self._order = itertools.count()
         self._pending: set[int] = set()
         self._handlers: dict[int, Callback] = {}
-        self._running = False
+        self._running = True
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -75,9 +75,8 @@ class Reactor:
     # ---- the loop
 
     def run(self) -> None:
-        """Handle events until stop(). The wake-up descriptor is armed only while the loop runs."""
+        """Handle events until stop(), which may have been called already. The wake-up descriptor is armed only while the loop runs."""
         before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        self._running = True
         try:
             while self._running:
                 self._round()
@@ -85,7 +84,7 @@ class Reactor:
             signal.set_wakeup_fd(before)
 
     def stop(self) -> None:
-        """Leave run() after the current round's handler."""
+        """Leave run() after the current handler, for good."""
         self._running = False
 
     def _round(self) -> None:

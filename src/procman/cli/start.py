@@ -1,0 +1,185 @@
+"""`procman start`: wires the rooms together and runs the formation. The only module that imports the kernel.
+
+Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
+signals, then children; what a person reads is written as soon as it is known.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import partial
+
+import click
+from msgspec import Struct
+
+from procman import __version__
+from procman.cli.names import complete_types
+from procman.cli.options import input_options, option, supervise_options
+from procman.config.load import Options, load
+from procman.control.locate import Claim, claim, start_places
+from procman.core.spec import Plan
+from procman.kernel import signals, spawn
+from procman.kernel.history import History
+from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.output import Format, Mux
+from procman.kernel.reactor import Reactor
+from procman.kernel.server import Server
+from procman.kernel.sinks import Sink
+
+FLUSH_WITHIN = 2.0
+"""Seconds that the last lines may take to be written to a reader that is slow."""
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """How the output looks and how much of it is kept, as given on the command line."""
+
+    log_format: str
+    timestamps: bool | None
+    no_prefix: bool
+    quiet: tuple[str, ...]
+    color: str
+    history: int
+    split_streams: bool
+
+
+@click.command(short_help="Run the formation in the foreground.")
+@input_options
+@supervise_options
+@option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Lines of text, or one JSON object a line.",
+)
+@option("--timestamps/--no-timestamps", default=None, help="The time before each line.  [default: on; off as PID 1]")
+@option("--no-prefix", is_flag=True, help="Lines as the processes write them, without time and name.")
+@option(
+    "-q", "--quiet", metavar="TYPE", multiple=True, shell_complete=complete_types, help="Show no output of this type."
+)
+@option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="A colour for each type.")
+@option(
+    "--history",
+    type=click.IntRange(0),
+    default=32,
+    metavar="MIB",
+    help="Output kept for `logs`, over all.  [default: 32]",
+)
+@option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
+@click.option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
+def start(options: Options, socket: str | None, **shown: object) -> int:
+    r"""Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
+
+    With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
+    `procman scale` and the other verbs work from another terminal in the same folder.
+
+    \b
+    Examples:
+      procman start                       everything, one of each
+      procman start -m web=2,worker=0     two web, no worker
+      procman start web                   only web
+      PORT=8000 procman start             ports from 8000
+    """
+    look = Shown(**shown)  # type: ignore[arg-type]  # click has checked each value
+    _open_standard_descriptors()
+    spawn.close_on_exec()
+    options = _as_init(options) if os.getpid() == 1 else options
+    environ = dict(os.environ)
+    given = sys.stdin.buffer.read() if options.procfile == "-" else None
+    plan = load(options, environ, stdin=given)
+    os.chdir(plan.root)
+    claimed = claim(start_places(plan.root, socket, environ))
+    try:
+        reload = partial(_reload, options, environ, given)
+        return _supervise(plan, claimed, look, reload)
+    finally:
+        if claimed is not None:
+            claimed.release()
+
+
+def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: partial[Plan]) -> int:
+    reactor = Reactor()
+    history = History(limit_all=look.history * 1024 * 1024)
+    mux = Mux(reactor, _sink(reactor), history, _format(look))
+    mux.widen([*(f"{name}.1" for name in plan.types)])
+    path = claimed.place.socket if claimed is not None else None
+    kernel = Kernel(reactor, plan, mux, history, Settings(reload, path, look.split_streams))
+    signals.install(reactor, kernel)
+    kernel.say(_headline(plan))
+    server = None
+    if claimed is not None:
+        server = Server(reactor, claimed.listener, kernel)
+        kernel.on_change = server.publish
+    else:
+        kernel.say(
+            "cannot make a control socket: no folder for it can be written; ps, scale and the like will not work"
+        )
+    try:
+        return kernel.run()
+    finally:
+        if server is not None:
+            server.close()
+        mux.finish(time.monotonic() + FLUSH_WITHIN)
+
+
+def _reload(options: Options, environ: dict[str, str], given: bytes | None, old: Plan) -> Plan:
+    """The inputs as they are now; the command line and the environment stay those of the start."""
+    return load(options, environ, old.positions, given)
+
+
+def _as_init(options: Options) -> Options:
+    from msgspec.structs import replace  # noqa: PLC0415  only as PID 1
+
+    return replace(options, init=True)
+
+
+def _headline(plan: Plan) -> str:
+    counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
+    ports = [spec.port for spec in plan.types.values() if spec.port is not None]
+    told = f"; ports from {min(ports)}" if ports else ""
+    return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal"
+
+
+# ---- standard output
+
+
+def _sink(reactor: Reactor) -> Sink:
+    return Sink(reactor, 1, on_trouble=_trouble)
+
+
+def _trouble(text: str) -> None:
+    """Standard output is in trouble: told once, on standard error, which may be in the same trouble."""
+    try:
+        os.write(2, f"procman: {text}\n".encode())
+    except OSError:
+        return
+
+
+def _format(look: Shown) -> Format:
+    init = os.getpid() == 1
+    return Format(
+        mode=look.log_format,
+        timestamps=not init if look.timestamps is None else look.timestamps,
+        prefix=not look.no_prefix,
+        color=_wants_color(look.color) and look.log_format == "text",
+        quiet=frozenset(look.quiet),
+    )
+
+
+def _wants_color(choice: str) -> bool:
+    """`--color`, else NO_COLOR (no-color.org) and FORCE_COLOR (force-color.org), else whether a terminal that can shows it."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _open_standard_descriptors() -> None:
+    """Descriptors 0-2 exist, also where procman was started with some closed: else a pipe would become one of them."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(fd)

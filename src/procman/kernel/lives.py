@@ -1,0 +1,243 @@
+"""The table of what runs: every life's leader, its group, and what was adopted from it.
+
+The only module that sends signals. It signals nothing but pids that are in its table, which are children that nobody
+else can have reaped, and groups that still live, whose number the system does not give to anyone else (kill(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Literal
+
+from procman.core.actions import Target
+from procman.core.spec import ProcessSpec
+from procman.kernel.output import Stream
+from procman.kernel.reaper import signal_number
+
+MARK = "PROCMAN_INSTANCE"
+"""The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
+
+
+class Life:
+    """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes."""
+
+    __slots__ = ("adopted", "born", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
+
+    def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
+        self.name = name
+        self.generation = generation
+        self.spec = spec
+        self.pid = pid
+        self.born = born
+        self.reaped = False
+        self.adopted: set[int] = set()
+        self.streams: list[Stream] = []
+        self.stdin: int | None = None
+
+
+class Lives:
+    """Every process that is procman's: leaders, adopted ones, daemons kept for a type, strays."""
+
+    def __init__(self, ident: str) -> None:
+        self.ident = ident
+        self.subreaper = False
+        self.current: dict[str, Life] = {}  # by instance
+        self._by_pid: dict[int, Life] = {}  # by leader, which is also the group and the session
+        self._ending: list[Life] = []  # the leader is reaped, something may be left
+        self._adopted: dict[int, Life] = {}
+        self._kept: dict[int, Life] = {}
+        self._strays: set[int] = set()
+
+    # ---- coming and going
+
+    def add(self, life: Life) -> None:
+        self.current[life.name] = life
+        self._by_pid[life.pid] = life
+
+    def leader(self, pid: int) -> Life | None:
+        """The life whose leader this is, as long as it is not reaped."""
+        life = self._by_pid.get(pid)
+        return life if life is not None and not life.reaped else None
+
+    def gone(self, pid: int) -> Literal["leader", "member", "stray"]:
+        """A child has been reaped: what it was."""
+        life = self.leader(pid)
+        if life is not None:
+            life.reaped = True
+            self._ending.append(life)
+            return "leader"
+        life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
+        if life is not None:
+            life.adopted.discard(pid)
+            return "member"
+        self._strays.discard(pid)
+        return "stray"
+
+    def emptied(self) -> list[Life]:
+        """The lives of which nothing is left; they leave the table."""
+        over = [life for life in self._ending if not life.adopted and not group_lives(life)]
+        for life in over:
+            self._ending.remove(life)
+            del self._by_pid[life.pid]
+            if self.current.get(life.name) is life:
+                del self.current[life.name]
+        return over
+
+    def ending(self) -> bool:
+        """Whether a life is without its leader, and so on its way out."""
+        return bool(self._ending)
+
+    # ---- adoption
+
+    def known(self, pid: int) -> bool:
+        return self.leader(pid) is not None or pid in self._adopted or pid in self._kept or pid in self._strays
+
+    def adopt(self, pid: int) -> tuple[str, int, bool] | None:
+        """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
+        try:
+            group, session = os.getpgid(pid), os.getsid(pid)
+        except ProcessLookupError:  # it is a zombie already, or gone
+            group = session = 0
+        life = self._by_pid.get(group)
+        if life is None:
+            marked = self._marked(pid)
+            if marked is not None and (
+                marked[0] not in self.current or self.current[marked[0]].generation != marked[1]
+            ):
+                self._strays.add(pid)  # of a life that is over
+                return (*marked, False)
+            life = self.current[marked[0]] if marked is not None else self._by_pid.get(session)
+        if life is None:
+            self._strays.add(pid)
+            return None
+        self._adopted[pid] = life
+        life.adopted.add(pid)
+        return life.name, life.generation, group == life.pid
+
+    def mark(self, name: str, generation: int) -> str:
+        return f"{self.ident}/{name}/{generation}"
+
+    def _marked(self, pid: int) -> tuple[str, int] | None:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environ:  # noqa: PTH123
+                variables = environ.read()
+        except OSError:  # gone, another user's, or no /proc
+            return None
+        start = f"{MARK}={self.ident}/".encode()
+        for variable in variables.split(b"\0"):
+            if variable.startswith(start):
+                name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
+                return (name, int(generation)) if generation.isdecimal() else None
+        return None
+
+    def keep(self, pid: int) -> None:
+        """The daemon serves its whole type: its life can end without it."""
+        life = self._adopted.pop(pid, None)
+        if life is not None:
+            life.adopted.discard(pid)
+            self._kept[pid] = life
+
+    def inherit(self, life: Life, number: int) -> None:
+        """The daemons kept for the type end with this life, and are told so."""
+        for pid in [pid for pid, from_life in self._kept.items() if from_life.spec.type == life.spec.type]:
+            del self._kept[pid]
+            self._adopted[pid] = life
+            life.adopted.add(pid)
+            _kill(pid, number)
+            _kill(pid, signal.SIGCONT)
+
+    def adopted_by(self, name: str) -> tuple[int, ...]:
+        """What `ps` lists under an instance: what was adopted from it, and the daemons it brought into its type."""
+        both = {**self._adopted, **self._kept}
+        return tuple(sorted(pid for pid, life in both.items() if life.name == name))
+
+    def any_adopted(self) -> bool:
+        return bool(self._adopted or self._kept)
+
+    # ---- signals
+
+    def signal(self, life: Life, name: str, target: Target) -> None:
+        """Send a signal to a part of a life; what has ended meanwhile does not mind."""
+        number = signal_number(name)
+        match target:
+            case Target.TOP if self.subreaper:
+                self._to_leader(life, number)
+                for pid in life.adopted:
+                    if _group_of(pid) == life.pid:
+                        _kill(pid, number)
+            case Target.LEADER:
+                self._to_leader(life, number)
+            case Target.GROUP | Target.TOP:
+                self._to_group(life, number)
+            case Target.ADOPTED:
+                self._to_adopted(life, number)
+            case Target.ALL:
+                self._to_group(life, number)
+                self._to_adopted(life, number)
+
+    def signal_process(self, pid: int, name: str) -> None:
+        """Send a signal to one adopted process or stray."""
+        if pid in self._adopted or pid in self._kept or pid in self._strays:
+            _kill(pid, signal_number(name))
+
+    def kill_all(self) -> None:
+        """KILL to everything in the table."""
+        for life in self._by_pid.values():
+            self._to_group(life, signal.SIGKILL)
+        for pid in [*self._adopted, *self._kept, *self._strays]:
+            _kill(pid, signal.SIGKILL)
+
+    def _to_leader(self, life: Life, number: int) -> None:
+        if not life.reaped:
+            _kill(life.pid, number)
+
+    def _to_group(self, life: Life, number: int) -> None:
+        if not life.reaped or group_lives(life):
+            try:
+                os.killpg(life.pid, number)
+            except (ProcessLookupError, PermissionError):  # empty meanwhile; or only set-uid programs, which we may not
+                return
+
+    def _to_adopted(self, life: Life, number: int) -> None:
+        for pid in life.adopted:
+            if _group_of(pid) != life.pid:
+                _kill(pid, number)
+
+
+def group_lives(life: Life) -> bool:
+    """Whether the group of a reaped leader still has a member.
+
+    As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
+    stranger, who can only have got it after the group had ended.
+    """
+    try:
+        os.kill(life.pid, 0)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    else:
+        return False
+    try:
+        os.killpg(life.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _kill(pid: int, number: int) -> None:
+    """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):  # a set-uid program is not ours to signal: SPEC of kill(2), EPERM
+        return

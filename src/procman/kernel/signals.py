@@ -1,0 +1,98 @@
+"""What each signal to procman means (docs/reference/signals.md has the table). Signals become events and commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+
+from procman.core.actions import Refuse, Reply
+from procman.core.events import KillAsked, Scale, ShutdownAsked
+from procman.errors import ConfigError
+from procman.kernel.kernel import Kernel
+from procman.kernel.reactor import Reactor
+
+MAIN_TYPE = "web"
+"""The type that TTIN and TTOU change, where there is more than one."""
+
+
+def install(reactor: Reactor, kernel: Kernel) -> None:
+    """Set every handler; to be done before the first child is started (as PID 1 a signal without handler is lost)."""
+    _Signals(reactor, kernel).install()
+
+
+class _Signals:
+    def __init__(self, reactor: Reactor, kernel: Kernel) -> None:
+        self._reactor = reactor
+        self._kernel = kernel
+        self._terminal = has_terminal()
+
+    def install(self) -> None:
+        on = self._reactor.on_signal
+        on(signal.SIGCHLD, self._kernel.on_child)
+        on(signal.SIGTERM, lambda: self._kernel.ask(ShutdownAsked("SIGTERM")))
+        on(signal.SIGINT, self._interrupted)
+        on(signal.SIGQUIT, self._dump)
+        on(signal.SIGUSR1, lambda: self._kernel.say("SIGUSR1: no log files to reopen"))
+        on(
+            signal.SIGUSR2,
+            lambda: self._kernel.say("SIGUSR2: cannot upgrade while running yet; restart procman instead"),
+        )
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+            on(signal.SIGHUP, self._hung_up)
+        for number, by in ((signal.SIGTTIN, 1), (signal.SIGTTOU, -1)):
+            if self._terminal:  # stty tostop: a write from the background must neither stop nor scale
+                signal.signal(number, signal.SIG_IGN)
+            else:
+                on(number, partial(self._scale, by))
+        handled = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
+        handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the mask may be inherited
+
+    def _interrupted(self) -> None:
+        if self._kernel.fleet.stopping:
+            self._kernel.ask(KillAsked())
+            return
+        self._kernel.ask(ShutdownAsked("SIGINT"))
+        if self._terminal and not self._kernel.finished:
+            self._kernel.say("Ctrl-C again kills them at once")
+
+    def _hung_up(self) -> None:
+        if self._terminal and not has_terminal():
+            self._kernel.ask(ShutdownAsked("the terminal has gone"))
+        else:
+            self._kernel.reload(self._reloaded)
+
+    def _reloaded(self, answer: Reply | Refuse | ConfigError) -> None:
+        if isinstance(answer, Refuse):
+            self._kernel.say(f"reload refused: {answer.message}")
+
+    def _scale(self, by: int) -> None:
+        counts = self._kernel.fleet.counts
+        type_name = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
+        if type_name is None:
+            self._kernel.say(f"cannot scale by signal: there is no type '{MAIN_TYPE}', and more than one other")
+            return
+        self._kernel.command(Scale(by={type_name: by}), self._scaled)
+
+    def _scaled(self, answer: Reply | Refuse) -> None:
+        if isinstance(answer, Refuse):
+            self._kernel.say(f"{answer.message} (asked by signal)")
+
+    def _dump(self) -> None:
+        view = self._kernel.view()
+        formation = " ".join(f"{name}={count}" for name, count in view.formation.items())
+        self._kernel.say(f"state: {formation}{'; stopping' if view.stopping else ''}")
+        for row in view.instances:
+            parts = [row.name, row.phase, f"pid {row.pid}" if row.pid else "", f"restarts {row.restarts}", row.reason]
+            self._kernel.say("state: " + ", ".join(part for part in parts if part))
+
+
+def has_terminal() -> bool:
+    """Whether procman has a controlling terminal (tty(4): opening /dev/tty fails with ENXIO where there is none)."""
+    try:
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    os.close(fd)
+    return True

@@ -1,0 +1,215 @@
+"""How a command becomes a process: what is executed, with which descriptors, signals and limits.
+
+Knows commands, descriptors and errno; nothing of instances, restarts or output. `os.posix_spawn` costs 1.03 x a
+C posix_spawn, where `preexec_fn` costs 4.5 x and more; what it cannot do (a folder, a limit) a shell does on the way.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import signal
+from typing import NamedTuple
+
+from procman.core.command import is_plain
+from procman.core.spec import ProcessSpec, Stdin
+
+SIGNALS_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+"""Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec keeps that."""
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+NO_ROOM = 1
+"""Exit codes of a failed start; the first two as sh reports them."""
+
+
+FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
+"""A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
+
+
+class SpawnError(Exception):
+    """The process could not be made. `code` is 127, 126 or 1; `why` says it to the user."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
+
+
+class Started(NamedTuple):
+    """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split."""
+
+    pid: int
+    stdout: int
+    stderr: int | None
+    stdin: int | None
+
+
+class Launch(NamedTuple):
+    """What to start: a spec in its environment. `root` is procman's working directory.
+
+    `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
+    procman's own is another.
+    """
+
+    spec: ProcessSpec
+    env: dict[str, str]
+    root: str
+    split: bool = False
+    nofile: int | None = None
+
+
+def start(launch: Launch) -> Started:
+    """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
+    spec, env = launch.spec, launch.env
+    argv = _argv(launch)
+    pipes: list[int] = []
+    try:
+        out = _pipe(pipes)
+        err = _pipe(pipes) if launch.split else None
+        into = _pipe(pipes) if spec.stdin is Stdin.OPEN else None
+        actions: list[FileAction] = [
+            (os.POSIX_SPAWN_DUP2, into[0], 0) if into else (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, out[1], 1),
+            (os.POSIX_SPAWN_DUP2, err[1] if err else out[1], 2),
+        ]
+        pid = _spawn(argv, spec, env, actions)
+    except SpawnError:
+        _close(pipes)
+        raise
+    except (OSError, ValueError) as error:
+        _close(pipes)
+        raise _explained(error, argv[0]) from error
+    _close([out[1], *([err[1]] if err else []), *([into[0]] if into else [])])
+    return Started(pid, out[0], err[0] if err else None, into[1] if into else None)
+
+
+def _spawn(argv: list[str], spec: ProcessSpec, env: dict[str, str], actions: list[FileAction]) -> int:
+    def attempt(argv: list[str]) -> int:
+        return os.posix_spawn(
+            argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET
+        )
+
+    try:
+        return attempt(argv)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    return attempt([spec.shell, "-c", spec.command])  # a script without #!: a shell runs it, as execvp(3) does
+
+
+def _pipe(pipes: list[int]) -> tuple[int, int]:
+    ends = os.pipe()
+    pipes.extend(ends)
+    return ends
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _explained(error: OSError | ValueError, program: str) -> SpawnError:
+    if isinstance(error, ValueError):  # a NUL, or a '=' in a name of the environment
+        return SpawnError(NO_ROOM, f"the environment or the command cannot be passed on: {error}")
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
+            return SpawnError(NOT_FOUND, f"cannot find '{program}', or the interpreter that its first line names")
+        case errno.EACCES | errno.EPERM | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
+            return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': {os.strerror(error.errno)}")
+        case errno.EAGAIN:
+            return SpawnError(NO_ROOM, "cannot make a process: the limit is reached (EAGAIN; ulimit -u, pids cgroup)")
+        case errno.EMFILE | errno.ENFILE:
+            return SpawnError(NO_ROOM, f"cannot make a pipe: no descriptor left ({errno.errorcode[error.errno]})")
+        case errno.E2BIG:
+            return SpawnError(NO_ROOM, "cannot start: the command and its environment are too long (E2BIG)")
+        case _:
+            name = errno.errorcode.get(error.errno or 0, "?")
+            return SpawnError(NO_ROOM, f"cannot make a process: {os.strerror(error.errno or 0)} ({name})")
+
+
+# ---- what is executed
+
+
+def direct(command: str, env: dict[str, str], folder: str) -> list[str]:
+    """The words of a plain command, the first one looked up in `env`'s PATH as a shell in `folder` would."""
+    words = command.split()
+    words[0] = find_program(words[0], env.get("PATH", os.defpath), folder)
+    return words
+
+
+def find_program(word: str, path: str, folder: str) -> str:
+    """The file that a shell in `folder` would execute for this word; raises SpawnError(127 or 126)."""
+    candidates = [word] if "/" in word else [f"{place or '.'}/{word}" for place in path.split(":")]
+    seen = ""
+    for candidate in candidates:
+        full = os.path.join(folder, candidate)  # noqa: PTH118  pathlib costs 5 ms at import
+        if os.path.isfile(full):  # noqa: PTH113
+            if os.access(full, os.X_OK):
+                return full
+            seen = seen or candidate
+    if seen:
+        raise SpawnError(NOT_EXECUTABLE, f"{seen}: not executable (chmod +x?)")
+    if "/" in word:
+        what = "is a directory" if os.path.isdir(os.path.join(folder, word)) else "no such file"  # noqa: PTH112, PTH118
+        raise SpawnError(NOT_EXECUTABLE if what == "is a directory" else NOT_FOUND, f"{word}: {what}")
+    raise SpawnError(NOT_FOUND, f"{word}: command not found in PATH")
+
+
+def _argv(launch: Launch) -> list[str]:
+    spec, env, root = launch.spec, launch.env, launch.root
+    if spec.cwd != root and not os.path.isdir(spec.cwd):  # noqa: PTH112
+        raise SpawnError(NO_ROOM, f"its folder {spec.cwd} is not there")
+    if is_plain(spec.command):
+        argv = direct(spec.command, env, spec.cwd)
+    else:
+        argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
+    script = ""
+    if launch.nofile is not None:
+        script += f"ulimit -Sn {launch.nofile}; "
+    if spec.cwd != root:
+        script += 'cd "$0" && '
+    return ["/bin/sh", "-c", f'{script}exec "$@"', spec.cwd, *argv] if script else argv
+
+
+# ---- limits
+
+
+SPARE = 64
+"""Descriptors that procman needs besides those of its instances."""
+
+
+class Limits:
+    """procman's own soft limit of descriptors, raised where the formation needs more; children keep the original."""
+
+    def __init__(self) -> None:
+        self.original: int | None = None  # what children are to be given back, once the limit is raised
+
+    def make_room(self, descriptors: int) -> None:
+        """Raise the soft limit where that many descriptors do not fit (they fail one by one where even that does not)."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = descriptors + SPARE
+        if soft == resource.RLIM_INFINITY or wanted <= soft:
+            return
+        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if top > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+            self.original = self.original or soft
+
+
+def close_on_exec() -> None:
+    """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited."""
+    try:
+        inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208
+    except OSError:
+        inherited = list(range(3, 256))
+    for fd in inherited:
+        if fd > 2:
+            try:
+                flags = fcntl.fcntl(fd, fcntl.F_GETFD)
+            except OSError:  # the descriptor of the listing itself
+                continue
+            if not flags & fcntl.FD_CLOEXEC:
+                fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
