@@ -1,0 +1,92 @@
+"""What a line of output looks like: colours, prefixes, JSON objects, and text made safe for a table.
+
+Owns the bytes of the display. It is handed chunks of whole lines and finished clock strings; it must not know where
+bytes come from, where they go, or what time it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+PALETTE = (31, 166, 28, 165, 94, 62, 168, 29, 133, 68, 196, 199, 135, 100)
+"""Foregrounds of the 256-colour table, one per type. Each has a contrast of 3.5 or more to black and to white alike
+(WCAG 2's formula; 3 is its minimum for large text); the order puts the most different ones first."""
+
+SYSTEM = "system"
+"""The name that procman's own lines stand under. No instance can have it: theirs hold a dot."""
+
+CUT = b" [cut]"
+"""Stands at the end of each piece but the last of a line that is too long."""
+
+_BOLD = b"\x1b[1m"
+_RESET = b"\x1b[0m"
+_encoder = msgspec.json.Encoder()
+
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor (ECMA-48 5.4)
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC (titles, links), DCS, SOS, PM, APC
+    r"|\x1b[ -/]*[0-~]"  # every other escape
+)
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029"  # C0, DEL, C1, line and paragraph separators
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of a line
+    "\ud800-\udfff]"  # halves of a pair cannot be printed at all
+)
+
+
+def color_of(position: int) -> bytes:
+    """The sequence that begins the colour of the type that came at `position` (from 0)."""
+    return b"\x1b[38;5;%dm" % PALETTE[position % len(PALETTE)]
+
+
+def text_prefix(name: str, width: int, clock: str, color: bytes | None) -> bytes:
+    """`12:00:01 web.1    | `, the name padded to `width`; `clock` may be empty, `color` None for none at all."""
+    words = f"{clock} {name:<{width}} | " if clock else f"{name:<{width}} | "
+    return words.encode() if color is None else color + words.encode() + _RESET
+
+
+def system_color() -> bytes:
+    """Procman's own lines are bold, which is no type's colour."""
+    return _BOLD
+
+
+def json_prefix(name: str, time: str, stream: str | None) -> bytes:
+    """What comes before each message: `{"time":"…","instance":"web.1","message":`, `stream` only where they are split."""
+    head = {"time": time, "instance": name} | ({"stream": stream} if stream else {})
+    return _encoder.encode(head)[:-1] + b',"message":'
+
+
+def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
+    """The prefix before each line. The chunk begins with one and ends with `rest` bytes that are not shown yet."""
+    return _insert(chunk, prefix, len(prefix) + rest)
+
+
+def json_lines(prefix: bytes, lines: bytes) -> memoryview:
+    """One JSON object for each of the lines; bytes that are not UTF-8 become U+FFFD (RFC 8259 8.1: JSON is UTF-8)."""
+    try:
+        text = lines.decode()
+    except UnicodeDecodeError:
+        text = lines.decode(errors="replace")
+    else:
+        # Every escape makes the text longer: where only the newlines grew, the bytes are their own JSON (twice as fast).
+        if len(_encoder.encode(text)) == len(lines) + lines.count(b"\n") + 2:
+            prefix += b'"'
+            return _insert(prefix + lines, prefix, len(prefix), b'"}')
+    return _insert(prefix + _encoder.encode_lines(text[:-1].split("\n")), prefix, len(prefix), b"}")
+
+
+def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memoryview:
+    """`after` and `before` around each newline, without the last `extra` bytes.
+
+    One replace for the whole chunk: it leaves one prefix too many at the end, and a view takes it off without the copy
+    that a slice would be.
+    """
+    marked = chunk.replace(b"\n", after + b"\n" + before)
+    return memoryview(marked)[: len(marked) - extra]
+
+
+def clean(text: str) -> str:
+    """Text that cannot move a cursor, set a title or break a table: sequences are gone, other controls are a blank."""
+    return _CONTROLS.sub(" ", _SEQUENCES.sub("", text))

@@ -1,0 +1,357 @@
+"""The way of a line of output: from a child's pipe, with a prefix before each line, to the history and the sink.
+
+Owns the read ends of the children's pipes, their partial lines, and what happens to output while the sink is held up by
+a slow reader. Must not know why a child started or ended. Bytes from end to end, and no Python work for a line: a chunk
+is cut at its last newline, and one `bytes.replace` puts the prefixes in.
+
+A reader that is too slow holds back the writers and nothing else. While the sink is stalled no pipe is read, so each
+child waits in its own write. Two things go on, both bounded: procman's own lines, and the last words of those who end.
+
+A terminal (a later room) would be one more descriptor to `open`; what a shared view must not show would be taken out
+between the history and the format.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import sys
+import termios
+import time as clock
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.core import display
+from procman.kernel.reactor import READ
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procman.kernel.history import History
+    from procman.kernel.reactor import Reactor
+    from procman.kernel.sinks import Data, Sink
+
+CHUNK = 64 * 1024
+"""Most bytes of one read: what a pipe holds unless its owner has grown it (pipe(7))."""
+
+BURST = 16
+"""Most reads before signals and deadlines have their turn again: about a millisecond's work."""
+
+MAX_LINE = 64 * 1024
+"""Most bytes of a line, without its newline; a longer one is cut into pieces that end in `display.CUT`."""
+
+MAX_REST = 64 * 1024
+"""Most bytes of one ended life that wait for a slow reader."""
+
+MAX_OWN = 64 * 1024
+"""Most bytes of procman's own lines that wait for a slow reader."""
+
+
+class Format(Struct, frozen=True):
+    """How lines are shown. `mode` is text or json; output of the types in `quiet` goes to the history only.
+
+    `timestamps`, `prefix` and `color` are for text. Without `prefix` the children's lines are as they wrote them, and
+    procman's own keep theirs: nobody could tell them apart.
+    """
+
+    mode: str = "text"
+    timestamps: bool = True
+    prefix: bool = True
+    color: bool = False
+    quiet: frozenset[str] = frozenset()
+
+
+class _Life:
+    """One life of a slot, as far as output goes: its open streams, and how much of its rest waits for the reader."""
+
+    __slots__ = ("open", "rest")
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.rest = 0
+
+
+class Stream:
+    """The read end of a child's pipe. `fd` is -1 once closed; `ended` once its other ends are all closed."""
+
+    __slots__ = ("color", "ended", "fd", "life", "name", "partial", "prefix", "quiet", "second", "tag")
+
+    def __init__(self, name: str, fd: int, tag: str | None, life: _Life) -> None:
+        self.name = name
+        self.fd = fd
+        self.tag = tag
+        self.life = life
+        self.color: bytes | None = None
+        self.quiet = False
+        self.ended = False
+        self.partial = bytearray()
+        self.second = -1  # which second the prefix was made for
+        self.prefix = b""
+
+
+class Mux:
+    """Many pipes to one sink.
+
+    The pipes are in a selector of their own, whose descriptor is watched by the reactor (epoll and kqueue nest): to
+    pause all of them is to stop watching one.
+    """
+
+    def __init__(self, reactor: Reactor, sink: Sink, history: History, format: Format) -> None:  # noqa: A002  its name
+        self._reactor = reactor
+        self._sink = sink
+        self._history = history
+        self._format = format
+        self._width = len(display.SYSTEM)
+        self._positions: dict[str, int] = {}  # of types, in the order they came: their colours
+        self._streams: set[Stream] = set()
+        self._lives: dict[str, _Life] = {}
+        self._ready: deque[Stream] = deque()
+        self._pipes = selectors.DefaultSelector()
+        self._own = Stream(display.SYSTEM, -1, None, _Life())
+        self._own.color = display.system_color() if format.color else None
+        self._own_lost = 0  # lines
+        self._resting: dict[str, _Life] = {}  # whose rest is queued in the sink
+        sink.on_stalled.append(self._pause)
+        sink.on_flowing.append(self._resume)
+        sink.notice = self._notice
+        reactor.register(self._pipes.fileno(), READ, self._on_ready)
+        _keep_heap()
+
+    def widen(self, names: Iterable[str]) -> None:
+        """Pad all names to the widest of these and those known before."""
+        width = max((len(name) for name in names), default=0)
+        if width > self._width:
+            self._width = width
+            for stream in (self._own, *self._streams):
+                stream.second = -1
+
+    def open(self, name: str, type_name: str, fd: int, stream: str | None = None) -> Stream:
+        """Read this pipe from now on; `stream` names it (stdout, stderr) where a child has two. The Mux closes it."""
+        os.set_blocking(fd, False)
+        life = self._lives.setdefault(name, _Life())
+        life.open += 1
+        opened = Stream(name, fd, stream, life)
+        opened.quiet = type_name in self._format.quiet
+        position = self._positions.setdefault(type_name, len(self._positions))
+        opened.color = display.color_of(position) if self._format.color else None
+        self._streams.add(opened)
+        self._pipes.register(fd, READ, opened)
+        return opened
+
+    def drain(self, stream: Stream) -> None:
+        """At a death: read what the pipe holds at this moment, not to its end, which a grandchild may keep open.
+
+        While the sink is stalled a life may leave MAX_REST bytes; those of an earlier life of the slot that still wait
+        make room for it.
+        """
+        if self._sink.stalled:
+            self._drop_older(stream)
+        left = _held(stream)
+        while left > 0:
+            room = MAX_REST - stream.life.rest if self._sink.stalled else CHUNK
+            data = self._read(stream, min(left, room, CHUNK)) if room > 0 else b""
+            if not data:
+                return
+            left -= len(data)
+
+    def flush_partial(self, stream: Stream) -> None:
+        """End an unfinished line with the newline that is missing."""
+        if stream.partial:
+            self._emit(stream, b"\n")
+
+    def close(self, stream: Stream) -> None:
+        """The life is over: what the pipe still holds, then its end."""
+        if stream.fd < 0:
+            return
+        self.drain(stream)
+        self.flush_partial(stream)
+        unread = _held(stream)
+        self._forget(stream)
+        os.close(stream.fd)
+        stream.fd = -1
+        self._streams.discard(stream)
+        stream.life.open -= 1
+        if not stream.life.open:
+            del self._lives[stream.name]
+        if unread:
+            self.system(f"{stream.name}: {unread} bytes of output dropped: nobody read them in time")
+
+    def system(self, text: str, time: float | None = None) -> None:
+        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none."""
+        lines = self._own_lines(text, clock.time() if time is None else time)
+        if self._sink.stalled:
+            if self._own.life.rest + len(lines) > MAX_OWN:
+                self._own_lost += text.count("\n") + 1
+                return
+            self._own.life.rest += len(lines)
+        self._sink.write(lines)
+
+    def finish(self, deadline: float) -> None:
+        """The end: whatever is still open is closed, and the sink has until `deadline` (monotonic) to write it all."""
+        for stream in tuple(self._streams):
+            self.close(stream)
+        self._sink.flush(deadline)
+        if not self._sink.stalled:
+            self._reactor.unregister(self._pipes.fileno())
+        self._pipes.close()
+
+    # ---- reading
+
+    def _on_ready(self) -> None:
+        """One read for each ready pipe in turn. Who was not reached in this round comes first in the next."""
+        for _ in range(BURST):
+            if not self._ready:
+                self._ready.extend(key.data for key, _ in self._pipes.select(0))
+            if self._sink.stalled or not self._ready:
+                return
+            self._read(self._ready.popleft(), CHUNK)
+
+    def _read(self, stream: Stream, size: int) -> bytes:
+        """Read once and pass on what is complete; empty where there is nothing to read."""
+        if stream.ended or stream.fd < 0:
+            return b""
+        try:
+            data = os.read(stream.fd, size)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self._forget(stream)
+            self.flush_partial(stream)
+            return b""
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            stream.partial += data
+            self._cut_long(stream)
+            return data
+        rest = data[cut:]
+        if stream.partial and len(stream.partial) + data.find(b"\n") > MAX_LINE:
+            stream.partial += data[:cut]
+            self._cut_long(stream)
+            self._emit(stream, b"")
+        else:
+            self._emit(stream, data, len(rest))
+        stream.partial += rest
+        return data
+
+    def _cut_long(self, stream: Stream) -> None:
+        """Emit the pieces of a line that is too long; it is at the beginning of the partial, and stays if not."""
+        while (length := stream.partial.find(b"\n")) > MAX_LINE or (length < 0 and len(stream.partial) > MAX_LINE):
+            at = MAX_LINE
+            while at > MAX_LINE - 3 and stream.partial[at] & 0xC0 == 0x80:
+                at -= 1  # not inside a character (RFC 3629: at most three continuation bytes)
+            after = stream.partial[at:]
+            del stream.partial[at:]
+            self._emit(stream, display.CUT + b"\n")
+            stream.partial = after
+
+    def _forget(self, stream: Stream) -> None:
+        """Do not look at its pipe any more."""
+        if not stream.ended:
+            stream.ended = True
+            self._pipes.unregister(stream.fd)
+
+    # ---- showing
+
+    def _emit(self, stream: Stream, data: bytes, rest: int = 0) -> None:
+        """Pass on the partial line and the data, but for the last `rest` bytes of it; that makes whole lines.
+
+        All of it is put together once: a copy of 64 KiB costs a twentieth of the whole way.
+        """
+        now = clock.time()
+        self._renew_prefix(stream, now)
+        chunk = stream.prefix + bytes(stream.partial) + data
+        stream.partial.clear()
+        lines = memoryview(chunk)[len(stream.prefix) : len(chunk) - rest]
+        self._history.append(stream.name, now, lines)
+        if stream.quiet:
+            return
+        shown = self._shown(stream, now, chunk, rest)
+        if self._sink.stalled:
+            stream.life.rest += len(lines)
+            self._resting[stream.name] = stream.life
+            self._sink.write(shown, stream.life, bytes(lines).count(b"\n"))
+        else:
+            self._sink.write(shown)
+
+    def _renew_prefix(self, stream: Stream, now: float) -> None:
+        """Once a second; where lines are shown without one, it stays empty."""
+        if int(now) == stream.second:
+            return
+        stream.second = int(now)
+        if self._format.mode == "text" and (self._format.prefix or stream is self._own):
+            hour = clock.strftime("%H:%M:%S", clock.localtime(now)) if self._format.timestamps else ""
+            stream.prefix = display.text_prefix(stream.name, self._width, hour, stream.color)
+
+    def _shown(self, stream: Stream, now: float, chunk: bytes, rest: int) -> Data:
+        """The lines as they are to be written."""
+        if self._format.mode == "json":
+            prefix = display.json_prefix(stream.name, _iso(now), stream.tag)
+            return display.json_lines(prefix, chunk[: len(chunk) - rest])
+        if stream.prefix:
+            return display.text_lines(stream.prefix, chunk, rest)
+        return memoryview(chunk)[: len(chunk) - rest]
+
+    def _own_lines(self, text: str, now: float) -> Data:
+        self._renew_prefix(self._own, now)
+        return self._shown(self._own, now, self._own.prefix + text.encode(errors="replace") + b"\n", 0)
+
+    # ---- while the reader is too slow
+
+    def _pause(self) -> None:
+        self._own.life.rest = 0
+        self._reactor.unregister(self._pipes.fileno())
+
+    def _resume(self) -> None:
+        """Everything that waited is written. Lives that still run may leave a rest again when it stalls once more."""
+        for life in self._resting.values():
+            life.rest = 0
+        self._resting.clear()
+        self._reactor.register(self._pipes.fileno(), READ, self._on_ready)
+        if self._own_lost:
+            lost, self._own_lost = self._own_lost, 0
+            self.system(f"{lost} lines of procman's own dropped: the output was held up")
+
+    def _drop_older(self, stream: Stream) -> None:
+        """The rest of an earlier life of this slot goes, and one line in its place says how much it was."""
+        older = self._resting.get(stream.name)
+        if older is None or older is stream.life:
+            return
+        del self._resting[stream.name]
+        lost = self._sink.discard(older)
+        if lost:
+            text = f"{stream.name}: {lost} lines of earlier lives dropped: the output was held up"
+            self._resting[stream.name] = stream.life
+            self._sink.write(self._own_lines(text, clock.time()), stream.life, lost)
+
+    def _notice(self, text: str) -> bytes:
+        """What the sink says in the output itself once it can be written again."""
+        return bytes(self._own_lines(text, clock.time()))
+
+
+def _held(stream: Stream) -> int:
+    """How many bytes the pipe holds at this moment."""
+    if stream.ended or stream.fd < 0:
+        return 0
+    return int.from_bytes(fcntl.ioctl(stream.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def _iso(now: float) -> str:
+    """RFC 3339 in local time with its offset, to the millisecond: `2025-03-01T12:00:01.250+01:00`."""
+    milliseconds = int(now * 1000)
+    local = clock.localtime(milliseconds // 1000)
+    minutes = local.tm_gmtoff // 60
+    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    return f"{clock.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds % 1000:03}{offset}"
+
+
+def _keep_heap() -> None:
+    """Keep glibc from giving the heap's top back to the system after each chunk, and faulting it in again for the next.
+
+    A chunk's blocks of 64 to 200 kB lie at the top of the heap, and more than 128 kB free there is returned. Freeing one
+    mapped block raises that threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); this one is never touched, so
+    it costs no memory. Measured: json with `--history 0` takes half the CPU; a history that has grown does the same.
+    """
+    bytes(1 << 20)
