@@ -1,1 +1,29 @@
-def main() -> None: ...
+"""The command line: one file a verb, loaded when it is named. The only room that exits.
+
+This file is the program's entry and imports nothing heavy, so that a Ctrl-C ends it quietly from the first
+millisecond on; what a run is, and how it ends, is `outcome`'s.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and exit with its code; `args` are the command line's where none are given.
+
+    The garbage collector rests until the verb is loaded (`group`): imports make objects and no garbage.
+    """
+    gc.disable()
+    try:
+        from procman.cli.outcome import run  # noqa: PLC0415  45 ms of imports, in which Ctrl-C may come
+
+        code = run(sys.argv[1:] if args is None else args)
+    except KeyboardInterrupt:
+        code = 130  # 128 + SIGINT
+    sys.exit(code)

@@ -69,7 +69,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
 @click.option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
 def start(options: Options, socket: str | None, **shown: object) -> int:
-    r"""Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
+    """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
     With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
@@ -80,7 +80,7 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
       procman start -m web=2,worker=0     two web, no worker
       procman start web                   only web
       PORT=8000 procman start             ports from 8000
-    """
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
     look = Shown(**shown)  # type: ignore[arg-type]  # click has checked each value
     _open_standard_descriptors()
     spawn.close_on_exec()

@@ -1,0 +1,103 @@
+"""The table of verbs, and the group that loads the one that is asked for.
+
+Each verb is named with its module and one line of help, so that neither `procman --help` nor the completion of a verb
+imports any, and no verb pays for another.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from procman import __version__
+from procman.cli.usage import UsageError
+from procman.errors import nearest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class Verb(NamedTuple):
+    module: str
+    help: str
+
+
+SECTIONS: dict[str, dict[str, Verb]] = {
+    "Run": {
+        "start": Verb("start", "Run the formation in the foreground."),
+        "run": Verb("run", "Run a one-off command in the application's environment."),
+        "check": Verb("check", "Check the Procfile and everything that goes with it."),
+    },
+    "Change what runs": {
+        "scale": Verb("scale", "Set how many instances of each type run."),
+        "restart": Verb("restart", "Restart instances, or start stopped ones."),
+        "stop": Verb("stop", "Stop instances and keep them stopped."),
+        "signal": Verb("signal_", "Send a signal to instances."),
+        "reload": Verb("reload", "Read the Procfile again and apply what changed."),
+        "shutdown": Verb("shutdown", "Stop everything and end procman."),
+    },
+    "Look": {
+        "ps": Verb("ps", "List the instances."),
+        "logs": Verb("logs", "Show what the instances wrote."),
+        "events": Verb("events", "Show every change as it happens."),
+    },
+}
+VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb's module when that verb is run, and no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """The command, None where there is none: module and function have the verb's name."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"procman.cli.{VERBS[cmd_name].module}")
+        if not gc.isenabled():  # main() saw to it: 64 -> 54 ms for `procman scale`, most of it the collection at exit
+            gc.freeze()
+            gc.enable()
+        command: click.Command = getattr(module, VERBS[cmd_name].module)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            raise UsageError(f"cannot find the verb '{args[0]}'", nearest(args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<8}", verb.help) for name, verb in verbs.items()], col_spacing=4)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  only where a shell asks
+
+        verbs = [CompletionItem(name, help=verb.help) for name, verb in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.command(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"]},
+    epilog='Completion: `eval "$(_PROCMAN_COMPLETE=bash_source procman)"` in ~/.bashrc; also zsh_source and fish_source.',
+)
+@click.version_option(__version__, "-V", "--version", message="procman %(version)s", allow_from_autoenv=False)
+@click.pass_context
+def procman(context: click.Context) -> None:
+    """Run the process types of a Procfile, keep them running, and scale them.
+
+    `procman start` in a folder with a Procfile runs it; the other verbs talk to that procman from another terminal.
+    `procman VERB --help` explains a verb.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)

@@ -1,0 +1,89 @@
+"""How a run of any verb ends: its exit code, and what standard error says.
+
+0 done; 1 refused or failed; 2 usage or configuration; 3 no procman runs for this folder; 130 interrupted; 141 nobody
+reads our output any more. Every line of an error starts with `procman: `; nobody but a developer sees a traceback.
+It knows errors, and no verb.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from procman.cli.group import procman
+from procman.cli.usage import explained
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMPLETE = "_PROCMAN_COMPLETE"
+"""What click's shell completion asks through (click.palletsprojects.com/shell-completion)."""
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one verb; returns the exit code. KeyboardInterrupt is the caller's."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a reason may hold what a Latin-1 terminal cannot show
+    try:
+        code = _dispatch(list(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.UsageError as error:
+        return _tell(explained(error))
+    except ProcmanError as error:
+        return _tell(error)
+    except BrokenPipeError:  # `procman ps | head`: as any Unix program, only without dying of SIGPIPE
+        _abandon_output()
+        return 141
+    except OSError as error:
+        _abandon_output()
+        what = f"use {error.filename}" if error.filename else "read or write"
+        return _tell(ProcmanError(f"cannot {what}: {error.strerror or error}"))
+    except Exception as error:
+        if os.environ.get("PROCMAN_DEBUG"):
+            raise
+        text = f"cannot go on: {type(error).__name__}: {error}"
+        return _tell(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
+    return code
+
+
+def _dispatch(args: list[str]) -> int:
+    """A verb may return its own exit code; nothing is 0."""
+    if os.environ.get(COMPLETE):
+        return _complete(os.environ[COMPLETE])
+    try:
+        with procman.make_context("procman", args) as context:
+            code = procman.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _complete(instruction: str) -> int:
+    """Answer the shell. A completion writes into the line that is being typed, so it fails in silence."""
+    from click.shell_completion import shell_complete  # noqa: PLC0415  only where a shell asks
+
+    try:
+        return shell_complete(procman, {}, "procman", COMPLETE, instruction)
+    except Exception:
+        if os.environ.get("PROCMAN_DEBUG"):
+            raise
+        return 1
+
+
+def _tell(error: ProcmanError) -> int:
+    for line in error.lines():
+        click.echo(f"procman: {line}", err=True)
+    return error.exit_code
+
+
+def _abandon_output() -> None:
+    """Nothing more can be written; without this the interpreter tries again at its end and complains."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -1,0 +1,113 @@
+"""A scripted procman: answers over a real socket, from a list of fleets that each look moves on by one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+import msgspec
+
+from procman.control import protocol
+from procman.control.protocol import Accepted, Error, Happened, Ps, Request, StreamEnded, StreamStarted
+from procman.core.view import Change, FleetView, InstanceView, Kind
+
+NOW = 1_700_000_000.0
+
+
+def instance(name: str, phase: str = "ready", **fields: object) -> InstanceView:
+    """A row of the fleet; everything that is not given is unremarkable."""
+    row = {
+        "pid": None,
+        "port": None,
+        "restarts": 0,
+        "generation": 1,
+        "uptime": None,
+        "age": 10.0,
+        "reason": None,
+        "last_exit": None,
+        "crash_loop": False,
+    }
+    return InstanceView(name=name, type=name.rpartition(".")[0], phase=phase, **(row | fields))
+
+
+def fleet(*rows: InstanceView, stopping: bool = False) -> FleetView:
+    formation: dict[str, int] = {}
+    for row in rows:
+        formation[row.type] = formation.get(row.type, 0) + 1
+    return FleetView(formation=formation, instances=rows, stopping=stopping)
+
+
+class Script:
+    """What the server says. Each `ps` while somebody watches is followed by an event, and the next fleet."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fleets = [fleet()]
+        self.answers: dict[str, Accepted | Error] = {}
+        self.stream: list[msgspec.Struct] = []
+        self.asked: list[tuple[str, dict[str, object]]] = []
+        self.asked_event = threading.Condition()
+        self._watchers: list[socket.socket] = []
+        self._peers: list[socket.socket] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def wait_for(self, method: str) -> None:
+        """Block until somebody has called the method."""
+        with self.asked_event:
+            assert self.asked_event.wait_for(lambda: any(name == method for name, _ in self.asked), timeout=10)
+
+    def close(self) -> None:
+        for peer in (self._listener, *self._peers):
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                self._peers.append(peer)
+                threading.Thread(target=self._serve, args=[peer], daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError), peer, peer.makefile("rb") as lines:
+            for line in lines:
+                request = msgspec.json.decode(line, type=Request)
+                with self.asked_event:
+                    self.asked.append((request.method, msgspec.json.decode(request.params)))
+                    self.asked_event.notify_all()
+                self._answer(peer, request)
+
+    def _answer(self, peer: socket.socket, request: Request) -> None:
+        match request.method:
+            case "ps":
+                view = self.fleets[0]
+                peer.sendall(protocol.encode_result(request.id, Ps(1, "/app", NOW, view)))
+                if self._watchers and len(self.fleets) > 1:
+                    del self.fleets[0]
+                    self._watchers[-1].sendall(protocol.encode_notification("event", happened(Kind.READY, "ready")))
+            case "events" | "logs":
+                self._watchers.append(peer)  # before the answer, which may be followed by a `ps` at once
+                peer.sendall(protocol.encode_result(request.id, StreamStarted(1)))
+                for message in self.stream:
+                    name = next(n for n, kind in protocol.NOTIFICATIONS.items() if isinstance(message, kind))
+                    peer.sendall(protocol.encode_notification(name, message))
+            case "shutdown":
+                peer.sendall(protocol.encode_result(request.id, self.answers["shutdown"]))
+                self.close()
+            case _:
+                answer = self.answers[request.method]
+                if isinstance(answer, Error):
+                    peer.sendall(protocol.encode_error(request.id, answer.code, answer.message, answer.data.hint))
+                else:
+                    peer.sendall(protocol.encode_result(request.id, answer))
+
+
+def happened(kind: Kind, text: str, **fields: object) -> Happened:
+    return Happened(1, NOW, Change(event=kind, text=text, **fields))
+
+
+END = StreamEnded(1)

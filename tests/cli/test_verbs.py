@@ -1,0 +1,236 @@
+"""What each client verb asks of procman, and what it prints."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+from scripted import END, NOW, fleet, happened, instance
+
+from procman.cli.ps import size
+from procman.control.protocol import Accepted, Error, ErrorData, Output
+from procman.core.view import Kind
+
+TWO = Accepted((), {"web": 2, "worker": 1})
+
+
+# ---- scale
+
+
+def test_scale_without_arguments_tells_the_formation(procman, script):
+    script.answers["scale"] = TWO
+    assert procman("scale").out == "web=2 worker=1\n"
+    assert script.asked == [("scale", {"to": {}, "by": {}})]
+
+
+def test_scale_sends_counts_and_changes_together(procman, script):
+    script.answers["scale"] = TWO
+    assert procman("scale", "web=2", "worker-1").code == 0
+    assert script.asked[-1] == ("scale", {"to": {"web": 2}, "by": {"worker": -1}})
+
+
+def test_the_same_count_is_a_success(procman, script):
+    script.answers["scale"] = TWO
+    done = procman("scale", "web=2")
+    assert (done.code, done.out) == (0, "web stays at 2\n")
+
+
+def test_scale_as_json(procman, script):
+    script.answers["scale"] = Accepted(("web.2",), {"web": 2})
+    told = json.loads(procman("scale", "web=2", "--json").out)
+    assert told == {"formation": {"web": 2}, "before": {"web": 2}, "instances": ["web.2"]}
+
+
+def test_a_word_that_is_no_change_is_a_mistake_and_asks_nothing(procman, script):
+    done = procman("scale", "web")
+    assert done.code == 2
+    assert done.err.startswith("procman: cannot ")
+    assert script.asked == []
+
+
+def test_a_refusal_ends_with_one_and_its_hint(procman, script):
+    script.answers["scale"] = Error(1, "cannot scale 'wbe': no such type", ErrorData("did you mean 'web'?"))
+    done = procman("scale", "wbe=2")
+    assert done.code == 1
+    assert done.err == "procman: cannot scale 'wbe': no such type\nprocman: did you mean 'web'?\n"
+
+
+# ---- restart, stop, signal, reload, shutdown
+
+
+def test_restart_names_whom_it_restarts(procman, script):
+    script.answers["restart"] = Accepted(("web.1", "web.2"), {"web": 2})
+    assert procman("restart", "w*").out == "restarting web.1, web.2\n"
+    assert ("restart", {"names": ["w*"]}) in script.asked
+
+
+@pytest.mark.parametrize("args", [(), ("web", "--all")])
+def test_stop_wants_names_or_all(procman, script, args):
+    done = procman("stop", *args)
+    assert done.code == 2
+    assert done.err.startswith("procman: cannot stop")
+    assert script.asked == []
+
+
+def test_no_variable_can_say_all(procman, script, monkeypatch):
+    monkeypatch.setenv("PROCMAN_STOP_ALL", "1")
+    monkeypatch.setenv("PROCMAN_STOP_EVERYTHING", "1")
+    assert procman("stop").code == 2
+
+
+def test_stop_waits_and_tells_how_each_ended(procman, script):
+    script.answers["stop"] = Accepted(("web.1", "web.2"), {"web": 2})
+    script.fleets = [
+        fleet(instance("web.1", "stopping"), instance("web.2", "stopping")),
+        fleet(instance("web.1", "stopped", last_exit="exit 0"), instance("web.2", "stopping")),
+        fleet(instance("web.1", "stopped", last_exit="exit 0"), instance("web.2", "stopped", last_exit="SIGTERM")),
+    ]
+    assert procman("stop", "web").out == "stopped: web.1 exit 0, web.2 SIGTERM\n"
+
+
+def test_stop_without_waiting_does_not_look(procman, script):
+    script.answers["stop"] = Accepted(("web.1",), {"web": 1})
+    assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
+    assert script.asked == [("stop", {"names": [], "all": True})]
+
+
+@pytest.mark.parametrize("word", ["HUP", "hup", "SIGHUP", "1"])
+def test_a_signal_may_be_written_in_every_usual_way(procman, script, word):
+    script.answers["signal"] = Accepted(("web.1",), {"web": 1})
+    assert procman("signal", word, "web", "--leader").out == "sent HUP to web.1\n"
+    assert script.asked == [("signal", {"signal": "HUP", "names": ["web"], "leader": True})]
+
+
+@pytest.mark.parametrize("word", ["HPU", "0", "99"])
+def test_a_signal_that_does_not_exist_is_a_mistake(procman, script, word):
+    done = procman("signal", word, "web")
+    assert done.code == 2
+    assert script.asked == []
+
+
+def test_reload_tells_what_it_touched(procman, script):
+    script.answers["reload"] = Accepted(("web.1",), {"web": 1})
+    assert procman("reload").out == "reloaded: web.1\n"
+
+
+def test_a_reload_that_finds_faults_tells_each_and_ends_with_two(procman, script):
+    script.answers["reload"] = Error(2, "Procfile:1: cannot read 'x'\nProcfile:3: cannot read 'y'")
+    done = procman("reload")
+    assert done.code == 2
+    assert done.err == "procman: Procfile:1: cannot read 'x'\nprocman: Procfile:3: cannot read 'y'\n"
+
+
+def test_shutdown_waits_until_procman_is_gone(procman, script):
+    script.answers["shutdown"] = Accepted(("web.1",), {"web": 1})
+    script.stream = [happened(Kind.WAITING, "waiting for web.1 (pid 42, 8 s left)"), END]
+    done = procman("shutdown")
+    assert done.out == "stopping web.1\nprocman has ended\n"
+    assert done.err == "waiting for web.1 (pid 42, 8 s left)\n"
+
+
+# ---- ps
+
+
+def test_ps_aligns_its_columns_and_numbers(procman, script):
+    script.fleets = [
+        fleet(
+            instance("web.1", pid=1 << 22, uptime=130.0, port=5000),
+            instance("worker.1", "backoff", restarts=12, reason="exit 1; again in 3.8 s"),
+        )
+    ]
+    assert [line.split("  ") for line in procman("ps").out.splitlines()] == [
+        line.split("  ")
+        for line in (
+            "NAME      PHASE        PID  UP      RESTARTS  PORT  CPU  MEMORY  REASON",
+            "web.1     ready    4194304  2m 10s         0  5000",
+            "worker.1  backoff                         12                     exit 1; again in 3.8 s",
+        )
+    ]
+
+
+def test_ps_lets_no_reason_touch_the_terminal(procman, script):
+    script.fleets = [fleet(instance("web.1", "failed", reason="\x1b]0;title\x07bad\r\x1b[2J\nname"))]
+    out = procman("ps").out
+    assert re.search(r"[\x00-\x09\x0b-\x1f]", out) is None
+    assert len(out.splitlines()) == 2
+
+
+def test_ps_as_json_has_null_for_what_is_not_known(procman, script):
+    script.fleets = [fleet(instance("web.1", "stopped", age=60.0))]
+    told = json.loads(procman("ps", "--json").out)
+    assert list(told) == ["formation", "instances"]
+    row = told["instances"][0]
+    assert row["since"] == NOW - 60
+    assert [row[key] for key in ("pid", "port", "uptime", "reason", "last_exit", "cpu", "memory")] == [None] * 7
+    assert (row["name"], row["type"], row["phase"], row["restarts"]) == ("web.1", "web", "stopped", 0)
+
+
+def test_ps_of_nothing_says_how_to_get_something(procman, script):
+    assert procman("ps").out == "no instances; `procman scale TYPE=N` starts some\n"
+
+
+@pytest.mark.parametrize(("count", "told"), [(900, "1 kB"), (42_400_000, "42 MB"), (1_500_000_000, "1.5 GB")])
+def test_sizes_are_told_in_powers_of_a_thousand(count, told):
+    assert size(count) == told
+
+
+# ---- logs, events
+
+
+def test_logs_look_like_the_shared_view(procman, script, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    script.fleets = [fleet(instance("web.1"), instance("worker.1"))]
+    script.stream = [Output(1, "web.1", NOW, text="one\ntwo\n"), END]
+    out = procman("logs", "web", "-n", "2").out
+    assert re.sub(r"\d\d:\d\d:\d\d", "T", out) == "T web.1    | one\nT web.1    | two\n"
+    assert script.asked[-1] == ("logs", {"names": ["web"], "lines": 2, "follow": False})
+
+
+def test_logs_show_what_was_missed(procman, script):
+    script.stream = [Output(1, "web.1", NOW, text="late\n", missed=4096), END]
+    assert re.findall(r"\| (.*)", procman("logs").out) == ["[missed 4096 bytes]", "late"]
+
+
+def test_logs_give_back_bytes_that_are_no_text(script):
+    from procman.cli.logs import Look
+
+    data = base64.b64encode(b"\xff\xfe\n").decode()
+    assert Look(5, {}).as_text(Output(1, "web.1", NOW, base64=data)).endswith(b"web.1 | \xff\xfe\n")
+
+
+def test_logs_are_coloured_where_that_is_asked_for(procman, script, monkeypatch):
+    script.fleets = [fleet(instance("web.1"))]
+    script.stream = [Output(1, "web.1", NOW, text="one\n"), END]
+    assert "\x1b[" not in procman("logs").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert procman("logs").out.startswith("\x1b[")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in procman("logs").out
+
+
+def test_logs_as_json_are_one_object_a_line(procman, script):
+    script.stream = [Output(1, "web.1", NOW, text="a\nb\n", missed=7), END]
+    lines = [json.loads(line) for line in procman("logs", "--json").out.splitlines()]
+    assert [line.get("message") for line in lines] == [None, "a", "b"]
+    assert lines[0].pop("time").startswith("2023-11-1")
+    assert lines[0] == {"instance": "web.1", "missed": 7}
+
+
+def test_events_are_one_line_each(procman, script):
+    script.stream = [happened(Kind.READY, "web.1 is ready"), happened(Kind.CRASH_LOOP, "web \x1b[2Jis"), END]
+    lines = procman("events").out.splitlines()
+    assert [line[9:] for line in lines] == ["ready        web.1 is ready", "crash-loop   web is"]
+
+
+def test_events_as_json_are_one_object_a_line(procman, script):
+    script.stream = [happened(Kind.READY, "web.1 is ready", instance="web.1", pid=42), END]
+    (line,) = procman("events", "--json").out.splitlines()
+    assert json.loads(line) == {
+        "time": NOW,
+        "event": "ready",
+        "text": "web.1 is ready",
+        "instance": "web.1",
+        "pid": 42,
+    }
