@@ -1,0 +1,157 @@
+"""Environment files: text -> assignments -> what a child will see. Pure; the grammar is python-dotenv's.
+
+python-dotenv skips what it cannot parse and lets `${NAME}` see the file's value even where the process gets the
+system's. Here the first is a fault and the second is not so: a reference is replaced with the value that the child
+gets in the end, wherever that is set. Messages never show a value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.config.source import brief, decode
+from procman.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dotenv.parser import Binding
+
+MAX_VALUE = 128 * 1024
+"""Bytes of `NAME=value` with its final NUL that Linux takes (MAX_ARG_STRLEN, execve(2)); each longer one would fail every start."""
+
+_MAX_DEPTH = 50
+"""Names that one reference may lead through. Nobody needs three, and the stack of Python ends."""
+
+
+class Assignment(Struct, frozen=True):
+    """`NAME=value` as it was written: unquoted, its references not yet replaced."""
+
+    name: str
+    value: str
+    file: str
+    line: int
+
+
+def parse_env(
+    data: bytes, file: str, base: Mapping[str, str], *, override: bool = False
+) -> tuple[dict[str, str], list[Fault]]:
+    """The names that one file sets, each with the value that a child sees over the environment `base`."""
+    assignments, faults = read_assignments(data, file)
+    merged, more = merge(assignments, base, override=override)
+    return {assignment.name: merged[assignment.name] for assignment in assignments}, faults + more
+
+
+def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fault]]:
+    """Every assignment in order, and a fault for every other statement that is no comment."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415  brings logging, pathlib and tempfile: 40 ms
+
+    text = decode(data, file)
+    if isinstance(text, Fault):
+        return [], [text]
+    assignments: list[Assignment] = []
+    faults: list[Fault] = []
+    for binding in parse_stream(io.StringIO(text, newline=None)):  # None: CRLF becomes LF, as dotenv's own open() does
+        statement = binding.original.string.lstrip()
+        blanks = binding.original.string[: len(binding.original.string) - len(statement)]
+        line = binding.original.line + blanks.count("\n")  # dotenv counts from the blank lines before the statement
+        refused = _refuse(binding, statement)
+        if refused:
+            faults.append(Fault(file, line, *refused))
+        elif binding.key is not None and binding.value is not None:
+            assignments.append(Assignment(binding.key, binding.value, file, line))
+    return assignments, faults
+
+
+def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
+    """Why a statement is no assignment, as (message, hint); None for an assignment and a comment."""
+    first = statement.partition("\n")[0]
+    if binding.error:
+        name, sign, value = first.partition("=")
+        if not sign:
+            return "cannot read the statement: it has no '='", "write NAME=value"
+        if not name.strip():
+            return "cannot read the statement: there is no name before its '='", "write NAME=value"
+        if value.lstrip()[:1] in ("'", '"'):
+            why = "its quotation marks do not fit"
+            return f"cannot read the value of {brief(name.strip())}: {why}", "close the one it begins with, at its end"
+        return "cannot read the statement", "write NAME=value"
+    if binding.key is None:
+        return None
+    if binding.value is None:
+        return (
+            "cannot read the statement: it has no '='",
+            "write NAME=value",
+        )  # it may be a line of a key file: not shown
+    if "=" in binding.key or "\0" in binding.key:
+        return f"cannot use {brief(binding.key)} as the name of a variable", ""
+    if "\0" in binding.value:
+        return f"cannot set {brief(binding.key)}: its value holds a NUL", "no program can be given one: environ(7)"
+    return None
+
+
+def merge(
+    assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
+) -> tuple[dict[str, str], list[Fault]]:
+    """`base` with the assignments added (a later one wins), references replaced. With `override` they win over `base`."""
+    if not assignments:
+        return dict(base), []
+    expansion = _Expansion(assignments, base, override=override)
+    merged = dict(base)
+    for assignment in assignments:
+        value = expansion.value(assignment.name)
+        if value is not None:
+            merged[assignment.name] = value
+    return merged, expansion.faults
+
+
+class _Expansion:
+    """What each name is worth in the end. A name is worked out when it is first asked for, its last assignment first.
+
+    While that is going on, a reference to the same name means the assignment before it, and before the first one the
+    base: `PATH=/opt/bin:${PATH}`. So references that go round in a circle come to an end, too.
+    """
+
+    def __init__(self, assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool) -> None:
+        self.faults: list[Fault] = []
+        self._base = base
+        self._known: dict[str, str] = {}
+        self._left: dict[str, list[Assignment]] = {}
+        for assignment in assignments:
+            if override or assignment.name not in base:
+                self._left.setdefault(assignment.name, []).append(assignment)
+
+    def value(self, name: str, depth: int = 0) -> str | None:
+        """None where the name is set nowhere."""
+        if name in self._known:
+            return self._known[name]
+        if not self._left.get(name):
+            return self._base.get(name)
+        assignment = self._left[name].pop()
+        self._known[name] = text = self._expanded(assignment, depth)
+        return text
+
+    def _expanded(self, assignment: Assignment, depth: int) -> str:
+        from dotenv.variables import Variable, parse_variables  # noqa: PLC0415  as in read_assignments
+
+        if depth > _MAX_DEPTH:
+            return self._refused(assignment, f"its references lead through more than {_MAX_DEPTH} others")
+        parts: list[str] = []
+        size = len(assignment.name) + 2
+        for atom in parse_variables(assignment.value):
+            seen: dict[str, str | None] = {}
+            if isinstance(atom, Variable) and (value := self.value(atom.name, depth + 1)) is not None:
+                seen = {atom.name: value}
+            parts.append(atom.resolve(seen))  # and not just `value`: dotenv knows `${NAME:-default}`
+            size += len(parts[-1].encode(errors="surrogatepass"))
+            if size > MAX_VALUE:
+                return self._refused(assignment, f"it is longer than {MAX_VALUE // 1024} KiB")
+        return "".join(parts)
+
+    def _refused(self, assignment: Assignment, why: str) -> str:
+        message = f"cannot set {brief(assignment.name)}: {why}"
+        self.faults.append(Fault(assignment.file, assignment.line, message, "no program could be started with it"))
+        return ""

@@ -1,0 +1,140 @@
+"""How many of each type: the words of `--formation` and of `procman scale`, and the counts a start begins with.
+
+Pure, and light to import: `scale` needs it. Knows neither files nor ports.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.config.procfile import ALL, NAME
+from procman.config.source import brief
+from procman.core.spec import MAX_COUNT
+from procman.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+RELEASE = "release"
+"""A one-off (`procman run release`): at 0 unless asked for by name."""
+
+_CHANGE = re.compile(r"(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*)", re.DOTALL)
+"""The last sign counts: `my-web-1` is one `my-web` fewer."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was asked of a start: the types named, those left out, `--formation`'s counts, the config file's."""
+
+    types: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    formation: dict[str, int] = {}
+    configured: dict[str, int] = {}
+
+
+def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
+    """Counts of `web=2,worker=0`, by type (or `all`), from one text or several; a name may come once in all of them."""
+    counts: dict[str, int] = {}
+    faults: list[Fault] = []
+    for item in _items(texts):
+        try:
+            name, count = _assignment(item)
+            _claim(name, counts)
+            counts[name] = count
+        except _Refused as why:
+            faults.append(_fault(item, why))
+    return counts, faults
+
+
+def parse_changes(args: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """`web=4 api+2 my-web-1` as (counts to set, changes to make). Raises ConfigError with every fault."""
+    to: dict[str, int] = {}
+    by: dict[str, int] = {}
+    faults: list[Fault] = []
+    for item in _items(args):
+        try:
+            name, sign, count = _change(item)
+            _claim(name, to | by)
+            if sign == "=":
+                to[name] = count
+            else:
+                by[name] = count if sign == "+" else -count
+        except _Refused as why:
+            faults.append(_fault(item, why))
+    if faults:
+        raise ConfigError(faults)
+    return to, by
+
+
+def choose_counts(names: Iterable[str], asked: Asked) -> dict[str, int]:
+    """How many of each type a start begins with. The names in `asked` are known ones."""
+    return {name: _count(name, asked) for name in names}
+
+
+def _count(name: str, asked: Asked) -> int:
+    if name in asked.leave_out:
+        return 0
+    if name in asked.formation:
+        return asked.formation[name]
+    if asked.types and name not in asked.types:
+        return 0
+    if ALL in asked.formation and name != RELEASE:
+        return asked.formation[ALL]
+    count = asked.configured.get(name, 0 if name == RELEASE else 1)
+    return max(count, 1) if name in asked.types else count  # who names a type wants to see it run
+
+
+class _Refused(Exception):  # noqa: N818  never leaves this module
+    """Why an item cannot be used, with the hint."""
+
+
+def _fault(item: str, why: _Refused) -> Fault:
+    reason, hint = why.args
+    return Fault("", 0, f"cannot use {brief(item)} as a count: {reason}", hint)
+
+
+def _items(texts: Sequence[str]) -> list[str]:
+    return [item.strip() for text in texts for item in text.split(",")]
+
+
+def _assignment(item: str) -> tuple[str, int]:
+    name, sign, number = item.partition("=")
+    if not sign:
+        raise _Refused("it has no '='", "write TYPE=N, such as web=2")
+    return _name(name, "write TYPE=N, such as web=2"), _number(number)
+
+
+def _change(item: str) -> tuple[str, str, int]:
+    usage = "write TYPE=N, TYPE+N or TYPE-N, such as web=2"
+    match = _CHANGE.fullmatch(item)
+    if not match:
+        raise _Refused("it has no '=', '+' or '-'", usage)
+    if match["name"].rstrip().endswith("="):
+        raise _Refused("expected a whole number, 0 or more", usage)
+    return _name(match["name"], usage), match["sign"], _number(match["number"])
+
+
+def _name(text: str, usage: str) -> str:
+    name = text.strip()
+    if not name:
+        raise _Refused("it names no process type", usage)
+    if not NAME.fullmatch(name):
+        raise _Refused(f"{brief(name)} is no name of a process type", usage)
+    return name
+
+
+def _number(text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit()):
+        raise _Refused("expected a whole number, 0 or more", "")
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > len(str(MAX_COUNT)) or int(digits) > MAX_COUNT:  # int() refuses 4,301 digits with a ValueError
+        raise _Refused(f"at most {MAX_COUNT} instances of a type", "")
+    return int(digits)
+
+
+def _claim(name: str, taken: dict[str, int]) -> None:
+    if name in taken:
+        raise _Refused(f"'{name}' is named twice", "name each type once")

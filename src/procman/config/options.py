@@ -1,0 +1,32 @@
+"""What the command line says about the inputs; the verbs fill it in and load.py reads it. Knows no file."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Each field is an option of `start`, None or empty where it was not given. Paths are as given, times in seconds."""
+
+    procfile: str | None = None
+    """`-f`; "-" is standard input."""
+    root: str | None = None
+    config: str | None = None
+    env_files: tuple[str, ...] = ()
+    """`-e`; each may be several, separated by commas."""
+    env_overrides: bool = False
+    types: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    """`--except`"""
+    formation: tuple[str, ...] = ()
+    port: int | None = None
+    port_step: int | None = None
+    no_port: bool = False
+    shell: str | None = None
+    timeout: float | None = None
+    """The grace of every type; wins over procman.yml as every option does."""
+    max_restarts: int | None = None
+    no_restart: bool = False
+    exit_on: tuple[str, ...] = ()
+    init: bool = False
+    """procman is PID 1, so that the default grace is that of a container."""

@@ -1,0 +1,121 @@
+r"""The Procfile: which process types there are and what each runs. Pure: bytes in, entries and faults out.
+
+A line is blank, a comment (its first character that is no blank is `#`) or `name: command`. The command is everything
+after the first colon, trimmed and otherwise verbatim: quotes, `#` and `\` belong to the shell. So a line cannot be
+continued. Knows no formation and opens no file.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from msgspec import Struct
+
+from procman.config.source import BOM, brief, refuse_utf16
+from procman.errors import Fault
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+"""What a process type may be called (fullmatch). 63: the longest label of a host name, which names often become."""
+
+ALL = "all"
+"""Reserved: in a formation it means every type."""
+
+BLANKS = " \t"
+_CONTINUED = r"a line cannot be continued with '\': write the command on one line, or put it in a script"
+
+
+class Entry(Struct, frozen=True):
+    """One process type, its command, and the line it stands on."""
+
+    name: str
+    command: str
+    line: int
+
+
+class _Line(Struct, frozen=True):
+    """A line that is neither blank nor a comment; `continued` where the one before it ends in a backslash."""
+
+    number: int
+    text: str
+    continued: bool
+
+
+class _Refused(Exception):  # noqa: N818  never leaves this module
+    """Why a line is no entry, with the hint."""
+
+
+def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], list[Fault]]:
+    """Every entry in the file's order, and every fault (one a line, the first that is found in it)."""
+    utf16 = refuse_utf16(data, file)
+    if utf16:
+        return [], [utf16]
+    entries: list[Entry] = []
+    faults: list[Fault] = []
+    seen: dict[str, int] = {}
+    continued = False
+    for number, raw in enumerate(_lines(data), 1):
+        try:
+            entry = _entry(_Line(number, _text(raw), continued), seen)
+        except _Refused as why:
+            message, hint = why.args
+            faults.append(Fault(file, number, message, _CONTINUED if continued else hint))
+        else:
+            if entry:
+                entries.append(entry)
+        continued = raw.rstrip(b" \t\r").endswith(b"\\")
+    if not entries and not faults:
+        faults.append(Fault("", 0, f"cannot find a process type in {file}", "add a line such as 'web: python app.py'"))
+    return entries, faults
+
+
+def claimed_names(data: bytes) -> set[str]:
+    """Every name that a line starts with, be the rest of it faulty: what an `unknown type` need not be said about."""
+    return {line.decode(errors="replace").partition(":")[0].strip() for line in _lines(data)}
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Lines without their ends, LF or CRLF. A CR that no LF follows is not an end, so the last line keeps its own."""
+    *ended, last = data.removeprefix(BOM).split(b"\n")
+    return [*(line.removesuffix(b"\r") for line in ended), last]
+
+
+def _text(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise _Refused(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
+    for character in text:
+        if unicodedata.category(character) == "Cc" and character != "\t":
+            hint = "end lines with LF or CRLF" if character == "\r" else "remove it"
+            raise _Refused(f"cannot use the control character U+{ord(character):04X} in a line", hint)
+    return text.strip(BLANKS)
+
+
+def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
+    """The entry of a line, None for a blank one and a comment. `seen` learns every good name and its first line."""
+    if not line.text or line.text.startswith("#"):
+        return None
+    name, colon, command = line.text.partition(":")
+    if not colon:
+        raise _Refused(f"cannot read {brief(line.text)}: it has no ':'", "write 'name: command'")
+    name, command = name.rstrip(BLANKS), command.lstrip(BLANKS)
+    _check_name(name)
+    first = seen.setdefault(name, line.number)
+    if first != line.number:
+        hint = f"to run several of it: --formation {name}=2"
+        raise _Refused(f"cannot define '{name}' twice: line {first} does it", hint)
+    if not command:
+        raise _Refused(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
+    return Entry(name, command, line.number)
+
+
+def _check_name(name: str) -> None:
+    if name == ALL:
+        raise _Refused("cannot use 'all' as a name: in a formation it means every type", "choose another name")
+    if NAME.fullmatch(name):
+        return
+    if not name:
+        raise _Refused("cannot read the line: there is no name before its ':'", "write 'name: command'")
+    hint = "a name is made of letters A-Z and a-z, digits, '-' and '_', at most 63"
+    raise _Refused(f"cannot use {brief(name)} as a name", hint)

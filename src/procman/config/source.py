@@ -1,0 +1,66 @@
+"""Bytes of an input and what may be wrong with them as such. Knows files and UTF-8; no grammar."""
+# ruff: noqa: PTH118, PTH206  pathlib costs 6 ms at import, and paths here are text from the user and back
+
+from __future__ import annotations
+
+import os
+
+from procman.errors import Fault
+
+MAX_SIZE = 4 * 1024 * 1024
+"""Most bytes of one input. Nobody writes that much by hand; `-f /dev/zero` must not eat the machine's memory."""
+
+BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read(path: str | int, name: str, hint: str = "") -> bytes | Fault:
+    """The content of a file (a pipe, a device or an open descriptor is as good). `name` is the user's word for it."""
+    try:
+        with open(path, "rb", closefd=isinstance(path, str)) as stream:
+            data = stream.read(MAX_SIZE + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return Fault("", 0, f"cannot read {name}: {why.lower()}", hint)
+    if len(data) > MAX_SIZE:
+        return Fault("", 0, f"cannot read {name}: it is longer than {MAX_SIZE // 1024 // 1024} MiB")
+    return data
+
+
+def refuse_utf16(data: bytes, name: str) -> Fault | None:
+    """What PowerShell's `>` writes. Said once for the file: as UTF-8 every single line of it would be faulty."""
+    if data.startswith(_UTF16_BOMS):
+        return Fault(name, 1, "cannot read the file: it is UTF-16", "save it as UTF-8")
+    return None
+
+
+def decode(data: bytes, name: str) -> str | Fault:
+    """The whole of an input as text, without a BOM; the fault has the line of the first byte that is not UTF-8."""
+    fault = refuse_utf16(data, name)
+    if fault:
+        return fault
+    try:
+        return data.removeprefix(BOM).decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return Fault(name, line, f"cannot read byte 0x{error.object[error.start]:02x}: not UTF-8", "save it as UTF-8")
+
+
+def absolute(path: str, folder: str) -> str:
+    """`path` as seen from `folder`.
+
+    Links keep their name (`/app/current` may point elsewhere tomorrow), except before a `..`, whose meaning they decide.
+    """
+    joined = os.path.join(folder, path)
+    return os.path.realpath(joined) if ".." in path.split(os.sep) else os.path.normpath(joined)
+
+
+def plain(text: str, width: int = 40) -> str:
+    """A piece of the input as it may stand in a message: one line, nothing a terminal obeys, `width` characters at most."""
+    shown = text if len(text) <= width else text[: width - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def brief(text: str) -> str:
+    """The same in quotes."""
+    return f"'{plain(text)}'"

@@ -1,0 +1,164 @@
+"""procman.yml -> Settings, with the line of everything and every fault in one run. Pure.
+
+msgspec's own errors name the first fault only and no line; so the nodes are walked along the types of settings.py and
+each single value is converted by itself. What a value means for the rest (does that type exist?) is plan.py's.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+
+import msgspec
+import yaml
+from msgspec import Struct, UnsetType
+
+from procman.config.settings import AsWritten, Document, Settings
+from procman.config.source import plain
+from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
+from procman.errors import Fault, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
+    """What can be read of the file, and all that is wrong with it."""
+    node = compose(data, file)
+    if isinstance(node, Fault):
+        return Document(file=file), [node]
+    if node is None:
+        return Document(file=file), []
+    walk = _Walk(file)
+    settings = walk.value(node, Settings, "")
+    return Document(settings if isinstance(settings, Settings) else Settings(), walk.lines, file), walk.faults
+
+
+class _Faulty(Enum):
+    """Stands for a value that cannot be used; the fault is noted and the value left out."""
+
+    FAULTY = 0
+
+
+class _Walk:
+    """One way through the nodes, along the types. `kind` is any type that stands in settings.py."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[str, int] = {}
+        self.faults: list[Fault] = []
+
+    def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or FAULTY
+        self.lines[path] = line_of(node)
+        kind = _written(kind)
+        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        try:
+            if isinstance(bare, type) and issubclass(bare, Struct):
+                return bare(**self._members(node, _fields(bare), path))
+            if get_origin(bare) is dict:
+                return self._members(node, get_args(bare)[1], path)
+            if get_origin(bare) is tuple:
+                return self._items(node, get_args(bare)[0], path)
+            return text_of(node) if kind == AsWritten else _converted(node, kind)
+        except Unusable as reason:
+            self._refuse(node, path, reason)
+            return _Faulty.FAULTY
+
+    def _members(self, node: yaml.Node, kinds: Any, path: str) -> dict[str, Any]:  # noqa: ANN401  see the docstring
+        """A mapping's good values. `kinds` is one type for all of them, or a type for each key that is known."""
+        if not isinstance(node, yaml.MappingNode):
+            raise Unusable("expected a mapping", "leave the key out" if is_null(node) else "")
+        refuse_tag(node)
+        values = {}
+        for key, key_node, child in self._pairs(node, path):
+            at = _join(path, key)
+            if isinstance(kinds, dict) and key not in kinds:
+                self.faults.append(
+                    Fault(self.file, line_of(key_node), f"{at}: cannot use this key", nearest(key, kinds))
+                )
+                continue
+            value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
+            if value is not _Faulty.FAULTY:
+                values[key] = value
+        return values
+
+    def _pairs(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """Each key as text, its node and its value's. Of a key that stands there twice, the first is the one that counts."""
+        first: dict[str, int] = {}
+        for key_node, child in node.value:
+            try:
+                key = key_of(key_node)
+            except Unusable as reason:
+                self._refuse(key_node, path, reason)
+                continue
+            if key in first:
+                message = f"{_join(path, key)}: cannot set it twice: line {first[key]} does it already"
+                self.faults.append(Fault(self.file, line_of(key_node), message))
+                continue
+            first[key] = line_of(key_node)
+            yield key, key_node, child
+
+    def _items(self, node: yaml.Node, kind: Any, path: str) -> tuple[Any, ...]:  # noqa: ANN401  see the class
+        if not isinstance(node, yaml.SequenceNode):
+            raise Unusable("expected a list", f"write [{node.value}]" if isinstance(node, yaml.ScalarNode) else "")
+        refuse_tag(node)
+        values = [self.value(child, kind, f"{path}[{index}]") for index, child in enumerate(node.value)]
+        return tuple(value for value in values if value is not _Faulty.FAULTY)
+
+    def _refuse(self, node: yaml.Node, path: str, reason: Unusable) -> None:
+        where = f"{path}: " if path else ""
+        message = f"{where}cannot use {shown(node)}: {reason.why}"
+        self.faults.append(Fault(self.file, line_of(node), message, reason.hint))
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{plain(key)}".removeprefix(".")
+
+
+@cache
+def _fields(struct: type[Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+
+
+def _written(kind: Any) -> Any:  # noqa: ANN401  a type
+    """`X | UnsetType` -> `X`: what is written is never UNSET."""
+    if UnsetType in get_args(kind):
+        return next(other for other in get_args(kind) if other is not UnsetType)
+    return kind
+
+
+def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance of `kind`
+    value = value_of(node)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if isinstance(bare, type) and issubclass(bare, Enum):
+            raise _not_one_of(node, value, [member.value for member in bare]) from None
+        raise Unusable(_expected(str(error))) from None
+
+
+def _not_one_of(node: yaml.Node, value: object, words: list[str]) -> Unusable:
+    why = f"expected one of {', '.join(words)}"
+    if isinstance(value, str):
+        return Unusable(why, nearest(value, words) if value else "")
+    return Unusable(why, f'write it in quotes: "{node.value}"' if node.value in words else "")
+
+
+def _expected(message: str) -> str:
+    """What msgspec says in a user's words: "Expected `int | null`, got `str`" -> "expected a whole number or null"."""
+    wanted = message.partition(", got ")[0]
+    words = re.sub("`([^`]*)`", lambda match: " or ".join(_WORDS.get(w, w) for w in match[1].split(" | ")), wanted)
+    return words.lower().removesuffix(".0")

@@ -1,0 +1,118 @@
+"""YAML text -> nodes that know their lines. Owns what of YAML is taken; knows no key of procman.yml.
+
+Nodes rather than values: PyYAML's loader forgets lines, takes the last of two equal keys in silence, and makes `on:` a
+boolean and `1.10` a number. Tags other than YAML's plain ones and merge keys are refused. An alias is the node that it
+stands for, never copied, so "billion laughs" cost nothing: a reader goes as deep as its own types do.
+"""
+
+from __future__ import annotations
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from procman.config.source import brief, decode, plain
+from procman.errors import Fault
+
+_TAG = "tag:yaml.org,2002:"
+_COLLECTIONS = {_TAG + "map", _TAG + "seq"}
+_VALUES = {_TAG + name for name in ("null", "bool", "int", "float")}
+_TEXTS = {_TAG + name for name in ("str", "timestamp", "value")}
+
+
+class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Fault
+    """Why a node cannot be used, with the hint."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.hint = hint
+
+
+def compose(data: bytes, file: str) -> yaml.Node | Fault | None:
+    """The one document of a file; None where it is empty."""
+    text = decode(data, file)
+    if isinstance(text, Fault):
+        return text
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return Fault(file, line, f"cannot use the character U+{ord(text[error.position]):04X}", "remove it")
+    try:
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        return _syntax_fault(error, file)
+    except RecursionError:
+        return Fault(file, loader.line + 1, "cannot read the YAML: it is nested too deeply")
+    except (ValueError, OverflowError):  # of chr() and int(), which PyYAML lets through
+        return Fault(file, loader.line + 1, "cannot read the YAML: an escape or a number in it is out of range")
+    return None if node is None or is_null(node) else node
+
+
+def _syntax_fault(error: yaml.MarkedYAMLError, file: str) -> Fault:
+    mark = error.problem_mark or error.context_mark
+    problem = error.problem or error.context or "something is wrong here"
+    if error.context and problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
+    hint = "indent with blanks, not with tabs" if "'\\t'" in problem else ""
+    return Fault(file, mark.line + 1 if mark else 0, f"cannot read the YAML: {plain(problem, 200)}", hint)
+
+
+def line_of(node: yaml.Node) -> int:
+    """From 1."""
+    return int(node.start_mark.line) + 1
+
+
+def key_of(node: yaml.Node) -> str:
+    """A mapping's key as it is written, so that `on`, `yes` and `1` are names."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise Unusable("a key is a single word")
+    if node.tag == _TAG + "merge":
+        raise Unusable("merge keys are not supported", "put what all types share into 'defaults'")
+    return _checked(node.value)
+
+
+def refuse_tag(node: yaml.Node) -> None:
+    """Tags make objects of other kinds in a YAML loader; here they would be ignored in silence."""
+    known = _VALUES | _TEXTS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS
+    if node.tag not in known:
+        raise Unusable(f"the tag {brief(node.tag.removeprefix(_TAG))} is not supported")
+
+
+def text_of(node: yaml.Node) -> str:
+    """A single value as it is written: `1.10` stays `1.10`, and `yes` stays `yes`."""
+    if not isinstance(node, yaml.ScalarNode) or is_null(node):
+        raise Unusable("expected text", "write '' for an empty one" if is_null(node) else "")
+    refuse_tag(node)
+    return _checked(node.value)
+
+
+def is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "null"
+
+
+def value_of(node: yaml.Node) -> object:
+    """A single value as YAML 1.1 resolves it: None, a boolean, a number or text. Lists and mappings stay what they are."""
+    if not isinstance(node, yaml.ScalarNode):
+        return {} if isinstance(node, yaml.MappingNode) else []
+    if node.tag not in _VALUES:
+        return text_of(node)
+    try:
+        return SafeConstructor().construct_object(node)
+    except (yaml.YAMLError, ValueError, KeyError, IndexError, OverflowError):  # `0b_`, `!!bool maybe`, 4,301 digits
+        raise Unusable("it is not what its tag says") from None
+
+
+def shown(node: yaml.Node) -> str:
+    """The node as a message names it."""
+    if isinstance(node, yaml.ScalarNode):
+        return brief(node.value) if node.value else "an empty value"
+    return "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
+
+
+def _checked(text: str) -> str:
+    r"""Escapes (`"\0"`, `"\ud800"`) make characters that no file name and no environment can hold."""
+    for character in text:
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            raise Unusable(f"it holds U+{ord(character):04X}")
+    return text

@@ -1,0 +1,115 @@
+"""What procman.yml and the command line make of each type's settings."""
+
+from __future__ import annotations
+
+import pytest
+from folders import faults_of, only_fault, write
+
+from procman.config.load import Options, load
+from procman.core.spec import OnEnd, Stdin, StopMode, When
+
+
+def test_settings_reach_the_spec(folder):
+    (folder / "sub").mkdir()
+    write(
+        folder,
+        yml="""\
+defaults: {restart: {policy: never, delay: 2}, stop: {signal: INT, grace: 3}}
+processes:
+  web:
+    cwd: sub
+    restart: {policy: always, max_restarts: 4, no_retry_exit_codes: [78]}
+    stop: {signal: SIGQUIT, mode: group}
+    success_exit_codes: [143, 3]
+    on_end: exit
+    stdin: open
+    max: 5
+""",
+    )
+    plan = load(Options(), {})
+    web, worker = plan.types["web"], plan.types["worker"]
+    assert web.cwd == str(folder / "sub")
+    assert (web.restart.policy, web.restart.delay, web.restart.max_restarts) == (When.ALWAYS, 2, 4)
+    assert web.restart.no_retry_exit_codes == (78,)
+    assert (web.stop.signal, web.stop.exit_code, web.stop.grace, web.stop.mode) == ("QUIT", 131, 3, StopMode.GROUP)
+    assert (web.success_exit_codes, web.on_end, web.stdin, web.max) == ((0, 3, 143), OnEnd.EXIT, Stdin.OPEN, 5)
+    assert (worker.restart.policy, worker.stop.signal, worker.stop.exit_code) == (When.NEVER, "INT", 130)
+    assert worker.on_end is OnEnd.STAY
+
+
+def test_the_command_line_wins_over_the_settings(folder):
+    write(folder, yml="processes: {web: {restart: {max_restarts: 4}, stop: {grace: 3}}}")
+    options = Options(timeout=1.5, max_restarts=0, no_restart=True, exit_on=("web",), shell="/bin/bash")
+    plan = load(options, {})
+    web = plan.types["web"]
+    assert (web.stop.grace, web.restart.max_restarts, web.on_end, web.shell) == (1.5, 0, OnEnd.EXIT, "/bin/bash")
+    assert plan.types["worker"].on_end is OnEnd.STAY
+    assert plan.no_restart
+
+
+def test_null_restarts_of_a_process_override_the_defaults(folder):
+    write(folder, yml="defaults: {restart: {max_restarts: 3}}\nprocesses: {web: {restart: {max_restarts: null}}}")
+    plan = load(Options(), {})
+    assert plan.types["web"].restart.max_restarts is None
+    assert plan.types["worker"].restart.max_restarts == 3
+
+
+def test_as_pid_1_the_default_grace_is_longer(folder):
+    write(folder, yml="processes: {web: {stop: {grace: 3}}}")
+    plan = load(Options(init=True), {})
+    assert (plan.types["web"].stop.grace, plan.types["worker"].stop.grace) == (3, 25)
+    assert load(Options(init=True, timeout=5), {}).types["web"].stop.grace == 5
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 1e300])
+def test_a_timeout_that_is_no_time_is_a_fault(folder, timeout):
+    assert only_fault(Options(timeout=timeout)).startswith("cannot use --timeout ")
+
+
+def test_negative_restarts_are_a_fault(folder):
+    assert only_fault(Options(max_restarts=-1)).startswith("cannot use --max-restarts -1")
+
+
+def test_an_unknown_type_in_the_config_file_has_its_line(folder):
+    write(folder, yml="formation:\n  wrker: 1\nprocesses:\n  wbe: {}\n")
+    assert faults_of() == [
+        "procman.yml:2: formation.wrker: cannot find the process type 'wrker' in Procfile (did you mean 'worker'?)",
+        "procman.yml:4: processes.wbe: cannot find the process type 'wbe' in Procfile (did you mean 'web'?)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["term", "SIGterm", "TERMM", "9", "SIG", "RTMIN+3"])
+def test_a_signal_that_does_not_exist_is_a_fault_with_its_line(folder, name):
+    write(folder, yml=f"defaults:\n  stop: {{signal: '{name}'}}\nprocesses:\n  web:\n    stop: {{signal: '{name}'}}\n")
+    first, second = faults_of()
+    assert first.startswith(f"procman.yml:2: defaults.stop.signal: cannot use '{name}': no such signal")
+    assert second.startswith("procman.yml:5: processes.web.stop.signal: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("TERM", 143), ("SIGINT", 130), ("HUP", 129), ("USR1", 138), ("WINCH", 156), ("KILL", 137)]
+)
+def test_a_stop_signal_has_the_exit_code_of_a_death_by_it(folder, name, code):
+    write(folder, yml=f"defaults: {{stop: {{signal: {name}}}}}")
+    stop = load(Options(), {}).types["web"].stop
+    assert (stop.signal, stop.exit_code) == (name.removeprefix("SIG"), code)
+
+
+def test_a_cwd_must_be_a_folder(folder):
+    write(folder, yml="processes:\n  web:\n    cwd: nowhere\n  worker: {cwd: Procfile}\n")
+    first, second = faults_of()
+    assert (
+        first == f"procman.yml:3: processes.web.cwd: cannot use 'nowhere': no such folder (it is relative to {folder})"
+    )
+    assert second.startswith("procman.yml:4: processes.worker.cwd: ")
+
+
+def test_a_config_file_that_was_named_must_exist(folder):
+    assert only_fault(Options(config="conf.yml")) == "cannot read conf.yml: no such file or directory"
+    write(folder, **{"conf.yml": "formation: {web: 3}"}, yml="nonsense")
+    assert load(Options(config="conf.yml"), {}).counts["web"] == 3
+
+
+def test_a_config_file_that_is_a_folder_is_a_fault(folder):
+    (folder / "procman.yml").mkdir()
+    assert only_fault() == "cannot read procman.yml: is a directory"
