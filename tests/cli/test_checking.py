@@ -70,6 +70,6 @@ def test_nothing_given_is_the_default():
 
 
 def test_variables_are_named_after_the_verb_and_the_option():
-    options = Options(port=1, env_files=("x",), leave_out=("web",), no_restart=True)
-    environ = {"PORT": "1", "ENV": "x", "EXCEPT": "web", "NO_RESTART": "1"}
+    options = Options(port=1, env_files=("x",), leave_out=("web", "job"), formation=("a=1, b=2",), no_restart=True)
+    environ = {"PORT": "1", "ENV": "x", "EXCEPT": "web job", "FORMATION": "a=1, b=2", "NO_RESTART": "1"}
     assert given(**{f"PROCMAN_START_{k}": v for k, v in environ.items()}) == repr((options, False))

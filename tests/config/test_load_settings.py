@@ -39,12 +39,18 @@ processes:
 
 def test_the_command_line_wins_over_the_settings(folder):
     write(folder, yml="processes: {web: {restart: {max_restarts: 4}, stop: {grace: 3}}}")
-    options = Options(timeout=1.5, max_restarts=0, no_restart=True, exit_on=("web",), shell="/bin/bash")
+    options = Options(timeout=1.5, max_restarts=0, exit_on=("web",), shell="/bin/bash")
     plan = load(options, {})
     web = plan.types["web"]
     assert (web.stop.grace, web.restart.max_restarts, web.on_end, web.shell) == (1.5, 0, OnEnd.EXIT, "/bin/bash")
     assert plan.types["worker"].on_end is OnEnd.STAY
-    assert plan.no_restart
+
+
+def test_no_restart_lets_the_first_end_of_any_type_end_everything(folder):
+    write(folder, yml="processes: {web: {restart: {policy: always}}}")
+    plan = load(Options(no_restart=True), {})
+    ends = {(spec.restart.policy, spec.on_end) for spec in plan.types.values()}
+    assert ends == {(When.NEVER, OnEnd.EXIT)}
 
 
 def test_null_restarts_of_a_process_override_the_defaults(folder):

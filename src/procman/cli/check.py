@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from procman.cli.options import input_options
 from procman.cli.table import columns
-from procman.config.load import load
+from procman.config.load import load, read_stdin
 from procman.config.options import Options
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def check(options: Options) -> None:
       procman check
       procman check -f Procfile.dev -m web=2,worker=0
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    given = sys.stdin.buffer.read() if options.procfile == "-" else None
+    given = read_stdin() if options.procfile == "-" else None
     click.echo(shown(load(options, os.environ, stdin=given)))
 
 

@@ -22,21 +22,52 @@ if TYPE_CHECKING:
 FIELDS = {"env": "env_files", "except": "leave_out"}
 """The fields of `Options` that are not called as their options are."""
 
+
+class Whole(click.ParamType):
+    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+
+    name = "text"
+    envvar_list_splitter = "\0"
+
+
 option = functools.partial(click.option, show_envvar=True)
-type_option = functools.partial(option, metavar="TYPE", multiple=True, shell_complete=complete_types)
+type_
+
+
+class Whole(click.ParamType):
+    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+
+    name = "text"
+    envvar_list_splitter = "\0"
+
+
+option = functools.partial(option, metavar="TYPE", multiple=True, shell_complete=complete_types)
 
 FILES = (
     option("-f", "--procfile", metavar="FILE", help="The Procfile; - is standard input.  [default: Procfile]"),
     option("-d", "--root", metavar="DIR", help="The application's folder.  [default: the Procfile's]"),
     option("--config", metavar="FILE", help="How to run the types.  [default: procman.yml, where there is one]"),
-    option("-e", "--env", metavar="FILE", multiple=True, help="Read this instead of .env; repeatable, the last wins."),
+    option(
+        "-e",
+        "--env",
+        metavar="FILE",
+        type=Whole(),
+        multiple=True,
+        help="Read this instead of .env; repeatable, the last wins.",
+    ),
     option("--env-overrides", is_flag=True, help="Let .env win over the environment that procman was started in."),
     option("--shell", metavar="PATH", help="The shell for commands that need one.  [default: /bin/sh]"),
 )
 FORMATION = (
     click.argument("types", metavar="[TYPE]...", nargs=-1, shell_complete=complete_types),
     type_option(
-        "-m", "--formation", "-c", "--concurrency", metavar="TYPE=N,...", help="How many of each; all=N: others."
+        "-m",
+        "--formation",
+        "-c",
+        "--concurrency",
+        type=Whole(),
+        metavar="TYPE=N,...",
+        help="How many of each; all=N: others.",
     ),
     type_option("--except", help="Leave this type at 0; repeatable."),
     option("-p", "--port", type=int, metavar="N", help="The first type's port.  [default: PORT, else 5000]"),

@@ -7,8 +7,8 @@ signals, then children; what a person reads is written as soon as it is known.
 from __future__ import annotations
 
 import os
-import sys
 import time
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -17,9 +17,10 @@ from msgspec import Struct
 from procman import __version__
 from procman.cli.names import complete_types
 from procman.cli.options import input_options, option, supervise_options
-from procman.config.load import Options, load
+from procman.config.load import Options, load, read_stdin
 from procman.control.locate import Claim, claim, start_places
 from procman.core.spec import Plan
+from procman.errors import ConfigError, Fault, nearest
 from procman.kernel import signals, spawn
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
@@ -86,19 +87,26 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     spawn.close_on_exec()
     options = _as_init(options) if os.getpid() == 1 else options
     environ = dict(os.environ)
-    given = sys.stdin.buffer.read() if options.procfile == "-" else None
+    given = read_stdin() if options.procfile == "-" else None
     plan = load(options, environ, stdin=given)
+    _check_types(look.quiet, plan)
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     os.chdir(plan.root)
     claimed = claim(start_places(plan.root, socket, environ))
-    try:
-        reload = partial(_reload, options, environ, given)
-        return _supervise(plan, claimed, look, reload)
-    finally:
-        if claimed is not None:
-            claimed.release()
+    return _supervise(plan, claimed, look, partial(_reload, options, environ, given, here))
 
 
-def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: partial[Plan]) -> int:
+def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
+    faults = [
+        Fault("", 0, f"cannot find the process type '{name}' of --quiet", nearest(name, plan.types))
+        for name in quiet
+        if name not in plan.types
+    ]
+    if faults:
+        raise ConfigError(faults)
+
+
+def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[[Plan], Plan]) -> int:
     reactor = Reactor()
     history = History(limit_all=look.history * 1024 * 1024)
     mux = Mux(reactor, _sink(reactor), history, _format(look))
@@ -118,14 +126,20 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: partial[P
     try:
         return kernel.run()
     finally:
-        if server is not None:
-            server.close()
         mux.finish(time.monotonic() + FLUSH_WITHIN)
+        if claimed is not None and server is not None:
+            server.stop_listening()
+            claimed.release()  # before the connections end: who waits for that may start the next procman at once
+            server.close()
 
 
-def _reload(options: Options, environ: dict[str, str], given: bytes | None, old: Plan) -> Plan:
-    """The inputs as they are now; the command line and the environment stay those of the start."""
-    return load(options, environ, old.positions, given)
+def _reload(options: Options, environ: dict[str, str], given: bytes | None, here: int, old: Plan) -> Plan:
+    """The inputs as they are now; the command line, the environment and the folder `here` stay those of the start."""
+    os.fchdir(here)
+    try:
+        return load(options, environ, old.positions, given)
+    finally:
+        os.chdir(old.root)
 
 
 def _as_init(options: Options) -> Options:

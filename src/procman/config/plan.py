@@ -16,7 +16,7 @@ from procman.config.formation import Asked, choose_counts, parse_formation
 from procman.config.procfile import ALL, Entry
 from procman.config.settings import YEAR, Defaults, Document, Process
 from procman.config.source import absolute, brief, plain
-from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, refuse_count
+from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, When, refuse_count
 from procman.errors import Fault, nearest
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         counts=choose_counts(specs, asked),
         positions=placed,
         port_step=_step(options),
-        no_restart=options.no_restart,
         procfile=inputs.procfile,
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
@@ -97,7 +96,7 @@ def build_spec(inputs: Inputs, options: Options, name: str, port: int | None) ->
     process = inputs.document.settings.processes.get(name, Process())
     defaults = inputs.document.settings.defaults
     given: dict[str, Any] = {
-        "on_end": OnEnd.EXIT if name in options.exit_on else process.on_end,
+        "on_end": OnEnd.EXIT if options.no_restart or name in options.exit_on else process.on_end,
         "stdin": process.stdin,
         "max": process.max,
         "shell": UNSET if options.shell is None else options.shell,
@@ -130,6 +129,8 @@ def _restart(process: Process, defaults: Defaults, options: Options) -> RestartP
     values = _written(structs.asdict(defaults.restart)) | _written(structs.asdict(process.restart))
     if options.max_restarts is not None:
         values["max_restarts"] = options.max_restarts
+    if options.no_restart:
+        values["policy"] = When.NEVER
     return RestartPolicy(**values)
 
 

@@ -104,7 +104,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     positions: dict[str, int]
     port_step: int = 100
-    no_restart: bool = False
     procfile: str = "Procfile"
 
     def ports(self) -> dict[str, int]:
