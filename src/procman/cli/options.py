@@ -31,17 +31,7 @@ class Whole(click.ParamType):
 
 
 option = functools.partial(click.option, show_envvar=True)
-type_
-
-
-class Whole(click.ParamType):
-    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
-
-    name = "text"
-    envvar_list_splitter = "\0"
-
-
-option = functools.partial(option, metavar="TYPE", multiple=True, shell_complete=complete_types)
+type_option = functools.partial(option, metavar="TYPE", multiple=True, shell_complete=complete_types)
 
 FILES = (
     option("-f", "--procfile", metavar="FILE", help="The Procfile; - is standard input.  [default: Procfile]"),
