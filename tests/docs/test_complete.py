@@ -1,0 +1,111 @@
+"""Everything that a user can say, set or see is in the reference."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+from generator import commands
+from msgspec.structs import fields
+from written import page
+
+from procman import errors
+from procman.cli import outcome, usage
+from procman.cli import run as one_off
+from procman.cli.group import VERBS
+from procman.config.settings import Defaults, Process, Restart, Settings, Stop
+from procman.control.protocol import METHODS, NOTIFICATIONS, Code
+from procman.core.spec import OnEnd, Stdin, StopMode, When
+from procman.core.view import Change, Kind
+from procman.kernel import signals
+
+OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
+SETTINGS = [field.encode_name for struct in (Settings, Defaults, Process, Restart, Stop) for field in fields(struct)]
+
+
+def section(verb: str) -> str:
+    """What the reference says of a verb."""
+    found = re.search(rf"^### procman {verb}\n(.*?)(?=^##|\Z)", page("reference/cli.md"), re.DOTALL | re.MULTILINE)
+    assert found, verb
+    return found[1]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_documented_with_an_example(verb):
+    assert VERBS[verb].help in section(verb)
+    assert f"$ procman {verb}" in section(verb) or f" procman {verb} " in section(verb)
+
+
+@pytest.mark.parametrize(("verb", "option"), OPTIONS, ids=lambda value: getattr(value, "name", value))
+def test_every_option_is_documented_with_its_variable(verb, option):
+    for name in (*option.opts, *option.secondary_opts):
+        assert f"`{name}`" in section(verb)
+    assert commands.variable(verb, option) in section(verb)
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_every_key_of_procman_yml_is_documented(key):
+    assert f"| `{key}` |" in page("reference/procman-yml.md")
+
+
+@pytest.mark.parametrize("word", [*When, *StopMode, *OnEnd, *Stdin], ids=str)
+def test_every_word_that_procman_yml_takes_is_documented(word):
+    assert f"`{word.value}`" in page("reference/procman-yml.md")
+
+
+@pytest.mark.parametrize("mode", StopMode, ids=str)
+def test_every_stop_mode_is_explained(mode):
+    assert f"* **{mode.value}**" in page("reference/signals.md")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_protocol_method_is_documented(method):
+    assert f"### `{method}` method" in page("reference/protocol.md")
+
+
+@pytest.mark.parametrize("notification", NOTIFICATIONS)
+def test_every_notification_is_documented(notification):
+    assert f"### `{notification}` notification" in page("reference/protocol.md")
+
+
+@pytest.mark.parametrize("code", Code, ids=str)
+def test_every_error_code_of_the_protocol_is_documented(code):
+    assert f"| `{code.value}` |" in page("reference/protocol.md")
+
+
+@pytest.mark.parametrize("kind", Kind, ids=str)
+def test_every_event_kind_is_documented(kind):
+    assert f"| `{kind.value}` |" in page("reference/events.md")
+
+
+@pytest.mark.parametrize("field", [field.encode_name for field in fields(Change)])
+def test_every_member_of_an_event_is_documented(field):
+    assert f"`{field}`" in page("reference/events.md")
+
+
+def test_every_exit_code_is_documented():
+    kinds = (errors.ProcmanError, errors.ConfigError, errors.RefusedError, errors.NotRunningError, usage.UsageError)
+    codes = {0, 130, 141} | {kind.exit_code for kind in kinds}
+    assert all(f"| {code} |" in page("reference/exit-codes.md") for code in codes)
+    assert all(str(code) in (outcome.__doc__ or "") for code in codes)  # the list above is the program's own
+    for kind in (one_off.NotFoundError, one_off.NotExecutableError):
+        assert str(kind.exit_code) in page("reference/exit-codes.md")
+
+
+def test_every_signal_that_procman_handles_is_documented():
+    handled = {name for name in dir(signal.Signals) if f"signal.{name}," in _source() or f"signal.{name}:" in _source()}
+    table = page("reference/signals.md").partition("## How a stop goes")[0]
+    assert {name for name in handled - {"SIGCHLD"} if f"`{name.removeprefix('SIG')}`" not in table} == set()
+    assert {"SIGTERM", "SIGINT", "SIGHUP"} <= handled
+
+
+def _source() -> str:
+    from inspect import getsource
+
+    return getsource(signals)
+
+
+@pytest.mark.parametrize("name", ["PORT", "PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_SOCKET", "PROCMAN_INSTANCE"])
+def test_every_variable_that_a_process_finds_is_documented(name):
+    assert f"`{name}`" in page("reference/environment.md")
