@@ -68,7 +68,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     help="Output kept for `logs`, over all.  [default: 32]",
 )
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
-@click.option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
+@option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
 def start(options: Options, socket: str | None, **shown: object) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
@@ -91,8 +91,8 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     plan = load(options, environ, stdin=given)
     _check_types(look.quiet, plan)
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    os.chdir(plan.root)
     claimed = claim(start_places(plan.root, socket, environ))
+    os.chdir(plan.root)
     return _supervise(plan, claimed, look, partial(_reload, options, environ, given, here))
 
 

@@ -7,10 +7,10 @@ reference page and the JSON Schema are all made from it. Times are seconds; `tim
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from procman.core.view import Change, FleetView
 
@@ -72,7 +72,7 @@ class LogsParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes."""
 
     names: tuple[str, ...] = ()
-    lines: int | None = None
+    lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
     follow: bool = False
 
 
@@ -170,21 +170,40 @@ METHODS: dict[str, Method] = {
 # ---- the envelope
 
 
+Id = int | str | None
+
+
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    jsonrpc: str
+    """A call, or without an `id` a notification: that is carried out and never answered, not even with an error."""
+
+    jsonrpc: Literal["2.0"]
     method: str
-    params: msgspec.Raw = msgspec.Raw(b"{}")
-    id: int | str | None = None
+    params: Raw = Raw(b"{}")
+    id: Id | UnsetType = UNSET
 
 
 class ErrorData(Struct, frozen=True, omit_defaults=True):
+    """What to do next."""
+
     hint: str = ""
 
 
-class Error(Struct, frozen=True):
+class Error(Struct, frozen=True, omit_defaults=True):
+    """Why not. The message of BAD_CONFIG has a line for each fault."""
+
     code: int
     message: str
     data: ErrorData = ErrorData()
+
+
+class Incoming(Struct, frozen=True):
+    """What a client receives: a response (`id` with `result` or `error`) or a notification (`method`, `params`)."""
+
+    id: Id | UnsetType = UNSET
+    result: Raw = Raw()
+    error: Error | None = None
+    method: str = ""
+    params: Raw = Raw()
 
 
 def encode_request(number: int, method: str, params: Struct) -> bytes:
@@ -192,12 +211,13 @@ def encode_request(number: int, method: str, params: Struct) -> bytes:
     return _line({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
 
 
-def encode_result(number: int | str | None, result: Struct) -> bytes:
+def encode_result(number: Id, result: Struct) -> bytes:
     return _line({"jsonrpc": "2.0", "id": number, "result": result})
 
 
-def encode_error(number: int | str | None, code: int, message: str, hint: str = "") -> bytes:
-    return _line({"jsonrpc": "2.0", "id": number, "error": Error(code, message, ErrorData(hint))})
+def encode_error(number: Id, code: int, message: str, hint: str = "") -> bytes:
+    error = Error(code, message, ErrorData(hint)) if hint else Error(code, message)
+    return _line({"jsonrpc": "2.0", "id": number, "error": error})
 
 
 def encode_notification(method: str, params: Struct) -> bytes:
@@ -208,4 +228,68 @@ _encoder = msgspec.json.Encoder()
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    return _encoder.encode(message) + b"\n"
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:  # a path or an argument that is not UTF-8 (PEP 383)
+        return _encoder.encode(_clean(msgspec.to_builtins(message))) + b"\n"
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
+    """The value with U+FFFD for each byte that is not UTF-8."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        case dict():
+            return {_clean(key): _clean(member) for key, member in value.items()}
+        case list() | tuple():
+            return [_clean(member) for member in value]
+        case _:
+            return value
+
+
+# ---- the schema
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every message, either way; `$defs` has each method's parameters and result."""
+    types = [t for method in METHODS.values() for t in (method.params, method.result)]
+    unique = list(dict.fromkeys([*types, *NOTIFICATIONS.values(), Error]))
+    schemas, components = msgspec.json.schema_components(unique, ref_template="#/$defs/{name}")
+    of = dict(zip(unique, schemas, strict=True))
+    requests = [_request_schema(name, method, of[method.params]) for name, method in METHODS.items()]
+    results = list(dict.fromkeys(method.result for method in METHODS.values()))
+    responses = [_message_schema("result", "", {"id": _ID, "result": of[result]}) for result in results]
+    failure = _message_schema("error", "The request was not carried out.", {"id": _ID, "error": of[Error]})
+    told = [
+        _message_schema(name, "", {"method": {"const": name}, "params": of[params]})
+        for name, params in NOTIFICATIONS.items()
+    ]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"procman control protocol, version {VERSION}",
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("request", "response", "notification")],
+        "$defs": {
+            "request": {"oneOf": requests},
+            "response": {"anyOf": [*responses, failure]},
+            "notification": {"oneOf": told},
+            **components,
+        },
+    }
+
+
+_ID = {"type": ["integer", "string", "null"]}
+
+
+def _request_schema(name: str, method: Method, params: dict[str, Any]) -> dict[str, Any]:
+    schema = _message_schema(name, method.doc, {"method": {"const": name}, "params": params, "id": _ID})
+    schema["required"] = ["jsonrpc", "method"]
+    if any(field.required for field in msgspec.structs.fields(method.params)):
+        schema["required"].append("params")
+    return schema | {"additionalProperties": False}
+
+
+def _message_schema(title: str, doc: str, members: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"title": title, "type": "object"}
+    if doc:
+        schema["description"] = doc
+    return schema | {"required": ["jsonrpc", *members], "properties": {"jsonrpc": {"const": "2.0"}, **members}}

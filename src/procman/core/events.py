@@ -1,6 +1,6 @@
 """What happened: every input of the core. Names are in the past tense; each that concerns a life names it.
 
-`generation` is the number of the life (1 for an instance's first); the core drops an event of an earlier one.
+`generation` is the number of the life (1 for the first of its name); the core drops an event of an earlier one.
 `jitter` is a random fraction in [0, 1) that the kernel supplies, so that the core stays a function.
 """
 

@@ -64,6 +64,7 @@ class Fleet:
         self.counts = dict(plan.counts)
         self.exit_code: int | None = None  # not None from the moment on that everything is to end
         self._slots: dict[str, dict[int, Instance]] = {name: {} for name in plan.types}
+        self._past: dict[str, tuple[int, int]] = {}  # name -> last generation and token of a slot that is gone
         self._crashes: dict[str, CrashWatch] = {}
         self._strays = Strays()
         self._waiting_token = 0
@@ -139,8 +140,15 @@ class Fleet:
         self._slots[after.spec.type][after.index] = after
         if after.phase is Phase.DOWN and not after.wanted and self._surplus(after):
             del self._slots[after.spec.type][after.index]
+            self._past[after.name] = after.generation, after.token
             self._out.append(Remove(after.name))
         return after
+
+    def _new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
+        """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""
+        name = f"{spec.type}.{index}"
+        generation, token = self._past.pop(name, (0, 0))
+        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
 
     def _surplus(self, i: Instance) -> bool:
         return i.index > self.counts.get(i.spec.type, 0)
@@ -152,21 +160,18 @@ class Fleet:
         after = self._step(before, event, now)
         if self._died(before, event, after):
             self._death(after, now)
-        if isinstance(event, Exited) and not any(i.alive for i in self._slots[after.spec.type].values()):
+        if before.alive and not after.alive and not any(i.alive for i in self._slots[after.spec.type].values()):
             self._out.append(Inherit(after.name, after.generation, after.stop.signal))
-        if after.phase in (Phase.FAILED, Phase.DONE) and before.phase is not after.phase:
-            self._came_to_rest(after, now)
-
-    def _came_to_rest(self, i: Instance, now: float) -> None:
-        if i.spec.on_end is OnEnd.EXIT and not self.stopping:
-            code = i.last_exit.code if i.last_exit and i.phase is Phase.FAILED else 0
-            self._shut_down(code, f"{i.name} ended", now)
+        if after.spec.on_end is OnEnd.EXIT and _ended_for_good(after) and not _ended_for_good(before):
+            failed = after.phase is Phase.FAILED or after.cause is Cause.GAVE_UP
+            self._shut_down(after.last_exit.code if failed and after.last_exit else 0, f"{after.name} ended", now)
 
     def _died(self, before: Instance, event: SlotEvent, after: Instance) -> bool:
         """Whether this was a death: an end, or a failed start, that nobody asked for and that is not a good one."""
         if isinstance(event, Exited):
             return before.phase in (Phase.STARTING, Phase.READY) and after.cause is not Cause.ENDED
-        return isinstance(event, SpawnFailed) and after.phase in (Phase.BACKOFF, Phase.FAILED)
+        failed_start = isinstance(event, SpawnFailed) and before.phase is Phase.SPAWNING
+        return failed_start and after.phase in (Phase.BACKOFF, Phase.FAILED)
 
     def _death(self, i: Instance, now: float) -> None:
         type_name = i.spec.type
@@ -202,7 +207,7 @@ class Fleet:
     def _recover(self, type_name: str, token: int) -> None:
         watch = self._crashes.get(type_name)
         if watch is not None and watch.token == token:
-            del self._crashes[type_name]
+            self._crashes[type_name] = CrashWatch(token=token)
             self._publish(Kind.RECOVERED, f"{type_name} is out of its crash loop: a minute without a death", type_name)
 
     def _watch_stop(self, now: float) -> None:
@@ -222,15 +227,17 @@ class Fleet:
         slots = self._slots[type_name]
         names = []
         for index in range(before + 1, count + 1):
-            i = slots.get(index) or Instance(name=f"{type_name}.{index}", index=index, spec=spec, since=now)
-            names.append(self._step(replace(i, spec=spec), Raised(), now).name)
+            i = slots.get(index) or self._new(spec, index, now)
+            # one on its way out may have been started from an older spec
+            event = Raised() if i.spec == spec else Replaced(spec, "changed by reload")
+            names.append(self._step(i, event, now).name)
         return names
 
     def _set_count(self, type_name: str, count: int, why: str, now: float) -> list[str]:
         """Change a type's count; returns the slots that come or go."""
         before = self.counts.get(type_name, 0)
         self.counts[type_name] = count
-        if count >= before:
+        if count > before:
             return self._fill(type_name, before, count, now)
         slots = self._slots[type_name]
         leaving = [slots[index] for index in range(before, count, -1) if index in slots]
@@ -319,7 +326,7 @@ class Fleet:
         chosen = self._selected(command.names, request)
         if chosen is None:
             return
-        alive = [i for i in chosen if i.pid is not None]
+        alive = [i for i in chosen if (i.alive if command.leader else i.pid is not None)]
         if not alive:
             text = f"cannot signal {select.listed(chosen) or 'nothing'}: no process is running"
             self._out.append(Refuse(request, text, "see `procman ps`"))
@@ -341,10 +348,10 @@ class Fleet:
             self.counts.pop(type_name, None)
         leftover = {t: slots for t, slots in self._slots.items() if t not in plan.types and slots}
         self._slots = {t: self._slots.get(t, {}) for t in plan.types} | leftover
+        for type_name, count in self._wanted_counts(old).items():  # first, lest one that is to go is started anew
+            names += self._set_count(type_name, count, "scaled down by reload", now)
         for type_name in changed:
             names += self._respec(plan.types[type_name], now)
-        for type_name, count in self._wanted_counts(old).items():
-            names += self._set_count(type_name, count, "scaled down by reload", now)
         self.counts = {t: self.counts[t] for t in plan.types}
         parts = [
             f"{what} {', '.join(ts)}" for what, ts in (("added", new), ("removed", gone), ("changed", changed)) if ts
@@ -357,7 +364,9 @@ class Fleet:
         """New settings for a type: what is wanted, or came to an end by itself, lives anew; what was stopped stays so."""
         names = []
         for i in list(self._slots[spec.type].values()):
-            if i.wanted and not self._surplus(i):
+            if i.spec == spec or self._surplus(i):
+                continue
+            if i.wanted:
                 self._step(i, Replaced(spec, "changed by reload"), now)
                 names.append(i.name)
             else:
@@ -380,7 +389,7 @@ class Fleet:
         if self.stopping:
             return
         self.exit_code = code
-        living = [i for i in self.instances() if i.phase not in AT_REST]
+        living = [i for i in self.instances() if i.phase not in AT_REST and not _ended_for_good(i)]
         if living:
             plural = "" if len(living) == 1 else "s"
             self._publish(Kind.SHUTDOWN, f"stopping {len(living)} instance{plural}: {why}")
@@ -421,8 +430,9 @@ class Fleet:
 
     def _first_failure(self) -> int:
         """The status of the failure that came first in time; 0 where none failed."""
-        failed = [(i.since, i.last_exit.code) for i in self._each() if i.phase is Phase.FAILED and i.last_exit]
-        return min(failed)[1] if failed else 0
+        failed = [i for i in self._each() if i.phase is Phase.FAILED and i.last_exit]
+        first = min(failed, key=lambda i: i.ended, default=None)
+        return first.last_exit.code if first and first.last_exit else 0
 
     # ---- telling
 
@@ -431,3 +441,8 @@ class Fleet:
 
     def _say(self, text: str) -> None:
         self._publish(Kind.COMMAND, text)
+
+
+def _ended_for_good(i: Instance) -> bool:
+    """Whether it ended by itself and will not be started again, also while what it left is being cleared."""
+    return i.phase in (Phase.DONE, Phase.FAILED) or i.cause in (Cause.ENDED, Cause.GAVE_UP)

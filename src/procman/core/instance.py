@@ -14,7 +14,8 @@ The machine, one row a phase (what is not named is ignored):
     FAILED     failed     spawn     DOWN           spawn
     DONE       done       spawn     DOWN           spawn
 
-KillAsked sends KILL at once in every phase that has a process. `wanted` and `phase` are the only two dimensions:
+KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
+the process is asked to end too, else it is kept where it is. `wanted` and `phase` are the only two dimensions:
 `cause` is what STOPPING is for, `stage` how far it has gone.
 
 Every event of a life names it by `generation`; every timer carries the `token` of the instance's one live deadline.
@@ -100,8 +101,10 @@ def _lowered(i: Instance, event: Lowered, now: float) -> Step:
     match i.phase:
         case Phase.DOWN:
             return i, ()
-        case Phase.SPAWNING | Phase.STOPPING:
+        case Phase.SPAWNING:
             return replace(i, wanted=False, reason=event.why), ()
+        case Phase.STOPPING:  # also where it had ended by itself: whoever wants it after this wants a new life
+            return replace(i, wanted=False, cause=Cause.ASKED, reason=event.why), ()
         case Phase.STARTING | Phase.READY:
             return stopping.begin(replace(i, wanted=False), Cause.ASKED, event.why, now)
         case Phase.BACKOFF | Phase.FAILED | Phase.DONE:
@@ -124,12 +127,20 @@ def _replaced(i: Instance, event: Replaced, now: float) -> Step:
 
 
 def _kill_asked(i: Instance, now: float) -> Step:
-    if i.phase is Phase.SPAWNING:
-        return replace(i, wanted=False, stage=Stage.KILLED), ()
-    if i.phase in (Phase.STARTING, Phase.READY, Phase.STOPPING) and i.stage is not Stage.UNKILLABLE:
-        i = replace(i, wanted=False, phase=Phase.STOPPING, cause=i.cause or Cause.ASKED, since=now)
-        return stopping.kill(i, now)
-    return _lowered(i, Lowered("killed"), now)
+    match i.phase:
+        case Phase.SPAWNING:
+            return replace(i, wanted=False, stage=Stage.KILLED), ()
+        case Phase.STOPPING if i.stage in (Stage.KILLED, Stage.UNKILLABLE):
+            return replace(i, wanted=False), stopping.kill_again(i)
+        case Phase.STARTING | Phase.READY | Phase.STOPPING:
+            i = replace(i, wanted=False, phase=Phase.STOPPING, cause=i.cause or Cause.ASKED, since=now)
+            return stopping.kill(i, now)
+        case Phase.BACKOFF:
+            return _lowered(i, Lowered("killed"), now)
+        case Phase.DOWN | Phase.FAILED | Phase.DONE:
+            return i, ()
+        case _:
+            assert_never(i.phase)
 
 
 # ---- what the kernel saw
@@ -159,8 +170,8 @@ def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
         return _down(i, now)
     if i.cause is Cause.REPLACED:
         return _spawn(_afresh(i), now)
-    i = replace(i, failures=i.failures + 1, early=i.early + 1)
-    outcome, rule = restart.judge(i.spec, status, i.failures)
+    i = replace(i, ended=now, failures=i.failures + 1, early=i.early + 1)
+    outcome, rule = restart.judge_failed_start(i.spec, event.code, i.failures)
     reason = f"cannot start: {event.why}"
     if outcome is not Outcome.RETRY:
         i = replace(i, phase=Phase.FAILED, since=now, reason=f"{reason}; {rule}")
@@ -172,13 +183,15 @@ def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
 
 
 def _exited(i: Instance, event: Exited, now: float) -> Step:
+    if not i.alive:
+        return i, ()
     i = replace(i, exit=event.status, last_exit=event.status)
-    if i.phase not in (Phase.STARTING, Phase.READY):
+    if i.phase is Phase.STOPPING:
         return i, ()
     if i.ready_at is not None and now - i.ready_at >= i.spec.restart.reset_after:
         i = replace(i, failures=0)
     lived = now - i.born
-    i = replace(i, failures=i.failures + 1, early=i.early + 1 if i.ready_at is None else 0)
+    i = replace(i, ended=now, failures=i.failures + 1, early=i.early + 1 if i.ready_at is None else 0)
     outcome, rule = restart.judge(i.spec, event.status, i.failures)
     reason = restart.described(event.status, i.failures if outcome is Outcome.RETRY else 1, lived)
     reason = f"{reason}: {event.note}" if event.note else reason

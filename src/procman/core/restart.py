@@ -37,10 +37,19 @@ def judge(spec: ProcessSpec, status: ExitStatus, failures: int) -> tuple[Outcome
     success = status.code == 0 or status.code in spec.success_exit_codes
     if success and policy.policy is not When.ALWAYS:
         return Outcome.DONE, "policy: always would start it again" if policy.policy is When.ON_FAILURE else ""
+    return _tried_on(policy, status.code, failures)
+
+
+def judge_failed_start(spec: ProcessSpec, code: int, failures: int) -> tuple[Outcome, str]:
+    """The same for a start that failed: never a success, and `code` 1 (no room) is no exit code of the program."""
+    return _tried_on(spec.restart, None if code == 1 else code, failures)
+
+
+def _tried_on(policy: RestartPolicy, code: int | None, failures: int) -> tuple[Outcome, str]:
     if policy.policy is When.NEVER:
         return Outcome.GIVE_UP, "not restarted (policy: never)"
-    if status.code in policy.no_retry_exit_codes:
-        return Outcome.GIVE_UP, f"not restarted ({status.code} is in no_retry_exit_codes)"
+    if code in policy.no_retry_exit_codes:
+        return Outcome.GIVE_UP, f"not restarted ({code} is in no_retry_exit_codes)"
     if policy.max_restarts is not None and failures > policy.max_restarts:
         return Outcome.GIVE_UP, f"given up after {policy.max_restarts} restarts in a row (max_restarts)"
     return Outcome.RETRY, ""

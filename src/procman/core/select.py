@@ -28,7 +28,7 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
     if not names:
         return list(instances)
     for name in names:
-        if name not in types and not any(_fits(name, i) for i in instances):
+        if not any(fnmatchcase(t, name) for t in types) and not any(_fits(name, i) for i in instances):
             known = [*types, *(i.name for i in instances)]
             return f"cannot find an instance or process type '{name}'", nearest(name, known)
     return [i for i in instances if any(_fits(name, i) for name in names)]

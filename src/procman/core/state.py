@@ -47,8 +47,8 @@ class Stage(Enum):
 class Instance(Struct, frozen=True, kw_only=True):
     """One slot. Times are monotonic seconds. `stop` is how the current life is stopped, `spec` how the next is started.
 
-    `deadline` is when a backoff is over or a stop ends in KILL. `failures` and `early` count deaths in a row (early:
-    before ready), `restarts` the automatic ones since the slot was made.
+    `deadline` is when a backoff is over or a stop ends in KILL, `ended` when it last ended by itself. `failures` and
+    `early` count deaths in a row (early: before ready), `restarts` the automatic ones since the slot was made.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     since: float = 0.0
     born: float = 0.0
     ready_at: float | None = None
+    ended: float = 0.0
     deadline: float = 0.0
     delay: float = 0.0
     failures: int = 0

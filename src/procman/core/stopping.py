@@ -99,6 +99,11 @@ def kill(i: Instance, now: float) -> Step:
     return i, (kill, SetTimer(i.name, i.token, now + UNKILLABLE_AFTER))
 
 
+def kill_again(i: Instance) -> tuple[Action, ...]:
+    """Asked once more: KILL, without another five seconds of patience."""
+    return (Signal(i.name, i.generation, "KILL", Target.ALL),) if i.stage is Stage.KILLED else ()
+
+
 def _lead(i: Instance) -> float:
     """How long before the deadline the whole group is called, in seconds."""
     if i.stop.mode is not StopMode.TOP_DOWN:
@@ -122,7 +127,10 @@ def adopted(i: Instance, event: Adopted) -> tuple[Action, ...]:
     """Top-down: a member of the group gets the signal once its own parent is gone. What left the group gets it too."""
     if i.stage in (Stage.KILLED, Stage.UNKILLABLE):
         return (SignalProcess(event.pid, "KILL"),)
-    with_group = i.stage is Stage.LAST_CALL or i.stop.mode is StopMode.GROUP or i.cause not in ASKED_FOR
-    if i.stop.mode is StopMode.LEADER or (event.in_group and with_group):
+    if i.stage is Stage.LAST_CALL or i.stop.mode is StopMode.GROUP:  # the group has been signalled as a whole
+        called = event.in_group
+    else:
+        called = i.stop.mode is StopMode.LEADER
+    if called:
         return ()
     return SignalProcess(event.pid, i.stop.signal), SignalProcess(event.pid, "CONT")

@@ -40,12 +40,15 @@ class Strays:
 
     def left_behind(self, pid: int, now: float) -> list[Action]:
         """A process of a life that is over has appeared: ended at once."""
-        return self._end([pid], now, now + DEFAULT_GRACE)
+        kill_at = now + DEFAULT_GRACE
+        return self._end([pid], now, kill_at if self._closing is None else min(kill_at, self._closing))
 
     def reaped(self, pid: int) -> None:
         self._alone.discard(pid)
         self._ending.pop(pid, None)
         self._killed.pop(pid, None)
+        if pid in self.stuck:
+            self.stuck.remove(pid)
 
     def end_all(self, now: float, grace: float) -> list[Action]:
         """Everything ends: from now on every orphan is asked to go, and killed after `grace` seconds."""

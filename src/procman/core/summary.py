@@ -49,7 +49,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
 
 def waiting_line(instances: Sequence[Instance], now: float) -> str:
     """`waiting for worker.1 (pid 4242, 8 s left)`; empty where nobody is waited for."""
-    waited = [i for i in instances if i.phase is Phase.STOPPING and i.cause in ASKED_FOR]
+    waited = [i for i in instances if i.phase is Phase.STOPPING]
     if not waited:
         return ""
     parts = [f"{i.name} (pid {i.pid}, {duration(max(0.0, i.deadline - now))} left)" for i in waited[:LISTED]]

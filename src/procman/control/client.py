@@ -1,0 +1,232 @@
+"""A blocking client of a running procman: one connection, one request at a time or one stream.
+
+Owns the connection and what an answer means for a person: each error of the protocol becomes one of `procman.errors`.
+Knows no verb and prints nothing. The command line uses it, and so may any program.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Literal, Self, overload
+
+import msgspec
+from msgspec import Struct
+
+from procman.control import locate
+from procman.control.protocol import (
+    METHODS,
+    NOTIFICATIONS,
+    Accepted,
+    Code,
+    Error,
+    Happened,
+    Hello,
+    Incoming,
+    NoParams,
+    Output,
+    Ps,
+    StreamStarted,
+    encode_request,
+)
+from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
+
+_PIECE = 256 * 1024
+_decoder = msgspec.json.Decoder(Incoming)
+
+
+class Client:
+    """One connection. Where a call and a stream are wanted at the same time, two clients are needed.
+
+    `timeout`: seconds in which each call has to be answered.
+    """
+
+    def __init__(self, path: str, timeout: float = 10.0) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._number = 0
+        self._received = bytearray()
+        self._socket = _connect(path, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """For select; what has been received already does not show there."""
+        return self._socket.fileno()
+
+    @overload
+    def call(self, method: Literal["hello"], params: NoParams = ...) -> Hello: ...
+    @overload
+    def call(self, method: Literal["ps"], params: NoParams = ...) -> Ps: ...
+    @overload
+    def call(
+        self, method: Literal["scale", "restart", "stop", "signal", "reload", "shutdown"], params: Struct = ...
+    ) -> Accepted: ...
+    @overload
+    def call(self, method: str, params: Struct = ...) -> Struct: ...
+
+    def call(self, method: str, params: Struct = NoParams()) -> Struct:  # noqa: B008  frozen
+        """Ask and wait for the answer, of the type that METHODS names.
+
+        Raises RefusedError, ConfigError (the inputs that procman was to read again are wrong), else ProcmanError.
+        """
+        self._number += 1
+        deadline = time.monotonic() + self.timeout
+        try:
+            self._send(encode_request(self._number, method, params))
+            while True:
+                message = self._receive(deadline)
+                if message is None:
+                    raise ProcmanError("cannot get an answer: procman closed the connection", "see `procman ps`")
+                if message.error is not None and message.id in (self._number, None):
+                    raise _error(message.error)
+                if message.id == self._number:
+                    return _decode(message.result, METHODS[method].result)
+        except TimeoutError:
+            text = f"cannot get an answer: procman did not give one within {self.timeout:g} s"
+            raise ProcmanError(text, "is it suspended?") from None
+        except OSError as error:
+            raise ProcmanError(f"cannot talk to procman: {error.strerror or error}") from None
+
+    def stream(self, method: str, params: Struct, timeout: float | None = None) -> Stream:
+        """Subscribe, at once, and iterate over what comes; see Stream."""
+        started = self.call(method, params)
+        assert isinstance(started, StreamStarted)
+        return Stream(self, started.stream, timeout)
+
+    def next_message(self, timeout: float | None) -> Incoming | None:
+        """The next message; None where procman has closed the connection. TimeoutError after so many seconds."""
+        return self._receive(None if timeout is None else time.monotonic() + timeout)
+
+    # ---- bytes
+
+    def _send(self, data: bytes) -> None:
+        self._socket.settimeout(self.timeout)
+        try:
+            self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it may have said why before it closed: that is still to be read
+
+    def _receive(self, deadline: float | None) -> Incoming | None:
+        searched = 0
+        while (end := self._received.find(b"\n", searched)) < 0:
+            searched = len(self._received)
+            if not self._fill(deadline):
+                return None
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        try:
+            return _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _not_understood(error) from None
+
+    def _fill(self, deadline: float | None) -> bool:
+        """Receive more; False at the connection's end."""
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+        try:
+            data = self._socket.recv(_PIECE)
+        except ConnectionResetError:
+            return False
+        self._received += data
+        return bool(data)
+
+
+class Stream(Iterator[Output | Happened]):
+    """What a stream tells, until it is complete or procman goes.
+
+    Where nothing comes for `timeout` seconds, TimeoutError is raised; iterating may go on after it.
+    """
+
+    def __init__(self, client: Client, number: int, timeout: float | None) -> None:
+        self.timeout = timeout
+        self._client = client
+        self._number = number
+        self._ended = False
+
+    def __next__(self) -> Output | Happened:
+        while not self._ended:
+            message = self._client.next_message(self.timeout)
+            if message is None:
+                break
+            kind = NOTIFICATIONS.get(message.method)
+            if kind is None:
+                continue  # a newer procman may tell more
+            told = _decode(message.params, kind)
+            if getattr(told, "stream", None) != self._number:
+                continue
+            if isinstance(told, Output | Happened):
+                return told
+            break
+        self._ended = True
+        raise StopIteration
+
+
+def _connect(path: str, timeout: float) -> socket.socket:
+    try:
+        return locate.connect(path, timeout)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise NotRunningError(
+            f"cannot reach procman: none listens on {path}", "start it with `procman start`"
+        ) from None
+    except PermissionError:
+        owner = _owner(path)
+        text = f"cannot reach procman: the socket {path} is {owner or 'somebody else'}'s"
+        raise RefusedError(text, "run this as that user, or as root") from None
+    except BlockingIOError:
+        raise ProcmanError(
+            f"cannot reach procman: it did not answer within {timeout:g} s", "is it suspended?"
+        ) from None
+    except OSError as error:
+        raise ProcmanError(f"cannot reach procman on {path}: {error.strerror or error}") from None
+
+
+def _owner(path: str) -> str:
+    """The user whose socket it is, or whose folder where that may not be entered."""
+    import pwd  # noqa: PLC0415  only on the way to an error
+
+    for place in (path, os.path.dirname(path)):  # noqa: PTH120  pathlib costs 5 ms at import
+        try:
+            uid = os.lstat(place).st_uid
+        except OSError:
+            continue
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"uid {uid}"
+    return ""
+
+
+def _decode(raw: msgspec.Raw, kind: type[Struct]) -> Struct:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_understood(error) from None
+
+
+def _not_understood(error: Exception) -> ProcmanError:
+    return ProcmanError(f"cannot understand the answer: {error}", "is the running procman of another version?")
+
+
+def _error(error: Error) -> ProcmanError:
+    match error.code:
+        case Code.REFUSED:
+            return RefusedError(error.message, error.data.hint)
+        case Code.BAD_CONFIG:
+            return ConfigError(Fault("", 0, line) for line in error.message.split("\n"))
+        case _:
+            return ProcmanError(error.message, error.data.hint)

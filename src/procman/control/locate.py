@@ -1,0 +1,386 @@
+"""Where the control socket of a root folder is: one rule for procman, which claims it, and its clients, who find it.
+
+Owns the candidate places, the locks that decide who runs here, and the making and taking over of sockets. Knows
+nothing of what is said over a socket.
+
+A lock file is never unlinked: two starts could else each hold a lock on a file of the same name. It holds the pid and
+the socket's path, a line each. procman locks every place that it can use, not only the one of its socket, so that a
+second start or a client with another XDG_RUNTIME_DIR meets the first one.
+"""
+
+# pathlib would add 5 ms to every verb:
+# ruff: noqa: PTH100, PTH102, PTH108, PTH110, PTH112, PTH116, PTH117, PTH118, PTH119, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+import struct
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from procman.errors import NotRunningError, RefusedError
+
+MAX_ADDRESS = 107 if sys.platform == "linux" else 103
+"""Bytes of a path that sun_path takes, its NUL not counted (unix(7))."""
+
+BACKLOG = 512
+CONNECT_SECONDS = 1.0
+PID_TRIES, PID_PAUSE = 100, 0.005
+"""How often, and how many seconds apart, the pid of the one who holds a lock is read: it is written just after."""
+
+
+class Place(Struct, frozen=True):
+    """One candidate. `explicit`: named by the user, in a folder that need not be procman's own."""
+
+    socket: str
+    lock: str
+    explicit: bool = False
+
+
+class Claim:
+    """The right to run here: the listening socket and the held locks. `guards` lock the places not chosen."""
+
+    def __init__(self, place: Place, listener: socket.socket, lock_fd: int, guards: tuple[int, ...] = ()) -> None:
+        self.place = place
+        self.listener = listener
+        self.lock_fd = lock_fd
+        self.guards = guards
+
+    def release(self) -> None:
+        """Give the place up. The lock is held until the socket is gone, so that nobody else's is unlinked."""
+        with contextlib.suppress(OSError):  # already gone, or the folder was closed to us: a later start takes it over
+            os.unlink(self.place.socket)
+        self.listener.close()
+        for fd in (*self.guards, self.lock_fd):
+            os.close(fd)
+
+
+# ---- the candidates
+
+
+def start_places(root: str, explicit: str | None, environ: Mapping[str, str]) -> list[Place]:
+    """Where procman of this root may listen, the best first."""
+    if explicit is not None:
+        path = os.path.abspath(explicit)
+        return [Place(path, path + ".lock", explicit=True)]
+    return _places(root, _folders(environ, os.geteuid()))
+
+
+def _folders(environ: Mapping[str, str], uid: int) -> list[str]:
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    folders = [f"{runtime}/procman"] if os.path.isabs(runtime) else []  # a relative one is to be ignored (XDG)
+    return [*folders, f"/run/user/{uid}/procman", _temporary(environ, uid)]
+
+
+def _temporary(environ: Mapping[str, str], uid: int) -> str:
+    folder = environ.get("TMPDIR", "")
+    return os.path.join(folder if os.path.isabs(folder) else "/tmp", f"procman-{uid}")  # noqa: S108  0700, checked
+
+
+def _places(root: str, folders: list[str]) -> list[Place]:
+    digest = hashlib.blake2b(os.fsencode(os.path.realpath(root)), digest_size=8).hexdigest()
+    stems = (os.path.join(os.path.normpath(folder), digest) for folder in folders)
+    return [Place(f"{stem}.sock", f"{stem}.lock") for stem in dict.fromkeys(stems)]
+
+
+# ---- procman's side
+
+
+def claim(places: list[Place]) -> Claim | None:
+    """Lock every place that can be used and listen in the first; None where there is none.
+
+    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used.
+    """
+    held: dict[Place, int] = {}
+    try:
+        for place in sorted(places, key=lambda p: p.lock):  # one order for all, so that of two starts one wins
+            fd = _lock(place)
+            if fd is not None:
+                held[place] = fd
+        for place in (p for p in places if p in held):
+            listener = _listen(place)
+            if listener is not None:
+                lock_fd = held.pop(place)
+                guards = tuple(held.values())
+                for fd in (lock_fd, *guards):
+                    _sign(fd, place)
+                return Claim(place, listener, lock_fd, guards)
+    except RefusedError:
+        _close_all(held)
+        raise
+    _close_all(held)
+    return None
+
+
+def _close_all(held: dict[Place, int]) -> None:
+    for fd in held.values():
+        os.close(fd)
+
+
+def _lock(place: Place) -> int | None:
+    """The descriptor that holds the place's lock; None where the place cannot be used."""
+    try:
+        if place.explicit:
+            fd = _open_lock(place.lock, None)
+        else:
+            folder = _own_folder(os.path.dirname(place.lock))
+            if folder is None:
+                return None
+            try:
+                fd = _open_lock(os.path.basename(place.lock), folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        _refuse_explicit(place, error)
+        return None
+    try:
+        _acquire(fd)
+    except OSError as error:  # such as ENOLCK of a network file system
+        os.close(fd)
+        _refuse_explicit(place, error)
+        return None
+    except RefusedError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _own_folder(path: str) -> int | None:
+    """A descriptor of the folder, made where it is missing; None unless it is ours, and 0700 from now on.
+
+    The folder is checked by descriptor, as anyone may have put a link or a folder of that name into /tmp.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid():
+        os.close(fd)
+        return None
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        os.fchmod(fd, 0o700)
+    return fd
+
+
+def _open_lock(name: str, folder: int | None) -> int:
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+
+
+def _refuse_explicit(place: Place, error: OSError) -> None:
+    """A place that cannot be used is passed over, unless the user named it."""
+    if place.explicit:
+        why = error.strerror or str(error)
+        raise RefusedError(f"cannot use the socket {place.socket}: {why}", "name another with --socket, or none")
+
+
+def _acquire(fd: int) -> None:
+    """Take the lock, or raise RefusedError with the pid of the one who holds it.
+
+    The pid in the file may for a moment still be that of a dead one.
+    """
+    pid = 0
+    for _ in range(PID_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, _path = _signature(fd)
+            if pid and _alive(pid):
+                break
+            time.sleep(PID_PAUSE)
+        else:
+            return
+    raise _taken(pid)
+
+
+def _taken(pid: int) -> RefusedError:
+    who = f"procman (pid {pid})" if pid else "another procman"
+    return RefusedError(f"cannot start: {who} already runs here", "see `procman ps`; `procman shutdown` ends it")
+
+
+def _sign(fd: int, place: Place) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without it, only a refusal cannot name us
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n%s\n" % (os.getpid(), os.fsencode(place.socket)), 0)
+
+
+def _signature(fd: int) -> tuple[int, str]:
+    """The pid and the socket that a lock file names; 0 and "" where it does not."""
+    pid, _, path = os.pread(fd, 4096, 0).partition(b"\n")
+    return (int(pid), os.fsdecode(path.rstrip(b"\n"))) if pid.isdigit() else (0, "")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _listen(place: Place) -> socket.socket | None:
+    """A listening socket of mode 0600, a dead one's taken over; None where the place cannot be used."""
+    try:
+        _remove_stale(place)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # so that the socket never has another mode than 0600
+        try:
+            with _address(place.socket) as address:
+                listener.bind(address)
+            listener.listen(BACKLOG)
+            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        except OSError:
+            listener.close()
+            raise
+        finally:
+            os.umask(before)
+    except OSError as error:
+        _refuse_explicit(place, error)
+        return None
+    return listener
+
+
+def _remove_stale(place: Place) -> None:
+    """Remove the socket of a dead procman. One that answers is not dead: its lock file may have been cleaned away."""
+    try:
+        status = os.lstat(place.socket)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise OSError("a file that is no socket is in its place")
+    try:
+        with connect(place.socket) as peer:
+            raise _taken(peer_of(peer)[0])
+    except BlockingIOError:
+        raise _taken(0) from None
+    except ConnectionRefusedError:
+        os.unlink(place.socket)
+
+
+# ---- the clients' side
+
+
+def find(start: str, explicit: str | None, environ: Mapping[str, str]) -> str:
+    """The socket of the procman that runs for a folder or one above it, up to the first that has a Procfile.
+
+    `--socket` and PROCMAN_SOCKET override. Raises NotRunningError.
+    """
+    override = explicit or environ.get("PROCMAN_SOCKET")
+    if override:
+        if not answers(override):
+            raise NotRunningError(f"cannot reach procman: none listens on {override}", "start it with `procman start`")
+        return override
+    first = folder = os.path.realpath(start)
+    while True:
+        for path in _sockets(folder, environ):
+            if answers(path):
+                return path
+        above = os.path.dirname(folder)
+        has_procfile = os.path.exists(os.path.join(folder, "Procfile"))
+        if has_procfile or above == folder:
+            where = folder if has_procfile else first
+            raise NotRunningError(f"cannot reach procman: none runs for {where}", "start it with `procman start`")
+        folder = above
+
+
+def _sockets(root: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Every socket that a procman of this root may have. Root also looks where the folder's owner would."""
+    mine = os.geteuid()
+    folders, trusted = _folders(environ, mine), {mine}
+    if mine == 0:
+        with contextlib.suppress(OSError):  # no such folder: nothing runs there
+            owner = os.stat(root).st_uid
+            folders += [f"/run/user/{owner}/procman", _temporary(environ, owner)]
+            trusted.add(owner)
+    for place in _places(root, folders):
+        if _is_private(os.path.dirname(place.socket), trusted):
+            yield place.socket
+            named = _named_in(place.lock)
+            if named and named != place.socket:
+                yield named
+
+
+def _is_private(folder: str, trusted: set[int]) -> bool:
+    """Whether nobody but these users can have put a socket there."""
+    try:
+        status = os.lstat(folder)
+    except OSError:  # not there, or not to be entered
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in trusted and not status.st_mode & 0o022
+
+
+def _named_in(lock: str) -> str:
+    """The socket that the holder of a lock names, which may be in a place that this environment does not know."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:  # nobody has started there yet
+        return ""
+    try:
+        return _signature(fd)[1]
+    finally:
+        os.close(fd)
+
+
+def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
+    """Whether anyone listens there. One who may not be talked to, or is too busy, does."""
+    try:
+        connect(path, timeout).close()
+    except (PermissionError, BlockingIOError):
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
+    """A connected, blocking socket. BlockingIOError where procman does not get round to it in `timeout` seconds."""
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The kernel's own timeout: a non-blocking connect fails at once where many come together (unix(7): EAGAIN).
+        seconds, rest = divmod(max(timeout, 0.001), 1)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
+        with _address(path) as address:
+            peer.connect(address)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
+    except BaseException:
+        peer.close()
+        raise
+    return peer
+
+
+# ---- facts about sockets
+
+
+@contextlib.contextmanager
+def _address(path: str) -> Iterator[str]:
+    """The path as an address: where it is too long for one, through a descriptor of its folder (Linux)."""
+    if len(os.fsencode(path)) <= MAX_ADDRESS:
+        yield path
+        return
+    fd = os.open(os.path.dirname(path) or os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        short = f"/proc/self/fd/{fd}/{os.path.basename(path)}"
+        if len(os.fsencode(short)) > MAX_ADDRESS or not os.path.isdir(f"/proc/self/fd/{fd}"):
+            raise OSError(f"its path is longer than {MAX_ADDRESS} bytes")
+        yield short
+    finally:
+        os.close(fd)
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """The pid and effective uid at the other end (of a listener: as it began to listen); pid 0 where not told."""
+    if hasattr(socket, "SO_PEERCRED"):
+        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return pid, uid
+    # LOCAL_PEERCRED of macOS and FreeBSD (unix(4)): struct xucred begins with a version and the effective uid.
+    _, uid = struct.unpack("2I", connection.getsockopt(0, 1, 76)[:8])
+    return 0, uid

@@ -1,0 +1,296 @@
+"""One client's connection: bytes to lines, lines to answers, in order and in bounded memory.
+
+Owns framing and flow: how much is read, answered and told in a turn, and when a client is dropped. What a request
+means is `commands`', what a stream tells `streams`', who may connect `server`'s.
+
+A turn is bounded, so that no client takes the loop from the others; whoever is not done is called again by the
+selector, as its socket then is watched for WRITE. A client that does not read its answers is not read from.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Protocol
+
+from msgspec import UNSET, Struct
+
+from procman.control.protocol import (
+    MAX_REQUEST,
+    Code,
+    Request,
+    StreamEnded,
+    StreamStarted,
+    encode_error,
+    encode_notification,
+    encode_result,
+)
+from procman.kernel.commands import HANDLERS, Answer, Backend, Failure, parameters, parse
+from procman.kernel.reactor import READ, WRITE, Callback, Reactor
+from procman.kernel.streams import Stream
+
+REQUESTS_A_TURN = 16
+TOLD_A_TURN = 256 * 1024
+
+
+class Limits(Struct, frozen=True):
+    """What one client, and all together, may take of procman."""
+
+    connections: int = 1024
+    stalled: float = 10.0
+    """Seconds from the first byte of a request to its last."""
+    unsent: int = 1024 * 1024
+    """Bytes of answers not yet sent at which a connection is no longer read from."""
+    streams: int = 16
+    """Open streams of a connection."""
+    events: int = 1000
+    """Changes that wait for a reader of `events`."""
+    kept: int = 64 * 1024 * 1024
+    """Bytes of kept output that wait for all readers of `logs` together."""
+
+
+class Host(Protocol):
+    """What a connection needs of the server."""
+
+    reactor: Reactor
+    backend: Backend
+    limits: Limits
+
+    def open_stream(self, connection: Connection, method: str, params: Struct) -> Stream | Failure: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+
+class Connection:
+    """A connected client, from its accepted socket to its end."""
+
+    def __init__(self, host: Host, connected: socket.socket) -> None:
+        self.streams: list[Stream] = []
+        self.closed = False
+        self._host = host
+        self._socket = connected
+        self._received = bytearray()
+        self._unsent = bytearray()
+        self._at_end = False  # the client says no more
+        self._busy = False
+        self._begun: float | None = None  # when the first byte of an incomplete request came
+        self._watched = False
+        self._events = READ
+        connected.setblocking(False)  # noqa: FBT003  the standard library's signature
+        host.reactor.register(connected.fileno(), READ, self._on_ready)
+
+    # ---- what calls it
+
+    def _on_ready(self) -> None:
+        self._turn(reading=self._may_read())
+
+    def wake(self) -> None:
+        """A stream has something to tell. It is told at once where it can be: a removed instance is soon forgotten."""
+        if not self._unsent and not self._busy:  # else its turn comes, or is now
+            self._turn(reading=False)
+
+    def finish(self) -> None:
+        """The end of procman: tell what can be told at once, and close."""
+        self._guarded(self._say_end)
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.streams.clear()
+            self._host.reactor.unregister(self._socket.fileno())
+            self._socket.close()
+            self._host.closed(self)
+
+    # ---- one turn
+
+    def _turn(self, *, reading: bool) -> None:
+        self._busy = True
+        if reading:
+            self._guarded(self._receive)
+        self._guarded(self._work)
+        self._busy = False
+
+    def _guarded(self, step: Callback) -> None:
+        """A client that has gone, or a fault of ours, ends this connection and nothing else."""
+        if self.closed:
+            return
+        try:
+            step()
+        except OSError:
+            self.close()
+        except Exception as error:  # noqa: BLE001  procman lives on
+            self._host.backend.fault(error)
+            self.close()
+
+    def _work(self) -> None:
+        self._flush()
+        for _ in range(REQUESTS_A_TURN):
+            if len(self._unsent) >= self._host.limits.unsent or not self._answer_next():
+                break
+        self._tell()
+        self._flush()
+        if self.closed or self._is_over():
+            self.close()
+            return
+        self._watch_partial()
+        self._rearm()
+
+    def _is_over(self) -> bool:
+        return self._at_end and not self._unsent and not self.streams and not self._has_line()
+
+    def _has_line(self) -> bool:
+        return b"\n" in self._received
+
+    def _may_read(self) -> bool:
+        return not self._at_end and len(self._unsent) < self._host.limits.unsent and not self._has_line()
+
+    def _rearm(self) -> None:
+        """Watch for what can be gone on with; at least one of the two, as else the connection is over."""
+        told = self._unsent or self._has_line() or any(stream.waiting for stream in self.streams)
+        events = (READ if self._may_read() else 0) | (WRITE if told else 0)
+        if events != self._events:
+            self._events = events
+            self._host.reactor.modify(self._socket.fileno(), events, self._on_ready)
+
+    # ---- in
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(MAX_REQUEST)
+        except BlockingIOError:
+            return
+        self._received += data
+        if not data:
+            self._at_end = True
+            self.streams = [stream for stream in self.streams if not stream.endless]
+
+    def _answer_next(self) -> bool:
+        """Answer the next request; False where none is complete."""
+        end = self._received.find(b"\n")
+        if (end if end >= 0 else len(self._received)) >= MAX_REQUEST:
+            self._refuse_long()
+            return False
+        if end < 0:
+            return False
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        self._begun = None
+        request = parse(line)
+        if isinstance(request, Failure):
+            self._unsent += encode_error(None, request.code, request.message, request.hint)
+        else:
+            self._carry_out(request)
+        return True
+
+    def _refuse_long(self) -> None:
+        text = f"cannot read a request of more than {MAX_REQUEST} bytes"
+        self._unsent += encode_error(None, Code.INVALID_REQUEST, text)
+        self._flush()
+        self.close()
+
+    def _watch_partial(self) -> None:
+        """An incomplete request has to be completed in time, else it would be kept for ever."""
+        if not self._received or self._has_line():
+            self._begun = None
+            return
+        if self._begun is None:
+            self._begun = time.monotonic()
+        if not self._watched:  # one timer a connection, as they are never cancelled
+            self._watched = True
+            self._host.reactor.call_at(self._begun + self._host.limits.stalled, self._on_stalled)
+
+    def _on_stalled(self) -> None:
+        self._watched = False
+        if self.closed or self._begun is None:
+            return
+        if time.monotonic() >= self._begun + self._host.limits.stalled and self._may_read():
+            self.close()
+        else:
+            self._begun = self._begun if self._may_read() else time.monotonic()  # we are the ones who do not read
+            self._watch_partial()
+
+    # ---- carrying out
+
+    def _carry_out(self, request: Request) -> None:
+        answered = False
+
+        def answer(result: Struct) -> None:
+            nonlocal answered
+            if not self.closed and not answered:
+                self._unsent += self._encoded(request, result)
+                answered = True
+
+        try:
+            self._perform(request, answer)
+        except Exception as error:  # noqa: BLE001  told and logged; procman lives on
+            self._host.backend.fault(error)
+            answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
+
+    def _perform(self, request: Request, answer: Answer) -> None:
+        params = parameters(request)
+        if isinstance(params, Failure):
+            answer(params)
+            return
+        handler = HANDLERS.get(request.method)
+        if handler is not None:
+            handler(self._host.backend, params, answer)
+        elif request.id is not UNSET:  # a stream whose number is not told is of no use
+            self._open(request.method, params, answer)
+
+    def _open(self, method: str, params: Struct, answer: Answer) -> None:
+        if len(self.streams) >= self._host.limits.streams:
+            answer(Failure(Code.REFUSED, f"cannot open another stream: {len(self.streams)} are open", "close some"))
+            return
+        stream = self._host.open_stream(self, method, params)
+        if isinstance(stream, Failure):
+            answer(stream)
+        else:
+            self.streams.append(stream)
+            answer(StreamStarted(stream.number))
+
+    @staticmethod
+    def _encoded(request: Request, result: Struct) -> bytes:
+        if request.id is UNSET:
+            return b""
+        if isinstance(result, Failure):
+            return encode_error(request.id, result.code, result.message, result.hint)
+        return encode_result(request.id, result)
+
+    # ---- out
+
+    def _flush(self) -> None:
+        while self._unsent and not self.closed:
+            try:
+                sent = self._socket.send(self._unsent)
+            except BlockingIOError:
+                return
+            del self._unsent[:sent]
+
+    def _tell(self) -> None:
+        """Hand the streams' notifications to the socket while it takes them."""
+        told = 0
+        while not self._unsent and told < TOLD_A_TURN and (piece := self._next_piece()):
+            told += len(piece)
+            self._unsent += piece
+            self._flush()
+
+    def _next_piece(self) -> bytes:
+        """The next notifications of the streams, in turns."""
+        for _ in range(len(self.streams)):
+            stream = self.streams.pop(0)
+            piece = stream.pull()
+            if stream.ended:
+                piece += encode_notification("end", StreamEnded(stream.number))
+            else:
+                self.streams.append(stream)
+            if piece:
+                return piece
+        return b""
+
+    def _say_end(self) -> None:
+        self._flush()
+        self._tell()
+        for stream in self.streams:
+            self._unsent += encode_notification("end", StreamEnded(stream.number))
+        self._flush()

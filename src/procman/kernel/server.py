@@ -1,0 +1,176 @@
+"""The control socket: who may connect, how many, and who is told what happens.
+
+Owns the listener and the connections. What a connection says is `connection`'s and `commands`'. No client, however
+many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import socket
+import time
+
+from msgspec import Struct
+
+from procman.control.locate import peer_of
+from procman.control.protocol import Code, LogsParams, encode_error
+from procman.core.view import Change
+from procman.kernel.commands import Backend, Failure
+from procman.kernel.connection import Connection, Limits
+from procman.kernel.reactor import READ, Reactor
+from procman.kernel.streams import EventsStream, LogsStream, Stream, refuse_names
+
+ACCEPTS_A_TURN = 32
+
+SPARES = 4
+"""Descriptors kept for clients, so that procman can be spoken to when its instances have taken all the others."""
+
+RETRY = 1.0
+"""Seconds until the listener is tried again when there was no descriptor for a client."""
+
+
+class Server:
+    """Serves the control protocol from the reactor's thread."""
+
+    def __init__(
+        self, reactor: Reactor, listener: socket.socket, backend: Backend, limits: Limits | None = None
+    ) -> None:
+        self.reactor = reactor
+        self.backend = backend
+        self.limits = limits or Limits()
+        self._listener = listener
+        self._connections: dict[Connection, None] = {}
+        self._streaming: dict[Connection, None] = {}
+        self._numbers = itertools.count(1)
+        self._spares: list[int] = []
+        self._listening = False
+        self._closed = False
+        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        self._fill_spares()
+        self._listen()
+        backend.history.listeners.append(self._on_append)
+
+    def publish(self, time: float, change: Change) -> None:
+        """Tell every reader of `events`; `time` is seconds since the epoch."""
+        for connection in tuple(self._streaming):
+            events = [stream for stream in connection.streams if isinstance(stream, EventsStream)]
+            for stream in events:
+                stream.push(time, change)
+            if events:
+                connection.wake()
+
+    def stop_listening(self) -> None:
+        """Let nobody in any more; to be called before the listener is closed."""
+        self._closed = True
+        self._pause()
+
+    def close(self) -> None:
+        """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
+        self.stop_listening()
+        self.backend.history.listeners.remove(self._on_append)
+        for connection in tuple(self._connections):
+            connection.finish()
+        self._listener.close()
+        while self._spares:
+            os.close(self._spares.pop())
+
+    # ---- who connects
+
+    def _listen(self) -> None:
+        if not self._listening:
+            self._listening = True
+            self.reactor.register(self._listener.fileno(), READ, self._on_connect)
+
+    def _listen_again(self) -> None:
+        if not self._closed:
+            self._fill_spares()
+            self._listen()
+
+    def _pause(self) -> None:
+        if self._listening:
+            self._listening = False
+            self.reactor.unregister(self._listener.fileno())
+
+    def _on_connect(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                connected, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError:  # EMFILE, ENFILE, ENOMEM: the client stays in the queue, so a spin must be avoided
+                if not self._spares:
+                    self._pause()
+                    self.reactor.call_at(time.monotonic() + RETRY, self._listen_again)
+                    return
+                os.close(self._spares.pop())
+                continue
+            self._admit(connected)
+
+    def _admit(self, connected: socket.socket) -> None:
+        if not _is_trusted(connected):
+            connected.close()
+        elif len(self._connections) >= self._most():
+            text = f"cannot serve another client: {len(self._connections)} are connected"
+            with contextlib.suppress(OSError):  # it may have gone already
+                connected.send(encode_error(None, Code.REFUSED, text, "close some, or try later"), socket.MSG_DONTWAIT)
+            connected.close()
+        else:
+            self._connections[Connection(self, connected)] = None
+
+    def _most(self) -> int:
+        """Clients at a time: half of the descriptors are the instances'."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return self.limits.connections if soft == resource.RLIM_INFINITY else min(self.limits.connections, soft // 2)
+
+    def _fill_spares(self) -> None:
+        with contextlib.suppress(OSError):  # none left: the next client that leaves gives one
+            while len(self._spares) < SPARES:
+                self._spares.append(os.dup(self._listener.fileno()))
+
+    def closed(self, connection: Connection) -> None:
+        """A connection has ended: its descriptor is the next client's."""
+        self._connections.pop(connection, None)
+        self._streaming.pop(connection, None)
+        self._listen_again()
+
+    # ---- who is told
+
+    def open_stream(self, connection: Connection, method: str, params: Struct) -> Stream | Failure:
+        """The stream that `logs` or `events` asks for."""
+        stream = self._logs(params) if isinstance(params, LogsParams) else self._events(method)
+        if not isinstance(stream, Failure):
+            self._streaming[connection] = None
+        return stream
+
+    def _events(self, method: str) -> EventsStream:
+        assert method == "events", method
+        return EventsStream(next(self._numbers), self.limits.events)
+
+    def _logs(self, params: LogsParams) -> LogsStream | Failure:
+        history = self.backend.history
+        streams = (stream for connection in self._streaming for stream in connection.streams)
+        if sum(stream.kept_bytes for stream in streams if isinstance(stream, LogsStream)) > self.limits.kept:
+            text = "cannot show kept output now: other readers of logs have too much of it unread"
+            return Failure(Code.REFUSED, text, "try later")
+        refusal = refuse_names(params.names, self.backend.view(), history) if params.names else None
+        return refusal or LogsStream(next(self._numbers), history, params)
+
+    def _on_append(self, name: str) -> None:
+        for connection in tuple(self._streaming):
+            noted = [s for s in connection.streams if isinstance(s, LogsStream) and s.note(name)]
+            if noted:
+                connection.wake()
+
+
+def _is_trusted(connected: socket.socket) -> bool:
+    """Whether the client is this user, or root."""
+    try:
+        _, uid = peer_of(connected)
+    except OSError:  # gone already
+        return False
+    return uid in (os.geteuid(), 0)

@@ -1,0 +1,134 @@
+"""What a client is told unasked: the `logs` and `events` streams, pulled by its connection as it can take more.
+
+Owns what each reader has yet to be told, in bounded memory: a `logs` reader is a cursor into the history for each
+instance, an `events` reader a short queue; one that is too slow loses the oldest and is told how much. Knows nothing
+of sockets.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from fnmatch import fnmatchcase
+
+from procman.control.protocol import Code, Happened, LogsParams, Output, encode_notification
+from procman.core.view import Change, FleetView
+from procman.errors import nearest
+from procman.kernel.commands import Failure
+from procman.kernel.history import Entry, History
+
+PIECE = 64 * 1024
+"""Bytes of one instance's output that are told before it is another's turn."""
+
+
+class LogsStream:
+    """Kept output of the instances that `names` mean, and with `follow` what they write from then on."""
+
+    def __init__(self, number: int, history: History, params: LogsParams) -> None:
+        self.number = number
+        self.endless = params.follow
+        self._history = history
+        self._patterns = params.names
+        self._meant: dict[str, bool] = {}
+        names = [name for name in history.names() if self._means(name)]
+        entries, self._cursors = history.tail(names, params.lines)
+        self._kept = deque(entries)
+        self.kept_bytes = sum(len(entry.data) for entry in entries)
+        self._dirty: dict[str, None] = {}  # in the order in which it is their turn
+
+    def _means(self, name: str) -> bool:
+        meant = self._meant.get(name)
+        if meant is None:
+            meant = self._meant[name] = not self._patterns or any(fits(p, name) for p in self._patterns)
+        return meant
+
+    def note(self, name: str) -> bool:
+        """An instance has written; whether that is told here."""
+        if self.endless and self._means(name):
+            self._dirty[name] = None
+            return True
+        return False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._kept or self._dirty) or self.ended
+
+    @property
+    def ended(self) -> bool:
+        return not self.endless and not self._kept
+
+    def pull(self) -> bytes:
+        """The next notifications; nothing where everything is told."""
+        if self._kept:
+            entry = self._kept.popleft()
+            self.kept_bytes -= len(entry.data)
+            return self._told(entry)
+        while self._dirty:
+            name = next(iter(self._dirty))
+            del self._dirty[name]
+            entries, offset = self._history.read(name, self._cursors.get(name, 0), PIECE)
+            self._cursors[name] = offset
+            if entries:
+                if offset < self._history.end(name):
+                    self._dirty[name] = None
+                return b"".join(self._told(entry) for entry in entries)
+        return b""
+
+    def _told(self, entry: Entry) -> bytes:
+        try:
+            text, encoded = entry.data.decode(), None
+        except UnicodeDecodeError:
+            text, encoded = None, base64.b64encode(entry.data).decode()
+        output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed)
+        return encode_notification("output", output)
+
+
+class EventsStream:
+    """Every change, as it happens."""
+
+    endless = True
+    ended = False
+
+    def __init__(self, number: int, limit: int) -> None:
+        self.number = number
+        self._queue: deque[tuple[float, Change]] = deque()
+        self._limit = limit
+        self._missed = 0
+
+    def push(self, time: float, change: Change) -> None:
+        if len(self._queue) >= self._limit:
+            self._queue.popleft()
+            self._missed += 1
+        self._queue.append((time, change))
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._queue)
+
+    def pull(self) -> bytes:
+        if not self._queue:
+            return b""
+        time, change = self._queue.popleft()
+        missed, self._missed = self._missed, 0
+        return encode_notification("event", Happened(self.number, time, change, missed))
+
+
+Stream = LogsStream | EventsStream
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a type, an instance or a shell pattern means this instance."""
+    type_name = name.rpartition(".")[0]
+    return pattern in (type_name, name) or fnmatchcase(name, pattern) or fnmatchcase(type_name, pattern)
+
+
+def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
+    """The refusal of a name that means nothing that runs, may run or has written; None where all mean something."""
+    written = dict.fromkeys([i.name for i in view.instances] + history.names())
+    for name in names:
+        known_type = any(name == t or fnmatchcase(t, name) for t in view.formation)
+        if not known_type and not any(fits(name, other) for other in written):
+            hint = nearest(name, dict.fromkeys([*view.formation, *written]))
+            return Failure(Code.REFUSED, f"cannot find an instance or process type '{name}'", hint)
+    return None

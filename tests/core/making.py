@@ -1,0 +1,134 @@
+"""What the core's tests start from: specs, plans, one instance in each phase, and actions without their wording."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from procman.core.actions import Action, Publish, SetTimer, Signal, Spawn, Target
+from procman.core.events import Emptied, Event, Exited, ExitStatus, Spawned, TimerFired
+from procman.core.fleet import Fleet
+from procman.core.instance import READY_AFTER
+from procman.core.spec import Plan, ProcessSpec, RestartPolicy, StopPolicy
+from procman.core.state import Cause, Instance, Phase, Stage
+from procman.core.view import Kind
+
+NOW = 1000.0
+PID = 4242
+FAILURE = ExitStatus(1)
+SUCCESS = ExitStatus(0)
+TERMINATED = ExitStatus(143, "TERM")
+
+
+def spec_of(type_name: str = "web", *, restart: dict | None = None, stop: dict | None = None, **changes) -> ProcessSpec:
+    base = ProcessSpec(type=type_name, command=f"serve {type_name}", cwd="/app", env={})
+    policies = {"restart": RestartPolicy(**(restart or {})), "stop": StopPolicy(**(stop or {}))}
+    return replace(base, **policies, **changes)
+
+
+SPEC = spec_of()
+
+
+def plan_of(counts: dict[str, int], *specs: ProcessSpec) -> Plan:
+    """A plan with these counts; types without a spec get a plain one."""
+    given = {spec.type: spec for spec in specs}
+    types = {name: given.get(name) or spec_of(name) for name in counts}
+    positions = {name: place for place, name in enumerate(types)}
+    return Plan(root="/app", types=types, counts=counts, positions=positions)
+
+
+def instance_in(phase: Phase, **changes) -> Instance:
+    """web.1 in its seventh life, as it stands in that phase."""
+    lives = {"pid": PID, "wanted": True, "born": NOW - 50.0}
+    usual = {
+        Phase.DOWN: {"last_exit": TERMINATED},
+        Phase.SPAWNING: {"wanted": True},
+        Phase.STARTING: lives | {"born": NOW - 0.5},
+        Phase.READY: lives | {"ready_at": NOW - 49.0},
+        Phase.STOPPING: lives
+        | {"ready_at": NOW - 49.0, "wanted": False, "cause": Cause.ASKED, "stage": Stage.POLITE, "deadline": NOW + 9.0},
+        Phase.BACKOFF: {"wanted": True, "last_exit": FAILURE, "failures": 2, "deadline": NOW},
+        Phase.FAILED: {"wanted": True, "last_exit": FAILURE, "failures": 2},
+        Phase.DONE: {"wanted": True, "last_exit": SUCCESS},
+    }[phase]
+    base = {"name": "web.1", "index": 1, "spec": SPEC, "generation": 7, "token": 40, "since": NOW - 1.0}
+    return Instance(**(base | {"phase": phase} | usual | changes))
+
+
+def essence(actions) -> tuple[Action | Kind, ...]:
+    """The actions, of what is told only the kind: wording is no behaviour."""
+    return tuple(a.change.event if isinstance(a, Publish) else a for a in actions)
+
+
+def of_type(actions, kind: type) -> list:
+    return [a for a in actions if isinstance(a, kind)]
+
+
+def told(actions, kind: Kind) -> list[str]:
+    """The texts of the changes of that kind."""
+    return [a.change.text for a in actions if isinstance(a, Publish) and a.change.event is kind]
+
+
+def spawned_names(actions) -> list[str]:
+    return [a.name for a in of_type(actions, Spawn)]
+
+
+def both(signal: str, target: Target, generation: int = 7, name: str = "web.1") -> tuple[Signal, Signal]:
+    """The stop signal, and CONT so that it can be acted on."""
+    return Signal(name, generation, signal, target), Signal(name, generation, "CONT", target)
+
+
+class Story:
+    """A fleet and a clock: the shortest way to say what happened to an instance, life by life."""
+
+    def __init__(self, plan: Plan, *, now: float = NOW) -> None:
+        self.fleet = Fleet(plan)
+        self.now = now
+        self.pids = iter(range(100, 1_000_000))
+        self.seen: list[Action] = []
+        self._note(self.fleet.start(now))
+
+    def _note(self, actions: list[Action]) -> list[Action]:
+        self.seen += actions
+        return actions
+
+    def happens(self, event: Event, after: float = 0.0) -> list[Action]:
+        self.now += after
+        return self._note(self.fleet.handle(event, self.now))
+
+    def instance(self, name: str) -> Instance:
+        found = self.fleet.get(name)
+        assert found is not None, f"{name} is no slot"
+        return found
+
+    def phase(self, name: str) -> Phase:
+        return self.instance(name).phase
+
+    def spawned(self, *names: str) -> None:
+        for name in names:
+            self.happens(Spawned(name, self.instance(name).generation, next(self.pids)))
+
+    def ready(self, *names: str) -> None:
+        """Spawned, and a second old."""
+        self.spawned(*names)
+        self.now += READY_AFTER
+        for name in names:
+            self.timer(name)
+
+    def timer(self, name: str) -> list[Action]:
+        return self.happens(TimerFired(name, self.instance(name).token))
+
+    def fleet_timer(self, key: str) -> list[Action]:
+        """The newest deadline of that key comes, at its time."""
+        due = [a for a in self.seen if isinstance(a, SetTimer) and a.key == key][-1]
+        self.now = max(self.now, due.at)
+        return self.happens(TimerFired(key, due.token))
+
+    def exited(self, name: str, code: int = 1, signal: str | None = None) -> list[Action]:
+        return self.happens(Exited(name, self.instance(name).generation, ExitStatus(code, signal)))
+
+    def emptied(self, name: str) -> list[Action]:
+        return self.happens(Emptied(name, self.instance(name).generation))
+
+    def ends(self, name: str, code: int = 1, signal: str | None = None) -> list[Action]:
+        """The leader ends and leaves nothing behind."""
+        return [*self.exited(name, code, signal), *self.emptied(name)]

@@ -1,0 +1,108 @@
+"""Every order in which things can happen to one slot, to a fixed depth: no luck needed, and none that hides a bug.
+
+From each state that is reached fair driving must come to rest, and a shutdown to one Finish. States that differ in
+nothing are followed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from making import spec_of
+
+from pretended import Nature
+from procman.core.events import Restart, Scale, Stop
+from procman.core.spec import ProcessSpec, StopMode
+from procman.core.state import Phase
+from simulation import SimulatedOS, simulated
+
+DEPTH = 6
+
+Move = Callable[[SimulatedOS], object]
+
+
+def forked(nature: Nature) -> Move:
+    def fork(os: SimulatedOS) -> None:
+        os.natures.append(nature)
+        os.fork()
+
+    return fork
+
+
+def next_deadline(os: SimulatedOS) -> None:
+    timer = min(os.timers, key=lambda timer: timer.at)
+    os.now = max(os.now, timer.at)
+    os.fire(timer)
+
+
+def moves(os: SimulatedOS) -> dict[str, Move]:
+    """What can happen next."""
+    possible: dict[str, Move] = {}
+    if os.forks:
+        possible |= {
+            nature.name: forked(nature) for nature in (Nature.OBEYS, Nature.IGNORES, Nature.TREE, Nature.ABSENT)
+        }
+    if os.waiting():
+        possible["deliver"] = lambda os: os.deliver(os.waiting()[0])
+    if os.timers:
+        possible["deadline"] = next_deadline
+    if os.alive():
+        possible |= {"dies": lambda os: os.exit("web.1", 1), "ends": lambda os: os.exit("web.1", 0)}
+    if not os.fleet.stopping:
+        possible |= {
+            "stop": lambda os: os.command(Stop(("web.1",))) if os.fleet.get("web.1") else None,
+            "restart": lambda os: os.command(Restart()),
+            "scale 0": lambda os: os.command(Scale(to={"web": 0})),
+            "scale 1": lambda os: os.command(Scale(to={"web": 1})),
+            "shutdown": SimulatedOS.shut_down,
+        }
+    elif not os.killing:
+        possible["kill"] = SimulatedOS.kill
+    return possible
+
+
+def after(path: tuple[str, ...], spec: ProcessSpec) -> SimulatedOS:
+    os = simulated({"web": 1}, spec)
+    for name in path:
+        moves(os)[name](os)
+    return os
+
+
+def state_of(os: SimulatedOS) -> str:
+    """All that decides what can follow."""
+    lives = [
+        (life.generation, life.noticed, life.asked_at, life.called_at, sorted(life.procs)) for life in os.lives.values()
+    ]
+    fleet = (os.fleet.instances(), os.fleet.counts, os.fleet.exit_code, os.fleet._past)
+    return repr((os.now, fleet, lives, os.forks, os.queues, sorted((t.at, t.key, t.token) for t in os.timers)))
+
+
+def check(os: SimulatedOS) -> None:
+    os.run(100.0)
+    if not os.fleet.stopping:
+        assert all(i.phase in (Phase.READY, Phase.DONE, Phase.DOWN) for i in os.fleet.instances())
+        os.shut_down()
+        os.run(100.0)
+    assert len(os.finished) == 1
+    assert not os.lives
+
+
+@pytest.mark.parametrize("mode", [StopMode.TOP_DOWN, StopMode.GROUP], ids=lambda mode: mode.value)
+def test_every_order_of_what_can_happen_to_one_slot_comes_to_a_good_end(mode):
+    spec = spec_of(stop={"mode": mode, "grace": 4.0})
+    seen: set[str] = set()
+    reached: list[tuple[str, ...]] = [()]
+    for _ in range(DEPTH):
+        longer = []
+        for path in reached:
+            for name in moves(after(path, spec)):
+                os = after((*path, name), spec)
+                assert os.stuck() == [], (*path, name)
+                key = state_of(os)
+                if key not in seen:
+                    seen.add(key)
+                    longer.append((*path, name))
+        reached = longer
+    for path in reached:
+        check(after(path, spec))

@@ -1,0 +1,280 @@
+"""Any order of commands, ends, deadlines and late news, on a pretended system that asserts what must never happen.
+
+`simulation.py` holds most of the safety rules (it raises where one is broken); here are the wanted state seen from
+outside, the rule that everything unsettled has something coming that moves it, and the end: fair driving always gets
+to what is wanted, and a shutdown to exactly one Finish.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from making import plan_of, spec_of
+from msgspec.structs import replace
+
+from pretended import Nature
+from procman.core.actions import Reply, Spawn
+from procman.core.events import (
+    Emptied,
+    Exited,
+    Reload,
+    Restart,
+    Scale,
+    SendSignal,
+    Spawned,
+    SpawnFailed,
+    Stop,
+    TimerFired,
+)
+from procman.core.spec import OnEnd, Plan, ProcessSpec, StopMode, When
+from procman.core.state import Instance, Phase, Stage
+from simulation import SimulatedOS
+
+pytestmark = pytest.mark.timeout(600)  # a failure takes its time to be made small; so does the long profile
+
+TYPES = ("web", "job")
+PAUSES = (0.0, 0.05, 0.3, 0.5, 1.0, 2.5, 11.0, 40.0)
+CALM = 300.0
+"""Seconds in which everything that is fair comes to rest: 33 s of backoff, several stops of 10 s one after the other."""
+
+pick = st.integers(min_value=0, max_value=10**6)
+"""Which of those that are there, modulo their number."""
+
+specs = st.builds(
+    lambda mode, grace, policy, delay, limit, end: spec_of(
+        restart={"policy": policy, "delay": delay, "max_restarts": limit, "no_retry_exit_codes": (78,)},
+        stop={"mode": mode, "grace": grace},
+        on_end=end,
+    ),
+    st.sampled_from(StopMode),
+    st.sampled_from((10.0, 3.0, 0.5, 0.0)),
+    st.sampled_from(When),
+    st.sampled_from((0.5, 0.0, 4.0)),
+    st.sampled_from((None, 2)),
+    st.sampled_from((OnEnd.STAY, OnEnd.STAY, OnEnd.STAY, OnEnd.EXIT)),
+)
+
+
+class Formation(RuleBasedStateMachine):
+    os: SimulatedOS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+        self.stopped: set[str] = set()
+        self.counts: dict[str, int] = {}
+        self.types: dict[str, ProcessSpec] = {}
+
+    @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)))
+    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int]) -> None:
+        plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), replace(job, type="job"))
+        self.counts, self.types = dict(plan.counts), dict(plan.types)
+        self.os = SimulatedOS(plan)
+        self.os.wanted = self.is_wanted
+        self.os.start()
+
+    # ---- what is wanted, kept without a look at the fleet
+
+    def is_wanted(self, spawn: Spawn) -> bool:
+        return (
+            spawn.index <= self.counts.get(spawn.spec.type, 0)
+            and spawn.name not in self.stopped
+            and spawn.spec == self.types[spawn.spec.type]
+        )
+
+    def set_counts(self, counts: dict[str, int]) -> None:
+        self.counts = counts
+        self.stopped = {name for name in self.stopped if self.index(name) <= counts.get(name.partition(".")[0], 0)}
+
+    @staticmethod
+    def index(name: str) -> int:
+        return int(name.partition(".")[2])
+
+    def names(self) -> list[str]:
+        return [f"{name}.{index}" for name, count in self.counts.items() for index in range(1, count + 1)]
+
+    def is_stopping(self) -> bool:
+        return self.os.stopping or self.os.fleet.stopping
+
+    # ---- the world goes on
+
+    @precondition(lambda self: self.os.forks)
+    @rule(which=pick, nature=st.sampled_from([Nature.OBEYS, *Nature]))
+    def fork(self, which: int, nature: Nature) -> None:
+        self.os.natures.append(nature)
+        self.os.fork(which % len(self.os.forks))
+
+    @precondition(lambda self: self.os.waiting())
+    @rule(which=pick)
+    def deliver(self, which: int) -> None:
+        waiting = self.os.waiting()
+        self.os.deliver(waiting[which % len(waiting)])
+
+    @precondition(lambda self: self.os.waiting())
+    @rule()
+    def deliver_all(self) -> None:
+        while self.os.waiting():
+            self.os.deliver(self.os.waiting()[0])
+
+    @precondition(lambda self: self.os.due())
+    @rule(which=pick)
+    def fire(self, which: int) -> None:
+        due = self.os.due()
+        self.os.fire(due[which % len(due)])
+
+    @rule(seconds=st.sampled_from(PAUSES))
+    def time_passes(self, seconds: float) -> None:
+        """Nothing fires in it: whatever is due is late."""
+        self.os.now += seconds
+
+    @rule(seconds=st.sampled_from(PAUSES))
+    def all_goes_on(self, seconds: float) -> None:
+        self.os.run(seconds)
+
+    @precondition(lambda self: self.os.alive())
+    @rule(which=pick, code=st.sampled_from((1, 0, 143, 78)))
+    def leader_ends(self, which: int, code: int) -> None:
+        alive = self.os.alive()
+        self.os.exit(alive[which % len(alive)], code)
+
+    @precondition(lambda self: self.os.lives)
+    @rule(which=pick)
+    def member_ends(self, which: int) -> None:
+        self.os.member_ends(sorted(self.os.lives)[which % len(self.os.lives)])
+
+    @precondition(lambda self: self.os.alive())
+    @rule(which=pick)
+    def leader_makes_a_daemon(self, which: int) -> None:
+        alive = self.os.alive()
+        self.os.daemon(self.os.lives[alive[which % len(alive)]])
+
+    @rule(generation=st.integers(0, 3), owned=st.booleans())
+    def stray_appears(self, generation: int, owned: bool) -> None:
+        current = self.os.fleet.get("web.1")
+        generation = min(generation, current.generation - 1 if current else 0)
+        self.os.appear(in_life="web.1" if owned else None, generation=generation)
+
+    @precondition(lambda self: self.os.strays)
+    @rule()
+    def stray_ends(self) -> None:
+        self.os.stray_dies(min(self.os.strays))
+
+    @precondition(lambda self: self.os.lives)
+    @rule(which=pick)
+    def kill_works_at_last(self, which: int) -> None:
+        self.os.thaw(sorted(self.os.lives)[which % len(self.os.lives)])
+
+    @precondition(lambda self: self.os.fired)
+    @rule(which=pick)
+    def old_news_comes_again(self, which: int) -> None:
+        """What was said of a life, or a deadline, was for that moment and has no second effect."""
+        told = [e for e in self.os.fired if isinstance(e, Spawned | SpawnFailed | Exited | Emptied | TimerFired)]
+        told = [e for e in told if not isinstance(e, TimerFired) or "." in e.key]
+        if told:
+            event, before = told[which % len(told)], self.os.fleet.instances()
+            assert self.os.fleet.handle(event, self.os.now) == []
+            assert self.os.fleet.instances() == before
+
+    # ---- commands
+
+    @rule(name=st.sampled_from(TYPES), count=st.integers(0, 4))
+    def scale(self, name: str, count: int) -> None:
+        if name in self.types and not self.is_stopping():
+            self.set_counts(self.counts | {name: count})
+            answer = self.os.command(Scale(to={name: count}))
+            assert isinstance(answer, Reply)
+            assert answer.formation == self.counts
+
+    @precondition(lambda self: self.names())
+    @rule(which=pick)
+    def stop(self, which: int) -> None:
+        name = self.names()[which % len(self.names())]
+        if not self.is_stopping():
+            self.stopped.add(name)
+            assert isinstance(self.os.command(Stop((name,))), Reply)
+
+    @precondition(lambda self: self.names())
+    @rule(which=pick)
+    def restart(self, which: int) -> None:
+        name = self.names()[which % len(self.names())]
+        if not self.is_stopping():
+            self.stopped.discard(name)
+            assert isinstance(self.os.command(Restart((name,))), Reply)
+
+    @rule()
+    def signal(self) -> None:
+        self.os.command(SendSignal("USR1", ()))
+
+    @rule(gone=st.sampled_from((None, None, "job")), changed=st.sampled_from((None, *TYPES)), count=st.integers(0, 3))
+    def reload(self, gone: str | None, changed: str | None, count: int) -> None:
+        if self.is_stopping():
+            return
+        old = self.os.fleet.plan
+        types = {name: self.types.get(name) or spec_of(name) for name in TYPES if name != gone}
+        if changed in types:
+            types[changed] = replace(types[changed], command=f"{types[changed].command} again")
+        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions=old.positions)
+        run_time = {name: n for name, n in self.counts.items() if name in types and n != old.counts[name]}
+        self.types = types
+        self.set_counts(plan.counts | run_time)
+        answer = self.os.command(Reload(plan))
+        assert isinstance(answer, Reply)
+        assert answer.formation == self.counts
+
+    @precondition(lambda self: self.steps > 25)
+    @rule(how=st.integers(0, 9))
+    def end(self, how: int) -> None:
+        if how == 0:
+            self.os.shut_down()
+        elif how == 1:
+            self.os.kill()
+
+    # ---- what always holds
+
+    @invariant()
+    def everything_unsettled_has_something_coming(self) -> None:
+        self.steps += 1
+        assert self.os.stuck() == []
+
+    @invariant()
+    def slots_have_no_gaps_and_those_beyond_the_count_are_on_their_way_out(self) -> None:
+        for name in self.types:
+            indexes = {i.index for i in self.os.fleet.instances() if i.spec.type == name}
+            assert set(range(1, self.counts[name] + 1)) <= indexes
+            for index in indexes - set(range(1, self.counts[name] + 1)):
+                i = self.os.fleet.get(f"{name}.{index}")
+                assert i is not None
+                assert i.phase in (Phase.SPAWNING, Phase.STOPPING)
+                assert not i.wanted
+
+    # ---- fair driving, to the end
+
+    def teardown(self) -> None:
+        if not hasattr(self, "os"):
+            return
+        self.os.run(CALM)
+        if not self.is_stopping():
+            for i in self.os.fleet.instances():
+                self.check_settled(i)
+            self.os.shut_down()
+            self.os.run(CALM)
+        assert len(self.os.finished) == 1, "a shutdown ends with exactly one Finish"
+        stuck = any(p.immortal for life in self.os.lives.values() for p in life.procs.values())
+        if stuck:
+            assert self.os.finished == [1]
+        else:
+            assert not self.os.lives
+            assert not self.os.strays
+            assert not any(self.os.kept.values())
+
+    def check_settled(self, i: Instance) -> None:
+        if i.stage is Stage.UNKILLABLE:
+            return
+        if i.name in self.stopped:
+            assert i.phase is Phase.DOWN
+        else:
+            assert i.phase in (Phase.READY, Phase.DONE, Phase.FAILED), f"{i} is not what is wanted"
+
+
+TestFormation = Formation.TestCase

@@ -1,0 +1,78 @@
+"""Instances as people read them: rows of ps, who is waited for, how everything ended."""
+
+from __future__ import annotations
+
+import pytest
+from making import FAILURE, NOW, PID, SUCCESS, TERMINATED, Story, instance_in, plan_of, spec_of
+
+from procman.core.state import Cause, Phase, Stage
+from procman.core.summary import ended_line, reason_of, view_of, waiting_line
+
+
+def test_a_row_has_ages_not_moments():
+    row = view_of(instance_in(Phase.READY, spec=spec_of(port=5000)), NOW, crash_loop=False)
+    assert (row.name, row.type, row.phase, row.pid, row.port) == ("web.1", "web", "ready", PID, 5000)
+    assert (row.uptime, row.age, row.restarts, row.generation, row.reason) == (50.0, 1.0, 0, 7, None)
+
+
+@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
+def test_every_phase_is_shown_by_a_name_that_users_know(phase):
+    row = view_of(instance_in(phase), NOW, crash_loop=False)
+    assert row.phase in {"starting", "ready", "stopping", "backoff", "failed", "done", "stopped"}
+    assert (row.uptime is None) is (row.pid is None)
+
+
+@pytest.mark.parametrize(
+    ("i", "crash_loop", "reason"),
+    [
+        (instance_in(Phase.BACKOFF, reason="exit 1", deadline=NOW + 3.8), False, "exit 1; again in 3.8 s"),
+        (instance_in(Phase.BACKOFF, reason="exit 1", deadline=NOW - 1), True, "exit 1; again in 0.0 s (crash loop)"),
+        (instance_in(Phase.STOPPING, reason="scaled down"), False, "scaled down; killed in 9.0 s"),
+        (instance_in(Phase.STOPPING, reason="exit 1", cause=Cause.CRASHED), False, "exit 1"),
+        (
+            instance_in(Phase.DOWN, reason="stopped by procman stop", since=NOW - 60),
+            False,
+            "stopped by procman stop 1m 0s ago",
+        ),
+        (instance_in(Phase.DOWN), True, None),
+        (instance_in(Phase.FAILED, reason="exit 1; not restarted"), False, "exit 1; not restarted"),
+        (instance_in(Phase.READY, reason="an old one"), False, None),
+        (instance_in(Phase.STARTING, reason="an old one"), True, "crash loop"),
+    ],
+)
+def test_the_reason_says_why_and_what_comes_next(i, crash_loop, reason):
+    assert reason_of(i, NOW, crash_loop=crash_loop) == reason
+
+
+def test_who_is_waited_for_is_named_with_pid_and_seconds_left():
+    waited = instance_in(Phase.STOPPING, deadline=NOW + 8.0)
+    late = instance_in(Phase.STOPPING, name="web.2", deadline=NOW - 8.0, stage=Stage.KILLED)
+    line = waiting_line([waited, instance_in(Phase.READY), late], NOW)
+    assert line == f"waiting for web.1 (pid {PID}, 8.0 s left), web.2 (pid {PID}, 0.0 s left)"
+    assert waiting_line([instance_in(Phase.READY)], NOW) == ""
+
+
+def test_many_that_are_waited_for_are_counted():
+    many = [instance_in(Phase.STOPPING, name=f"web.{n}") for n in range(1, 12)]
+    assert waiting_line(many, NOW).endswith("and 3 more")
+
+
+def test_the_end_names_few_and_counts_many():
+    few = [instance_in(Phase.DOWN, name=f"web.{n}", last_exit=status) for n, status in enumerate((SUCCESS, FAILURE), 1)]
+    assert ended_line(few) == "stopped: web.1 exit 0, web.2 exit 1"
+    many = [instance_in(Phase.DOWN, name=f"web.{n}", last_exit=TERMINATED if n > 2 else SUCCESS) for n in range(1, 12)]
+    assert ended_line(many) == "stopped: 2 web exit 0, 9 web SIGTERM"
+    assert ended_line([instance_in(Phase.DOWN, last_exit=None)]) == ""
+
+
+def test_the_view_has_the_formation_and_every_slot_in_order():
+    story = Story(plan_of({"web": 2, "job": 1}))
+    story.ready("web.1")
+    view = story.fleet.view(story.now)
+    assert view.formation == {"web": 2, "job": 1}
+    assert [(row.name, row.phase) for row in view.instances] == [
+        ("web.1", "ready"),
+        ("web.2", "starting"),
+        ("job.1", "starting"),
+    ]
+    assert not view.stopping

@@ -1,0 +1,309 @@
+"""Every guard of the core is needed: each mutation below takes one away, and the core's tests must notice.
+
+Run as `python tests/mutations.py` (about a minute on two cores; part of CI, not of the default test run); words on the
+command line choose the mutations whose names contain one of them. Each replaces a text that occurs exactly once, in a
+copy of the package of its own. A mutation that survives, or whose text is gone, makes the run fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "src" / "procman"
+FAST = [str(path) for path in sorted((TESTS / "core").glob("test_*.py")) if path.stem != "test_display"]
+SLOW = ("test_interleavings", "test_simulation")
+"""Last, where the tables have not noticed."""
+
+
+class Mutation(NamedTuple):
+    name: str
+    file: str
+    text: str
+    instead: str
+
+
+MUTATIONS = [
+    # ---- one instance
+    Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
+    Mutation("drop the token check", "instance", "if event.token == i.token else (i, ())", ""),
+    Mutation(
+        "forget a stop during a spawn",
+        "instance",
+        "    if not i.wanted:\n        return stopping.begin(i, Cause.ASKED, i.reason, now)\n",
+        "",
+    ),
+    Mutation(
+        "forget a restart during a spawn",
+        "instance",
+        "    if i.cause is Cause.REPLACED:\n        return stopping.begin(",
+        "    if False:\n        return stopping.begin(",
+    ),
+    Mutation(
+        "forget a kill during a spawn",
+        "instance",
+        "replace(i, wanted=False, stage=Stage.KILLED), ()",
+        "replace(i, wanted=False), ()",
+    ),
+    Mutation("note an end twice", "instance", "    if not i.alive:\n        return i, ()\n", ""),
+    Mutation(
+        "a stop of one that ended by itself is forgotten",
+        "instance",
+        "wanted=False, cause=Cause.ASKED, reason",
+        "wanted=False, reason",
+    ),
+    Mutation("ready is never early again", "instance", "ready_at=now, early=0)", "ready_at=now)"),
+    Mutation("a person's word does not start anew", "instance", "return replace(i, failures=0, early=0)", "return i"),
+    Mutation("an automatic restart is not counted", "instance", "restarts=i.restarts + 1", "restarts=i.restarts"),
+    Mutation("the next life is stopped as the last", "instance", "        stop=i.spec.stop,\n", ""),
+    Mutation(
+        "a crash starts again at once",
+        "instance",
+        "            return _back_off(i, now)\n        case Cause.GAVE_UP",
+        "            return _spawn(i, now)\n        case Cause.GAVE_UP",
+    ),
+    Mutation("a daemon is not kept", "instance", "return Keep(i.name, event.pid), told(", "return *(), told("),
+    Mutation(
+        "a stop leaves a backoff waiting",
+        "instance",
+        "case Phase.BACKOFF | Phase.FAILED | Phase.DONE:\n            return _down(",
+        "case Phase.FAILED | Phase.DONE:\n            return _down(",
+    ),
+    Mutation("reset_after is ignored", "instance", "now - i.ready_at >= i.spec.restart.reset_after", "False"),
+    Mutation("any ready life starts anew", "instance", "now - i.ready_at >= i.spec.restart.reset_after", "True"),
+    # ---- a stop
+    Mutation(
+        "KILL without grace",
+        "stopping",
+        "deadline=now + i.stop.grace,\n        token=i.token + 1,\n    )\n    news",
+        "deadline=now,\n        token=i.token + 1,\n    )\n    news",
+    ),
+    Mutation("no last call", "stopping", "return i, (*_signals(i, Target.ALL), SetTimer(", "return i, (SetTimer("),
+    Mutation(
+        "KILL right after a late last call", "stopping", "late = max(i.deadline, now + _lead(i))", "late = i.deadline"
+    ),
+    Mutation(
+        "no repeat before ready",
+        "stopping",
+        "    if i.ready_at is None:\n        at = min(at, now + REPEAT_EVERY)\n",
+        "",
+    ),
+    Mutation(
+        "repeats also when ready",
+        "stopping",
+        "    if i.ready_at is None:\n        at = min",
+        "    if True:\n        at = min",
+    ),
+    Mutation("no CONT", "stopping", 'return stop, Signal(i.name, i.generation, "CONT", target)', "return (stop,)"),
+    Mutation("the rest of a crash lives", "stopping", "return i, (news, kill, *_signals", "return i, (news, *_signals"),
+    Mutation(
+        "never unkillable",
+        "stopping",
+        "return i, (kill, SetTimer(i.name, i.token, now + UNKILLABLE_AFTER))",
+        "return i, (kill,)",
+    ),
+    Mutation("a second KILL is put off", "stopping", "if i.stage is Stage.KILLED else ()", "if False else ()"),
+    Mutation(
+        "one that is adopted after KILL is asked",
+        "stopping",
+        "if i.stage in (Stage.KILLED, Stage.UNKILLABLE):",
+        "if False:",
+    ),
+    Mutation(
+        "no half time",
+        "stopping",
+        "return LAST_CALL if i.stop.grace >= 2 * LAST_CALL else i.stop.grace / 2",
+        "return LAST_CALL",
+    ),
+    # ---- arithmetic
+    Mutation("no doubling", "restart", "policy.delay * 2.0**doublings", "policy.delay"),
+    Mutation("doubling starts too soon", "restart", "min(failures - 1, 40)", "min(failures, 40)"),
+    Mutation(
+        "no largest delay",
+        "restart",
+        "min(policy.delay * 2.0**doublings, policy.max_delay)",
+        "policy.delay * 2.0**doublings",
+    ),
+    Mutation("jitter subtracts", "restart", "(1 + JITTER * jitter)", "(1 - JITTER * jitter)"),
+    Mutation("crash loop after two", "restart", "EARLY_DEATHS = 3", "EARLY_DEATHS = 2"),
+    Mutation("crash loop after four", "restart", "EARLY_DEATHS = 3", "EARLY_DEATHS = 4"),
+    Mutation("crash loop after six of a type", "restart", "MANY_DEATHS = 5", "MANY_DEATHS = 6"),
+    Mutation("old deaths count", "restart", "if now - at < WINDOW", "if True"),
+    Mutation("one restart too many", "restart", "failures > policy.max_restarts", "failures >= policy.max_restarts"),
+    Mutation(
+        "a failed start can be a success",
+        "restart",
+        "return _tried_on(spec.restart, None if code == 1 else code, failures)",
+        "return judge(spec, ExitStatus(code), failures)",
+    ),
+    # ---- the fleet
+    Mutation("one too many in scale", "fleet", "range(before + 1, count + 1)", "range(before + 1, count + 2)"),
+    Mutation("one stays in scale", "fleet", "range(before, count, -1)", "range(before, count + 1, -1)"),
+    Mutation(
+        "scale takes the lowest away",
+        "fleet",
+        "for index in range(before, count, -1) if",
+        "for index in range(1, before - count + 1) if",
+    ),
+    Mutation(
+        "scale of several is not all or none",
+        "fleet",
+        "                self._out.append(Refuse(request, *refusal))\n                return\n        changed",
+        "                self._out.append(Refuse(request, *refusal))\n        changed",
+    ),
+    Mutation("a surplus slot is kept", "fleet", "            del self._slots[after.spec.type][after.index]\n", ""),
+    Mutation("a new slot counts from one", "fleet", "self._past.pop(name, (0, 0))", "(0, 0)"),
+    Mutation(
+        "spawn after shutdown", "fleet", "        for i in living:\n            self._step(i, Lowered(why), now)\n", ""
+    ),
+    Mutation(
+        "commands while stopping", "fleet", "if self.stopping and not isinstance(command, Shutdown):", "if False:"
+    ),
+    Mutation(
+        "Inherit is forgotten",
+        "fleet",
+        "            self._out.append(Inherit(after.name, after.generation, after.stop.signal))\n",
+        "            pass\n",
+    ),
+    Mutation("Inherit at each end", "fleet", "and not any(i.alive for i in self._slots[after.spec.type].values())", ""),
+    Mutation(
+        "first failure by name, not by time",
+        "fleet",
+        "min(failed, key=lambda i: i.ended, default=None)",
+        "min(failed, key=lambda i: i.name, default=None)",
+    ),
+    Mutation(
+        "the last failure, not the first",
+        "fleet",
+        "min(failed, key=lambda i: i.ended, default=None)",
+        "max(failed, key=lambda i: i.ended, default=None)",
+    ),
+    Mutation(
+        "reload restarts the unchanged",
+        "fleet",
+        "if t in old.types and plan.types[t] != old.types[t]]",
+        "if t in old.types]",
+    ),
+    Mutation(
+        "reload starts the stopped",
+        "fleet",
+        "            if i.wanted:\n                self._step",
+        "            if True:\n                self._step",
+    ),
+    Mutation(
+        "reload forgets counts set at run time",
+        "fleet",
+        "kept = type_name in old.types and current != old.counts[type_name]",
+        "kept = False",
+    ),
+    Mutation(
+        "a slot that comes back runs the old command",
+        "fleet",
+        'Raised() if i.spec == spec else Replaced(spec, "changed by reload")',
+        "Raised()",
+    ),
+    Mutation(
+        "a restart reaches what is on its way out",
+        "fleet",
+        "[i for i in self.instances() if not self._surplus(i)]",
+        "self.instances()",
+    ),
+    Mutation(
+        "stopped ones count as ended",
+        "fleet",
+        "all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._each())",
+        "all(i.phase in AT_REST for i in self._each())",
+    ),
+    Mutation("nothing at all ends procman", "fleet", "any(self._slots.values()) and all(", "all("),
+    Mutation("a shutdown waits for the unkillable", "fleet", "and i.stage is not Stage.UNKILLABLE for i", "for i"),
+    Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
+    Mutation("strays are not waited for", "fleet", "if self._strays.left or any(", "if any("),
+    Mutation("on_end is forgotten", "fleet", "if after.spec.on_end is OnEnd.EXIT and", "if False and"),
+    Mutation("a crash loop never ends", "fleet", "watch.token == token", "False"),
+    Mutation("a crash loop ends too soon", "fleet", "watch is not None and watch.token == token", "watch is not None"),
+    Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
+    Mutation(
+        "the leftover of an old life is a daemon",
+        "fleet",
+        "i is not None and i.generation == event.generation and i.phase",
+        "i is not None and i.phase",
+    ),
+    # ---- strays
+    Mutation("a stale deadline ends strays", "strays", "if token != self._token:", "if False:"),
+    Mutation(
+        "strays outlive a kill",
+        "strays",
+        "kill_at if self._closing is None else min(kill_at, self._closing)",
+        "kill_at",
+    ),
+    Mutation(
+        "orphans are ended at once",
+        "strays",
+        "            self._alone.add(pid)\n            return []\n",
+        "            return self.left_behind(pid, now)\n",
+    ),
+    Mutation("a stray is killed before its grace", "strays", "if at <= now], now)", "if True], now)"),
+]
+
+
+def survives(mutation: Mutation, folder: Path) -> str:
+    """Why the mutation is a fault of the tests or of this list; empty where the tests have noticed it."""
+    copy = folder / mutation.name.replace(" ", "-")
+    shutil.copytree(PACKAGE, copy / "procman", ignore=shutil.ignore_patterns("__pycache__"))
+    source = copy / "procman" / "core" / f"{mutation.file}.py"
+    text = source.read_text(encoding="utf-8")
+    if text.count(mutation.text) != 1:
+        return f"its text occurs {text.count(mutation.text)} times in {mutation.file}.py"
+    mutated = text.replace(mutation.text, mutation.instead)
+    compile(mutated, str(source), "exec")  # what is no Python is noticed by everything and proves nothing
+    source.write_text(mutated, encoding="utf-8")
+    fast = [path for path in FAST if Path(path).stem not in SLOW]
+    slow = [path for path in FAST if Path(path).stem in SLOW]
+    return "" if not all(passes(copy, tests) for tests in (fast, slow)) else "no test noticed"
+
+
+def passes(path: Path, tests: list[str]) -> bool:
+    env = os.environ | {"PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:xdist", *tests]
+    done = subprocess.run(command, env=env, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1) or "during collection" in done.stdout:  # pytest has failed: nothing is proven
+        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def check_the_copy_is_what_runs(folder: Path) -> None:
+    shutil.copytree(PACKAGE, folder / "procman", ignore=shutil.ignore_patterns("__pycache__"))
+    probe = [sys.executable, "-c", "import procman.core.fleet as f; print(f.__file__)"]
+    env = os.environ | {"PYTHONPATH": str(folder)}
+    where = subprocess.run(probe, env=env, cwd=TESTS.parent, capture_output=True, text=True, check=True).stdout
+    if not where.startswith(str(folder)):
+        sys.exit(f"cannot mutate: the tests import {where.strip()} and not the copy")
+    if not passes(folder, [path for path in FAST if Path(path).stem not in SLOW]):
+        sys.exit("cannot mutate: the tests fail without any mutation")
+
+
+def main(words: list[str]) -> int:
+    chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
+        folder = Path(name)
+        check_the_copy_is_what_runs(folder / "unchanged")
+        verdicts = list(pool.map(lambda mutation: survives(mutation, folder), chosen))
+    for mutation, verdict in zip(chosen, verdicts, strict=True):
+        if verdict:
+            print(f"SURVIVED {mutation.file}: {mutation.name}: {verdict}")
+    survivors = sum(map(bool, verdicts))
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutations noticed in {time.monotonic() - started:.0f} s")
+    return 1 if survivors or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

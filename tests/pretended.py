@@ -1,0 +1,81 @@
+"""Pretended processes: how a command behaves, and what runs of one life."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import assert_never
+
+from procman.core.actions import Spawn, Target
+
+
+class Nature(Enum):
+    """How a command behaves once it runs."""
+
+    OBEYS = "ends at the stop signal"
+    IGNORES = "ends only at KILL"
+    IMMORTAL = "not even at KILL"
+    TREE = "obeys, and leaves a chain of two in its group that is adopted one at a time"
+    STUBBORN_TREE = "obeys, and leaves one in its group that ends only at KILL"
+    DAEMON = "obeys, and has a daemon that has left the group"
+    DIES = "ends by itself with 1, at once"
+    ABSENT = "cannot be started"
+
+
+class Proc:
+    """A process. `parent` 0: it is procman's own child."""
+
+    __slots__ = ("immortal", "in_group", "obeys", "parent", "pid")
+
+    def __init__(self, pid: int, parent: int, *, in_group: bool, obeys: bool, immortal: bool = False) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.in_group = in_group
+        self.obeys = obeys
+        self.immortal = immortal
+
+    def dies_of(self, signal: str, stop_signal: str) -> bool:
+        return not self.immortal and (signal == "KILL" or (signal == stop_signal and self.obeys))
+
+
+class Life:
+    """What runs of one life. `leader` stays known when it is dead; `procs` are alive."""
+
+    def __init__(self, action: Spawn, leader: int) -> None:
+        self.name = action.name
+        self.generation = action.generation
+        self.spec = action.spec
+        self.leader = leader
+        self.procs: dict[int, Proc] = {}
+        self.noticed = False  # its end has been told to the fleet
+        self.over = False  # Emptied is on its way, or told
+        self.asked_at: float | None = None  # the first stop signal
+        self.polite = False  # top-down: the leader was asked first
+        self.called_at: float | None = None  # the whole group has been signalled
+        self.told_at: float | None = None  # Spawned has been told
+
+    @property
+    def leads(self) -> bool:
+        return self.leader in self.procs
+
+    def add(self, proc: Proc) -> Proc:
+        self.procs[proc.pid] = proc
+        return proc
+
+    def aimed_at(self, target: Target) -> list[int]:
+        """Who of it a signal is for."""
+        everyone = list(self.procs.values())
+        group = [p.pid for p in everyone if p.in_group]
+        outside = [p.pid for p in everyone if not p.in_group and p.parent == 0]
+        match target:
+            case Target.TOP:
+                return [p.pid for p in everyone if p.in_group and p.parent == 0]
+            case Target.LEADER:
+                return [self.leader] if self.leads else []
+            case Target.GROUP:
+                return group
+            case Target.ADOPTED:
+                return outside
+            case Target.ALL:
+                return group + outside
+            case _:
+                assert_never(target)
