@@ -159,8 +159,8 @@ MUTATIONS = [
         "                self._out.append(Refuse(request, *refusal))\n                return\n        changed",
         "                self._out.append(Refuse(request, *refusal))\n        changed",
     ),
-    Mutation("a surplus slot is kept", "fleet", "            del self._slots[after.spec.type][after.index]\n", ""),
-    Mutation("a new slot counts from one", "fleet", "self._past.pop(name, (0, 0))", "(0, 0)"),
+    Mutation("a surplus slot is kept", "fleet", "            self._slots.remove(after)\n", ""),
+    Mutation("a new slot counts from one", "slots", "self._past.pop(name, (0, 0))", "(0, 0)"),
     Mutation(
         "spawn after shutdown", "fleet", "        for i in living:\n            self._step(i, Lowered(why), now)\n", ""
     ),
@@ -173,7 +173,7 @@ MUTATIONS = [
         "            self._out.append(Inherit(after.name, after.generation, after.stop.signal))\n",
         "            pass\n",
     ),
-    Mutation("Inherit at each end", "fleet", "and not any(i.alive for i in self._slots[after.spec.type].values())", ""),
+    Mutation("Inherit at each end", "fleet", "and not any(i.alive for i in self._slots.of(after.spec.type))", ""),
     Mutation(
         "first failure by name, not by time",
         "fleet",
@@ -201,8 +201,8 @@ MUTATIONS = [
     Mutation(
         "reload forgets counts set at run time",
         "fleet",
-        "kept = type_name in old.types and current != old.counts[type_name]",
-        "kept = False",
+        "current if type_name in self._scaled else configured",
+        "configured",
     ),
     Mutation(
         "a slot that comes back runs the old command",
@@ -219,16 +219,16 @@ MUTATIONS = [
     Mutation(
         "stopped ones count as ended",
         "fleet",
-        "all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._each())",
-        "all(i.phase in AT_REST for i in self._each())",
+        "all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._slots)",
+        "all(i.phase in AT_REST for i in self._slots)",
     ),
-    Mutation("nothing at all ends procman", "fleet", "any(self._slots.values()) and all(", "all("),
+    Mutation("nothing at all ends procman", "fleet", "any(True for _ in self._slots) and all(", "all("),
     Mutation("a shutdown waits for the unkillable", "fleet", "and i.stage is not Stage.UNKILLABLE for i", "for i"),
     Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
     Mutation("strays are not waited for", "fleet", "if self._strays.left or any(", "if any("),
     Mutation("on_end is forgotten", "fleet", "if after.spec.on_end is OnEnd.EXIT and", "if False and"),
-    Mutation("a crash loop never ends", "fleet", "watch.token == token", "False"),
-    Mutation("a crash loop ends too soon", "fleet", "watch is not None and watch.token == token", "watch is not None"),
+    Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
+    Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
     Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
     Mutation(
         "the leftover of an old life is a daemon",
@@ -248,7 +248,7 @@ MUTATIONS = [
         "orphans are ended at once",
         "strays",
         "            self._alone.add(pid)\n            return []\n",
-        "            return self.left_behind(pid, now)\n",
+        "            return self._end([pid], now, now + 10.0)\n",
     ),
     Mutation("a stray is killed before its grace", "strays", "if at <= now], now)", "if True], now)"),
 ]

@@ -72,6 +72,7 @@ class SimulatedOS:
         self.fired: list[Event] = []  # everything told so far
         self.kept: dict[str, dict[int, Proc]] = {}
         self.strays: dict[int, Proc] = {}
+        self.strays_kill_at: dict[int, float] = {}
         self.strays_told: dict[int, float] = {}  # and not yet told to be gone: since when
         self.strangers: set[int] = set()  # whoever has the numbers of the dead: they are given out again at once
         self.killing = False
@@ -287,7 +288,7 @@ class SimulatedOS:
         assert told or pid in self.strays_told, f"{pid} gets {action.signal} and is none of ours"
         if pid in self.strays:
             if action.signal == "KILL" and not self.fleet.stopping:
-                assert self.now >= self.strays_told[pid] + DEFAULT_GRACE - EPSILON, f"stray {pid} is killed early"
+                assert self.now >= self.strays_kill_at[pid] - EPSILON, f"stray {pid} is killed early"
             if self.strays[pid].dies_of(action.signal, "TERM"):
                 self.stray_dies(pid)
             return
@@ -295,6 +296,12 @@ class SimulatedOS:
             if pid in life.procs:
                 self._hit(life, pid, action.signal)
                 return
+
+    def _grace_of(self, event: Orphaned | Adopted) -> float:
+        """What is left of an ended life is stopped as its type is, as far as that is still there."""
+        type_name = event.name.rpartition(".")[0] if isinstance(event, Adopted) else ""
+        spec = self.fleet.plan.types.get(type_name)
+        return spec.stop.grace if spec else DEFAULT_GRACE
 
     def _keep(self, action: Keep) -> None:
         life = self.lives.get(action.name)
@@ -335,6 +342,7 @@ class SimulatedOS:
                 del self.lives[name]
             case Orphaned() | Adopted() if not name:
                 self.strays_told[event.pid] = self.now
+                self.strays_kill_at[event.pid] = self.now + self._grace_of(event)
             case OrphanReaped():
                 self.strays_told.pop(event.pid, None)
             case _:

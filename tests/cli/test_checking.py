@@ -65,6 +65,11 @@ def test_all_options_come_as_one_value():
     assert given(*line.split()) == repr((options, True))
 
 
+def test_names_of_types_are_split_at_commas_and_blanks():
+    options = Options(leave_out=("a", "b", "c"), exit_on=("d", "e"))
+    assert given("--except", "a,b", "--except", "c", "--exit-on", "d e") == repr((options, False))
+
+
 def test_nothing_given_is_the_default():
     assert given() == repr((Options(), False))
 

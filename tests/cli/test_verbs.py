@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 
 import pytest
@@ -165,6 +166,20 @@ def test_ps_as_json_has_null_for_what_is_not_known(procman, script):
     assert row["since"] == NOW - 60
     assert [row[key] for key in ("pid", "port", "uptime", "reason", "last_exit", "cpu", "memory")] == [None] * 7
     assert (row["name"], row["type"], row["phase"], row["restarts"]) == ("web.1", "web", "stopped", 0)
+
+
+def test_ps_of_names_shows_only_those(procman, script):
+    script.fleets = [fleet(instance("web.1"), instance("web.2"), instance("worker.1"), instance("job.1"))] * 2
+    assert [line.split()[0] for line in procman("ps", "web.2", "w*r").out.splitlines()] == ["NAME", "web.2", "worker.1"]
+    done = procman("ps", "wbe")
+    assert (done.code, done.err.splitlines()[1]) == (1, "procman: did you mean 'web'?")
+
+
+def test_ps_from_another_pid_namespace_tells_no_cpu_and_memory(procman, script):
+    """The scripted procman says another pid than the one that the socket's other end has."""
+    script.fleets = [fleet(instance("web.1", pid=os.getpid(), uptime=10.0))]
+    row = json.loads(procman("ps", "--json").out)["instances"][0]
+    assert (row["pid"], row["cpu"], row["memory"]) == (os.getpid(), None, None)
 
 
 def test_ps_of_nothing_says_how_to_get_something(procman, script):

@@ -146,7 +146,7 @@ MOVES = {
             "token": 41,
             "reason": "cannot start: no such command",
         },
-        (Kind.START_FAILED, SetTimer("web.1", 41, NOW + 0.5)),
+        (Kind.START_FAILED, SetTimer("web.1", 41, NOW + 0.5), Kind.BACKOFF),
     ),
     (Phase.STARTING, "Lowered"): stopping(Cause.ASKED, NOT_READY_YET, wanted=False, reason="scaled down"),
     (Phase.STARTING, "Replaced"): stopping(Cause.REPLACED, NOT_READY_YET, wanted=True, reason="reload", spec=NEW),
@@ -237,7 +237,7 @@ RETURN = spawning(failures=0, early=0)
 BACK_OFF = (
     {"phase": Phase.BACKOFF, "pid": None, "cause": None, "stage": None, "since": NOW, "token": 41}
     | {"deadline": NOW + 4.0},
-    (SetTimer("web.1", 41, NOW + 4.0),),
+    (SetTimer("web.1", 41, NOW + 4.0), Kind.BACKOFF),
 )
 
 

@@ -155,3 +155,11 @@ def test_the_life_that_a_reload_ends_has_its_old_grace():
 def test_another_step_of_the_ports_alone_changes_nothing():
     story = running({"web": 1})
     assert of_type(reload(story, replace(plan_of({"web": 1}), port_step=10)), Signal) == []
+
+
+def test_a_count_set_at_run_time_stays_over_every_later_reload():
+    story = running({"web": 1})
+    story.happens(Commanded(Scale(to={"web": 3})))
+    reload(story, plan_of({"web": 3}))
+    reload(story, plan_of({"web": 1}))
+    assert story.fleet.counts == {"web": 3}

@@ -129,19 +129,31 @@ def test_a_note_says_who_is_in_the_way():
 
 
 @pytest.mark.parametrize(
-    ("status", "failures", "lived", "text"),
+    ("status", "lived", "text"),
     [
-        (ExitStatus(1), 1, None, "exit 1"),
-        (ExitStatus(139, "SEGV"), 1, None, "SIGSEGV"),
-        (ExitStatus(1), 2, None, "exit 1 twice in a row"),
-        (ExitStatus(1), 6, None, "exit 1 6 times in a row"),
-        (ExitStatus(127), 1, 0.2, "exit 127 (command not found)"),
-        (ExitStatus(126), 1, 0.2, "exit 126 (not executable)"),
-        (ExitStatus(127), 1, 1.0, "exit 127"),
+        (ExitStatus(1), 0.2, "exit 1"),
+        (ExitStatus(139, "SEGV"), 0.2, "SIGSEGV"),
+        (ExitStatus(127), 0.2, "exit 127 (command not found)"),
+        (ExitStatus(126), 0.2, "exit 126 (not executable)"),
+        (ExitStatus(127), 1.0, "exit 127"),
     ],
 )
-def test_an_end_is_described_as_people_say_it(status, failures, lived, text):
-    assert described(status, failures, lived) == text
+def test_an_end_is_described_as_people_say_it(status, lived, text):
+    assert described(status, lived) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "reason"),
+    [
+        (0, "web.1 ended: exit 1 after 4.0 s; starting again in 0.5 s", "exit 1"),
+        (1, "web.1 ended: exit 1 after 4.0 s, twice in a row; starting again in 1.0 s", "exit 1 twice in a row"),
+        (5, "web.1 ended: exit 1 after 4.0 s, 6 times in a row; starting again in 16 s", "exit 1 6 times in a row"),
+    ],
+)
+def test_an_end_says_how_after_how_long_how_often_and_what_follows(before, line, reason):
+    i = instance_in(Phase.READY, failures=before, born=NOW - 4.0, ready_at=NOW - 3.0)
+    after, actions = step(i, Exited("web.1", 7, ExitStatus(1)), NOW)
+    assert (actions[0].change.text, after.reason) == (line, reason)
 
 
 # ---- crash loops

@@ -64,6 +64,7 @@ class Formation(RuleBasedStateMachine):
         self.steps = 0
         self.stopped: set[str] = set()
         self.counts: dict[str, int] = {}
+        self.scaled: set[str] = set()  # at run time
         self.types: dict[str, ProcessSpec] = {}
 
     @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)))
@@ -182,6 +183,7 @@ class Formation(RuleBasedStateMachine):
     def scale(self, name: str, count: int) -> None:
         if name in self.types and not self.is_stopping():
             self.set_counts(self.counts | {name: count})
+            self.scaled.add(name)
             answer = self.os.command(Scale(to={name: count}))
             assert isinstance(answer, Reply)
             assert answer.formation == self.counts
@@ -210,12 +212,12 @@ class Formation(RuleBasedStateMachine):
     def reload(self, gone: str | None, changed: str | None, count: int) -> None:
         if self.is_stopping():
             return
-        old = self.os.fleet.plan
         types = {name: self.types.get(name) or spec_of(name) for name in TYPES if name != gone}
         if changed in types:
             types[changed] = replace(types[changed], command=f"{types[changed].command} again")
-        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions=old.positions)
-        run_time = {name: n for name, n in self.counts.items() if name in types and n != old.counts[name]}
+        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={})
+        self.scaled &= types.keys()
+        run_time = {name: self.counts[name] for name in self.scaled}
         self.types = types
         self.set_counts(plan.counts | run_time)
         answer = self.os.command(Reload(plan))

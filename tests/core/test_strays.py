@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procman.core.actions import SetTimer, SignalProcess
+from procman.core.spec import StopPolicy
 from procman.core.strays import Strays
 
 ASKED = [SignalProcess(7, "TERM"), SignalProcess(7, "CONT")]
@@ -37,44 +38,50 @@ def test_an_orphan_that_appears_after_the_grace_is_killed_at_once(strays):
 
 
 def test_what_a_life_left_behind_is_ended_at_once_with_its_own_grace(strays):
-    assert strays.left_behind(7, now=0.0) == [*ASKED, SetTimer("strays", 1, 10.0)]
+    assert strays.left_behind(7, StopPolicy(), now=0.0) == [*ASKED, SetTimer("strays", 1, 10.0)]
     assert strays.deadline(1, now=10.0)[0] == KILL
+
+
+def test_what_a_life_left_behind_gets_the_stop_signal_and_the_grace_of_its_type(strays):
+    stop = StopPolicy(signal="QUIT", exit_code=131, grace=3.0)
+    quit_, _, timer = strays.left_behind(7, stop, now=0.0)
+    assert (quit_, timer) == (SignalProcess(7, "QUIT"), SetTimer("strays", 1, 3.0))
 
 
 def test_what_is_left_behind_while_everything_ends_has_no_more_time_than_the_rest(strays):
     strays.end_all(now=0.0, grace=3.0)
-    assert last_timer(strays.left_behind(7, now=1.0)).at == 3.0
+    assert last_timer(strays.left_behind(7, StopPolicy(), now=1.0)).at == 3.0
 
 
 def test_what_is_left_behind_after_a_kill_is_killed_at_once(strays):
     strays.kill_all(now=0.0)
-    assert strays.left_behind(7, now=0.1)[0] == KILL
+    assert strays.left_behind(7, StopPolicy(), now=0.1)[0] == KILL
 
 
 def test_kill_all_reaches_the_lonely_and_the_ending_but_none_twice(strays):
     strays.orphaned(5, now=0.0)
-    strays.left_behind(7, now=0.0)
+    strays.left_behind(7, StopPolicy(), now=0.0)
     killed = [a for a in strays.kill_all(now=1.0) if isinstance(a, SignalProcess)]
     assert killed == [SignalProcess(5, "KILL"), KILL]
     assert [a for a in strays.kill_all(now=2.0) if isinstance(a, SignalProcess)] == []
 
 
 def test_one_that_is_gone_is_not_signalled_any_more(strays):
-    strays.left_behind(7, now=0.0)
+    strays.left_behind(7, StopPolicy(), now=0.0)
     strays.reaped(7)
     assert not strays.left
     assert strays.deadline(1, now=10.0) == []
 
 
 def test_a_late_deadline_of_an_earlier_token_does_nothing(strays):
-    strays.left_behind(7, now=0.0)
-    strays.left_behind(8, now=1.0)
+    strays.left_behind(7, StopPolicy(), now=0.0)
+    strays.left_behind(8, StopPolicy(), now=1.0)
     assert strays.deadline(1, now=60.0) == []
 
 
 def test_each_is_killed_at_its_own_deadline(strays):
-    strays.left_behind(7, now=0.0)
-    second = last_timer(strays.left_behind(8, now=4.0))
+    strays.left_behind(7, StopPolicy(), now=0.0)
+    second = last_timer(strays.left_behind(8, StopPolicy(), now=4.0))
     actions = strays.deadline(second.token, now=10.0)
     assert actions[0] == KILL
     assert last_timer(actions).at == 14.0

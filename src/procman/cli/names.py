@@ -65,7 +65,7 @@ def procfile_types(context: click.Context) -> list[str]:
     from procman.config.source import read  # noqa: PLC0415
 
     folder = context.params.get("root") or os.curdir
-    data = read(context.params.get("procfile") or os.path.join(folder, "Procfile"), "Procfile")  # noqa: PTH118  pathlib costs 6 ms
+    data = read(context.params.get("procfile") or os.path.join(folder, "Procfile"), "Procfile")
     return [entry.name for entry in parse_procfile(data)[0]] if isinstance(data, bytes) else []
 
 

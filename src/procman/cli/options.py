@@ -23,15 +23,23 @@ FIELDS = {"env": "env_files", "except": "leave_out"}
 """The fields of `Options` that are not called as their options are."""
 
 
-class Whole(click.ParamType):
+class Whole(click.types.StringParamType):
     """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
 
-    name = "text"
     envvar_list_splitter = "\0"
 
 
 option = functools.partial(click.option, show_envvar=True)
-type_option = functools.partial(option, metavar="TYPE", multiple=True, shell_complete=complete_types)
+
+
+def _split(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names given one by one, with commas or with blanks."""
+    return tuple(name for value in values for name in value.replace(",", " ").split())
+
+
+type_option = functools.partial(
+    option, metavar="TYPE,...", multiple=True, type=Whole(), callback=_split, shell_complete=complete_types
+)
 
 FILES = (
     option("-f", "--procfile", metavar="FILE", help="The Procfile; - is standard input.  [default: Procfile]"),
@@ -50,16 +58,18 @@ FILES = (
 )
 FORMATION = (
     click.argument("types", metavar="[TYPE]...", nargs=-1, shell_complete=complete_types),
-    type_option(
+    option(
         "-m",
         "--formation",
         "-c",
         "--concurrency",
         type=Whole(),
+        multiple=True,
+        shell_complete=complete_types,
         metavar="TYPE=N,...",
         help="How many of each; all=N: others.",
     ),
-    type_option("--except", help="Leave this type at 0; repeatable."),
+    type_option("--except", help="Leave these types at 0."),
     option("-p", "--port", type=int, metavar="N", help="The first type's port.  [default: PORT, else 5000]"),
     option("--port-step", type=int, metavar="N", help="Ports from one type to the next.  [default: 100]"),
     option("--no-port", is_flag=True, help="Give nobody a PORT."),
@@ -68,7 +78,7 @@ FORMATION = (
 SUPERVISION = (
     option("--max-restarts", type=int, metavar="N", help="Give an instance up after N restarts in a row."),
     option("--no-restart", is_flag=True, help="End everything when the first process ends, with its exit code."),
-    type_option("--exit-on", help="End everything when one of this type ends; repeatable."),
+    type_option("--exit-on", help="End everything when one of these types ends."),
 )
 
 

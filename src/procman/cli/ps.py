@@ -6,12 +6,15 @@ import click
 import msgspec
 from msgspec import Struct
 
+from procman.cli.names import complete_instances
 from procman.cli.place import Place, client_options
 from procman.cli.resources import Trees, process_table
 from procman.cli.table import columns
 from procman.control.protocol import Ps
 from procman.core.display import clean
+from procman.core.select import fits, fits_type
 from procman.core.view import InstanceView, duration
+from procman.errors import RefusedError, nearest
 
 HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REASON")
 NUMBERS = (2, 4, 5, 6, 7)
@@ -48,29 +51,38 @@ class Listing(Struct, frozen=True):
 
 @click.command()
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
-def ps(place: Place, *, json: bool) -> None:
+def ps(place: Place, names: tuple[str, ...], *, json: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
+    NAME is a type, an instance or a shell pattern; all without one. From outside procman's container CPU and MEMORY are
+    not known.
     CPU is the average over the process's life, in percent of one core; CPU and MEMORY are those of the process and
     everything it started. A type in a crash loop says so in its REASON. Ends with 3 where no procman runs here.
 
     \b
     Examples:
       procman ps
+      procman ps web worker.2
       procman ps --json | jq '.instances[] | select(.phase != "ready") | .name'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         answer = client.call("ps")
-    listing = listed(answer)
+        table = process_table() if client.peer in (answer.pid, 0) else {}
+    listing = listed(answer, Trees(table), names)
     click.echo(msgspec.json.encode(listing) if json else shown(listing))
 
 
-def listed(answer: Ps) -> Listing:
-    """What procman knows of each instance, and what the process table adds."""
-    trees = Trees(process_table())
-    rows = [_row(instance, answer.time, trees) for instance in answer.fleet.instances]
-    return Listing(answer.fleet.formation, rows)
+def listed(answer: Ps, trees: Trees, names: tuple[str, ...] = ()) -> Listing:
+    """What procman knows of each instance that is meant, and what the process table adds. Raises RefusedError."""
+    known = answer.fleet.instances
+    for name in names:
+        if not fits_type(name, answer.fleet.formation) and not any(fits(name, i.name) for i in known):
+            hint = nearest(name, [*answer.fleet.formation, *(i.name for i in known)])
+            raise RefusedError(f"cannot find an instance or process type '{name}'", hint)
+    meant = [i for i in known if not names or any(fits(name, i.name) for name in names)]
+    return Listing(answer.fleet.formation, [_row(i, answer.time, trees) for i in meant])
 
 
 def _row(i: InstanceView, now: float, trees: Trees) -> Row:

@@ -15,8 +15,7 @@ import click
 from msgspec import Struct
 
 from procman import __version__
-from procman.cli.names import complete_types
-from procman.cli.options import input_options, option, supervise_options
+from procman.cli.options import input_options, option, supervise_options, type_option
 from procman.config.load import Options, load, read_stdin
 from procman.control.locate import Claim, claim, start_places
 from procman.core.spec import Plan
@@ -56,9 +55,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 )
 @option("--timestamps/--no-timestamps", default=None, help="The time before each line.  [default: on; off as PID 1]")
 @option("--no-prefix", is_flag=True, help="Lines as the processes write them, without time and name.")
-@option(
-    "-q", "--quiet", metavar="TYPE", multiple=True, shell_complete=complete_types, help="Show no output of this type."
-)
+@type_option("-q", "--quiet", help="Show no output of these types.")
 @option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="A colour for each type.")
 @option(
     "--history",

@@ -2,7 +2,6 @@
 
 Called again for a reload, with the same options and environment as at the start.
 """
-# ruff: noqa: PTH109, PTH112, PTH118, PTH120  pathlib costs 6 ms at import, and paths here are text from the user and back
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ def _refuse_settings(inputs: Inputs, name: str, process: Process, spec: ProcessS
         refused = _refuse_variable(variable)
         if refused:
             faults.append(inputs.document.fault(f"{path}.env.{plain(variable)}", *refused))
-    if process.cwd is not UNSET and not os.path.isdir(spec.cwd):  # noqa: PTH112  pathlib costs 6 ms at import
+    if process.cwd is not UNSET and not os.path.isdir(spec.cwd):
         hint = f"it is relative to {inputs.root}"
         faults.append(inputs.document.fault(f"{path}.cwd", f"cannot use {brief(process.cwd)}: no such folder", hint))
     return faults + _refuse_signal(inputs, f"{path}.stop.signal", process.stop.signal)

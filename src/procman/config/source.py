@@ -1,5 +1,4 @@
 """Bytes of an input and what may be wrong with them as such. Knows files and UTF-8; no grammar."""
-# ruff: noqa: PTH118, PTH206  pathlib costs 6 ms at import, and paths here are text from the user and back
 
 from __future__ import annotations
 

@@ -62,6 +62,11 @@ class Client:
     def close(self) -> None:
         self._socket.close()
 
+    @property
+    def peer(self) -> int:
+        """Procman's pid as this process sees it: another one than procman's own where their PID namespaces differ."""
+        return locate.peer_of(self._socket)[0]
+
     def fileno(self) -> int:
         """For select; what has been received already does not show there."""
         return self._socket.fileno()
@@ -199,7 +204,7 @@ def _owner(path: str) -> str:
     """The user whose socket it is, or whose folder where that may not be entered."""
     import pwd  # noqa: PLC0415  only on the way to an error
 
-    for place in (path, os.path.dirname(path)):  # noqa: PTH120  pathlib costs 5 ms at import
+    for place in (path, os.path.dirname(path)):
         try:
             uid = os.lstat(place).st_uid
         except OSError:

@@ -9,7 +9,6 @@ second start or a client with another XDG_RUNTIME_DIR meets the first one.
 """
 
 # pathlib would add 5 ms to every verb:
-# ruff: noqa: PTH100, PTH102, PTH108, PTH110, PTH112, PTH116, PTH117, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ away the highest; a slot beyond the count is on its way out and gone once its pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import assert_never
 
 from msgspec.structs import replace
 
 from procman.core import select
 from procman.core.actions import Action, Finish, Inherit, Publish, Refuse, Remove, Reply, SetTimer, Signal, Target
+from procman.core.crashes import KEY as CRASH
+from procman.core.crashes import Crashes
 from procman.core.events import (
     Adopted,
     Command,
@@ -40,8 +41,8 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.instance import step
-from procman.core.restart import WINDOW, CrashWatch
-from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, refuse_count
+from procman.core.slots import Slots
+from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, StopPolicy, refuse_count
 from procman.core.state import AT_REST, Cause, Instance, Phase, Stage
 from procman.core.strays import KEY as STRAYS
 from procman.core.strays import Strays
@@ -52,7 +53,6 @@ WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
 
 WAITING = "waiting"
-CRASH = "crash:"
 """Keys of the fleet's own timers; an instance's key has a dot and a number, a type's name neither colon nor dot."""
 
 
@@ -63,9 +63,9 @@ class Fleet:
         self.plan = plan
         self.counts = dict(plan.counts)
         self.exit_code: int | None = None  # not None from the moment on that everything is to end
-        self._slots: dict[str, dict[int, Instance]] = {name: {} for name in plan.types}
-        self._past: dict[str, tuple[int, int]] = {}  # name -> last generation and token of a slot that is gone
-        self._crashes: dict[str, CrashWatch] = {}
+        self._slots = Slots(plan.types)
+        self._scaled: set[str] = set()  # types whose count was set at run time
+        self._crashes = Crashes()
         self._strays = Strays()
         self._waiting_token = 0
         self._finished = False
@@ -79,22 +79,17 @@ class Fleet:
 
     def instances(self) -> list[Instance]:
         """Every slot, in the Procfile's order, then by number."""
-        return [slots[index] for slots in self._slots.values() for index in sorted(slots)]
-
-    def _each(self) -> Iterator[Instance]:
-        return (i for slots in self._slots.values() for i in slots.values())
+        return self._slots.in_order()
 
     def get(self, name: str) -> Instance | None:
-        type_name, _, index = name.rpartition(".")
-        return self._slots.get(type_name, {}).get(int(index)) if index.isdecimal() else None
+        return self._slots.get(name)
+
+    def crash_loop(self, type_name: str) -> bool:
+        return self._crashes.looping(type_name)
 
     def view(self, now: float) -> FleetView:
         rows = [view_of(i, now, crash_loop=self.crash_loop(i.spec.type)) for i in self.instances()]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
-
-    def crash_loop(self, type_name: str) -> bool:
-        watch = self._crashes.get(type_name)
-        return watch is not None and watch.looping
 
     # ---- the one way in
 
@@ -137,18 +132,11 @@ class Fleet:
     def _step(self, i: Instance, event: SlotEvent, now: float) -> Instance:
         after, actions = step(i, event, now)
         self._out += actions
-        self._slots[after.spec.type][after.index] = after
+        self._slots.put(after)
         if after.phase is Phase.DOWN and not after.wanted and self._surplus(after):
-            del self._slots[after.spec.type][after.index]
-            self._past[after.name] = after.generation, after.token
+            self._slots.remove(after)
             self._out.append(Remove(after.name))
         return after
-
-    def _new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
-        """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""
-        name = f"{spec.type}.{index}"
-        generation, token = self._past.pop(name, (0, 0))
-        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
 
     def _surplus(self, i: Instance) -> bool:
         return i.index > self.counts.get(i.spec.type, 0)
@@ -159,10 +147,10 @@ class Fleet:
             return
         after = self._step(before, event, now)
         if self._died(before, event, after):
-            self._death(after, now)
-        if before.alive and not after.alive and not any(i.alive for i in self._slots[after.spec.type].values()):
+            self._out += self._crashes.death(after, now)
+        if before.alive and not after.alive and not any(i.alive for i in self._slots.of(after.spec.type)):
             self._out.append(Inherit(after.name, after.generation, after.stop.signal))
-        if after.spec.on_end is OnEnd.EXIT and _ended_for_good(after) and not _ended_for_good(before):
+        if after.spec.on_end is OnEnd.EXIT and after.ended_for_good and not before.ended_for_good:
             failed = after.phase is Phase.FAILED or after.cause is Cause.GAVE_UP
             self._shut_down(after.last_exit.code if failed and after.last_exit else 0, f"{after.name} ended", now)
 
@@ -173,22 +161,17 @@ class Fleet:
         failed_start = isinstance(event, SpawnFailed) and before.phase is Phase.SPAWNING
         return failed_start and after.phase in (Phase.BACKOFF, Phase.FAILED)
 
-    def _death(self, i: Instance, now: float) -> None:
-        type_name = i.spec.type
-        before = self._crashes.get(type_name, CrashWatch())
-        watch = self._crashes[type_name] = before.death(now, i.early)
-        if watch.looping:
-            self._out.append(SetTimer(CRASH + type_name, watch.token, now + WINDOW))
-        if watch.looping and not before.looping:
-            text = f"{type_name} is in a crash loop; it is tried on, ever more slowly (last: {i.name} {i.reason})"
-            self._publish(Kind.CRASH_LOOP, text, type_name)
-
     def _adopted(self, event: Adopted, now: float) -> None:
         i = self.get(event.name)
         if i is not None and i.generation == event.generation and i.phase not in (*AT_REST, Phase.BACKOFF):
             self._step(i, event, now)
         else:
-            self._out += self._strays.left_behind(event.pid, now)
+            self._out += self._strays.left_behind(event.pid, self._stop_of(event.name), now)
+
+    def _stop_of(self, name: str) -> StopPolicy:
+        """How what is left of a life that is over is ended: as its type is, as far as that is still known."""
+        spec = self.plan.types.get(name.rpartition(".")[0])
+        return spec.stop if spec is not None else StopPolicy()
 
     # ---- time
 
@@ -198,17 +181,11 @@ class Fleet:
         elif event.key == STRAYS:
             self._out += self._strays.deadline(event.token, now)
         elif event.key.startswith(CRASH):
-            self._recover(event.key.removeprefix(CRASH), event.token)
+            self._out += self._crashes.quiet(event.key, event.token)
         else:
             i = self.get(event.key)
             if i is not None:
                 self._step(i, event, now)
-
-    def _recover(self, type_name: str, token: int) -> None:
-        watch = self._crashes.get(type_name)
-        if watch is not None and watch.token == token:
-            self._crashes[type_name] = CrashWatch(token=token)
-            self._publish(Kind.RECOVERED, f"{type_name} is out of its crash loop: a minute without a death", type_name)
 
     def _watch_stop(self, now: float) -> None:
         self._waiting_token += 1
@@ -224,10 +201,9 @@ class Fleet:
     def _fill(self, type_name: str, before: int, count: int, now: float) -> list[str]:
         """Slots before+1..count are wanted; returns their names."""
         spec = self.plan.types[type_name]
-        slots = self._slots[type_name]
         names = []
         for index in range(before + 1, count + 1):
-            i = slots.get(index) or self._new(spec, index, now)
+            i = self._slots.at(type_name, index) or self._slots.new(spec, index, now)
             # one on its way out may have been started from an older spec
             event = Raised() if i.spec == spec else Replaced(spec, "changed by reload")
             names.append(self._step(i, event, now).name)
@@ -239,8 +215,7 @@ class Fleet:
         self.counts[type_name] = count
         if count > before:
             return self._fill(type_name, before, count, now)
-        slots = self._slots[type_name]
-        leaving = [slots[index] for index in range(before, count, -1) if index in slots]
+        leaving = [i for index in range(before, count, -1) if (i := self._slots.at(type_name, index))]
         for i in leaving:
             self._step(i, Lowered(why), now)
         if leaving:
@@ -284,6 +259,7 @@ class Fleet:
                 self._out.append(Refuse(request, *refusal))
                 return
         changed = {t: (self.counts[t], n) for t, n in target.items() if self.counts[t] != n}
+        self._scaled.update(target)
         names = [name for t, n in target.items() for name in self._set_count(t, n, "scaled down", now)]
         if changed:
             text = ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
@@ -303,7 +279,7 @@ class Fleet:
         chosen = self._selected(command.names, request)
         if chosen is None:
             return
-        self._say(f"procman restart: {select.listed(chosen)}")
+        self._say("procman restart", chosen)
         for i in chosen:
             self._step(i, Replaced(self.plan.types[i.spec.type], "procman restart"), now)
         self._watch_stop(now)
@@ -316,7 +292,7 @@ class Fleet:
         chosen = self._selected(command.names, request)
         if chosen is None:
             return
-        self._say(f"procman stop: {select.listed(chosen)}")
+        self._say("procman stop", chosen)
         for i in chosen:
             self._step(i, Lowered("stopped by procman stop"), now)
         self._watch_stop(now)
@@ -346,9 +322,10 @@ class Fleet:
         for type_name in gone:
             names += self._set_count(type_name, 0, "removed from the Procfile", now)
             self.counts.pop(type_name, None)
-        leftover = {t: slots for t, slots in self._slots.items() if t not in plan.types and slots}
-        self._slots = {t: self._slots.get(t, {}) for t in plan.types} | leftover
-        for type_name, count in self._wanted_counts(old).items():  # first, lest one that is to go is started anew
+            self._scaled.discard(type_name)
+            self._crashes.forget(type_name)
+        self._slots.arrange(plan.types)
+        for type_name, count in self._wanted_counts().items():  # first, lest one that is to go is started anew
             names += self._set_count(type_name, count, "scaled down by reload", now)
         for type_name in changed:
             names += self._respec(plan.types[type_name], now)
@@ -363,23 +340,22 @@ class Fleet:
     def _respec(self, spec: ProcessSpec, now: float) -> list[str]:
         """New settings for a type: what is wanted, or came to an end by itself, lives anew; what was stopped stays so."""
         names = []
-        for i in list(self._slots[spec.type].values()):
+        for i in self._slots.of(spec.type):
             if i.spec == spec or self._surplus(i):
                 continue
             if i.wanted:
                 self._step(i, Replaced(spec, "changed by reload"), now)
                 names.append(i.name)
             else:
-                self._slots[spec.type][i.index] = replace(i, spec=spec)
+                self._slots.put(replace(i, spec=spec))
         return names
 
-    def _wanted_counts(self, old: Plan) -> dict[str, int]:
+    def _wanted_counts(self) -> dict[str, int]:
         """Counts after a reload: those set at run time stay where they still may; the others are the inputs'."""
         counts = {}
         for type_name, configured in self.plan.counts.items():
             current = self.counts.get(type_name, 0)
-            kept = type_name in old.types and current != old.counts[type_name]
-            count = current if kept else configured
+            count = current if type_name in self._scaled else configured
             counts[type_name] = configured if refuse_count(self.plan, type_name, count) else count
         return counts
 
@@ -389,7 +365,7 @@ class Fleet:
         if self.stopping:
             return
         self.exit_code = code
-        living = [i for i in self.instances() if i.phase not in AT_REST and not _ended_for_good(i)]
+        living = [i for i in self.instances() if i.phase not in AT_REST and not i.ended_for_good]
         if living:
             plural = "" if len(living) == 1 else "s"
             self._publish(Kind.SHUTDOWN, f"stopping {len(living)} instance{plural}: {why}")
@@ -414,7 +390,7 @@ class Fleet:
             if not self._all_ended():
                 return
             self._shut_down(self._first_failure(), "all instances have ended", now)
-        if self._strays.left or any(i.phase not in AT_REST and i.stage is not Stage.UNKILLABLE for i in self._each()):
+        if self._strays.left or any(i.phase not in AT_REST and i.stage is not Stage.UNKILLABLE for i in self._slots):
             return
         self._finished = True
         instances = self.instances()
@@ -426,11 +402,11 @@ class Fleet:
 
     def _all_ended(self) -> bool:
         """At least one instance exists, and all are done or failed: counts of 0 and stopped ones keep procman running."""
-        return any(self._slots.values()) and all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._each())
+        return any(True for _ in self._slots) and all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._slots)
 
     def _first_failure(self) -> int:
         """The status of the failure that came first in time; 0 where none failed."""
-        failed = [i for i in self._each() if i.phase is Phase.FAILED and i.last_exit]
+        failed = [i for i in self._slots if i.phase is Phase.FAILED and i.last_exit]
         first = min(failed, key=lambda i: i.ended, default=None)
         return first.last_exit.code if first and first.last_exit else 0
 
@@ -439,10 +415,6 @@ class Fleet:
     def _publish(self, kind: Kind, text: str, type_name: str | None = None) -> None:
         self._out.append(Publish(Change(event=kind, text=text, type=type_name)))
 
-    def _say(self, text: str) -> None:
-        self._publish(Kind.COMMAND, text)
-
-
-def _ended_for_good(i: Instance) -> bool:
-    """Whether it ended by itself and will not be started again, also while what it left is being cleared."""
-    return i.phase in (Phase.DONE, Phase.FAILED) or i.cause in (Cause.ENDED, Cause.GAVE_UP)
+    def _say(self, command: str, chosen: list[Instance]) -> None:
+        if chosen:
+            self._publish(Kind.COMMAND, f"{command}: {select.listed(chosen)}")

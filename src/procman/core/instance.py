@@ -46,7 +46,7 @@ from procman.core.events import (
 )
 from procman.core.restart import Outcome
 from procman.core.state import Cause, Instance, Phase, Stage, Step, told
-from procman.core.view import Kind, duration
+from procman.core.view import Kind, duration, times
 
 READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""
@@ -193,23 +193,28 @@ def _exited(i: Instance, event: Exited, now: float) -> Step:
     lived = now - i.born
     i = replace(i, ended=now, failures=i.failures + 1, early=i.early + 1 if i.ready_at is None else 0)
     outcome, rule = restart.judge(i.spec, event.status, i.failures)
-    reason = restart.described(event.status, i.failures if outcome is Outcome.RETRY else 1, lived)
-    reason = f"{reason}: {event.note}" if event.note else reason
-    i = replace(i, reason=reason, delay=restart.backoff(i.spec.restart, i.failures, event.jitter))
+    how = restart.described(event.status, lived)
+    row = f" {times(i.failures)}" if outcome is Outcome.RETRY and i.failures > 1 else ""
+    note = f": {event.note}" if event.note else ""
+    i = replace(
+        i,
+        phase=Phase.STOPPING,
+        reason=how + row + note,
+        delay=restart.backoff(i.spec.restart, i.failures, event.jitter),
+    )
+    ended = f"{how} after {duration(lived)}{',' if row else ''}{row}{note}"
     news: Action
     match outcome:
         case Outcome.RETRY:
             cause = Cause.CRASHED
-            text = f"{i.name} ended: {reason} after {duration(lived)}; {_again(i)}"
-            news = told(i, Kind.ENDED, text, retry_in=i.delay)
+            news = told(i, Kind.ENDED, f"{i.name} ended: {ended}; {_again(i)}", retry_in=i.delay)
         case Outcome.GIVE_UP:
             cause = Cause.GAVE_UP
-            i = replace(i, reason=f"{reason}; {rule}")
-            news = told(i, Kind.ENDED, f"{i.name} failed: {reason} after {duration(lived)}; {rule}")
+            i = replace(i, reason=f"{i.reason}; {rule}")
+            news = told(i, Kind.ENDED, f"{i.name} failed: {ended}; {rule}")
         case Outcome.DONE:
             cause = Cause.ENDED
-            hint = f" ({rule})" if rule else ""
-            news = told(i, Kind.ENDED, f"{i.name} is done: {reason} after {duration(lived)}{hint}")
+            news = told(i, Kind.ENDED, f"{i.name} is done: {ended}" + (f" ({rule})" if rule else ""))
         case _:
             assert_never(outcome)
     return stopping.clear(i, cause, news, now)
@@ -299,7 +304,8 @@ def _down(i: Instance, now: float) -> Step:
 
 def _back_off(i: Instance, now: float) -> Step:
     i = replace(_rested(i, Phase.BACKOFF, now), deadline=now + i.delay)
-    return i, (SetTimer(i.name, i.token, i.deadline),)
+    news = told(i, Kind.BACKOFF, f"{i.name}: {_again(i)}", quiet=True, retry_in=i.delay)
+    return i, (SetTimer(i.name, i.token, i.deadline), news)
 
 
 def _again(i: Instance) -> str:

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from procman.core.events import ExitStatus
 from procman.core.spec import ProcessSpec, RestartPolicy, When
-from procman.core.view import times
 
 JITTER = 0.1
 """Largest fraction added to a delay, so that what died together does not come back together."""
@@ -47,11 +46,12 @@ def judge_failed_start(spec: ProcessSpec, code: int, failures: int) -> tuple[Out
 
 def _tried_on(policy: RestartPolicy, code: int | None, failures: int) -> tuple[Outcome, str]:
     if policy.policy is When.NEVER:
-        return Outcome.GIVE_UP, "not restarted (policy: never)"
+        return Outcome.GIVE_UP, "not restarted (policy: never, or --no-restart)"
     if code in policy.no_retry_exit_codes:
         return Outcome.GIVE_UP, f"not restarted ({code} is in no_retry_exit_codes)"
     if policy.max_restarts is not None and failures > policy.max_restarts:
-        return Outcome.GIVE_UP, f"given up after {policy.max_restarts} restarts in a row (max_restarts)"
+        many = "restart" if policy.max_restarts == 1 else "restarts in a row"
+        return Outcome.GIVE_UP, f"given up after {policy.max_restarts} {many} (max_restarts)"
     return Outcome.RETRY, ""
 
 
@@ -64,13 +64,10 @@ def backoff(policy: RestartPolicy, failures: int, jitter: float) -> float:
     return min(policy.delay * 2.0**doublings, policy.max_delay) * (1 + JITTER * jitter)
 
 
-def described(status: ExitStatus, failures: int, lived: float | None = None) -> str:
-    """`exit 1`, `exit 1 three times in a row`; with the shell's word for 126 and 127 of a short life."""
-    text = str(status)
-    if lived is not None and lived < 1.0 and status.signal is None:
-        meaning = {127: "command not found", 126: "not executable"}.get(status.code)
-        text = f"{text} ({meaning})" if meaning else text
-    return f"{text} {times(failures)}" if failures > 1 else text
+def described(status: ExitStatus, lived: float) -> str:
+    """`exit 1`; with the shell's word for 126 and 127 of a life of less than a second."""
+    meaning = {127: "command not found", 126: "not executable"}.get(status.code) if lived < 1.0 else None
+    return f"{status} ({meaning})" if meaning and status.signal is None else str(status)
 
 
 class CrashWatch(Struct, frozen=True):

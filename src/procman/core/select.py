@@ -28,14 +28,21 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
     if not names:
         return list(instances)
     for name in names:
-        if not any(fnmatchcase(t, name) for t in types) and not any(_fits(name, i) for i in instances):
+        if not fits_type(name, types) and not any(fits(name, i.name) for i in instances):
             known = [*types, *(i.name for i in instances)]
             return f"cannot find an instance or process type '{name}'", nearest(name, known)
-    return [i for i in instances if any(_fits(name, i) for name in names)]
+    return [i for i in instances if any(fits(name, i.name) for name in names)]
 
 
-def _fits(name: str, i: Instance) -> bool:
-    return name in (i.spec.type, i.name) or fnmatchcase(i.name, name) or fnmatchcase(i.spec.type, name)
+def fits(pattern: str, name: str) -> bool:
+    """Whether a type, an instance or a shell pattern means the instance of this name."""
+    type_name = name.rpartition(".")[0]
+    return pattern in (type_name, name) or fnmatchcase(name, pattern) or fnmatchcase(type_name, pattern)
+
+
+def fits_type(pattern: str, types: Iterable[str]) -> bool:
+    """Whether it means a type, also one without an instance."""
+    return any(name == pattern or fnmatchcase(name, pattern) for name in types)
 
 
 def listed(instances: Iterable[Instance]) -> str:

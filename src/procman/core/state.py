@@ -81,6 +81,11 @@ class Instance(Struct, frozen=True, kw_only=True):
         return self.pid is not None and self.exit is None
 
     @property
+    def ended_for_good(self) -> bool:
+        """It ended by itself and will not be started again, also while what it left is being cleared."""
+        return self.phase in (Phase.DONE, Phase.FAILED) or self.cause in (Cause.ENDED, Cause.GAVE_UP)
+
+    @property
     def shown(self) -> str:
         """The phase as users see it."""
         phase = Phase.STARTING if self.phase is Phase.SPAWNING else self.phase

@@ -7,7 +7,7 @@ to a life that has ended is ended at once. Both get the stop signal first and KI
 from __future__ import annotations
 
 from procman.core.actions import Action, SetTimer, SignalProcess
-from procman.core.spec import DEFAULT_GRACE
+from procman.core.spec import StopPolicy
 
 KEY = "strays"
 """Key of the one timer."""
@@ -38,10 +38,10 @@ class Strays:
             return []
         return self._end([pid], now, self._closing)
 
-    def left_behind(self, pid: int, now: float) -> list[Action]:
-        """A process of a life that is over has appeared: ended at once."""
-        kill_at = now + DEFAULT_GRACE
-        return self._end([pid], now, kill_at if self._closing is None else min(kill_at, self._closing))
+    def left_behind(self, pid: int, stop: StopPolicy, now: float) -> list[Action]:
+        """A process of a life that is over has appeared: ended at once, as its type is stopped."""
+        kill_at = now + stop.grace
+        return self._end([pid], now, kill_at if self._closing is None else min(kill_at, self._closing), stop.signal)
 
     def reaped(self, pid: int) -> None:
         self._alone.discard(pid)
@@ -71,11 +71,11 @@ class Strays:
             self.stuck.append(pid)
         return self._kill([pid for pid, at in self._ending.items() if at <= now], now)
 
-    def _end(self, pids: list[int], now: float, kill_at: float) -> list[Action]:
+    def _end(self, pids: list[int], now: float, kill_at: float, signal: str = "TERM") -> list[Action]:
         if kill_at <= now:
             return self._kill(pids, now)
         self._ending.update(dict.fromkeys(pids, kill_at))
-        return [*(SignalProcess(pid, s) for pid in pids for s in ("TERM", "CONT")), *self._arm()]
+        return [*(SignalProcess(pid, s) for pid in pids for s in (signal, "CONT")), *self._arm()]
 
     def _kill(self, pids: list[int], now: float) -> list[Action]:
         for pid in pids:

@@ -17,6 +17,7 @@ class Kind(Enum):
     STARTED = "started"
     READY = "ready"
     ENDED = "ended"
+    BACKOFF = "backoff"
     START_FAILED = "start-failed"
     STOPPING = "stopping"
     STOPPED = "stopped"

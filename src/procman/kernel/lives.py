@@ -48,6 +48,7 @@ class Lives:
         self._adopted: dict[int, Life] = {}
         self._kept: dict[int, Life] = {}
         self._strays: set[int] = set()
+        self._changing: set[int] = set()
 
     # ---- coming and going
 
@@ -72,6 +73,7 @@ class Lives:
             life.adopted.discard(pid)
             return "member"
         self._strays.discard(pid)
+        self._changing.discard(pid)
         return "stray"
 
     def emptied(self) -> list[Life]:
@@ -92,6 +94,17 @@ class Lives:
 
     def known(self, pid: int) -> bool:
         return self.leader(pid) is not None or pid in self._adopted or pid in self._kept or pid in self._strays
+
+    def is_changing(self, pid: int) -> bool:
+        """Whether a new child may be in the midst of an exec, in which its environment is empty for a moment.
+
+        Said once for each pid: one that is empty later too has none, or is a zombie.
+        """
+        if pid in self._changing or _group_of(pid) in self._by_pid or _environment(pid) != b"":
+            self._changing.discard(pid)
+            return False
+        self._changing.add(pid)
+        return True
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
         """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
@@ -119,13 +132,8 @@ class Lives:
         return f"{self.ident}/{name}/{generation}"
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as environ:  # noqa: PTH123
-                variables = environ.read()
-        except OSError:  # gone, another user's, or no /proc
-            return None
         start = f"{MARK}={self.ident}/".encode()
-        for variable in variables.split(b"\0"):
+        for variable in (_environment(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
                 return (name, int(generation)) if generation.isdecimal() else None
@@ -226,6 +234,15 @@ def group_lives(life: Life) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _environment(pid: int) -> bytes | None:
+    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return environ.read()
+    except OSError:
+        return None
 
 
 def _group_of(pid: int) -> int:

@@ -19,7 +19,7 @@ def stranger_on(port: int, group: int) -> str:
     try:
         if os.getpgid(pid) == group:
             return ""
-        with open(f"/proc/{pid}/comm", "rb") as comm:  # noqa: PTH123
+        with open(f"/proc/{pid}/comm", "rb") as comm:
             name = comm.read().decode(errors="replace").strip()
     except OSError:  # it has just gone
         return ""
@@ -30,7 +30,7 @@ def _listening_inode(port: int) -> bytes | None:
     wanted = b":%04X" % port
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
-            with open(table, "rb") as lines:  # noqa: PTH123
+            with open(table, "rb") as lines:
                 next(lines, None)
                 for line in lines:
                     fields = line.split()
@@ -43,12 +43,12 @@ def _listening_inode(port: int) -> bytes | None:
 
 def _holder(inode: bytes) -> int | None:
     link = f"socket:[{inode.decode()}]"
-    for name in os.listdir("/proc"):  # noqa: PTH208
+    for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
         try:
             folder = f"/proc/{name}/fd"
-            if any(os.readlink(f"{folder}/{fd}") == link for fd in os.listdir(folder)):  # noqa: PTH115, PTH208
+            if any(os.readlink(f"{folder}/{fd}") == link for fd in os.listdir(folder)):
                 return int(name)
         except OSError:  # gone, or another user's
             continue

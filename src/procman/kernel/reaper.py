@@ -64,7 +64,7 @@ def become_subreaper() -> bool:
         return True
     if sys.platform != "linux":
         return False
-    import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, so only once the first children run
+    import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
 
     return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
@@ -73,7 +73,7 @@ def children() -> list[int]:
     """The pids of our children, zombies included: the kernel's own list, else by a look at every process."""
     me = os.getpid()
     try:
-        with open(f"/proc/{me}/task/{me}/children", "rb") as listing:  # noqa: PTH123
+        with open(f"/proc/{me}/task/{me}/children", "rb") as listing:
             return [int(pid) for pid in listing.read().split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no Linux
         return _children_by_parent(me)
@@ -81,10 +81,10 @@ def children() -> list[int]:
 
 def _children_by_parent(parent: int) -> list[int]:
     found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdecimal():
             try:
-                with open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123
+                with open(f"/proc/{name}/stat", "rb") as stat:
                     fields = stat.read().rpartition(b")")[2].split()
             except OSError:  # it ended meanwhile
                 continue

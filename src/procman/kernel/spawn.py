@@ -145,22 +145,22 @@ def find_program(word: str, path: str, folder: str) -> str:
     candidates = [word] if "/" in word else [f"{place or '.'}/{word}" for place in path.split(":")]
     seen = ""
     for candidate in candidates:
-        full = os.path.join(folder, candidate)  # noqa: PTH118  pathlib costs 5 ms at import
-        if os.path.isfile(full):  # noqa: PTH113
+        full = os.path.join(folder, candidate)
+        if os.path.isfile(full):
             if os.access(full, os.X_OK):
                 return full
             seen = seen or candidate
     if seen:
         raise SpawnError(NOT_EXECUTABLE, f"{seen}: not executable (chmod +x?)")
     if "/" in word:
-        what = "is a directory" if os.path.isdir(os.path.join(folder, word)) else "no such file"  # noqa: PTH112, PTH118
+        what = "is a directory" if os.path.isdir(os.path.join(folder, word)) else "no such file"
         raise SpawnError(NOT_EXECUTABLE if what == "is a directory" else NOT_FOUND, f"{word}: {what}")
     raise SpawnError(NOT_FOUND, f"{word}: command not found in PATH")
 
 
 def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
-    if spec.cwd != root and not os.path.isdir(spec.cwd):  # noqa: PTH112
+    if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {spec.cwd} is not there")
     if is_plain(spec.command):
         argv = direct(spec.command, env, spec.cwd)
@@ -202,7 +202,7 @@ class Limits:
 def close_on_exec() -> None:
     """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited."""
     try:
-        inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208
+        inherited = [int(name) for name in os.listdir("/dev/fd")]
     except OSError:
         inherited = list(range(3, 256))
     for fd in inherited:

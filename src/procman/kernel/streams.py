@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 from collections import deque
-from fnmatch import fnmatchcase
 
 from procman.control.protocol import Code, Happened, LogsParams, Output, encode_notification
+from procman.core.select import fits, fits_type
 from procman.core.view import Change, FleetView
 from procman.errors import nearest
 from procman.kernel.commands import Failure
@@ -117,18 +117,11 @@ class EventsStream:
 Stream = LogsStream | EventsStream
 
 
-def fits(pattern: str, name: str) -> bool:
-    """Whether a type, an instance or a shell pattern means this instance."""
-    type_name = name.rpartition(".")[0]
-    return pattern in (type_name, name) or fnmatchcase(name, pattern) or fnmatchcase(type_name, pattern)
-
-
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
     """The refusal of a name that means nothing that runs, may run or has written; None where all mean something."""
     written = dict.fromkeys([i.name for i in view.instances] + history.names())
     for name in names:
-        known_type = any(name == t or fnmatchcase(t, name) for t in view.formation)
-        if not known_type and not any(fits(name, other) for other in written):
+        if not fits_type(name, view.formation) and not any(fits(name, other) for other in written):
             hint = nearest(name, dict.fromkeys([*view.formation, *written]))
             return Failure(Code.REFUSED, f"cannot find an instance or process type '{name}'", hint)
     return None

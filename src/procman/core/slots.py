@@ -1,0 +1,52 @@
+"""Every slot of the formation, by type and number, and the numbers that a slot which is gone has used up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from procman.core.spec import ProcessSpec
+from procman.core.state import Instance
+
+
+class Slots:
+    """The instances. An instance is a value: a step is told by put()."""
+
+    def __init__(self, types: Iterable[str]) -> None:
+        self._by_type: dict[str, dict[int, Instance]] = {name: {} for name in types}
+        self._past: dict[str, tuple[int, int]] = {}  # name -> last generation and token of a slot that is gone
+
+    def __iter__(self) -> Iterator[Instance]:
+        return (i for slots in self._by_type.values() for i in slots.values())
+
+    def in_order(self) -> list[Instance]:
+        """In the Procfile's order, then by number."""
+        return [slots[index] for slots in self._by_type.values() for index in sorted(slots)]
+
+    def of(self, type_name: str) -> list[Instance]:
+        return list(self._by_type.get(type_name, {}).values())
+
+    def at(self, type_name: str, index: int) -> Instance | None:
+        return self._by_type.get(type_name, {}).get(index)
+
+    def get(self, name: str) -> Instance | None:
+        type_name, _, index = name.rpartition(".")
+        return self.at(type_name, int(index)) if index.isdecimal() else None
+
+    def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
+        """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""
+        name = f"{spec.type}.{index}"
+        generation, token = self._past.pop(name, (0, 0))
+        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
+
+    def put(self, i: Instance) -> None:
+        self._by_type[i.spec.type][i.index] = i
+
+    def remove(self, i: Instance) -> None:
+        del self._by_type[i.spec.type][i.index]
+        self._past[i.name] = i.generation, i.token
+
+    def arrange(self, types: Iterable[str]) -> None:
+        """These are the types from now on, in this order; behind them, what is left of those that are gone."""
+        wanted = {name: self._by_type.get(name, {}) for name in types}
+        leftover = {name: slots for name, slots in self._by_type.items() if name not in wanted and slots}
+        self._by_type = wanted | leftover
