@@ -1,0 +1,110 @@
+"""What procman's handlers are set to; what each signal does is tested end to end. In processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from procman.core.spec import Plan, ProcessSpec
+from procman.kernel import signals
+from procman.kernel.history import History
+from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.output import Format, Mux
+from procman.kernel.reactor import Reactor
+from procman.kernel.sinks import Sink
+
+pytestmark = pytest.mark.processes
+
+
+def alone(test: Callable[[], None], *, terminal: bool = False) -> None:
+    """Run it in a child, in a session without a terminal or on a new one."""
+    pid = os.forkpty()[0] if terminal else os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            if not terminal:
+                os.setsid()
+            test()
+            code = 0
+        except BaseException:  # noqa: BLE001  told by the exit code
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def installed(log: Path, **counts: int) -> Kernel:
+    """A kernel with its signals set and nothing running."""
+    types = {name: ProcessSpec(type=name, command="sleep 1000", cwd="/", env={}) for name in counts}
+    plan = Plan(root="/", types=types, counts=counts, positions={name: n for n, name in enumerate(types)})
+    reactor = Reactor()
+    history = History()
+    mux = Mux(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
+    kernel = Kernel(reactor, plan, mux, history, Settings(lambda old: old))
+    signals.install(reactor, kernel)
+    return kernel
+
+
+def test_without_a_terminal_ttin_and_ttou_have_handlers(tmp_path: Path) -> None:
+    def body() -> None:
+        installed(tmp_path / "log", web=0)
+        assert not signals.has_terminal()
+        assert callable(signal.getsignal(signal.SIGTTIN))
+        assert callable(signal.getsignal(signal.SIGTTOU))
+
+    alone(body)
+
+
+def test_with_a_terminal_ttin_and_ttou_are_ignored(tmp_path: Path) -> None:
+    def body() -> None:
+        installed(tmp_path / "log", web=0)
+        assert signals.has_terminal()
+        assert signal.getsignal(signal.SIGTTIN) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTTOU) is signal.SIG_IGN
+
+    alone(body, terminal=True)
+
+
+def test_hup_that_was_ignored_stays_so(tmp_path: Path) -> None:
+    def body() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        installed(tmp_path / "log", web=0)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    alone(body)
+
+
+def test_an_inherited_mask_is_lifted_for_all_that_is_handled(tmp_path: Path) -> None:
+    def body() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.valid_signals()))
+        installed(tmp_path / "log", web=0)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, set())
+        assert not blocked & {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
+        assert not blocked & {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
+
+    alone(body)
+
+
+@pytest.mark.parametrize(("ignored", "number"), [(signal.SIGINT, signal.SIGINT), (signal.SIGQUIT, signal.SIGQUIT)])
+def test_what_a_shell_ignores_for_its_background_jobs_is_heard(tmp_path: Path, ignored: int, number: int) -> None:
+    def body() -> None:
+        signal.signal(ignored, signal.SIG_IGN)
+        installed(tmp_path / "log", web=0)
+        assert callable(signal.getsignal(number))
+
+    alone(body)
+
+
+def test_tstp_and_cont_keep_their_default_action(tmp_path: Path) -> None:
+    def body() -> None:
+        installed(tmp_path / "log", web=0)
+        assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGCONT) is signal.SIG_DFL
+
+    alone(body)
