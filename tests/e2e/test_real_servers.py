@@ -159,9 +159,9 @@ def test_celery_finishes_its_task_before_it_leaves(world: World) -> None:
         "@app.task\n"
         "def slow():\n    os.write(1, b'task begun\\n'); time.sleep(2); os.write(1, b'task finished\\n')\n",
     )
-    world.procfile(worker=f"{sys.executable} -m celery -A jobs worker -c 2 -P prefork")
+    world.procfile(worker=f"{sys.executable} -m celery -A jobs worker -l INFO -c 2 -P prefork")
     supervisor = world.start("-t", "20")
-    supervisor.expect("ready")
+    supervisor.expect(r"ready\.")
     subprocess.run([sys.executable, "-c", "import jobs; jobs.slow.delay()"], cwd=world.folder, check=True)
     supervisor.expect("task begun")
     supervisor.signal(signal.SIGTERM)
