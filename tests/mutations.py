@@ -110,7 +110,12 @@ MUTATIONS = [
         "return i, (kill, SetTimer(i.name, i.token, now + UNKILLABLE_AFTER))",
         "return i, (kill,)",
     ),
-    Mutation("a second KILL is put off", "stopping", "if i.stage is Stage.KILLED else ()", "if False else ()"),
+    Mutation(
+        "a second KILL is put off",
+        "stopping",
+        'return (Signal(i.name, i.generation, "KILL", Target.ALL),)',
+        "return ()",
+    ),
     Mutation(
         "one that is adopted after KILL is asked",
         "stopping",

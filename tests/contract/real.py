@@ -22,6 +22,7 @@ from procman.core.spec import Plan
 from procman.kernel import signals
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.launcher import Given
 from procman.kernel.output import Format, Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import Sink
@@ -89,7 +90,7 @@ class Player:
         self.reactor = Reactor()
         self.history = History()
         mux = Mux(self.reactor, Sink(self.reactor, os.open(os.devnull, os.O_WRONLY)), self.history, Format())
-        self.kernel = Kernel(self.reactor, plan, mux, self.history, Settings(lambda old: old))
+        self.kernel = Kernel(self.reactor, plan, mux, self.history, Settings(lambda old: old, Given(plan.root)))
         self.fleet = self.kernel.fleet = Recording(plan)
         self.steps = list(story.steps)
 

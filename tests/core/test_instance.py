@@ -334,7 +334,11 @@ CIRCUMSTANCES = {
         KillAsked(),
         ({}, KILL_ALL[:1]),
     ),
-    "kill leaves the unkillable as it is": (instance_in(Phase.STOPPING, stage=Stage.UNKILLABLE), KillAsked(), ({}, ())),
+    "kill is tried once more on the unkillable": (
+        instance_in(Phase.STOPPING, stage=Stage.UNKILLABLE),
+        KillAsked(),
+        ({}, KILL_ALL[:1]),
+    ),
     "kill ends a backoff": (instance_in(Phase.BACKOFF), KillAsked(), down(reason="killed")),
     "kill leaves the stopped as it is": (instance_in(Phase.DOWN), KillAsked(), ({}, ())),
     "kill leaves the failed as it is": (instance_in(Phase.FAILED), KillAsked(), ({}, ())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -361,3 +362,51 @@ def test_a_working_directory_that_vanishes_is_a_failed_start(world: World) -> No
     world.file("sub/x", "")
     supervisor.expect(re.escape(str(world.folder / "sub")) + "$")
     assert all(map(alive, supervisor.pids().values()))
+
+
+def test_a_daemon_that_outlives_its_life_can_go_on_writing(world: World) -> None:
+    """It is kept for its type, so its pipe is too."""
+    daemon = world.script(
+        "daemon.py",
+        "import os, time\n"
+        "if os.environ['PROCMAN_INDEX'] == '1' and not os.fork():\n"
+        "    os.setsid()\n"
+        "    if os.fork(): os._exit(0)\n"
+        "    while True: print('daemon here', flush=True); time.sleep(0.1)\n"
+        "time.sleep(1000)\n",
+    )
+    world.procfile(web=daemon)
+    supervisor = world.start("-m", "web=2")
+    (pid,) = supervisor.until(lambda now: now["web.1"]["adopted"], "the daemon is adopted")["web.1"]["adopted"]
+    supervisor.ask("stop", names=["web.1"])
+    supervisor.phase(web_1="stopped")
+    supervisor.expect("daemon here")
+    supervisor.expect("daemon here")
+    assert alive(pid)
+    supervisor.ask("stop", names=["web.2"])
+    supervisor.phase(web_2="stopped")
+    eventually(lambda: not alive(pid), "the daemon has ended")
+
+
+def test_a_folder_that_was_renamed_refuses_a_reload_and_nothing_else(world: World) -> None:
+    app = world.folder / "app"
+    app.mkdir()
+    (app / "Procfile").write_text(f"web: {SLEEPER}\n")
+    supervisor = world.start("-f", "app/Procfile")
+    before = supervisor.up("web.1")
+    app.rename(world.folder / "moved")
+    supervisor.signal(signal.SIGHUP)
+    supervisor.expect("reload refused: .*app/Procfile")
+    assert supervisor.ps()["web.1"]["pid"] == before["web.1"]["pid"]
+
+
+def test_many_clients_do_not_take_the_descriptors_of_instances(world: World) -> None:
+    world.procfile(web=SLEEPER)
+    soft = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 4096))  # noqa: E731
+    supervisor = world.start("--no-port", preexec_fn=soft)
+    supervisor.up("web.1")
+    with contextlib.ExitStack() as clients:
+        for _ in range(40):
+            clients.enter_context(supervisor.connected())
+        supervisor.ask("scale", to={"web": 90})
+        supervisor.until(lambda now: sum(row["phase"] == "ready" for row in now.values()) == 90, "90 are ready")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -19,7 +20,8 @@ from procman.core.view import Change, Kind
 from procman.errors import ConfigError, Fault
 from procman.kernel import signals
 from procman.kernel.history import History
-from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.kernel import SPAWNS_A_ROUND, Kernel, Settings
+from procman.kernel.launcher import Given
 from procman.kernel.lives import MARK
 from procman.kernel.output import Format, Mux
 from procman.kernel.reactor import Reactor
@@ -42,7 +44,9 @@ class Bench:
         self.history = History()
         self.log = folder / "log"
         mux = Mux(self.reactor, Sink(self.reactor, os.open(self.log, os.O_RDWR | os.O_CREAT)), self.history, Format())
-        self.kernel = Kernel(self.reactor, self.plan, mux, self.history, Settings(load, "/the/socket"))
+        self.kernel = Kernel(
+            self.reactor, self.plan, mux, self.history, Settings(load, Given(self.plan.root, "/the/socket"))
+        )
         self.kernel.on_change = self._changed
         self.changes: list[Change] = []
         self._awaited: list[tuple[Kind, Callable[[], object]]] = []
@@ -186,7 +190,7 @@ def test_a_reload_with_another_command_is_another_life(tmp_path: Path) -> None:
 
 def test_a_fault_of_its_own_leaves_no_process_behind(tmp_path: Path) -> None:
     def body() -> None:
-        bench = Bench(tmp_path, "sleep 1000", 3)
+        bench = Bench(tmp_path, "(setsid sleep 1000 &); exec sleep 1000", 3)
         pids: list[int | None] = []
 
         def fail() -> None:
@@ -197,9 +201,56 @@ def test_a_fault_of_its_own_leaves_no_process_behind(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="a fault"):
             bench.run()
         assert len(pids) == 3
-        for pid in pids:
-            assert pid is not None
-            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        with pytest.raises(ChildProcessError):  # also what left the groups is gone, and reaped
+            os.waitpid(-1, os.WNOHANG)
+
+    alone(body)
+
+
+def test_a_fault_in_the_midst_of_a_command_is_not_lost_on_the_way(tmp_path: Path) -> None:
+    """Whoever asked may swallow it; a formation that was half decided upon must not live on."""
+
+    def body() -> None:
+        bench = Bench(tmp_path, "exec sleep 1000")
+
+        def answer(_answer: Reply | Refuse) -> None:
+            raise RuntimeError("a fault")
+
+        def ask() -> None:
+            with contextlib.suppress(RuntimeError):
+                bench.kernel.command(Scale(to={"a": 3}), answer)
+
+        bench.on(Kind.READY, ask)
+        with pytest.raises(RuntimeError, match="a fault"):
+            bench.run()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+    alone(body)
+
+
+def test_a_stop_that_comes_between_the_starts_of_a_large_formation_spawns_no_more(tmp_path: Path) -> None:
+    def body() -> None:
+        bench = Bench(tmp_path, "exec sleep 1000", 4 * SPAWNS_A_ROUND)
+        bench.reactor.call_at(0.0, bench.end)
+        assert bench.run() == 0
+        started = [change for change in bench.changes if change.event is Kind.STARTED]
+        assert 0 < len(started) < 4 * SPAWNS_A_ROUND
+
+    alone(body)
+
+
+def test_a_child_that_procman_had_before_it_was_procman_is_left_alone(tmp_path: Path) -> None:
+    """As in `exec procman start > >(tee log)`: the reader of its output is its child, and none of its formation."""
+
+    def body() -> None:
+        before = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+        bench = Bench(tmp_path, "exec sleep 1000")
+        bench.on(Kind.READY, bench.end)
+        assert bench.run() == 0
+        assert os.waitpid(before, os.WNOHANG) == (0, 0)
+        os.kill(before, signal.SIGKILL)
+        os.waitpid(before, 0)
 
     alone(body)
 

@@ -44,7 +44,7 @@ def ended(action: Callable[[], object]) -> int:
 def test_without_children_there_is_nobody() -> None:
     def body() -> None:
         assert reaper.peek() is None
-        assert reaper.children() == []
+        assert reaper.Children()() == []
 
     alone(body)
 
@@ -55,7 +55,7 @@ def test_one_that_runs_is_not_seen() -> None:
         if pid == 0:
             signal.pause()
         assert reaper.peek() is None
-        assert reaper.children() == [pid]
+        assert reaper.Children()() == [pid]
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
@@ -117,7 +117,7 @@ def test_the_group_of_a_zombie_can_still_be_killed() -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         os.killpg(pid, signal.SIGKILL)
         reaper.reap(pid)
-        (left,) = reaper.children()
+        (left,) = reaper.Children()()
         os.waitid(os.P_PID, left, os.WEXITED | os.WNOWAIT)
         assert reaper.peek() == (left, ExitStatus(137, "KILL"))
         reaper.reap(left)
@@ -138,7 +138,7 @@ def test_a_subreaper_becomes_the_parent_of_orphans() -> None:
             os._exit(0)
         orphan = int(os.read(read, 20))
         os.waitpid(middle, 0)
-        assert reaper.children() == [orphan]
+        assert reaper.Children()() == [orphan]
         os.kill(orphan, signal.SIGKILL)
         os.waitpid(orphan, 0)
 
@@ -148,7 +148,7 @@ def test_a_subreaper_becomes_the_parent_of_orphans() -> None:
 def test_children_are_found_without_the_kernels_list_too() -> None:
     def body() -> None:
         pids = sorted(ended(lambda: None) for _ in range(3))
-        assert sorted(reaper._children_by_parent(os.getpid())) == pids == sorted(reaper.children())
+        assert sorted(reaper._children_by_parent(os.getpid())) == pids == sorted(reaper.Children()())
 
     alone(body)
 

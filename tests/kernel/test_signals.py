@@ -14,6 +14,7 @@ from procman.core.spec import Plan, ProcessSpec
 from procman.kernel import signals
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.launcher import Given
 from procman.kernel.output import Format, Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import Sink
@@ -46,7 +47,7 @@ def installed(log: Path, **counts: int) -> Kernel:
     reactor = Reactor()
     history = History()
     mux = Mux(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
-    kernel = Kernel(reactor, plan, mux, history, Settings(lambda old: old))
+    kernel = Kernel(reactor, plan, mux, history, Settings(lambda old: old, Given(plan.root)))
     signals.install(reactor, kernel)
     return kernel
 

@@ -10,9 +10,11 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procman import __version__
 from procman.cli.options import input_options, option, supervise_options, type_option
@@ -23,10 +25,11 @@ from procman.errors import ConfigError, Fault, nearest
 from procman.kernel import signals, spawn
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.launcher import Given
 from procman.kernel.output import Format, Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.server import Server
-from procman.kernel.sinks import Sink
+from procman.kernel.sinks import Sink, find_way
 
 FLUSH_WITHIN = 2.0
 """Seconds that the last lines may take to be written to a reader that is slow."""
@@ -82,7 +85,7 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     look = Shown(**shown)  # type: ignore[arg-type]  # click has checked each value
     _open_standard_descriptors()
     spawn.close_on_exec()
-    options = _as_init(options) if os.getpid() == 1 else options
+    options = replace(options, init=os.getpid() == 1)
     environ = dict(os.environ)
     given = read_stdin() if options.procfile == "-" else None
     plan = load(options, environ, stdin=given)
@@ -90,7 +93,8 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     claimed = claim(start_places(plan.root, socket, environ))
     os.chdir(plan.root)
-    return _supervise(plan, claimed, look, partial(_reload, options, environ, given, here))
+    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    return _supervise(plan, claimed, look, partial(_reload, _Inputs(options, environ, given, here, root)))
 
 
 def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
@@ -109,7 +113,7 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
     mux = Mux(reactor, _sink(reactor), history, _format(look))
     mux.widen([*(f"{name}.1" for name in plan.types)])
     path = claimed.place.socket if claimed is not None else None
-    kernel = Kernel(reactor, plan, mux, history, Settings(reload, path, look.split_streams))
+    kernel = Kernel(reactor, plan, mux, history, Settings(reload, Given(plan.root, path, look.split_streams)))
     signals.install(reactor, kernel)
     kernel.say(_headline(plan))
     server = None
@@ -130,19 +134,23 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
             server.close()
 
 
-def _reload(options: Options, environ: dict[str, str], given: bytes | None, here: int, old: Plan) -> Plan:
-    """The inputs as they are now; the command line, the environment and the folder `here` stay those of the start."""
-    os.fchdir(here)
+class _Inputs(NamedTuple):
+    """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders."""
+
+    options: Options
+    environ: dict[str, str]
+    given: bytes | None
+    here: int
+    root: int
+
+
+def _reload(inputs: _Inputs, old: Plan) -> Plan:
+    """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
+    os.fchdir(inputs.here)
     try:
-        return load(options, environ, old.positions, given)
+        return load(inputs.options, inputs.environ, old.positions, inputs.given)
     finally:
-        os.chdir(old.root)
-
-
-def _as_init(options: Options) -> Options:
-    from msgspec.structs import replace  # noqa: PLC0415  only as PID 1
-
-    return replace(options, init=True)
+        os.fchdir(inputs.root)
 
 
 def _headline(plan: Plan) -> str:
@@ -160,11 +168,14 @@ def _sink(reactor: Reactor) -> Sink:
 
 
 def _trouble(text: str) -> None:
-    """Standard output is in trouble: told once, on standard error, which may be in the same trouble."""
+    """Standard output is in trouble: told once, on standard error, which may be in the same trouble and must not block."""
+    way = find_way(2)
     try:
-        os.write(2, f"procman: {text}\n".encode())
-    except OSError:
+        way.put(f"procman: {text}\n".encode())
+    except OSError:  # BlockingIOError among them
         return
+    finally:
+        way.close()
 
 
 def _format(look: Shown) -> Format:

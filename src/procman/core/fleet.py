@@ -91,6 +91,14 @@ class Fleet:
         rows = [view_of(i, now, crash_loop=self.crash_loop(i.spec.type)) for i in self.instances()]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
 
+    def any_in(self, phase: Phase) -> bool:
+        return any(i.phase is phase for i in self._slots)
+
+    @property
+    def stuck(self) -> list[int]:
+        """Strays that KILL did not remove."""
+        return self._strays.stuck
+
     # ---- the one way in
 
     def start(self, now: float) -> list[Action]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 
 from procman.core.state import Instance
 from procman.errors import nearest
 
 Refusal = tuple[str, str]
 """Message and hint."""
+
+_WILD = frozenset("*?[")
 
 LISTED = 8
 """Names that one line lists before it counts the rest."""
@@ -27,22 +30,59 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
     """
     if not names:
         return list(instances)
-    for name in names:
-        if not fits_type(name, types) and not any(fits(name, i.name) for i in instances):
-            known = [*types, *(i.name for i in instances)]
-            return f"cannot find an instance or process type '{name}'", nearest(name, known)
-    return [i for i in instances if any(fits(name, i.name) for name in names)]
+    chosen = Chosen(names)
+    unknown = chosen.unknown(types, [i.name for i in instances])
+    if unknown is not None:
+        known = [*types, *(i.name for i in instances)]
+        return f"cannot find an instance or process type '{unknown}'", nearest(unknown, known)
+    return [i for i in instances if chosen.means(i.name)]
+
+
+class Chosen:
+    """What a person names, to be asked of many instances: a name costs the same however many others there are."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._exact = frozenset(names)
+        patterns = [translate(name) for name in self._exact if is_pattern(name)]
+        # compiled here, as fnmatch forgets all but its last 256
+        self._wild = re.compile("|".join(patterns)).match if patterns else None
+
+    def means(self, name: str) -> bool:
+        """Whether one of them means the instance of this name."""
+        kind = type_of(name)
+        if name in self._exact or kind in self._exact:
+            return True
+        return self._wild is not None and bool(self._wild(name) or self._wild(kind))
+
+    def unknown(self, types: Collection[str], instances: Collection[str]) -> str | None:
+        """The first that means no type, also one without an instance, and none of these instances."""
+        known = {*types, *instances, *map(type_of, instances)}
+        for name in self._names:
+            if name not in known and not (is_pattern(name) and any(fnmatchcase(k, name) for k in known)):
+                return name
+        return None
+
+
+def type_of(instance: str) -> str:
+    """The type in the name of an instance; "" where it has none, such as `system`."""
+    return instance.rpartition(".")[0]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether it may mean more than itself: matching costs much more than comparing (fnmatch)."""
+    return not _WILD.isdisjoint(name)
 
 
 def fits(pattern: str, name: str) -> bool:
     """Whether a type, an instance or a shell pattern means the instance of this name."""
-    type_name = name.rpartition(".")[0]
-    return pattern in (type_name, name) or fnmatchcase(name, pattern) or fnmatchcase(type_name, pattern)
+    kind = type_of(name)
+    return pattern in (kind, name) or (is_pattern(pattern) and (fnmatchcase(name, pattern) or fnmatchcase(kind, pattern)))
 
 
-def fits_type(pattern: str, types: Iterable[str]) -> bool:
+def fits_type(pattern: str, types: Collection[str]) -> bool:
     """Whether it means a type, also one without an instance."""
-    return any(name == pattern or fnmatchcase(name, pattern) for name in types)
+    return pattern in types or (is_pattern(pattern) and any(fnmatchcase(name, pattern) for name in types))
 
 
 def listed(instances: Iterable[Instance]) -> str:

@@ -101,7 +101,7 @@ def kill(i: Instance, now: float) -> Step:
 
 def kill_again(i: Instance) -> tuple[Action, ...]:
     """Asked once more: KILL, without another five seconds of patience."""
-    return (Signal(i.name, i.generation, "KILL", Target.ALL),) if i.stage is Stage.KILLED else ()
+    return (Signal(i.name, i.generation, "KILL", Target.ALL),)
 
 
 def _lead(i: Instance) -> float:

@@ -10,7 +10,7 @@ from procman.core.state import ASKED_FOR, Instance, Phase
 from procman.core.view import InstanceView, duration
 
 
-def view_of(i: Instance, now: float, *, crash_loop: bool, adopted: tuple[int, ...] = ()) -> InstanceView:
+def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
     """One row of ps at this moment."""
     return InstanceView(
         name=i.name,
@@ -25,7 +25,6 @@ def view_of(i: Instance, now: float, *, crash_loop: bool, adopted: tuple[int, ..
         reason=reason_of(i, now, crash_loop=crash_loop),
         last_exit=str(i.last_exit) if i.last_exit else None,
         crash_loop=crash_loop,
-        adopted=adopted,
     )
 
 
@@ -52,7 +51,10 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
     waited = [i for i in instances if i.phase is Phase.STOPPING]
     if not waited:
         return ""
-    parts = [f"{i.name} (pid {i.pid}, {duration(max(0.0, i.deadline - now))} left)" for i in waited[:LISTED]]
+    parts = [
+        f"{i.name} ({f'pid {i.pid}' if i.alive else 'what it left'}, {duration(max(0.0, i.deadline - now))} left)"
+        for i in waited[:LISTED]
+    ]
     more = f" and {len(waited) - LISTED} more" if len(waited) > LISTED else ""
     return f"waiting for {', '.join(parts)}{more}"
 

@@ -82,12 +82,16 @@ class Connection:
     # ---- what calls it
 
     def _on_ready(self) -> None:
-        self._turn(reading=self._may_read())
+        self._turn(self._receive, self._work)
 
     def wake(self) -> None:
-        """A stream has something to tell. It is told at once where it can be: a removed instance is soon forgotten."""
+        """A stream has something to tell. It is told at once where it can be: a removed instance is soon forgotten.
+
+        Requests wait for the selector: the core may be in the middle of the event that is to be told, and would
+        answer them only after it.
+        """
         if not self._unsent and not self._busy:  # else its turn comes, or is now
-            self._turn(reading=False)
+            self._turn(self._tell_on)
 
     def finish(self) -> None:
         """The end of procman: tell what can be told at once, and close."""
@@ -104,11 +108,10 @@ class Connection:
 
     # ---- one turn
 
-    def _turn(self, *, reading: bool) -> None:
+    def _turn(self, *steps: Callback) -> None:
         self._busy = True
-        if reading:
-            self._guarded(self._receive)
-        self._guarded(self._work)
+        for step in steps:
+            self._guarded(step)
         self._busy = False
 
     def _guarded(self, step: Callback) -> None:
@@ -128,13 +131,17 @@ class Connection:
         for _ in range(REQUESTS_A_TURN):
             if len(self._unsent) >= self._host.limits.unsent or not self._answer_next():
                 break
+        self._tell_on()
+        if not self.closed:
+            self._watch_partial()
+
+    def _tell_on(self) -> None:
         self._tell()
         self._flush()
         if self.closed or self._is_over():
             self.close()
-            return
-        self._watch_partial()
-        self._rearm()
+        else:
+            self._rearm()
 
     def _is_over(self) -> bool:
         return self._at_end and not self._unsent and not self.streams and not self._has_line()
@@ -156,6 +163,8 @@ class Connection:
     # ---- in
 
     def _receive(self) -> None:
+        if not self._may_read():
+            return
         try:
             data = self._socket.recv(MAX_REQUEST)
         except BlockingIOError:

@@ -6,6 +6,7 @@ completion and never wait; what takes time is a state of the core and a later ev
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -48,14 +49,17 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.spec import Plan, instance_environment
+from procman.core.spec import Plan
 from procman.core.state import Phase
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
-from procman.kernel import ports, reaper, spawn
+from procman.kernel import reaper, spawn
+from procman.kernel.deadlines import Deadlines
 from procman.kernel.history import History
-from procman.kernel.lives import MARK, Life, Lives
+from procman.kernel.launcher import Given, Launcher
+from procman.kernel.lives import Life, Lives
 from procman.kernel.output import Mux
+from procman.kernel.ports import PortNotes
 from procman.kernel.reactor import Reactor
 from procman.kernel.reaper import signal_number
 
@@ -66,18 +70,18 @@ SWEEP_LAST = 1.0
 LAST_REST = 5.0
 """Seconds that a process which appears after the end is waited for once it got KILL."""
 
-PORT_NOTE_WITHIN = 10.0
-"""An instance that ends within this many seconds may have found its port taken."""
+SPAWNS_A_ROUND = 32
+REAPS_A_ROUND = 256
+"""So that a large formation, or a storm of orphans, keeps nobody waiting: some 15 ms each."""
 
 Answer = Callable[[Reply | Refuse], None]
 
 
 class Settings(Struct, frozen=True):
-    """What the kernel needs beside the plan: where its socket is, and how to read the inputs again."""
+    """What the kernel needs beside the plan: how to read the inputs again, and what instances are given."""
 
     load: Callable[[Plan], Plan]
-    socket: str | None = None
-    split_streams: bool = False
+    given: Given
 
 
 class Kernel:
@@ -92,12 +96,22 @@ class Kernel:
         self._mux = mux
         self._settings = settings
         self._lives = Lives(f"{os.getpid()}-{os.urandom(4).hex()}")
-        self._limits = spawn.Limits()
+        self._children = reaper.Children()
+        self._not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
+        self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
+        self._ports = PortNotes(look=self._children.known)
+        self._launcher = Launcher(settings.given, self._lives, mux)
+        self._spawns: deque[Spawn] = deque()
+        self._spawns_left = SPAWNS_A_ROUND
+        self._lingering: list[Life] = []  # over, but for a daemon that may still write
         self._queue: deque[Event] = deque()
         self._answers: dict[int, Answer] = {}
         self._requests = 0
         self._handling = False
-        self._sweeping = False
+        self._fault: Exception | None = None
+        self._sweep_token = 0
+        self._sweep_at = math.inf
+        self._pressing = False
         self._code: int | None = None
         self._give_up_at = 0.0
 
@@ -107,14 +121,33 @@ class Kernel:
         """Start the formation and supervise it until its end. If procman itself is at fault, nothing is left behind."""
         try:
             # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
-            self._lives.subreaper = reaper.become_subreaper()
+            self._lives.subreaper = self._children.known and reaper.become_subreaper()
+            self._not_ours = frozenset(self._children())
             self._act(self.fleet.start(time.monotonic()))
             self._handle()
             self._reactor.run()
-        except BaseException:
-            self._lives.kill_all()
-            raise
+        finally:
+            if self._code is None:
+                self._abandon()
+        if self._fault is not None:
+            raise self._fault
         return self._code if self._code is not None else 1
+
+    def _abandon(self) -> None:
+        """Procman itself is at fault: KILL to everything that it started, as long as something is left."""
+        give_up_at = time.monotonic() + LAST_REST
+        while True:
+            self._lives.kill_all()
+            while (dead := reaper.peek()) is not None:
+                reaper.reap(dead[0])
+                self._lives.gone(dead[0])
+            left = [pid for pid in self._children() if pid not in self._not_ours]
+            if not left or time.monotonic() > give_up_at:
+                return
+            for pid in left:
+                if not self._lives.known(pid):
+                    self._lives.adopt(pid)
+            time.sleep(0.01)
 
     def post(self, event: Event) -> None:
         """Handle an event, and all that follows from it, before anything else happens."""
@@ -125,8 +158,12 @@ class Kernel:
     def _handle(self) -> None:
         self._handling = True
         try:
-            while self._queue:
-                self._act(self.fleet.handle(self._queue.popleft(), time.monotonic()))
+            while self._queue or self._spawn_some():
+                if self._queue:
+                    self._act(self.fleet.handle(self._queue.popleft(), time.monotonic()))
+        except Exception as error:  # noqa: BLE001  whoever called, half a decision is worse than none: run() raises it
+            self._fault = error
+            self._reactor.stop()
         finally:
             self._handling = False
 
@@ -137,7 +174,7 @@ class Kernel:
     def _perform(self, action: Action) -> None:
         match action:
             case Spawn():
-                self._spawn(action)
+                self._spawns.append(action)
             case Signal(name, generation, signal, target):
                 life = self._life(name, generation)
                 if life is not None:
@@ -153,13 +190,13 @@ class Kernel:
                 if life is not None:
                     self._lives.inherit(life, signal_number(signal))
             case SetTimer(key, token, at):
-                self._reactor.call_at(at, partial(self.post, TimerFired(key, token)))
+                self._deadlines.set(key, token, at)
             case Remove(name):
                 self.history.forget(name)
             case Publish(change):
                 self._tell(change)
             case Reply() | Refuse():
-                self._answers.pop(action.request, _nobody)(action)
+                self._answers.pop(action.request)(action)
             case Finish(code):
                 self._finish(code)
             case _:
@@ -171,95 +208,117 @@ class Kernel:
 
     # ---- a life begins
 
+    def _spawn_some(self) -> bool:
+        """Start one that waits for it, at most `SPAWNS_A_ROUND` before signals and clients get their turn again."""
+        if not self._spawns or self._spawns_left == 0:
+            return False
+        if self._spawns_left == SPAWNS_A_ROUND:
+            self._reactor.call_at(time.monotonic(), self._spawn_more)
+        self._spawns_left -= 1
+        self._spawn(self._spawns.popleft())
+        return True
+
+    def _spawn_more(self) -> None:
+        self._spawns_left = SPAWNS_A_ROUND
+        self._handle()
+
     def _spawn(self, action: Spawn) -> None:
-        spec = action.spec
-        env = {**spec.env, **instance_environment(self.fleet.plan, spec, action.index)}
-        env.setdefault("PYTHONUNBUFFERED", "1")
-        env[MARK] = self._lives.mark(action.name, action.generation)
-        if self._settings.socket:
-            env["PROCMAN_SOCKET"] = self._settings.socket
-        split = self._settings.split_streams
-        self._limits.make_room((len(self._lives.current) + 1) * (2 if split else 1))
-        try:
-            started = spawn.start(spawn.Launch(spec, env, self.root, split, self._limits.original))
-        except spawn.SpawnError as error:
-            jitter = _jitter()
-            self._queue.append(SpawnFailed(action.name, action.generation, error.code, error.why, jitter))
+        name, generation = action.name, action.generation
+        i = self.fleet.get(name)
+        if i is not None and i.generation == generation and not i.wanted:
+            self._queue.append(SpawnFailed(name, generation, spawn.NO_ROOM, "not wanted any more"))
             return
-        life = Life(action.name, action.generation, spec, started.pid, time.monotonic())
-        life.stdin = started.stdin
-        self._lives.add(life)
-        self._mux.widen([action.name])
-        life.streams.append(self._mux.open(action.name, spec.type, started.stdout, "stdout" if split else None))
-        if started.stderr is not None:
-            life.streams.append(self._mux.open(action.name, spec.type, started.stderr, "stderr"))
-        self._queue.append(Spawned(action.name, action.generation, started.pid))
+        try:
+            life = self._launcher.launch(action, self.fleet.plan)
+        except spawn.SpawnError as error:
+            self._queue.append(SpawnFailed(name, generation, error.code, error.why, _jitter()))
+        else:
+            self._queue.append(Spawned(name, generation, life.pid))
 
     # ---- a life ends
 
     def on_child(self) -> None:
         """SIGCHLD: one can stand for many deaths. Leaders first, then who is adopted, then whose life is over."""
-        while (dead := reaper.peek()) is not None:
+        for _ in range(REAPS_A_ROUND):
+            dead = reaper.peek()
+            if dead is None:
+                break
             pid, status = dead
             life = self._lives.leader(pid)
             if life is not None:
                 self._leader_ended(life, status)
             reaper.reap(pid)
-            if self._lives.gone(pid) == "stray":
+            if self._lives.gone(pid):
                 self.post(OrphanReaped(pid))
-        self._look()
-        self._bury()
-        self._end_if_alone()
+        else:
+            self._reactor.call_at(time.monotonic(), self.on_child)  # others get their turn between
+        self._take_stock()
 
     def _leader_ended(self, life: Life, status: ExitStatus) -> None:
         """Its last words come before the line that reports its end; it is reaped only after its group got KILL."""
         for stream in life.streams:
             self._mux.drain(stream)
             self._mux.flush_partial(stream)
-        note = ""
-        port = self._port_of(life)
-        if status.code != 0 and port is not None and time.monotonic() - life.born < PORT_NOTE_WITHIN:
-            note = ports.stranger_on(port, life.pid)
+        i = self.fleet.get(life.name)
+        unasked = i is not None and i.phase in (Phase.STARTING, Phase.READY) and status.code != 0
+        note = self._ports.note(life, time.monotonic()) if unasked else ""
         self.post(Exited(life.name, life.generation, status, note, _jitter()))
 
-    def _port_of(self, life: Life) -> int | None:
-        return life.spec.port_of(int(life.name.rpartition(".")[2]))
+    def _take_stock(self) -> None:
+        self._look()
+        self._bury()
+        self._end_if_alone()
 
     def _look(self) -> None:
         """Who has become our child without having been started by us."""
-        for pid in reaper.children() if self._lives.subreaper else ():
-            if self._lives.known(pid):
+        now = time.monotonic()
+        for pid in self._children() if self._lives.subreaper else ():
+            if self._lives.known(pid) or pid in self._not_ours:
                 continue
-            if self._lives.is_changing(pid):
+            if self._lives.is_changing(pid, now):
                 self._sweep_soon()
             else:
                 owner = self._lives.adopt(pid)
                 self.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
     def _bury(self) -> None:
+        for life in [life for life in self._lingering if not life.daemons]:
+            self._lingering.remove(life)
+            self._close(life)
         while over := self._lives.emptied():
             for life in over:
-                for stream in life.streams:
-                    self._mux.close(stream)
-                if life.stdin is not None:
-                    os.close(life.stdin)
+                if life.daemons:
+                    self._lingering.append(life)
+                    for stream in life.streams:
+                        self._mux.drain(stream)
+                else:
+                    self._close(life)
                 self.post(Emptied(life.name, life.generation))
 
-    def _sweep_soon(self) -> None:
-        if not self._sweeping:
-            self._sweeping = True
-            self._reactor.call_at(time.monotonic() + SWEEP_FIRST, partial(self._sweep, SWEEP_FIRST))
+    def _close(self, life: Life) -> None:
+        for stream in life.streams:
+            self._mux.close(stream)
+        if life.stdin is not None:
+            os.close(life.stdin)
 
-    def _sweep(self, pause: float) -> None:
+    def _sweep_soon(self) -> None:
         """A net below SIGCHLD, only while something is stopping: no idle procman ever wakes for it."""
-        self._look()
-        self._bury()
-        self._end_if_alone()
-        if self._lives.ending() or any(i.phase is Phase.STOPPING for i in self.fleet.instances()):
-            pause = min(pause * 2, SWEEP_LAST)
-            self._reactor.call_at(time.monotonic() + pause, partial(self._sweep, pause))
-        else:
-            self._sweeping = False
+        self._sweep_in(SWEEP_FIRST)
+
+    def _sweep_in(self, pause: float) -> None:
+        at = time.monotonic() + pause
+        if at < self._sweep_at:
+            self._sweep_at = at
+            self._sweep_token += 1
+            self._reactor.call_at(at, partial(self._sweep, self._sweep_token, pause))
+
+    def _sweep(self, token: int, pause: float) -> None:
+        if token != self._sweep_token:
+            return
+        self._sweep_at = math.inf
+        self._take_stock()
+        if self._lives.ending() or self.fleet.any_in(Phase.STOPPING):
+            self._sweep_in(min(pause * 2, SWEEP_LAST))
 
     # ---- the end
 
@@ -270,25 +329,34 @@ class Kernel:
 
     def _end_if_alone(self) -> None:
         """Procman exits only when it has no child left; what appears after the end gets KILL, and five seconds."""
-        if self._code is None:
+        if self._code is None or self._pressing:
             return
-        left = reaper.children() if self._lives.subreaper else []
-        stuck = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}
-        late = [pid for pid in left if pid not in stuck]
+        late = self._late()
         if not late:
             self._reactor.stop()
-            return
-        now = time.monotonic()
-        if now >= self._give_up_at:
+        elif time.monotonic() >= self._give_up_at:
             pids = ", ".join(map(str, late))
             self._tell(Change(event=Kind.UNKILLABLE, text=f"cannot end pid {pids}: still there after KILL"))
             self._code = 1
             self._reactor.stop()
-            return
-        for pid in late:
-            self._lives.adopt(pid)
-            self._lives.signal_process(pid, "KILL")
-        self._reactor.call_at(now + SWEEP_FIRST, self._end_if_alone)
+        else:
+            self._pressing = True
+            for pid in late:
+                if not self._lives.known(pid):
+                    self._lives.adopt(pid)
+                self._lives.signal_process(pid, "KILL")
+            self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self._press_again)
+
+    def _press_again(self) -> None:
+        self._pressing = False
+        self._end_if_alone()
+
+    def _late(self) -> list[int]:
+        """Children that nobody has been told of as unkillable yet."""
+        told = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}
+        told |= self._not_ours
+        told.update(self.fleet.stuck)
+        return [pid for pid in (self._children() if self._lives.subreaper else ()) if pid not in told]
 
     # ---- what others ask
 
@@ -300,9 +368,8 @@ class Kernel:
     def view(self) -> FleetView:
         """The formation at this moment."""
         view = self.fleet.view(time.monotonic())
-        if not self._lives.any_adopted():
-            return view
-        rows = tuple(replace(row, adopted=self._lives.adopted_by(row.name)) for row in view.instances)
+        adopted = self._lives.adopted()
+        rows = tuple(replace(row, adopted=adopted[row.name]) if row.name in adopted else row for row in view.instances)
         return replace(view, instances=rows)
 
     def ask(self, event: ShutdownAsked | KillAsked) -> None:
@@ -347,7 +414,3 @@ class Kernel:
 def _jitter() -> float:
     """A random fraction in [0, 1)."""
     return int.from_bytes(os.urandom(4), "big") / 2**32
-
-
-def _nobody(_answer: Reply | Refuse) -> None:
-    """The command came from a signal: what it did is in the log."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Literal
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec
@@ -19,10 +18,14 @@ MARK = "PROCMAN_INSTANCE"
 """The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
 
 
+EXEC_TAKES = 0.05
+"""Seconds."""
+
+
 class Life:
     """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes."""
 
-    __slots__ = ("adopted", "born", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
+    __slots__ = ("adopted", "born", "daemons", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
 
     def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
         self.name = name
@@ -32,6 +35,7 @@ class Life:
         self.born = born
         self.reaped = False
         self.adopted: set[int] = set()
+        self.daemons: set[int] = set()  # what it brought into its type, and may outlive it
         self.streams: list[Stream] = []
         self.stdin: int | None = None
 
@@ -48,7 +52,8 @@ class Lives:
         self._adopted: dict[int, Life] = {}
         self._kept: dict[int, Life] = {}
         self._strays: set[int] = set()
-        self._changing: set[int] = set()
+        self._changing: dict[int, float] = {}  # since when
+        self._origins: dict[int, Life] = {}  # of the daemons that were ever kept
 
     # ---- coming and going
 
@@ -61,20 +66,23 @@ class Lives:
         life = self._by_pid.get(pid)
         return life if life is not None and not life.reaped else None
 
-    def gone(self, pid: int) -> Literal["leader", "member", "stray"]:
-        """A child has been reaped: what it was."""
+    def gone(self, pid: int) -> bool:
+        """A child has been reaped; whether it belonged to no life."""
         life = self.leader(pid)
         if life is not None:
             life.reaped = True
             self._ending.append(life)
-            return "leader"
+            return False
+        origin = self._origins.pop(pid, None)
+        if origin is not None:
+            origin.daemons.discard(pid)
         life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
         if life is not None:
             life.adopted.discard(pid)
-            return "member"
+            return False
         self._strays.discard(pid)
-        self._changing.discard(pid)
-        return "stray"
+        self._changing.pop(pid, None)
+        return True
 
     def emptied(self) -> list[Life]:
         """The lives of which nothing is left; they leave the table."""
@@ -95,16 +103,15 @@ class Lives:
     def known(self, pid: int) -> bool:
         return self.leader(pid) is not None or pid in self._adopted or pid in self._kept or pid in self._strays
 
-    def is_changing(self, pid: int) -> bool:
+    def is_changing(self, pid: int, now: float) -> bool:
         """Whether a new child may be in the midst of an exec, in which its environment is empty for a moment.
 
-        Said once for each pid: one that is empty later too has none, or is a zombie.
+        One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
-        if pid in self._changing or _group_of(pid) in self._by_pid or _environment(pid) != b"":
-            self._changing.discard(pid)
+        if _group_of(pid) in self._by_pid or _environment(pid) != b"":
+            self._changing.pop(pid, None)
             return False
-        self._changing.add(pid)
-        return True
+        return now < self._changing.setdefault(pid, now) + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
         """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
@@ -144,7 +151,8 @@ class Lives:
         life = self._adopted.pop(pid, None)
         if life is not None:
             life.adopted.discard(pid)
-            self._kept[pid] = life
+            self._kept[pid] = self._origins[pid] = life
+            life.daemons.add(pid)
 
     def inherit(self, life: Life, number: int) -> None:
         """The daemons kept for the type end with this life, and are told so."""
@@ -155,13 +163,12 @@ class Lives:
             _kill(pid, number)
             _kill(pid, signal.SIGCONT)
 
-    def adopted_by(self, name: str) -> tuple[int, ...]:
-        """What `ps` lists under an instance: what was adopted from it, and the daemons it brought into its type."""
-        both = {**self._adopted, **self._kept}
-        return tuple(sorted(pid for pid, life in both.items() if life.name == name))
-
-    def any_adopted(self) -> bool:
-        return bool(self._adopted or self._kept)
+    def adopted(self) -> dict[str, tuple[int, ...]]:
+        """What `ps` lists under each instance: what was adopted from it, and the daemons it brought into its type."""
+        listed: dict[str, tuple[int, ...]] = {}
+        for pid, life in sorted({**self._adopted, **self._kept}.items()):
+            listed[life.name] = (*listed.get(life.name, ()), pid)
+        return listed
 
     # ---- signals
 

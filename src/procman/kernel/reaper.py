@@ -69,19 +69,43 @@ def become_subreaper() -> bool:
     return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
-def children() -> list[int]:
-    """The pids of our children, zombies included: the kernel's own list, else by a look at every process."""
-    me = os.getpid()
-    try:
-        with open(f"/proc/{me}/task/{me}/children", "rb") as listing:
-            return [int(pid) for pid in listing.read().split()]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no Linux
-        return _children_by_parent(me)
+class Children:
+    """The pids of our children as the kernel lists them, zombies included. Linux; `known` is False where it cannot tell.
+
+    The list is opened once, so that a lack of descriptors cannot hide a child. A /proc of another PID namespace lists
+    somebody else's processes under our number, and so is none (pid_namespaces(7): mount a new one).
+    """
+
+    def __init__(self) -> None:
+        self._me = os.getpid()
+        self._list = -1
+        try:
+            self.known = os.readlink("/proc/self") == str(self._me)
+        except OSError:
+            self.known = False
+        if self.known:
+            try:
+                path = f"/proc/{self._me}/task/{self._me}/children"
+                self._list = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:  # a kernel without CONFIG_PROC_CHILDREN: every process is looked at instead
+                self._list = -1
+
+    def __call__(self) -> list[int]:
+        if not self.known:
+            return []
+        if self._list < 0:
+            return _children_by_parent(self._me)
+        parts = []
+        at = 0
+        while part := os.pread(self._list, 65536, at):  # a page a read
+            parts.append(part)
+            at += len(part)
+        return [int(pid) for pid in b"".join(parts).split()]
 
 
 def _children_by_parent(parent: int) -> list[int]:
     found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+    for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:

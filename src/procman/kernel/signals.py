@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from functools import partial
@@ -11,6 +12,9 @@ from procman.core.events import KillAsked, Scale, ShutdownAsked
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.reactor import Reactor
+
+NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
+"""What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""
 
 MAIN_TYPE = "web"
 """The type that TTIN and TTOU change, where there is more than one."""
@@ -92,7 +96,7 @@ def has_terminal() -> bool:
     """Whether procman has a controlling terminal (tty(4): opening /dev/tty fails with ENXIO where there is none)."""
     try:
         fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in NO_TERMINAL
     os.close(fd)
     return True

@@ -30,12 +30,16 @@ FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
 
 
 class SpawnError(Exception):
-    """The process could not be made. `code` is 127, 126 or 1; `why` says it to the user."""
+    """The process could not be made. `code` is 127, 126 or 1; `why` says it to the user.
 
-    def __init__(self, code: int, why: str) -> None:
+    `descriptors`: it was for want of a descriptor, and would work under a higher limit.
+    """
+
+    def __init__(self, code: int, why: str, *, descriptors: bool = False) -> None:
         super().__init__(why)
         self.code = code
         self.why = why
+        self.descriptors = descriptors
 
 
 class Started(NamedTuple):
@@ -122,7 +126,8 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
         case errno.EAGAIN:
             return SpawnError(NO_ROOM, "cannot make a process: the limit is reached (EAGAIN; ulimit -u, pids cgroup)")
         case errno.EMFILE | errno.ENFILE:
-            return SpawnError(NO_ROOM, f"cannot make a pipe: no descriptor left ({errno.errorcode[error.errno]})")
+            why = f"cannot make a pipe: no descriptor left ({errno.errorcode[error.errno]})"
+            return SpawnError(NO_ROOM, why, descriptors=error.errno == errno.EMFILE)
         case errno.E2BIG:
             return SpawnError(NO_ROOM, "cannot start: the command and its environment are too long (E2BIG)")
         case _:
@@ -188,15 +193,24 @@ class Limits:
         self.original: int | None = None  # what children are to be given back, once the limit is raised
 
     def make_room(self, descriptors: int) -> None:
-        """Raise the soft limit where that many descriptors do not fit (they fail one by one where even that does not)."""
+        """Raise the soft limit where that many do not fit (they fail one by one where even that does not help)."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and descriptors + SPARE > soft:
+            self._raise(descriptors + SPARE)
+
+    def double(self) -> bool:
+        """Twice as many, where there turned out to be too few (clients take some too); whether that was possible."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return soft != resource.RLIM_INFINITY and self._raise(2 * soft)
+
+    def _raise(self, wanted: int) -> bool:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = descriptors + SPARE
-        if soft == resource.RLIM_INFINITY or wanted <= soft:
-            return
         top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        if top > soft:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
-            self.original = self.original or soft
+        if top <= soft:
+            return False
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+        self.original = self.original or soft
+        return True
 
 
 def close_on_exec() -> None:

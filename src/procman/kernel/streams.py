@@ -11,7 +11,7 @@ import base64
 from collections import deque
 
 from procman.control.protocol import Code, Happened, LogsParams, Output, encode_notification
-from procman.core.select import fits, fits_type
+from procman.core.select import Chosen
 from procman.core.view import Change, FleetView
 from procman.errors import nearest
 from procman.kernel.commands import Failure
@@ -28,7 +28,7 @@ class LogsStream:
         self.number = number
         self.endless = params.follow
         self._history = history
-        self._patterns = params.names
+        self._chosen = Chosen(params.names) if params.names else None
         self._meant: dict[str, bool] = {}
         names = [name for name in history.names() if self._means(name)]
         entries, self._cursors = history.tail(names, params.lines)
@@ -39,7 +39,7 @@ class LogsStream:
     def _means(self, name: str) -> bool:
         meant = self._meant.get(name)
         if meant is None:
-            meant = self._meant[name] = not self._patterns or any(fits(p, name) for p in self._patterns)
+            meant = self._meant[name] = self._chosen is None or self._chosen.means(name)
         return meant
 
     def note(self, name: str) -> bool:
@@ -120,8 +120,8 @@ Stream = LogsStream | EventsStream
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
     """The refusal of a name that means nothing that runs, may run or has written; None where all mean something."""
     written = dict.fromkeys([i.name for i in view.instances] + history.names())
-    for name in names:
-        if not fits_type(name, view.formation) and not any(fits(name, other) for other in written):
-            hint = nearest(name, dict.fromkeys([*view.formation, *written]))
-            return Failure(Code.REFUSED, f"cannot find an instance or process type '{name}'", hint)
-    return None
+    unknown = Chosen(names).unknown(view.formation, written)
+    if unknown is None:
+        return None
+    hint = nearest(unknown, dict.fromkeys([*view.formation, *written]))
+    return Failure(Code.REFUSED, f"cannot find an instance or process type '{unknown}'", hint)

@@ -1,0 +1,76 @@
+"""A Spawn of the core becomes a life: its environment, its process, and its output connected.
+
+Knows what an instance is given; when it is started is the kernel's business.
+"""
+
+from __future__ import annotations
+
+import time
+
+from msgspec import Struct
+
+from procman.core.actions import Spawn, Target
+from procman.core.spec import Plan, Stdin, instance_environment
+from procman.kernel import spawn
+from procman.kernel.lives import MARK, Life, Lives
+from procman.kernel.output import Mux
+
+
+class Given(Struct, frozen=True):
+    """What every instance is given: procman's root and socket, and whether its two streams are kept apart."""
+
+    root: str
+    socket: str | None = None
+    split_streams: bool = False
+
+
+class Launcher:
+    """Starts lives and puts them into the table."""
+
+    def __init__(self, given: Given, lives: Lives, mux: Mux) -> None:
+        self._given = given
+        self._lives = lives
+        self._mux = mux
+        self._limits = spawn.Limits()
+
+    def launch(self, action: Spawn, plan: Plan) -> Life:
+        """Start it. Raises spawn.SpawnError, with nothing left of it."""
+        spec = action.spec
+        env = {**spec.env, **instance_environment(plan, spec, action.index)}
+        env.setdefault("PYTHONUNBUFFERED", "1")
+        env[MARK] = self._lives.mark(action.name, action.generation)
+        if self._given.socket:
+            env["PROCMAN_SOCKET"] = self._given.socket
+        pipes = 1 + self._given.split_streams + (spec.stdin is Stdin.OPEN)
+        self._limits.make_room((len(self._lives.current) + 1) * pipes)
+        started = self._start(action, env)
+        life = Life(action.name, action.generation, spec, started.pid, time.monotonic())
+        self._lives.add(life)
+        try:
+            self._connect(life, started)
+        except OSError as error:  # no memory, or no watch left for its pipe (epoll(7)): it would block unseen
+            self._mux.system(f"{life.name}: cannot read its output ({error.strerror}): killed")
+            self._lives.signal(life, "KILL", Target.ALL)
+        return life
+
+    def _start(self, action: Spawn, env: dict[str, str]) -> spawn.Started:
+        given = self._given
+
+        def attempt() -> spawn.Started:
+            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, self._limits.original))
+
+        try:
+            return attempt()
+        except spawn.SpawnError as error:
+            if not (error.descriptors and self._limits.double()):
+                raise
+        return attempt()
+
+    def _connect(self, life: Life, started: spawn.Started) -> None:
+        name, type_name = life.name, life.spec.type
+        life.stdin = started.stdin
+        self._mux.widen([name])
+        stream = "stdout" if self._given.split_streams else None
+        life.streams.append(self._mux.open(name, type_name, started.stdout, stream))
+        if started.stderr is not None:
+            life.streams.append(self._mux.open(name, type_name, started.stderr, "stderr"))
