@@ -116,7 +116,7 @@ def test_a_full_disk_is_told_without_a_traceback(script):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*MAIN, "ps"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
-    assert done.stderr == f"procman: cannot read or write: {os.strerror(errno.ENOSPC)}\n"
+    assert done.stderr == f"procman: cannot write to standard output: {os.strerror(errno.ENOSPC)}\n"
 
 
 def test_a_reader_that_went_away_is_no_news(script):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from procman.cli.run import one_off
+from procman.cli.run import Root, one_off
 from procman.core.spec import ProcessSpec
 
 MAIN = [sys.executable, "-c", "from procman.cli import main; main()", "run"]
@@ -17,7 +17,7 @@ MAIN = [sys.executable, "-c", "from procman.cli import main; main()", "run"]
 
 def argv_of(*words, command=None):
     spec = command and ProcessSpec(type=words[0], command=command, cwd="/", env={})
-    return one_off(spec, {}, "/", words).argv
+    return one_off(spec, {}, Root("/"), words).argv
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,17 @@ def run(folder, *args, **options):
 
 def test_it_runs_with_its_name_and_without_a_port(nobody):
     assert run(nobody, "sh", "-c", "echo $PS-${PORT-none}").stdout == "run.1-none\n"
+
+
+def test_another_shell_is_used_for_a_command_of_its_own_too(nobody):
+    assert run(nobody, "--shell", "/bin/echo", "a | b").stdout == "-c a | b\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_it_runs_with_a_standard_descriptor_closed(nobody, closed):
+    line = " ".join(f"'{word}'" for word in [*MAIN, "sh", "-c", "echo ran > out"])
+    assert subprocess.run(["sh", "-c", f"{line} {closed}"], cwd=nobody, capture_output=True).returncode == 0
+    assert (nobody / "out").read_text() == "ran\n"
 
 
 def test_no_procfile_is_needed(tmp_path):

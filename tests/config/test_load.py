@@ -53,16 +53,34 @@ def test_the_same_inputs_make_equal_plans(folder):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "origin"),
     [
-        Options(types=("wbe",)),
-        Options(leave_out=("wbe",)),
-        Options(exit_on=("wbe",)),
-        Options(formation=("wbe=1",)),
+        (Options(types=("wbe",)), ""),
+        (Options(leave_out=("wbe",)), " (--except)"),
+        (Options(exit_on=("wbe",)), " (--exit-on)"),
+        (Options(formation=("wbe=1",)), " (--formation)"),
     ],
 )
-def test_an_unknown_type_is_refused_with_the_nearest(folder, options):
-    assert only_fault(options) == "cannot find the process type 'wbe' in Procfile (did you mean 'web'?)"
+def test_an_unknown_type_is_refused_with_its_origin_and_the_nearest(folder, options, origin):
+    assert only_fault(options) == f"cannot find the process type 'wbe' in Procfile{origin} (did you mean 'web'?)"
+
+
+def test_a_count_where_a_type_is_expected_gets_the_hint_how_counts_are_given(folder):
+    assert only_fault(Options(types=("web=2",))).endswith("(counts are given by -m web=2)")
+
+
+def test_a_type_of_the_command_line_may_go_by_a_reload(folder):
+    options = Options(types=("web", "gone"), leave_out=("gone",), exit_on=("gone",), formation=("gone=2",))
+    plan = load(options, {}, {"web": 0, "gone": 1, "worker": 2})
+    assert plan.counts["web"] == 1
+    assert "gone" not in plan.counts
+
+
+def test_two_types_cannot_have_the_same_port(folder):
+    write(folder, yml="processes: {worker: {port: 5001}}")
+    assert load(Options(), {}).types["worker"].port == 5001
+    told = only_fault(Options(formation=("web=2",)))
+    assert told.startswith("procman.yml:1: processes.worker.port: cannot give worker port 5001: web has it")
 
 
 def test_an_unknown_type_is_said_once_wherever_it_is_named(folder):

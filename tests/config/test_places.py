@@ -42,6 +42,31 @@ def test_a_file_without_end_is_a_fault(folder):
     assert "longer than" in only_fault(Options(procfile="/dev/zero"))
 
 
+@pytest.mark.parametrize("name", ["Procfile", ".env", "procman.yml"])
+def test_an_input_that_is_a_named_pipe_is_a_fault_and_not_waited_for(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    code = (
+        "from procman.config.load import ConfigError, Options, load\n"
+        "try: load(Options(), {})\n"
+        "except ConfigError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=10, check=True)
+    assert f"{name}: it is a named pipe" in run.stdout.decode()
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_a_pipe_that_was_given_open_is_read_to_its_end(folder, path):
+    reader, writer = os.pipe()
+    if not os.path.exists(path.format(reader)):
+        pytest.skip("this system has no such folder")
+    late = subprocess.Popen(["/bin/sh", "-c", "echo 'x: y'"], stdout=writer)
+    os.close(writer)
+    assert list(load(Options(procfile=path.format(reader), root="."), {}).types) == ["x"]
+    os.close(reader)
+    late.wait()
+
+
 def test_the_root_is_the_procfiles_folder(folder):
     sub = folder / "sub"
     sub.mkdir()

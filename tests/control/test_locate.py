@@ -3,62 +3,18 @@
 import contextlib
 import os
 import socket
-import stat
 from pathlib import Path
 
 import pytest
 
-from procman.control import locate
-from procman.control.locate import Place, claim, find, start_places
+from claiming import as_root, environment, mode
+from procman.control import locate, sockets
+from procman.control.locate import find, start_places
 from procman.errors import NotRunningError, RefusedError
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-
-
-@pytest.fixture
-def environ(tmp_path):
-    return environment(tmp_path, "run")
-
-
-def environment(tmp_path, runtime):
-    for folder in (runtime, "tmp"):
-        (tmp_path / folder).mkdir(exist_ok=True)
-    return {"XDG_RUNTIME_DIR": str(tmp_path / runtime), "TMPDIR": str(tmp_path / "tmp")}
-
-
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "app"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def claimed(tmp_path):
-    """Claims a root for one test, nowhere but in its folder."""
-    with contextlib.ExitStack() as stack:
-
-        def make(root, environ):
-            places = [p for p in start_places(str(root), None, environ) if p.socket.startswith(str(tmp_path))]
-            made = claim(places)
-            if made is not None:
-                stack.callback(release, made)
-            return made
-
-        yield make
-
-
-def release(made):
-    with contextlib.suppress(OSError):  # the test may have done it
-        made.release()
 
 
 def descriptors():
     return len(list(Path("/dev/fd").iterdir()))
-
-
-def mode(path):
-    return stat.S_IMODE(Path(path).stat().st_mode)
 
 
 def test_the_places_are_those_of_the_specification_in_order(root):
@@ -87,10 +43,6 @@ def test_a_link_to_the_root_has_the_same_place(root, tmp_path):
 
 def test_two_roots_have_different_places(root, tmp_path):
     assert start_places(str(tmp_path), None, {})[0] != start_places(str(root), None, {})[0]
-
-
-def test_an_explicit_socket_is_the_only_place(root):
-    assert start_places(str(root), "/a/b", {"XDG_RUNTIME_DIR": "/x"}) == [Place("/a/b", "/a/b.lock", explicit=True)]
 
 
 # ---- claiming
@@ -234,37 +186,6 @@ def test_a_long_root_is_no_trouble(tmp_path, environ, claimed):
     assert find(str(root), None, environ) == made.place.socket
 
 
-def test_an_explicit_socket_is_claimed_where_it_is_named(root, tmp_path):
-    made = claim(start_places(str(root), str(tmp_path / "my.sock"), {}))
-    try:
-        assert mode(tmp_path / "my.sock") == 0o600
-        with pytest.raises(RefusedError, match=f"pid {os.getpid()}"):
-            claim(start_places(str(root), str(tmp_path / "my.sock"), {}))
-    finally:
-        made.release()
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [("none/s", "No such file or directory"), ("n" * 200, "longer than"), ("file", "no socket is in its place")],
-)
-def test_an_explicit_socket_that_cannot_be_used_is_refused(root, tmp_path, name, why):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(RefusedError, match=why) as refused:
-        claim(start_places(str(root), str(tmp_path / name), {}))
-    assert refused.value.message.startswith(f"cannot use the socket {tmp_path / name}: ")
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_an_explicit_socket_on_which_a_stranger_listens_is_not_taken(root, tmp_path):
-    with socket.socket(socket.AF_UNIX) as stranger:
-        stranger.bind(str(tmp_path / "s"))
-        stranger.listen()
-        with pytest.raises(RefusedError, match="already runs here"):
-            claim(start_places(str(root), str(tmp_path / "s"), {}))
-        assert locate.answers(str(tmp_path / "s"))
-
-
 def test_of_many_starts_at_once_one_wins_and_the_others_name_it(root, environ, claimed):
     reader, writer = os.pipe()
     end_reader, end_writer = os.pipe()
@@ -370,7 +291,7 @@ def test_root_finds_the_procman_of_the_folders_owner(root, environ, tmp_path):
     folder.mkdir(mode=0o700)
     os.chown(folder, 65534, 65534)
     path = str(folder / Path(start_places(str(root), None, {})[0].socket).name)
-    with socket.socket(socket.AF_UNIX) as listener, locate._address(path) as address:
+    with socket.socket(socket.AF_UNIX) as listener, sockets.address_of(path) as address:
         listener.bind(address)
         listener.listen()
         assert find(str(root), None, environ) == path
@@ -382,7 +303,7 @@ def test_a_socket_planted_by_somebody_else_is_not_found(root, environ, tmp_path)
     folder.mkdir(mode=0o700)
     os.chown(folder, 65534, 65534)
     path = str(folder / Path(start_places(str(root), None, {})[0].socket).name)
-    with socket.socket(socket.AF_UNIX) as listener, locate._address(path) as address:
+    with socket.socket(socket.AF_UNIX) as listener, sockets.address_of(path) as address:
         listener.bind(address)
         listener.listen()
         with pytest.raises(NotRunningError):

@@ -27,7 +27,7 @@ def test_every_phase_is_shown_by_a_name_that_users_know(phase):
     [
         (instance_in(Phase.BACKOFF, reason="exit 1", deadline=NOW + 3.8), False, "exit 1; again in 3.8 s"),
         (instance_in(Phase.BACKOFF, reason="exit 1", deadline=NOW - 1), True, "exit 1; again in 0.0 s (crash loop)"),
-        (instance_in(Phase.STOPPING, reason="scaled down"), False, "scaled down; killed in 9.0 s"),
+        (instance_in(Phase.STOPPING, reason="scaled down"), False, "scaled down; KILL in 9.0 s"),
         (instance_in(Phase.STOPPING, reason="exit 1", cause=Cause.CRASHED), False, "exit 1"),
         (
             instance_in(Phase.DOWN, reason="stopped by procman stop", since=NOW - 60),

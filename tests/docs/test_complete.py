@@ -19,6 +19,7 @@ from procman.control.protocol import METHODS, NOTIFICATIONS, Code
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
+from procman.kernel.reaper import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
 SETTINGS = [field.encode_name for struct in (Settings, Defaults, Process, Restart, Stop) for field in fields(struct)]
@@ -96,8 +97,10 @@ def test_every_exit_code_is_documented():
 def test_every_signal_that_procman_handles_is_documented():
     handled = {name for name in dir(signal.Signals) if f"signal.{name}," in _source() or f"signal.{name}:" in _source()}
     table = page("reference/signals.md").partition("## How a stop goes")[0]
-    assert {name for name in handled - {"SIGCHLD"} if f"`{name.removeprefix('SIG')}`" not in table} == set()
-    assert {"SIGTERM", "SIGINT", "SIGHUP"} <= handled
+    assert {name for name in handled - {"SIGCHLD", "SIGRTMAX"} if f"`{name.removeprefix('SIG')}`" not in table} == set()
+    assert {"SIGINT", "SIGHUP"} <= handled
+    ending = {signal_name(number) for number in signals.ENDING if number < signal.SIGRTMIN}
+    assert {name for name in ending if f"`{name}`" not in table} == set()
 
 
 def _source() -> str:

@@ -1,10 +1,11 @@
 """`logs` and `events`: what a client is told unasked."""
 
 import base64
+import json
 import os
 
 import pytest
-from served import Served, change
+from served import Served, change, request
 
 from procman.control.client import Client
 from procman.control.protocol import LogsParams, NoParams
@@ -171,6 +172,20 @@ def test_a_change_made_by_a_request_on_the_same_connection_is_told_after_its_ans
     served.backend.reply = publishing
     assert "result" in peer.ask("restart", id=7)
     assert peer.messages(1)[0]["method"] == "event"
+
+
+def test_a_change_that_is_told_answers_no_request(served, peer):
+    """It comes from the middle of an event of the core, whose answer to a further command would come after the turn."""
+    open_stream(peer, "events")
+    peer.socket.send(b"".join(json.dumps(request("restart", id=n)).encode() + b"\n" for n in range(40)))
+    served.drive(lambda: served.backend.commands)
+    carried_out = len(served.backend.commands)
+    assert carried_out < 40
+    served.server.publish(1.0, change())
+    assert len(served.backend.commands) == carried_out
+    messages = peer.messages(41)
+    assert [m["id"] for m in messages if "id" in m] == list(range(40))
+    assert [m["method"] for m in messages if "id" not in m] == ["event"]
 
 
 def test_a_slow_reader_of_events_gets_the_newest_and_the_number_it_missed(served, peer):

@@ -69,7 +69,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
-            raise UsageError(f"cannot find the verb '{args[0]}'", nearest(args[0], VERBS))
+            hint = "try 'procman --help'" if args[0] == "help" else nearest(args[0], VERBS)
+            raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above

@@ -42,7 +42,7 @@ def run(args: Sequence[str]) -> int:
         return 141
     except OSError as error:
         _abandon_output()
-        what = f"use {error.filename}" if error.filename else "read or write"
+        what = f"use {error.filename}" if error.filename else "write to standard output"
         return _tell(ProcmanError(f"cannot {what}: {error.strerror or error}"))
     except Exception as error:
         if os.environ.get("PROCMAN_DEBUG"):

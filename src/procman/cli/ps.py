@@ -12,9 +12,9 @@ from procman.cli.resources import Trees, process_table
 from procman.cli.table import columns
 from procman.control.protocol import Ps
 from procman.core.display import clean
-from procman.core.select import fits, fits_type
+from procman.core.select import Chosen
 from procman.core.view import InstanceView, duration
-from procman.errors import RefusedError, nearest
+from procman.errors import RefusedError
 
 HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REASON")
 NUMBERS = (2, 4, 5, 6, 7)
@@ -77,11 +77,11 @@ def ps(place: Place, names: tuple[str, ...], *, json: bool) -> None:
 def listed(answer: Ps, trees: Trees, names: tuple[str, ...] = ()) -> Listing:
     """What procman knows of each instance that is meant, and what the process table adds. Raises RefusedError."""
     known = answer.fleet.instances
-    for name in names:
-        if not fits_type(name, answer.fleet.formation) and not any(fits(name, i.name) for i in known):
-            hint = nearest(name, [*answer.fleet.formation, *(i.name for i in known)])
-            raise RefusedError(f"cannot find an instance or process type '{name}'", hint)
-    meant = [i for i in known if not names or any(fits(name, i.name) for name in names)]
+    chosen = Chosen(names)
+    refusal = chosen.refuse(answer.fleet.formation, [i.name for i in known])
+    if refusal is not None:
+        raise RefusedError(*refusal)
+    meant = [i for i in known if not names or chosen.means(i.name)]
     return Listing(answer.fleet.formation, [_row(i, answer.time, trees) for i in meant])
 
 

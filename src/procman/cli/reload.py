@@ -29,6 +29,7 @@ def reload(place: Place, wait: float | None) -> None:
         before = client.call("ps").fleet
         answer = client.call("reload")
         after = client.call("ps").fleet
-    click.echo(f"reloaded: {', '.join(answer.instances) or 'nothing to start or stop'}")
+    touched = ", ".join(dict.fromkeys(answer.instances))
+    click.echo(f"reloaded; stopped or started: {touched}" if touched else "reloaded; nothing to stop or start")
     if wait is not None:
         until(path, renewed(answer, before, after), wait)

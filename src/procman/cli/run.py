@@ -44,6 +44,13 @@ class OneOff(Struct, frozen=True):
     shell: str = SHELL
 
 
+class Root(Struct, frozen=True):
+    """The application's folder, and the shell for commands that are no process type's."""
+
+    folder: str
+    shell: str = SHELL
+
+
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("command", metavar="NAME_OR_COMMAND", shell_complete=complete_types)
 @click.argument("args", metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED)
@@ -64,16 +71,16 @@ def run(options: Options, command: str, args: tuple[str, ...]) -> None:
     if not command.strip():
         raise UsageError("cannot run an empty command", "try 'procman run --help'")
     spec, env, root = load_one_off(options, os.environ, command)
-    execute(one_off(spec, env, root, (command, *args)))
+    execute(one_off(spec, env, Root(root, options.shell or SHELL), (command, *args)))
 
 
-def one_off(spec: ProcessSpec | None, env: Mapping[str, str], root: str, words: tuple[str, ...]) -> OneOff:
-    """`words` as they were typed; `spec` where the first of them is a process type."""
+def one_off(spec: ProcessSpec | None, env: Mapping[str, str], root: Root, words: tuple[str, ...]) -> OneOff:
+    """`words` as they were typed; `spec` where the first of them is a process type, else `root` says where and how."""
     command, *args = words
     environment = {**(spec.env if spec else env), "PS": "run.1"}
     if spec is None:
-        argv = words if args else command.split() if is_plain(command) else (SHELL, "-c", command)
-        return OneOff([*argv], root, environment)
+        argv = words if args else command.split() if is_plain(command) else (root.shell, "-c", command)
+        return OneOff([*argv], root.folder, environment, root.shell)
     if is_plain(spec.command):
         argv = [*spec.command.split(), *args]
     elif args:
@@ -87,7 +94,9 @@ def execute(what: OneOff) -> NoReturn:
     """Become the command. Python ignores PIPE and XFSZ, and exec would hand that down; its descriptors close by themselves."""
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
-    sys.stdout.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None where the descriptor was closed (`>&-`)
+            stream.flush()
     try:
         os.chdir(what.cwd)
     except OSError as error:

@@ -196,12 +196,15 @@ def _wants_color(choice: str) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
-        return True
+        return os.environ["FORCE_COLOR"] not in ("0", "false")  # what Node.js programs take for no
     return os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _open_standard_descriptors() -> None:
     """Descriptors 0-2 exist, also where procman was started with some closed: else a pipe would become one of them."""
+    opened = []
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        continue
+        opened.append(fd)
     os.close(fd)
+    if 1 in opened:
+        _trouble("cannot write to standard output: it is closed; all output is dropped (`procman logs` has it)")

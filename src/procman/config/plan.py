@@ -61,7 +61,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         specs[name], more = build_spec(inputs, options, name, None if options.no_port else port)
         faults += more
     formation, more = parse_formation(options.formation)
-    faults += more + _refuse_asked(inputs, options, formation)
+    faults += more + _refuse_asked(inputs, options, formation, positions)
     asked = Asked(
         types=options.types,
         leave_out=options.leave_out,
@@ -193,10 +193,29 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
     return faults + _refuse_signal(inputs, "defaults.stop.signal", settings.defaults.stop.signal)
 
 
-def _refuse_asked(inputs: Inputs, options: Options, formation: Mapping[str, int]) -> list[Fault]:
-    """Process types that the command line names and that do not exist."""
-    named = [*options.types, *options.leave_out, *options.exit_on, *(name for name in formation if name != ALL)]
-    return [Fault("", 0, *_no_type(inputs, name)) for name in _unknown(inputs, named)]
+def _refuse_asked(
+    inputs: Inputs, options: Options, formation: Mapping[str, int], positions: Mapping[str, int]
+) -> list[Fault]:
+    """Process types that the command line names and that do not exist. One that was there before may go by a reload."""
+    faults: dict[str, Fault] = {}  # each name is told once
+    named = {
+        "": options.types,
+        " (--except)": options.leave_out,
+        " (--exit-on)": options.exit_on,
+        " (--formation)": [name for name in formation if name != ALL],
+    }
+    for origin, names in named.items():
+        for name in _unknown(inputs, names):
+            message, hint = _no_type(inputs, name)
+            if name not in positions and name not in faults:
+                faults[name] = Fault("", 0, message + origin, _formation_hint(name, inputs) or hint)
+    return list(faults.values())
+
+
+def _formation_hint(name: str, inputs: Inputs) -> str:
+    """`start web=2` is meant as `start -m web=2`."""
+    type_name, equals, _ = name.partition("=")
+    return f"counts are given by -m {name}" if equals and type_name in inputs.entries else ""
 
 
 def _unknown(inputs: Inputs, names: Iterable[str]) -> list[str]:
@@ -255,4 +274,22 @@ def _refuse_counts(inputs: Inputs, plan: Plan, formation: Mapping[str, int]) -> 
             faults.append(inputs.document.fault(f"formation.{name}", *refused))
         elif refused:
             faults.append(Fault("", 0, *refused))
+    return faults or _refuse_overlap(inputs, plan)
+
+
+def _refuse_overlap(inputs: Inputs, plan: Plan) -> list[Fault]:
+    """Instances of two types would get the same port: possible only where one has a `port:` of its own."""
+    faults = []
+    ranges = {
+        name: range(spec.port, spec.port + plan.counts[name])
+        for name, spec in plan.types.items()
+        if spec.port is not None and plan.counts[name]
+    }
+    for name, process in inputs.document.settings.processes.items():
+        own = ranges.get(name, range(0)) if process.port is not UNSET else range(0)
+        for other, taken in ranges.items():
+            both = range(max(own.start, taken.start), min(own.stop, taken.stop))
+            if other != name and own and both:
+                message = f"cannot give {name} port {both.start}: {other} has it"
+                faults.append(inputs.document.fault(f"processes.{name}.port", message, "choose another port"))
     return faults

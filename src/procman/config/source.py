@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from procman.errors import Fault
 
 MAX_SIZE = 4 * 1024 * 1024
 """Most bytes of one input. Nobody writes that much by hand; `-f /dev/zero` must not eat the machine's memory."""
 
+_GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+"""Paths of pipes that procman was started with, such as that of a shell's `<(...)`."""
+
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(path: str | int, name: str, hint: str = "") -> bytes | Fault:
-    """The content of a file (a pipe, a device or an open descriptor is as good). `name` is the user's word for it."""
+    """The content of a file (a device, or a pipe that is open already, is as good). `name` is the user's word for it.
+
+    A named pipe is refused: it would be waited for until somebody writes to it, and a reload must not wait.
+    """
     try:
-        with open(path, "rb", closefd=isinstance(path, str)) as stream:
+        with open(path, "rb", closefd=isinstance(path, str), opener=_open) as stream:
             data = stream.read(MAX_SIZE + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -24,6 +31,16 @@ def read(path: str | int, name: str, hint: str = "") -> bytes | Fault:
     if len(data) > MAX_SIZE:
         return Fault("", 0, f"cannot read {name}: it is longer than {MAX_SIZE // 1024 // 1024} MiB")
     return data
+
+
+def _open(path: str, flags: int) -> int:
+    """A descriptor of the file, opened without waiting for whoever is at its other end (fifo(7))."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode) and not path.startswith(_GIVEN):
+        os.close(fd)
+        raise OSError("it is a named pipe")
+    os.set_blocking(fd, True)
+    return fd
 
 
 def refuse_utf16(data: bytes, name: str) -> Fault | None:

@@ -18,20 +18,17 @@ import hashlib
 import os
 import socket
 import stat
-import struct
-import sys
 import time
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from procman.control.sockets import address_of, answers, connect, peer_of
 from procman.errors import NotRunningError, RefusedError
 
-MAX_ADDRESS = 107 if sys.platform == "linux" else 103
-"""Bytes of a path that sun_path takes, its NUL not counted (unix(7))."""
+__all__ = ["Claim", "Place", "answers", "claim", "connect", "find", "peer_of", "start_places"]
 
 BACKLOG = 512
-CONNECT_SECONDS = 1.0
 PID_TRIES, PID_PAUSE = 100, 0.005
 """How often, and how many seconds apart, the pid of the one who holds a lock is read: it is written just after."""
 
@@ -66,11 +63,12 @@ class Claim:
 
 
 def start_places(root: str, explicit: str | None, environ: Mapping[str, str]) -> list[Place]:
-    """Where procman of this root may listen, the best first."""
-    if explicit is not None:
-        path = os.path.abspath(explicit)
-        return [Place(path, path + ".lock", explicit=True)]
-    return _places(root, _folders(environ, os.geteuid()))
+    """Where procman of this root may listen, the best first. With an explicit place the others only guard the root."""
+    places = _places(root, _folders(environ, os.geteuid()))
+    if explicit is None:
+        return places
+    path = os.path.abspath(explicit)
+    return [Place(path, path + ".lock", explicit=True), *places]
 
 
 def _folders(environ: Mapping[str, str], uid: int) -> list[str]:
@@ -100,7 +98,7 @@ def claim(places: list[Place]) -> Claim | None:
     """
     held: dict[Place, int] = {}
     try:
-        for place in sorted(places, key=lambda p: p.lock):  # one order for all, so that of two starts one wins
+        for place in _distinct(places):
             fd = _lock(place)
             if fd is not None:
                 held[place] = fd
@@ -117,6 +115,18 @@ def claim(places: list[Place]) -> Claim | None:
         raise
     _close_all(held)
     return None
+
+
+def _distinct(places: list[Place]) -> list[Place]:
+    """The places in one order for all, so that of two starts one wins; of two with the same lock file only the first.
+
+    The folders are resolved: by two names of one (`/var/run/user/1000`) we would meet our own lock.
+    """
+    files: dict[str, Place] = {}
+    for place in places:
+        folder, name = os.path.split(place.lock)
+        files.setdefault(os.path.join(os.path.realpath(folder), name), place)
+    return [files[file] for file in sorted(files)]
 
 
 def _close_all(held: dict[Place, int]) -> None:
@@ -170,7 +180,14 @@ def _own_folder(path: str) -> int | None:
 
 
 def _open_lock(name: str, folder: int | None) -> int:
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    """The lock file, which will be written to, so it must be ours alone: a folder that others may write can be a trap."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(name, flags, 0o600, dir_fd=folder)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+        os.close(fd)
+        raise OSError("its lock file is not this user's own, or has another name too")
+    return fd
 
 
 def _refuse_explicit(place: Place, error: OSError) -> None:
@@ -233,7 +250,7 @@ def _listen(place: Place) -> socket.socket | None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # so that the socket never has another mode than 0600
         try:
-            with _address(place.socket) as address:
+            with address_of(place.socket) as address:
                 listener.bind(address)
             listener.listen(BACKLOG)
             listener.setblocking(False)  # noqa: FBT003  the standard library's signature
@@ -318,68 +335,26 @@ def _is_private(folder: str, trusted: set[int]) -> bool:
 
 
 def _named_in(lock: str) -> str:
-    """The socket that the holder of a lock names, which may be in a place that this environment does not know."""
+    """The socket that the holder of a lock names, which may be in a place that this environment does not know.
+
+    Only while it is the holder who listens there: a dead one's explicit socket may since be that of another root.
+    """
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:  # nobody has started there yet
         return ""
     try:
-        return _signature(fd)[1]
+        pid, path = _signature(fd)
     finally:
         os.close(fd)
+    return path if path and _is_listened_on_by(pid, path) else ""
 
 
-def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
-    """Whether anyone listens there. One who may not be talked to, or is too busy, does."""
+def _is_listened_on_by(pid: int, path: str) -> bool:
     try:
-        connect(path, timeout).close()
-    except (PermissionError, BlockingIOError):
+        with connect(path) as peer:
+            return peer_of(peer)[0] in (pid, 0)
+    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
         return True
     except OSError:
         return False
-    return True
-
-
-def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
-    """A connected, blocking socket. BlockingIOError where procman does not get round to it in `timeout` seconds."""
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # The kernel's own timeout: a non-blocking connect fails at once where many come together (unix(7): EAGAIN).
-        seconds, rest = divmod(max(timeout, 0.001), 1)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
-        with _address(path) as address:
-            peer.connect(address)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
-    except BaseException:
-        peer.close()
-        raise
-    return peer
-
-
-# ---- facts about sockets
-
-
-@contextlib.contextmanager
-def _address(path: str) -> Iterator[str]:
-    """The path as an address: where it is too long for one, through a descriptor of its folder (Linux)."""
-    if len(os.fsencode(path)) <= MAX_ADDRESS:
-        yield path
-        return
-    fd = os.open(os.path.dirname(path) or os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        short = f"/proc/self/fd/{fd}/{os.path.basename(path)}"
-        if len(os.fsencode(short)) > MAX_ADDRESS or not os.path.isdir(f"/proc/self/fd/{fd}"):
-            raise OSError(f"its path is longer than {MAX_ADDRESS} bytes")
-        yield short
-    finally:
-        os.close(fd)
-
-
-def peer_of(connection: socket.socket) -> tuple[int, int]:
-    """The pid and effective uid at the other end (of a listener: as it began to listen); pid 0 where not told."""
-    if hasattr(socket, "SO_PEERCRED"):
-        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return pid, uid
-    # LOCAL_PEERCRED of macOS and FreeBSD (unix(4)): struct xucred begins with a version and the effective uid.
-    _, uid = struct.unpack("2I", connection.getsockopt(0, 1, 76)[:8])
-    return 0, uid

@@ -30,7 +30,7 @@ class Crashes:
         if watch.looping:
             actions.append(SetTimer(KEY + type_name, watch.token, now + WINDOW))
         if watch.looping and not before.looping:
-            text = f"{type_name} is in a crash loop; it is tried on, ever more slowly (last: {i.name} {i.reason})"
+            text = f"{type_name} is in a crash loop; procman keeps trying (last: {i.name} {i.reason})"
             actions.append(_told(Kind.CRASH_LOOP, text, type_name))
         return actions
 

@@ -49,6 +49,8 @@ def _tried_on(policy: RestartPolicy, code: int | None, failures: int) -> tuple[O
         return Outcome.GIVE_UP, "not restarted (policy: never, or --no-restart)"
     if code in policy.no_retry_exit_codes:
         return Outcome.GIVE_UP, f"not restarted ({code} is in no_retry_exit_codes)"
+    if policy.max_restarts == 0:
+        return Outcome.GIVE_UP, "not restarted (max_restarts: 0)"
     if policy.max_restarts is not None and failures > policy.max_restarts:
         many = "restart" if policy.max_restarts == 1 else "restarts in a row"
         return Outcome.GIVE_UP, f"given up after {policy.max_restarts} {many} (max_restarts)"

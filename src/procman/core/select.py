@@ -31,11 +31,7 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
     if not names:
         return list(instances)
     chosen = Chosen(names)
-    unknown = chosen.unknown(types, [i.name for i in instances])
-    if unknown is not None:
-        known = [*types, *(i.name for i in instances)]
-        return f"cannot find an instance or process type '{unknown}'", nearest(unknown, known)
-    return [i for i in instances if chosen.means(i.name)]
+    return chosen.refuse(types, [i.name for i in instances]) or [i for i in instances if chosen.means(i.name)]
 
 
 class Chosen:
@@ -45,7 +41,7 @@ class Chosen:
         self._names = names
         self._exact = frozenset(names)
         patterns = [translate(name) for name in self._exact if is_pattern(name)]
-        # compiled here, as fnmatch forgets all but its last 256
+        # compiled as one, as fnmatch keeps only its last 256 (3.11)
         self._wild = re.compile("|".join(patterns)).match if patterns else None
 
     def means(self, name: str) -> bool:
@@ -55,12 +51,13 @@ class Chosen:
             return True
         return self._wild is not None and bool(self._wild(name) or self._wild(kind))
 
-    def unknown(self, types: Collection[str], instances: Collection[str]) -> str | None:
-        """The first that means no type, also one without an instance, and none of these instances."""
+    def refuse(self, types: Collection[str], instances: Collection[str]) -> Refusal | None:
+        """The refusal of the first that means no type, also one without an instance, and none of these instances."""
         known = {*types, *instances, *map(type_of, instances)}
         for name in self._names:
             if name not in known and not (is_pattern(name) and any(fnmatchcase(k, name) for k in known)):
-                return name
+                hint = nearest(name, dict.fromkeys([*types, *instances]))
+                return f"cannot find an instance or process type '{name}'", hint
         return None
 
 
@@ -72,17 +69,6 @@ def type_of(instance: str) -> str:
 def is_pattern(name: str) -> bool:
     """Whether it may mean more than itself: matching costs much more than comparing (fnmatch)."""
     return not _WILD.isdisjoint(name)
-
-
-def fits(pattern: str, name: str) -> bool:
-    """Whether a type, an instance or a shell pattern means the instance of this name."""
-    kind = type_of(name)
-    return pattern in (kind, name) or (is_pattern(pattern) and (fnmatchcase(name, pattern) or fnmatchcase(kind, pattern)))
-
-
-def fits_type(pattern: str, types: Collection[str]) -> bool:
-    """Whether it means a type, also one without an instance."""
-    return pattern in types or (is_pattern(pattern) and any(fnmatchcase(name, pattern) for name in types))
 
 
 def listed(instances: Iterable[Instance]) -> str:

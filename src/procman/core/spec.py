@@ -130,17 +130,20 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
     """Why a type cannot have that many instances, as (message, hint); None where it can."""
     spec = plan.types[type_name]
     if count < 0:
-        return f"cannot run {count} of {type_name}: a count is 0 or more", ""
+        return f"cannot run fewer than none of {type_name}", "a count is 0 or more"
     if count > MAX_COUNT:
         return f"cannot run {count} of {type_name}: at most {MAX_COUNT} instances of a type", ""
     if spec.max is not None and count > spec.max:
-        return f"cannot run {count} of {type_name}: its 'max' is {spec.max}", "raise processes.*.max in procman.yml"
+        return (
+            f"cannot run {count} of {type_name}: its 'max' is {spec.max}",
+            f"procman.yml says so: processes.{type_name}.max",
+        )
     if spec.port is None or count == 0:
         return None
     if count > plan.port_step:
         return (
-            f"cannot run {count} of {type_name}: its ports would run into the next type's",
-            f"--port-step {plan.port_step} leaves room for {plan.port_step}; a larger step or --no-port helps",
+            f"cannot run {count} of {type_name}: each type has room for {plan.port_step} ports",
+            f"--port-step {plan.port_step}; a larger one or --no-port helps",
         )
     last = spec.port + count - 1
     if last > 65535:

@@ -34,7 +34,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
         case Phase.BACKOFF:
             text = f"{i.reason}; again in {duration(i.deadline - now)}"
         case Phase.STOPPING if i.cause in ASKED_FOR and i.deadline > now:
-            text = f"{i.reason}; killed in {duration(i.deadline - now)}"
+            text = f"{i.reason}; KILL in {duration(i.deadline - now)}"
         case Phase.DOWN if i.reason:
             text = f"{i.reason} {duration(now - i.since)} ago"
         case Phase.SPAWNING | Phase.STARTING | Phase.READY:

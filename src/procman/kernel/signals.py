@@ -12,9 +12,18 @@ from procman.core.events import KillAsked, Scale, ShutdownAsked
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.reactor import Reactor
+from procman.kernel.reaper import signal_name
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
 """What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""
+
+_NAMES = ("TERM", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU", "STKFLT")
+ENDING = frozenset(
+    {getattr(signal, f"SIG{name}") for name in _NAMES if hasattr(signal, f"SIG{name}")}
+    | ({*range(signal.SIGRTMIN, signal.SIGRTMAX + 1)} if hasattr(signal, "SIGRTMIN") else set())
+)
+"""What would end procman by default (signal(7)) ends it in order instead, lest its children be left alone. Not those that
+tell of a fault of its own (SEGV, ABRT …), and not INT, HUP, QUIT, USR1 and USR2, which have their own meaning."""
 
 MAIN_TYPE = "web"
 """The type that TTIN and TTOU change, where there is more than one."""
@@ -34,7 +43,8 @@ class _Signals:
     def install(self) -> None:
         on = self._reactor.on_signal
         on(signal.SIGCHLD, self._kernel.on_child)
-        on(signal.SIGTERM, lambda: self._kernel.ask(ShutdownAsked("SIGTERM")))
+        for number in ENDING:
+            on(number, partial(self._end, number))
         on(signal.SIGINT, self._interrupted)
         on(signal.SIGQUIT, self._dump)
         on(signal.SIGUSR1, lambda: self._kernel.say("SIGUSR1: no log files to reopen"))
@@ -49,15 +59,18 @@ class _Signals:
                 signal.signal(number, signal.SIG_IGN)
             else:
                 on(number, partial(self._scale, by))
-        handled = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
+        handled = {*ENDING, signal.SIGCHLD, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
         handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the mask may be inherited
+
+    def _end(self, number: int) -> None:
+        self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
 
     def _interrupted(self) -> None:
         if self._kernel.fleet.stopping:
             self._kernel.ask(KillAsked())
             return
-        self._kernel.ask(ShutdownAsked("SIGINT"))
+        self._end(signal.SIGINT)
         if self._terminal and not self._kernel.finished:
             self._kernel.say("Ctrl-C again kills them at once")
 

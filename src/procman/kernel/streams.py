@@ -13,7 +13,6 @@ from collections import deque
 from procman.control.protocol import Code, Happened, LogsParams, Output, encode_notification
 from procman.core.select import Chosen
 from procman.core.view import Change, FleetView
-from procman.errors import nearest
 from procman.kernel.commands import Failure
 from procman.kernel.history import Entry, History
 
@@ -120,8 +119,5 @@ Stream = LogsStream | EventsStream
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
     """The refusal of a name that means nothing that runs, may run or has written; None where all mean something."""
     written = dict.fromkeys([i.name for i in view.instances] + history.names())
-    unknown = Chosen(names).unknown(view.formation, written)
-    if unknown is None:
-        return None
-    hint = nearest(unknown, dict.fromkeys([*view.formation, *written]))
-    return Failure(Code.REFUSED, f"cannot find an instance or process type '{unknown}'", hint)
+    refusal = Chosen(names).refuse(view.formation, written)
+    return Failure(Code.REFUSED, *refusal) if refusal is not None else None

@@ -1,0 +1,71 @@
+"""Unix sockets as such: connecting in bounded time, paths of any length, and who is at the other end.
+
+Knows nothing of where procman's socket is (`locate`) or what is said over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+
+MAX_ADDRESS = 107 if sys.platform == "linux" else 103
+"""Bytes of a path that sun_path takes, its NUL not counted (unix(7))."""
+
+CONNECT_SECONDS = 1.0
+
+
+def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
+    """Whether anyone listens there. One who may not be talked to, or is too busy, does."""
+    try:
+        connect(path, timeout).close()
+    except (PermissionError, BlockingIOError):
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
+    """A connected, blocking socket. BlockingIOError where procman does not get round to it in `timeout` seconds."""
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The kernel's own timeout: a non-blocking connect fails at once where many come together (unix(7): EAGAIN).
+        seconds, rest = divmod(max(timeout, 0.001), 1)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
+        with address_of(path) as address:
+            peer.connect(address)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
+    except BaseException:
+        peer.close()
+        raise
+    return peer
+
+
+@contextlib.contextmanager
+def address_of(path: str) -> Iterator[str]:
+    """The path as an address: where it is too long for one, through a descriptor of its folder (Linux)."""
+    if len(os.fsencode(path)) <= MAX_ADDRESS:
+        yield path
+        return
+    fd = os.open(os.path.dirname(path) or os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        short = f"/proc/self/fd/{fd}/{os.path.basename(path)}"
+        if len(os.fsencode(short)) > MAX_ADDRESS or not os.path.isdir(f"/proc/self/fd/{fd}"):
+            raise OSError(f"its path is longer than {MAX_ADDRESS} bytes")
+        yield short
+    finally:
+        os.close(fd)
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """The pid and effective uid at the other end (of a listener: as it began to listen); pid 0 where not told."""
+    if hasattr(socket, "SO_PEERCRED"):
+        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return pid, uid
+    # LOCAL_PEERCRED of macOS and FreeBSD (unix(4)): struct xucred begins with a version and the effective uid.
+    _, uid = struct.unpack("2I", connection.getsockopt(0, 1, 76)[:8])
+    return 0, uid

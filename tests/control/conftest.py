@@ -1,0 +1,33 @@
+import contextlib
+
+import pytest
+
+from claiming import environment, release
+from procman.control.locate import claim, start_places
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return environment(tmp_path, "run")
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def claimed(tmp_path):
+    """Claims a root for one test, nowhere but in its folder."""
+    with contextlib.ExitStack() as stack:
+
+        def make(root, environ, explicit=None):
+            places = [p for p in start_places(str(root), explicit, environ) if p.socket.startswith(str(tmp_path))]
+            made = claim(places)
+            if made is not None:
+                stack.callback(release, made)
+            return made
+
+        yield make
