@@ -6,11 +6,11 @@ import contextlib
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import alone
 from msgspec.structs import replace
 
 from procman.core.actions import Refuse, Reply
@@ -71,23 +71,6 @@ class Bench:
 
     def kinds(self) -> list[Kind]:
         return [change.event for change in self.changes]
-
-
-def alone(test: Callable[[], None]) -> None:
-    """Run it in a child: a kernel reaps every child of its process, also the test runner's."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.setsid()
-            test()
-            code = 0
-        except BaseException:  # noqa: BLE001  told by the exit code
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_life_is_told_from_its_start_to_its_end(tmp_path: Path) -> None:

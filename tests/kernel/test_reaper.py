@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import traceback
 from collections.abc import Callable
 
 import pytest
+from forked import alone
 
 from procman.core.events import ExitStatus
 from procman.kernel import reaper
 
 pytestmark = pytest.mark.processes
-
-
-def alone(test: Callable[[], None]) -> None:
-    """Run it in a child: the reaper takes every child of its process, also the test runner's."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            test()
-            code = 0
-        except BaseException:  # noqa: BLE001  told by the exit code
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def ended(action: Callable[[], object]) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import alone
 
 from procman.core.spec import Plan, ProcessSpec
 from procman.kernel import signals
@@ -20,24 +19,6 @@ from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import Sink
 
 pytestmark = pytest.mark.processes
-
-
-def alone(test: Callable[[], None], *, terminal: bool = False) -> None:
-    """Run it in a child, in a session without a terminal or on a new one."""
-    pid = os.forkpty()[0] if terminal else os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            if not terminal:
-                os.setsid()
-            test()
-            code = 0
-        except BaseException:  # noqa: BLE001  told by the exit code
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def installed(log: Path, **counts: int) -> Kernel:
