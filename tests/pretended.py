@@ -68,7 +68,7 @@ class Life:
         outside = [p.pid for p in everyone if not p.in_group and p.parent == 0]
         match target:
             case Target.TOP:
-                return [p.pid for p in everyone if p.in_group and p.parent == 0]
+                return [p.pid for p in everyone if p.parent == 0]
             case Target.LEADER:
                 return [self.leader] if self.leads else []
             case Target.GROUP:

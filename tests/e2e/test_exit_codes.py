@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from harness import World, eventually
+from harness import World
 
 SLEEPER = "sleep 1000"
 
@@ -172,8 +172,11 @@ def test_backoff_doubles_and_a_crash_loop_is_said_once(world: World) -> None:
 
 def test_stopped_instances_keep_procman_running(world: World) -> None:
     world.procfile(a=SLEEPER, b="read x < go")
+    os.mkfifo(world.folder / "go")
     supervisor = world.start()
     supervisor.up("a.1", "b.1")
     assert world.run("stop", "a").code == 0
-    eventually(lambda: supervisor.ps()["a.1"]["phase"] == "stopped", "stopped")
+    with (world.folder / "go").open("w") as go:
+        go.write("on\n")
+    supervisor.until(lambda now: now["b.1"]["phase"] == "done" and now["a.1"]["phase"] == "stopped", "done and stopped")
     assert supervisor.process.poll() is None

@@ -14,8 +14,8 @@ from procman.core.view import Change
 class Target(Enum):
     """Who of a life gets a signal.
 
-    * `TOP`: the leader, and the members of its group that are already procman's own children. The others of the
-      group follow when they are adopted. (Where the system has no subreaper: the whole group.)
+    * `TOP`: the leader, and what was adopted from it: members of its group that are already procman's own children.
+      The others of the group follow when they are adopted. (Where the system has no subreaper: the whole group.)
     * `LEADER`: the leader alone.
     * `GROUP`: the whole group at once.
     * `ADOPTED`: what left the group and was adopted.

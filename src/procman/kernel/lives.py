@@ -178,9 +178,8 @@ class Lives:
         match target:
             case Target.TOP if self.subreaper:
                 self._to_leader(life, number)
-                for pid in life.adopted:
-                    if _group_of(pid) == life.pid:
-                        _kill(pid, number)
+                for pid in life.adopted:  # also one that has left the group since (setsid)
+                    _kill(pid, number)
             case Target.LEADER:
                 self._to_leader(life, number)
             case Target.GROUP | Target.TOP:
