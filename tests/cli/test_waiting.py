@@ -59,6 +59,7 @@ def test_restart_waits_for_a_new_life(procman, script):
 
 
 def test_the_end_of_procman_ends_the_wait(procman, script):
+    script.fleets = UP[:1]  # no change that could come before the end
     script.stream = [END]
     done = procman("scale", "web=1", "--wait")
     assert done.code == 1
