@@ -53,7 +53,7 @@ WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
 
 WAITING = "waiting"
-"""Keys of the fleet's own timers; an instance's key has a dot and a number, a type's name neither colon nor dot."""
+"""Key of that line's timer. Strays and crashes have their own; an instance's key has a dot and a number."""
 
 
 class Fleet:

@@ -144,9 +144,7 @@ class Kernel:
             left = [pid for pid in self._children() if pid not in self._not_ours]
             if not left or time.monotonic() > give_up_at:
                 return
-            for pid in left:
-                if not self._lives.known(pid):
-                    self._lives.adopt(pid)
+            self._kill(left)
             time.sleep(0.01)
 
     def post(self, event: Event) -> None:
@@ -341,11 +339,15 @@ class Kernel:
             self._reactor.stop()
         else:
             self._pressing = True
-            for pid in late:
-                if not self._lives.known(pid):
-                    self._lives.adopt(pid)
-                self._lives.signal_process(pid, "KILL")
+            self._kill(late)
             self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self._press_again)
+
+    def _kill(self, pids: list[int]) -> None:
+        """KILL to children that may be new to the table."""
+        for pid in pids:
+            if not self._lives.known(pid):
+                self._lives.adopt(pid)
+            self._lives.signal_process(pid, "KILL")
 
     def _press_again(self) -> None:
         self._pressing = False
