@@ -165,6 +165,8 @@ MUTATIONS = [
         "                self._out.append(Refuse(request, *refusal))\n        changed",
     ),
     Mutation("a surplus slot is kept", "fleet", "            self._slots.remove(after)\n", ""),
+    Mutation("what was scaled is not handed over", "fleet", "set(state.scaled)", "set()"),
+    Mutation("an end is not handed over", "fleet", "self.exit_code = state.exit_code", "self.exit_code = None"),
     Mutation("a new slot counts from one", "slots", "self._past.pop(name, (0, 0))", "(0, 0)"),
     Mutation(
         "spawn after shutdown", "fleet", "        for i in living:\n            self._step(i, Lowered(why), now)\n", ""

@@ -27,6 +27,8 @@ from procman.core.events import (
     Stop,
     TimerFired,
 )
+from procman.core.fleet import Fleet
+from procman.core.snapshot import decode, encode
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopMode, When
 from procman.core.state import Instance, Phase, Stage
 from simulation import SimulatedOS
@@ -117,6 +119,14 @@ class Formation(RuleBasedStateMachine):
     def deliver_all(self) -> None:
         while self.os.waiting():
             self.os.deliver(self.os.waiting()[0])
+
+    @rule()
+    def hand_over(self) -> None:
+        """Another program goes on with what this one knew: nothing may change by it."""
+        before = self.os.fleet.state()
+        state = decode(encode(before))
+        self.os.fleet = Fleet(state.plan, state)
+        assert self.os.fleet.state() == before
 
     @precondition(lambda self: self.os.due())
     @rule(which=pick)

@@ -14,8 +14,12 @@ KEY = "crash:"
 class Crashes:
     """The deaths of every type, as far back as they count."""
 
-    def __init__(self) -> None:
-        self._watches: dict[str, CrashWatch] = {}
+    def __init__(self, watches: dict[str, CrashWatch] | None = None) -> None:
+        self._watches: dict[str, CrashWatch] = dict(watches or {})
+
+    def state(self) -> dict[str, CrashWatch]:
+        """What another one can be made of."""
+        return dict(self._watches)
 
     def looping(self, type_name: str) -> bool:
         watch = self._watches.get(type_name)

@@ -1,7 +1,8 @@
 """What happened: every input of the core. Names are in the past tense; each that concerns a life names it.
 
 `generation` is the number of the life (1 for the first of its name); the core drops an event of an earlier one.
-`jitter` is a random fraction in [0, 1) that the kernel supplies, so that the core stays a function.
+`jitter` is a random fraction in [0, 1) that the kernel supplies, so that the core stays a function. What comes from outside
+is tagged with its name, so that a trace can be written and read back.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class ExitStatus(Struct, frozen=True):
 # ---- what the kernel saw
 
 
-class Spawned(Struct, frozen=True):
+class Spawned(Struct, frozen=True, tag=True):
     name: str
     generation: int
     pid: int
 
 
-class SpawnFailed(Struct, frozen=True):
+class SpawnFailed(Struct, frozen=True, tag=True):
     """The process could not be made. `code`: 127 not found, 126 not executable, 1 the machine had no room."""
 
     name: str
@@ -42,7 +43,7 @@ class SpawnFailed(Struct, frozen=True):
     jitter: float = 0.0
 
 
-class Exited(Struct, frozen=True):
+class Exited(Struct, frozen=True, tag=True):
     """The leader has ended (and is not reaped yet). `note` is a fact about why, such as who holds its port."""
 
     name: str
@@ -52,14 +53,14 @@ class Exited(Struct, frozen=True):
     jitter: float = 0.0
 
 
-class Emptied(Struct, frozen=True):
+class Emptied(Struct, frozen=True, tag=True):
     """The leader is reaped, its group is empty and nothing that was adopted from it is left."""
 
     name: str
     generation: int
 
 
-class Adopted(Struct, frozen=True):
+class Adopted(Struct, frozen=True, tag=True):
     """A process of this life lost its parent and became procman's own child. Said once for each pid."""
 
     name: str
@@ -68,19 +69,19 @@ class Adopted(Struct, frozen=True):
     in_group: bool
 
 
-class Orphaned(Struct, frozen=True):
+class Orphaned(Struct, frozen=True, tag=True):
     """A process that belongs to no instance became procman's child; it is left alone until procman ends."""
 
     pid: int
 
 
-class OrphanReaped(Struct, frozen=True):
+class OrphanReaped(Struct, frozen=True, tag=True):
     """A process that was orphaned, or adopted from a life that is over, is gone."""
 
     pid: int
 
 
-class TimerFired(Struct, frozen=True):
+class TimerFired(Struct, frozen=True, tag=True):
     """`key` is an instance (`web.1`) or, without a dot, what the fleet keeps a deadline for."""
 
     key: str
@@ -90,53 +91,53 @@ class TimerFired(Struct, frozen=True):
 # ---- what people asked
 
 
-class Scale(Struct, frozen=True):
+class Scale(Struct, frozen=True, tag=True):
     """`to` sets counts, `by` changes them; all or nothing."""
 
     to: dict[str, int] = {}
     by: dict[str, int] = {}
 
 
-class Restart(Struct, frozen=True):
+class Restart(Struct, frozen=True, tag=True):
     """Types, instances or shell patterns; all when empty."""
 
     names: tuple[str, ...] = ()
 
 
-class Stop(Struct, frozen=True):
+class Stop(Struct, frozen=True, tag=True):
     names: tuple[str, ...] = ()
     all: bool = False
 
 
-class SendSignal(Struct, frozen=True):
+class SendSignal(Struct, frozen=True, tag=True):
     signal: str
     names: tuple[str, ...]
     leader: bool = False
 
 
-class Reload(Struct, frozen=True):
+class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
-class Shutdown(Struct, frozen=True):
+class Shutdown(Struct, frozen=True, tag=True):
     pass
 
 
 Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Shutdown
 
 
-class Commanded(Struct, frozen=True):
+class Commanded(Struct, frozen=True, tag=True):
     """A command; `request` is echoed in the answer (0: nobody waits for one)."""
 
     command: Command
     request: int = 0
 
 
-class ShutdownAsked(Struct, frozen=True):
+class ShutdownAsked(Struct, frozen=True, tag=True):
     why: str
 
 
-class KillAsked(Struct, frozen=True):
+class KillAsked(Struct, frozen=True, tag=True):
     """A second INT: no more grace."""
 
 

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import select
+from procman.core import reloading, select
 from procman.core.actions import Action, Finish, Inherit, Publish, Refuse, Remove, Reply, SetTimer, Signal, Target
 from procman.core.crashes import KEY as CRASH
 from procman.core.crashes import Crashes
@@ -41,7 +41,8 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.instance import step
-from procman.core.slots import Slots
+from procman.core.slots import Slots, SlotsState
+from procman.core.snapshot import FleetState
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, StopPolicy, refuse_count
 from procman.core.state import AT_REST, Cause, Instance, Phase, Stage
 from procman.core.strays import KEY as STRAYS
@@ -59,17 +60,33 @@ WAITING = "waiting"
 class Fleet:
     """Every slot of the formation. Not thread-safe, never waits; `now` is monotonic seconds."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.counts = dict(plan.counts)
-        self.exit_code: int | None = None  # not None from the moment on that everything is to end
-        self._slots = Slots(plan.types)
-        self._scaled: set[str] = set()  # types whose count was set at run time
-        self._crashes = Crashes()
-        self._strays = Strays()
-        self._waiting_token = 0
-        self._finished = False
+    def __init__(self, plan: Plan, state: FleetState | None = None) -> None:
+        """A formation that is yet to be started, or with a state one that goes on where another one was."""
+        state = state or FleetState(plan=plan, counts=plan.counts, slots=SlotsState(tuple(plan.types)))
+        self.plan = state.plan
+        self.counts = dict(state.counts)
+        self.exit_code = state.exit_code  # not None from the moment on that everything is to end
+        self._slots = Slots(state.slots)
+        self._scaled = set(state.scaled)  # types whose count was set at run time
+        self._crashes = Crashes(state.crashes)
+        self._strays = Strays(state.strays)
+        self._waiting_token = state.waiting_token
+        self._finished = state.finished
         self._out: list[Action] = []
+
+    def state(self) -> FleetState:
+        """Everything it knows, between two events."""
+        return FleetState(
+            plan=self.plan,
+            counts=dict(self.counts),
+            slots=self._slots.state(),
+            exit_code=self.exit_code,
+            finished=self._finished,
+            scaled=tuple(sorted(self._scaled)),
+            crashes=self._crashes.state(),
+            strays=self._strays.state(),
+            waiting_token=self._waiting_token,
+        )
 
     # ---- what others ask
 
@@ -322,26 +339,23 @@ class Fleet:
     # ---- reload
 
     def _reload(self, plan: Plan, request: int, now: float) -> None:
-        old, self.plan = self.plan, plan
-        gone = [t for t in old.types if t not in plan.types]
-        new = [t for t in plan.types if t not in old.types]
-        changed = [t for t in plan.types if t in old.types and plan.types[t] != old.types[t]]
+        difference = reloading.compare(self.plan, plan)
+        self.plan = plan
         names = []
-        for type_name in gone:
+        for type_name in difference.removed:
             names += self._set_count(type_name, 0, "removed from the Procfile", now)
             self.counts.pop(type_name, None)
             self._scaled.discard(type_name)
             self._crashes.forget(type_name)
         self._slots.arrange(plan.types)
-        for type_name, count in self._wanted_counts().items():  # first, lest one that is to go is started anew
+        for type_name, count in reloading.counts_after(
+            plan, self.counts, self._scaled
+        ).items():  # first, lest one that is to go is started anew
             names += self._set_count(type_name, count, "scaled down by reload", now)
-        for type_name in changed:
+        for type_name in difference.changed:
             names += self._respec(plan.types[type_name], now)
         self.counts = {t: self.counts[t] for t in plan.types}
-        parts = [
-            f"{what} {', '.join(ts)}" for what, ts in (("added", new), ("removed", gone), ("changed", changed)) if ts
-        ]
-        self._publish(Kind.RELOADED, "reloaded: " + ("; ".join(parts) or "nothing changed"))
+        self._publish(Kind.RELOADED, f"reloaded: {difference}")
         self._watch_stop(now)
         self._reply(request, names)
 
@@ -357,15 +371,6 @@ class Fleet:
             else:
                 self._slots.put(replace(i, spec=spec))
         return names
-
-    def _wanted_counts(self) -> dict[str, int]:
-        """Counts after a reload: those set at run time stay where they still may; the others are the inputs'."""
-        counts = {}
-        for type_name, configured in self.plan.counts.items():
-            current = self.counts.get(type_name, 0)
-            count = current if type_name in self._scaled else configured
-            counts[type_name] = configured if refuse_count(self.plan, type_name, count) else count
-        return counts
 
     # ---- the end
 

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+
 from procman.core.spec import ProcessSpec
 from procman.core.state import Instance
+
+
+class SlotsState(Struct, frozen=True):
+    """The slots as a value: the types in order, the instances in the order they came, the numbers of those gone."""
+
+    types: tuple[str, ...]
+    instances: tuple[Instance, ...] = ()
+    past: dict[str, tuple[int, int]] = {}
 
 
 class Slots:
     """The instances. An instance is a value: a step is told by put()."""
 
-    def __init__(self, types: Iterable[str]) -> None:
-        self._by_type: dict[str, dict[int, Instance]] = {name: {} for name in types}
-        self._past: dict[str, tuple[int, int]] = {}  # name -> last generation and token of a slot that is gone
+    def __init__(self, state: SlotsState) -> None:
+        self._by_type: dict[str, dict[int, Instance]] = {name: {} for name in state.types}
+        self._past = dict(state.past)  # name -> last generation and token of a slot that is gone
+        for i in state.instances:
+            self.put(i)
+
+    def state(self) -> SlotsState:
+        return SlotsState(tuple(self._by_type), tuple(self), dict(self._past))
 
     def __iter__(self) -> Iterator[Instance]:
         return (i for slots in self._by_type.values() for i in slots.values())

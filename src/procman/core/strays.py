@@ -6,6 +6,8 @@ to a life that has ended is ended at once. Both get the stop signal first and KI
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from procman.core.actions import Action, SetTimer, SignalProcess
 from procman.core.spec import StopPolicy
 
@@ -16,16 +18,31 @@ GIVE_UP_AFTER = 5.0
 """Seconds after KILL at which a stray is no longer waited for."""
 
 
+class StraysState(Struct, frozen=True):
+    """The table as a value. `ending` and `killed` say when a pid gets KILL, and when it is given up."""
+
+    stuck: tuple[int, ...] = ()
+    alone: tuple[int, ...] = ()
+    ending: dict[int, float] = {}
+    killed: dict[int, float] = {}
+    closing: float | None = None
+    token: int = 0
+
+
 class Strays:
     """The table of strays. `left`: whether any is still waited for; `stuck`: pids that KILL did not remove."""
 
-    def __init__(self) -> None:
-        self.stuck: list[int] = []
-        self._alone: set[int] = set()
-        self._ending: dict[int, float] = {}  # pid -> when it gets KILL
-        self._killed: dict[int, float] = {}  # pid -> when it is given up
-        self._closing: float | None = None  # when all is to be gone, once everything ends
-        self._token = 0
+    def __init__(self, state: StraysState = StraysState()) -> None:  # noqa: B008  frozen
+        self.stuck = list(state.stuck)
+        self._alone = set(state.alone)
+        self._ending = dict(state.ending)
+        self._killed = dict(state.killed)
+        self._closing = state.closing  # when all is to be gone, once everything ends
+        self._token = state.token
+
+    def state(self) -> StraysState:
+        ending, killed = dict(self._ending), dict(self._killed)
+        return StraysState(tuple(self.stuck), tuple(sorted(self._alone)), ending, killed, self._closing, self._token)
 
     @property
     def left(self) -> bool:

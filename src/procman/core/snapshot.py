@@ -1,0 +1,77 @@
+"""The whole state of a fleet as a value, and its bytes: what a trace begins with, and what a live upgrade hands over.
+
+A snapshot costs a few shallow copies, since everything in it is frozen. The bytes are MessagePack, in which each spec
+stands once however many instances share it, and reads back as one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core.restart import CrashWatch
+from procman.core.slots import SlotsState
+from procman.core.spec import Plan, ProcessSpec
+from procman.core.state import Instance
+from procman.core.strays import StraysState
+
+
+class FleetState(Struct, frozen=True, kw_only=True):
+    """Everything that a `Fleet` knows. Times are monotonic seconds, and so of this boot of this machine."""
+
+    plan: Plan
+    counts: dict[str, int]
+    slots: SlotsState
+    exit_code: int | None = None
+    finished: bool = False
+    scaled: tuple[str, ...] = ()
+    crashes: dict[str, CrashWatch] = {}
+    strays: StraysState = StraysState()
+    waiting_token: int = 0
+
+
+class _Packed(Struct, frozen=True):
+    """A state without specs in its instances: the numbers say which of `specs` each has."""
+
+    state: FleetState
+    specs: tuple[ProcessSpec, ...]
+    numbers: tuple[int, ...]
+
+
+_NONE = ProcessSpec(type="", command="", cwd="", env={})
+_decoder = msgspec.msgpack.Decoder(_Packed)
+
+
+def encode(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lambda spec: spec) -> bytes:
+    """The state's bytes. `change` is applied to every spec, such as to leave secrets out."""
+    plan = replace(state.plan, types={name: change(spec) for name, spec in state.plan.types.items()})
+    known = {id(spec): number for number, spec in enumerate(state.plan.types.values())}
+    specs = list(plan.types.values())
+    numbers = []
+    for i in state.slots.instances:
+        if id(i.spec) not in known:
+            known[id(i.spec)] = len(specs)
+            specs.append(change(i.spec))
+        numbers.append(known[id(i.spec)])
+    bare = _with_specs(state, plan, (_NONE for _ in numbers))
+    return msgspec.msgpack.encode(_Packed(bare, tuple(specs), tuple(numbers)))
+
+
+def decode(data: bytes) -> FleetState:
+    """The state of these bytes. Raises msgspec.DecodeError (ValidationError among them) where they are none."""
+    packed = _decoder.decode(data)
+    types = packed.state.plan.types
+    first = {number: types[name] for number, name in enumerate(types)}
+    try:
+        specs = [first.get(number) or packed.specs[number] for number in packed.numbers]
+    except IndexError:
+        raise msgspec.ValidationError("an instance names a spec that is not there") from None
+    return _with_specs(packed.state, packed.state.plan, specs)
+
+
+def _with_specs(state: FleetState, plan: Plan, specs: Iterable[ProcessSpec]) -> FleetState:
+    instances: list[Instance] = [replace(i, spec=spec) for i, spec in zip(state.slots.instances, specs, strict=True)]
+    return replace(state, plan=plan, slots=replace(state.slots, instances=tuple(instances)))
