@@ -90,7 +90,13 @@ class Player:
         self.reactor = Reactor()
         self.history = History()
         mux = Mux(self.reactor, Sink(self.reactor, os.open(os.devnull, os.O_WRONLY)), self.history, Format())
-        self.kernel = Kernel(self.reactor, plan, mux, self.history, Settings(lambda old: old, Given(plan.root)))
+        self.kernel = Kernel(
+            self.reactor,
+            plan,
+            mux,
+            self.history,
+            Settings(lambda old: old, Given(plan.root), os.path.join(plan.root, "trace")),
+        )
         self.fleet = self.kernel.fleet = Recording(plan)
         self.steps = list(story.steps)
 

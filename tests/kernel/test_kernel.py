@@ -2,75 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from forked import alone
 from msgspec.structs import replace
+from workbench import Bench
 
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Reload, Restart, Scale, SendSignal, ShutdownAsked, Stop
-from procman.core.spec import Plan, ProcessSpec, StopPolicy
-from procman.core.view import Change, Kind
+from procman.core.events import Reload, Restart, Scale, SendSignal, Stop
+from procman.core.spec import Plan
+from procman.core.view import Kind
 from procman.errors import ConfigError, Fault
-from procman.kernel import signals
-from procman.kernel.history import History
-from procman.kernel.kernel import SPAWNS_A_ROUND, Kernel, Settings
-from procman.kernel.launcher import Given
+from procman.kernel.kernel import SPAWNS_A_ROUND
 from procman.kernel.lives import MARK
-from procman.kernel.output import Format, Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
 
 pytestmark = pytest.mark.processes
 DEADLINE = 20.0
-
-
-class Bench:
-    """A kernel, and what it told. `on(kind, do)` acts on the first change of that kind."""
-
-    def __init__(
-        self, folder: Path, command: str, count: int = 1, *, load: Callable[[Plan], Plan] = lambda old: old
-    ) -> None:
-        stop = StopPolicy(grace=5.0)
-        spec = ProcessSpec(type="a", command=command, cwd=str(folder), env=dict(os.environ), stop=stop)
-        self.plan = Plan(root=str(folder), types={"a": spec}, counts={"a": count}, positions={"a": 0})
-        self.reactor = Reactor()
-        self.history = History()
-        self.log = folder / "log"
-        mux = Mux(self.reactor, Sink(self.reactor, os.open(self.log, os.O_RDWR | os.O_CREAT)), self.history, Format())
-        self.kernel = Kernel(
-            self.reactor, self.plan, mux, self.history, Settings(load, Given(self.plan.root, "/the/socket"))
-        )
-        self.kernel.on_change = self._changed
-        self.changes: list[Change] = []
-        self._awaited: list[tuple[Kind, Callable[[], object]]] = []
-        self.answers: list[Reply | Refuse] = []
-        os.chdir(folder)
-
-    def on(self, kind: Kind, do: Callable[[], object]) -> None:
-        self._awaited.append((kind, do))
-
-    def _changed(self, _time: float, change: Change) -> None:
-        self.changes.append(change)
-        if self._awaited and self._awaited[0][0] is change.event:
-            self.reactor.call_at(0.0, self._awaited.pop(0)[1])
-
-    def end(self) -> None:
-        self.kernel.ask(ShutdownAsked("the test is over"))
-
-    def run(self) -> int:
-        signals.install(self.reactor, self.kernel)
-        self.reactor.call_at(time.monotonic() + DEADLINE, lambda: os._exit(99))
-        return self.kernel.run()
-
-    def kinds(self) -> list[Kind]:
-        return [change.event for change in self.changes]
 
 
 def test_a_life_is_told_from_its_start_to_its_end(tmp_path: Path) -> None:
@@ -167,47 +117,6 @@ def test_a_reload_with_another_command_is_another_life(tmp_path: Path) -> None:
         bench.on(Kind.STARTED, bench.end)
         assert bench.run() == 0
         assert bench.kinds().count(Kind.STARTED) == 2
-
-    alone(body)
-
-
-def test_a_fault_of_its_own_leaves_no_process_behind(tmp_path: Path) -> None:
-    def body() -> None:
-        bench = Bench(tmp_path, "(setsid sleep 1000 &); exec sleep 1000", 3)
-        pids: list[int | None] = []
-
-        def fail() -> None:
-            pids.extend(row.pid for row in bench.kernel.view().instances)
-            raise RuntimeError("a fault")
-
-        bench.on(Kind.READY, fail)
-        with pytest.raises(RuntimeError, match="a fault"):
-            bench.run()
-        assert len(pids) == 3
-        with pytest.raises(ChildProcessError):  # also what left the groups is gone, and reaped
-            os.waitpid(-1, os.WNOHANG)
-
-    alone(body)
-
-
-def test_a_fault_in_the_midst_of_a_command_is_not_lost_on_the_way(tmp_path: Path) -> None:
-    """Whoever asked may swallow it; a formation that was half decided upon must not live on."""
-
-    def body() -> None:
-        bench = Bench(tmp_path, "exec sleep 1000")
-
-        def answer(_answer: Reply | Refuse) -> None:
-            raise RuntimeError("a fault")
-
-        def ask() -> None:
-            with contextlib.suppress(RuntimeError):
-                bench.kernel.command(Scale(to={"a": 3}), answer)
-
-        bench.on(Kind.READY, ask)
-        with pytest.raises(RuntimeError, match="a fault"):
-            bench.run()
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)
 
     alone(body)
 

@@ -28,7 +28,7 @@ def installed(log: Path, **counts: int) -> Kernel:
     reactor = Reactor()
     history = History()
     mux = Mux(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
-    kernel = Kernel(reactor, plan, mux, history, Settings(lambda old: old, Given(plan.root)))
+    kernel = Kernel(reactor, plan, mux, history, Settings(lambda old: old, Given(plan.root), f"{plan.root}/trace"))
     signals.install(reactor, kernel)
     return kernel
 

@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "ps": Verb("ps", "List the instances."),
         "logs": Verb("logs", "Show what the instances wrote."),
         "events": Verb("events", "Show every change as it happens."),
+        "debug": Verb("debug", "Run a trace of procman's decisions again."),
     },
 }
 VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}

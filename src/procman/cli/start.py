@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from procman import __version__
 from procman.cli.options import input_options, option, supervise_options, type_option
 from procman.config.load import Options, load, read_stdin
-from procman.control.locate import Claim, claim, start_places
+from procman.control.locate import Claim, claim, start_places, trace_file
 from procman.core.spec import Plan
 from procman.errors import ConfigError, Fault, nearest
 from procman.kernel import signals, spawn
@@ -113,7 +113,8 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
     mux = Mux(reactor, _sink(reactor), history, _format(look))
     mux.widen([*(f"{name}.1" for name in plan.types)])
     path = claimed.place.socket if claimed is not None else None
-    kernel = Kernel(reactor, plan, mux, history, Settings(reload, Given(plan.root, path, look.split_streams)))
+    given = Given(plan.root, path, look.split_streams)
+    kernel = Kernel(reactor, plan, mux, history, Settings(reload, given, trace_file(path)))
     signals.install(reactor, kernel)
     kernel.say(_headline(plan))
     server = None

@@ -88,6 +88,13 @@ def _places(root: str, folders: list[str]) -> list[Place]:
     return [Place(f"{stem}.sock", f"{stem}.lock") for stem in dict.fromkeys(stems)]
 
 
+def trace_file(socket: str | None) -> str:
+    """Where a trace of what procman decided is written: beside its socket, else in the temporary directory."""
+    if socket is None:
+        return os.path.join(_temporary(os.environ, os.geteuid()) + f"-{os.getpid()}.trace")
+    return socket.removesuffix(".sock") + ".trace"
+
+
 # ---- procman's side
 
 

@@ -6,7 +6,7 @@ stands once however many instances share it, and reads back as one object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from procman.core.restart import CrashWatch
 from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
-from procman.core.state import Instance
 from procman.core.strays import StraysState
 
 
@@ -33,8 +32,8 @@ class FleetState(Struct, frozen=True, kw_only=True):
     waiting_token: int = 0
 
 
-class _Packed(Struct, frozen=True):
-    """A state without specs in its instances: the numbers say which of `specs` each has."""
+class Packed(Struct, frozen=True):
+    """A state without specs in its instances: `numbers` say which of `specs` each has; the plan's types are the first."""
 
     state: FleetState
     specs: tuple[ProcessSpec, ...]
@@ -42,11 +41,19 @@ class _Packed(Struct, frozen=True):
 
 
 _NONE = ProcessSpec(type="", command="", cwd="", env={})
-_decoder = msgspec.msgpack.Decoder(_Packed)
 
 
-def encode(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lambda spec: spec) -> bytes:
-    """The state's bytes. `change` is applied to every spec, such as to leave secrets out."""
+def encode(state: FleetState) -> bytes:
+    return msgspec.msgpack.encode(pack(state))
+
+
+def decode(data: bytes) -> FleetState:
+    """The state of these bytes. Raises msgspec.DecodeError (ValidationError among them) where they are none."""
+    return unpack(msgspec.msgpack.decode(data, type=Packed))
+
+
+def pack(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lambda spec: spec) -> Packed:
+    """Ready to be encoded. `change` is applied to every spec, such as to leave secrets out."""
     plan = replace(state.plan, types={name: change(spec) for name, spec in state.plan.types.items()})
     known = {id(spec): number for number, spec in enumerate(state.plan.types.values())}
     specs = list(plan.types.values())
@@ -56,22 +63,19 @@ def encode(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lam
             known[id(i.spec)] = len(specs)
             specs.append(change(i.spec))
         numbers.append(known[id(i.spec)])
-    bare = _with_specs(state, plan, (_NONE for _ in numbers))
-    return msgspec.msgpack.encode(_Packed(bare, tuple(specs), tuple(numbers)))
+    return Packed(_with_specs(state, plan, [_NONE] * len(numbers)), tuple(specs), tuple(numbers))
 
 
-def decode(data: bytes) -> FleetState:
-    """The state of these bytes. Raises msgspec.DecodeError (ValidationError among them) where they are none."""
-    packed = _decoder.decode(data)
-    types = packed.state.plan.types
-    first = {number: types[name] for number, name in enumerate(types)}
-    try:
-        specs = [first.get(number) or packed.specs[number] for number in packed.numbers]
-    except IndexError:
-        raise msgspec.ValidationError("an instance names a spec that is not there") from None
-    return _with_specs(packed.state, packed.state.plan, specs)
+def unpack(packed: Packed) -> FleetState:
+    """What was packed. Raises msgspec.ValidationError where the numbers do not fit."""
+    types = list(packed.state.plan.types.values())
+    specs = [*types, *packed.specs[len(types) :]]
+    instances = packed.state.slots.instances
+    if len(packed.numbers) != len(instances) or not all(0 <= number < len(specs) for number in packed.numbers):
+        raise msgspec.ValidationError("an instance names a spec that is not there")
+    return _with_specs(packed.state, packed.state.plan, [specs[number] for number in packed.numbers])
 
 
-def _with_specs(state: FleetState, plan: Plan, specs: Iterable[ProcessSpec]) -> FleetState:
-    instances: list[Instance] = [replace(i, spec=spec) for i, spec in zip(state.slots.instances, specs, strict=True)]
-    return replace(state, plan=plan, slots=replace(state.slots, instances=tuple(instances)))
+def _with_specs(state: FleetState, plan: Plan, specs: list[ProcessSpec]) -> FleetState:
+    instances = tuple(replace(i, spec=spec) for i, spec in zip(state.slots.instances, specs, strict=True))
+    return replace(state, plan=plan, slots=replace(state.slots, instances=instances))

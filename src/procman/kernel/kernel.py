@@ -17,6 +17,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from procman import __version__
 from procman.core.actions import (
     Action,
     Finish,
@@ -49,8 +50,10 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
+from procman.core.lastresort import REASON, LastResort, Left
 from procman.core.spec import Plan
 from procman.core.state import Phase
+from procman.core.trace import FORMAT, Header, Trace
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
 from procman.kernel import reaper, spawn
@@ -62,6 +65,7 @@ from procman.kernel.output import Mux
 from procman.kernel.ports import PortNotes
 from procman.kernel.reactor import Reactor
 from procman.kernel.reaper import signal_number
+from procman.kernel.tracefile import write_private
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -69,6 +73,9 @@ SWEEP_LAST = 1.0
 
 LAST_REST = 5.0
 """Seconds that a process which appears after the end is waited for once it got KILL."""
+
+MOST_FAULTS = 100
+"""Of procman's own, after which the last resort itself is not to be relied on."""
 
 SPAWNS_A_ROUND = 32
 REAPS_A_ROUND = 256
@@ -78,10 +85,13 @@ Answer = Callable[[Reply | Refuse], None]
 
 
 class Settings(Struct, frozen=True):
-    """What the kernel needs beside the plan: how to read the inputs again, and what instances are given."""
+    """What the kernel needs beside the plan: how to read the inputs again, what instances are given, and where a trace
+    of the core's last events is written when it is asked for or needed.
+    """
 
     load: Callable[[Plan], Plan]
     given: Given
+    trace: str
 
 
 class Kernel:
@@ -90,7 +100,8 @@ class Kernel:
     def __init__(self, reactor: Reactor, plan: Plan, mux: Mux, history: History, settings: Settings) -> None:
         self.root = plan.root
         self.history = history
-        self.fleet = Fleet(plan)
+        fleet = Fleet(plan)
+        self.fleet: Fleet | LastResort = fleet
         self.on_change: Callable[[float, Change], None] = lambda _time, _change: None
         self._reactor = reactor
         self._mux = mux
@@ -108,7 +119,9 @@ class Kernel:
         self._answers: dict[int, Answer] = {}
         self._requests = 0
         self._handling = False
+        self._trace = Trace(fleet)
         self._fault: Exception | None = None
+        self._faults = 0
         self._sweep_token = 0
         self._sweep_at = math.inf
         self._pressing = False
@@ -118,20 +131,70 @@ class Kernel:
     # ---- the loop
 
     def run(self) -> int:
-        """Start the formation and supervise it until its end. If procman itself is at fault, nothing is left behind."""
+        """Start the formation and supervise it until its end.
+
+        A fault of procman's own is raised at the end: until then what runs is kept, and stopped in order. Where even
+        that does not work, nothing is left behind.
+        """
         try:
             # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
             self._lives.subreaper = self._children.known and reaper.become_subreaper()
             self._not_ours = frozenset(self._children())
-            self._act(self.fleet.start(time.monotonic()))
-            self._handle()
-            self._reactor.run()
+            self._begin()
+            self._supervise()
         finally:
             if self._code is None:
                 self._abandon()
         if self._fault is not None:
             raise self._fault
         return self._code if self._code is not None else 1
+
+    def _begin(self) -> None:
+        assert isinstance(self.fleet, Fleet)
+        actions = self.fleet.start(time.monotonic())
+        self._trace = Trace(self.fleet)
+        self._act(actions)
+        self._handle()
+
+    def _supervise(self) -> None:
+        while True:
+            try:
+                return self._reactor.run()
+            except Exception as error:  # noqa: BLE001  a fault of ours in a handler: told, and raised by run() at the end
+                self._fail(error, "an orderly stop follows", stop=True)
+                self._reactor.call_at(time.monotonic(), self.on_child)  # which may be what was cut short
+
+    def _fail(self, error: Exception, what: str, *, stop: bool) -> None:
+        """Procman itself is at fault: the last resort takes over from the fleet. Raises where it fails as well."""
+        self._faults += 1
+        if self._faults > MOST_FAULTS:
+            raise error
+        if self._fault is None:
+            self._fault = error
+            self.say(f"procman is at fault, please report it: {error!r}; {what}")
+            import traceback  # noqa: PLC0415  3 ms at import, which every start would pay
+
+            self.write_trace("".join(traceback.format_exception(error)))
+        now = time.monotonic()
+        if isinstance(self.fleet, LastResort):
+            self._act(self.fleet.handle(ShutdownAsked("procman is at fault"), now))
+            return
+        self._spawns.clear()
+        self._queue.clear()
+        left = [Left(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
+        stop = stop or self.fleet.stopping
+        self.fleet = LastResort(self.fleet.plan, self.fleet.counts, left)
+        self._act(self.fleet.start(now, stop=stop))
+
+    def write_trace(self, cause: str) -> None:
+        """The core's last events, as `procman debug replay` reads them."""
+        header = Header(FORMAT, __version__, cause, time.time())
+        try:
+            write_private(self._settings.trace, self._trace.lines(header))
+        except OSError as error:
+            self.say(f"cannot write the trace {self._settings.trace}: {error.strerror}")
+        else:
+            self.say(f"the last events are in {self._settings.trace}; `procman debug replay` shows them")
 
     def _abandon(self) -> None:
         """Procman itself is at fault: KILL to everything that it started, as long as something is left."""
@@ -158,12 +221,26 @@ class Kernel:
         try:
             while self._queue or self._spawn_some():
                 if self._queue:
-                    self._act(self.fleet.handle(self._queue.popleft(), time.monotonic()))
-        except Exception as error:  # noqa: BLE001  whoever called, half a decision is worse than none: run() raises it
-            self._fault = error
-            self._reactor.stop()
+                    self._decide(self._queue.popleft(), time.monotonic())
         finally:
             self._handling = False
+
+    def _decide(self, event: Event, now: float) -> None:
+        """Half a decision is worse than none: whoever raises, the core or what performs it, the last resort goes on."""
+        self._trace.note(now, event)
+        first = isinstance(self.fleet, Fleet)
+        try:
+            self._act(self.fleet.handle(event, now))
+        except Exception as error:  # noqa: BLE001  told now, and raised by run() at the end
+            self._fail(
+                error, "what runs is kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`", stop=False
+            )
+            if isinstance(event, Commanded):
+                answer = self._answers.pop(event.request, None)
+                if answer is not None:
+                    answer(Refuse(event.request, f"cannot do that: {REASON}"))
+            elif first:
+                self._queue.appendleft(event)
 
     def _act(self, actions: list[Action]) -> None:
         for action in actions:

@@ -31,6 +31,7 @@ class Reactor:
         self._order = itertools.count()
         self._pending: set[int] = set()
         self._handlers: dict[int, Callback] = {}
+        self._muted: set[int] = set()  # descriptors whose callback has raised: it would again in every round
         self._running = True
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -44,11 +45,15 @@ class Reactor:
         self._selector.register(fd, events, callback)
 
     def modify(self, fd: int, events: int, callback: Callback) -> None:
-        self._selector.modify(fd, events, callback)
+        if fd not in self._muted:
+            self._selector.modify(fd, events, callback)
 
     def unregister(self, fd: int) -> None:
         """Forget fd; to be called before it is closed."""
-        self._selector.unregister(fd)
+        if fd in self._muted:
+            self._muted.discard(fd)
+        else:
+            self._selector.unregister(fd)
 
     # ---- deadlines
 
@@ -75,7 +80,10 @@ class Reactor:
     # ---- the loop
 
     def run(self) -> None:
-        """Handle events until stop(), which may have been called already. The wake-up descriptor is armed only while the loop runs."""
+        """Handle events until stop(), which may have been called already. The wake-up descriptor is armed only while the loop runs.
+
+        What a callback raises comes out of it; run() may be called again, and that callback's descriptor is then silent.
+        """
         before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         try:
             while self._running:
@@ -98,10 +106,19 @@ class Reactor:
             if not self._running:
                 return
             if registered.get(key.fd) is key:  # else an earlier handler of this round closed or changed it
-                key.data()
+                self._call(key)
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now and self._running:
             heapq.heappop(self._timers)[2]()
+
+    def _call(self, key: selectors.SelectorKey) -> None:
+        try:
+            key.data()
+        except Exception:
+            if self._selector.get_map().get(key.fd) is key:
+                self._selector.unregister(key.fd)
+                self._muted.add(key.fd)
+            raise
 
     def _timeout(self) -> float | None:
         if self._pending:

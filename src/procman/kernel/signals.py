@@ -103,6 +103,7 @@ class _Signals:
         for row in view.instances:
             parts = [row.name, row.phase, f"pid {row.pid}" if row.pid else "", f"restarts {row.restarts}", row.reason]
             self._kernel.say("state: " + ", ".join(part for part in parts if part))
+        self._kernel.write_trace("SIGQUIT")
 
 
 def has_terminal() -> bool:

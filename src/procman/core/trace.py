@@ -1,0 +1,122 @@
+"""The last events of a fleet with the state they began from: written to a file, a fault or a riddle can be run again.
+
+Owns what a trace is and its format; knows no files. The format is JSON, an object a line: a header, the state, then the
+events in order. The environment's values are left out: each stands as a number, the same for the same value, since that
+two values differ is all that the core ever looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core.actions import Action
+from procman.core.events import Commanded, Event, Reload
+from procman.core.fleet import Fleet
+from procman.core.snapshot import FleetState, Packed, pack, unpack
+from procman.core.spec import ProcessSpec
+
+FORMAT = 1
+"""Raised when a reader of the one before would misread it."""
+
+KEPT = 1000
+"""Events that are kept at least; at most twice as many."""
+
+
+class Header(Struct, frozen=True):
+    """The first line. `cause` is why it was written, with the traceback of a fault; `time` seconds since the epoch."""
+
+    trace: int
+    procman: str
+    cause: str
+    time: float
+
+
+class Happened(Struct, frozen=True):
+    """One event and when it was handled, in monotonic seconds."""
+
+    at: float
+    event: Event
+
+
+class Trace:
+    """Takes note of every event before the fleet handles it. Costs a tuple an event, and a snapshot in `KEPT` of them."""
+
+    def __init__(self, fleet: Fleet, kept: int = KEPT) -> None:
+        self._fleet = fleet
+        self._kept = kept
+        self._before: tuple[FleetState, list[Happened]] | None = None
+        self._now: tuple[FleetState, list[Happened]] = fleet.state(), []
+
+    def note(self, at: float, event: Event) -> None:
+        if len(self._now[1]) >= self._kept:
+            self._before = self._now
+            self._now = self._fleet.state(), []
+        self._now[1].append(Happened(at, event))
+
+    def lines(self, header: Header) -> Iterator[bytes]:
+        """The trace as it is written, each line with its newline."""
+        state, happened = self._before or self._now
+        if self._before is not None:
+            happened = happened + self._now[1]
+        masks = _Masks()
+        yield msgspec.json.encode(header) + b"\n"
+        yield msgspec.json.encode(pack(state, masks.spec)) + b"\n"
+        for one in happened:
+            yield msgspec.json.encode(replace(one, event=masks.event(one.event))) + b"\n"
+
+
+class _Masks:
+    """Numbers instead of the environment's values."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, str] = {}
+
+    def spec(self, spec: ProcessSpec) -> ProcessSpec:
+        return replace(spec, env={name: self._mask(value) for name, value in spec.env.items()})
+
+    def event(self, event: Event) -> Event:
+        if not (isinstance(event, Commanded) and isinstance(event.command, Reload)):
+            return event
+        plan = event.command.plan
+        masked = replace(plan, types={name: self.spec(spec) for name, spec in plan.types.items()})
+        return replace(event, command=Reload(masked))
+
+    def _mask(self, value: str) -> str:
+        return self._numbers.setdefault(value, f"value {len(self._numbers) + 1}")
+
+
+def read(lines: Iterable[bytes]) -> tuple[Header, FleetState, list[Happened]]:
+    """A trace that was written. Raises msgspec.DecodeError, with the line in its text, where it is none."""
+    number = 1
+    rest = iter(lines)
+    try:
+        header = msgspec.json.decode(next(rest, b""), type=Header)
+        if header.trace != FORMAT:
+            raise msgspec.ValidationError(f"its format is {header.trace}, and this procman knows {FORMAT}")
+        number = 2
+        state = unpack(msgspec.json.decode(next(rest, b""), type=Packed))
+        decoder = msgspec.json.Decoder(Happened)
+        happened = []
+        for line in rest:
+            number += 1
+            happened.append(decoder.decode(line))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise msgspec.DecodeError(f"line {number}: {error}") from None
+    return header, state, happened
+
+
+def replay(state: FleetState, happened: Iterable[Happened]) -> Iterator[tuple[Happened, list[Action] | str]]:
+    """Every event with what the fleet decides on it; a traceback where it raises, which ends the replay."""
+    fleet = Fleet(state.plan, state)
+    for one in happened:
+        try:
+            yield one, fleet.handle(one.event, one.at)
+        except Exception:  # noqa: BLE001  to show it is what a replay is for
+            import traceback  # noqa: PLC0415  3 ms at import, which every start would pay
+
+            yield one, traceback.format_exc()
+            return

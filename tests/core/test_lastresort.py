@@ -1,0 +1,143 @@
+"""What decides when the fleet has raised: one row a rule, without processes."""
+
+import pytest
+from making import NOW, SUCCESS, essence, plan_of, spec_of, told
+
+from procman.core.actions import Finish, Inherit, Publish, Refuse, Reply, SetTimer, Signal, SignalProcess, Target
+from procman.core.events import (
+    Adopted,
+    Commanded,
+    Emptied,
+    Exited,
+    KillAsked,
+    Orphaned,
+    Restart,
+    Shutdown,
+    ShutdownAsked,
+    Spawned,
+    TimerFired,
+)
+from procman.core.lastresort import CALLED, GIVEN_UP, KILLED, LastResort, Left
+from procman.core.state import Phase
+from procman.core.view import Kind
+
+SPEC = spec_of("web", stop={"grace": 10.0, "signal": "QUIT"})
+
+
+def resort(count: int = 2, spec=SPEC) -> LastResort:
+    left = [Left(f"web.{n}", 3, 100 + n, spec) for n in range(1, count + 1)]
+    return LastResort(plan_of({"web": count}, spec), {"web": count}, left)
+
+
+def acts(actions) -> list:
+    """Without what is only told."""
+    return [a for a in actions if not isinstance(a, Publish)]
+
+
+def signals(name: str, target: Target, *names: str) -> list[Signal]:
+    return [Signal(name, 3, signal, target) for signal in names]
+
+
+def test_nothing_happens_until_a_stop_is_asked_for():
+    last = resort()
+    assert last.start(NOW, stop=False) == []
+    assert last.handle(Spawned("web.1", 3, 101), NOW) == []
+    assert last.handle(Orphaned(7), NOW) == []
+    assert not last.any_in(Phase.STOPPING)
+
+
+@pytest.mark.parametrize(
+    ("mode", "target"), [("top-down", Target.TOP), ("group", Target.ALL), ("leader", Target.LEADER)]
+)
+def test_a_stop_asks_as_the_type_says_and_calls_all_two_seconds_before_kill(mode, target):
+    last = resort(1, spec_of("web", stop={"grace": 10.0, "signal": "QUIT", "mode": type(SPEC.stop.mode)(mode)}))
+    begun = acts(last.handle(ShutdownAsked("TERM"), NOW))
+    assert begun == [*signals("web.1", target, "QUIT", "CONT"), SetTimer("last:web.1", CALLED, NOW + 8.0)]
+    called = acts(last.handle(TimerFired("last:web.1", CALLED), NOW + 8.0))
+    assert called == [*signals("web.1", Target.ALL, "QUIT", "CONT"), SetTimer("last:web.1", KILLED, NOW + 10.0)]
+    killed = acts(last.handle(TimerFired("last:web.1", KILLED), NOW + 10.0))
+    assert killed == [*signals("web.1", Target.ALL, "KILL"), SetTimer("last:web.1", GIVEN_UP, NOW + 15.0)]
+    given_up = last.handle(TimerFired("last:web.1", GIVEN_UP), NOW + 15.0)
+    assert essence(given_up) == (Kind.UNKILLABLE, Finish(1))
+
+
+def test_a_second_stop_changes_nothing():
+    last = resort()
+    last.handle(ShutdownAsked("TERM"), NOW)
+    assert last.handle(ShutdownAsked("TERM"), NOW) == []
+
+
+def test_a_kill_kills_at_once_also_in_a_stop():
+    last = resort(1)
+    last.handle(ShutdownAsked("INT"), NOW)
+    assert signals("web.1", Target.ALL, "KILL")[0] in last.handle(KillAsked(), NOW + 1.0)
+
+
+def test_it_ends_with_one_when_the_last_life_is_over():
+    last = resort()
+    last.handle(ShutdownAsked("TERM"), NOW)
+    assert acts(last.handle(Emptied("web.1", 3), NOW)) == []
+    assert acts(last.handle(Emptied("web.2", 3), NOW)) == [Finish(1)]
+    assert last.handle(Emptied("web.2", 3), NOW) == []
+
+
+def test_with_nothing_to_keep_it_ends_at_once():
+    assert resort(0).start(NOW, stop=False) == [Finish(1)]
+
+
+def test_a_stop_that_had_begun_goes_on():
+    assert signals("web.2", Target.TOP, "QUIT")[0] in resort().start(NOW, stop=True)
+
+
+def test_what_ends_by_itself_is_told_cleared_and_not_started_again():
+    last = resort()
+    actions = last.handle(Exited("web.1", 3, SUCCESS), NOW)
+    assert acts(actions) == signals("web.1", Target.ALL, "KILL")
+    assert "nothing is started or restarted" in told(actions, Kind.ENDED)[0]
+
+
+def test_the_last_of_a_type_takes_its_daemons_along():
+    last = resort()
+    last.handle(ShutdownAsked("TERM"), NOW)
+    assert acts(last.handle(Exited("web.1", 3, SUCCESS), NOW)) == []
+    assert acts(last.handle(Exited("web.2", 3, SUCCESS), NOW)) == [Inherit("web.2", 3, "QUIT")]
+
+
+def test_an_adopted_process_is_asked_only_in_a_stop_and_killed_after_it():
+    last = resort(1)
+    adopted = Adopted("web.1", 3, 55, in_group=True)
+    assert last.handle(adopted, NOW) == []
+    last.handle(ShutdownAsked("TERM"), NOW)
+    assert last.handle(adopted, NOW) == [SignalProcess(55, "QUIT"), SignalProcess(55, "CONT")]
+    last.handle(KillAsked(), NOW)
+    assert last.handle(adopted, NOW) == [SignalProcess(55, "KILL")]
+
+
+def test_what_is_adopted_from_nobody_that_is_left_is_killed():
+    assert resort(1).handle(Adopted("job.1", 1, 55, in_group=False), NOW) == [SignalProcess(55, "KILL")]
+
+
+def test_timers_of_the_fleet_mean_nothing():
+    last = resort(1)
+    last.handle(ShutdownAsked("TERM"), NOW)
+    for key in ("web.1", "waiting", "strays", "crash:web"):
+        assert last.handle(TimerFired(key, 2), NOW) == []
+
+
+def test_commands_are_refused_but_for_shutdown():
+    last = resort(1)
+    (refused,) = last.handle(Commanded(Restart(), 8), NOW)
+    assert isinstance(refused, Refuse)
+    assert refused.request == 8
+    assert Reply(9, ("web.1",), {"web": 1}) in last.handle(Commanded(Shutdown(), 9), NOW)
+    assert last.stopping
+
+
+def test_it_shows_what_is_left_and_why():
+    last = resort(2)
+    last.handle(Emptied("web.1", 3), NOW)
+    view = last.view(NOW)
+    assert [(row.name, row.pid, row.phase) for row in view.instances] == [("web.2", 102, "ready")]
+    assert "at fault" in (view.instances[0].reason or "")
+    last.handle(ShutdownAsked("TERM"), NOW)
+    assert last.view(NOW).instances[0].phase == "stopping"
