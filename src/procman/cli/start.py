@@ -116,7 +116,7 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
     given = Given(plan.root, path, look.split_streams)
     kernel = Kernel(reactor, plan, mux, history, Settings(reload, given, trace_file(path)))
     signals.install(reactor, kernel)
-    kernel.say(_headline(plan))
+    kernel.say(_headline(plan, path, person=os.isatty(1)))
     server = None
     if claimed is not None:
         server = Server(reactor, claimed.listener, kernel)
@@ -154,11 +154,24 @@ def _reload(inputs: _Inputs, old: Plan) -> Plan:
         os.fchdir(inputs.root)
 
 
-def _headline(plan: Plan) -> str:
+def _headline(plan: Plan, socket: str | None, *, person: bool) -> str:
+    """What runs. A person at a terminal is also told the ports of each type, and where procman is reached."""
+    if person:
+        counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
+        reached = f"\n`procman ps` and the like in another terminal; socket {socket}" if socket else ""
+        return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
     counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
     told = f"; ports from {min(ports)}" if ports else ""
     return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal"
+
+
+def _counted(plan: Plan, name: str, count: int) -> str:
+    """`web 2 (ports 5000-5001)`"""
+    first, last = plan.types[name].port, plan.types[name].port_of(count)
+    if first is None or count == 0:
+        return f"{name} {count}"
+    return f"{name} {count} (port {first})" if count == 1 else f"{name} {count} (ports {first}-{last})"
 
 
 # ---- standard output
