@@ -8,7 +8,6 @@ continued. Knows no formation and opens no file.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from msgspec import Struct
 
@@ -22,6 +21,10 @@ ALL = "all"
 """Reserved: in a formation it means every type."""
 
 BLANKS = " \t"
+
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+"""Unicode's category Cc (C0, DEL and C1), but for the tab."""
+
 _CONTINUED = r"a line cannot be continued with '\': write the command on one line, or put it in a script"
 
 
@@ -85,10 +88,10 @@ def _text(raw: bytes) -> str:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise _Refused(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
-    for character in text:
-        if unicodedata.category(character) == "Cc" and character != "\t":
-            hint = "end lines with LF or CRLF" if character == "\r" else "remove it"
-            raise _Refused(f"cannot use the control character U+{ord(character):04X} in a line", hint)
+    control = _CONTROL.search(text)
+    if control is not None:
+        hint = "end lines with LF or CRLF" if control[0] == "\r" else "remove it"
+        raise _Refused(f"cannot use the control character U+{ord(control[0]):04X} in a line", hint)
     return text.strip(BLANKS)
 
 

@@ -6,7 +6,6 @@ A key that was not written is UNSET, so that a process can override `defaults` k
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import msgspec
@@ -113,4 +112,6 @@ def schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     """The content of procman.schema.json."""
+    import json  # noqa: PLC0415  1 ms at import, which every start would pay
+
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"

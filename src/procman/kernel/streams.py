@@ -7,7 +7,7 @@ of sockets.
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 from collections import deque
 
 from procman.control.protocol import Code, Happened, LogsParams, Output, encode_notification
@@ -78,7 +78,7 @@ class LogsStream:
         try:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
-            text, encoded = None, base64.b64encode(entry.data).decode()
+            text, encoded = None, b2a_base64(entry.data, newline=False).decode()
         output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed)
         return encode_notification("output", output)
 
