@@ -195,7 +195,7 @@ def test_start_imports_nothing_heavy_that_its_inputs_do_not_need(world: World) -
     assert done.code == 0
     modules = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
     assert "procman.kernel.kernel" in modules
-    assert not modules & {"asyncio", "psutil", "yaml", "logging", "subprocess", "dotenv"}
+    assert not modules & {"asyncio", "psutil", "yaml", "logging", "subprocess", "dotenv", "hashlib", "json"}
 
 
 def test_scale_imports_nothing_heavy(world: World) -> None:
@@ -204,4 +204,4 @@ def test_scale_imports_nothing_heavy(world: World) -> None:
     done = world.run("scale", "web=1", env={**world.env, "PYTHONPROFILEIMPORTTIME": "1"})
     modules = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
     assert "procman.control.client" in modules
-    assert not modules & {"asyncio", "psutil", "yaml", "logging", "subprocess", "dotenv", "procman.kernel"}
+    assert not modules & {"asyncio", "psutil", "yaml", "logging", "subprocess", "dotenv", "hashlib", "json", "procman.kernel"}
