@@ -204,4 +204,14 @@ def test_scale_imports_nothing_heavy(world: World) -> None:
     done = world.run("scale", "web=1", env={**world.env, "PYTHONPROFILEIMPORTTIME": "1"})
     modules = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
     assert "procman.control.client" in modules
-    assert not modules & {"asyncio", "psutil", "yaml", "logging", "subprocess", "dotenv", "hashlib", "json", "procman.kernel"}
+    assert not modules & {
+        "asyncio",
+        "psutil",
+        "yaml",
+        "logging",
+        "subprocess",
+        "dotenv",
+        "hashlib",
+        "json",
+        "procman.kernel",
+    }

@@ -24,9 +24,10 @@ class Log:
         self.lines = []
 
     def sink(self, reactor, fd):
-        return Sink(
-            reactor, fd, lambda: self.lines.append("stalled"), lambda: self.lines.append("flowing"), self.lines.append
-        )
+        made = Sink(reactor, fd, self.lines.append)
+        made.on_stalled.append(lambda: self.lines.append("stalled"))
+        made.on_flowing.append(lambda: self.lines.append("flowing"))
+        return made
 
 
 @pytest.fixture

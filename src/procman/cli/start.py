@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from msgspec import Struct
@@ -21,7 +21,7 @@ from procman.cli.options import input_options, option, supervise_options, type_o
 from procman.config.load import Options, load, read_stdin
 from procman.control.locate import Claim, claim, start_places, trace_file
 from procman.core.spec import Plan
-from procman.errors import ConfigError, Fault, nearest
+from procman.errors import ConfigError, Fault, ProcmanError, nearest
 from procman.kernel import signals, spawn
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
@@ -30,6 +30,9 @@ from procman.kernel.output import Format, Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.server import Server
 from procman.kernel.sinks import Sink, find_way
+
+if TYPE_CHECKING:
+    from procman.kernel.logfiles import LogFiles
 
 FLUSH_WITHIN = 2.0
 """Seconds that the last lines may take to be written to a reader that is slow."""
@@ -45,6 +48,21 @@ class Shown(Struct, frozen=True, kw_only=True):
     color: str
     history: int
     split_streams: bool
+    log_dir: str | None
+    log_max_bytes: int
+    log_keep: int
+
+
+UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    """`50M`, `1G`, `4096`"""
+    word = value.strip().upper()
+    digits, unit = (word[:-1], word[-1]) if word[-1:] in UNITS else (word, "")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise click.BadParameter(f"'{value}' is not a size, such as 50M")
+    return int(digits) * UNITS[unit]
 
 
 @click.command(short_help="Run the formation in the foreground.")
@@ -67,6 +85,15 @@ class Shown(Struct, frozen=True, kw_only=True):
     metavar="MIB",
     help="Output kept for `logs`, over all.  [default: 32]",
 )
+@option("--log-dir", metavar="DIR", help="Also a file for each instance in this folder: web.1.log.")
+@option(
+    "--log-max-bytes",
+    callback=_bytes,
+    default="10M",
+    metavar="SIZE",
+    help="Rotate a file before it is larger than this; 0: never.  [default: 10M]",
+)
+@option("--log-keep", type=click.IntRange(0), default=5, metavar="N", help="Rotated files to keep.  [default: 5]")
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
 @option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
 def start(options: Options, socket: str | None, **shown: object) -> int:
@@ -90,6 +117,8 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     given = read_stdin() if options.procfile == "-" else None
     plan = load(options, environ, stdin=given)
     _check_types(look.quiet, plan)
+    if look.log_dir is not None:
+        look = replace(look, log_dir=os.path.abspath(look.log_dir))
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     claimed = claim(start_places(plan.root, socket, environ))
     os.chdir(plan.root)
@@ -109,11 +138,17 @@ def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
 
 def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[[Plan], Plan]) -> int:
     reactor = Reactor()
+    try:
+        files = _log_files(reactor, look)
+    except ProcmanError:
+        if claimed is not None:
+            claimed.release()
+        raise
     history = History(limit_all=look.history * 1024 * 1024)
-    mux = Mux(reactor, _sink(reactor), history, _format(look))
+    mux = Mux(reactor, _sink(reactor), history, _format(look), files)
     mux.widen([*(f"{name}.1" for name in plan.types)])
     path = claimed.place.socket if claimed is not None else None
-    given = Given(plan.root, path, look.split_streams)
+    given = Given(plan.root, path, look.split_streams, look.log_dir is not None)
     kernel = Kernel(reactor, plan, mux, history, Settings(reload, given, trace_file(path)))
     signals.install(reactor, kernel)
     kernel.say(_headline(plan, path, person=os.isatty(1)))
@@ -190,6 +225,14 @@ def _trouble(text: str) -> None:
         return
     finally:
         way.close()
+
+
+def _log_files(reactor: Reactor, look: Shown) -> LogFiles | None:
+    if look.log_dir is None:
+        return None
+    from procman.kernel.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
+
+    return LogFiles(reactor, look.log_dir, Rotation(look.log_max_bytes, look.log_keep))
 
 
 def _format(look: Shown) -> Format:

@@ -267,7 +267,7 @@ class Kernel:
             case SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case Remove(name):
-                self.history.forget(name)
+                self._mux.forget(name)
             case Publish(change):
                 self._tell(change)
             case Reply() | Refuse():
@@ -473,6 +473,11 @@ class Kernel:
             answer(error)
             return
         self.command(Reload(plan), answer)
+
+    def reopen(self) -> None:
+        """The log files have been renamed, as logrotate(8) does."""
+        if not self._mux.reopen():
+            self.say("SIGUSR1: no log files to reopen; --log-dir makes some")
 
     def say(self, text: str) -> None:
         """A line of procman's own in the output."""

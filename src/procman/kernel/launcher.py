@@ -17,11 +17,14 @@ from procman.kernel.output import Mux
 
 
 class Given(Struct, frozen=True):
-    """What every instance is given: procman's root and socket, and whether its two streams are kept apart."""
+    """What every instance is given: procman's root and socket, whether its two streams are kept apart, and whether it has
+    a log file.
+    """
 
     root: str
     socket: str | None = None
     split_streams: bool = False
+    log_file: bool = False
 
 
 class Launcher:
@@ -41,8 +44,8 @@ class Launcher:
         env[MARK] = self._lives.mark(action.name, action.generation)
         if self._given.socket:
             env["PROCMAN_SOCKET"] = self._given.socket
-        pipes = 1 + self._given.split_streams + (spec.stdin is Stdin.OPEN)
-        self._limits.make_room((len(self._lives.current) + 1) * pipes)
+        descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
+        self._limits.make_room((len(self._lives.current) + 1) * descriptors)
         started = self._start(action, env)
         life = Life(action.name, action.generation, spec, started.pid, time.monotonic())
         self._lives.add(life)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from procman.kernel.history import History
+    from procman.kernel.logfiles import LogFiles
     from procman.kernel.reactor import Reactor
     from procman.kernel.sinks import Data, Sink
 
@@ -99,11 +100,19 @@ class Mux:
     pause all of them is to stop watching one.
     """
 
-    def __init__(self, reactor: Reactor, sink: Sink, history: History, format: Format) -> None:  # noqa: A002  its name
+    def __init__(
+        self,
+        reactor: Reactor,
+        sink: Sink,
+        history: History,
+        format: Format,  # noqa: A002  its name
+        files: LogFiles | None = None,
+    ) -> None:
         self._reactor = reactor
         self._sink = sink
         self._history = history
         self._format = format
+        self._files = files
         self._width = len(display.SYSTEM)
         self._positions: dict[str, int] = {}  # of types, in the order they came: their colours
         self._streams: set[Stream] = set()
@@ -117,6 +126,9 @@ class Mux:
         sink.on_stalled.append(self._pause)
         sink.on_flowing.append(self._resume)
         sink.notice = self._notice
+        if files is not None:
+            files.on_trouble = self.system
+            files.notice = self._own_filed
         reactor.register(self._pipes.fileno(), READ, self._on_ready)
         _keep_heap()
 
@@ -181,6 +193,8 @@ class Mux:
 
     def system(self, text: str, time: float | None = None) -> None:
         """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none."""
+        if self._files is not None:
+            self._files.write(display.SYSTEM, self._own_filed(text))
         lines = self._own_lines(text, clock.time() if time is None else time)
         if self._sink.stalled:
             if self._own.life.rest + len(lines) > MAX_OWN:
@@ -188,6 +202,18 @@ class Mux:
                 return
             self._own.life.rest += len(lines)
         self._sink.write(lines)
+
+    def reopen(self) -> bool:
+        """Open the log files anew, as they may have been renamed; False where there are none."""
+        if self._files is not None:
+            self._files.reopen()
+        return self._files is not None
+
+    def forget(self, name: str) -> None:
+        """The slot is gone."""
+        self._history.forget(name)
+        if self._files is not None:
+            self._files.forget(name)
 
     def finish(self, deadline: float) -> None:
         """The end: whatever is still open is closed, and the sink has until `deadline` (monotonic) to write it all."""
@@ -197,6 +223,8 @@ class Mux:
         if not self._sink.stalled:
             self._reactor.unregister(self._pipes.fileno())
         self._pipes.close()
+        if self._files is not None:
+            self._files.close()
 
     # ---- reading
 
@@ -266,6 +294,8 @@ class Mux:
         stream.partial.clear()
         lines = memoryview(chunk)[len(stream.prefix) : len(chunk) - rest]
         self._history.append(stream.name, now, lines)
+        if self._files is not None:
+            self._files.write(stream.name, self._filed(stream, now, lines))
         if stream.quiet:
             return
         shown = self._shown(stream, now, chunk, rest)
@@ -293,6 +323,21 @@ class Mux:
         if stream.prefix:
             return display.text_lines(stream.prefix, chunk, rest)
         return memoryview(chunk)[: len(chunk) - rest]
+
+    def _filed(self, stream: Stream, now: float, lines: memoryview) -> Data:
+        """The lines as they go to the instance's file: as they were written, or as JSON."""
+        if self._format.mode == "json":
+            return display.json_lines(display.json_prefix(stream.name, _iso(now), stream.tag), bytes(lines))
+        return lines
+
+    def _own_filed(self, text: str) -> bytes:
+        """Procman's own line (or lines) in a file; as nothing else there would tell, with the time."""
+        stamp = _iso(clock.time())
+        if self._format.mode == "json":
+            prefix = display.json_prefix(display.SYSTEM, stamp, None)
+            return bytes(display.json_lines(prefix, text.encode(errors="replace") + b"\n"))
+        stamped = text.replace("\n", f"\n{stamp} ")
+        return f"{stamp} {stamped}\n".encode(errors="replace")
 
     def _own_lines(self, text: str, now: float) -> Data:
         self._renew_prefix(self._own, now)

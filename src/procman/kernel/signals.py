@@ -47,7 +47,7 @@ class _Signals:
             on(number, partial(self._end, number))
         on(signal.SIGINT, self._interrupted)
         on(signal.SIGQUIT, self._dump)
-        on(signal.SIGUSR1, lambda: self._kernel.say("SIGUSR1: no log files to reopen"))
+        on(signal.SIGUSR1, self._kernel.reopen)
         on(
             signal.SIGUSR2,
             lambda: self._kernel.say("SIGUSR2: cannot upgrade while running yet; restart procman instead"),

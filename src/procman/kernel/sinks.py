@@ -159,20 +159,20 @@ class Sink:
     def __init__(
         self,
         reactor: Reactor,
-        fd: int,
-        on_stalled: Callable[[], None] = _nothing,
-        on_flowing: Callable[[], None] = _nothing,
+        fd: int | Way,
         on_trouble: Callable[[str], None] = _nothing,
+        name: str = "standard output",
     ) -> None:
         self.stalled = False
         self.dropped = 0
-        self.on_stalled = [on_stalled]
-        self.on_flowing = [on_flowing]
+        self.on_stalled: list[Callable[[], None]] = []
+        self.on_flowing: list[Callable[[], None]] = []
         self.notice: Callable[[str], bytes] = lambda text: f"procman: {text}\n".encode()
         self.retry = RETRY
         self._on_trouble = on_trouble
         self._reactor = reactor
-        self._way = find_way(fd)
+        self._way = find_way(fd) if isinstance(fd, int) else fd
+        self._name = name
         self._head: Data = b""  # what is being written
         self._queue: deque[_Queued] = deque()  # and what comes after it
         self._mid_line = False  # whether the last byte written was not a newline
@@ -180,6 +180,11 @@ class Sink:
         self._torn = b""  # while failed: the rest of the line that was being written
         self._lost = [0, 0]  # while failed: lines, bytes
         self._retry_at = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it cannot be written at present."""
+        return self._failed
 
     def write(self, data: Data, key: object = None, lines: int = 0) -> None:
         """Write, or queue, or drop; never wait. `key` and `lines` are for `discard`."""
@@ -273,7 +278,7 @@ class Sink:
         self._keep_torn(bytes(self._head))
         self._head = self._head[len(self._torn) :]
         self._lose_backlog()
-        self._on_trouble(f"cannot write to standard output: {error.strerror}; dropping output until it can be written")
+        self._on_trouble(f"cannot write to {self._name}: {error.strerror}; dropping output until it can be written")
 
     def _keep_torn(self, data: bytes) -> None:
         self._torn = data[: data.find(b"\n") + 1] if self._mid_line else b""
