@@ -79,7 +79,9 @@ class LogsStream:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
             text, encoded = None, base64.b64encode(entry.data).decode()
-        output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed)
+        output = Output(
+            self.number, entry.name, entry.time, text, encoded, entry.missed, entry.name in self._history.terminals
+        )
         return encode_notification("output", output)
 
 
