@@ -26,6 +26,11 @@ NO_ROOM = 1
 """Exit codes of a failed start; the first two as sh reports them."""
 
 
+NOHUP = "trap '' HUP; "
+"""Where there is a terminal, the system sends HUP to the group when its leader ends (credentials(7)). The leader of most
+commands is a shell, which ends at once at the stop signal: without this the program behind it would get HUP before its
+own stop signal, and have no time to end in order. Inherited by all that do not set HUP themselves, as with nohup(1)."""
+
 FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
 """A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
 
@@ -206,7 +211,7 @@ def _argv(launch: Launch) -> list[str]:
         argv = direct(spec.command, env, spec.cwd)
     else:
         argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
-    script = ""
+    script = NOHUP if spec.tty else ""
     if launch.nofile is not None:
         script += f"ulimit -Sn {launch.nofile}; "
     if spec.cwd != root:

@@ -2,8 +2,7 @@ r"""Pseudo-terminals: how one is made, how large it is, and when an unfinished l
 
 Knows descriptors, sizes and times; neither instances nor what is written. The terminal's settings stay at their defaults
 (echo, `\n` made `\r\n`): a program is to find what it would find when run by hand. It becomes the controlling terminal of
-its session, so that job control, `/dev/tty` and the signals of the keyboard work; what that brings is the system's: the
-rest of a program's group gets HUP when the leader ends (credentials(7)).
+its session, so that job control, `/dev/tty` and the signals of the keyboard work.
 """
 
 from __future__ import annotations
