@@ -215,6 +215,21 @@ def test_logs_give_back_bytes_that_are_no_text(script):
     assert Look(5, {}).as_text(Output(1, "web.1", NOW, base64=data)).endswith(b"web.1 | \xff\xfe\n")
 
 
+def test_logs_of_a_terminal_show_what_the_shared_view_does(procman, script, monkeypatch):
+    script.fleets = [fleet(instance("web.1"))]
+    text = "\x1b[2J\x1b[31m 1%\r\x1b[31m100%\x1b[0m\r\n"
+    script.stream = [Output(1, "web.1", NOW, text=text, terminal=True), END]
+    assert procman("logs").out.endswith("| 100%\n")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert procman("logs").out.endswith("\x1b[31m100%\x1b[0m\n")
+    assert json.loads(procman("logs", "--json").out)["message"] == "100%"
+
+
+def test_logs_of_a_pipe_are_left_as_they_are(procman, script):
+    script.stream = [Output(1, "web.1", NOW, text="\x1b[2Ja\rb\n"), END]
+    assert procman("logs").out.endswith("\x1b[2Ja\rb\n")
+
+
 def test_logs_are_coloured_where_that_is_asked_for(procman, script, monkeypatch):
     script.fleets = [fleet(instance("web.1"))]
     script.stream = [Output(1, "web.1", NOW, text="one\n"), END]

@@ -46,6 +46,27 @@ def test_the_command_line_wins_over_the_settings(folder):
     assert plan.types["worker"].on_end is OnEnd.STAY
 
 
+@pytest.mark.parametrize(
+    ("yml", "options", "tty"),
+    [
+        ("{}", {}, False),
+        ("{}", {"terminal": True}, True),
+        ("{tty: true}", {}, True),
+        ("{tty: false}", {"terminal": True}, False),
+        ("{tty: false}", {"tty": True}, True),
+        ("{tty: true}", {"terminal": True, "tty": False}, False),
+        ("{tty: true}", {"terminal": True, "split_streams": True}, False),
+    ],
+)
+def test_who_has_a_terminal(folder, yml, options, tty):
+    write(folder, yml=f"processes: {{web: {yml}}}")
+    assert load(Options(**options), {}).types["web"].tty is tty
+
+
+def test_a_terminal_cannot_have_two_streams(folder):
+    assert "cannot use --tty with --split-streams" in only_fault(Options(tty=True, split_streams=True))
+
+
 def test_no_restart_lets_the_first_end_of_any_type_end_everything(folder):
     write(folder, yml="processes: {web: {restart: {policy: always}}}")
     plan = load(Options(no_restart=True), {})

@@ -277,6 +277,16 @@ def test_a_file_has_the_lines_without_prefix_also_of_a_quiet_type(reactor, tmp_p
     assert (tmp_path / "stdout").read_bytes() == b""
 
 
+def test_a_terminals_lines_are_filed_as_they_look_without_colours(reactor, tmp_path):
+    written = Written(reactor, tmp_path, color=True)
+    master, slave = os.openpty()
+    stream = written.mux.open("web.1", "web", master, terminal=True)
+    os.write(slave, b"\x1b[31mred\x1b[0m\x1b[2J\n10%\r100%\n")
+    os.close(slave)
+    written.mux.close(stream)
+    assert written.file("web.1") == b"red\n100%\n"
+
+
 def test_as_json_a_file_has_the_objects(reactor, tmp_path):
     written = Written(reactor, tmp_path, mode="json")
     written.say("web.1", b"one\n\xff\n")

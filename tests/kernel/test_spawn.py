@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -226,3 +227,77 @@ def test_inherited_descriptors_are_closed_at_exec(spec: ProcessSpec) -> None:
     finally:
         os.close(read)
         os.close(write)
+
+
+# ---- a terminal
+
+
+def on_terminal(launch: Launch) -> tuple[int, bytes]:
+    """Its exit code and what it wrote to its terminal."""
+    started = start(launch)
+    assert started.stderr is None
+    assert started.stdin is None
+    data = b""
+    with suppress(OSError):  # EIO: everyone has closed it
+        while chunk := os.read(started.stdout, 65536):
+            data += chunk
+    os.close(started.stdout)
+    _, status = os.waitpid(started.pid, 0)
+    return os.waitstatus_to_exitcode(status), data
+
+
+def asked(spec: ProcessSpec, command: str) -> Launch:
+    return launched(replace(spec, tty=True), command)
+
+
+@pytest.mark.parametrize("command", ["tty", "sh -c tty", "tty; true"])
+def test_all_three_descriptors_are_the_terminal_however_it_is_started(spec: ProcessSpec, command: str) -> None:
+    code, data = on_terminal(asked(spec, command))
+    assert (code, data[:9]) == (0, b"/dev/pts/")
+    script = "test -t 0 && test -t 1 && test -t 2 && exec 3<>/dev/tty && echo all"
+    assert on_terminal(asked(spec, script)) == (0, b"all\r\n")
+
+
+def test_the_leader_is_in_the_foreground_of_its_terminal(spec: ProcessSpec) -> None:
+    code = "import os; print(os.getsid(0) == os.getpgrp() == os.tcgetpgrp(0))"
+    assert on_terminal(asked(spec, f"{sys.executable} -c '{code}'")) == (0, b"True\r\n")
+
+
+def test_a_terminal_has_the_size_that_it_is_given_in_any_folder_and_under_any_limit(
+    spec: ProcessSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    there = replace(spec, cwd=str(tmp_path / "sub"))
+    launch = Launch(replace(there, tty=True, command="stty size; pwd"), dict(ENV), spec.cwd, nofile=100, size=(91, 33))
+    assert on_terminal(launch) == (0, f"33 91\r\n{there.cwd}\r\n".encode())
+
+
+def test_the_terminals_settings_are_the_defaults(spec: ProcessSpec) -> None:
+    _, data = on_terminal(asked(spec, "stty -a"))
+    assert {b"echo", b"icanon", b"isig", b"opost", b"onlcr"} <= set(data.replace(b";", b" ").split())
+
+
+def test_hup_is_ignored_so_that_the_end_of_a_shell_does_not_take_its_program_along(spec: ProcessSpec) -> None:
+    code = "import signal; print(signal.getsignal(1).name, signal.getsignal(15).name)"
+    assert on_terminal(asked(spec, f"{sys.executable} -c '{code}'")) == (0, b"SIG_IGN SIG_DFL\r\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a /dev/pts of its own")
+def test_no_terminal_left_is_a_failed_start(spec: ProcessSpec) -> None:
+    code = (
+        "from procman.core.spec import ProcessSpec\n"
+        "from procman.kernel.spawn import *\n"
+        "import os; kept = os.openpty()\n"
+        "try: start(Launch(ProcessSpec(type='a', command='true', cwd='/', env={}, tty=True), {'PATH': '/bin'}, '/'))\n"
+        "except SpawnError as error: print(error.code, error.descriptors, error.why)\n"
+    )
+    script = "mount -t devpts -o newinstance,max=1,ptmxmode=666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{script} && exec "$0" -c "$1"', sys.executable, code],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.stdout.startswith("1 False cannot make a terminal: No space left on device (ENOSPC)"), done.stderr

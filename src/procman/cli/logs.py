@@ -18,6 +18,7 @@ from procman.control.protocol import LogsParams, Output
 from procman.core import display
 
 if TYPE_CHECKING:
+    from procman.core.terminal_text import SharedView
     from procman.core.view import FleetView
 
 
@@ -49,10 +50,11 @@ def logs(place: Place, names: tuple[str, ...], lines: int | None, *, follow: boo
 
 
 class Look(Struct, frozen=True):
-    """How wide names are padded, and each type's colour."""
+    """How wide names are padded, each type's colour (none at all without colours), and how far each terminal is shown."""
 
     width: int
     colors: dict[str, bytes]
+    views: dict[str, SharedView] = {}
 
     @classmethod
     def at(cls, fleet: FleetView, *, colored: bool) -> Look:
@@ -64,15 +66,24 @@ class Look(Struct, frozen=True):
         clock = time.strftime("%H:%M:%S", time.localtime(output.time))
         color = self.colors.get(output.instance.rpartition(".")[0])
         prefix = display.text_prefix(output.instance, self.width, clock, color)
-        lines = data_of(output)
+        lines = self._shown(output, colored=bool(self.colors))
         gap = prefix + f"[missed {output.missed} bytes]\n".encode() if output.missed else b""
         return gap + display.text_lines(prefix, prefix + lines) if lines else gap
 
     def as_json(self, output: Output) -> bytes:
         prefix = display.json_prefix(output.instance, iso(output.time), None)
-        lines = data_of(output)
+        lines = self._shown(output, colored=False)
         gap = prefix.replace(b'"message":', b'"missed":%d}\n' % output.missed) if output.missed else b""
         return gap + display.json_lines(prefix, lines) if lines else gap
+
+    def _shown(self, output: Output, *, colored: bool) -> bytes:
+        """The lines as the terminal of `procman start` shows them."""
+        lines = data_of(output)
+        if output.terminal:
+            from procman.core.terminal_text import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal
+
+            lines = self.views.setdefault(output.instance, SharedView(color=colored)).lines(lines)
+        return display.end_styles(lines) if colored and b"\x1b" in lines else lines
 
 
 def data_of(output: Output) -> bytes:

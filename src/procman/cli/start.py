@@ -94,6 +94,11 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
     help="Rotate a file before it is larger than this; 0: never.  [default: 10M]",
 )
 @option("--log-keep", type=click.IntRange(0), default=5, metavar="N", help="Rotated files to keep.  [default: 5]")
+@option(
+    "--tty/--no-tty",
+    default=None,
+    help="A terminal of its own for each instance.  [default: where standard output is one]",
+)
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
 @option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
 def start(options: Options, socket: str | None, **shown: object) -> int:
@@ -109,10 +114,10 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
       procman start web                   only web
       PORT=8000 procman start             ports from 8000
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    look = Shown(**shown)  # type: ignore[arg-type]  # click has checked each value
+    look = Shown(split_streams=options.split_streams, **shown)  # type: ignore[arg-type]  # click has checked each value
     _open_standard_descriptors()
     spawn.close_on_exec()
-    options = replace(options, init=os.getpid() == 1)
+    options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1))
     environ = dict(os.environ)
     given = read_stdin() if options.procfile == "-" else None
     plan = load(options, environ, stdin=given)

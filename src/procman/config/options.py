@@ -28,5 +28,11 @@ class Options(Struct, frozen=True, kw_only=True):
     max_restarts: int | None = None
     no_restart: bool = False
     exit_on: tuple[str, ...] = ()
+    tty: bool | None = None
+    """Whether instances have terminals of their own."""
+    split_streams: bool = False
+    """Each instance has two pipes, and so no terminal."""
+    terminal: bool = False
+    """What procman writes to is a terminal: each instance has one, where nobody says otherwise."""
     init: bool = False
     """procman is PID 1, so that the default grace is that of a container."""

@@ -98,6 +98,7 @@ def build_spec(inputs: Inputs, options: Options, name: str, port: int | None) ->
     given: dict[str, Any] = {
         "on_end": OnEnd.EXIT if options.no_restart or name in options.exit_on else process.on_end,
         "stdin": process.stdin,
+        "tty": _tty(process, options),
         "max": process.max,
         "shell": UNSET if options.shell is None else options.shell,
     }
@@ -117,6 +118,15 @@ def build_spec(inputs: Inputs, options: Options, name: str, port: int | None) ->
 
 def _written(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not UNSET}
+
+
+def _tty(process: Process, options: Options) -> bool:
+    """A terminal is one stream: who asks for two gets pipes."""
+    if options.split_streams:
+        return False
+    if options.tty is not None:
+        return options.tty
+    return options.terminal if process.tty is UNSET else process.tty
 
 
 def _successes(process: Process) -> tuple[int, ...]:
@@ -168,7 +178,7 @@ def _base_port(port: Assignment, options: Options) -> tuple[int, list[Fault]]:
 
 
 def _refuse_options(options: Options) -> list[Fault]:
-    """Numbers out of their range. click has seen to it that they are numbers."""
+    """Numbers out of their range (click has seen to it that they are numbers), and what excludes each other."""
     faults = []
     if options.port_step is not None and options.port_step < 1:
         faults.append(
@@ -176,6 +186,9 @@ def _refuse_options(options: Options) -> list[Fault]:
         )
     if options.timeout is not None and not 0 <= options.timeout <= YEAR:
         faults.append(Fault("", 0, f"cannot use --timeout {options.timeout:g}: expected seconds, 0 to {YEAR}"))
+    if options.tty and options.split_streams:
+        message = "cannot use --tty with --split-streams: a terminal is one stream"
+        faults.append(Fault("", 0, message, "leave one of them out"))
     if options.max_restarts is not None and options.max_restarts < 0:
         faults.append(Fault("", 0, f"cannot use --max-restarts {options.max_restarts}: expected 0 or more"))
     return faults

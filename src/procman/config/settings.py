@@ -69,6 +69,10 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[Stdin, Meta(description="open: a pipe never written, for programs that leave when input ends")]
         | UnsetType
     ) = UNSET
+    tty: (
+        Annotated[bool, Meta(description="Each instance has a terminal of its own: colours, prompts, debuggers")]
+        | UnsetType
+    ) = UNSET
     max: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most instances; 1 makes a singleton")] | UnsetType = UNSET
 
 

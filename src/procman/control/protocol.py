@@ -114,9 +114,10 @@ class StreamStarted(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, omit_defaults=True):
-    """Lines that an instance wrote at `time`: `text`, or `base64` where they are not UTF-8.
+    r"""Lines that an instance wrote at `time`: `text`, or `base64` where they are not UTF-8.
 
     `missed` is the number of bytes that a slow reader, or one that came too late, did not get before this.
+    With `terminal` the lines are as they were written to one: with `\r\n`, and sequences that move a cursor.
     """
 
     stream: int
@@ -125,6 +126,7 @@ class Output(Struct, frozen=True, omit_defaults=True):
     text: str | None = None
     base64: str | None = None
     missed: int = 0
+    terminal: bool = False
 
 
 class Happened(Struct, frozen=True, omit_defaults=True):

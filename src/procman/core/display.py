@@ -22,6 +22,8 @@ CUT = b" [cut]"
 
 _BOLD = b"\x1b[1m"
 _RESET = b"\x1b[0m"
+_ENDS = (_RESET, b"\x1b[m")
+_STYLED = re.compile(rb"\x1b[^\n]*")
 _encoder = msgspec.json.Encoder()
 
 _SEQUENCES = re.compile(
@@ -61,6 +63,11 @@ def json_prefix(name: str, time: str, stream: str | None) -> bytes:
 def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
     """The prefix before each line. The chunk begins with one and ends with `rest` bytes that are not shown yet."""
     return _insert(chunk, prefix, len(prefix) + rest)
+
+
+def end_styles(lines: bytes) -> bytes:
+    """Each line that has a sequence ends with a reset, so that its style does not reach into the next prefix."""
+    return _STYLED.sub(lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + _RESET, lines)
 
 
 def json_lines(prefix: bytes, lines: bytes) -> memoryview:

@@ -71,7 +71,8 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     """How every instance of one process type is run.
 
     `env` is the whole environment but for what belongs to one instance (PORT, PS, PROCMAN_*). `port` is the first
-    instance's port, None where instances get none. `cwd` is absolute.
+    instance's port, None where instances get none. `cwd` is absolute. With `tty` an instance has a terminal of its own,
+    for its input too, and `stdin` does not count.
     """
 
     type: str
@@ -85,6 +86,7 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     success_exit_codes: tuple[int, ...] = (0,)
     on_end: OnEnd = OnEnd.STAY
     stdin: Stdin = Stdin.NULL
+    tty: bool = False
     max: int | None = None
 
     def port_of(self, index: int) -> int | None:

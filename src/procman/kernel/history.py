@@ -140,6 +140,7 @@ class History:
     `limit_each` bytes an instance and `limit_all` over all. A ring starts small and doubles as it fills. Where all of
     them together have no more room, the largest is halved for one that stays at half its size or less: in the end a few
     chatty instances share what the silent ones leave. Each may have 4 KiB in any case.
+    `terminals` holds the names whose output is that of a terminal, for those who show it.
     `listeners` are called with the name after each append; they must be quick and do nothing but take note.
     """
 
@@ -150,6 +151,7 @@ class History:
         self._total = 0
         self._sequence = 0
         self.listeners: list[Callable[[str], None]] = []
+        self.terminals: set[str] = set()  # names whose bytes, or some of them, were written to a terminal
 
     def append(self, name: str, time: float, data: bytes | memoryview) -> None:
         """Keep these lines (whole ones, with their newlines) that came at `time`, seconds since the epoch."""
@@ -223,6 +225,7 @@ class History:
 
     def forget(self, name: str) -> None:
         """Drop everything of a removed instance; one of that name that comes later starts at 0 again."""
+        self.terminals.discard(name)
         ring = self._rings.pop(name, None)
         if ring is not None:
             self._total -= ring.size

@@ -14,6 +14,10 @@ from procman.core.spec import Plan, Stdin, instance_environment
 from procman.kernel import spawn
 from procman.kernel.lives import MARK, Life, Lives
 from procman.kernel.output import Mux
+from procman.kernel.terminal import UNKNOWN
+
+PLAIN_TERM = "xterm"
+"""TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
 
 
 class Given(Struct, frozen=True):
@@ -40,7 +44,10 @@ class Launcher:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
         env = {**spec.env, **instance_environment(plan, spec, action.index)}
-        env.setdefault("PYTHONUNBUFFERED", "1")
+        if not spec.tty:
+            env.setdefault("PYTHONUNBUFFERED", "1")
+        elif not env.get("TERM"):
+            env["TERM"] = PLAIN_TERM
         env[MARK] = self._lives.mark(action.name, action.generation)
         if self._given.socket:
             env["PROCMAN_SOCKET"] = self._given.socket
@@ -58,9 +65,11 @@ class Launcher:
 
     def _start(self, action: Spawn, env: dict[str, str]) -> spawn.Started:
         given = self._given
+        size = self._mux.terminals.size() if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
-            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, self._limits.original))
+            limit = self._limits.original
+            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, limit, size))
 
         try:
             return attempt()
@@ -73,6 +82,9 @@ class Launcher:
         name, type_name = life.name, life.spec.type
         life.stdin = started.stdin
         self._mux.widen([name])
+        if life.spec.tty:
+            life.streams.append(self._mux.open(name, type_name, started.stdout, terminal=True))
+            return
         stream = "stdout" if self._given.split_streams else None
         life.streams.append(self._mux.open(name, type_name, started.stdout, stream))
         if started.stderr is not None:

@@ -7,12 +7,13 @@ is cut at its last newline, and one `bytes.replace` puts the prefixes in.
 A reader that is too slow holds back the writers and nothing else. While the sink is stalled no pipe is read, so each
 child waits in its own write. Two things go on, both bounded: procman's own lines, and the last words of those who end.
 
-A terminal (a later room) would be one more descriptor to `open`; what a shared view must not show would be taken out
-between the history and the format.
+A terminal is one more descriptor to `open`. The history keeps what was written to it as it is; what a view that is
+shared with others cannot show is taken out between the history and the format.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import selectors
@@ -25,11 +26,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.core import display
+from procman.kernel import terminal as pty
 from procman.kernel.reactor import READ
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from procman.core.terminal_text import SharedView
     from procman.kernel.history import History
     from procman.kernel.logfiles import LogFiles
     from procman.kernel.reactor import Reactor
@@ -76,9 +79,12 @@ class _Life:
 
 
 class Stream:
-    """The read end of a child's pipe. `fd` is -1 once closed; `ended` once its other ends are all closed."""
+    """The read end of a child's pipe, or the master of its terminal, which is written to as well.
 
-    __slots__ = ("color", "ended", "fd", "life", "name", "partial", "prefix", "quiet", "second", "tag")
+    `fd` is -1 once closed; `ended` once its other ends are all closed. `view` is how a terminal's lines are shown.
+    """
+
+    __slots__ = ("color", "ended", "fd", "life", "name", "partial", "prefix", "quiet", "second", "tag", "view")
 
     def __init__(self, name: str, fd: int, tag: str | None, life: _Life) -> None:
         self.name = name
@@ -91,6 +97,11 @@ class Stream:
         self.partial = bytearray()
         self.second = -1  # which second the prefix was made for
         self.prefix = b""
+        self.view: SharedView | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.view is not None
 
 
 class Mux:
@@ -119,6 +130,7 @@ class Mux:
         self._lives: dict[str, _Life] = {}
         self._ready: deque[Stream] = deque()
         self._pipes = selectors.DefaultSelector()
+        self.terminals = pty.Terminals(reactor, self._prefix_width, self._show_unfinished)
         self._own = Stream(display.SYSTEM, -1, None, _Life())
         self._own.color = display.system_color() if format.color else None
         self._own_lost = 0  # lines
@@ -139,9 +151,18 @@ class Mux:
             self._width = width
             for stream in (self._own, *self._streams):
                 stream.second = -1
+            self.terminals.fit()
 
-    def open(self, name: str, type_name: str, fd: int, stream: str | None = None) -> Stream:
-        """Read this pipe from now on; `stream` names it (stdout, stderr) where a child has two. The Mux closes it."""
+    def _prefix_width(self) -> int:
+        """Columns."""
+        if self._format.mode != "text" or not self._format.prefix:
+            return 0
+        return len(display.text_prefix("", self._width, "00:00:00" if self._format.timestamps else "", None))
+
+    def open(self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False) -> Stream:
+        """Read this pipe, or this terminal's master, from now on; the Mux closes it. `stream` names it (stdout, stderr)
+        where a child has two.
+        """
         os.set_blocking(fd, False)
         life = self._lives.setdefault(name, _Life())
         life.open += 1
@@ -151,7 +172,16 @@ class Mux:
         opened.color = display.color_of(position) if self._format.color else None
         self._streams.add(opened)
         self._pipes.register(fd, READ, opened)
+        if terminal:
+            self._view(opened)
         return opened
+
+    def _view(self, stream: Stream) -> None:
+        from procman.core.terminal_text import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal
+
+        stream.view = SharedView(color=self._format.color)
+        self._history.terminals.add(stream.name)
+        self.terminals.add(stream)
 
     def drain(self, stream: Stream) -> None:
         """At a death: read what the pipe holds at this moment, not to its end, which a grandchild may keep open.
@@ -161,7 +191,7 @@ class Mux:
         """
         if self._sink.stalled:
             self._drop_older(stream)
-        left = _held(stream)
+        left = CHUNK if stream.terminal else _held(stream)  # a terminal holds more than FIONREAD tells: 19 kB in all
         while left > 0:
             room = MAX_REST - stream.life.rest if self._sink.stalled else CHUNK
             data = self._read(stream, min(left, room, CHUNK)) if room > 0 else b""
@@ -182,6 +212,7 @@ class Mux:
         self.flush_partial(stream)
         unread = _held(stream)
         self._forget(stream)
+        self.terminals.discard(stream)
         os.close(stream.fd)
         stream.fd = -1
         self._streams.discard(stream)
@@ -242,9 +273,13 @@ class Mux:
         if stream.ended or stream.fd < 0:
             return b""
         try:
-            data = os.read(stream.fd, size)
+            data = os.read(stream.fd, min(size, pty.CHUNK) if stream.terminal else size)
         except BlockingIOError:
             return b""
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # the end of a terminal, on Linux (pts(4) does not say so; measured)
         if not data:
             self._forget(stream)
             self.flush_partial(stream)
@@ -253,6 +288,7 @@ class Mux:
         if not cut:
             stream.partial += data
             self._cut_long(stream)
+            self._note_unfinished(stream)
             return data
         rest = data[cut:]
         if stream.partial and len(stream.partial) + data.find(b"\n") > MAX_LINE:
@@ -262,6 +298,7 @@ class Mux:
         else:
             self._emit(stream, data, len(rest))
         stream.partial += rest
+        self._note_unfinished(stream)
         return data
 
     def _cut_long(self, stream: Stream) -> None:
@@ -274,6 +311,18 @@ class Mux:
             del stream.partial[at:]
             self._emit(stream, display.CUT + b"\n")
             stream.partial = after
+
+    def _note_unfinished(self, stream: Stream) -> None:
+        if stream.view is not None and stream.partial and not stream.view.shown and not stream.quiet:
+            self.terminals.unfinished(stream)
+
+    def _show_unfinished(self, stream: Stream) -> None:
+        """A prompt, perhaps: it becomes a line of its own, and what follows in its line another one."""
+        if stream.view is None or not stream.partial or self._sink.stalled:
+            return
+        text = stream.view.prompt(bytes(stream.partial))
+        if text:
+            self._sink.write(self._viewed(stream, clock.time(), text))
 
     def _forget(self, stream: Stream) -> None:
         """Do not look at its pipe any more."""
@@ -298,7 +347,13 @@ class Mux:
             self._files.write(stream.name, self._filed(stream, now, lines))
         if stream.quiet:
             return
-        shown = self._shown(stream, now, chunk, rest)
+        if stream.view is not None:
+            text = stream.view.lines(bytes(lines))
+            if not text:
+                return
+            shown = self._viewed(stream, now, text)
+        else:
+            shown = self._shown(stream, now, chunk, rest)
         if self._sink.stalled:
             stream.life.rest += len(lines)
             self._resting[stream.name] = stream.life
@@ -321,11 +376,16 @@ class Mux:
             prefix = display.json_prefix(stream.name, _iso(now), stream.tag)
             return display.json_lines(prefix, chunk[: len(chunk) - rest])
         if stream.prefix:
+            if stream.color and chunk.find(b"\x1b", len(stream.prefix)) >= 0:
+                lines = display.end_styles(chunk[len(stream.prefix) : len(chunk) - rest])
+                return display.text_lines(stream.prefix, stream.prefix + lines)
             return display.text_lines(stream.prefix, chunk, rest)
         return memoryview(chunk)[: len(chunk) - rest]
 
     def _filed(self, stream: Stream, now: float, lines: memoryview) -> Data:
-        """The lines as they go to the instance's file: as they were written, or as JSON."""
+        """The lines as they go to the instance's file: as they were written (of a terminal as they look), or as JSON."""
+        if stream.view is not None:
+            lines = memoryview(stream.view.plain(bytes(lines)))
         if self._format.mode == "json":
             return display.json_lines(display.json_prefix(stream.name, _iso(now), stream.tag), bytes(lines))
         return lines
@@ -338,6 +398,11 @@ class Mux:
             return bytes(display.json_lines(prefix, text.encode(errors="replace") + b"\n"))
         stamped = text.replace("\n", f"\n{stamp} ")
         return f"{stamp} {stamped}\n".encode(errors="replace")
+
+    def _viewed(self, stream: Stream, now: float, text: bytes) -> Data:
+        """Whole lines of a terminal as they are to be written."""
+        self._renew_prefix(stream, now)
+        return self._shown(stream, now, stream.prefix + text, 0)
 
     def _own_lines(self, text: str, now: float) -> Data:
         self._renew_prefix(self._own, now)
@@ -354,6 +419,8 @@ class Mux:
         for life in self._resting.values():
             life.rest = 0
         self._resting.clear()
+        for stream in self._streams:
+            self._note_unfinished(stream)
         self._reactor.register(self._pipes.fileno(), READ, self._on_ready)
         if self._own_lost:
             lost, self._own_lost = self._own_lost, 0

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from procman.core.command import is_plain
 from procman.core.spec import ProcessSpec, Stdin
+from procman.kernel.terminal import UNKNOWN, open_terminal
 
 SIGNALS_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 """Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec keeps that."""
@@ -24,6 +25,11 @@ NOT_EXECUTABLE = 126
 NO_ROOM = 1
 """Exit codes of a failed start; the first two as sh reports them."""
 
+
+NOHUP = "trap '' HUP; "
+"""Where there is a terminal, the system sends HUP to the group when its leader ends (credentials(7)). The leader of most
+commands is a shell, which ends at once at the stop signal: without this the program behind it would get HUP before its
+own stop signal, and have no time to end in order. Inherited by all that do not set HUP themselves, as with nohup(1)."""
 
 FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
 """A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
@@ -43,7 +49,10 @@ class SpawnError(Exception):
 
 
 class Started(NamedTuple):
-    """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split."""
+    """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
+
+    Of a process with a terminal `stdout` is the master, which is its input as well.
+    """
 
     pid: int
     stdout: int
@@ -55,7 +64,7 @@ class Launch(NamedTuple):
     """What to start: a spec in its environment. `root` is procman's working directory.
 
     `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
-    procman's own is another.
+    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one.
     """
 
     spec: ProcessSpec
@@ -63,31 +72,62 @@ class Launch(NamedTuple):
     root: str
     split: bool = False
     nofile: int | None = None
+    size: tuple[int, int] = UNKNOWN
+
+
+class _Ends(NamedTuple):
+    """What a child is connected to: what it does to get there, which ends are procman's, and which only the child's."""
+
+    actions: list[FileAction]
+    ours: tuple[int, int | None, int | None]  # stdout, stderr, stdin
+    theirs: list[int]
 
 
 def start(launch: Launch) -> Started:
     """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
-    spec, env = launch.spec, launch.env
     argv = _argv(launch)
-    pipes: list[int] = []
+    opened: list[int] = []
     try:
-        out = _pipe(pipes)
-        err = _pipe(pipes) if launch.split else None
-        into = _pipe(pipes) if spec.stdin is Stdin.OPEN else None
-        actions: list[FileAction] = [
-            (os.POSIX_SPAWN_DUP2, into[0], 0) if into else (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, out[1], 1),
-            (os.POSIX_SPAWN_DUP2, err[1] if err else out[1], 2),
-        ]
-        pid = _spawn(argv, spec, env, actions)
+        ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
+        pid = _spawn(argv, launch.spec, launch.env, ends.actions)
     except SpawnError:
-        _close(pipes)
+        _close(opened)
         raise
     except (OSError, ValueError) as error:
-        _close(pipes)
+        _close(opened)
         raise _explained(error, argv[0]) from error
-    _close([out[1], *([err[1]] if err else []), *([into[0]] if into else [])])
-    return Started(pid, out[0], err[0] if err else None, into[1] if into else None)
+    _close(ends.theirs)
+    return Started(pid, *ends.ours)
+
+
+def _pipes(launch: Launch, opened: list[int]) -> _Ends:
+    out = _pipe(opened)
+    err = _pipe(opened) if launch.split else None
+    into = _pipe(opened) if launch.spec.stdin is Stdin.OPEN else None
+    actions: list[FileAction] = [
+        (os.POSIX_SPAWN_DUP2, into[0], 0) if into else (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, out[1], 1),
+        (os.POSIX_SPAWN_DUP2, err[1] if err else out[1], 2),
+    ]
+    theirs = [out[1], *([err[1]] if err else []), *([into[0]] if into else [])]
+    return _Ends(actions, (out[0], err[0] if err else None, into[1] if into else None), theirs)
+
+
+def _terminal(launch: Launch, opened: list[int]) -> _Ends:
+    """The first terminal that the leader of a session opens becomes its controlling one: credentials(7)."""
+    try:
+        made = open_terminal(launch.size)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "?")
+        why = f"cannot make a terminal: {os.strerror(error.errno or 0)} ({name}); --no-tty or 'tty: false' does without"
+        raise SpawnError(NO_ROOM, why, descriptors=error.errno == errno.EMFILE) from error
+    opened += [made.master, made.slave]
+    actions: list[FileAction] = [
+        (os.POSIX_SPAWN_OPEN, 0, made.path, os.O_RDWR, 0),
+        (os.POSIX_SPAWN_DUP2, 0, 1),
+        (os.POSIX_SPAWN_DUP2, 0, 2),
+    ]
+    return _Ends(actions, (made.master, None, None), [made.slave])
 
 
 def _spawn(argv: list[str], spec: ProcessSpec, env: dict[str, str], actions: list[FileAction]) -> int:
@@ -171,7 +211,7 @@ def _argv(launch: Launch) -> list[str]:
         argv = direct(spec.command, env, spec.cwd)
     else:
         argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
-    script = ""
+    script = NOHUP if spec.tty else ""
     if launch.nofile is not None:
         script += f"ulimit -Sn {launch.nofile}; "
     if spec.cwd != root:

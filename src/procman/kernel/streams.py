@@ -79,7 +79,9 @@ class LogsStream:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
             text, encoded = None, b2a_base64(entry.data, newline=False).decode()
-        output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed)
+        output = Output(
+            self.number, entry.name, entry.time, text, encoded, entry.missed, entry.name in self._history.terminals
+        )
         return encode_notification("output", output)
 
 
