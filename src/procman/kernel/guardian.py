@@ -11,6 +11,7 @@ pid. So it looks at the process table again and again, knows each process by pid
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -23,9 +24,9 @@ from typing import NamedTuple
 HEADER = struct.Struct("=8si52s")
 RECORD = struct.Struct("=iBBHdd8x")
 VERSION = b"guard 1"
-LIFE, ADOPTED, STRAY = 1, 2, 3
-TOP_DOWN, GROUP, LEADER = range(3)
-"""The table, as kernel/ledger.py writes it."""
+LIFE, STRAY = 1, 3
+TOP_DOWN, GROUP = 0, 1
+"""The table, as kernel/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
 
 DEFAULT_GRACE = 10.0
 LAST_CALL = 2.0
@@ -36,6 +37,9 @@ UNKILLABLE_AFTER = 5.0
 
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 """Seconds between looks, growing while nothing changes."""
+
+EMPTY_LOOKS = 3
+"""In a row before it ends, some 50 ms: a process in the midst of an exec has no environment, and so no mark."""
 
 FREEZES = 20
 """Looks at most for what a process has forked while it was being stopped."""
@@ -91,13 +95,14 @@ def read_table(data: bytes) -> Table:
 class Member:
     """A process that is to be ended, and what it has been sent."""
 
-    __slots__ = ("asked_at", "called", "frozen", "killed", "process", "record")
+    __slots__ = ("asked_at", "frozen", "is_leader", "killed", "process", "record")
 
     def __init__(self, process: Process, record: Record) -> None:
         self.process = process
         self.record = record
+        self.is_leader = record.kind == LIFE and record.pid == process.pid
         self.asked_at: float | None = None
-        self.called = self.frozen = self.killed = False
+        self.frozen = self.killed = False
 
 
 class Family:
@@ -164,57 +169,66 @@ class Family:
 # ---- what it is sent
 
 
-def due(members: dict[int, Member], elapsed: float, died: float) -> list[tuple[Member, int]]:
-    """Who is asked to end now, and with which signal; notes that they were asked.
-
-    `elapsed` is seconds since procman's death, `died` when that was, in seconds on the boot clock.
-    """
-    asked = []
-    for member in members.values():
-        record = member.record
-        is_last_call = record.mode == TOP_DOWN and elapsed >= record.grace - min(LAST_CALL, record.grace / 2)
-        if elapsed >= record.grace:
-            continue
-        if is_last_call and not member.called:
-            member.called = True
-        elif member.asked_at is None:
-            if not _is_to_be_asked(member, members):
-                continue
-        elif is_last_call or not _may_have_lost_it(member, elapsed, died):
-            continue
-        member.asked_at = elapsed
-        asked.append((member, record.signal))
-    return asked
+def call_at(record: Record) -> float:
+    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
+    if record.mode == TOP_DOWN:
+        return record.grace - min(LAST_CALL, record.grace / 2)
+    return 0.0 if record.mode == GROUP else math.inf
 
 
-def _is_to_be_asked(member: Member, members: dict[int, Member]) -> bool:
-    """For the first time: at once, the one procman would ask alone, or whoever has no parent any more to do it."""
-    if member.record.mode == LEADER:
-        return member.process.pid == member.record.pid
-    return member.record.mode == GROUP or member.process.parent not in members
+class Asking:
+    """Who gets the stop signal when. `died`: when procman did, in seconds on the boot clock."""
 
+    def __init__(self, died: float) -> None:
+        self._died = died
+        self._called: set[Record] = set()
 
-def _may_have_lost_it(member: Member, elapsed: float, died: float) -> bool:
-    """An instance that was not ready is asked each second (Erlang loses a TERM in its first 300 ms)."""
-    record = member.record
-    is_young = record.pid == member.process.pid and died - record.born < YOUNG
-    return is_young and member.asked_at is not None and elapsed >= member.asked_at + REPEAT_EVERY
+    def due(self, members: dict[int, Member], elapsed: float) -> list[Member]:
+        """Who is to be asked now; it is noted that they were. `elapsed` is seconds since procman's death.
+
+        A call is for those who are there: what a program starts after it to clean up with is left in peace.
+        """
+        records = {member.record for member in members.values()}
+        calls = {record for record in records - self._called if elapsed >= call_at(record)}
+        self._called |= calls
+        asked = [
+            member
+            for member in members.values()
+            if elapsed < member.record.grace
+            and (member.record in calls or self._is_first(member, members) or self._is_repeat(member, elapsed))
+        ]
+        for member in asked:
+            member.asked_at = elapsed
+        return asked
+
+    def _is_first(self, member: Member, members: dict[int, Member]) -> bool:
+        """The leader, and top-down whoever has no parent any more to ask it."""
+        if member.asked_at is not None:
+            return False
+        if member.record.mode == TOP_DOWN:
+            return member.process.parent not in members
+        return member.is_leader
+
+    def _is_repeat(self, member: Member, elapsed: float) -> bool:
+        """An instance that was not ready is asked each second (Erlang loses a TERM in its first 300 ms)."""
+        if member.asked_at is None or not member.is_leader or member.record in self._called:
+            return False
+        return self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_EVERY
 
 
 def next_deadline(members: dict[int, Member], elapsed: float) -> float:
-    """When a grace or a last call comes next, as `elapsed`."""
-    graces = {member.record.grace for member in members.values()}
-    times = graces | {grace - min(LAST_CALL, grace / 2) for grace in graces}
-    return min((at for at in times if at > elapsed), default=elapsed + PAUSE_LAST)
+    """When a grace ends or a call comes next, as `elapsed`; infinity where none does."""
+    times = {at for member in members.values() for at in (member.record.grace, call_at(member.record))}
+    return min((at for at in times if at > elapsed), default=math.inf)
 
 
 class Ending:
     """Ends the family of a table. `run()` returns when nothing is left, or KILL has had no effect for 5 s."""
 
     def __init__(self, table: Table) -> None:
-        self._family = Family(table.records, Marks(table.mark))
+        self._family = Family(table.records, lambda process: is_marked(process, table.mark))
         self._began = time.monotonic()
-        self._died = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._asking = Asking(time.clock_gettime(time.CLOCK_BOOTTIME))
         self._killed_at = 0.0
         self.seen: set[tuple[int, int]] = set()
         self.killed: set[tuple[int, int]] = set()
@@ -225,14 +239,16 @@ class Ending:
 
     def run(self) -> None:
         pause, empty_looks = PAUSE_FIRST, 0
-        while empty_looks < 2:  # a process in the midst of an exec has no environment, and so no mark, for a moment
+        while empty_looks < EMPTY_LOOKS:
+            began = self._elapsed()
             if self._round():
                 pause = PAUSE_FIRST
             members, elapsed = self._family.members, self._elapsed()
             if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
                 return
             empty_looks = 0 if members else empty_looks + 1
-            time.sleep(max(0.0, min(pause, next_deadline(members, elapsed) - elapsed)))
+            long_enough = max(pause, elapsed - began)  # on a machine with very many processes a look takes its time
+            time.sleep(max(0.0, min(long_enough, next_deadline(members, elapsed) - elapsed)))
             pause = min(pause * 1.5, PAUSE_LAST)
 
     def _elapsed(self) -> float:
@@ -242,9 +258,9 @@ class Ending:
         """Look, and send what is due; whether anything has changed."""
         before = set(self._family.members)
         self._look()
-        asked = due(self._family.members, self._elapsed(), self._died)
-        for member, number in asked:
-            send(member.process, number)
+        asked = self._asking.due(self._family.members, self._elapsed())
+        for member in asked:
+            send(member.process, member.record.signal)
             send(member.process, signal.SIGCONT)  # so that one that was suspended can act on it
         return self._kill_late() or bool(asked) or before != set(self._family.members)
 
@@ -282,27 +298,16 @@ class Ending:
 # ---- the system
 
 
-class Marks:
-    """Whether a process bears procman's mark in its environment. What was read once is not read again."""
-
-    def __init__(self, mark: bytes) -> None:
-        self._mark = mark
-        self._unmarked: set[tuple[int, int]] = set()
-
-    def __call__(self, process: Process) -> bool:
-        key = (process.pid, process.born)
-        if process.flags & KERNEL_THREAD or key in self._unmarked:
-            return False
-        try:
-            with open(f"/proc/{process.pid}/environ", "rb") as file:
-                environment = file.read()
-        except OSError:  # it has ended, or is another user's
-            return False
-        if environment.startswith(self._mark) or b"\0" + self._mark in environment:
-            return True
-        if environment:  # it is empty in the midst of an exec
-            self._unmarked.add(key)
+def is_marked(process: Process, mark: bytes) -> bool:
+    """Whether it bears procman's mark. Asked anew each time: between fork and exec its environment is another's."""
+    if process.flags & KERNEL_THREAD:
         return False
+    try:
+        with open(f"/proc/{process.pid}/environ", "rb") as file:
+            environment = file.read()
+    except OSError:  # it has ended, or is another user's
+        return False
+    return environment.startswith(mark) or b"\0" + mark in environment
 
 
 def processes() -> dict[int, Process]:
@@ -352,10 +357,6 @@ def send(process: Process, number: int) -> None:
 # ---- the program
 
 
-def read_all(fd: int) -> bytes:
-    return os.pread(fd, os.fstat(fd).st_size, 0)
-
-
 def report(ending: Ending, procman: int) -> str:
     """What a person is told; empty where there was nothing to end."""
     if not ending.seen:
@@ -381,8 +382,9 @@ def tell(text: str) -> None:
 
 def main() -> int:
     """`guardian.py FD …`: FD is the table's; what follows is for people who look at the list of processes."""
+    fd = int(sys.argv[1])
     try:
-        table = read_table(read_all(int(sys.argv[1])))
+        table = read_table(os.pread(fd, os.fstat(fd).st_size, 0))
     except ValueError as error:
         tell(f"cannot end what a killed procman left behind: {error}")
         return 1
