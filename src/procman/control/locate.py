@@ -226,7 +226,7 @@ def _holds(pid: int, path: str, fd: int) -> bool:
 
     The pid alone tells nothing, as it may be somebody else's by now; and one in another PID namespace has another here.
     """
-    return _has_open(pid, os.fstat(fd)) or (path != "" and _is_listened_on_by(pid, path))
+    return _has_open(pid, os.fstat(fd)) or (path != "" and answers(path))
 
 
 def _has_open(pid: int, file: os.stat_result) -> bool:

@@ -313,8 +313,8 @@ def is_marked(process: Process, mark: bytes) -> bool:
 def processes() -> dict[int, Process]:
     """Every process that runs but ourselves and init, by pid. One that waits to be reaped does not run."""
     spared = (1, os.getpid())
-    pids = (int(name) for name in os.listdir("/proc") if name.isdecimal())
-    found = (look_at(pid) for pid in pids if pid not in spared)
+    pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
+    found = (look_at(pid) for pid in pids if pid not in spared)  # the newest first, they may be gone soonest
     return {process.pid: process for process in found if process is not None}
 
 
