@@ -116,7 +116,12 @@ class Lives:
         if _group_of(pid) in self._by_pid or _environment(pid) != b"":
             self._changing.pop(pid, None)
             return False
-        return now < self._changing.setdefault(pid, now) + EXEC_TAKES
+        if pid not in self._changing:
+            self._changing[pid] = now
+            self.ledger.note(
+                pid, Kind.STRAY, StopPolicy()
+            )  # ours in any case, should procman be killed before it is told
+        return now < self._changing[pid] + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
         """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
