@@ -82,9 +82,8 @@ def test_one_that_answers_on_its_socket_is_not_dead_whatever_its_pid(places, gua
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
-        pid = dead_pid()
-        guardian(pid, tmp_path / "s")
-        with pytest.raises(RefusedError, match=f"pid {pid}.*already runs here"):
+        guardian(dead_pid(), tmp_path / "s")
+        with pytest.raises(RefusedError, match=f"pid {os.getpid()}.*already runs here"):
             claim(places, pytest.fail)
 
 

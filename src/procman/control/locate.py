@@ -212,8 +212,9 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid, path = _signature(fd)
-            if (pid and _holds(pid, path, fd)) or (not pid and attempt >= PID_TRIES):
-                raise _taken(pid) from None
+            holder = _holder(pid, path, fd)
+            if holder is not None or (not pid and attempt >= PID_TRIES):
+                raise _taken(holder or 0) from None
             if attempt == PID_TRIES:
                 on_wait(pid)
             time.sleep(PID_PAUSE if attempt < PID_TRIES else WAIT_PAUSE)
@@ -221,12 +222,21 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
             return
 
 
-def _holds(pid: int, path: str, fd: int) -> bool:
-    """Whether the one who signed a lock file lives: it has the file open, or listens on its socket.
+def _holder(pid: int, path: str, fd: int) -> int | None:
+    """The pid of a living one that holds a lock file, 0 where it cannot be told; None where who signed it is dead.
 
-    The pid alone tells nothing, as it may be somebody else's by now; and one in another PID namespace has another here.
+    It has the file open, or listens on the socket: the pid that it signed with may be somebody else's by now, or be
+    another in its own PID namespace.
     """
-    return _has_open(pid, os.fstat(fd)) or (path != "" and answers(path))
+    if pid and _has_open(pid, os.fstat(fd)):
+        return pid
+    try:
+        with connect(path) as peer:
+            return peer_of(peer)[0]
+    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
+        return 0
+    except OSError:
+        return None
 
 
 def _has_open(pid: int, file: os.stat_result) -> bool:
