@@ -74,7 +74,21 @@ def parse_status(text: str) -> dict[str, str]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Its children, zombies included."""
+    """Its children, zombies included, without the guardian of a procman."""
+    return [child for child in all_children_of(pid) if not is_guardian(child)]
+
+
+def is_guardian(pid: int) -> bool:
+    """Whether it is one that waits for the death of its procman."""
+    return "ends the workers, should their supervisor be killed" in _arguments(str(pid))
+
+
+def guardian_of(supervisor: Supervisor) -> int:
+    """The one that waits for this procman's death: it is started just after the first instances."""
+    return eventually(lambda: [pid for pid in all_children_of(supervisor.pid) if is_guardian(pid)], "a guardian")[0]
+
+
+def all_children_of(pid: int) -> list[int]:
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdecimal():

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import BIN, Supervisor, World, alive, children_of, eventually, open_world, state_of
+from harness import BIN, Supervisor, World, alive, all_children_of, children_of, eventually, open_world, state_of
 
 UNSHARE = ("unshare", "-p", "-f", "--mount-proc", "--kill-child")
 
@@ -71,6 +71,18 @@ def test_the_exit_code_is_passed_on(world: World) -> None:
     world.file("procman.yml", "defaults: {restart: {policy: never}}\n")
     world.procfile(a="exit 42")
     assert start(world).wait() == 42
+
+
+def test_init_has_no_guardian_as_the_kernel_ends_all(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    init = start(world)
+    init.supervisor.expect("up$")
+    eventually(
+        lambda: world.run("ps").code == 0, "it serves, so that it has done all that comes after the first spawns"
+    )
+    assert len(all_children_of(init.pid)) == 1
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 0
 
 
 def test_lines_have_no_time_as_init(world: World) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import World, alive, children_of, eventually
+from harness import World, alive, children_of, eventually, guardian_of
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -109,6 +109,28 @@ def test_epmd_serves_all_nodes_of_its_type_and_ends_with_the_last(world: World) 
     supervisor.phase(node_2="stopped")
     eventually(lambda: not alive(epmd), "epmd has ended")
     assert supervisor.stop() == 0
+
+
+@needs("erl", "epmd", "redis-server")
+def test_erlang_its_epmd_and_a_daemonized_redis_end_when_procman_is_killed(world: World) -> None:
+    """Erlang may hang on TERM once nobody reads its output, epmd serves all nodes, redis has overwritten its environment."""
+    epmd, redis = free_port(), free_port()
+    world.env |= {"ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+    world.procfile(
+        node=f"exec erl -noshell -noinput -sname k$PROCMAN_INDEX-{os.getpid()} -eval 'io:format(\"up~n\")'",
+        redis=f"redis-server --port {redis} --bind 127.0.0.1 --save '' --daemonize yes; exec sleep 1000",
+    )
+    supervisor = world.start("-m", "node=2", "-t", "4")
+    supervisor.expect("up$")
+    supervisor.expect("up$")
+    eventually(lambda: serves(redis) and serves(epmd), "redis and epmd serve")
+    guardian = guardian_of(supervisor)
+    supervisor.signal(signal.SIGKILL)
+    supervisor.wait()
+    eventually(lambda: not alive(guardian), "the guardian is done")
+    assert world.left() == []
+    assert not serves(redis)
+    assert not serves(epmd)
 
 
 @needs("npm", "node")

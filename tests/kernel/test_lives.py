@@ -205,3 +205,27 @@ def test_kill_all_reaches_everything_in_the_table(bench: Bench) -> None:
     bench.lives.kill_all()
     assert {bench.ended(pid) for pid in (life.pid, outside, orphan)} == {signal.SIGKILL}
     assert bench.runs(stranger)
+
+
+def test_a_child_stands_in_the_guardians_table_before_it_is_known_whose_it_is(bench: Bench) -> None:
+    """One without any environment may be in the midst of an exec, for a moment."""
+    pid = bench.process()
+    assert bench.lives.is_changing(pid, 0.0)
+    assert pid in bench.lives.ledger._slots
+    bench.lives.gone(pid)
+    assert bench.lives.ledger._slots == {}
+
+
+def test_a_life_stands_in_the_guardians_table_until_its_group_is_empty(bench: Bench) -> None:
+    life = bench.life()
+    member = bench.process(group=life.pid)
+    os.kill(life.pid, signal.SIGKILL)
+    bench.ended(life.pid)
+    bench.lives.gone(life.pid)
+    assert bench.lives.emptied() == []
+    assert list(bench.lives.ledger._slots) == [life.pid]
+    os.kill(member, signal.SIGKILL)
+    bench.ended(member)
+    bench.lives.gone(member)
+    assert bench.lives.emptied() == [life]
+    assert bench.lives.ledger._slots == {}

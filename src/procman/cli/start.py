@@ -125,10 +125,14 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     if look.log_dir is not None:
         look = replace(look, log_dir=os.path.abspath(look.log_dir))
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    claimed = claim(start_places(plan.root, socket, environ))
+    claimed = claim(start_places(plan.root, socket, environ), on_wait=_waits)
     os.chdir(plan.root)
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     return _supervise(plan, claimed, look, partial(_reload, _Inputs(options, environ, given, here, root)))
+
+
+def _waits(pid: int) -> None:
+    click.echo(f"procman: procman (pid {pid}) was killed; waiting until what it left has ended", err=True)
 
 
 def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
@@ -153,8 +157,9 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
     mux = Mux(reactor, _sink(reactor), history, _format(look), files)
     mux.widen([*(f"{name}.1" for name in plan.types)])
     path = claimed.place.socket if claimed is not None else None
+    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
     given = Given(plan.root, path, look.split_streams, look.log_dir is not None)
-    kernel = Kernel(reactor, plan, mux, history, Settings(reload, given, trace_file(path)))
+    kernel = Kernel(reactor, plan, mux, history, Settings(reload, given, trace_file(path), guarded=locks))
     signals.install(reactor, kernel)
     kernel.say(_headline(plan, path, person=os.isatty(1)))
     server = None

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import socket
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -36,6 +37,9 @@ __all__ = ["Claim", "Place", "answers", "claim", "connect", "find", "peer_of", "
 BACKLOG = 512
 PID_TRIES, PID_PAUSE = 100, 0.005
 """How often, and how many seconds apart, the pid of the one who holds a lock is read: it is written just after."""
+
+WAIT_PAUSE = 0.05
+"""Seconds between tries for the lock of a dead one, which its guardian holds until what it left behind has ended."""
 
 
 class Place(Struct, frozen=True):
@@ -103,15 +107,16 @@ def trace_file(socket: str | None) -> str:
 # ---- procman's side
 
 
-def claim(places: list[Place]) -> Claim | None:
+def claim(places: list[Place], on_wait: Callable[[int], None] = lambda _pid: None) -> Claim | None:
     """Lock every place that can be used and listen in the first; None where there is none.
 
-    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used.
+    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used. After one that was
+    killed it waits until the processes that it left have ended; `on_wait` is then called once, with its pid.
     """
     held: dict[Place, int] = {}
     try:
         for place in _distinct(places):
-            fd = _lock(place)
+            fd = _lock(place, on_wait)
             if fd is not None:
                 held[place] = fd
         for place in (p for p in places if p in held):
@@ -146,7 +151,7 @@ def _close_all(held: dict[Place, int]) -> None:
         os.close(fd)
 
 
-def _lock(place: Place) -> int | None:
+def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
     """The descriptor that holds the place's lock; None where the place cannot be used."""
     try:
         if place.explicit:
@@ -163,7 +168,7 @@ def _lock(place: Place) -> int | None:
         _refuse_explicit(place, error)
         return None
     try:
-        _acquire(fd)
+        _acquire(fd, on_wait)
     except OSError as error:  # such as ENOLCK of a network file system
         os.close(fd)
         _refuse_explicit(place, error)
@@ -209,23 +214,56 @@ def _refuse_explicit(place: Place, error: OSError) -> None:
         raise RefusedError(f"cannot use the socket {place.socket}: {why}", "name another with --socket, or none")
 
 
-def _acquire(fd: int) -> None:
+def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
     """Take the lock, or raise RefusedError with the pid of the one who holds it.
 
-    The pid in the file may for a moment still be that of a dead one.
+    The pid in the file may for a moment still be that of a dead one. If it stays, a guardian holds the lock in its place.
     """
-    pid = 0
-    for _ in range(PID_TRIES):
+    for attempt in itertools.count(1):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, _path = _signature(fd)
-            if pid and _alive(pid):
-                break
-            time.sleep(PID_PAUSE)
+            pid, path = _signature(fd)
+            holder = _holder(pid, path, fd)
+            if holder is not None or (not pid and attempt >= PID_TRIES):
+                raise _taken(holder or 0) from None
+            if attempt == PID_TRIES:
+                on_wait(pid)
+            time.sleep(PID_PAUSE if attempt < PID_TRIES else WAIT_PAUSE)
         else:
             return
-    raise _taken(pid)
+
+
+def _holder(pid: int, path: str, fd: int) -> int | None:
+    """The pid of a living one that holds a lock file, 0 where it cannot be told; None where who signed it is dead.
+
+    It has the file open, or listens on the socket: the pid that it signed with may be somebody else's by now, or be
+    another in its own PID namespace.
+    """
+    if pid and _has_open(pid, os.fstat(fd)):
+        return pid
+    try:
+        with connect(path) as peer:
+            return peer_of(peer)[0]
+    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
+        return 0
+    except OSError:
+        return None
+
+
+def _has_open(pid: int, file: os.stat_result) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:  # it is gone; or there is no /proc, and so no guardian that could hold the lock instead
+        return not os.path.exists("/proc/self") and _alive(pid)
+    except OSError:  # another user's, or a zombie
+        return False
+    for name in names:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.path.samestat(os.stat(f"{folder}/{name}"), file):
+                return True
+    return False
 
 
 def _taken(pid: int) -> RefusedError:

@@ -58,6 +58,7 @@ from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
 from procman.kernel import reaper, spawn
 from procman.kernel.deadlines import Deadlines
+from procman.kernel.guarding import Guarding, can_guard
 from procman.kernel.history import History
 from procman.kernel.launcher import Given, Launcher
 from procman.kernel.lives import Life, Lives
@@ -87,11 +88,14 @@ Answer = Callable[[Reply | Refuse], None]
 class Settings(Struct, frozen=True):
     """What the kernel needs beside the plan: how to read the inputs again, what instances are given, and where a trace
     of the core's last events is written when it is asked for or needed.
+
+    `guarded`: a guardian ends what runs, should procman be killed; it holds these descriptors. None: there is none.
     """
 
     load: Callable[[Plan], Plan]
     given: Given
     trace: str
+    guarded: tuple[int, ...] | None = None
 
 
 class Kernel:
@@ -108,6 +112,7 @@ class Kernel:
         self._settings = settings
         self._lives = Lives(f"{os.getpid()}-{os.urandom(4).hex()}")
         self._children = reaper.Children()
+        self._guarding = Guarding(reactor, self._lives.ledger, settings.guarded or (), self.say)
         self._not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
         self._ports = PortNotes(look=self._children.known)
@@ -141,10 +146,13 @@ class Kernel:
             self._lives.subreaper = self._children.known and reaper.become_subreaper()
             self._not_ours = frozenset(self._children())
             self._begin()
+            if self._settings.guarded is not None and self._children.known and can_guard():
+                self._guarding.start()  # after the first spawns, which need not wait for it
             self._supervise()
         finally:
             if self._code is None:
                 self._abandon()
+            self._guarding.end()
         if self._fault is not None:
             raise self._fault
         return self._code if self._code is not None else 1
@@ -203,8 +211,9 @@ class Kernel:
             self._lives.kill_all()
             while (dead := reaper.peek()) is not None:
                 reaper.reap(dead[0])
-                self._lives.gone(dead[0])
-            left = [pid for pid in self._children() if pid not in self._not_ours]
+                if not self._guarding.reaped(dead[0]):
+                    self._lives.gone(dead[0])
+            left = [pid for pid in self._children() if pid not in self._not_ours | self._guarding.pids]
             if not left or time.monotonic() > give_up_at:
                 return
             self._kill(left)
@@ -323,7 +332,7 @@ class Kernel:
             if life is not None:
                 self._leader_ended(life, status)
             reaper.reap(pid)
-            if self._lives.gone(pid):
+            if not self._guarding.reaped(pid) and self._lives.gone(pid):
                 self.post(OrphanReaped(pid))
         else:
             self._reactor.call_at(time.monotonic(), self.on_child)  # others get their turn between
@@ -348,7 +357,7 @@ class Kernel:
         """Who has become our child without having been started by us."""
         now = time.monotonic()
         for pid in self._children() if self._lives.subreaper else ():
-            if self._lives.known(pid) or pid in self._not_ours:
+            if self._lives.known(pid) or pid in self._not_ours or pid in self._guarding.pids:
                 continue
             if self._lives.is_changing(pid, now):
                 self._sweep_soon()
@@ -433,7 +442,7 @@ class Kernel:
     def _late(self) -> list[int]:
         """Children that nobody has been told of as unkillable yet."""
         told = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}
-        told |= self._not_ours
+        told |= self._not_ours | self._guarding.pids
         told.update(self.fleet.stuck)
         return [pid for pid in (self._children() if self._lives.subreaper else ()) if pid not in told]
 

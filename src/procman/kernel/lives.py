@@ -10,7 +10,8 @@ import os
 import signal
 
 from procman.core.actions import Target
-from procman.core.spec import ProcessSpec
+from procman.core.spec import ProcessSpec, StopPolicy
+from procman.kernel.ledger import Kind, Ledger
 from procman.kernel.output import Stream
 from procman.kernel.reaper import signal_number
 
@@ -45,6 +46,7 @@ class Lives:
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
+        self.ledger = Ledger(f"{MARK}={ident}/")
         self.subreaper = False
         self.current: dict[str, Life] = {}  # by instance
         self._by_pid: dict[int, Life] = {}  # by leader, which is also the group and the session
@@ -60,6 +62,7 @@ class Lives:
     def add(self, life: Life) -> None:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
+        self.ledger.note(life.pid, Kind.LIFE, life.spec.stop)
 
     def leader(self, pid: int) -> Life | None:
         """The life whose leader this is, as long as it is not reaped."""
@@ -73,6 +76,7 @@ class Lives:
             life.reaped = True
             self._ending.append(life)
             return False
+        self.ledger.forget(pid)
         origin = self._origins.pop(pid, None)
         if origin is not None:
             origin.daemons.discard(pid)
@@ -90,6 +94,7 @@ class Lives:
         for life in over:
             self._ending.remove(life)
             del self._by_pid[life.pid]
+            self.ledger.forget(life.pid)
             if self.current.get(life.name) is life:
                 del self.current[life.name]
         return over
@@ -111,7 +116,12 @@ class Lives:
         if _group_of(pid) in self._by_pid or _environment(pid) != b"":
             self._changing.pop(pid, None)
             return False
-        return now < self._changing.setdefault(pid, now) + EXEC_TAKES
+        if pid not in self._changing:
+            self._changing[pid] = now
+            self.ledger.note(
+                pid, Kind.STRAY, StopPolicy()
+            )  # ours in any case, should procman be killed before it is told
+        return now < self._changing[pid] + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
         """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
@@ -125,15 +135,20 @@ class Lives:
             if marked is not None and (
                 marked[0] not in self.current or self.current[marked[0]].generation != marked[1]
             ):
-                self._strays.add(pid)  # of a life that is over
+                self._add_stray(pid)  # of a life that is over
                 return (*marked, False)
             life = self.current[marked[0]] if marked is not None else self._by_pid.get(session)
         if life is None:
-            self._strays.add(pid)
+            self._add_stray(pid)
             return None
         self._adopted[pid] = life
         life.adopted.add(pid)
+        self.ledger.note(pid, Kind.ADOPTED, life.spec.stop)
         return life.name, life.generation, group == life.pid
+
+    def _add_stray(self, pid: int) -> None:
+        self._strays.add(pid)
+        self.ledger.note(pid, Kind.STRAY, StopPolicy())
 
     def mark(self, name: str, generation: int) -> str:
         return f"{self.ident}/{name}/{generation}"
