@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from displays import display
 from harness import PYTHON, World
 
@@ -52,3 +53,32 @@ def test_a_watch_ends_with_three_when_procman_ends(world: World) -> None:
         os.kill(supervisor.pid, signal.SIGTERM)
         assert shown.code() == 3
         shown.shows("procman has ended")
+
+
+def test_the_live_screen_shows_and_changes_what_runs(world: World) -> None:
+    pytest.importorskip("textual")
+    world.procfile(web=f"{PYTHON} {world.file('talks.py', TALKS)}", worker=IDLE)
+    supervisor = world.start()
+    supervisor.up("web.1", "worker.1")
+    with display(world, "top", rows=30) as shown:
+        shown.shows("hello from web.1")
+        shown.type("+")
+        shown.shows(r"^ web\.2 +(starting|ready)")
+        shown.type("j")
+        shown.shows("hello from web.2")
+        shown.type("r")
+        supervisor.until(lambda rows: rows["web.2"]["generation"] == 2, "web.2 lives anew")
+        shown.type("s")
+        shown.shows(r"Stop web\.2\?")
+        shown.type("y")
+        supervisor.phase(web_2="stopped")
+        shown.shows(r"^ web\.2 +stopped")
+        shown.type("q")
+        assert shown.code() == 0
+
+
+TALKS = """
+import os, time
+print("\\x1b]0;title\\x07\\x1b[31mhello from", os.environ["PS"])
+time.sleep(1000)
+"""

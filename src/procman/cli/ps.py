@@ -146,10 +146,11 @@ def shown(listing: Listing) -> str:
     """The table. Nothing in it can move a terminal's cursor, whatever a reason holds."""
     if not listing.instances:
         return "no instances; `procman scale TYPE=N` starts some"
-    return columns([HEAD, *map(_cells, listing.instances)], right=NUMBERS)
+    return columns([HEAD, *map(cells, listing.instances)], right=NUMBERS)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """What the table says of an instance, in the order of HEAD."""
     return (
         row.name,
         row.phase,
