@@ -16,6 +16,7 @@ PLACES: dict[str, type[Struct]] = {"restart": RestartPolicy, "stop": StopPolicy,
 ELSEWHERE = {
     "processes.*.port": "by the type's place in the Procfile",
     "processes.*.cwd": "the root",
+    "processes.*.watch": "every file, where no type has this key",
     "stop.grace": "`10.0`; `25.0` as PID 1",
 }
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from procman import __version__
 from procman.cli.options import input_options, option, supervise_options, type_option
+from procman.cli.usage import UsageError
 from procman.config.load import Options, load, read_stdin
 from procman.control.locate import Claim, claim, start_places
 from procman.core.spec import Plan
@@ -69,7 +70,8 @@ class Shown(Struct, frozen=True, kw_only=True):
 )
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
 @option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
-def start(options: Options, socket: str | None, **shown: object) -> int:
+@option("--watch", is_flag=True, help="Restart the types whose files change.")
+def start(options: Options, socket: str | None, *, watch: bool, **shown: object) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
     With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
@@ -83,6 +85,8 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
       PORT=8000 procman start             ports from 8000
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     look = Shown(**shown)  # type: ignore[arg-type]  # click has checked each value
+    if watch:
+        _refuse_watch()
     _open_standard_descriptors()
     spawn.close_on_exec()
     options = replace(options, init=os.getpid() == 1)
@@ -94,7 +98,26 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     claimed = claim(start_places(plan.root, socket, environ))
     os.chdir(plan.root)
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    return _supervise(plan, claimed, look, partial(_reload, _Inputs(options, environ, given, here, root)))
+    inputs = _Inputs(options, environ, given, here, root, watch=watch and claimed is not None)
+    return _supervise(_accompanied(plan, inputs), claimed, look, partial(_reload, inputs))
+
+
+def _refuse_watch() -> None:
+    """Raises UsageError where the watcher could not run."""
+    from importlib.util import find_spec  # noqa: PLC0415  only with --watch
+
+    if find_spec("watchfiles") is None:
+        text = "cannot watch files: watchfiles is not installed"
+        raise UsageError(text, "`pip install 'procman[watch]'` installs it")
+
+
+def _accompanied(plan: Plan, inputs: _Inputs) -> Plan:
+    """The plan with the companions that were asked for."""
+    if not inputs.watch:
+        return plan
+    from procman.companions.watcher import NAME, watcher  # noqa: PLC0415  only with --watch
+
+    return replace(plan, companions={NAME: watcher(plan, inputs.environ)})
 
 
 def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
@@ -122,7 +145,7 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
         kernel.on_change = server.publish
     else:
         kernel.say(
-            "cannot make a control socket: no folder for it can be written; ps, scale and the like will not work"
+            "cannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
         )
     try:
         return kernel.run()
@@ -142,13 +165,14 @@ class _Inputs(NamedTuple):
     given: bytes | None
     here: int
     root: int
+    watch: bool
 
 
 def _reload(inputs: _Inputs, old: Plan) -> Plan:
     """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
     os.fchdir(inputs.here)
     try:
-        return load(inputs.options, inputs.environ, old.positions, inputs.given)
+        return _accompanied(load(inputs.options, inputs.environ, old.positions, inputs.given), inputs)
     finally:
         os.fchdir(inputs.root)
 

@@ -70,6 +70,13 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[Stdin, Meta(description="open: a pipe never written, for programs that leave when input ends")]
         | UnsetType
     ) = UNSET
+    watch: (
+        Annotated[
+            tuple[Filled, ...],
+            Meta(description="With `start --watch`: patterns of files, relative to the root, whose change restarts it"),
+        ]
+        | UnsetType
+    ) = UNSET
     max: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most instances; 1 makes a singleton")] | UnsetType = UNSET
 
 
