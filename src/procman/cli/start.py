@@ -71,11 +71,15 @@ class Shown(Struct, frozen=True, kw_only=True):
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
 @option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
 @option("--watch", is_flag=True, help="Restart the types whose files change.")
-def start(options: Options, socket: str | None, *, watch: bool, **shown: object) -> int:
+@option("-D", "--detach", is_flag=True, help="Go to the background once all is up.")
+def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **shown: object) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
     With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
+
+    With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
+    in a row, that is told and the exit code is 1; procman goes on in the background all the same.
 
     \b
     Examples:
@@ -87,6 +91,8 @@ def start(options: Options, socket: str | None, *, watch: bool, **shown: object)
     look = Shown(**shown)  # type: ignore[arg-type]  # click has checked each value
     if watch:
         _refuse_watch()
+    if detach and os.getpid() == 1:
+        raise UsageError("cannot detach: a container ends when its first process does", "leave --detach out")
     _open_standard_descriptors()
     spawn.close_on_exec()
     options = replace(options, init=os.getpid() == 1)
@@ -95,10 +101,25 @@ def start(options: Options, socket: str | None, *, watch: bool, **shown: object)
     plan = load(options, environ, stdin=given)
     _check_types(look.quiet, plan)
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    claimed = claim(start_places(plan.root, socket, environ))
+    run = partial(_run, plan, look, _Inputs(options, environ, given, here, watch=watch), socket)
+    if detach:
+        from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
+
+        return detached(plan, run)
+    return run()
+
+
+def _run(
+    plan: Plan, look: Shown, inputs: _Inputs, socket: str | None, leave: Callable[[Claim | None], None] | None = None
+) -> int:
+    """Claim the root and supervise there; `leave` is called where nothing can be refused any more."""
+    claimed = claim(start_places(plan.root, socket, inputs.environ))
+    if leave is not None:
+        leave(claimed)
     os.chdir(plan.root)
-    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    inputs = _Inputs(options, environ, given, here, root, watch=watch and claimed is not None)
+    inputs = inputs._replace(
+        root=os.open(".", os.O_RDONLY | os.O_DIRECTORY), watch=inputs.watch and claimed is not None
+    )
     return _supervise(_accompanied(plan, inputs), claimed, look, partial(_reload, inputs))
 
 
@@ -164,8 +185,8 @@ class _Inputs(NamedTuple):
     environ: dict[str, str]
     given: bytes | None
     here: int
-    root: int
-    watch: bool
+    root: int = -1
+    watch: bool = False
 
 
 def _reload(inputs: _Inputs, old: Plan) -> Plan:
