@@ -96,7 +96,8 @@ def two(script: Script) -> Script:
 def test_every_instance_has_a_row_and_the_formation_a_line(two):
     async def story(shown):
         assert shown.names() == ["web.1", "web.2", "worker.1"]
-        assert shown.head().startswith("/app: web 2, worker 1; CPU ")
+        assert shown.head().startswith("app: CPU ")
+        assert shown.head().endswith("; web 2, worker 1")
 
     on_screen(two, story)
 

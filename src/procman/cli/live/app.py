@@ -6,6 +6,7 @@ procman is asked by a thread, too. Everything that it can do, a verb can.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -57,12 +58,18 @@ class Top(App[None]):
     TITLE = "procman top"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
+    * {
+        scrollbar-background: ansi_default; scrollbar-background-hover: ansi_default;
+        scrollbar-background-active: ansi_default; scrollbar-corner-color: ansi_default;
+        scrollbar-color: ansi_bright_black; scrollbar-color-hover: ansi_bright_black;
+        scrollbar-color-active: ansi_blue;
+    }
     #head, #title { height: 1; padding: 0 1; text-style: bold; }
     #head.trouble { color: ansi_red; }
     Instances { height: 1fr; min-height: 4; scrollbar-size: 0 1; }
     Instances > .datatable--header { background: ansi_default; text-style: bold underline; }
     Instances > .datatable--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
-    Log { height: 1fr; min-height: 3; padding: 0 1; scrollbar-size: 1 1; }
+    Log { height: 1fr; min-height: 3; padding: 0 1; scrollbar-size: 0 1; }
     #title { border-top: solid ansi_default; height: 2; }
     #filter { display: none; height: 1; border: none; padding: 0 1; }
     #filter.open { display: block; }
@@ -259,12 +266,12 @@ class Top(App[None]):
 
 
 def headline(seen: Seen, listing: Listing) -> str:
-    """`/app: web 2, worker 1; CPU 3.1 %, 120 MB`"""
+    """`app: CPU 3.1 %, 120 MB; web 2, worker 1`: the name of the root, and last what may be long."""
     counts = ", ".join(f"{name} {count}" for name, count in listing.formation.items())
     cpu = sum(row.cpu or 0.0 for row in listing.instances)
     memory = sum(row.memory or 0 for row in listing.instances)
-    state = "; stopping" if seen.stopping else ""
-    return clean(f"{seen.root}: {counts}; CPU {cpu:.1f} %, {size(memory)}{state}")
+    state = "stopping; " if seen.stopping else ""
+    return clean(f"{os.path.basename(seen.root) or seen.root}: {state}CPU {cpu:.1f} %, {size(memory)}; {counts}")
 
 
 def attach_command(name: str, path: str) -> list[str]:
