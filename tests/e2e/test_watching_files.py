@@ -137,3 +137,10 @@ def test_patterns_alone_watch_nothing(world: World) -> None:
     supervisor = world.start()
     supervisor.up("web.1")
     assert not any(b"watcher" in _arguments(pid) for pid in children_of(supervisor.pid))
+
+
+def test_a_change_while_it_restarts_is_one_more_restart(watched: Supervisor) -> None:
+    first_change(watched, "web/a.py")
+    seen = watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web lives anew")["web.1"]["generation"]
+    changed(watched, "web/a.py", text="again")
+    watched.until(lambda rows: rows["web.1"]["generation"] > seen, "web lives anew again")
