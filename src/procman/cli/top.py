@@ -33,7 +33,7 @@ def top(place: Place) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")
     try:
-        from procman.cli.live.app import Top  # noqa: PLC0415  textual is an extra, and 0.3 s at import
+        from procman.cli.live.app import Top  # noqa: PLC0415  textual is an extra, and 0.1 s at import
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
