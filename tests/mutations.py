@@ -168,8 +168,31 @@ MUTATIONS = [
     Mutation("what was scaled is not handed over", "fleet", "set(state.scaled)", "set()"),
     Mutation("an end is not handed over", "fleet", "self.exit_code = state.exit_code", "self.exit_code = None"),
     Mutation("a new slot counts from one", "slots", "self._past.pop(name, (0, 0))", "(0, 0)"),
+    Mutation("spawn after shutdown", "fleet", "for i in [*living, *self._slots.companions()]:", "for i in ():"),
+    Mutation("a companion outlives a shutdown", "fleet", "[*living, *self._slots.companions()]", "living"),
     Mutation(
-        "spawn after shutdown", "fleet", "        for i in living:\n            self._step(i, Lowered(why), now)\n", ""
+        "a companion is waited for by nobody",
+        "fleet",
+        "for i in everyone):\n            return",
+        "for i in self._slots):\n            return",
+    ),
+    Mutation(
+        "a companion escapes a kill", "fleet", "for i in [*self._slots.everyone()]:", "for i in self.instances():"
+    ),
+    Mutation(
+        "a reload leaves companions alone", "fleet", "        self._accompany(now)\n        parts", "        parts"
+    ),
+    Mutation(
+        "companions count as formation",
+        "slots",
+        "for i in self.everyone() if not is_companion(i.spec.type))",
+        "for i in self.everyone())",
+    ),
+    Mutation(
+        "companions are listed",
+        "slots",
+        "for name, slots in self._by_type.items() if not is_companion(name)]",
+        "for slots in self._by_type.values()]",
     ),
     Mutation(
         "commands while stopping", "fleet", "if self.stopping and not isinstance(command, Shutdown):", "if False:"

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "processes.*.port": "by the type's place in the Procfile",
     "processes.*.cwd": "the root",
     "processes.*.tty": "whether standard output is a terminal",
+    "processes.*.watch": "every file, where no type has this key",
     "stop.grace": "`10.0`; `25.0` as PID 1",
 }
 

@@ -60,6 +60,13 @@ class Script:
         with self.asked_event:
             assert self.asked_event.wait_for(lambda: any(name == method for name, _ in self.asked), timeout=10)
 
+    def drop(self) -> None:
+        """End every connection and go on listening, as procman does when it is replaced by a newer one."""
+        peers, self._peers = self._peers, []
+        for peer in peers:
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         for peer in (self._listener, *self._peers):
             with contextlib.suppress(OSError):

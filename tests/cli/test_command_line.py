@@ -156,3 +156,9 @@ def test_client_verbs_load_nothing_heavy(script, verb):
     code = f"import sys; from procman.cli.outcome import run; run([{verb!r}]); print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_first_process_of_a_container_cannot_go_to_the_background(procman, nobody, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    done = procman("start", "--detach")
+    assert (done.code, done.err.splitlines()[0][:22]) == (2, "procman: cannot detach")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from procman.cli.resources import Process, Trees, linux_table, portable_table
+from procman.cli.resources import Meter, Process, Trees, linux_table, portable_table
 
 TABLE = {
     10: Process(1, 1.0, 100),
@@ -26,6 +26,10 @@ def test_a_process_that_is_reached_twice_counts_once():
     assert Trees(TABLE).used_by([10, 11, 20]) == (15.0, 1500)
 
 
+def test_a_member_of_the_group_counts_though_its_parent_has_ended():
+    assert Trees(TABLE | {30: Process(1, 16.0, 1600, 10), 31: Process(30, 32.0, 3200)}).used_by([10]) == (55.0, 5500)
+
+
 def test_a_tree_that_has_ended_is_not_known():
     assert Trees(TABLE).used_by([99]) is None
 
@@ -41,5 +45,32 @@ def test_both_ways_to_the_table_agree_on_a_process_that_sleeps():
         ours, psutils = linux_table()[child.pid], portable_table()[child.pid]
         child.communicate(b"\n")
     assert ours.parent == psutils.parent == os.getpid()
+    assert ours.group == psutils.group == os.getpgrp()
     assert ours.cpu == pytest.approx(psutils.cpu, abs=0.02)
     assert ours.memory == pytest.approx(psutils.memory, rel=0.1)  # the kernel's counters lag by some pages
+
+
+def test_the_first_look_at_a_life_is_over_all_of_it_and_the_next_since_then():
+    meter = Meter()
+    assert meter.percent(("web.1", 1), cpu=2.0, uptime=10.0) == 20.0
+    assert meter.percent(("web.1", 1), cpu=3.0, uptime=12.0) == 50.0
+    assert meter.percent(("web.1", 2), cpu=0.1, uptime=1.0) == 10.0
+
+
+def test_a_part_of_a_tree_that_ended_unwaited_makes_no_negative_use():
+    meter = Meter()
+    meter.percent(("web.1", 1), cpu=9.0, uptime=10.0)
+    assert meter.percent(("web.1", 1), cpu=1.0, uptime=11.0) == 0.0
+
+
+def test_two_looks_at_the_same_moment_tell_no_use():
+    meter = Meter()
+    meter.percent(("web.1", 1), cpu=1.0, uptime=10.0)
+    assert meter.percent(("web.1", 1), cpu=1.0, uptime=10.0) is None
+
+
+def test_a_life_that_is_forgotten_is_new_again():
+    meter = Meter()
+    meter.percent(("web.1", 1), cpu=9.0, uptime=10.0)
+    meter.forget_all_but([("web.2", 1)])
+    assert meter.percent(("web.1", 1), cpu=10.0, uptime=20.0) == 50.0

@@ -140,3 +140,16 @@ def test_a_config_file_that_was_named_must_exist(folder):
 def test_a_config_file_that_is_a_folder_is_a_fault(folder):
     (folder / "procman.yml").mkdir()
     assert only_fault() == "cannot read procman.yml: is a directory"
+
+
+def test_patterns_to_watch_are_no_part_of_how_a_type_is_run(folder):
+    before = load(Options(), {})
+    write(folder, yml="processes: {web: {watch: ['src/**/*.py', app.py]}, worker: {watch: []}}")
+    plan = load(Options(), {})
+    assert plan.watch == {"web": ("src/**/*.py", "app.py"), "worker": ()}
+    assert plan.types == before.types
+
+
+def test_a_pattern_that_begins_with_a_slash_is_refused(folder):
+    write(folder, yml="processes:\n  web:\n    watch:\n      - src\n      - /src\n")
+    assert only_fault().startswith("procman.yml:5: processes.web.watch[1]: cannot use '/src'")

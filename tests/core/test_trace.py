@@ -69,7 +69,8 @@ def test_the_oldest_events_make_room():
 
 def test_no_value_of_the_environment_is_in_it_and_equal_ones_stay_equal():
     spec = spec_of("web", env={"TOKEN": "hunter2", "OTHER": "hunter2", "NAME": "x"})
-    story = Traced(plan_of({"web": 1}, spec))
+    plan = replace(plan_of({"web": 1}, spec), companions={"@watch": replace(spec, type="@watch")})
+    story = Traced(plan)
     changed = replace(spec, env={**spec.env, "TOKEN": "swordfish"})
     story.happens(Commanded(Reload(replace(story.fleet.plan, types={"web": changed})), 1))
     lines = story.written()

@@ -24,6 +24,10 @@ class HopelessError(ProcmanError):
     """What is waited for cannot come any more."""
 
 
+class StoppingError(HopelessError):
+    """procman itself is about to end."""
+
+
 class Up(Struct, frozen=True):
     """Every instance of `after` is ready, or done, in a life later than that number; types have as many slots as said.
 
@@ -37,7 +41,7 @@ class Up(Struct, frozen=True):
 
     def left(self, view: FleetView) -> list[str]:
         if view.stopping:
-            raise HopelessError("cannot go on waiting: procman is stopping")
+            raise StoppingError("cannot go on waiting: procman is stopping")
         rows = {i.name: i for i in view.instances}
         late = [told for name, life in self.after.items() if (told := self._left_of(name, rows.get(name), life))]
         leaving = [i for i in view.instances if i.type in self.slots and _number(i.name) > self.slots[i.type]]

@@ -1,20 +1,27 @@
-"""`procman ps`: the formation as a table or as JSON."""
+"""`procman ps`: the formation as a table or as JSON, once or again and again."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 from msgspec import Struct
 
+from procman.cli.looking import Looker
 from procman.cli.names import complete_instances
 from procman.cli.place import Place, client_options
-from procman.cli.resources import Trees, process_table
+from procman.cli.resources import Meter
+from procman.cli.screen import Screen, can_redraw
 from procman.cli.table import columns
-from procman.control.protocol import Ps
 from procman.core.display import clean
 from procman.core.select import Chosen
 from procman.core.view import InstanceView, duration
 from procman.errors import RefusedError
+
+if TYPE_CHECKING:
+    from procman.cli.looking import Look
+    from procman.cli.resources import Trees
 
 HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REASON")
 NUMBERS = (2, 4, 5, 6, 7)
@@ -23,8 +30,9 @@ NUMBERS = (2, 4, 5, 6, 7)
 class Row(Struct, frozen=True, kw_only=True):
     """One instance, as `--json` says it: times in seconds, `since` since the epoch, `cpu` in percent, `memory` in bytes.
 
-    `cpu` is the CPU time of the whole tree over the life of its leader, as ps(1) counts it; `memory` is the sum of
-    resident sizes, so that pages which two processes share count twice. Both are null where there is no process.
+    `cpu` is the CPU time of the whole tree over the life of its leader, as ps(1) counts it, and with `--watch` from the
+    second look on over the time since the last; `memory` is the sum of resident sizes, so that pages which two processes
+    share count twice. Both are null where there is no process.
     """
 
     name: str
@@ -51,9 +59,18 @@ class Listing(Struct, frozen=True):
 
 @click.command()
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
+@click.option("-w", "--watch", is_flag=True, show_envvar=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    metavar="SECONDS",
+    show_envvar=True,
+    help="From one look of --watch to the next.  [default: 2]",
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
-def ps(place: Place, names: tuple[str, ...], *, json: bool) -> None:
+def ps(place: Place, names: tuple[str, ...], interval: float, *, json: bool, watch: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
     NAME is a type, an instance or a shell pattern; all without one. From outside procman's container CPU and MEMORY are
@@ -61,31 +78,50 @@ def ps(place: Place, names: tuple[str, ...], *, json: bool) -> None:
     CPU is the average over the process's life, in percent of one core; CPU and MEMORY are those of the process and
     everything it started. A type in a crash loop says so in its REASON. Ends with 3 where no procman runs here.
 
+    With --watch a terminal shows the table in place; elsewhere one comes after the other, with --json one object a
+    line. CPU then is the average since the last look. It goes on when procman is upgraded, and ends with 3 when procman
+    has ended.
+
     \b
     Examples:
       procman ps
       procman ps web worker.2
+      procman ps --watch
       procman ps --json | jq '.instances[] | select(.phase != "ready") | .name'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with place.connect() as client:
-        answer = client.call("ps")
-        table = process_table() if client.peer in (answer.pid, 0) else {}
-    listing = listed(answer, Trees(table), names)
-    click.echo(msgspec.json.encode(listing) if json else shown(listing))
+    with Looker(place.find()) as looker:
+        meter = Meter()
+        if not watch:
+            click.echo(told(listed(looker.look(), meter, names), json=json))
+            return
+        screen = Screen() if can_redraw() and not json else None
+        while True:
+            text = told(listed(looker.look(), meter, names), json=json)
+            if screen is not None:
+                screen.draw(text)
+            else:
+                click.echo(text if json else f"{text}\n")
+            looker.pause(interval)
 
 
-def listed(answer: Ps, trees: Trees, names: tuple[str, ...] = ()) -> Listing:
+def told(listing: Listing, *, json: bool) -> str:
+    return msgspec.json.encode(listing).decode() if json else shown(listing)
+
+
+def listed(look: Look, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
     """What procman knows of each instance that is meant, and what the process table adds. Raises RefusedError."""
+    answer = look.answer
     known = answer.fleet.instances
     chosen = Chosen(names)
     refusal = chosen.refuse(answer.fleet.formation, [i.name for i in known])
     if refusal is not None:
         raise RefusedError(*refusal)
     meant = [i for i in known if not names or chosen.means(i.name)]
-    return Listing(answer.fleet.formation, [_row(i, answer.time, trees) for i in meant])
+    meter.forget_all_but({(i.name, i.generation) for i in meant})
+    return Listing(answer.fleet.formation, [_row(i, answer.time, look.trees, meter) for i in meant])
 
 
-def _row(i: InstanceView, now: float, trees: Trees) -> Row:
+def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
     used = trees.used_by((i.pid, *i.adopted)) if i.pid is not None else None
     return Row(
         name=i.name,
@@ -98,7 +134,7 @@ def _row(i: InstanceView, now: float, trees: Trees) -> Row:
         since=round(now - i.age, 3),
         reason=i.reason or None,
         last_exit=i.last_exit,
-        cpu=round(100 * used[0] / i.uptime, 1) if used and i.uptime else None,
+        cpu=meter.percent((i.name, i.generation), used[0], i.uptime) if used and i.uptime is not None else None,
         memory=used[1] if used else None,
         crash_loop=i.crash_loop,
         generation=i.generation,
@@ -110,10 +146,11 @@ def shown(listing: Listing) -> str:
     """The table. Nothing in it can move a terminal's cursor, whatever a reason holds."""
     if not listing.instances:
         return "no instances; `procman scale TYPE=N` starts some"
-    return columns([HEAD, *map(_cells, listing.instances)], right=NUMBERS)
+    return columns([HEAD, *map(cells, listing.instances)], right=NUMBERS)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """What the table says of an instance, in the order of HEAD."""
     return (
         row.name,
         row.phase,

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from procman import __version__
 from procman.cli.options import input_options, option, supervise_options, type_option
+from procman.cli.usage import UsageError
 from procman.config.load import Options, load, read_stdin
 from procman.control.locate import Claim, claim, start_places, trace_file
 from procman.core.spec import Plan
@@ -101,11 +102,16 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
 )
 @option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
 @option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
-def start(options: Options, socket: str | None, **shown: object) -> int:
+@option("--watch", is_flag=True, help="Restart the types whose files change.")
+@option("-D", "--detach", is_flag=True, help="Go to the background once all is up.")
+def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **shown: object) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
     With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
+
+    With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
+    in a row, that is told and the exit code is 1; procman goes on in the background all the same.
 
     \b
     Examples:
@@ -115,9 +121,13 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
       PORT=8000 procman start             ports from 8000
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     look = Shown(split_streams=options.split_streams, **shown)  # type: ignore[arg-type]  # click has checked each value
+    if watch:
+        _refuse_watch()
+    if detach and os.getpid() == 1:
+        raise UsageError("cannot detach: a container ends when its first process does", "leave --detach out")
     _open_standard_descriptors()
     spawn.close_on_exec()
-    options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1))
+    options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1) and not detach)
     environ = dict(os.environ)
     given = read_stdin() if options.procfile == "-" else None
     plan = load(options, environ, stdin=given)
@@ -125,10 +135,44 @@ def start(options: Options, socket: str | None, **shown: object) -> int:
     if look.log_dir is not None:
         look = replace(look, log_dir=os.path.abspath(look.log_dir))
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    claimed = claim(start_places(plan.root, socket, environ), on_wait=_waits)
+    run = partial(_run, plan, look, _Inputs(options, environ, given, here, watch=watch), socket)
+    if detach:
+        from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
+
+        return detached(plan, run)
+    return run()
+
+
+def _run(
+    plan: Plan, look: Shown, inputs: _Inputs, socket: str | None, leave: Callable[[Claim | None], None] | None = None
+) -> int:
+    """Claim the root and supervise there; `leave` is called where nothing can be refused any more."""
+    claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+    if leave is not None:
+        leave(claimed)
     os.chdir(plan.root)
-    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    return _supervise(plan, claimed, look, partial(_reload, _Inputs(options, environ, given, here, root)))
+    inputs = inputs._replace(
+        root=os.open(".", os.O_RDONLY | os.O_DIRECTORY), watch=inputs.watch and claimed is not None
+    )
+    return _supervise(_accompanied(plan, inputs), claimed, look, partial(_reload, inputs))
+
+
+def _refuse_watch() -> None:
+    """Raises UsageError where the watcher could not run."""
+    from importlib.util import find_spec  # noqa: PLC0415  only with --watch
+
+    if find_spec("watchfiles") is None:
+        text = "cannot watch files: watchfiles is not installed"
+        raise UsageError(text, "`pip install 'procman[watch]'` installs it")
+
+
+def _accompanied(plan: Plan, inputs: _Inputs) -> Plan:
+    """The plan with the companions that were asked for."""
+    if not inputs.watch:
+        return plan
+    from procman.companions.watcher import NAME, watcher  # noqa: PLC0415  only with --watch
+
+    return replace(plan, companions={NAME: watcher(plan, inputs.environ)})
 
 
 def _waits(pid: int) -> None:
@@ -168,7 +212,7 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
         kernel.on_change = server.publish
     else:
         kernel.say(
-            "cannot make a control socket: no folder for it can be written; ps, scale and the like will not work"
+            "cannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
         )
     try:
         return kernel.run()
@@ -187,14 +231,15 @@ class _Inputs(NamedTuple):
     environ: dict[str, str]
     given: bytes | None
     here: int
-    root: int
+    root: int = -1
+    watch: bool = False
 
 
 def _reload(inputs: _Inputs, old: Plan) -> Plan:
     """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
     os.fchdir(inputs.here)
     try:
-        return load(inputs.options, inputs.environ, old.positions, inputs.given)
+        return _accompanied(load(inputs.options, inputs.environ, old.positions, inputs.given), inputs)
     finally:
         os.fchdir(inputs.root)
 

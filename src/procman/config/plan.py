@@ -75,9 +75,15 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         positions=placed,
         port_step=_step(options),
         procfile=inputs.procfile,
+        watch={name: process.watch for name, process in _processes(inputs) if process.watch is not UNSET},
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
+
+
+def _processes(inputs: Inputs) -> list[tuple[str, Process]]:
+    """What procman.yml says of the types that there are."""
+    return [(name, p) for name, p in inputs.document.settings.processes.items() if name in inputs.entries]
 
 
 def place_types(names: Iterable[str], positions: Mapping[str, int]) -> dict[str, int]:
@@ -253,6 +259,12 @@ def _refuse_settings(inputs: Inputs, name: str, process: Process, spec: ProcessS
     if process.cwd is not UNSET and not os.path.isdir(spec.cwd):
         hint = f"it is relative to {inputs.root}"
         faults.append(inputs.document.fault(f"{path}.cwd", f"cannot use {brief(process.cwd)}: no such folder", hint))
+    for number, pattern in enumerate(() if process.watch is UNSET else process.watch):
+        if os.path.isabs(pattern):
+            message = f"cannot use {brief(pattern)}: it begins with a '/'"
+            faults.append(
+                inputs.document.fault(f"{path}.watch[{number}]", message, "patterns are relative to the root")
+            )
     return faults + _refuse_signal(inputs, f"{path}.stop.signal", process.stop.signal)
 
 

@@ -73,6 +73,13 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[bool, Meta(description="Each instance has a terminal of its own: colours, prompts, debuggers")]
         | UnsetType
     ) = UNSET
+    watch: (
+        Annotated[
+            tuple[Filled, ...],
+            Meta(description="With `start --watch`: patterns of files, relative to the root, whose change restarts it"),
+        ]
+        | UnsetType
+    ) = UNSET
     max: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most instances; 1 makes a singleton")] | UnsetType = UNSET
 
 

@@ -6,6 +6,7 @@ Knows no verb and prints nothing. The command line uses it, and so may any progr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -38,6 +39,10 @@ _PIECE = 256 * 1024
 _decoder = msgspec.json.Decoder(Incoming)
 
 
+class ClosedError(ProcmanError):
+    """procman has closed the connection: it has ended, or was replaced while it ran."""
+
+
 class Client:
     """One connection. Where a call and a stream are wanted at the same time, two clients are needed.
 
@@ -61,6 +66,11 @@ class Client:
 
     def close(self) -> None:
         self._socket.close()
+
+    def hang_up(self) -> None:
+        """For another thread: whatever is waited for here ends, as if procman had closed the connection."""
+        with contextlib.suppress(OSError):  # it is closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     @property
     def peer(self) -> int:
@@ -94,7 +104,7 @@ class Client:
             while True:
                 message = self._receive(deadline)
                 if message is None:
-                    raise ProcmanError("cannot get an answer: procman closed the connection", "see `procman ps`")
+                    raise ClosedError("cannot get an answer: procman closed the connection", "see `procman ps`")
                 if message.error is not None and message.id in (self._number, None):
                     raise _error(message.error)
                 if message.id == self._number:

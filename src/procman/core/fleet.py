@@ -109,7 +109,7 @@ class Fleet:
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
 
     def any_in(self, phase: Phase) -> bool:
-        return any(i.phase is phase for i in self._slots)
+        return any(i.phase is phase for i in self._slots.everyone())
 
     @property
     def stuck(self) -> list[int]:
@@ -122,6 +122,7 @@ class Fleet:
         """Bring the configured formation up."""
         for type_name, count in self.counts.items():
             self._fill(type_name, 0, count, now)
+        self._accompany(now)
         return self._done()
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -217,7 +218,7 @@ class Fleet:
         self._out.append(SetTimer(WAITING, self._waiting_token, now + WAITING_AFTER))
 
     def _say_waiting(self, token: int, now: float) -> None:
-        line = waiting_line(self.instances(), now) if token == self._waiting_token else ""
+        line = waiting_line([*self._slots.everyone()], now) if token == self._waiting_token else ""
         if line:
             self._publish(Kind.WAITING, line)
 
@@ -229,10 +230,12 @@ class Fleet:
         names = []
         for index in range(before + 1, count + 1):
             i = self._slots.at(type_name, index) or self._slots.new(spec, index, now)
-            # one on its way out may have been started from an older spec
-            event = Raised() if i.spec == spec else Replaced(spec, "changed by reload")
-            names.append(self._step(i, event, now).name)
+            names.append(self._raise(i, spec, now).name)
         return names
+
+    def _raise(self, i: Instance, spec: ProcessSpec, now: float) -> Instance:
+        """Want it. One on its way out may have been started from an older spec."""
+        return self._step(i, Raised() if i.spec == spec else Replaced(spec, "changed by reload"), now)
 
     def _set_count(self, type_name: str, count: int, why: str, now: float) -> list[str]:
         """Change a type's count; returns the slots that come or go."""
@@ -355,6 +358,7 @@ class Fleet:
         for type_name in difference.changed:
             names += self._respec(plan.types[type_name], now)
         self.counts = {t: self.counts[t] for t in plan.types}
+        self._accompany(now)
         self._publish(Kind.RELOADED, f"reloaded: {difference}")
         self._watch_stop(now)
         self._reply(request, names)
@@ -372,6 +376,15 @@ class Fleet:
                 self._slots.put(replace(i, spec=spec))
         return names
 
+    def _accompany(self, now: float) -> None:
+        """One instance of each companion of the plan, as it is specified there."""
+        wanted = self.plan.companions
+        for i in self._slots.companions():
+            if i.spec.type not in wanted:
+                self._step(i, Lowered("removed by reload"), now)
+        for type_name, spec in wanted.items():
+            self._raise(self._slots.at(type_name, 1) or self._slots.new(spec, 1, now), spec, now)
+
     # ---- the end
 
     def _shut_down(self, code: int, why: str, now: float) -> None:
@@ -383,7 +396,7 @@ class Fleet:
             plural = "" if len(living) == 1 else "s"
             self._publish(Kind.SHUTDOWN, f"stopping {len(living)} instance{plural}: {why}")
         grace = max((i.stop.grace for i in living), default=DEFAULT_GRACE)
-        for i in living:
+        for i in [*living, *self._slots.companions()]:
             self._step(i, Lowered(why), now)
         self._out += self._strays.end_all(now, grace)
         self._watch_stop(now)
@@ -391,7 +404,7 @@ class Fleet:
     def _kill(self, now: float) -> None:
         self._shut_down(130, "killed", now)
         self.exit_code = 130
-        for i in self.instances():
+        for i in [*self._slots.everyone()]:
             self._step(i, KillAsked(), now)
         self._out += self._strays.kill_all(now)
 
@@ -403,14 +416,15 @@ class Fleet:
             if not self._all_ended():
                 return
             self._shut_down(self._first_failure(), "all instances have ended", now)
-        if self._strays.left or any(i.phase not in AT_REST and i.stage is not Stage.UNKILLABLE for i in self._slots):
+        everyone = self._slots.everyone
+        if self._strays.left or any(i.phase not in AT_REST and i.stage is not Stage.UNKILLABLE for i in everyone()):
             return
         self._finished = True
         instances = self.instances()
         line = ended_line(instances)
         if line:
             self._publish(Kind.FINISHED, line)
-        stuck = self._strays.stuck or any(i.stage is Stage.UNKILLABLE for i in instances)
+        stuck = self._strays.stuck or any(i.stage is Stage.UNKILLABLE for i in everyone())
         self._out.append(Finish(1 if stuck else self.exit_code or 0))
 
     def _all_ended(self) -> bool:

@@ -39,7 +39,7 @@ from procman.core.events import (
     SpawnFailed,
     TimerFired,
 )
-from procman.core.spec import Plan, ProcessSpec, StopMode
+from procman.core.spec import Plan, ProcessSpec, StopMode, is_companion
 from procman.core.state import Instance, Phase
 from procman.core.view import Change, FleetView, InstanceView, Kind, duration
 
@@ -113,6 +113,7 @@ class LastResort:
                 crash_loop=False,
             )
             for life in self._left.values()
+            if not is_companion(life.spec.type)
         ]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
 

@@ -1,4 +1,7 @@
-"""Every slot of the formation, by type and number, and the numbers that a slot which is gone has used up."""
+"""Every slot, by type and number, and the numbers that a slot which is gone has used up.
+
+The slots of companions are here as well, but what goes over the formation does not meet them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from procman.core.spec import ProcessSpec
+from procman.core.spec import ProcessSpec, is_companion
 from procman.core.state import Instance
 
 
@@ -28,14 +31,22 @@ class Slots:
             self.put(i)
 
     def state(self) -> SlotsState:
-        return SlotsState(tuple(self._by_type), tuple(self), dict(self._past))
+        return SlotsState(tuple(self._by_type), tuple(self.everyone()), dict(self._past))
 
     def __iter__(self) -> Iterator[Instance]:
+        return (i for i in self.everyone() if not is_companion(i.spec.type))
+
+    def everyone(self) -> Iterator[Instance]:
+        """The companions, too."""
         return (i for slots in self._by_type.values() for i in slots.values())
+
+    def companions(self) -> list[Instance]:
+        return [i for i in self.everyone() if is_companion(i.spec.type)]
 
     def in_order(self) -> list[Instance]:
         """In the Procfile's order, then by number."""
-        return [slots[index] for slots in self._by_type.values() for index in sorted(slots)]
+        types = [slots for name, slots in self._by_type.items() if not is_companion(name)]
+        return [slots[index] for slots in types for index in sorted(slots)]
 
     def of(self, type_name: str) -> list[Instance]:
         return list(self._by_type.get(type_name, {}).values())
@@ -54,7 +65,7 @@ class Slots:
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
 
     def put(self, i: Instance) -> None:
-        self._by_type[i.spec.type][i.index] = i
+        self._by_type.setdefault(i.spec.type, {})[i.index] = i
 
     def remove(self, i: Instance) -> None:
         del self._by_type[i.spec.type][i.index]

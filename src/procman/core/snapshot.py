@@ -54,7 +54,7 @@ def decode(data: bytes) -> FleetState:
 
 def pack(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lambda spec: spec) -> Packed:
     """Ready to be encoded. `change` is applied to every spec, such as to leave secrets out."""
-    plan = replace(state.plan, types={name: change(spec) for name, spec in state.plan.types.items()})
+    plan = changed_plan(state.plan, change)
     known = {id(spec): number for number, spec in enumerate(state.plan.types.values())}
     specs = list(plan.types.values())
     numbers = []
@@ -64,6 +64,12 @@ def pack(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lambd
             specs.append(change(i.spec))
         numbers.append(known[id(i.spec)])
     return Packed(_with_specs(state, plan, [_NONE] * len(numbers)), tuple(specs), tuple(numbers))
+
+
+def changed_plan(plan: Plan, change: Callable[[ProcessSpec], ProcessSpec]) -> Plan:
+    """The plan with `change` applied to every spec in it."""
+    types = {name: change(spec) for name, spec in plan.types.items()}
+    return replace(plan, types=types, companions={name: change(spec) for name, spec in plan.companions.items()})
 
 
 def unpack(packed: Packed) -> FleetState:

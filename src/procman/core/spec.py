@@ -98,7 +98,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
     A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
-    `positions` may therefore hold types that are no longer there.
+    `positions` may therefore hold types that are no longer there. `watch` are patterns of files by type, for those that
+    have some. `companions` are programs of procman's own that run beside the formation, and are no part of it.
     """
 
     root: str
@@ -107,10 +108,17 @@ class Plan(Struct, frozen=True, kw_only=True):
     positions: dict[str, int]
     port_step: int = 100
     procfile: str = "Procfile"
+    watch: dict[str, tuple[str, ...]] = {}
+    companions: dict[str, ProcessSpec] = {}
 
     def ports(self) -> dict[str, int]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
         return {port_variable(name): spec.port for name, spec in self.types.items() if spec.port is not None}
+
+
+def is_companion(type_name: str) -> bool:
+    """Whether it is the type of a companion: `@watch`, a name that no Procfile can have."""
+    return type_name.startswith("@")
 
 
 def port_variable(type_name: str) -> str:

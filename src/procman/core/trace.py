@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from procman.core.actions import Action
 from procman.core.events import Commanded, Event, Reload
 from procman.core.fleet import Fleet
-from procman.core.snapshot import FleetState, Packed, pack, unpack
+from procman.core.snapshot import FleetState, Packed, changed_plan, pack, unpack
 from procman.core.spec import ProcessSpec
 
 FORMAT = 1
@@ -81,9 +81,7 @@ class _Masks:
     def event(self, event: Event) -> Event:
         if not (isinstance(event, Commanded) and isinstance(event.command, Reload)):
             return event
-        plan = event.command.plan
-        masked = replace(plan, types={name: self.spec(spec) for name, spec in plan.types.items()})
-        return replace(event, command=Reload(masked))
+        return replace(event, command=Reload(changed_plan(event.command.plan, self.spec)))
 
     def _mask(self, value: str) -> str:
         return self._numbers.setdefault(value, f"value {len(self._numbers) + 1}")

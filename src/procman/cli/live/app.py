@@ -1,0 +1,279 @@
+"""The live screen: the formation, its instances, the last lines of the chosen one, and keys that change things.
+
+It decides nothing and never waits: looks and output come from threads of their own (`feed`), and what a key asks of
+procman is asked by a thread, too. Everything that it can do, a verb can.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from textual.app import App, SuspendNotSupported
+from textual.binding import Binding
+from textual.message import Message
+from textual.widgets import Footer, Input, Log, Static
+
+from procman.cli.live.dialogs import Keys, Question
+from procman.cli.live.feed import LINES, Looks, Seen, Tail
+from procman.cli.live.instances import Instances
+from procman.cli.ps import size
+from procman.control.client import Client
+from procman.control.protocol import NamesParams, ScaleParams, StopParams
+from procman.core.display import clean
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from msgspec import Struct
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from procman.cli.ps import Listing, Row
+
+THEME = "ansi-dark"
+"""The terminal's own colours: what its owner can read, be it dark or light. What this theme takes from a dark one, the
+styles below take back."""
+
+KEYS = [
+    ("up, down, j, k", "choose an instance; PgUp, PgDn, g, G go further"),
+    ("Tab", "to the output, to scroll it, and back"),
+    ("+, -", "one more, one fewer of the type"),
+    ("r", "restart the instance; starts a stopped one"),
+    ("s", "stop the instance, after a question"),
+    ("a", "attach to the instance (procman attach)"),
+    ("/", "show only names that contain a text; Esc shows all"),
+    ("?", "these keys"),
+    ("q", "leave"),
+]
+
+
+class Top(App[None]):
+    """Its `return_code` is the exit code."""
+
+    TITLE = "procman top"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    * {
+        scrollbar-background: ansi_default; scrollbar-background-hover: ansi_default;
+        scrollbar-background-active: ansi_default; scrollbar-corner-color: ansi_default;
+        scrollbar-color: ansi_bright_black; scrollbar-color-hover: ansi_bright_black;
+        scrollbar-color-active: ansi_blue;
+    }
+    #head, #title { height: 1; padding: 0 1; text-style: bold; }
+    #head.trouble { color: ansi_red; }
+    Instances { height: 1fr; min-height: 4; scrollbar-size: 0 1; }
+    Instances > .datatable--header { background: ansi_default; text-style: bold underline; }
+    Instances > .datatable--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
+    Log { height: 1fr; min-height: 3; padding: 0 1; scrollbar-size: 0 1; }
+    #title { border-top: solid ansi_default; height: 2; }
+    #filter { display: none; height: 1; border: none; padding: 0 1; }
+    #filter.open { display: block; }
+    Footer, FooterKey, FooterKey .footer-key--key { background: ansi_default; color: ansi_default; }
+    FooterKey .footer-key--key { text-style: bold; }
+    ModalScreen { align: center middle; background: ansi_default; }
+    .dialog { width: auto; max-width: 90%; height: auto; padding: 1 2; border: round ansi_default; }
+    .dialog Static { width: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("plus,equals_sign", "scale(1)", "Scale up", key_display="+"),
+        Binding("minus", "scale(-1)", "Scale down", key_display="-"),
+        Binding("r", "restart", "Restart"),
+        Binding("s", "stop", "Stop"),
+        Binding("a", "attach", "Attach"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("question_mark", "keys", "Keys", key_display="?"),
+        Binding("q", "leave", "Quit"),
+        Binding("escape", "no_filter", show=False),
+    ]
+
+    class Looked(Message):
+        """There is a new look at the formation."""
+
+    class Wrote(Message):
+        """The instance that this tail follows has written."""
+
+        def __init__(self, tail: Tail) -> None:
+            super().__init__()
+            self.tail = tail
+
+    class Asked(Message):
+        """What became of something that was asked for: nothing in `trouble` where it was accepted."""
+
+        def __init__(self, trouble: str) -> None:
+            super().__init__()
+            self.trouble = trouble
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._looks = Looks(path, lambda: self.post_message(self.Looked()))
+        self._tail: Tail | None = None
+        self._listing: Listing | None = None
+        self._filter = ""
+        self._lost = False
+
+    # ---- the screen
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="head", markup=False)
+        yield Instances()
+        yield Static(id="title", markup=False)
+        yield Log(max_lines=LINES)
+        yield Input(id="filter", placeholder="names that contain …", compact=True)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        self.theme = THEME
+        self._instances.focus()
+        self._looks.start()
+
+    def on_unmount(self) -> None:
+        self._looks.end()
+        if self._tail is not None:
+            self._tail.end()
+
+    @property
+    def _instances(self) -> Instances:
+        return self.query_one(Instances)
+
+    # ---- what comes
+
+    def on_top_looked(self) -> None:
+        seen = self._looks.take()
+        if seen is None:
+            return
+        head = self.query_one("#head", Static)
+        self._lost = seen.listing is None
+        head.set_class(self._lost, "trouble")
+        if seen.listing is None:
+            head.update(clean(f"{seen.trouble}; trying again"))
+            return
+        self._listing = seen.listing
+        head.update(headline(seen, seen.listing))
+        self._show()
+
+    def _show(self) -> None:
+        rows = self._listing.instances if self._listing is not None else []
+        self._instances.show([row for row in rows if self._filter in row.name])
+
+    def on_instances_chosen(self, message: Instances.Chosen) -> None:
+        if self._tail is not None:
+            self._tail.end()
+            self._tail = None
+        self.query_one(Log).clear()
+        self.query_one("#title", Static).update(message.row.name if message.row is not None else "")
+        if message.row is not None:
+            tail = Tail(self._path, message.row.name, lambda: self.post_message(self.Wrote(tail)))
+            self._tail = tail
+            tail.start()
+
+    def on_top_wrote(self, message: Wrote) -> None:
+        if message.tail is not self._tail:
+            return
+        anew, lines = message.tail.take()
+        log = self.query_one(Log)
+        if anew:
+            log.clear()
+        log.write_lines(lines)
+
+    # ---- what is asked for
+
+    def _ask(self, method: str, params: Struct) -> None:
+        threading.Thread(target=self._asking, args=(method, params), daemon=True).start()
+
+    def _asking(self, method: str, params: Struct) -> None:
+        try:
+            with Client(self._path) as client:
+                client.call(method, params)
+        except ProcmanError as error:
+            self.post_message(self.Asked("; ".join(error.lines())))
+        else:
+            self.post_message(self.Asked(""))
+
+    def on_top_asked(self, message: Asked) -> None:
+        if message.trouble:
+            self.notify(clean(message.trouble), severity="error", markup=False)
+        self._looks.now()
+
+    @property
+    def _chosen(self) -> Row | None:
+        return self._instances.chosen
+
+    def action_scale(self, by: int) -> None:
+        if self._chosen is not None:
+            self._ask("scale", ScaleParams(by={self._chosen.type: by}))
+
+    def action_restart(self) -> None:
+        if self._chosen is not None:
+            self._ask("restart", NamesParams((self._chosen.name,)))
+
+    def action_stop(self) -> None:
+        row = self._chosen
+        if row is None:
+            return
+
+        def answered(yes: bool | None) -> None:  # noqa: FBT001  textual's signature
+            if yes:
+                self._ask("stop", StopParams((row.name,)))
+
+        self.push_screen(Question(f"Stop {row.name}?"), answered)
+
+    def action_attach(self) -> None:
+        row = self._chosen
+        if row is None:
+            return
+        try:
+            with self.suspend():
+                done = subprocess.run(attach_command(row.name, self._path), stderr=subprocess.PIPE, check=False)  # noqa: S603  ourselves
+        except SuspendNotSupported:
+            self.notify("cannot attach: this screen cannot step aside", severity="error", markup=False)
+            return
+        said = done.stderr.decode(errors="replace").replace("procman: ", "").strip()
+        if done.returncode and said:
+            self.notify(clean(said), severity="error", markup=False)
+
+    # ---- the screen's own
+
+    def action_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.add_class("open")
+        field.focus()
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        self._filter = message.value
+        self._show()
+
+    def on_input_submitted(self) -> None:
+        self.query_one("#filter", Input).set_class(bool(self._filter), "open")
+        self._instances.focus()
+
+    def action_no_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.remove_class("open")
+        self._instances.focus()
+
+    def action_keys(self) -> None:
+        self.push_screen(Keys(KEYS))
+
+    def action_leave(self) -> None:
+        self.exit(return_code=3 if self._lost else 0)
+
+
+def headline(seen: Seen, listing: Listing) -> str:
+    """`app: CPU 3.1 %, 120 MB; web 2, worker 1`: the name of the root, and last what may be long."""
+    counts = ", ".join(f"{name} {count}" for name, count in listing.formation.items())
+    cpu = sum(row.cpu or 0.0 for row in listing.instances)
+    memory = sum(row.memory or 0 for row in listing.instances)
+    state = "stopping; " if seen.stopping else ""
+    return clean(f"{os.path.basename(seen.root) or seen.root}: {state}CPU {cpu:.1f} %, {size(memory)}; {counts}")
+
+
+def attach_command(name: str, path: str) -> list[str]:
+    """The same procman again, whatever PATH says and whatever lies in the current folder (-P)."""
+    return [sys.executable, "-P", "-m", "procman", "attach", name, "--socket", path]

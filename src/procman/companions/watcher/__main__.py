@@ -1,0 +1,103 @@
+"""`python -m procman.companions.watcher TYPE=PATTERN…`, run by procman in the root, with its socket in PROCMAN_SOCKET.
+
+Waits for changes and asks procman to restart. Each time anew over a connection of its own: it asks rarely, and whoever
+answers then is the right one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import watchfiles
+from watchfiles._rust_notify import WatchfilesRustInternalError
+
+from procman.companions.watcher.rules import Rule, concerned, instances
+from procman.control.client import Client, ClosedError
+from procman.control.protocol import NamesParams
+from procman.core.display import clean
+from procman.errors import NotRunningError, ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+QUIET_MS, LATEST_MS = 200, 5000
+"""A burst of changes is one, once nothing has changed for so long; of one that never ends something is told, too."""
+
+TRIES = 3
+"""How often procman is asked, should it close the connection: it is being replaced, or ends."""
+
+
+def main(args: list[str]) -> int:
+    rules = [Rule.read(word) for word in args]
+    root = os.getcwd()
+    places = folders(rules, root)
+    print(f"watching {', '.join(os.path.relpath(place, root) for place in places) or 'nothing'}", flush=True)
+    try:
+        for changes in watchfiles.watch(
+            *places,
+            watch_filter=None,
+            step=QUIET_MS,
+            debounce=LATEST_MS,
+            rust_timeout=0,
+            ignore_permission_denied=True,
+        ):
+            paths = {os.path.relpath(path, root) for _, path in changes}
+            _restart(concerned(rules, paths))
+    except NotRunningError:
+        return 0
+    except (OSError, WatchfilesRustInternalError) as error:
+        hint = "; more than fs.inotify.max_user_watches folders? name fewer in `watch:`" if _is_full(error) else ""
+        print(f"cannot watch: {error}{hint}", flush=True)
+        return 1
+    return 0
+
+
+def folders(rules: Iterable[Rule], root: str) -> list[str]:
+    """The folders to be watched, none inside another: for what is not there yet, the one in which it may appear."""
+    wanted = set()
+    for rule in rules:
+        folder = os.path.normpath(os.path.join(root, rule.base()))
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        wanted.add(folder)
+    return [folder for folder in sorted(wanted) if not any(folder.startswith(f"{other}/") for other in wanted)]
+
+
+def _restart(types: dict[str, list[str]]) -> None:
+    """Ask for new lives; what procman does not grant (it is stopping, say) is told and forgotten."""
+    for type_name, paths in types.items():
+        try:
+            _ask(type_name, paths)
+        except NotRunningError:
+            raise
+        except ProcmanError as error:
+            print(f"{error.message}: {type_name} not restarted", flush=True)
+
+
+def _ask(type_name: str, paths: list[str]) -> None:
+    for tries_left in reversed(range(TRIES)):
+        try:
+            with Client(os.environ["PROCMAN_SOCKET"]) as client:
+                names = instances(client.call("ps").fleet, type_name)
+                if names:
+                    print(f"restarting {type_name}: {_told(paths)} changed", flush=True)
+                    client.call("restart", NamesParams(names))
+                return
+        except ClosedError:
+            if not tries_left:
+                raise
+
+
+def _told(paths: list[str]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{clean(paths[0])}{more}"
+
+
+def _is_full(error: Exception) -> bool:
+    return "No space left" in str(error) or "max_user" in str(error) or "file watch limit" in str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""What a change of files means: which types it concerns, and which of their instances are restarted. Pure.
+
+Paths and patterns are relative to the root, with `/`. A pattern is matched name by name: `*`, `?` and `[…]` as a shell
+does, `**` for any number of folders, none included; a leading dot must be written, as in a shell. A last name without
+a wildcard may be a folder, and means everything in it, too.
+"""
+
+from __future__ import annotations
+
+import os.path
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from procman.core.view import FleetView
+
+DEEP = "**"
+
+IGNORED = (
+    "__pycache__",
+    "node_modules",
+    "venv",
+    "*.egg-info",
+    "*.py[co]",
+    "*~",
+    "4913",  # what vim makes to see whether it may
+    "*.tmp",
+    "*.log",
+    "*.pid",
+    "*.sock",
+    "*.db",
+    "*.db-*",
+    "*.sqlite*",
+    "Procfile",  # `procman reload` reads these two, a restart does not
+    "procman.yml",
+)
+"""Names of files and folders that are no source, wherever they are. Those with a leading dot are none by the rule above."""
+
+IGNORED_AT_THE_TOP = ("build", "coverage", "dist", "log", "logs", "target", "tmp")
+"""What programs write into the root. Further down a folder of that name may well be source."""
+
+NOT_RESTARTED = ("stopped", "stopping")
+"""What a person has stopped stays so, and who is on the way to a new life will see the change."""
+
+
+class Rule(Struct, frozen=True):
+    """Files that concern a type."""
+
+    type: str
+    pattern: str
+
+    @classmethod
+    def read(cls, word: str) -> Rule:
+        """`web=src/**/*.py`: no type's name has a `=`."""
+        type_name, _, pattern = word.partition("=")
+        return cls(type_name, os.path.normpath(pattern))
+
+    def concerns(self, path: str) -> bool:
+        names = self.pattern.split("/")
+        if not _wild(names[-1]):
+            names.append(DEEP)
+        return _matches(path.split("/"), names)
+
+    def base(self) -> str:
+        """The folder above all that it can match."""
+        names = self.pattern.split("/")[:-1]
+        wild = next((n for n, name in enumerate(names) if _wild(name)), len(names))
+        return "/".join(names[:wild]) or "."
+
+
+def concerned(rules: Iterable[Rule], paths: Iterable[str]) -> dict[str, list[str]]:
+    """The types that these changes concern, each with the paths that do."""
+    sources = [path for path in sorted(paths) if not _is_ignored(path)]
+    found: dict[str, list[str]] = {}
+    for rule in rules:
+        for path in sources:
+            if rule.concerns(path) and path not in found.setdefault(rule.type, []):
+                found[rule.type].append(path)
+    return {type_name: of_type for type_name, of_type in found.items() if of_type}
+
+
+def instances(view: FleetView, type_name: str) -> tuple[str, ...]:
+    """Who of a type is to be restarted."""
+    return tuple(i.name for i in view.instances if i.type == type_name and i.phase not in NOT_RESTARTED)
+
+
+def _is_ignored(path: str) -> bool:
+    names = path.split("/")
+    if names[0] in IGNORED_AT_THE_TOP and len(names) > 1:
+        return True
+    return any(fnmatchcase(name, pattern) for name in names for pattern in IGNORED)
+
+
+def _wild(name: str) -> bool:
+    return any(character in name for character in "*?[")
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not names
+    if pattern[0] == DEEP:
+        return _matches(names, pattern[1:]) or bool(names and names[0][:1] != "." and _matches(names[1:], pattern))
+    if not names or (names[0][:1] == "." and pattern[0][:1] != "."):
+        return False
+    return fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])

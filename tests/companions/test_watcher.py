@@ -1,0 +1,138 @@
+"""Which change restarts whom: patterns, ignored files, and who is left alone."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+import pytest
+
+from procman.companions.watcher import watcher
+from procman.companions.watcher.rules import Rule, concerned, instances
+from procman.core.spec import Plan, ProcessSpec
+from procman.core.view import FleetView, InstanceView
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("**", "app.py", True),
+        ("**", "a/b/c.txt", True),
+        ("**", ".env", False),
+        ("**", ".git/index", False),
+        ("**", "a/.cache/x", False),
+        ("*.py", "app.py", True),
+        ("*.py", "src/app.py", False),
+        ("src/**/*.py", "src/app.py", True),
+        ("src/**/*.py", "src/a/b/app.py", True),
+        ("src/**/*.py", "src/app.js", False),
+        ("src/**/*.py", "lib/app.py", False),
+        ("**/*.html", "a/b.html", True),
+        ("src", "src/a/b.py", True),
+        ("src/", "src/a.py", True),
+        ("./src", "src/a.py", True),
+        ("app.py", "app.py", True),
+        ("src/*", "src/a/b.py", False),
+        ("src/[ab].py", "src/b.py", True),
+        (".env", ".env", True),
+        (".config/*", ".config/x", True),
+        (".*", ".env", True),
+        ("../shared/**", "../shared/x.py", True),
+    ],
+)
+def test_a_pattern_is_matched_name_by_name(pattern, path, matches):
+    assert Rule.read(f"web={pattern}").concerns(path) is matches
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a/__pycache__/x.py",
+        "node_modules/x/index.js",
+        "venv/lib/x.py",
+        "x.pyc",
+        "x.py~",
+        "db.sqlite3-journal",
+        "log/app.txt",
+        "tmp/x",
+        "deep/down/app.log",
+        "Procfile",
+        "procman.yml",
+    ],
+)
+def test_what_is_no_source_concerns_nobody(path):
+    assert concerned([Rule("web", "**")], [path]) == {}
+
+
+@pytest.mark.parametrize("path", ["src/logs/views.py", "build", "app/tmp/x.py"])
+def test_what_only_looks_like_it_does(path):
+    assert concerned([Rule("web", "**")], [path]) == {"web": [path]}
+
+
+def test_only_the_types_whose_patterns_match_are_concerned():
+    rules = [Rule("web", "web/**"), Rule("web", "shared/**"), Rule("job", "job/**"), Rule("job", "shared/**")]
+    assert concerned(rules, ["web/a.py", "web/b.py"]) == {"web": ["web/a.py", "web/b.py"]}
+    assert concerned(rules, ["shared/x"]) == {"web": ["shared/x"], "job": ["shared/x"]}
+    assert concerned(rules, ["README.md"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "base"),
+    [("**", "."), ("*.py", "."), ("app.py", "."), ("src/**/*.py", "src"), ("a/b/c.py", "a/b"), ("a/*/b/*.py", "a")],
+)
+def test_only_the_folder_above_a_pattern_need_be_watched(pattern, base):
+    assert Rule.read(f"web={pattern}").base() == base
+
+
+def test_folders_inside_others_and_those_not_there_yet_are_watched_once(tmp_path):
+    pytest.importorskip("watchfiles")
+    from procman.companions.watcher.__main__ import folders
+
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    (tmp_path / "lib").mkdir()
+    root = str(tmp_path)
+    rules = [Rule.read(f"web={pattern}") for pattern in ("src/**", "src/deep/*", "lib/new/**")]
+    assert folders(rules, root) == [f"{root}/lib", f"{root}/src"]
+    assert folders([*rules, Rule.read("web=gone/*")], root) == [root]
+
+
+def row(name: str, phase: str) -> InstanceView:
+    empty = dict.fromkeys(("pid", "port", "uptime", "reason", "last_exit"))
+    return InstanceView(
+        name=name, type=name[:-2], phase=phase, restarts=0, generation=1, age=0.0, crash_loop=False, **empty
+    )
+
+
+def test_who_is_stopped_or_on_the_way_is_left_alone():
+    phases = ("ready", "starting", "backoff", "failed", "done", "stopped", "stopping")
+    rows = [row(f"web.{n}", phase) for n, phase in enumerate(phases)]
+    view = FleetView(formation={}, instances=(*rows, row("job.1", "ready")), stopping=False)
+    assert instances(view, "web") == ("web.0", "web.1", "web.2", "web.3", "web.4")
+
+
+# ---- how it is started
+
+
+def words_of(watch: dict[str, tuple[str, ...]], root: str = "/app") -> list[str]:
+    types = {name: ProcessSpec(type=name, command="x", cwd=root, env={}) for name in ("web", "job")}
+    plan = Plan(root=root, types=types, counts={}, positions={}, watch=watch)
+    return shlex.split(watcher(plan, {}).command)
+
+
+def test_it_is_run_by_the_same_python_and_not_by_what_lies_in_the_folder():
+    assert words_of({})[:5] == ["exec", sys.executable, "-P", "-m", "procman.companions.watcher"]
+
+
+def test_without_any_pattern_every_type_watches_everything():
+    assert words_of({})[5:] == ["web=**", "job=**"]
+    assert words_of({"job": ()})[5:] == ["web=**"]
+
+
+def test_with_patterns_only_those_who_have_some_watch():
+    assert words_of({"web": ("src/**", "it's *.html")})[5:] == ["web=src/**", "web=it's *.html"]
+
+
+def test_it_has_procmans_own_environment():
+    plan = Plan(root="/app", types={}, counts={}, positions={})
+    assert watcher(plan, os.environ).env == dict(os.environ)

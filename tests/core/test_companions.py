@@ -1,0 +1,147 @@
+"""Companions: supervised like instances, and no part of the formation."""
+
+from __future__ import annotations
+
+from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from msgspec.structs import replace
+
+from procman.core.actions import Finish, Refuse, Reply, SetTimer, Signal
+from procman.core.events import Commanded, KillAsked, Reload, Restart, SendSignal, ShutdownAsked, Stop
+from procman.core.spec import Plan, When
+from procman.core.state import Phase
+from procman.core.view import Kind
+
+WATCH = spec_of("@watch", restart={"policy": When.ALWAYS})
+
+
+def beside(counts: dict[str, int], *specs, companion=WATCH) -> Plan:
+    """A plan with a companion."""
+    return replace(plan_of(counts, *specs), companions={"@watch": companion} if companion else {})
+
+
+def running(counts: dict[str, int], *specs) -> Story:
+    story = Story(beside(counts, *specs))
+    story.ready(*(i.name for i in story.fleet.instances()), "@watch.1")
+    return story
+
+
+def signalled(actions) -> list[str]:
+    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
+
+
+def test_it_starts_after_the_formation():
+    assert spawned_names(Story(beside({"web": 2})).seen) == ["web.1", "web.2", "@watch.1"]
+
+
+def test_it_is_neither_counted_nor_listed():
+    view = running({"web": 1}).fleet.view(0.0)
+    assert view.formation == {"web": 1}
+    assert [i.name for i in view.instances] == ["web.1"]
+
+
+def test_it_comes_back_after_its_backoff_whatever_it_ended_with():
+    story = running({"web": 1})
+    story.ends("@watch.1", 0)
+    assert story.phase("@watch.1") is Phase.BACKOFF
+    assert spawned_names(story.timer("@watch.1")) == ["@watch.1"]
+
+
+def test_it_does_not_keep_a_formation_going_that_has_ended():
+    story = running({"job": 1})
+    assert "@watch.1" in signalled(story.ends("job.1", 0))
+    assert of_type(story.ends("@watch.1", 143, "TERM"), Finish) == [Finish(0)]
+
+
+def test_its_end_is_no_failure_of_the_formation():
+    story = running({"job": 1}, spec_of("job", restart={"policy": When.NEVER}))
+    story.ends("@watch.1", 9)
+    story.ends("job.1", 0)
+    assert of_type(story.seen, Finish) == [Finish(0)]
+
+
+def test_a_formation_of_nothing_goes_on_beside_it():
+    story = running({"web": 0})
+    story.ends("@watch.1", 1)
+    assert of_type(story.seen, Finish) == []
+
+
+def test_a_shutdown_ends_it_with_all_others_and_waits_for_it():
+    story = running({"web": 1})
+    actions = story.happens(ShutdownAsked("asked"))
+    assert signalled(actions) == ["web.1", "@watch.1"]
+    assert told(actions, Kind.SHUTDOWN) == ["stopping 1 instance: asked"]
+    assert of_type(story.ends("web.1", 143, "TERM"), Finish) == []
+    assert of_type(story.ends("@watch.1", 143, "TERM"), Finish) == [Finish(0)]
+
+
+def test_it_is_not_told_among_those_who_ended():
+    story = running({"web": 1})
+    story.happens(ShutdownAsked("asked"))
+    story.ends("@watch.1", 143, "TERM")
+    assert told(story.ends("web.1", 143, "TERM"), Kind.FINISHED) == ["stopped: web.1 SIGTERM"]
+
+
+def test_who_waits_for_it_is_told_so():
+    story = running({"web": 0})
+    story.happens(ShutdownAsked("asked"))
+    assert "@watch.1" in told(story.fleet_timer("waiting"), Kind.WAITING)[0]
+
+
+def test_a_kill_is_for_it_too():
+    story = running({"web": 1})
+    killed = [s.name for s in of_type(story.happens(KillAsked()), Signal) if s.signal == "KILL"]
+    assert {"web.1", "@watch.1"} <= {*killed}
+
+
+def test_no_command_for_all_reaches_it():
+    story = running({"web": 1})
+    for command in (Restart(()), Stop((), all=True), SendSignal("HUP", ("*",))):
+        actions = story.happens(Commanded(command, 1))
+        assert [reply.instances for reply in of_type(actions, Reply)] in ([("web.1",)], [])
+        assert all(s.name == "web.1" for s in of_type(actions, Signal))
+
+
+def test_no_command_can_name_it():
+    story = running({"web": 1})
+    for name in ("@watch", "@watch.1", "@*"):
+        assert of_type(story.happens(Commanded(Stop((name,)), 1)), Refuse)
+    assert story.phase("@watch.1") is Phase.READY
+
+
+# ---- reload
+
+
+def reload(story: Story, plan: Plan) -> list:
+    return story.happens(Commanded(Reload(plan), 9))
+
+
+def test_a_reload_leaves_it_alone_when_it_is_the_same():
+    story = running({"web": 1})
+    assert signalled(reload(story, beside({"web": 1}))) == []
+
+
+def test_a_reload_that_changes_it_restarts_it_and_nobody_else():
+    story = running({"web": 1})
+    changed = spec_of("@watch", command="watch more", restart={"policy": When.ALWAYS})
+    assert signalled(reload(story, beside({"web": 1}, companion=changed))) == ["@watch.1"]
+    story.ends("@watch.1", 143, "TERM")
+    assert story.instance("@watch.1").spec.command == "watch more"
+
+
+def test_a_reload_without_it_ends_it():
+    story = running({"web": 1})
+    assert signalled(reload(story, beside({"web": 1}, companion=None))) == ["@watch.1"]
+    story.ends("@watch.1", 143, "TERM")
+    assert story.fleet.get("@watch.1") is None
+
+
+def test_a_reload_may_bring_it():
+    story = Story(plan_of({"web": 1}))
+    assert spawned_names(reload(story, beside({"web": 1}))) == ["@watch.1"]
+
+
+def test_it_has_deadlines_of_its_own():
+    story = running({"web": 1})
+    story.ends("web.1", 1)
+    story.ends("@watch.1", 1)
+    assert {a.key for a in of_type(story.seen, SetTimer)} >= {"web.1", "@watch.1"}

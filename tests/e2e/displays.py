@@ -1,0 +1,67 @@
+"""A terminal with a person before it: a program in a pseudo-terminal, its screen as pyte draws it, and keys."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pexpect
+import pyte
+from harness import BIN, DEADLINE, World
+
+
+class Display:
+    """What the program shows, and a keyboard."""
+
+    def __init__(self, child: pexpect.spawn, rows: int, columns: int) -> None:
+        self.child = child
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+
+    def __str__(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def type(self, keys: str) -> None:
+        self.child.send(keys)
+
+    def until(self, reached: Callable[[str], object], what: str) -> str:
+        """Wait until the screen is so; returns it."""
+        end = time.monotonic() + DEADLINE
+        while not reached(shown := str(self)):
+            left = end - time.monotonic()
+            assert left > 0, f"{what}: still not so; the screen is\n{shown}"
+            try:
+                self._stream.feed(self.child.read_nonblocking(65536, timeout=min(left, 1.0)))
+            except pexpect.TIMEOUT:
+                continue
+            except pexpect.EOF:
+                assert reached(str(self)), f"{what}: it has ended; the screen is\n{self}"
+        return shown
+
+    def shows(self, pattern: str) -> str:
+        """Wait until a text that matches is on the screen."""
+        return self.until(lambda shown: re.search(pattern, shown, re.MULTILINE), pattern)
+
+    def code(self) -> int | None:
+        """Read to its end; the exit code, None where a signal ended it."""
+        try:
+            while True:
+                self._stream.feed(self.child.read_nonblocking(65536, timeout=DEADLINE))
+        except pexpect.EOF:
+            self.child.wait()
+        return self.child.exitstatus
+
+
+@contextmanager
+def display(world: World, *args: str, rows: int = 24, columns: int = 100, program: str = BIN) -> Iterator[Display]:
+    """A program (procman) in a terminal of its own."""
+    env = {**world.env, "TERM": "xterm-256color"}
+    child = pexpect.spawn(
+        program, list(args), cwd=str(world.folder), env=env, dimensions=(rows, columns), timeout=DEADLINE
+    )
+    try:
+        yield Display(child, rows, columns)
+    finally:
+        child.close(force=True)
