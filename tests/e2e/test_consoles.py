@@ -66,7 +66,7 @@ def test_ctrl_z_suspends_it_and_fg_brings_it_back(world: World) -> None:
 
 
 def test_a_shell_has_job_control(world: World) -> None:
-    with display(world, "run", "bash", "--norc", "--noprofile") as shown:
+    with display(world, "run", "bash", "--norc", "--noprofile", columns=300) as shown:
         shown.type("PS1='sh> '\r")
         shown.shows("^sh>$")
         shown.type(f"{PYTHON} -c 'import time; print(40 + 2); time.sleep(1000)'\r")

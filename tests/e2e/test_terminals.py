@@ -166,7 +166,7 @@ time.sleep(1000)
 
 def test_a_program_that_takes_the_screen_disturbs_nobody(world: World, screen_of: ScreenOf) -> None:
     world.procfile(a=world.script("full.py", FULL_SCREEN), b="sleep 0.5; echo quiet; exec sleep 1000")
-    screen = screen_of()
+    screen = screen_of(columns=200)
     screen.shows("b.1", "quiet")
     screen.until(lambda: any(line.endswith("ready") for line in screen.of("a.1")), "ready")
     assert all(re.match(r"(system|[ab]\.1) +\|", line) for line in screen.lines() if line), screen.lines()
