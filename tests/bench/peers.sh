@@ -26,11 +26,17 @@ done
 ln -sf "$folder/node/concurrently/node_modules/.bin/concurrently" "$folder/node/foreman/node_modules/.bin/nf" \
     "$folder/node/pm2/node_modules/.bin/pm2-runtime" "$folder/bin/"
 
-export GOBIN="$folder/bin"
+# The ones in Go: a checkout in FOLDER/src/NAME goes before the published module.
+export GOBIN="$folder/bin" CGO_ENABLED=0
 for module in github.com/DarthSim/overmind/v2 github.com/DarthSim/hivemind github.com/mattn/goreman \
-    github.com/ddollar/forego github.com/f1bonacc1/process-compose/src; do
-    CGO_ENABLED=0 go install "$module@latest" || missing "$module"
+    github.com/ddollar/forego github.com/f1bonacc1/process-compose; do
+    name=${module%/v2}
+    checkout="$folder/src/${name##*/}"
+    if [ -d "$checkout" ]; then
+        (cd "$checkout" && go build -o "$folder/bin/${name##*/}" .) || missing "$checkout"
+    else
+        go install "$module@latest" || missing "$module"
+    fi
 done
-[ ! -e "$folder/bin/src" ] || mv "$folder/bin/src" "$folder/bin/process-compose" # named after its folder
 
 echo "measure with: python tests/bench/run.py --peers-in $folder/bin"

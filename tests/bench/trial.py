@@ -56,14 +56,17 @@ class Tap:
         """One piece, if it comes in time; False at the end."""
         if not select.select([self.fd], [], [], max(0.0, seconds))[0]:
             return True
-        self.size = os.readv(self.fd, [self.piece])
+        size = os.readv(self.fd, [self.piece])
         self.at = time.monotonic()
-        self.bytes += self.size
+        if not size:
+            return False
+        self.size = size
+        self.bytes += size
         seam = self._seam + self.piece[: min(self.size, TOKEN - 1)]
         for token in self.counts:
             self.counts[token] += self.piece.count(token, 0, self.size) + seam.count(token)
         self._seam = (seam if self.size < TOKEN else bytes(self.piece[self.size - TOKEN + 1 : self.size]))[-TOKEN + 1 :]
-        return self.size > 0
+        return True
 
     def text(self) -> bytes:
         """The last piece."""
