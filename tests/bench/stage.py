@@ -109,14 +109,16 @@ class Wire:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE)
         self._socket.connect(str(found[0]))
-        self._lines = self._socket.makefile("rb")
+        self._received = b""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
         self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         self.send(method, **params)
@@ -131,11 +133,23 @@ class Wire:
         self._socket.sendall(json.dumps(request).encode() + b"\n")
 
     def next(self) -> dict[str, Any]:
-        line = self._lines.readline()
-        if not line:
-            raise TrialError("closed the connection")
+        while b"\n" not in self._received:
+            self._receive()
+        line, _, self._received = self._received.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
         return message
+
+    def arrived(self) -> list[dict[str, Any]]:
+        """Every message of what can be received now; waits where there is nothing."""
+        self._receive()
+        whole, _, self._received = self._received.rpartition(b"\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def _receive(self) -> None:
+        data = self._socket.recv(1 << 20)
+        if not data:
+            raise TrialError("closed the connection")
+        self._received += data
 
 
 def ready_trial(program: Program, jobs: list[Job], restart: bool = False) -> Trial:
