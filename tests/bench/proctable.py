@@ -107,8 +107,17 @@ def on_cpu(pid: int) -> float:
     return total / 1e9
 
 
-def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def descriptors(pid: int) -> list[str]:
+    """What each of its open descriptors is: a path, or `socket:[inode]` and the like."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
+def sockets(pid: int) -> int:
+    return len({what for what in descriptors(pid) if what.startswith("socket:")})
 
 
 def zombies(parent: int) -> int:

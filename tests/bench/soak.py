@@ -67,6 +67,7 @@ class Soak:
         self.wire = Wire(trial)
         self.began = time.monotonic()
         self.restarts = 0
+        self.sockets = proctable.sockets(trial.pid)
 
     def samples(self) -> Iterator[Sample]:
         self.settle()
@@ -110,8 +111,17 @@ class Soak:
 
         self.changes.until(ready, self.trial)
 
+    def hung_up(self) -> None:
+        """Every client that went has been let go."""
+        end = time.monotonic() + PATIENCE
+        while proctable.sockets(self.trial.pid) > self.sockets:
+            if time.monotonic() > end:
+                raise TrialError("keeps connections whose clients have gone")
+            self.trial.rest(0.01)
+
     def sample(self) -> Sample:
         self.settle()
+        self.hung_up()
         os.kill(self.trial.pid, ASK)
         if not select.select([self.fifo], [], [], PATIENCE)[0]:
             raise TrialError("does not tell what it holds")
@@ -120,7 +130,7 @@ class Soak:
             round(time.monotonic() - self.began, 1),
             self.restarts,
             sum(proctable.memory(each.pid).rss for each in self.trial.own()),
-            proctable.descriptors(self.trial.pid),
+            len(proctable.descriptors(self.trial.pid)),
             timers,
             objects,
             proctable.zombies(self.trial.pid),

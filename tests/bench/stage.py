@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from programs import Job, Program, floor, procman
-from trial import READY, Trial, TrialError
+from trial import READY, Trial, TrialError, environment
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0
@@ -88,7 +88,7 @@ def took(argv: list[str], trial: Trial | None = None) -> float:
     done = subprocess.run(
         argv,
         cwd=trial.folder if trial else None,
-        env=trial.env if trial else None,
+        env=trial.env if trial else environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -122,7 +122,8 @@ class Wire:
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         self.send(method, **params)
-        answer = self.next()
+        while "id" not in (answer := self.next()):
+            continue  # a notification
         if "result" not in answer:
             raise TrialError(f"{method} was refused: {answer}")
         result: dict[str, Any] = answer["result"]

@@ -33,6 +33,10 @@ PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME")
 """Variables that a trial gets from here. Others slow some programs down and not others (PYTHONUNBUFFERED, NODE_OPTIONS)."""
 
 
+def environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED if name in os.environ}
+
+
 class TrialError(Exception):
     """The program did not do what was to be measured; the text says what."""
 
@@ -98,8 +102,7 @@ class Trial:
         for name, text in (files or {}).items():
             (self.folder / name).write_text(text)
         argv = program.command(program.executable, self.folder, jobs, restart)
-        self.env = {name: os.environ[name] for name in PASSED if name in os.environ}
-        self.env |= {
+        self.env = environment() | {
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder),
             "XDG_RUNTIME_DIR": str(self.folder / "run"),
