@@ -5,7 +5,7 @@
     python tests/bench/run.py --only start-1,idle          these rows
     python tests/bench/run.py --peers-in /tmp/peers/bin    peers that are not in PATH
     python tests/bench/run.py --peers none --runs 9
-    python tests/bench/run.py --json new.json
+    python tests/bench/run.py --json new.json              and --tables new.json: as Markdown
     python tests/bench/run.py --compare old.json new.json  two runs
     python tests/bench/run.py --compare ../other/bin/procman --only output-1
                                                            two versions, measured by turns
@@ -32,7 +32,7 @@ import rows_output
 import rows_start
 from programs import PEERS, find_peers
 from stage import Stage, prepare
-from tally import Experiment, Result, claims, compared, machine, table, verdicts
+from tally import Experiment, Result, claims, compared, machine, markdown, table, verdicts
 from trial import TrialError
 
 ROWS = {row.name: row for module in (rows_start, rows_output, rows_idle, rows_control) for row in module.ROWS}
@@ -107,6 +107,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--idle", type=float, default=20.0, metavar="SECONDS", help="how long the row 'idle' looks")
     parser.add_argument("--procman", metavar="PATH", help="default: beside this interpreter, else in PATH")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
+    parser.add_argument("--tables", metavar="FILE", help="measure nothing; the JSON of a run as Markdown")
     parser.add_argument("--compare", nargs="+", metavar="FILE", help="two JSON files, or another procman")
     given = parser.parse_args()
     given.only = given.only.split(",")
@@ -118,6 +119,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     given = arguments()
+    if given.tables:
+        print(markdown(json.loads(Path(given.tables).read_text())))
+        return 0
     if given.compare and len(given.compare) == 2:
         old, new = (json.loads(Path(path).read_text()) for path in given.compare)
         print(compared(old, new))

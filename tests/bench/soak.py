@@ -7,7 +7,8 @@
 At each tenth it waits until all instances are ready and prints what procman holds. The run is flat, and exits with 0, where
 of the last three tenths against the third to the fifth (before which tables fill and stale deadlines have yet to fire)
 resident memory has grown by no more than 1 MB, tracked objects by no more than 2 % and 200, deadlines by no more than a
-quarter and 10, descriptors not at all, and where there never was a zombie. The test of it in CI is the same at a hundredth.
+quarter and 10, descriptors by no more than 2 (somebody may be just coming or going), and where there never was a zombie.
+The test of it in CI is the same at a tenth, without pauses.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Soak:
         self.wire = Wire(trial)
         self.began = time.monotonic()
         self.restarts = 0
+        self.wire.ask("hello")  # both are accepted
         self.sockets = proctable.sockets(trial.pid)
 
     def samples(self) -> Iterator[Sample]:
@@ -211,7 +213,7 @@ def growth(samples: list[Sample]) -> list[str]:
     early, late = samples[2:5], samples[7:]
     allowed = {
         "rss": most("rss", early) + 1024,
-        "descriptors": most("descriptors", early),
+        "descriptors": most("descriptors", early) + 2,
         "timers": most("timers", early) * 5 // 4 + 10,
         "objects": most("objects", early) * 102 // 100 + 200,
     }

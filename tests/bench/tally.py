@@ -124,10 +124,7 @@ def claims(result: Result) -> list[dict[str, Any]]:
 
 
 def verdicts(told: list[dict[str, Any]]) -> str:
-    words = {None: "not measured", True: "reached", False: "NOT REACHED"}
-    return columns(
-        [["  ", words[t["reached"]], t["claim"], "" if t["value"] is None else f"{t['value']:.4g}"] for t in told]
-    )
+    return columns([["  ", words(t), t["claim"], "" if t["value"] is None else f"{t['value']:.4g}"] for t in told])
 
 
 def columns(rows: list[list[str]]) -> str:
@@ -135,6 +132,34 @@ def columns(rows: list[list[str]]) -> str:
     widths = [max((len(row[i]) for row in rows if i < len(row) - 1), default=0) for i in range(count)]
     lines = ["  ".join(f"{cell:<{widths[i]}}" for i, cell in enumerate(row)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(value: dict[str, Any]) -> str:
+    """The tables of a run for a page, out of its JSON value."""
+    parts = []
+    for name, experiment in value["experiments"].items():
+        figures = {figure: unit for figure, unit in experiment["units"].items() if not figure.endswith("/instance")}
+        rows = [["", *(f"{figure}, {unit}" if unit else figure for figure, unit in figures.items())]]
+        rows.append(["---", *("---:" for _ in figures)])
+        for entrant, numbers in experiment["samples"].items():
+            rows.append([entrant, *(_rounded(numbers.get(figure)) for figure in figures)])
+        rows += [[entrant, note, *[""] * (len(figures) - 1)] for entrant, note in experiment["notes"].items()]
+        told = [f"* {words(claim)}: {claim['claim']}{_came(claim)}" for claim in experiment["claims"]]
+        body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append("\n".join([f"### {name}: {experiment['about']}", "", body, "", *told, ""]))
+    return "\n".join(parts)
+
+
+def _rounded(samples: list[float] | None) -> str:
+    return f"{float(f'{statistics.median(samples):.3g}'):g}" if samples else "-"
+
+
+def _came(claim: dict[str, Any]) -> str:
+    return "" if claim["value"] is None else f" ({claim['value']:.3g})"
+
+
+def words(claim: dict[str, Any]) -> str:
+    return {None: "not measured", True: "reached", False: "NOT REACHED"}[claim["reached"]]
 
 
 # ---- two versions
