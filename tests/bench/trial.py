@@ -191,7 +191,7 @@ class Trial:
 
     def _is_worker(self, pid: int) -> bool:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as words:
-            first = words.read().split(b"\0")[:2]
+            first = words.read().split(b"\0")[:4]  # python -I -S worker.py
             return any(os.path.basename(word) in (b"worker", b"worker.py") for word in first)
         return False
 
