@@ -52,7 +52,7 @@ def beyond(told: Path, *args: str, **how: object) -> tuple[set[str], set[str]]:
 
 
 def test_start_loads_few_modules(tmp_path: Path) -> None:
-    """Counted: 28 and 51. A package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes over it."""
+    """Counted: 25 and 56. A package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes over it."""
     (tmp_path / "Procfile").write_text("a: true\n")
     library, own = beyond(tmp_path / "told", "start", "--no-restart", cwd=tmp_path)
     assert "procman.kernel.kernel" in own
@@ -61,7 +61,7 @@ def test_start_loads_few_modules(tmp_path: Path) -> None:
 
 
 def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:
-    """Counted: 7 and 23."""
+    """Counted: 8 and 23."""
     with ready_trial(stage.procman, stage.ready(1)) as trial:
         library, own = beyond(tmp_path / "told", "scale", "p1=2", cwd=trial.folder, env=trial.env)
     assert "procman.control.client" in own
