@@ -1,0 +1,106 @@
+"""What a hundred quiet children cost: memory, wake-ups, and the time in which they are stopped."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import proctable
+from stage import Stage, ready_trial
+from tally import Claim, Experiment, Figure, Measure, Numbers, alone, ratio
+
+if TYPE_CHECKING:
+    from programs import Program
+
+SETTLED = 2.0
+"""Seconds after the last first line: a procman's instances are ready after one."""
+
+
+def at_rest(stage: Stage, program: Program, count: int) -> Numbers:
+    """Memory of the program with its helpers, without the children and the shells around them; then its stop."""
+    with ready_trial(program, stage.ready(count)) as trial:
+        trial.rest(SETTLED)
+        own = trial.own()
+        sizes = [proctable.memory(each.pid) for each in own]
+        numbers = {
+            "RSS": sum(size.rss for size in sizes) / 1024,
+            "PSS": sum(size.pss for size in sizes) / 1024,
+            "private": sum(size.private for size in sizes) / 1024,
+            "processes": len(own),
+        }
+        seconds, orphans = trial.stop()
+        return numbers | {"stop": 1000 * seconds, "orphans": orphans}
+
+
+def asleep(stage: Stage, program: Program) -> Numbers:
+    with ready_trial(program, stage.ready(100)) as trial:
+        trial.rest(SETTLED)
+        own = [each.pid for each in trial.own()]
+        woken, cpu = _woken(own), _cpu(own)
+        trial.rest(stage.idle_seconds)
+        return {"wake-ups": _woken(own) - woken, "ticks": (_cpu(own) - cpu) * proctable.TICK}
+
+
+def _woken(pids: list[int]) -> int:
+    return sum(proctable.switches(pid) for pid in pids)
+
+
+def _cpu(pids: list[int]) -> float:
+    return sum(proctable.process(pid).cpu for pid in pids)
+
+
+def hundred(stage: Stage) -> dict[str, Measure]:
+    return {program.name: partial(at_rest, stage, program, 100) for program in stage.everyone()}
+
+
+def growing(stage: Stage) -> dict[str, Measure]:
+    return {
+        f"{version.name} {count}": partial(at_rest, stage, version, count)
+        for version in stage.versions
+        for count in (100, 500)
+    }
+
+
+def sleeping(stage: Stage) -> dict[str, Measure]:
+    return {program.name: partial(asleep, stage, program) for program in stage.everyone()}
+
+
+MEMORY = (Figure("RSS", "MB"), Figure("PSS", "MB"), Figure("private", "MB", 2), Figure("processes", "", 0))
+
+ROWS = (
+    Experiment(
+        "quiet-100",
+        "memory with 100 quiet children, and their stop",
+        (*MEMORY, Figure("stop", "ms"), Figure("orphans", "", 0)),
+        hundred,
+        (
+            Claim("at most 22 MB resident, helpers counted", alone("procman", "RSS"), 22),
+            Claim("stop: at most 2.5 x the floor", ratio("procman", "floor", "stop"), 2.5),
+            Claim("no orphan", alone("procman", "orphans"), 0),
+        ),
+    ),
+    Experiment(
+        "memory-child",
+        "memory with 100 and with 500 quiet children",
+        MEMORY,
+        growing,
+        (
+            Claim(
+                "at most 4 kB private more a child",
+                lambda at: (at("procman 500", "private") - at("procman 100", "private")) * 1024 / 400,
+                4,
+            ),
+        ),
+    ),
+    Experiment(
+        "idle",
+        "100 quiet children, control socket open",
+        (Figure("wake-ups", "", 0), Figure("ticks", "", 0)),
+        sleeping,
+        (
+            Claim("no wake-up", alone("procman", "wake-ups"), 0),
+            Claim("no CPU tick", alone("procman", "ticks"), 0),
+        ),
+        peer_runs=1,
+    ),
+)

@@ -1,0 +1,186 @@
+"""Counts that do not depend on how busy the machine is guard what is measured in seconds elsewhere.
+
+Each bound is what was counted and some room, and says what would break it: the count that a fault of that kind makes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import proctable
+import pytest
+from programs import procman
+from rows_output import LENGTH
+from rows_start import IMPORTS
+from stage import PATIENCE, Stage, Wire, prepare, ready_trial
+from trial import DONE, READY, Trial
+
+pytestmark = pytest.mark.processes
+
+PROCMAN = os.environ.get("PROCMAN_TEST_BIN") or str(Path(sys.executable).with_name("procman"))
+
+TELL_MODULES = """
+import atexit, sys
+atexit.register(lambda: open(sys.argv[1], "w").write(" ".join(sys.modules)))
+"""
+RUN = "from procman.cli import main\nmain(sys.argv[2:])"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    return prepare(tmp_path_factory.mktemp("rods"), [PROCMAN], (), rod=False, idle_seconds=0)
+
+
+# ---- start-up
+
+
+def modules(told: Path, code: str, *args: str, **how: object) -> set[str]:
+    subprocess.run([sys.executable, "-c", TELL_MODULES + code, told, *args], capture_output=True, timeout=60, **how)
+    return set(told.read_text().split())
+
+
+def beyond(told: Path, *args: str, **how: object) -> tuple[set[str], set[str]]:
+    """The modules of a verb beside those of click, msgspec and the like: the standard library's, and procman's."""
+    more = modules(told, RUN, *args, **how) - modules(told, IMPORTS)
+    return {name for name in more if not name.startswith("procman")}, {n for n in more if n.startswith("procman")}
+
+
+def test_start_loads_few_modules(tmp_path: Path) -> None:
+    """Counted: 25 and 56. A package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes over it."""
+    (tmp_path / "Procfile").write_text("a: true\n")
+    library, own = beyond(tmp_path / "told", "start", "--no-restart", cwd=tmp_path)
+    assert "procman.kernel.kernel" in own
+    assert len(library) <= 32, sorted(library)
+    assert len(own) <= 64, sorted(own)
+
+
+def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:
+    """Counted: 8 and 23."""
+    with ready_trial(stage.procman, stage.ready(1)) as trial:
+        library, own = beyond(tmp_path / "told", "scale", "p1=2", cwd=trial.folder, env=trial.env)
+    assert "procman.control.client" in own
+    assert len(library) <= 10, sorted(library)
+    assert len(own) <= 28, sorted(own)
+    assert not [name for name in own if name.startswith("procman.kernel")]
+
+
+def test_neither_loads_openssl(stage: Stage, tmp_path: Path) -> None:
+    """It is 3.8 MB of resident memory and 2 ms."""
+    with ready_trial(stage.procman, stage.ready(1)) as trial:
+        assert "_hashlib" not in modules(tmp_path / "told", RUN, "scale", cwd=trial.folder, env=trial.env)
+        assert "libcrypto" not in Path(f"/proc/{trial.pid}/maps").read_text()
+
+
+def instructions(*words: str, cwd: Path) -> int:
+    """Exactly the same each time, as long as the hashes of strings are."""
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
+    env = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"}
+    subprocess.run([sys.executable, *words], capture_output=True, cwd=cwd, env=env)  # its bytecode is on the disk now
+    done = subprocess.run([*valgrind, *words], capture_output=True, text=True, cwd=cwd, env=env, timeout=120)
+    return next(int(line.split()[-1]) for line in done.stderr.splitlines() if "Collected" in line)
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="counts with valgrind")
+@pytest.mark.timeout(300)
+def test_verbs_cost_hardly_more_instructions_than_the_imports_of_their_libraries(tmp_path: Path) -> None:
+    """Counted: 0.97 of them for check (the collector rests while procman loads), 1.02 for scale, 0.06 for logging alone."""
+    (tmp_path / "Procfile").write_text("a: true\n")
+    libraries = instructions("-c", IMPORTS, cwd=tmp_path)
+    assert instructions(PROCMAN, "check", cwd=tmp_path) / libraries < 1.02
+    assert instructions(PROCMAN, "scale", cwd=tmp_path) / libraries < 1.07
+
+
+# ---- system calls
+
+
+def traced(stage: Stage, tmp_path: Path) -> Stage:
+    """procman under strace, which counts its calls and not its children's (no -f)."""
+    if shutil.which("strace") is None:
+        pytest.skip("counts with strace")
+    plain = stage.procman
+
+    def command(executable: str, *given: object) -> list[str]:
+        return ["strace", "-c", "-o", str(tmp_path / "calls"), *plain.command(executable, *given)]  # type: ignore[arg-type]
+
+    return stage._replace(versions=(plain._replace(command=command),))
+
+
+def counted(tmp_path: Path) -> int:
+    """All calls, once strace has written its table."""
+    return int((tmp_path / "calls").read_text().splitlines()[-1].split()[3])
+
+
+def end(trial: Trial) -> None:
+    (supervisor,) = [each.pid for each in trial.look() if each.parent == trial.pid]
+    os.kill(supervisor, signal.SIGTERM)
+    trial.process.wait(PATIENCE)
+
+
+def test_a_life_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
+    """Counted from start to end: 35, with the look-up of its program, its pipe and its output. A poll, a look at the
+    whole process table or a retry for each would add tens."""
+    strace = traced(stage, tmp_path)
+    calls = []
+    for count in (10, 60):
+        with Trial(strace.procman, stage.ready(count)) as trial:
+            trial.until(READY, count, PATIENCE)
+            end(trial)
+        calls.append(counted(tmp_path))
+    assert (calls[1] - calls[0]) / 50 < 50
+
+
+def test_a_line_takes_a_hundredth_of_a_system_call(stage: Stage, tmp_path: Path) -> None:
+    """Counted: 0.004, a read and a write for 64 KiB. One for each line would be 1; reads of 4 KiB, as a terminal's are, 0.06."""
+    strace = traced(stage, tmp_path)
+    calls = []
+    for lines in (1000, 201_000):
+        with Trial(
+            strace.procman, [stage.ready(1)[0]._replace(command=f"{stage.worker} flood {lines} {LENGTH}")]
+        ) as trial:
+            trial.until(DONE, 1, PATIENCE)
+            end(trial)
+        calls.append(counted(tmp_path))
+    assert (calls[1] - calls[0]) / 200_000 < 0.02
+
+
+# ---- at rest, and at work
+
+
+def test_idle_procman_never_wakes(stage: Stage) -> None:
+    """Counted: 0. The two seconds are what is looked at; the shortest timer that anyone would add ticks in them."""
+    with ready_trial(stage.procman, stage.ready(20)) as trial, Wire(trial) as changes, Wire(trial) as wire:
+        changes.ask("events")
+        while any(row["phase"] != "ready" for row in wire.ask("ps")["fleet"]["instances"]):
+            changes.arrived()
+        wire.ask("ps")  # answered: what came of the last event is done
+        pids = [each.pid for each in trial.own()]
+        rest(pids)
+        before = [proctable.switches(pid) for pid in pids]
+        select.select([], [], [], 2.0)
+        assert [proctable.switches(pid) for pid in pids] == before
+
+
+def rest(pids: list[int]) -> None:
+    """Wait until all of them sleep: the last answer is written before its writer does."""
+    while any(proctable.process(pid).state != "S" for pid in pids):
+        select.select([], [], [], 0.001)
+
+
+@pytest.mark.parametrize("options", [(), ("--log-format", "json", "--history", "0")], ids=["text", "json"])
+def test_output_hardly_faults(stage: Stage, options: tuple[str, ...]) -> None:
+    """Counted: 0 and 0.13 page faults a MB. Where the heap's top is given back after each chunk, json takes 1.2."""
+    program = procman(PROCMAN, options=options)
+    jobs = [job._replace(command=f"{stage.worker} flood 250000 {LENGTH}") for job in stage.ready(4)]
+    with Trial(program, jobs) as trial:
+        while trial.tap.bytes < 20e6:
+            assert trial.tap.read(PATIENCE)
+        before, seen = proctable.minor_faults(trial.pid), trial.tap.bytes
+        trial.until(DONE, 4, PATIENCE)
+        faults = proctable.minor_faults(trial.pid) - before
+    assert faults / ((trial.tap.bytes - seen) / 1e6) < 0.6
