@@ -18,7 +18,10 @@ ASK = signal.SIGRTMIN + 3
 
 def run(fifo: str) -> None:
     from procman.cli import main
+    from procman.core.trace import Trace
     from procman.kernel import signals
+
+    Trace.__init__.__defaults__ = (20,)  # full after a moment, and not only at the end of a short run
 
     install = signals.install
 

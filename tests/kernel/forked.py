@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ def alone(test: Callable[[], None], *, terminal: bool = False) -> None:
         try:
             if not terminal:
                 os.setsid()
+            _forget_handlers()
             test()
             code = 0
         except BaseException:  # noqa: BLE001  told by the exit code
@@ -23,3 +25,10 @@ def alone(test: Callable[[], None], *, terminal: bool = False) -> None:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def _forget_handlers() -> None:
+    """What another test has installed in this process is not here."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)) and number != signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)

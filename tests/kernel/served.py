@@ -21,6 +21,7 @@ class Backend:
     def __init__(self, root="/srv/app"):
         self.root = root
         self.history = History()
+        self.mux = None  # see test_attachments
         self.formation = {"web": 2, "worker": 0}
         self.commands = []
         self.faults = []

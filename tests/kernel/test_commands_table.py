@@ -10,7 +10,7 @@ from procman.kernel.commands import HANDLERS, Failure, parameters, parse, signal
 
 
 def test_every_method_is_a_handler_or_a_stream():
-    assert {*HANDLERS, "logs", "events"} == set(METHODS)
+    assert {*HANDLERS, "logs", "events", "attach", "input", "resize"} == set(METHODS)
 
 
 @pytest.mark.parametrize("word", ["TERM", "SIGTERM", "term", "sigterm", "15"])

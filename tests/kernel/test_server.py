@@ -185,8 +185,14 @@ def test_every_message_fits_the_schema(served, peer):
     schema = jsonschema.Draft202012Validator(protocol.json_schema())
     served.backend.history.append("web.1", 1.0, b"a line\n")
     served.backend.reply = lambda _: Reply(0, (), {})
+    needed = {
+        "signal": {"signal": "TERM", "names": ["web"]},
+        "attach": {"instance": "web"},
+        "input": {"stream": 1},
+        "resize": {"stream": 1, "columns": 80, "rows": 24},
+    }
     for method in protocol.METHODS:
-        params = {"signal": "TERM", "names": ["web"]} if method == "signal" else {}
+        params = needed.get(method, {})
         schema.validate(request(method, params))
         schema.validate(peer.ask(method, params))
     for message in (*peer.messages(2), peer.ask("none"), peer.ask("scale", {"to": 1})):

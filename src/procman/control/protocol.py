@@ -76,6 +76,35 @@ class LogsParams(Struct, frozen=True, forbid_unknown_fields=True):
     follow: bool = False
 
 
+Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""Columns or rows, as many as a terminal can have (struct winsize: ioctl_tty(2)); 0 where it is not known."""
+
+
+class AttachParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """An instance, or a type that has exactly one; the size of the screen that shows it. With `read_only` nothing is typed."""
+
+    instance: str
+    read_only: bool = False
+    columns: Cells = 0
+    rows: Cells = 0
+
+
+class InputParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is typed into the instance of this connection's stream: `text`, or `base64` where it is not UTF-8."""
+
+    stream: int
+    text: str = ""
+    base64: str = ""
+
+
+class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """The size of the screen that shows the stream; the instance's terminal follows that of the one who types."""
+
+    stream: int
+    columns: Cells
+    rows: Cells
+
+
 # ---- results
 
 
@@ -110,6 +139,41 @@ class StreamStarted(Struct, frozen=True):
     stream: int
 
 
+class Typist(Struct, frozen=True):
+    """Who types: its pid as procman sees it, 0 where that is not told, and since when."""
+
+    pid: int
+    since: float
+
+
+class Keyboard(Struct, frozen=True):
+    """Where what is typed goes. Without a `terminal` nowhere; `yours` where this stream is the one that types.
+
+    Nobody is the `typist` of a free keyboard: the next stream that sends input is. `room` is how many bytes are taken
+    at this moment.
+    """
+
+    terminal: bool
+    yours: bool
+    typist: Typist | None
+    room: int
+
+
+class Attached(Struct, frozen=True):
+    """Notifications with this id follow. The first `kept` bytes of `output` were written before."""
+
+    stream: int
+    instance: str
+    kept: int
+    keyboard: Keyboard
+
+
+class Taken(Struct, frozen=True):
+    """How many bytes of the input were taken. The rest is to be sent again once a `keyboard` notification tells of room."""
+
+    taken: int
+
+
 # ---- notifications
 
 
@@ -138,13 +202,25 @@ class Happened(Struct, frozen=True, omit_defaults=True):
     missed: int = 0
 
 
+class KeyboardChanged(Struct, frozen=True):
+    """Somebody else types, nobody does any more, there is room again, or a new life has a terminal where the last had none."""
+
+    stream: int
+    keyboard: Keyboard
+
+
 class StreamEnded(Struct, frozen=True):
-    """The stream is complete (`logs` without `follow`), or procman ends."""
+    """The stream is complete (`logs` without `follow`), its instance was removed (`attach`), or procman ends."""
 
     stream: int
 
 
-NOTIFICATIONS: dict[str, type[Struct]] = {"output": Output, "event": Happened, "end": StreamEnded}
+NOTIFICATIONS: dict[str, type[Struct]] = {
+    "output": Output,
+    "event": Happened,
+    "keyboard": KeyboardChanged,
+    "end": StreamEnded,
+}
 
 
 class Method(Struct, frozen=True):
@@ -164,6 +240,9 @@ METHODS: dict[str, Method] = {
     "signal": Method(SignalParams, Accepted, "send a signal to the named instances"),
     "logs": Method(LogsParams, StreamStarted, "stream kept output, then `output` and `end` notifications"),
     "events": Method(NoParams, StreamStarted, "stream every change as an `event` notification"),
+    "attach": Method(AttachParams, Attached, "stream an instance's `output` as it is written, and each `event` of it"),
+    "input": Method(InputParams, Taken, "type into the instance of an `attach` stream of this connection"),
+    "resize": Method(ResizeParams, Keyboard, "tell the size of the screen that shows an `attach` stream"),
     "reload": Method(NoParams, Accepted, "read the inputs again and apply what changed"),
     "shutdown": Method(NoParams, Accepted, "stop everything and end"),
 }

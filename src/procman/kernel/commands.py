@@ -35,6 +35,7 @@ from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, S
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
 from procman.kernel.history import History
+from procman.kernel.output import Mux
 
 
 class Failure(Struct, frozen=True):
@@ -56,6 +57,8 @@ class Backend(Protocol):
     def root(self) -> str: ...
     @property
     def history(self) -> History: ...
+    @property
+    def mux(self) -> Mux: ...
     def view(self) -> FleetView: ...
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         """Hand a command to the core; answered before this returns."""

@@ -11,23 +11,26 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import UNSET, Struct
 
+from procman.control.locate import peer_of
 from procman.control.protocol import (
     MAX_REQUEST,
     Code,
+    InputParams,
     Request,
+    ResizeParams,
     StreamEnded,
-    StreamStarted,
     encode_error,
     encode_notification,
     encode_result,
 )
 from procman.kernel.commands import HANDLERS, Answer, Backend, Failure, parameters, parse
 from procman.kernel.reactor import READ, WRITE, Callback, Reactor
-from procman.kernel.streams import Stream
+from procman.kernel.streams import NOT_ATTACHED, Stream
 
 REQUESTS_A_TURN = 16
 TOLD_A_TURN = 256 * 1024
@@ -79,6 +82,14 @@ class Connection:
         connected.setblocking(False)  # noqa: FBT003  the standard library's signature
         host.reactor.register(connected.fileno(), READ, self._on_ready)
 
+    @property
+    def peer(self) -> int:
+        """The client's pid as this process sees it; 0 where that is not told, or it has gone."""
+        try:
+            return peer_of(self._socket)[0]
+        except OSError:
+            return 0
+
     # ---- what calls it
 
     def _on_ready(self) -> None:
@@ -101,7 +112,7 @@ class Connection:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            self.streams.clear()
+            self._keep_streams(lambda _stream: False)
             self._host.reactor.unregister(self._socket.fileno())
             self._socket.close()
             self._host.closed(self)
@@ -172,7 +183,13 @@ class Connection:
         self._received += data
         if not data:
             self._at_end = True
-            self.streams = [stream for stream in self.streams if not stream.endless]
+            self._keep_streams(lambda stream: not stream.endless)
+
+    def _keep_streams(self, wanted: Callable[[Stream], bool]) -> None:
+        streams, self.streams = self.streams, [stream for stream in self.streams if wanted(stream)]
+        for stream in streams:
+            if stream not in self.streams:
+                stream.close()
 
     def _answer_next(self) -> bool:
         """Answer the next request; False where none is complete."""
@@ -244,6 +261,9 @@ class Connection:
         handler = HANDLERS.get(request.method)
         if handler is not None:
             handler(self._host.backend, params, answer)
+        elif isinstance(params, InputParams | ResizeParams):
+            stream = next((stream for stream in self.streams if stream.number == params.stream), None)
+            answer(NOT_ATTACHED if stream is None else stream.perform(params))
         elif request.id is not UNSET:  # a stream whose number is not told is of no use
             self._open(request.method, params, answer)
 
@@ -256,7 +276,7 @@ class Connection:
             answer(stream)
         else:
             self.streams.append(stream)
-            answer(StreamStarted(stream.number))
+            answer(stream.started())
 
     @staticmethod
     def _encoded(request: Request, result: Struct) -> bytes:
@@ -291,6 +311,7 @@ class Connection:
             piece = stream.pull()
             if stream.ended:
                 piece += encode_notification("end", StreamEnded(stream.number))
+                stream.close()
             else:
                 self.streams.append(stream)
             if piece:

@@ -108,7 +108,7 @@ class Kernel:
         self.fleet: Fleet | LastResort = fleet
         self.on_change: Callable[[float, Change], None] = lambda _time, _change: None
         self._reactor = reactor
-        self._mux = mux
+        self.mux = mux
         self._settings = settings
         self._lives = Lives(f"{os.getpid()}-{os.urandom(4).hex()}")
         self._children = reaper.Children()
@@ -276,7 +276,7 @@ class Kernel:
             case SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case Remove(name):
-                self._mux.forget(name)
+                self.mux.forget(name)
             case Publish(change):
                 self._tell(change)
             case Reply() | Refuse():
@@ -341,8 +341,8 @@ class Kernel:
     def _leader_ended(self, life: Life, status: ExitStatus) -> None:
         """Its last words come before the line that reports its end; it is reaped only after its group got KILL."""
         for stream in life.streams:
-            self._mux.drain(stream)
-            self._mux.flush_partial(stream)
+            self.mux.drain(stream)
+            self.mux.flush_partial(stream)
         i = self.fleet.get(life.name)
         unasked = i is not None and i.phase in (Phase.STARTING, Phase.READY) and status.code != 0
         note = self._ports.note(life, time.monotonic()) if unasked else ""
@@ -374,14 +374,14 @@ class Kernel:
                 if life.daemons:
                     self._lingering.append(life)
                     for stream in life.streams:
-                        self._mux.drain(stream)
+                        self.mux.drain(stream)
                 else:
                     self._close(life)
                 self.post(Emptied(life.name, life.generation))
 
     def _close(self, life: Life) -> None:
         for stream in life.streams:
-            self._mux.close(stream)
+            self.mux.close(stream)
         if life.stdin is not None:
             os.close(life.stdin)
 
@@ -485,12 +485,12 @@ class Kernel:
 
     def reopen(self) -> None:
         """The log files have been renamed, as logrotate(8) does."""
-        if not self._mux.reopen():
+        if not self.mux.reopen():
             self.say("SIGUSR1: no log files to reopen; --log-dir makes some")
 
     def say(self, text: str) -> None:
         """A line of procman's own in the output."""
-        self._mux.system(text)
+        self.mux.system(text)
 
     def fault(self, error: BaseException) -> None:
         """A fault of procman's own that nobody else can be told of."""
@@ -500,7 +500,7 @@ class Kernel:
         if change.event is Kind.READY:
             self._look()  # what a program forks off while it starts is adopted by now
         if not change.quiet:
-            self._mux.system(change.text)
+            self.mux.system(change.text)
         self.on_change(time.time(), change)
 
 

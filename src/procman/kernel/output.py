@@ -21,7 +21,7 @@ import sys
 import termios
 import time as clock
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -104,6 +104,15 @@ class Stream:
         return self.view is not None
 
 
+class Tap(Protocol):
+    """Who is told what one instance writes, byte by byte as it is read, over all its lives."""
+
+    def opened(self, stream: Stream) -> None: ...
+    def read(self, data: bytes) -> None: ...
+    def ended(self, stream: Stream) -> None: ...
+    def removed(self) -> None: ...
+
+
 class Mux:
     """Many pipes to one sink.
 
@@ -124,6 +133,7 @@ class Mux:
         self._history = history
         self._format = format
         self._files = files
+        self.taps: dict[str, Tap] = {}  # by instance
         self._width = len(display.SYSTEM)
         self._positions: dict[str, int] = {}  # of types, in the order they came: their colours
         self._streams: set[Stream] = set()
@@ -174,7 +184,13 @@ class Mux:
         self._pipes.register(fd, READ, opened)
         if terminal:
             self._view(opened)
+        if name in self.taps:
+            self.taps[name].opened(opened)
         return opened
+
+    def streams_of(self, name: str) -> list[Stream]:
+        """What is open of an instance."""
+        return [stream for stream in self._streams if stream.name == name]
 
     def _view(self, stream: Stream) -> None:
         from procman.core.terminal_text import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal
@@ -245,6 +261,9 @@ class Mux:
         self._history.forget(name)
         if self._files is not None:
             self._files.forget(name)
+        tap = self.taps.pop(name, None)
+        if tap is not None:
+            tap.removed()
 
     def finish(self, deadline: float) -> None:
         """The end: whatever is still open is closed, and the sink has until `deadline` (monotonic) to write it all."""
@@ -284,6 +303,8 @@ class Mux:
             self._forget(stream)
             self.flush_partial(stream)
             return b""
+        if self.taps and stream.name in self.taps:
+            self.taps[stream.name].read(data)
         cut = data.rfind(b"\n") + 1
         if not cut:
             stream.partial += data
@@ -329,6 +350,8 @@ class Mux:
         if not stream.ended:
             stream.ended = True
             self._pipes.unregister(stream.fd)
+            if stream.name in self.taps:
+                self.taps[stream.name].ended(stream)
 
     # ---- showing
 

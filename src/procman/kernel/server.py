@@ -12,16 +12,20 @@ import os
 import resource
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.control.locate import peer_of
-from procman.control.protocol import Code, LogsParams, encode_error
+from procman.control.protocol import AttachParams, Code, LogsParams, encode_error
 from procman.core.view import Change
 from procman.kernel.commands import Backend, Failure
 from procman.kernel.connection import Connection, Limits
 from procman.kernel.reactor import READ, Reactor
 from procman.kernel.streams import EventsStream, LogsStream, Stream, refuse_names
+
+if TYPE_CHECKING:
+    from procman.kernel.attachments import Attachments
 
 ACCEPTS_A_TURN = 32
 
@@ -46,6 +50,7 @@ class Server:
         self._streaming: dict[Connection, None] = {}
         self._numbers = itertools.count(1)
         self._spares: list[int] = []
+        self._attachments: Attachments | None = None
         self._listening = False
         self._closed = False
         listener.setblocking(False)  # noqa: FBT003  the standard library's signature
@@ -54,12 +59,10 @@ class Server:
         backend.history.listeners.append(self._on_append)
 
     def publish(self, time: float, change: Change) -> None:
-        """Tell every reader of `events`; `time` is seconds since the epoch."""
+        """Tell every reader of changes; `time` is seconds since the epoch."""
         for connection in tuple(self._streaming):
-            events = [stream for stream in connection.streams if isinstance(stream, EventsStream)]
-            for stream in events:
-                stream.push(time, change)
-            if events:
+            told = [stream.push(time, change) for stream in connection.streams]
+            if any(told):
                 connection.wake()
 
     def stop_listening(self) -> None:
@@ -141,11 +144,26 @@ class Server:
     # ---- who is told
 
     def open_stream(self, connection: Connection, method: str, params: Struct) -> Stream | Failure:
-        """The stream that `logs` or `events` asks for."""
-        stream = self._logs(params) if isinstance(params, LogsParams) else self._events(method)
+        """The stream that `logs`, `events` or `attach` asks for."""
+        if isinstance(params, AttachParams):
+            stream: Stream | Failure = self._attach(connection, params)
+        else:
+            stream = self._logs(params) if isinstance(params, LogsParams) else self._events(method)
         if not isinstance(stream, Failure):
             self._streaming[connection] = None
         return stream
+
+    def _attach(self, connection: Connection, params: AttachParams) -> Stream | Failure:
+        from procman.kernel.attachments import Attachments, instance_of  # noqa: PLC0415  where somebody attaches
+
+        name = instance_of(params.instance, self.backend.view())
+        if isinstance(name, Failure):
+            return name
+        if self._attachments is None:
+            self._attachments = Attachments(self.reactor, self.backend.mux, self.backend.history)
+        attachment = self._attachments.attach(next(self._numbers), name, connection.peer, connection.wake)
+        attachment.open(params)
+        return attachment
 
     def _events(self, method: str) -> EventsStream:
         assert method == "events", method

@@ -9,8 +9,20 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections import deque
+from typing import Protocol
 
-from procman.control.protocol import Code, Happened, LogsParams, Output, encode_notification
+from msgspec import Struct
+
+from procman.control.protocol import (
+    Code,
+    Happened,
+    InputParams,
+    LogsParams,
+    Output,
+    ResizeParams,
+    StreamStarted,
+    encode_notification,
+)
 from procman.core.select import Chosen
 from procman.core.view import Change, FleetView
 from procman.kernel.commands import Failure
@@ -20,11 +32,33 @@ PIECE = 64 * 1024
 """Bytes of one instance's output that are told before it is another's turn."""
 
 
-class LogsStream:
+NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
+
+
+class _Told:
+    """A stream that only tells."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def started(self) -> StreamStarted:
+        return StreamStarted(self.number)
+
+    def push(self, _time: float, _change: Change) -> bool:
+        return False
+
+    def perform(self, _params: InputParams | ResizeParams) -> Failure:
+        return NOT_ATTACHED
+
+    def close(self) -> None:
+        """Nobody but its connection knows it."""
+
+
+class LogsStream(_Told):
     """Kept output of the instances that `names` mean, and with `follow` what they write from then on."""
 
     def __init__(self, number: int, history: History, params: LogsParams) -> None:
-        self.number = number
+        super().__init__(number)
         self.endless = params.follow
         self._history = history
         self._chosen = Chosen(params.names) if params.names else None
@@ -85,23 +119,24 @@ class LogsStream:
         return encode_notification("output", output)
 
 
-class EventsStream:
+class EventsStream(_Told):
     """Every change, as it happens."""
 
     endless = True
     ended = False
 
     def __init__(self, number: int, limit: int) -> None:
-        self.number = number
+        super().__init__(number)
         self._queue: deque[tuple[float, Change]] = deque()
         self._limit = limit
         self._missed = 0
 
-    def push(self, time: float, change: Change) -> None:
+    def push(self, time: float, change: Change) -> bool:
         if len(self._queue) >= self._limit:
             self._queue.popleft()
             self._missed += 1
         self._queue.append((time, change))
+        return True
 
     @property
     def waiting(self) -> bool:
@@ -115,7 +150,33 @@ class EventsStream:
         return encode_notification("event", Happened(self.number, time, change, missed))
 
 
-Stream = LogsStream | EventsStream
+class Stream(Protocol):
+    """What a connection asks of one, whatever it tells."""
+
+    number: int
+
+    @property
+    def endless(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to tell."""
+
+    def started(self) -> Struct:
+        """The answer that opens it."""
+
+    def push(self, time: float, change: Change) -> bool:
+        """Something has changed, at a time in seconds since the epoch; whether that is told here."""
+
+    def pull(self) -> bytes:
+        """The next notifications; nothing where everything is told."""
+
+    def perform(self, params: InputParams | ResizeParams) -> Struct:
+        """What its client does there, and the answer."""
+
+    def close(self) -> None:
+        """Nobody is told any more."""
 
 
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:

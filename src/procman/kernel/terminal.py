@@ -83,6 +83,7 @@ class Terminals:
         self._width = width
         self._show = show
         self._open: set[Stream] = set()
+        self._followed: dict[str, tuple[int, int]] = {}  # by instance: the size of the screen of who types there
         self._watching = False
         self._unfinished: dict[Stream, float] = {}  # when each is to be shown
         self._armed = False
@@ -94,6 +95,8 @@ class Terminals:
 
     def add(self, stream: Stream) -> None:
         self._open.add(stream)
+        if stream.name in self._followed:
+            set_size(stream.fd, self._followed[stream.name])
         if not self._watching:
             self._watching = True
             self._reactor.on_signal(signal.SIGWINCH, self.fit)
@@ -110,7 +113,17 @@ class Terminals:
         if self._open:
             size = self.size()
             for stream in self._open:
-                set_size(stream.fd, size)
+                set_size(stream.fd, self._followed.get(stream.name, size))
+
+    def follow(self, name: str, size: tuple[int, int] | None) -> None:
+        """An instance's terminal, in this life and the next ones, has this size; that of all others again where None."""
+        if size is None:
+            self._followed.pop(name, None)
+        else:
+            self._followed[name] = size
+        for stream in self._open:
+            if stream.name == name:
+                set_size(stream.fd, size or self.size())
 
     def unfinished(self, stream: Stream) -> None:
         """Its line has grown, and has no end yet."""
