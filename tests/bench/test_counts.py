@@ -158,6 +158,7 @@ def test_idle_procman_never_wakes(stage: Stage) -> None:
         changes.ask("events")
         while any(row["phase"] != "ready" for row in wire.ask("ps")["fleet"]["instances"]):
             changes.arrived()
+        select.select([], [], [], 0.2)  # after its readiness there is one look at who has become a child
         wire.ask("ps")  # answered: what came of the last event is done
         pids = [each.pid for each in trial.own()]
         rest(pids)

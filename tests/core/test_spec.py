@@ -13,21 +13,22 @@ def test_an_instance_has_its_types_port_and_its_number():
     assert spec_of().port_of(3) is None
 
 
-def test_the_environment_names_the_instance_its_port_and_everyones_first_port():
-    plan = plan_of({"my-web": 2, "job": 1, "mute": 1}, spec_of("my-web", port=5000), spec_of("job", port=5100))
-    assert instance_environment(plan, plan.types["my-web"], 2) == {
+def test_the_environment_names_the_instance_and_its_port():
+    assert instance_environment(spec_of("my-web", port=5000), 2) == {
         "PORT": "5001",
         "PS": "my-web.2",
         "PROCMAN_TYPE": "my-web",
         "PROCMAN_INDEX": "2",
-        "PROCMAN_PORT_MY_WEB": "5000",
-        "PROCMAN_PORT_JOB": "5100",
     }
 
 
+def test_everyones_first_port_is_told_where_there_is_one():
+    plan = plan_of({"my-web": 2, "job": 1, "mute": 1}, spec_of("my-web", port=5000), spec_of("job", port=5100))
+    assert plan.port_variables() == {"PROCMAN_PORT_MY_WEB": "5000", "PROCMAN_PORT_JOB": "5100"}
+
+
 def test_without_a_port_there_is_no_port_not_an_empty_one():
-    plan = plan_of({"mute": 1})
-    assert "PORT" not in instance_environment(plan, plan.types["mute"], 1)
+    assert "PORT" not in instance_environment(spec_of("mute"), 1)
 
 
 def test_a_variable_has_no_dash():

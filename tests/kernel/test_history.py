@@ -109,6 +109,15 @@ def test_a_forgotten_instance_gives_its_room_back():
     assert text(history.tail(["b.1"], None)[0]) == lines
 
 
+def test_each_may_have_four_kib_where_others_have_taken_all():
+    history = History(limit_each=64 * 1024, limit_all=64 * 1024)
+    lines = (b"x" * 63 + b"\n") * 64
+    for name in (f"{number}.1" for number in range(100)):
+        for _ in range(3):
+            history.append(name, 1.0, lines)
+    assert {len(text(history.tail([f"{number}.1"], None)[0])) for number in range(100)} == {4096}
+
+
 def test_nothing_is_kept_where_the_limit_is_zero():
     history = History(limit_all=0)
     history.append("web.1", 1.0, b"one\n")

@@ -174,7 +174,8 @@ class Fleet:
         after = self._step(before, event, now)
         if self._died(before, event, after):
             self._out += self._crashes.death(after, now)
-        if before.alive and not after.alive and not any(i.alive for i in self._slots.of(after.spec.type)):
+        # The last are asked first: of a thousand that are stopped together, they are the last to end.
+        if before.alive and not after.alive and not any(i.alive for i in reversed(self._slots.of(after.spec.type))):
             self._out.append(Inherit(after.name, after.generation, after.stop.signal))
         if after.spec.on_end is OnEnd.EXIT and after.ended_for_good and not before.ended_for_good:
             failed = after.phase is Phase.FAILED or after.cause is Cause.GAVE_UP
@@ -416,15 +417,14 @@ class Fleet:
             if not self._all_ended():
                 return
             self._shut_down(self._first_failure(), "all instances have ended", now)
-        everyone = self._slots.everyone
-        if self._strays.left or any(i.phase not in AT_REST and i.stage is not Stage.UNKILLABLE for i in everyone()):
+        if self._strays.left or not self._slots.settled:
             return
         self._finished = True
         instances = self.instances()
         line = ended_line(instances)
         if line:
             self._publish(Kind.FINISHED, line)
-        stuck = self._strays.stuck or any(i.stage is Stage.UNKILLABLE for i in everyone())
+        stuck = self._strays.stuck or any(i.stage is Stage.UNKILLABLE for i in self._slots.everyone())
         self._out.append(Finish(1 if stuck else self.exit_code or 0))
 
     def _all_ended(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from procman.core.spec import ProcessSpec, is_companion
-from procman.core.state import Instance
+from procman.core.state import AT_REST, Instance, Stage
 
 
 class SlotsState(Struct, frozen=True):
@@ -27,6 +27,7 @@ class Slots:
     def __init__(self, state: SlotsState) -> None:
         self._by_type: dict[str, dict[int, Instance]] = {name: {} for name in state.types}
         self._past = dict(state.past)  # name -> last generation and token of a slot that is gone
+        self._busy: set[str] = set()  # names; kept at each step, as each end of one would look at all the others
         for i in state.instances:
             self.put(i)
 
@@ -48,6 +49,11 @@ class Slots:
         types = [slots for name, slots in self._by_type.items() if not is_companion(name)]
         return [slots[index] for slots in types for index in sorted(slots)]
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left of anyone, but for what KILL did not remove, and nobody is on the way up."""
+        return not self._busy
+
     def of(self, type_name: str) -> list[Instance]:
         return list(self._by_type.get(type_name, {}).values())
 
@@ -66,9 +72,14 @@ class Slots:
 
     def put(self, i: Instance) -> None:
         self._by_type.setdefault(i.spec.type, {})[i.index] = i
+        if i.phase in AT_REST or i.stage is Stage.UNKILLABLE:
+            self._busy.discard(i.name)
+        else:
+            self._busy.add(i.name)
 
     def remove(self, i: Instance) -> None:
         del self._by_type[i.spec.type][i.index]
+        self._busy.discard(i.name)
         self._past[i.name] = i.generation, i.token
 
     def arrange(self, types: Iterable[str]) -> None:

@@ -111,9 +111,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     watch: dict[str, tuple[str, ...]] = {}
     companions: dict[str, ProcessSpec] = {}
 
-    def ports(self) -> dict[str, int]:
+    def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
-        return {port_variable(name): spec.port for name, spec in self.types.items() if spec.port is not None}
+        return {port_variable(name): str(spec.port) for name, spec in self.types.items() if spec.port is not None}
 
 
 def is_companion(type_name: str) -> bool:
@@ -126,10 +126,9 @@ def port_variable(type_name: str) -> str:
     return "PROCMAN_PORT_" + type_name.upper().replace("-", "_")
 
 
-def instance_environment(plan: Plan, spec: ProcessSpec, index: int) -> dict[str, str]:
-    """What an instance's environment has on top of its type's: its name, its port and everyone's first port."""
-    env = {name: str(port) for name, port in plan.ports().items()}
-    env |= {"PS": f"{spec.type}.{index}", "PROCMAN_TYPE": spec.type, "PROCMAN_INDEX": str(index)}
+def instance_environment(spec: ProcessSpec, index: int) -> dict[str, str]:
+    """What an instance's environment has on top of its type's and of everyone's first port: its name and its port."""
+    env = {"PS": f"{spec.type}.{index}", "PROCMAN_TYPE": spec.type, "PROCMAN_INDEX": str(index)}
     port = spec.port_of(index)
     if port is not None:
         env["PORT"] = str(port)

@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_FIRST_SIZE = 4096
+_FIRST_SIZE = 512
 """A ring's first size: most instances say little. It doubles as it fills."""
+
+_GRANTED = 4096
+"""The size that any ring may have, however little room there is over all."""
 
 _BYTES_A_ROW = 32
 """At most one row for so many bytes of a ring, so that an instance that writes one-byte lines stays bounded too."""
@@ -245,7 +248,7 @@ class History:
         """Double the ring until it holds `need` bytes, or as far as it may."""
         while ring.size < min(need, ring.limit):
             size = min(ring.size * 2, ring.limit)
-            if not self._make_room(size - ring.size, size):
+            if not self._make_room(size - ring.size, size) and size > _GRANTED:
                 ring.limit = ring.size  # until someone is forgotten: else every chunk would look again
                 return
             self._resize(ring, size)
@@ -257,7 +260,7 @@ class History:
         """
         while self._total + extra > self._limit_all:
             largest = max(self._rings.values(), key=lambda ring: ring.size, default=None)
-            if largest is None or largest.size < 2 * size:
+            if largest is None or largest.size < 2 * max(size, _GRANTED):
                 return False
             self._resize(largest, largest.size // 2)
             largest.limit = largest.size

@@ -72,6 +72,9 @@ SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
 """Seconds between looks at what is left, growing, while something is stopping: an orphan of an orphan makes no signal."""
 
+LOOK_AFTER = 0.05
+"""Seconds from one's being ready to a look: one for all that are ready meanwhile, as each is a look at all children."""
+
 LAST_REST = 5.0
 """Seconds that a process which appears after the end is waited for once it got KILL."""
 
@@ -127,6 +130,7 @@ class Kernel:
         self._trace = Trace(fleet)
         self._fault: Exception | None = None
         self._faults = 0
+        self._look_due = False
         self._sweep_token = 0
         self._sweep_at = math.inf
         self._pressing = False
@@ -353,6 +357,10 @@ class Kernel:
         self._bury()
         self._end_if_alone()
 
+    def _look_once(self) -> None:
+        self._look_due = False
+        self._look()
+
     def _look(self) -> None:
         """Who has become our child without having been started by us."""
         now = time.monotonic()
@@ -497,8 +505,9 @@ class Kernel:
         self.say(f"procman is at fault, please report it: {error!r}")
 
     def _tell(self, change: Change) -> None:
-        if change.event is Kind.READY:
-            self._look()  # what a program forks off while it starts is adopted by now
+        if change.event is Kind.READY and not self._look_due:
+            self._look_due = True  # what a program forks off while it starts is adopted by now
+            self._reactor.call_at(time.monotonic() + LOOK_AFTER, self._look_once)
         if not change.quiet:
             self.mux.system(change.text)
         self.on_change(time.time(), change)
