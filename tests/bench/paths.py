@@ -32,11 +32,12 @@ from trial import READY, Trial
 
 PROFILED = """
 import cProfile, signal, sys
-from procman.cli import main, start
+from procman.cli import start
+from procman.cli.outcome import run
 profile = cProfile.Profile()
 into = sys.argv.pop(1)
 try:
-    profile.runcall(main)
+    profile.runcall(run, sys.argv[1:])
 finally:
     profile.dump_stats(into)
 """

@@ -6,7 +6,9 @@ millisecond on; what a run is, and how it ends, is `outcome`'s.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,4 +28,18 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = run(sys.argv[1:] if args is None else args)
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without taking the interpreter apart, object by object: 7 ms of each verb and a third of a stop of 100 instances.
+
+    What was registered for the exit is done, and what was written is flushed, as far as anybody takes it.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001  as Py_Finalize does
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # there is none, or it takes no more, which `outcome` has told
+            continue
+    os._exit(code)
