@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_FIRST_SIZE = 512
+_FIRST_SIZE = 128
 """A ring's first size: most instances say little. It doubles as it fills."""
 
 _GRANTED = 4096
@@ -44,13 +44,12 @@ class _Ring:
     One byte more than `size` is held: what stands before the oldest byte says whether that begins a line.
     """
 
-    __slots__ = ("_prune_at", "_view", "data", "end", "ends", "floor", "limit", "sequences", "size", "times")
+    __slots__ = ("_prune_at", "data", "end", "ends", "floor", "limit", "sequences", "size", "times")
 
     def __init__(self, size: int, limit: int) -> None:
         self.size = size
         self.limit = limit
         self.data = bytearray(size + 1)
-        self._view = memoryview(self.data)
         self.floor = 0  # absolute offset of the oldest byte
         self.end = 0  # absolute offset after the newest
         self.times = array("d")
@@ -62,7 +61,7 @@ class _Ring:
         position = self.end % len(self.data)
         after = position + len(data)
         if after <= len(self.data):
-            self._view[position:after] = data
+            memoryview(self.data)[position:after] = data
         else:
             self._place(self.end, data)
         self.end += len(data)
@@ -78,15 +77,16 @@ class _Ring:
         source = memoryview(data)[-length:]
         position = (at + len(data) - len(source)) % length
         room = length - position
+        view = memoryview(self.data)
         if len(source) <= room:
-            self._view[position : position + len(source)] = source
+            view[position : position + len(source)] = source
         else:
-            self._view[position:] = source[:room]
-            self._view[: len(source) - room] = source[room:]
+            view[position:] = source[:room]
+            view[: len(source) - room] = source[room:]
 
     def _prune(self) -> None:
         """Forget the rows whose bytes are gone. Done once in a while, as it moves the rest of the arrays."""
-        gone = max(bisect_right(self.ends, self.floor), len(self.ends) - max(1, self.size // _BYTES_A_ROW))
+        gone = max(bisect_right(self.ends, self.floor), len(self.ends) - max(self.size, _GRANTED) // _BYTES_A_ROW)
         if gone > 0:
             self.floor = max(self.floor, self.ends[gone - 1])
             del self.times[:gone], self.ends[:gone], self.sequences[:gone]
@@ -99,15 +99,15 @@ class _Ring:
         kept = self.get(first, self.end)
         self.size = size
         self.data = bytearray(size + 1)
-        self._view = memoryview(self.data)
         self._place(first, kept)
         self._prune()
 
     def get(self, begin: int, end: int) -> bytes:
         """The bytes between two absolute offsets that are both held."""
         position, length = begin % len(self.data), end - begin
-        first = bytes(self._view[position : position + length])
-        return first if len(first) == length else first + bytes(self._view[: length - len(first)])
+        view = memoryview(self.data)
+        first = bytes(view[position : position + length])
+        return first if len(first) == length else first + bytes(view[: length - len(first)])
 
     def start(self) -> int:
         """The absolute offset of the oldest whole line."""
