@@ -229,10 +229,10 @@ class Kernel:
         if not self._handling:
             self._handle()
 
-    def _handle(self) -> None:
+    def _handle(self, *, spawn: bool = True) -> None:
         self._handling = True
         try:
-            while self._queue or self._spawn_some():
+            while self._queue or (spawn and self._spawn_some()):
                 if self._queue:
                     self._decide(self._queue.popleft(), time.monotonic())
         finally:
@@ -474,11 +474,14 @@ class Kernel:
         self.post(event)
 
     def command(self, command: Command, answer: Answer) -> None:
-        """Hand a command to the core; `answer` is called before this returns."""
+        """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._look()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
         self._requests += 1
         self._answers[self._requests] = answer
-        self.post(Commanded(command, self._requests))
+        self._queue.append(Commanded(command, self._requests))
+        self._handle(spawn=False)
+        if self._spawns:
+            self._reactor.call_at(time.monotonic(), self._spawn_more)
 
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again; any error keeps the formation as it is."""
