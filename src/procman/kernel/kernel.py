@@ -229,10 +229,10 @@ class Kernel:
         if not self._handling:
             self._handle()
 
-    def _handle(self, *, spawn: bool = True) -> None:
+    def _handle(self, *, start: bool = True) -> None:
         self._handling = True
         try:
-            while self._queue or (spawn and self._spawn_some()):
+            while self._queue or (start and self._spawn_some()):
                 if self._queue:
                     self._decide(self._queue.popleft(), time.monotonic())
         finally:
@@ -479,7 +479,7 @@ class Kernel:
         self._requests += 1
         self._answers[self._requests] = answer
         self._queue.append(Commanded(command, self._requests))
-        self._handle(spawn=False)
+        self._handle(start=False)
         if self._spawns:
             self._reactor.call_at(time.monotonic(), self._spawn_more)
 
