@@ -17,37 +17,35 @@ if TYPE_CHECKING:
     from procman.kernel.reactor import Reactor
 
 LIMIT = 64 * 1024
-"""Most bytes that wait here. The system keeps some 4 KiB more for a program that does not read (termios(3))."""
+"""Most bytes that wait here. The system keeps 16 KiB more for a program that does not read (measured)."""
 
 
 class Keyboard:
-    """The way to one master, which is non-blocking. `on_room` is called when what had no room may be sent again."""
+    """The way to one master, which is non-blocking. `on_empty` is called when nothing waits any more."""
 
-    def __init__(self, reactor: Reactor, fd: int, on_room: Callable[[], None]) -> None:
+    def __init__(self, reactor: Reactor, fd: int, on_empty: Callable[[], None]) -> None:
         self._reactor = reactor
         self._fd = fd
-        self._on_room = on_room
+        self._on_empty = on_empty
         self._waiting = bytearray()
         self._watched = False
-        self._refused = False
 
     @property
     def room(self) -> int:
         """Bytes that are taken at this moment."""
         return LIMIT - len(self._waiting)
 
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
     def type(self, data: bytes) -> int:
         """Take as many of these bytes as there is room for; how many that is."""
         taken = min(len(data), self.room)
-        self._refused = taken < len(data)
         self._waiting += data[:taken]
         if not self._watched:
             self._write()
         return taken
-
-    def release(self) -> None:
-        """Nobody is attached any more; what was typed still goes where it was typed."""
-        self._on_room = _nothing
 
     def close(self) -> None:
         """The terminal has no reader any more; to be called before its descriptor is closed."""
@@ -63,10 +61,11 @@ class Keyboard:
             except OSError:  # EIO: its program has closed it (pts(4)); whoever types is told by the life's end
                 written = len(self._waiting)
             del self._waiting[:written]
-        self._watch(wanted=bool(self._waiting))
-        if self._refused and not self._waiting:
-            self._refused = False
-            self._on_room()
+        if self._watched and not self._waiting:
+            self._watch(wanted=False)
+            self._on_empty()
+        else:
+            self._watch(wanted=bool(self._waiting))
 
     def _watch(self, *, wanted: bool) -> None:
         if wanted != self._watched:
@@ -75,7 +74,3 @@ class Keyboard:
                 self._reactor.register(self._fd, WRITE, self._write)
             else:
                 self._reactor.unregister(self._fd)
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""
