@@ -6,10 +6,39 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy, deepcopy
+from typing import Any
 
 import pexpect
 import pyte
 from harness import BIN, DEADLINE, World
+
+
+class Emulator(pyte.Screen):
+    """pyte's, with the alternate screen (xterm's 47 and 1049), and without its failure at a private SGR sequence."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self._usual: tuple[dict[int, Any], Any] | None = None
+        super().__init__(columns, lines)
+
+    def select_graphic_rendition(self, *attributes: int, private: bool = False) -> None:
+        if not private:  # vim asks for the state of the keyboard with one
+            super().select_graphic_rendition(*attributes)
+
+    def set_mode(self, *modes: int, **how: bool) -> None:
+        super().set_mode(*modes, **how)
+        if how.get("private") and {47, 1049}.intersection(modes) and self._usual is None:
+            self._usual = deepcopy(dict(self.buffer)), copy(self.cursor)
+            self.erase_in_display(2)
+
+    def reset_mode(self, *modes: int, **how: bool) -> None:
+        super().reset_mode(*modes, **how)
+        if how.get("private") and {47, 1049}.intersection(modes) and self._usual is not None:
+            self.buffer.clear()
+            self.buffer.update(self._usual[0])
+            if 1049 in modes:
+                self.cursor = self._usual[1]
+            self._usual = None
 
 
 class Display:
@@ -17,7 +46,7 @@ class Display:
 
     def __init__(self, child: pexpect.spawn, rows: int, columns: int) -> None:
         self.child = child
-        self.screen = pyte.Screen(columns, rows)
+        self.screen = Emulator(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
 
     def __str__(self) -> str:

@@ -98,6 +98,7 @@ class Attachment:
     def leave(self, ending: Ending) -> int:
         """Tell how it ended, on a screen that is as it was before; the exit code. Raises NotRunningError."""
         self._shown.raw = False
+        self._shown.end_line()
         match ending:
             case Ending.DETACHED:
                 self._say(f"detached from {self._name}")

@@ -37,7 +37,7 @@ _QUERIES = re.compile(
     rb"|(\x1b\][^\x07\x1b]*(?:\x07|\x1b\\))"  # every other stays, with the BEL that ends it
     rb"|\x1bP[^\x1b]*\x1b\\"  # DECRQSS and other device control strings
     rb"|\x1b\[[>=?]?[0-9;]*(?:[cnx]|\$p|t)"  # DA, DSR, DECREQTPARM, DECRQM; window reports
-    rb"|\x1b\[>[0-9]*q|\x1b\[\?u|\x1bZ|\x05"  # XTVERSION, kitty's keyboard protocol, DECID, ENQ
+    rb"|\x1b\[>[0-9]*q|\x1b\[\?[0-9;]*[um]|\x1bZ|\x05"  # XTVERSION, how keys are sent, DECID, ENQ
     rb"|\x07"  # a bell
 )
 
@@ -70,10 +70,18 @@ class Shown:
 
     def say(self, text: str) -> None:
         """A line of procman's own: on the screen where there is one, else on standard error."""
-        end = "\r\n" if self.raw else "\n"
-        before = end if self._notes == 1 and not self._at_start else ""
-        self._at_start = True
-        _write(self._notes, f"{before}[procman: {clean(text)}]{end}".encode())
+        self.end_line()
+        _write(self._notes, f"[procman: {clean(text)}]".encode() + self._newline)
+
+    def end_line(self) -> None:
+        """On the screen, what follows begins a line."""
+        if self._notes == 1 and not self._at_start:
+            self._at_start = True
+            _write(1, self._newline)
+
+    @property
+    def _newline(self) -> bytes:
+        return b"\r\n" if self.raw else b"\n"
 
     def undo(self) -> None:
         """Bring the screen back to what a shell expects, or a next program; nothing where that is done."""

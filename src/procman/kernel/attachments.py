@@ -326,15 +326,15 @@ class Attachments:
         return slot
 
     def _seed(self, name: str) -> bytes:
-        """The newest of what is kept of it."""
-        begin = max(0, self._history.end(name) - KEPT)
+        """The newest whole lines of what is kept of it."""
+        begin = at = max(0, self._history.end(name) - KEPT)
         parts: list[bytes] = []
         while True:
-            entries, after = self._history.read(name, begin)
+            entries, at = self._history.read(name, at)
             if not entries:
-                return b"".join(parts)
+                kept = b"".join(parts)
+                return kept[kept.find(b"\n") + 1 :] if begin else kept
             parts += [entry.data for entry in entries]
-            begin = after
 
 
 def instance_of(word: str, view: FleetView) -> str | Failure:

@@ -7,6 +7,7 @@ while something waits, so that an idle terminal wakes nobody.
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING
 
 from procman.kernel.reactor import WRITE
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from procman.kernel.reactor import Reactor
 
 LIMIT = 64 * 1024
-"""Most bytes that wait here. The system keeps 16 KiB more for a program that does not read (measured)."""
+"""Most bytes that wait here. The system keeps some 16 KiB more for a program that does not read (measured)."""
 
 
 class Keyboard:
@@ -45,6 +46,7 @@ class Keyboard:
         self._waiting += data[:taken]
         if not self._watched:
             self._write()
+            self._watch(wanted=bool(self._waiting))
         return taken
 
     def close(self) -> None:
@@ -52,25 +54,36 @@ class Keyboard:
         self._waiting.clear()
         self._watch(wanted=False)
 
+    def _on_ready(self) -> None:
+        before = len(self._waiting)
+        self._write()
+        if len(self._waiting) == before and _hung_up(self._fd):
+            self._waiting.clear()  # every program has closed it, and nobody reads what waits
+        if not self._waiting:
+            self._watch(wanted=False)
+            self._on_empty()
+
     def _write(self) -> None:
         while self._waiting:
             try:
                 written = os.write(self._fd, self._waiting)
             except BlockingIOError:
-                break
-            except OSError:  # EIO: its program has closed it (pts(4)); whoever types is told by the life's end
+                return
+            except OSError:  # EIO: the same, on other systems than Linux
                 written = len(self._waiting)
             del self._waiting[:written]
-        if self._watched and not self._waiting:
-            self._watch(wanted=False)
-            self._on_empty()
-        else:
-            self._watch(wanted=bool(self._waiting))
 
     def _watch(self, *, wanted: bool) -> None:
         if wanted != self._watched:
             self._watched = wanted
             if wanted:
-                self._reactor.register(self._fd, WRITE, self._write)
+                self._reactor.register(self._fd, WRITE, self._on_ready)
             else:
                 self._reactor.unregister(self._fd)
+
+
+def _hung_up(fd: int) -> bool:
+    """Then it is ready for ever, and may be full (measured: Linux fails no write to such a master)."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
