@@ -401,7 +401,7 @@ def test_nothing_can_be_piped_into_what_reads_nothing(world: World) -> None:
 
 
 def test_output_can_be_piped_on(world: World) -> None:
-    start(world, "while :; do echo y; done")
+    start(world, "while :; do echo y; done", "--quiet", "a")  # nobody reads procman's own output here
     read = pexpect.spawn("/bin/sh", ["-c", f"{BIN} attach a.1 | head -n 3"], cwd=str(world.folder), env=world.env)
     read.expect("y\r+\n(y\r+\n){2}", timeout=DEADLINE)
     read.expect(pexpect.EOF, timeout=DEADLINE)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 import click
 
-from procman.cli.attachment import Attachment, Way, size
+from procman.cli.attachment import Attachment, Way, size, wakes
 from procman.cli.names import complete_instances
 from procman.cli.place import Place, client_options
 from procman.cli.raw import raw_keys
@@ -49,13 +50,11 @@ def attach(place: Place, instance: str, detach_keys: str, *, read_only: bool) ->
         raise click.BadParameter(str(error), param_hint="'--detach-keys'") from None
     way = Way(keys, read_only, os.isatty(0))
     shown = Shown(raw=way.person)
-    with place.connect() as client:
+    with place.connect() as client, wakes() as wake:
         fleet = client.call("ps").fleet
         attached = client.call("attach", AttachParams(instance, read_only, *size()))
         assert isinstance(attached, Attached)
         attachment = Attachment(client, attached, way, shown)
-        if not way.person:
-            return attachment.leave(attachment.follow(fleet))
-        with raw_keys(shown.undo):
-            ending = attachment.follow(fleet)
+        with raw_keys(shown.undo) if way.person else nullcontext():
+            ending = attachment.follow(fleet, wake)
         return attachment.leave(ending)

@@ -86,13 +86,12 @@ class Attachment:
         self._told_why = False  # what is typed goes nowhere
         self._ending: Ending | None = None
 
-    def follow(self, fleet: FleetView) -> Ending:
-        """Show and type until something ends it. `fleet` is as it was just before."""
+    def follow(self, fleet: FleetView, wake: int) -> Ending:
+        """Show and type until something ends it. `fleet` is as it was just before; `wake` is that of `wakes()`."""
         self._say(f"{self._greeting(fleet)}; {self._leave_words} leaves")
-        with _wakes() as wake:
-            self._take()
-            while self._ending is None:
-                self._turn(wake)
+        self._take()
+        while self._ending is None:
+            self._turn(wake)
         return self._ending
 
     def leave(self, ending: Ending) -> int:
@@ -294,8 +293,11 @@ class Attachment:
 
 
 @contextmanager
-def _wakes() -> Iterator[int]:
-    """A descriptor that is ready when the screen has another size, or this process was stopped and goes on."""
+def wakes() -> Iterator[int]:
+    """A descriptor that is ready when the screen has another size, or this process was stopped and goes on.
+
+    To be entered before the size is looked at.
+    """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
