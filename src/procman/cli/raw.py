@@ -28,11 +28,12 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 KEEP = (
     ": gives a terminal back, should its user be killed;"
     "trap '' HUP INT QUIT TERM; before=$(stty -g) || exit; echo >&3; read -r x <&3 && exit;"
-    'case $(stty -a) in *-opost*) [ -t 1 ] && printf "$0"; stty "$before";; esac'
+    '[ -t 1 ] && printf "$0"; case $(stty -a) in *-opost*) stty "$before";; esac'
 )
 """What a shell runs meanwhile: nobody else restores anything after KILL. It waits in a session of its own, where nothing
 that happens to the terminal or to our group reaches it, and its words do not contain procman's name: `pkill -9 -f procman`
-spares it."""
+spares it. Where output is processed again (`opost`) the user's shell has the terminal already, with settings of its own;
+but what a program did to the screen no shell undoes."""
 
 
 @contextlib.contextmanager
