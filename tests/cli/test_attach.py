@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import signal
+import subprocess
 import sys
 
 import pexpect
@@ -169,6 +170,42 @@ def test_keys_typed_between_two_lives_are_the_last_ones(person):
     at.sees("new.")
     at.types("new")
     assert at.has_typed(2) == b"new"
+
+
+def piping(script, *, keyboard=MINE):
+    """`procman attach` with a pipe as standard input, which holds a line and is at its end."""
+    script.fleets = [fleet(instance("web.1", pid=1))]
+    script.answers["attach"] = Attached(1, "web.1", 0, keyboard)
+    child = subprocess.Popen([sys.executable, "-m", "procman", "attach", "web.1"], stdin=-1, stdout=-1, stderr=-1)
+    child.stdin.write(b"a line\n")
+    child.stdin.close()
+    child.stdin = None
+    return child
+
+
+def test_what_is_piped_in_is_typed_and_its_end_leaves(script):
+    script.answers["input"] = Taken(7)
+    child = piping(script)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, out, err) == (0, b"", b"[procman: attached to web.1; Ctrl-C leaves]\n")
+    assert [params["base64"] for name, params in script.asked if name == "input"] == ["YSBsaW5lCg=="]
+
+
+def test_what_is_piped_in_and_not_taken_before_the_instance_ends_is_an_error(script):
+    script.answers["input"] = Taken(3)
+    child = piping(script)
+    script.wait_for("input")
+    script.tell(KeyboardChanged(1, NONE))
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert err.endswith(b"procman: cannot type into web.1: it has no terminal, or does not run\n")
+
+
+def test_what_is_piped_in_while_somebody_else_types_is_an_error(script):
+    child = piping(script, keyboard=THEIRS)
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert b"procman: cannot type into web.1: pid 4242 (since " in err
 
 
 def test_what_a_newer_procman_tells_is_passed_over(person):

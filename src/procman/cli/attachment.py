@@ -207,7 +207,7 @@ class Attachment:
 
     def _end_with_input(self) -> None:
         """Piped in: once all of it is where it should be. Nothing at all is somebody who only looks (`</dev/null`)."""
-        if not self._reads and self._typed.empty and (self._has_typed or self._way.person):
+        if not self._reads and (self._way.person or (self._has_typed and self._typed.empty)):
             self._ending = self._ending or Ending.NO_MORE_INPUT
 
     # ---- what is told
@@ -269,7 +269,7 @@ class Attachment:
                 return
             data = without_queries(self._kept) + data
             self._kept = b""
-        if not self._keyboard.yours:
+        if not (self._keyboard.yours and self._way.person):
             data = without_queries(data)  # only the terminal of the one who types may answer
         self._shown.write(data, terminal=self._keyboard.terminal)
 
@@ -285,8 +285,10 @@ class Attachment:
         if keyboard.terminal:
             self._mute = self._way.read_only
             self._typed.may_go_on()
-        else:
+        elif self._way.person or self._typed.empty:
             self._typed.refused()
+        else:
+            self._refuse_keys()
         others = before.typist is not None and not before.yours
         if others and keyboard.typist is None and keyboard.terminal and not self._way.read_only:
             self._say(f"nobody types into {self._name} any more; you may")
