@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import pexpect
 import pyte
-from harness import BIN, DEADLINE, World
+from harness import BIN, DEADLINE, Supervisor, World
 
 
 class Emulator(pyte.Screen):
@@ -94,3 +95,19 @@ def display(world: World, *args: str, rows: int = 24, columns: int = 100, progra
         yield Display(child, rows, columns)
     finally:
         child.close(force=True)
+
+
+def start_at_terminal(world: World, command: str, *args: str) -> Supervisor:
+    """A procman whose one instance, a.1, has a terminal."""
+    world.procfile(a=command)
+    supervisor = world.start("--tty", *args)
+    supervisor.up("a.1")
+    return supervisor
+
+
+def settings(shown: Display) -> list[object]:
+    return termios.tcgetattr(shown.child.child_fd)
+
+
+def is_raw(shown: Display) -> bool:
+    return not termios.tcgetattr(shown.child.child_fd)[1] & termios.OPOST

@@ -1,53 +1,18 @@
-"""`procman attach` at a terminal: what a developer who types into an instance sees, and what is left behind."""
+"""`procman attach` at a terminal: what a developer who types into an instance sees."""
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import sys
-import termios
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 
-import pexpect
 import pytest
-from displays import Display, display
-from harness import BIN, DEADLINE, PYTHON, Supervisor, World, alive, children_of, eventually
+from displays import Display, is_raw, start_at_terminal
+from harness import PYTHON, World, eventually
 
 REPL = f"{sys.executable} -i -q"
 LEAVE = "\x1d"  # Ctrl-]
-
-
-@pytest.fixture
-def attach(world: World) -> Iterator[Callable[..., Display]]:
-    """Attach to an instance, in a terminal of its own."""
-    with ExitStack() as open_ones:
-
-        def call(*args: str, **how: int) -> Display:
-            return open_ones.enter_context(display(world, "attach", *args, **how))
-
-        yield call
-
-
 Attach = Callable[..., Display]
-
-
-def start(world: World, command: str, *args: str) -> Supervisor:
-    """One instance, a.1, with a terminal."""
-    world.procfile(a=command)
-    supervisor = world.start("--tty", *args)
-    supervisor.up("a.1")
-    return supervisor
-
-
-def settings(shown: Display) -> list[object]:
-    return termios.tcgetattr(shown.child.child_fd)
-
-
-def is_raw(shown: Display) -> bool:
-    return not termios.tcgetattr(shown.child.child_fd)[1] & termios.OPOST
 
 
 # ---- programs that a person talks to
@@ -55,7 +20,7 @@ def is_raw(shown: Display) -> bool:
 
 def test_a_debugger(world: World, attach: Attach) -> None:
     world.file("script.py", "answer = 40\nanswer += 2\nprint('the answer is', answer)\nwhile True: input()\n")
-    start(world, f"{PYTHON} -m pdb script.py")
+    start_at_terminal(world, f"{PYTHON} -m pdb script.py")
     shown = attach("a.1")
     screen = shown.shows(r"\(Pdb\)$")
     assert screen.index("attached to a.1; Ctrl-] leaves") < screen.index("(Pdb)")
@@ -74,7 +39,7 @@ def test_a_debugger(world: World, attach: Attach) -> None:
 
 def test_a_repl_with_line_editing(world: World, attach: Attach) -> None:
     pytest.importorskip("readline")
-    start(world, REPL)
+    start_at_terminal(world, REPL)
     shown = attach("a")
     shown.shows("^>>>")
     shown.type("40 + 2\r")
@@ -89,7 +54,7 @@ def test_a_repl_with_line_editing(world: World, attach: Attach) -> None:
 
 def test_less(world: World, attach: Attach) -> None:
     world.file("numbers", "".join(f"{n}\n" for n in range(1, 1001)))
-    start(world, "less numbers")
+    start_at_terminal(world, "less numbers")
     shown = attach("a.1", rows=20)
     shown.until(lambda screen: screen.splitlines()[0] == "1" and "19" in screen, "the first page")
     shown.type(" ")
@@ -103,7 +68,7 @@ def test_less(world: World, attach: Attach) -> None:
 
 
 def test_vi(world: World, attach: Attach) -> None:
-    start(world, "vi -u NONE -i NONE -n text")
+    start_at_terminal(world, "vi -u NONE -i NONE -n text")
     shown = attach("a.1")
     shown.shows("^~$")
     shown.type("ihello from vi\x1b:wq\r")
@@ -113,7 +78,7 @@ def test_vi(world: World, attach: Attach) -> None:
 
 
 def test_a_password_is_not_echoed(world: World, attach: Attach) -> None:
-    start(world, f"{PYTHON} -c 'import getpass; print(\"got\", len(getpass.getpass())); input()'")
+    start_at_terminal(world, f"{PYTHON} -c 'import getpass; print(\"got\", len(getpass.getpass())); input()'")
     shown = attach("a.1")
     shown.shows("^Password: ?$")
     shown.type("secret\r")
@@ -122,7 +87,7 @@ def test_a_password_is_not_echoed(world: World, attach: Attach) -> None:
 
 def test_ctrl_c_and_ctrl_z_are_the_instances(world: World, attach: Attach) -> None:
     traps = "trap 'echo got INT' INT; trap 'echo got TSTP' TSTP; echo up; while :; do sleep 0.05; done"
-    supervisor = start(world, traps)
+    supervisor = start_at_terminal(world, traps)
     shown = attach("a.1")
     shown.shows("^up$")
     shown.type("\x03")
@@ -133,7 +98,7 @@ def test_ctrl_c_and_ctrl_z_are_the_instances(world: World, attach: Attach) -> No
 
 
 def test_a_shell_has_job_control(world: World, attach: Attach) -> None:
-    start(world, "PS1='sh> ' exec bash --norc --noprofile -i")
+    start_at_terminal(world, "PS1='sh> ' exec bash --norc --noprofile -i")
     shown = attach("a.1")
     shown.shows("^sh>$")
     shown.type(f"{PYTHON} -c 'import time; print(40 + 2); time.sleep(1000)'\r")
@@ -150,7 +115,7 @@ def test_a_shell_has_job_control(world: World, attach: Attach) -> None:
 
 
 def test_one_types_and_a_second_is_told_who(world: World, attach: Attach) -> None:
-    start(world, REPL)
+    start_at_terminal(world, REPL)
     first = attach("a.1")
     first.shows("^>>>")
     second = attach("a.1")
@@ -168,7 +133,7 @@ def test_one_types_and_a_second_is_told_who(world: World, attach: Attach) -> Non
 
 
 def test_who_only_looks_types_nothing(world: World, attach: Attach) -> None:
-    start(world, f"{REPL} -c 'print(\"ready\")'")
+    start_at_terminal(world, f"{REPL} -c 'print(\"ready\")'")
     shown = attach("a.1", "--read-only")
     shown.shows("watching a.1; Ctrl-C leaves")
     shown.shows("^>>>")
@@ -186,7 +151,7 @@ SIZES = "trap 'stty size' WINCH; stty size; while :; do sleep 0.05; done"
 
 
 def test_the_terminal_has_the_size_of_the_typists_screen(world: World, attach: Attach) -> None:
-    supervisor = start(world, SIZES)
+    supervisor = start_at_terminal(world, SIZES)
     supervisor.expect(SHARED)
     first = attach("a.1", rows=30, columns=90)
     first.shows("^30 90")
@@ -208,7 +173,7 @@ def test_the_terminal_has_the_size_of_the_typists_screen(world: World, attach: A
 
 
 def test_a_restart_is_followed_and_told_and_so_is_a_crash(world: World, attach: Attach) -> None:
-    supervisor = start(world, REPL)
+    supervisor = start_at_terminal(world, REPL)
     shown = attach("a.1", rows=40)
     shown.shows("^>>>")
     world.run("restart", "a.1")
@@ -223,7 +188,7 @@ def test_a_restart_is_followed_and_told_and_so_is_a_crash(world: World, attach: 
 
 
 def test_a_new_life_has_the_typists_size_and_the_screen_as_it_was(world: World, attach: Attach) -> None:
-    start(world, "printf '\\033[?1049h\\033[2Jtaken '; stty size; sleep 0.5; kill -9 $$")
+    start_at_terminal(world, "printf '\\033[?1049h\\033[2Jtaken '; stty size; sleep 0.5; kill -9 $$")
     shown = attach("a.1", rows=30, columns=90)
     screen = shown.until(lambda screen: screen.count(" started (pid ") >= 2, "two lives")
     assert "attached to a.1" in screen  # which the alternate screen had hidden
@@ -243,7 +208,7 @@ def test_what_is_scaled_away_ends_the_attachment(world: World, attach: Attach) -
 
 
 def test_who_is_stopped_can_be_attached_to_and_is_followed_once_it_starts(world: World, attach: Attach) -> None:
-    start(world, REPL)
+    start_at_terminal(world, REPL)
     world.run("stop", "a.1")
     shown = attach("a.1")
     shown.shows(r"watching a\.1, which is stopped and writes nothing until it runs; Ctrl-C leaves")
@@ -257,14 +222,13 @@ def test_who_is_stopped_can_be_attached_to_and_is_followed_once_it_starts(world:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_procman_ends(world: World, attach: Attach, number: int) -> None:
-    supervisor = start(world, REPL)
+    supervisor = start_at_terminal(world, REPL)
     shown = attach("a.1")
     shown.shows("^>>>")
-    before = settings(shown)
+    assert is_raw(shown)
     supervisor.signal(number)
     shown.shows(r"^procman: cannot go on with a\.1: procman has ended$")
     assert shown.code() == 3
-    assert settings(shown) != before
     assert not is_raw(shown)
 
 
@@ -281,145 +245,3 @@ def test_an_instance_without_a_terminal_gives_its_output_and_a_hint(world: World
     shown.type("\x03")
     assert shown.code() == 0
     assert not is_raw(shown)
-
-
-# ---- leaving
-
-
-def test_other_keys_to_leave_with(world: World, attach: Attach) -> None:
-    start(world, "stty -echo; echo ready; exec cat -v")
-    shown = attach("a.1", "--detach-keys", "ctrl-p,q")
-    shown.shows("attached to a.1; Ctrl-p then q leaves")
-    shown.shows("^ready$")
-    shown.type(f"{LEAVE} q \x10p\r")
-    shown.shows(r"^\^\] q \^Pp$")
-    shown.type("\x10q")
-    assert shown.code() == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_gives_the_terminal_back(world: World, attach: Attach, number: int) -> None:
-    start(world, REPL)
-    shown = attach("a.1")
-    before = settings(shown)
-    shown.shows("^>>>")
-    assert is_raw(shown)
-    shown.child.kill(number)
-    assert shown.code() == 128 + number
-    assert settings(shown) == before
-
-
-def test_killing_the_client_harms_neither_the_terminal_nor_the_instance(world: World) -> None:
-    """Below a shell, as its user's: the one that has the terminal when the client is gone."""
-    supervisor = start(world, "printf '\\033[?1049h\\033[?25l\\033[31mtaken'; exec sleep 1000")
-    with display(world, "-c", f"{BIN} attach a.1; exec cat", program="/bin/sh") as shown:
-        before = settings(shown)
-        shown.shows("^taken$")
-        (client,) = children_of(shown.child.pid)
-        assert is_raw(shown)
-        os.kill(client, signal.SIGKILL)
-        eventually(lambda: settings(shown) == before, "the terminal's settings")
-        shown.shows("attached to a.1")  # the usual screen
-        shown.until(lambda _: not shown.screen.cursor.hidden, "the cursor")
-        shown.type("echoed\r")
-        shown.until(lambda screen: screen.count("echoed") == 2, "a terminal that echoes, and cat that does")
-        row = next(y for y, line in enumerate(shown.screen.display) if "echoed" in line)
-        assert shown.screen.buffer[row][0].fg == "default"
-    assert supervisor.ps()["a.1"]["generation"] == 1
-    with display(world, "attach", "a.1") as again:
-        again.shows("^taken$")
-
-
-def test_killing_everything_of_that_name_spares_who_gives_the_terminal_back(world: World) -> None:
-    start(world, REPL)
-    with display(world, "-c", f"{BIN} attach a.1; exec cat", program="/bin/sh") as shown:
-        before = settings(shown)
-        shown.shows("^>>>")
-        (client,) = children_of(shown.child.pid)
-        (keeper,) = children_of(client)
-        assert b"procman" not in Path(f"/proc/{keeper}/cmdline").read_bytes()
-        assert os.getsid(keeper) == keeper
-        os.killpg(os.getpgid(client), signal.SIGSTOP)  # as the shell does not matter
-        os.kill(client, signal.SIGKILL)
-        eventually(lambda: settings(shown) == before, "the terminal's settings")
-        eventually(lambda: not alive(keeper), "its end")
-        os.killpg(os.getpgid(shown.child.pid), signal.SIGCONT)
-
-
-def test_nothing_is_left_of_an_attachment(world: World) -> None:
-    supervisor = start(world, REPL)
-    before = supervisor.descriptors()
-    for _ in range(3):
-        with display(world, "attach", "a.1") as shown:
-            shown.shows("^>>>")
-            shown.type(LEAVE)
-            assert shown.code() == 0
-    assert supervisor.descriptors() == before
-
-
-def test_suspended_by_a_shell_it_goes_on_where_it_was(world: World) -> None:
-    start(world, REPL)
-    with display(world, "--norc", "--noprofile", program="/bin/bash") as shown:
-        shown.type("PS1='sh> '\r")
-        shown.shows("^sh>$")
-        shown.type(f"{BIN} attach a.1\r")
-        shown.shows("^>>>")
-        (client,) = children_of(shown.child.pid)
-        os.kill(client, signal.SIGTSTP)
-        shown.shows("Stopped")
-        shown.type("fg\r")
-        eventually(lambda: is_raw(shown), "raw again")
-        shown.type("40 + 2\r")
-        shown.shows("^42$")
-        shown.type(LEAVE)
-        shown.until(lambda screen: screen.rstrip().endswith("sh>"), "the shell")
-
-
-# ---- without a person
-
-
-def test_what_is_piped_in_is_typed(world: World) -> None:
-    supervisor = start(world, "stty -echo; echo ready; while read -r line; do echo got $line; done")
-    supervisor.expect("ready")
-    (world.folder / "input").write_text("".join(f"line {n}\n" for n in range(5000)))
-    with (world.folder / "input").open("rb") as source:
-        done = world.run("attach", "a.1", stdin=source)
-    assert done.code == 0
-    supervisor.expect("got line 4999")
-    got = [line for line in supervisor.lines("a.1") if line.startswith("got")]
-    assert got == [f"got line {n}" for n in range(5000)]
-
-
-def test_nothing_can_be_piped_into_what_reads_nothing(world: World) -> None:
-    world.procfile(a="exec sleep 1000")
-    world.start("--no-tty").up("a.1")
-    (world.folder / "input").write_text("hello\n")
-    with (world.folder / "input").open("rb") as source:
-        done = world.run("attach", "a.1", stdin=source)
-    assert (done.code, done.out) == (1, "")
-    assert "procman: cannot type into a.1: it has no terminal, or does not run\n" in done.err
-
-
-def test_output_can_be_piped_on(world: World) -> None:
-    start(world, "while :; do echo y; done", "--quiet", "a")  # nobody reads procman's own output here
-    read = pexpect.spawn("/bin/sh", ["-c", f"{BIN} attach a.1 | head -n 3"], cwd=str(world.folder), env=world.env)
-    read.expect("y\r+\n(y\r+\n){2}", timeout=DEADLINE)
-    read.expect(pexpect.EOF, timeout=DEADLINE)
-    assert termios.tcgetattr(read.child_fd)[1] & termios.OPOST
-    read.close()
-
-
-@pytest.mark.parametrize(
-    ("args", "code", "said"),
-    [
-        (["b"], 1, "cannot find an instance 'b'"),
-        (["a"], 1, "cannot attach to a: it has 2 instances"),
-        (["a.1", "--detach-keys", "f1"], 2, "'f1' is no key"),
-    ],
-)
-def test_what_cannot_be_attached_to(world: World, args: list[str], code: int, said: str) -> None:
-    world.procfile(a="exec sleep 1000")
-    world.start("-m", "a=2").up("a.2")
-    done = world.run("attach", *args)
-    assert done.code == code
-    assert re.search(re.escape(said), done.err), done.err

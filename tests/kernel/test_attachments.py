@@ -1,109 +1,25 @@
-"""`attach`, `input` and `resize`: what each who is attached is told, and where what they type goes."""
+"""`attach` and `input`: what each who is attached is told, and where what they type goes."""
 
 import base64
 import os
-import signal
 import time
-import tty
 from contextlib import suppress
 
 import pytest
-from served import Served, change, request
+from attached import Stage, attach, keyboard_of, output_of, type_into
+from served import change
 
 from procman.control.protocol import Code
 from procman.core.view import Change, Kind
-from procman.kernel import attachments, terminal
-from procman.kernel.attachments import KEPT, NEWS, Tape
-from procman.kernel.connection import Limits
+from procman.kernel import terminal
+from procman.kernel.attachments import KEPT, NEWS
 from procman.kernel.keyboard import LIMIT
-from procman.kernel.output import Format, Mux
-from procman.kernel.sinks import Sink
-
-
-class Stage(Served):
-    """A server whose instances are pseudo-terminals, and pipes, of this test."""
-
-    def __init__(self, folder):
-        super().__init__(folder, Limits(streams=4))
-        self.null = os.open(os.devnull, os.O_WRONLY)
-        sink = Sink(self.reactor, self.null, on_trouble=print)
-        self.mux = self.backend.mux = Mux(self.reactor, sink, self.backend.history, Format(timestamps=False))
-        self.sides = []
-
-    def __exit__(self, *exc):
-        super().__exit__(*exc)
-        for fd in (*self.sides, *(stream.fd for stream in self.mux._streams), self.null):
-            os.close(fd)
-
-    def terminal(self, name="web.1"):
-        """A life with a terminal: its stream, and the program's side of it, raw and non-blocking."""
-        made = terminal.open_terminal(self.mux.terminals.size_of(name))
-        tty.setraw(made.slave)
-        os.set_blocking(made.slave, False)
-        self.sides.append(made.slave)
-        return self.mux.open(name, "web", made.master, terminal=True), made.slave
-
-    def pipe(self, name="web.1"):
-        read, write = os.pipe()
-        self.sides.append(write)
-        return self.mux.open(name, "web", read), write
-
-    def end(self, stream, side):
-        """The life is over."""
-        self.sides.remove(side)
-        os.close(side)
-        self.mux.close(stream)
-
-    def read(self, side, count):
-        """So many bytes that were typed."""
-        found = b""
-
-        def enough():
-            nonlocal found
-            with suppress(BlockingIOError):
-                found += os.read(side, 65536)
-            return len(found) >= count
-
-        self.drive(enough)
-        return found
 
 
 @pytest.fixture
 def stage(tmp_path):
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGWINCH, signal.SIGCONT)}
     with Stage(tmp_path) as stage:
         yield stage
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def attach(peer, name="web.1", **params):
-    return peer.ask("attach", {"instance": name, **params})["result"]
-
-
-def type_into(peer, attached, text, id=7):  # noqa: A002
-    return peer.ask("input", {"stream": attached["stream"], "text": text}, id)
-
-
-def output_of(peer, count):
-    """So many bytes of output, from as many notifications as there are; nothing else may come."""
-    found = b""
-    while len(found) < count:
-        message = peer.messages(1)[0]
-        assert message["method"] == "output", message
-        params = message["params"]
-        found += base64.b64decode(params["base64"]) if "base64" in params else params.get("text", "").encode()
-    return found
-
-
-def keyboard_of(peer):
-    message = peer.messages(1)[0]
-    assert message["method"] == "keyboard", message
-    return message["params"]["keyboard"]
-
-
-def size_of(side):
-    return tuple(os.get_terminal_size(side))
 
 
 # ---- output
@@ -322,137 +238,3 @@ def test_a_life_that_ends_takes_along_what_waits_for_it(stage):
     stage.end(stream, side)
     assert master not in stage.reactor._selector.get_map()
     assert not stage.mux.taps
-
-
-# ---- sizes
-
-
-def test_the_terminal_has_the_size_of_the_typists_screen_in_every_life(stage):
-    stream, side = stage.terminal()
-    other = stage.terminal("web.2")[1]
-    shared = size_of(side)
-    first, second = stage.peer(), stage.peer()
-    mine = attach(first, columns=120, rows=50)
-    attach(second, columns=70, rows=20)
-    assert size_of(side) == (120, 50)
-    first.ask("resize", {"stream": mine["stream"], "columns": 130, "rows": 60})
-    assert size_of(side) == (130, 60)
-    stage.end(stream, side)
-    _, side = stage.terminal()
-    assert size_of(side) == (130, 60)
-    stage.mux.terminals.fit()
-    assert (size_of(side), size_of(other)) == ((130, 60), shared)
-    first.socket.close()
-    stage.drive(lambda: size_of(side) == shared)
-
-
-def test_a_watchers_size_counts_once_it_types(stage):
-    _, side = stage.terminal()
-    shared = size_of(side)
-    first, second = stage.peer(), stage.peer()
-    attach(first)  # without a screen: the size stays
-    theirs = attach(second, columns=70, rows=20)
-    second.ask("resize", {"stream": theirs["stream"], "columns": 71, "rows": 21})
-    assert size_of(side) == shared
-    first.socket.close()
-    keyboard_of(second)
-    second.send(request("input", {"stream": theirs["stream"], "text": "x"}))
-    stage.drive(lambda: size_of(side) == (71, 21))
-
-
-@pytest.mark.parametrize("size", [{"columns": -1, "rows": 1}, {"columns": 1, "rows": 65536}])
-def test_a_size_that_no_terminal_has_is_a_wrong_parameter(stage, size):
-    assert stage.peer().ask("attach", {"instance": "web.1", **size})["error"]["code"] == Code.INVALID_PARAMS
-
-
-# ---- lives and slots
-
-
-def test_a_new_life_is_followed(stage):
-    stream, side = stage.terminal()
-    peer = stage.peer()
-    attached = attach(peer)
-    stage.end(stream, side)
-    assert keyboard_of(peer)["terminal"] is False
-    assert "error" in type_into(peer, attached, "x")
-    _, side = stage.terminal()
-    assert keyboard_of(peer) | {"typist": None} == {"terminal": True, "yours": True, "typist": None, "room": LIMIT}
-    assert type_into(peer, attached, "x")["result"] == {"taken": 1}
-    assert stage.read(side, 1) == b"x"
-
-
-def test_a_slot_that_is_removed_ends_its_streams_after_its_last_words(stage):
-    stream, side = stage.terminal()
-    peer = stage.peer()
-    attached = attach(peer)
-    os.write(side, b"bye")
-    stage.end(stream, side)
-    stage.mux.forget("web.1")
-    told = [message["method"] for message in peer.messages(3)]
-    assert told == ["output", "keyboard", "end"]
-    assert type_into(peer, attached, "x")["error"]["message"].startswith("cannot do that")
-
-
-def test_a_slot_of_the_same_name_that_comes_later_is_another(stage):
-    """Also while somebody is attached to the first one, and has not been told of its end yet."""
-    stream, side = stage.terminal()
-    first, second = stage.peer(), stage.peer()
-    attach(first, columns=100, rows=30)
-    stage.end(stream, side)
-    stage.mux.forget("web.1")
-    _, side = stage.terminal()
-    assert size_of(side) != (100, 30)
-    theirs = attach(second, columns=70, rows=20)
-    assert theirs["keyboard"]["yours"] is True
-    assert theirs["kept"] == 0
-    first.socket.close()
-    stage.drive(lambda: len(stage.server._connections) == 1)
-    assert size_of(side) == (70, 20)
-    assert type_into(second, theirs, "x")["result"] == {"taken": 1}
-
-
-def test_without_anybody_attached_nothing_is_kept(stage):
-    stage.terminal()
-    peers = [stage.peer() for _ in range(3)]
-    for peer in peers:
-        attach(peer)
-    assert list(stage.mux.taps) == ["web.1"]
-    for peer in peers:
-        peer.socket.close()
-    stage.drive(lambda: not stage.mux.taps)
-    assert not stage.mux.terminals._followed
-
-
-def test_procman_ends(stage):
-    _, side = stage.terminal()
-    peer = stage.peer()
-    attach(peer)
-    os.write(side, b"x")
-    output_of(peer, 1)
-    stage.close()
-    assert peer.messages(1)[0]["method"] == "end"
-    peer.wait_closed()
-
-
-# ---- the tape
-
-
-def test_a_tape_holds_the_newest_at_the_same_offsets():
-    tape = Tape(b"seed\n")
-    whole = b"seed\n"
-    for n in range(3 * KEPT // 500):
-        piece = b"%06d" % n + b"x" * 493 + b"\n"
-        tape.append(piece)
-        whole += piece
-    assert tape.end == len(whole)
-    assert KEPT <= tape.end - tape.start <= 2 * KEPT
-    assert tape.read(tape.start, tape.end) == whole[tape.start :]
-    newest = tape.newest()
-    assert whole[newest - 1 : newest] == b"\n"
-    assert tape.end - KEPT <= newest <= tape.end - KEPT + 500
-
-
-def test_a_tape_without_any_line_begins_somewhere():
-    tape = Tape(b"")
-    tape.append(b"x" * 3 * attachments.KEPT)
-    assert tape.newest() == tape.end - KEPT
