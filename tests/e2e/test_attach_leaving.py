@@ -67,6 +67,20 @@ def test_killing_the_client_harms_neither_the_terminal_nor_the_instance(world: W
         again.shows("^taken$")
 
 
+def test_a_shell_that_takes_the_terminal_back_first_gets_its_screen_too(world: World) -> None:
+    start_at_terminal(world, "printf '\\033[?1049h\\033[2Jtaken'; exec sleep 1000")
+    with display(world, "--norc", "--noprofile", program="/bin/bash") as shown:
+        shown.type("PS1='sh> '\r")
+        shown.shows("^sh>$")
+        shown.type(f"{BIN} attach a.1\r")
+        shown.shows("^taken$")
+        (client,) = children_of(shown.child.pid)
+        os.kill(client, signal.SIGKILL)
+        shown.shows("attached to a.1")
+        shown.type("echo $((40 + 2))\r")
+        shown.shows("^42$")
+
+
 def test_killing_everything_of_that_name_spares_who_gives_the_terminal_back(world: World) -> None:
     start_at_terminal(world, REPL)
     with display(world, "-c", f"{BIN} attach a.1; exec cat", program="/bin/sh") as shown:
