@@ -9,7 +9,7 @@ import threading
 import msgspec
 
 from procman.control import protocol
-from procman.control.protocol import Accepted, Error, Happened, Ps, Request, StreamEnded, StreamStarted
+from procman.control.protocol import Error, Happened, Ps, Request, StreamEnded, StreamStarted
 from procman.core.view import Change, FleetView, InstanceView, Kind
 
 NOW = 1_700_000_000.0
@@ -44,7 +44,7 @@ class Script:
     def __init__(self, path: str) -> None:
         self.path = path
         self.fleets = [fleet()]
-        self.answers: dict[str, Accepted | Error] = {}
+        self.answers: dict[str, msgspec.Struct] = {}
         self.stream: list[msgspec.Struct] = []
         self.asked: list[tuple[str, dict[str, object]]] = []
         self.asked_event = threading.Condition()
@@ -59,6 +59,12 @@ class Script:
         """Block until somebody has called the method."""
         with self.asked_event:
             assert self.asked_event.wait_for(lambda: any(name == method for name, _ in self.asked), timeout=10)
+
+    def tell(self, *messages: msgspec.Struct) -> None:
+        """Tell these to whoever has opened a stream last."""
+        for message in messages:
+            name = next(n for n, kind in protocol.NOTIFICATIONS.items() if isinstance(message, kind))
+            self._watchers[-1].sendall(protocol.encode_notification(name, message))
 
     def drop(self) -> None:
         """End every connection and go on listening, as procman does when it is replaced by a newer one."""
@@ -96,12 +102,10 @@ class Script:
                 if self._watchers and len(self.fleets) > 1:
                     del self.fleets[0]
                     self._watchers[-1].sendall(protocol.encode_notification("event", happened(Kind.READY, "ready")))
-            case "events" | "logs":
+            case "events" | "logs" | "attach":
                 self._watchers.append(peer)  # before the answer, which may be followed by a `ps` at once
-                peer.sendall(protocol.encode_result(request.id, StreamStarted(1)))
-                for message in self.stream:
-                    name = next(n for n, kind in protocol.NOTIFICATIONS.items() if isinstance(message, kind))
-                    peer.sendall(protocol.encode_notification(name, message))
+                peer.sendall(protocol.encode_result(request.id, self.answers.get(request.method, StreamStarted(1))))
+                self.tell(*self.stream)
             case "shutdown":
                 peer.sendall(protocol.encode_result(request.id, self.answers["shutdown"]))
                 self.close()

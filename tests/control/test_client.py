@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from procman.control.client import Client
-from procman.control.protocol import Accepted, Happened, LogsParams, NoParams, Output, Ps, ScaleParams
+from procman.control.client import Client, answer, notification
+from procman.control.protocol import Accepted, Happened, LogsParams, NoParams, Output, Ps, ScaleParams, StreamEnded
 from procman.errors import ConfigError, NotRunningError, ProcmanError, RefusedError
 
 
@@ -232,3 +232,24 @@ def test_a_call_to_one_that_closes_at_once_still_reads_why(tmp_path):
         with pytest.raises(RefusedError, match="cannot serve another client"):
             client.call("ps")
         client.close()
+
+
+def test_who_waits_for_other_things_too_asks_and_takes_what_has_come(path):
+    news = told("end", stream=7)
+    with Script(path, [[news, result(ACCEPTED)], [b'{"jsonrpc": "2.0", "id":', b" 2}\n"]]) as script:
+        with Client(path) as client:
+            assert client.take() == []
+            first = client.send("scale", ScaleParams({"web": 1}))
+            taken = []
+            while len(taken) < 2:
+                assert client.receive()
+                taken += client.take()
+            assert notification(taken[0]) == StreamEnded(7)
+            assert notification(taken[1]) is None
+            assert (taken[1].id, answer(taken[1], "scale")) == (first, Accepted(("web.1",), {"web": 1}))
+            second = client.send("hello", NoParams())
+            while not (rest := client.take()):
+                assert client.receive()
+            assert [message.id for message in rest] == [second] == [2]
+            assert not client.receive()  # it has closed
+        assert len(script.requests) == 2

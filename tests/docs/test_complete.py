@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from importlib.resources import files
 
 import pytest
 from generator import commands
@@ -112,3 +113,13 @@ def _source() -> str:
 @pytest.mark.parametrize("name", ["PORT", "PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_SOCKET", "PROCMAN_INSTANCE"])
 def test_every_variable_that_a_process_finds_is_documented(name):
     assert f"`{name}`" in page("reference/environment.md")
+
+
+@pytest.mark.parametrize("room", ["core", "config", "control", "kernel", "cli", "companions"])
+def test_every_module_stands_in_the_table_of_rooms(room):
+    """But for the verbs, whose files have their names."""
+    rooms = page("explanation/architecture.md").split("```")[1]
+    verbs = {f"{verb.module}.py" for verb in VERBS.values()}
+    entries = [entry for entry in files(f"procman.{room}").iterdir() if not entry.name.startswith("_")]
+    found = {entry.name for entry in entries if entry.is_dir() or entry.name.endswith(".py")}
+    assert {name for name in found - verbs if not re.search(rf" {re.escape(name)}/? ", rooms)} == set()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from displays import Display, display
 from harness import World
 
 
@@ -21,3 +23,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def attach(world: World) -> Iterator[Callable[..., Display]]:
+    """Attach to an instance, in a terminal of its own."""
+    with ExitStack() as open_ones:
+
+        def call(*args: str, **how: int) -> Display:
+            return open_ones.enter_context(display(world, "attach", *args, **how))
+
+        yield call

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import re
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy, deepcopy
+from typing import Any
 
 import pexpect
 import pyte
-from harness import BIN, DEADLINE, World
+from harness import BIN, DEADLINE, Supervisor, World
+
+
+class Emulator(pyte.Screen):
+    """pyte's, with the alternate screen (xterm's 47 and 1049), and without its failure at a private SGR sequence."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self._usual: tuple[dict[int, Any], Any] | None = None
+        super().__init__(columns, lines)
+
+    def select_graphic_rendition(self, *attributes: int, private: bool = False) -> None:
+        if not private:  # vim asks for the state of the keyboard with one
+            super().select_graphic_rendition(*attributes)
+
+    def set_mode(self, *modes: int, **how: bool) -> None:
+        super().set_mode(*modes, **how)
+        if how.get("private") and {47, 1049}.intersection(modes) and self._usual is None:
+            self._usual = deepcopy(dict(self.buffer)), copy(self.cursor)
+            self.erase_in_display(2)
+
+    def reset_mode(self, *modes: int, **how: bool) -> None:
+        super().reset_mode(*modes, **how)
+        if how.get("private") and {47, 1049}.intersection(modes) and self._usual is not None:
+            self.buffer.clear()
+            self.buffer.update(self._usual[0])
+            if 1049 in modes:
+                self.cursor = self._usual[1]
+            self._usual = None
 
 
 class Display:
@@ -17,7 +47,7 @@ class Display:
 
     def __init__(self, child: pexpect.spawn, rows: int, columns: int) -> None:
         self.child = child
-        self.screen = pyte.Screen(columns, rows)
+        self.screen = Emulator(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
 
     def __str__(self) -> str:
@@ -65,3 +95,19 @@ def display(world: World, *args: str, rows: int = 24, columns: int = 100, progra
         yield Display(child, rows, columns)
     finally:
         child.close(force=True)
+
+
+def start_at_terminal(world: World, command: str, *args: str) -> Supervisor:
+    """A procman whose one instance, a.1, has a terminal."""
+    world.procfile(a=command)
+    supervisor = world.start("--tty", *args)
+    supervisor.up("a.1")
+    return supervisor
+
+
+def settings(shown: Display) -> list[object]:
+    return termios.tcgetattr(shown.child.child_fd)
+
+
+def is_raw(shown: Display) -> bool:
+    return not termios.tcgetattr(shown.child.child_fd)[1] & termios.OPOST

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,17 @@ def test_it_has_let_go_of_the_terminal(behind: World) -> None:
     assert [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     assert (int(stat[3]), int(stat[4])) == (pid, 0)  # session, tty_nr
+
+
+def test_started_at_a_terminal_its_instances_have_terminals_to_attach_to(behind: World) -> None:
+    behind.procfile(console=f"{sys.executable} -i -q")
+    with display(behind, "start", "-D") as shown:
+        assert shown.code() == 0
+    with display(behind, "attach", "console") as shown:
+        shown.shows("^>>>")
+        shown.type("40 + 2\r")
+        shown.shows("^42$")
+    assert behind.run("logs", "console").out.endswith("console.1 | 42\n")
 
 
 def test_a_terminal_that_goes_away_does_not_end_it(behind: World) -> None:

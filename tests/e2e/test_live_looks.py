@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 from displays import display
@@ -82,3 +83,24 @@ import os, time
 print("\\x1b]0;title\\x07\\x1b[31mhello from", os.environ["PS"])
 time.sleep(1000)
 """
+
+
+def test_the_live_screen_steps_aside_for_an_attachment_and_comes_back(world: World) -> None:
+    pytest.importorskip("textual")
+    world.procfile(web=f"{sys.executable} -i -q", worker=IDLE)
+    supervisor = world.start("--tty")
+    supervisor.up("web.1", "worker.1")
+    with display(world, "top", rows=30) as shown:
+        shown.shows(r"^ web\.1 +(starting|ready)")
+        for answer in ("42", "43"):
+            shown.type("a")
+            shown.shows(r"attached to web\.1; Ctrl-\] leaves")
+            shown.shows(r"^>>>")
+            shown.type(f"{answer} + 0\r")
+            shown.shows(rf"^{answer}$")
+            shown.type("\x1d")
+            shown.shows(r"^ web\.1 +(starting|ready)")
+        shown.type("j")
+        shown.shows(r"^─+\n worker\.1")
+        shown.type("q")
+        assert shown.code() == 0

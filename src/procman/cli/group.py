@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "ps": Verb("ps", "List the instances."),
         "top": Verb("top", "Watch and change the instances on a live screen."),
         "logs": Verb("logs", "Show what the instances wrote."),
+        "attach": Verb("attach", "Type into an instance, and see its screen."),
         "events": Verb("events", "Show every change as it happens."),
         "debug": Verb("debug", "Run a trace of procman's decisions again."),
     },

@@ -127,7 +127,7 @@ def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **
         raise UsageError("cannot detach: a container ends when its first process does", "leave --detach out")
     _open_standard_descriptors()
     spawn.close_on_exec()
-    options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1) and not detach)
+    options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1))
     environ = dict(os.environ)
     given = read_stdin() if options.procfile == "-" else None
     plan = load(options, environ, stdin=given)

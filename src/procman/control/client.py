@@ -97,18 +97,15 @@ class Client:
 
         Raises RefusedError, ConfigError (the inputs that procman was to read again are wrong), else ProcmanError.
         """
-        self._number += 1
         deadline = time.monotonic() + self.timeout
         try:
-            self._send(encode_request(self._number, method, params))
+            self.send(method, params)
             while True:
                 message = self._receive(deadline)
                 if message is None:
                     raise ClosedError("cannot get an answer: procman closed the connection", "see `procman ps`")
-                if message.error is not None and message.id in (self._number, None):
-                    raise _error(message.error)
-                if message.id == self._number:
-                    return _decode(message.result, METHODS[method].result)
+                if message.id == self._number or (message.error is not None and message.id is None):
+                    return answer(message, method)
         except TimeoutError:
             text = f"cannot get an answer: procman did not give one within {self.timeout:g} s"
             raise ProcmanError(text, "is it suspended?") from None
@@ -125,6 +122,25 @@ class Client:
         """The next message; None where procman has closed the connection. TimeoutError after so many seconds."""
         return self._receive(None if timeout is None else time.monotonic() + timeout)
 
+    # ---- for those who wait for other things, too
+
+    def send(self, method: str, params: Struct) -> int:
+        """Ask without waiting for the answer, whose `id` is the number that this returns. OSError where it cannot be sent."""
+        self._number += 1
+        self._send(encode_request(self._number, method, params))
+        return self._number
+
+    def receive(self) -> bool:
+        """Receive what has come, or wait until something has; False at the connection's end."""
+        return self._fill(None)
+
+    def take(self) -> list[Incoming]:
+        """The messages that are received and were not taken yet."""
+        taken = []
+        while (message := self._next(0)) is not None:
+            taken.append(message)
+        return taken
+
     # ---- bytes
 
     def _send(self, data: bytes) -> None:
@@ -136,10 +152,17 @@ class Client:
 
     def _receive(self, deadline: float | None) -> Incoming | None:
         searched = 0
-        while (end := self._received.find(b"\n", searched)) < 0:
+        while (message := self._next(searched)) is None:
             searched = len(self._received)
             if not self._fill(deadline):
                 return None
+        return message
+
+    def _next(self, searched: int) -> Incoming | None:
+        """The next message where it is received to its end, which is not within the first `searched` bytes."""
+        end = self._received.find(b"\n", searched)
+        if end < 0:
+            return None
         line = bytes(self._received[:end])
         del self._received[: end + 1]
         try:
@@ -178,10 +201,7 @@ class Stream(Iterator[Output | Happened]):
             message = self._client.next_message(self.timeout)
             if message is None:
                 break
-            kind = NOTIFICATIONS.get(message.method)
-            if kind is None:
-                continue  # a newer procman may tell more
-            told = _decode(message.params, kind)
+            told = notification(message)
             if getattr(told, "stream", None) != self._number:
                 continue
             if isinstance(told, Output | Happened):
@@ -224,6 +244,19 @@ def _owner(path: str) -> str:
         except KeyError:
             return f"uid {uid}"
     return ""
+
+
+def answer(message: Incoming, method: str) -> Struct:
+    """The result that METHODS names. Raises RefusedError, ConfigError, else ProcmanError, as the answer says."""
+    if message.error is not None:
+        raise _error(message.error)
+    return _decode(message.result, METHODS[method].result)
+
+
+def notification(message: Incoming) -> Struct | None:
+    """What is told unasked; None where it is an answer, or of a kind that only a newer procman knows."""
+    kind = NOTIFICATIONS.get(message.method)
+    return _decode(message.params, kind) if kind is not None else None
 
 
 def _decode(raw: msgspec.Raw, kind: type[Struct]) -> Struct:

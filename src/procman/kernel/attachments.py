@@ -75,7 +75,9 @@ class Tape:
     def newest(self) -> int:
         """Where somebody begins who cannot see all: behind the end of a line, where there is one."""
         begin = max(0, len(self._data) - KEPT)
-        return self.start + (self._data.find(b"\n", begin) + 1 or begin if begin or self.start else 0)
+        if begin or self.start:
+            begin = self._data.find(b"\n", begin) + 1 or begin
+        return self.start + begin
 
 
 class Slot:
@@ -86,6 +88,7 @@ class Slot:
         self.tape = Tape(seed)
         self.watchers: list[Attachment] = []
         self.typist: Attachment | None = None
+        self.since = 0.0  # the typist types
         self.keyboard: keyboard.Keyboard | None = None
         self._reactor = reactor
         self._mux = mux
@@ -95,7 +98,7 @@ class Slot:
     def opened(self, stream: Stream) -> None:
         """A life has begun to write here."""
         if stream.terminal:
-            self.keyboard = keyboard.Keyboard(self._reactor, stream.fd, self.tell_keyboard)
+            self.keyboard = keyboard.Keyboard(self._reactor, stream.fd, self._caught_up)
             self.tell_keyboard()
 
     def read(self, data: bytes) -> None:
@@ -110,9 +113,12 @@ class Slot:
             self.keyboard.close()
             self.keyboard = None
             self.tell_keyboard()
+            self._retire()
 
     def removed(self) -> None:
-        """The slot is no more."""
+        """The slot is no more; one of that name that comes later is another."""
+        self.typist = None
+        self.fit()
         for watcher in tuple(self.watchers):
             watcher.removed()
 
@@ -121,21 +127,29 @@ class Slot:
     def take(self, watcher: Attachment) -> None:
         """From now on this one types: the terminal has the size of its screen."""
         if self.typist is not watcher:
-            self.typist = watcher
+            self.typist, self.since = watcher, clock.time()
             self.fit()
             self.tell_keyboard()
 
     def leave(self, watcher: Attachment) -> None:
         if watcher in self.watchers:
             self.watchers.remove(watcher)
-        if not self.watchers and self._mux.taps.get(self.name) is self:
-            del self._mux.taps[self.name]
-            if self.keyboard is not None:
-                self.keyboard.release()
         if self.typist is watcher:
             self.typist = None
             self.fit()
             self.tell_keyboard()
+        self._retire()
+
+    def _caught_up(self) -> None:
+        """Everything that was typed is written: who had too much may go on."""
+        self.tell_keyboard()
+        self._retire()
+
+    def _retire(self) -> None:
+        """Once nobody is attached any more, and what was typed is where it was typed, nothing is kept."""
+        idle = self.keyboard is None or self.keyboard.empty
+        if not self.watchers and idle and self._mux.taps.get(self.name) is self:
+            del self._mux.taps[self.name]
 
     def fit(self) -> None:
         """The terminal follows the one who types; without one it is as large as the shared view."""
@@ -158,7 +172,6 @@ class Attachment:
         self.read_only = False
         self.keyboard_changed = False
         self.wake = wake
-        self.since = clock.time()
         self.peer = peer
         self._slot = slot
         self._at = slot.tape.newest()
@@ -230,7 +243,7 @@ class Attachment:
 
     def _keyboard(self) -> Keyboard:
         slot = self._slot
-        typist = Typist(slot.typist.peer, slot.typist.since) if slot.typist is not None else None
+        typist = Typist(slot.typist.peer, slot.since) if slot.typist is not None else None
         room = slot.keyboard.room if slot.keyboard is not None else 0
         return Keyboard(slot.keyboard is not None, slot.typist is self, typist, room)
 
@@ -258,7 +271,7 @@ class Attachment:
         if self.read_only:
             return Failure(Code.REFUSED, f"{what}: this attachment is read-only", "attach again without read_only")
         if slot.typist is not None and slot.typist is not self:
-            for_long = duration(clock.time() - slot.typist.since)
+            for_long = duration(clock.time() - slot.since)
             who = f"pid {slot.typist.peer}" if slot.typist.peer else "somebody"
             return Failure(Code.REFUSED, f"{what}: {who} types there, since {for_long}", "watch until that one leaves")
         if slot.keyboard is None:
@@ -289,19 +302,17 @@ NO_TERMINAL = "'tty: true' in procman.yml or 'procman start --tty' gives it one"
 
 
 class Attachments:
-    """All of them, by instance; nothing is kept of an instance that nobody is attached to."""
+    """Makes them. Nothing is kept of an instance that nobody is attached to."""
 
     def __init__(self, reactor: Reactor, mux: Mux, history: History) -> None:
         self._reactor = reactor
         self._mux = mux
         self._history = history
-        self._slots: dict[str, Slot] = {}
 
     def attach(self, number: int, name: str, peer: int, wake: Callable[[], None]) -> Attachment:
         """A new watcher of this instance, whose stream has that number."""
-        slot = self._slots.get(name)
-        if slot is None or not slot.watchers:
-            slot = self._slots[name] = self._begin(name)
+        slot = self._mux.taps.get(name) or self._begin(name)
+        assert isinstance(slot, Slot)  # nobody else taps
         return Attachment(number, slot, peer, wake)
 
     def _begin(self, name: str) -> Slot:
@@ -315,15 +326,15 @@ class Attachments:
         return slot
 
     def _seed(self, name: str) -> bytes:
-        """The newest of what is kept of it."""
-        begin = max(0, self._history.end(name) - KEPT)
+        """The newest whole lines of what is kept of it."""
+        begin = at = max(0, self._history.end(name) - KEPT)
         parts: list[bytes] = []
         while True:
-            entries, after = self._history.read(name, begin)
+            entries, at = self._history.read(name, at)
             if not entries:
-                return b"".join(parts)
+                kept = b"".join(parts)
+                return kept[kept.find(b"\n") + 1 :] if begin else kept
             parts += [entry.data for entry in entries]
-            begin = after
 
 
 def instance_of(word: str, view: FleetView) -> str | Failure:

@@ -7,6 +7,7 @@ while something waits, so that an idle terminal wakes nobody.
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING
 
 from procman.kernel.reactor import WRITE
@@ -17,65 +18,72 @@ if TYPE_CHECKING:
     from procman.kernel.reactor import Reactor
 
 LIMIT = 64 * 1024
-"""Most bytes that wait here. The system keeps some 4 KiB more for a program that does not read (termios(3))."""
+"""Most bytes that wait here. The system keeps some 16 KiB more for a program that does not read (measured)."""
 
 
 class Keyboard:
-    """The way to one master, which is non-blocking. `on_room` is called when what had no room may be sent again."""
+    """The way to one master, which is non-blocking. `on_empty` is called when nothing waits any more."""
 
-    def __init__(self, reactor: Reactor, fd: int, on_room: Callable[[], None]) -> None:
+    def __init__(self, reactor: Reactor, fd: int, on_empty: Callable[[], None]) -> None:
         self._reactor = reactor
         self._fd = fd
-        self._on_room = on_room
+        self._on_empty = on_empty
         self._waiting = bytearray()
         self._watched = False
-        self._refused = False
 
     @property
     def room(self) -> int:
         """Bytes that are taken at this moment."""
         return LIMIT - len(self._waiting)
 
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
     def type(self, data: bytes) -> int:
         """Take as many of these bytes as there is room for; how many that is."""
         taken = min(len(data), self.room)
-        self._refused = taken < len(data)
         self._waiting += data[:taken]
         if not self._watched:
             self._write()
+            self._watch(wanted=bool(self._waiting))
         return taken
-
-    def release(self) -> None:
-        """Nobody is attached any more; what was typed still goes where it was typed."""
-        self._on_room = _nothing
 
     def close(self) -> None:
         """The terminal has no reader any more; to be called before its descriptor is closed."""
         self._waiting.clear()
         self._watch(wanted=False)
 
+    def _on_ready(self) -> None:
+        before = len(self._waiting)
+        self._write()
+        if len(self._waiting) == before and _hung_up(self._fd):
+            self._waiting.clear()  # every program has closed it, and nobody reads what waits
+        if not self._waiting:
+            self._watch(wanted=False)
+            self._on_empty()
+
     def _write(self) -> None:
         while self._waiting:
             try:
                 written = os.write(self._fd, self._waiting)
             except BlockingIOError:
-                break
-            except OSError:  # EIO: its program has closed it (pts(4)); whoever types is told by the life's end
+                return
+            except OSError:  # EIO: the same, on other systems than Linux
                 written = len(self._waiting)
             del self._waiting[:written]
-        self._watch(wanted=bool(self._waiting))
-        if self._refused and not self._waiting:
-            self._refused = False
-            self._on_room()
 
     def _watch(self, *, wanted: bool) -> None:
         if wanted != self._watched:
             self._watched = wanted
             if wanted:
-                self._reactor.register(self._fd, WRITE, self._write)
+                self._reactor.register(self._fd, WRITE, self._on_ready)
             else:
                 self._reactor.unregister(self._fd)
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
+def _hung_up(fd: int) -> bool:
+    """Then it is ready for ever, and may be full (measured: Linux fails no write to such a master)."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))

@@ -74,7 +74,7 @@ class Launcher:
 
     def _start(self, action: Spawn, env: dict[str, str]) -> spawn.Started:
         given = self._given
-        size = self._mux.terminals.size() if action.spec.tty else UNKNOWN
+        size = self._mux.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
             limit = self._limits.original

@@ -89,14 +89,16 @@ class Terminals:
         self._armed = False
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines of a child's terminal."""
+        """Columns and lines of a child's terminal that nobody is attached to."""
         columns, lines = screen_size(1)
         return max(columns - self._width(), LEAST), lines
 
+    def size_of(self, name: str) -> tuple[int, int]:
+        """Columns and lines of this instance's terminal."""
+        return self._followed.get(name) or self.size()
+
     def add(self, stream: Stream) -> None:
         self._open.add(stream)
-        if stream.name in self._followed:
-            set_size(stream.fd, self._followed[stream.name])
         if not self._watching:
             self._watching = True
             self._reactor.on_signal(signal.SIGWINCH, self.fit)
@@ -110,20 +112,18 @@ class Terminals:
 
     def fit(self) -> None:
         """The screen or the prefix has changed."""
-        if self._open:
-            size = self.size()
-            for stream in self._open:
-                set_size(stream.fd, self._followed.get(stream.name, size))
+        for stream in self._open:
+            set_size(stream.fd, self.size_of(stream.name))
 
     def follow(self, name: str, size: tuple[int, int] | None) -> None:
-        """An instance's terminal, in this life and the next ones, has this size; that of all others again where None."""
+        """An instance's terminal, in this life and the next ones, has this size; the others' again where None."""
         if size is None:
             self._followed.pop(name, None)
         else:
             self._followed[name] = size
         for stream in self._open:
             if stream.name == name:
-                set_size(stream.fd, size or self.size())
+                set_size(stream.fd, self.size_of(name))
 
     def unfinished(self, stream: Stream) -> None:
         """Its line has grown, and has no end yet."""

@@ -1,0 +1,112 @@
+"""What a person types, on its way to an instance: the keys that leave, and what its terminal has not taken yet.
+
+Knows bytes; neither the terminal they come from nor the connection they go through.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AT_ONCE = 16 * 1024
+"""Most bytes of one request, which may be 64 KiB of JSON; they are sent as base64."""
+
+AHEAD = 64 * 1024
+"""Most bytes that wait here. Of what a person types or pastes beyond them the rest is lost, as where a terminal's own
+buffer is full: keys are read in any case, as those that leave may be among them."""
+
+
+class Typed:
+    """Bytes that go into a terminal in order. One request at a time: nothing may overtake what had no room.
+
+    `send` is called with the bytes of a request.
+    """
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._waiting = b""
+        self._asked = 0  # bytes of the request that is not answered yet
+        self._full = False
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    @property
+    def room(self) -> int:
+        return AHEAD - len(self._waiting)
+
+    def add(self, data: bytes) -> bool:
+        """Type these, as far as there is room; whether there is, for all of them."""
+        fits = len(data) <= self.room
+        self._waiting += data[: self.room]
+        self._go_on()
+        return fits
+
+    def taken(self, count: int) -> None:
+        """The answer: so many of the bytes that were sent are where they should be."""
+        self._waiting = self._waiting[count:]
+        self._full = count < self._asked
+        self._asked = 0
+        self._go_on()
+
+    def may_go_on(self) -> None:
+        """There may be room again."""
+        self._full = False
+        self._go_on()
+
+    def refused(self) -> None:
+        """The answer: nobody reads this, as the terminal is gone, or somebody else's."""
+        self._waiting, self._asked, self._full = b"", 0, False
+
+    def _go_on(self) -> None:
+        if self._waiting and not self._asked and not self._full:
+            data = self._waiting[:AT_ONCE]
+            self._asked = len(data)
+            self._send(data)
+
+
+_KEY = re.compile(rb"\x1b\[[0-9;:]*[u~]|.", re.DOTALL)
+
+
+class DetachKeys:
+    """Keys that are pressed one after the other to leave: `ctrl-]`, `ctrl-p,ctrl-q`, `q`.
+
+    The syntax is that of `docker attach --detach-keys`. Raises ValueError where it is not followed. A control key is also
+    known as the newer keyboard protocols send it (xterm's modifyOtherKeys, kitty's), which a program may have switched on.
+    """
+
+    def __init__(self, words: str) -> None:
+        self._keys = [_forms(word) for word in words.split(",")]
+        self._held: list[bytes] = []  # pressed, and perhaps the beginning
+        self.words = " then ".join(word.capitalize() if len(word) > 1 else word for word in words.split(","))
+        """For a person: `Ctrl-p then Ctrl-q`."""
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """What was typed but for the keys that may be, or are, those to leave with; whether they are."""
+        passed: list[bytes] = []
+        for key in _KEY.findall(data):
+            if key not in self._keys[len(self._held)]:
+                passed += self._held
+                self._held = []
+            if key in self._keys[len(self._held)]:
+                self._held.append(key)
+                if len(self._held) == len(self._keys):
+                    return b"".join(passed), True
+            else:
+                passed.append(key)
+        return b"".join(passed), False
+
+
+def _forms(word: str) -> tuple[bytes, ...]:
+    """The bytes by which a terminal may send a key."""
+    if len(word) == 1 and word.isascii() and word.isprintable():
+        return (word.encode(),)
+    key = word.lower().removeprefix("ctrl-")
+    if word.lower().startswith("ctrl-") and len(key) == 1 and key in "@abcdefghijklmnopqrstuvwxyz[\\]^_":
+        code = ord(key)
+        return bytes([code & 0x1F]), b"\x1b[%d;5u" % code, b"\x1b[27;5;%d~" % code
+    raise ValueError(f"'{word}' is no key, such as ctrl-] or q")
