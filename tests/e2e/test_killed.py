@@ -158,7 +158,7 @@ def test_a_guardian_that_was_killed_is_started_again_with_one_line(world: World)
 
 def test_a_nested_procman_is_ended_with_the_one_that_runs_it(world: World) -> None:
     world.file("inner/Procfile", f"deep: {SLEEPER}\n")
-    world.procfile(inner="exec procman start -f inner/Procfile -t 2 --socket inner/socket", other=SLEEPER)
+    world.procfile(inner="exec procman start -f inner/Procfile -t 2", other=SLEEPER)
     supervisor = world.start("-t", "4")
     supervisor.expect(r"deep 1; ports")
     parents = eventually(lambda: [p for p in children_of(supervisor.pid) if all_children_of(p)], "one has children")
