@@ -165,3 +165,16 @@ def test_the_very_first_children_are_adopted_however_soon_they_fork(tmp_path: Pa
             os.waitpid(-1, os.WNOHANG)
 
     alone(body)
+
+
+def test_a_mark_that_a_child_has_made_up_is_no_trouble(tmp_path: Path) -> None:
+    """int() refuses 4,301 digits with a ValueError: an environment can hold any text."""
+
+    def body() -> None:
+        forged = f"{MARK}=${{{MARK}%/*}}/" + "9" * 5000
+        bench = Bench(tmp_path, f"(setsid env {forged} sleep 1000 &); echo up; exec sleep 1000")
+        bench.on(Kind.READY, bench.end)
+        assert bench.run() == 0
+        assert "at fault" not in bench.log.read_text()
+
+    alone(body)
