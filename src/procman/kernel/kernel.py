@@ -62,7 +62,7 @@ from procman.kernel.guarding import Guarding, can_guard
 from procman.kernel.history import History
 from procman.kernel.launcher import Given, Launcher
 from procman.kernel.lives import Life, Lives
-from procman.kernel.output import Mux
+from procman.kernel.output import TELL_AGAIN, Mux
 from procman.kernel.ports import PortNotes
 from procman.kernel.reactor import Reactor
 from procman.kernel.reaper import signal_number
@@ -77,6 +77,10 @@ LAST_REST = 5.0
 
 MOST_FAULTS = 100
 """Of procman's own, after which the last resort itself is not to be relied on."""
+
+RESERVE = 2 << 20
+"""Bytes that are given back where there is no memory, so that there is some to go on with: Python takes 1 MiB at a time
+for small objects. Never touched, so it costs address space alone."""
 
 SPAWNS_A_ROUND = 32
 REAPS_A_ROUND = 256
@@ -127,6 +131,8 @@ class Kernel:
         self._trace = Trace(fleet)
         self._fault: Exception | None = None
         self._faults = 0
+        self._no_memory_until = 0.0  # when that may be told again
+        self._reserve = bytes(RESERVE)
         self._sweep_token = 0
         self._sweep_at = math.inf
         self._pressing = False
@@ -168,9 +174,28 @@ class Kernel:
         while True:
             try:
                 return self._reactor.run()
+            except MemoryError:
+                self._no_memory()
             except Exception as error:  # noqa: BLE001  a fault of ours in a handler: told, and raised by run() at the end
                 self._fail(error, "an orderly stop follows", stop=True)
                 self._reactor.call_at(time.monotonic(), self.on_child)  # which may be what was cut short
+
+    def _no_memory(self) -> None:
+        """Nobody's fault, and no end: what was cut short is done again, with the reserve and what the kept output gives."""
+        if self._reserve:
+            self._reserve = b""
+            self._reactor.call_at(time.monotonic() + TELL_AGAIN, self._take_reserve)
+        try:
+            self.history.relieve()
+            self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self.on_child)
+            if time.monotonic() >= self._no_memory_until:
+                self._no_memory_until = time.monotonic() + TELL_AGAIN
+                self.say("no memory: procman goes on, and gives up what it keeps of the output")
+        except MemoryError:  # not even for that: the next one that is cut short comes here again
+            self._no_memory_until = 0.0
+
+    def _take_reserve(self) -> None:
+        self._reserve = bytes(RESERVE)
 
     def _fail(self, error: Exception, what: str, *, stop: bool) -> None:
         """Procman itself is at fault: the last resort takes over from the fleet. Raises where it fails as well."""
@@ -179,7 +204,7 @@ class Kernel:
             raise error
         if self._fault is None:
             self._fault = error
-            self.say(f"procman is at fault, please report it: {error!r}; {what}")
+            self.say(f"procman is at fault, please report it: {_named(error)}; {what}")
             import traceback  # noqa: PLC0415  3 ms at import, which every start would pay
 
             self.write_trace("".join(traceback.format_exception(error)))
@@ -316,6 +341,8 @@ class Kernel:
             life = self._launcher.launch(action, self.fleet.plan)
         except spawn.SpawnError as error:
             self._queue.append(SpawnFailed(name, generation, error.code, error.why, _jitter()))
+        except MemoryError:
+            self._queue.append(SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", _jitter()))
         else:
             self._queue.append(Spawned(name, generation, life.pid))
 
@@ -494,7 +521,10 @@ class Kernel:
 
     def fault(self, error: BaseException) -> None:
         """A fault of procman's own that nobody else can be told of."""
-        self.say(f"procman is at fault, please report it: {error!r}")
+        if isinstance(error, MemoryError):
+            self._no_memory()
+        else:
+            self.say(f"procman is at fault, please report it: {_named(error)}")
 
     def _tell(self, change: Change) -> None:
         if change.event is Kind.READY:
@@ -502,6 +532,11 @@ class Kernel:
         if not change.quiet:
             self.mux.system(change.text)
         self.on_change(time.time(), change)
+
+
+def _named(error: BaseException) -> str:
+    """Not its repr(): that of a UnicodeEncodeError has the whole text, which may be a secret of the environment."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _jitter() -> float:
