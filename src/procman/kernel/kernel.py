@@ -62,6 +62,7 @@ from procman.kernel.guarding import Guarding, can_guard
 from procman.kernel.history import History
 from procman.kernel.launcher import Given, Launcher
 from procman.kernel.lives import Life, Lives
+from procman.kernel.oom import OomNotes
 from procman.kernel.output import TELL_AGAIN, Mux
 from procman.kernel.ports import PortNotes
 from procman.kernel.reactor import Reactor
@@ -81,6 +82,9 @@ MOST_FAULTS = 100
 RESERVE = 2 << 20
 """Bytes that are given back where there is no memory, so that there is some to go on with: Python takes 1 MiB at a time
 for small objects. Never touched, so it costs address space alone."""
+
+KILLED = 128 + 9
+"""The code of a death by KILL."""
 
 SPAWNS_A_ROUND = 32
 REAPS_A_ROUND = 256
@@ -120,6 +124,7 @@ class Kernel:
         self._not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
         self._ports = PortNotes(look=self._children.known)
+        self._oom = OomNotes()
         self._launcher = Launcher(settings.given, self._lives, mux)
         self._spawns: deque[Spawn] = deque()
         self._spawns_left = SPAWNS_A_ROUND
@@ -373,6 +378,8 @@ class Kernel:
         i = self.fleet.get(life.name)
         unasked = i is not None and i.phase in (Phase.STARTING, Phase.READY) and status.code != 0
         note = self._ports.note(life, time.monotonic()) if unasked else ""
+        if unasked and status.code == KILLED:  # also as a shell tells it of its last command
+            note = self._oom.note() or note
         self.post(Exited(life.name, life.generation, status, note, _jitter()))
 
     def _take_stock(self) -> None:
