@@ -252,7 +252,11 @@ class Mux:
             self.system(f"{stream.name}: {unread} bytes of output dropped: nobody read them in time")
 
     def system(self, text: str, time: float | None = None) -> None:
-        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none."""
+        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none.
+
+        A path in it may hold anything, but moves no cursor and ends no line.
+        """
+        text = "\n".join(map(display.clean, text.split("\n")))
         if self._files is not None:
             self._files.write(display.SYSTEM, self._own_filed(text))
         lines = self._own_lines(text, clock.time() if time is None else time)
