@@ -232,3 +232,11 @@ def test_a_call_to_one_that_closes_at_once_still_reads_why(tmp_path):
         with pytest.raises(RefusedError, match="cannot serve another client"):
             client.call("ps")
         client.close()
+
+
+@pytest.mark.parametrize(
+    "deep", [b'{"id":1,"result":' + b"[" * 100_000, b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"]
+)
+def test_an_answer_that_is_nested_too_deeply_is_not_understood(path, deep):
+    with Script(path, [[deep + b"\n"]]), Client(path) as client, pytest.raises(ProcmanError, match="cannot understand"):
+        client.call("ps")

@@ -36,6 +36,15 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"jsonrpc":"2.0","method":"signal","params":{"signal":"TERM","names":["*"],"leader":true},"id":null}',
         b'{"jsonrpc":"2.0","id":2,"method":"input","params":{"stream":1,"text":"x","base64":"eA=="}}',
     ],
+    "request": [
+        b'{"jsonrpc":"2.0","id":1,"method":"scale","params":{"to":{"job":4},"by":{"web":-1}}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"logs","params":{"names":["web*","job"],"lines":1}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"stop","params":{"names":["*.1"],"all":false}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"restart","params":{"names":["web.2"]}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"signal","params":{"signal":"15","names":["web"]}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"attach","params":{"instance":"web"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"shutdown"}',
+    ],
     "answer": [
         b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"cannot","data":{"hint":"h"}}}',
         b'{"jsonrpc":"2.0","method":"output","params":{"stream":1,"instance":"web.1","time":1.5,"text":"x"}}',

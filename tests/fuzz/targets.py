@@ -18,17 +18,25 @@ from procman.config.formation import parse_changes, parse_formation
 from procman.config.procfile import claimed_names, parse_procfile
 from procman.config.source import MAX_SIZE
 from procman.config.yamlfile import parse_settings
-from procman.control.protocol import Code, Incoming, encode_error, encode_result
+from procman.control.protocol import AttachParams, Code, Incoming, LogsParams, encode_error, encode_result
 from procman.core import display
+from procman.core.actions import Refuse, Reply
+from procman.core.events import Command, Commanded
+from procman.core.fleet import Fleet
 from procman.core.select import Chosen
+from procman.core.spec import Plan, ProcessSpec
 from procman.core.terminal_text import SharedView, visible
 from procman.core.trace import read, replay
+from procman.core.view import FleetView
 from procman.errors import ConfigError, Fault
-from procman.kernel.commands import Failure, parameters, parse, signal_name
+from procman.kernel.attachments import instance_of
+from procman.kernel.commands import HANDLERS, Failure, parameters, parse, signal_name
 from procman.kernel.guardian import RECORD, read_table
+from procman.kernel.history import History
+from procman.kernel.streams import LogsStream, refuse_names
 
-SLOW = 5.0
-"""Seconds: what takes longer on a few kilobytes holds up everything else."""
+SLOW = 20.0
+"""Seconds, also on a busy machine: what takes longer on a few kilobytes holds up everything else."""
 
 
 def _messages(faults: list[Fault]) -> None:
@@ -59,6 +67,61 @@ def protocol(data: bytes) -> None:
     signal_name(getattr(params, "signal", "TERM"))
 
 
+class _Backend:
+    """Two types that stand at 2 and 0, and some output: what a request can do to the core and the history."""
+
+    root = "/srv"
+    mux = None
+
+    def __init__(self) -> None:
+        types = {name: ProcessSpec(type=name, command="x", cwd="/", env={}) for name in ("web", "job")}
+        self.fleet = Fleet(Plan(root="/", types=types, counts={"web": 2, "job": 0}, positions={"web": 0, "job": 1}))
+        self.fleet.start(0.0)
+        self.history = History()
+        self.history.append("web.1", 1.0, b"one\ntwo\n")
+
+    def view(self) -> FleetView:
+        return self.fleet.view(1.0)
+
+    def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
+        for action in self.fleet.handle(Commanded(command, 1), 1.0):
+            if isinstance(action, Reply | Refuse):
+                answer(action)
+
+    def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
+        answer(ConfigError("cannot read it"))
+
+    def fault(self, error: BaseException) -> None:
+        raise error
+
+
+def request(data: bytes) -> None:
+    """A line of a client, carried out."""
+    told = parse(data)
+    params = told if isinstance(told, Failure) else parameters(told)
+    if isinstance(told, Failure) or isinstance(params, Failure):
+        return
+    backend = _Backend()
+    answers: list[msgspec.Struct] = []
+    handler = HANDLERS.get(told.method)
+    if handler is not None:
+        handler(backend, params, answers.append)
+        assert len(answers) == 1
+    elif isinstance(params, LogsParams):
+        refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
+        stream = None if refusal else LogsStream(1, backend.history, params)
+        while stream is not None and stream.waiting and not stream.ended:
+            _one_line(stream.pull())
+    elif isinstance(params, AttachParams):
+        instance_of(params.instance, backend.view())
+    for each in answers:
+        if isinstance(each, Failure):
+            assert each.code != Code.INTERNAL_ERROR
+            _one_line(encode_error(1, each.code, each.message, each.hint))
+        else:
+            _one_line(encode_result(1, each))
+
+
 def _one_line(message: bytes) -> None:
     assert message.endswith(b"\n")
     assert message.count(b"\n") == 1
@@ -71,7 +134,7 @@ def answer(data: bytes) -> None:
         incoming = msgspec.json.decode(data, type=Incoming)
         if incoming.error is not None:
             assert isinstance(incoming.error.message, str)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
 
 
@@ -147,6 +210,7 @@ def trace(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "protocol": protocol,
+    "request": request,
     "answer": answer,
     "procfile": procfile,
     "envfile": envfile,

@@ -21,6 +21,7 @@ def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
                 st.binary(max_size=8),
                 st.text(max_size=6).map(lambda text: text.encode(errors="surrogatepass")),
                 st.integers(-(2**70), 2**70).map(lambda number: str(number).encode()),
+                st.integers(4295, 4301).map(lambda digits: b"9" * digits),
                 st.just(data[begin:end] * 3),
                 st.sampled_from(
                     [
@@ -67,7 +68,7 @@ def test_every_seed_is_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize(
-    "piece", [b"[", b"*", b"{", b'"', b"'", b"${A", b"\x1b", b"\x1b]", b"\xc2", b"a=", b"\\", b"- ", b"? "]
+    "piece", [b"[", b"*", b"{", b'"', b"'", b"${A", b"\x1b", b"\x1b]", b"\xc2", b"a=", b"\\", b"- ", b"? ", b'{"x":[']
 )
 def test_nothing_takes_long_on_sixty_kilobytes_of_one_thing(name: str, piece: bytes) -> None:
     """The length of the longest request."""

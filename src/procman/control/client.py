@@ -151,7 +151,7 @@ class Client:
         del self._received[: end + 1]
         try:
             return _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_understood(error) from None
 
     def _fill(self, deadline: float | None) -> bool:
@@ -246,7 +246,7 @@ def _user(uid: int) -> str:
 def _decode(raw: msgspec.Raw, kind: type[Struct]) -> Struct:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_understood(error) from None
 
 

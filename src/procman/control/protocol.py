@@ -41,6 +41,11 @@ Name = Annotated[str, msgspec.Meta(max_length=128)]
 to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
+"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
+ValueError where it is put into a message."""
+
+
 class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -48,8 +53,8 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
 class ScaleParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
 
-    to: dict[Name, int] = {}
-    by: dict[Name, int] = {}
+    to: dict[Name, Count] = {}
+    by: dict[Name, Count] = {}
 
 
 class NamesParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +82,7 @@ class LogsParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes."""
 
     names: tuple[Name, ...] = ()
-    lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    lines: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
     follow: bool = False
 
 
