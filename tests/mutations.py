@@ -173,14 +173,17 @@ MUTATIONS = [
     Mutation(
         "a companion is waited for by nobody",
         "fleet",
-        "for i in everyone):\n            return",
+        "for i in everyone()):\n            return",
         "for i in self._slots):\n            return",
     ),
     Mutation(
         "a companion escapes a kill", "fleet", "for i in [*self._slots.everyone()]:", "for i in self.instances():"
     ),
     Mutation(
-        "a reload leaves companions alone", "fleet", "        self._accompany(now)\n        parts", "        parts"
+        "a reload leaves companions alone",
+        "fleet",
+        "        self._accompany(now)\n        self._publish",
+        "        self._publish",
     ),
     Mutation(
         "companions count as formation",
@@ -218,9 +221,9 @@ MUTATIONS = [
     ),
     Mutation(
         "reload restarts the unchanged",
-        "fleet",
-        "if t in old.types and plan.types[t] != old.types[t]]",
-        "if t in old.types]",
+        "reloading",
+        "if t in old.types and new.types[t] != old.types[t])",
+        "if t in old.types)",
     ),
     Mutation(
         "reload starts the stopped",
@@ -230,8 +233,8 @@ MUTATIONS = [
     ),
     Mutation(
         "reload forgets counts set at run time",
-        "fleet",
-        "current if type_name in self._scaled else configured",
+        "reloading",
+        "counts.get(type_name, 0) if type_name in scaled else configured",
         "configured",
     ),
     Mutation(
