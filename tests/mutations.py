@@ -172,9 +172,9 @@ MUTATIONS = [
     Mutation("a companion outlives a shutdown", "fleet", "[*living, *self._slots.companions()]", "living"),
     Mutation(
         "a companion is waited for by nobody",
-        "fleet",
-        "i.stage is not Stage.UNKILLABLE for i in everyone()):",
-        "i.stage is not Stage.UNKILLABLE for i in self._slots):",
+        "slots",
+        "        if i.phase in AT_REST or",
+        "        if is_companion(i.spec.type) or i.phase in AT_REST or",
     ),
     Mutation(
         "a companion escapes a kill", "fleet", "for i in [*self._slots.everyone()]:", "for i in self.instances():"

@@ -253,3 +253,11 @@ def test_who_waits_for_other_things_too_asks_and_takes_what_has_come(path):
             assert [message.id for message in rest] == [second] == [2]
             assert not client.receive()  # it has closed
         assert len(script.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "deep", [b'{"id":1,"result":' + b"[" * 100_000, b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"]
+)
+def test_an_answer_that_is_nested_too_deeply_is_not_understood(path, deep):
+    with Script(path, [[deep + b"\n"]]), Client(path) as client, pytest.raises(ProcmanError, match="cannot understand"):
+        client.call("ps")

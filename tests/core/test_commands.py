@@ -85,6 +85,15 @@ def test_by_changes_the_count():
     assert reply(actions).formation == {"web": 3, "job": 0}
 
 
+@pytest.mark.parametrize(
+    "scale", [Scale(to={"web": 10**4300}), Scale(by={"web": 10**4300 - 1}), Scale(by={"web": -(10**4300)})]
+)
+def test_a_count_of_more_digits_than_python_prints_is_refused(scale):
+    """str() raises ValueError at 4,301 digits: in the core, that would be its end."""
+    [refusal] = ask(running({"web": 2}), scale)
+    assert isinstance(refusal, Refuse)
+
+
 def test_the_same_count_is_granted_and_changes_nothing():
     actions = ask(running({"web": 2}), Scale(to={"web": 2}))
     assert actions == [Reply(5, (), {"web": 2})]

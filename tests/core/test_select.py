@@ -7,7 +7,7 @@ import sys
 import pytest
 from making import instance_in, spec_of
 
-from procman.core.select import Chosen, listed, matching, refuse_type
+from procman.core.select import MOST_PATTERNS, Chosen, listed, matching, refuse_type
 from procman.core.state import Phase
 
 NAMES = ("web.1", "web.2", "worker.1", "job.1")
@@ -83,3 +83,9 @@ def calls_in(function):
     finally:
         sys.setprofile(before)
     return count
+
+
+def test_too_many_patterns_are_refused_before_any_is_compiled():
+    names = [f"[{'[' * 100}{n}" for n in range(MOST_PATTERNS + 1)]
+    message, _hint = Chosen(names).refuse({"web": 1}, ["web.1"])
+    assert "51 patterns" in message

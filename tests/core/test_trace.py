@@ -119,3 +119,8 @@ def test_nothing_but_its_own_error_comes_out_of_any_bytes(lines):
 def test_times_stay_what_they_were():
     _, _, happened = read(told(Traced(plan_of({"web": 3}))).written())
     assert happened[0].at == NOW
+
+
+def test_a_trace_that_is_nested_too_deeply_is_none():
+    with pytest.raises(msgspec.DecodeError, match="line 1"):
+        read([b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"])

@@ -410,3 +410,23 @@ def test_many_clients_do_not_take_the_descriptors_of_instances(world: World) -> 
             clients.enter_context(supervisor.connected())
         supervisor.ask("scale", to={"web": 90})
         supervisor.until(lambda now: sum(row["phase"] == "ready" for row in now.values()) == 90, "90 are ready")
+
+
+def test_without_memory_procman_goes_on_and_starts_what_it_could_not_once_there_is_some(world: World) -> None:
+    """RLIMIT_AS for procman itself, at what it has: no history can grow, no process be made, no answer be put together."""
+    world.procfile(a=SLEEPER, loud="yes 'some line that is kept'", dies="sleep 0.2; exit 1")
+    with (world.folder / "log").open("wb") as log:
+        supervisor = world.start("--no-port", stdout=log)
+    supervisor.up("a.1", "loud.1")
+    used = int(Path(f"/proc/{supervisor.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.prlimit(supervisor.pid, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    for n in range(60):
+        with contextlib.suppress(AssertionError, OSError):  # an answer for which there is no memory
+            supervisor.ask("scale", to={"a": 1 + n % 20})
+    assert supervisor.process.poll() is None
+    resource.prlimit(supervisor.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    supervisor.ask("scale", to={"a": 5})
+    names = [f"a.{n}" for n in range(1, 6)]
+    supervisor.until(lambda now: all(now[n]["phase"] == "ready" for n in names), "five")
+    assert supervisor.stop() == 0
+    assert "at fault" not in (world.folder / "log").read_text()

@@ -193,3 +193,33 @@ def test_reading_in_steps_gives_the_same_as_reading_at_once(limit, chunks):
         assert entries
         found += text(entries)
     assert found == b"".join(chunks)
+
+
+def test_without_memory_the_greatest_gives_up_what_it_keeps_and_readers_are_told_what_they_missed():
+    history = History()
+    history.append("small.1", 1.0, b"kept\n")
+    for n in range(200):
+        history.append("great.1", float(n), b"x" * 999 + b"\n")
+    history.relieve()
+    history.append("great.1", 300.0, b"new\n")
+    entries, _ = history.read("great.1", 0)
+    assert entries == [Entry("great.1", 300.0, b"new\n", 200_000)]
+    assert text(history.read("small.1", 0)[0]) == b"kept\n"
+    history.relieve()  # nobody has more than the least: nothing happens
+    assert text(history.read("great.1", 0)[0]) == b"new\n"
+
+
+@given(st.lists(st.one_of(st.integers(0, 3000), st.none()), max_size=30))
+def test_what_is_kept_stays_whole_lines_however_often_memory_runs_out(lengths):
+    history = History(16_384, 20_000)
+    written = b""
+    for number, length in enumerate(lengths):
+        if length is None:
+            history.relieve()
+        else:
+            line = b"%d" % number * length + b"\n"
+            written += line
+            history.append(f"web.{number % 2 + 1}", 1.0, line)
+    for name in ("web.1", "web.2"):
+        kept = text(history.read(name, 0, 1 << 20)[0])
+        assert all(line + b"\n" in written for line in kept.split(b"\n")[:-1])

@@ -167,3 +167,46 @@ def test_the_very_first_children_are_adopted_however_soon_they_fork(tmp_path: Pa
             os.waitpid(-1, os.WNOHANG)
 
     alone(body)
+
+
+def test_a_mark_that_a_child_has_made_up_is_no_trouble(tmp_path: Path) -> None:
+    """int() refuses 4,301 digits with a ValueError: an environment can hold any text."""
+
+    def body() -> None:
+        forged = f"{MARK}=${{{MARK}%/*}}/" + "9" * 5000
+        bench = Bench(tmp_path, f"(setsid env {forged} sleep 1000 &); echo up; exec sleep 1000")
+        bench.on(Kind.READY, bench.end)
+        assert bench.run() == 0
+        assert "at fault" not in bench.log.read_text()
+
+    alone(body)
+
+
+@pytest.mark.parametrize("by", [365 * 86400.0, -365 * 86400.0])
+def test_a_wall_clock_that_jumps_by_a_year_changes_no_deadline_and_no_uptime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: float
+) -> None:
+    """FAULTS 36: once while an instance waits to be started again, once while one runs."""
+    wall = time.time
+
+    def body() -> None:
+        bench = Bench(tmp_path, "sleep 1000")
+
+        def jump() -> None:
+            monkeypatch.setattr(time, "time", lambda: wall() + by)
+
+        def look() -> None:
+            (row,) = bench.kernel.view().instances
+            assert (row.phase, row.restarts) == ("ready", 1)
+            assert row.uptime is not None
+            assert 0.9 < row.uptime < DEADLINE
+            bench.end()
+
+        bench.on(Kind.READY, lambda: bench.kill_leader("a.1"))
+        bench.on(Kind.BACKOFF, jump)
+        bench.on(Kind.READY, look)
+        assert bench.run() == 0
+        assert bench.kinds().count(Kind.STARTED) == 2
+        assert Kind.KILLED not in bench.kinds()
+
+    alone(body)

@@ -1,5 +1,6 @@
 """The way of a line from a child's pipe to the reader: framing, prefixes, and who waits when the reader is slow."""
 
+import errno
 import json
 import os
 import re
@@ -463,3 +464,36 @@ def test_what_a_full_disk_swallowed_is_said_in_the_output_under_system(tmp_path)
     os.close(fd)
     reactor.close()
     assert (tmp_path / "out").read_text() == "system | 1 line of output dropped (14 bytes)\nsystem | kept\n"
+
+
+# ---- what the system refuses
+
+
+def no_watch(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_pipe_that_cannot_be_watched_is_closed_and_leaves_nothing(bench, monkeypatch):
+    """fs.epoll.max_user_watches: ENOSPC of epoll_ctl(2)."""
+    read, write = os.pipe()
+    with monkeypatch.context() as system:
+        system.setattr(bench.mux._pipes, "register", no_watch)
+        with pytest.raises(OSError, match="No space"):
+            bench.mux.open("web.1", "web", read)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(read)
+    os.close(write)
+    _, write = bench.open("web.1")
+    os.write(write, b"hello\n")
+    assert bench.shown(b"hello") == b"web.1  | hello\n"
+
+
+def test_a_stalled_output_that_cannot_be_watched_flows_again_all_the_same(bench, monkeypatch):
+    with monkeypatch.context() as system:
+        system.setattr(bench.reactor._selector, "register", no_watch)
+        bench.stall()
+        bench.turn(lambda: bench.read() and not bench.sink.stalled)
+        assert not bench.mux._watched
+    _, write = bench.open("web.1")
+    os.write(write, b"hello\n")
+    assert bench.shown(b"hello").endswith(b"\nweb.1  | hello\n")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from procman.kernel.reactor import READ, Reactor
+from procman.kernel.reactor import READ, ROUND, Reactor
 
 
 @pytest.fixture
@@ -103,6 +103,33 @@ def test_signals_are_handled_before_descriptors_and_deadlines_of_the_round(react
     os.close(read)
     os.close(write)
     assert seen == ["signal", "descriptor", "deadline"]
+
+
+def test_many_slow_descriptors_hold_up_a_deadline_for_a_few_of_them_only_and_each_has_its_turn(
+    reactor: Reactor,
+) -> None:
+    pipes = [os.pipe() for _ in range(20)]
+    called: list[int] = []
+    seen: list[int] = []
+
+    def slow(fd: int) -> None:
+        until = time.monotonic() + ROUND / 2
+        while time.monotonic() < until:
+            continue
+        called.append(fd)
+        if len(called) == 2 * len(pipes):
+            reactor.stop()
+
+    for read, write in pipes:
+        os.write(write, b"x")
+        reactor.register(read, READ, lambda read=read: slow(read))
+    reactor.call_at(time.monotonic() + ROUND / 4, lambda: seen.append(len(called)))
+    reactor.run()
+    assert seen[0] <= 3
+    assert set(called[: len(pipes)]) == {read for read, _ in pipes}
+    for ends in pipes:
+        for fd in ends:
+            os.close(fd)
 
 
 def test_a_signal_raised_by_a_handler_is_handled_in_the_same_round(reactor: Reactor) -> None:

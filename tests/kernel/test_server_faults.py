@@ -1,10 +1,12 @@
 """What clients may do to procman: nothing."""
 
 import contextlib
+import errno
 import os
 import resource
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from served import Served, request
 
 from procman.control.protocol import MAX_REQUEST, Code
-from procman.kernel.connection import Limits
+from procman.kernel.connection import TURN, Limits
 from procman.kernel.server import SPARES
 
 
@@ -255,3 +257,62 @@ def test_the_credentials_of_a_peer_are_those_of_its_process(served):
     peer = served.peer()
     credentials = peer.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     assert struct.unpack("3i", credentials)[:2] == (os.getpid(), os.geteuid())
+
+
+def test_a_pattern_that_takes_minutes_to_compile_is_refused_at_once(served):
+    """60,000 brackets took 212 s, in which procman did nothing else."""
+    peer = served.peer()
+    for method in ("restart", "stop", "logs"):
+        answer = peer.ask(method, {"names": ["[" * 60_000]})
+        assert answer["error"]["code"] == Code.INVALID_PARAMS
+    assert peer.ask("attach", {"instance": "[" * 60_000})["error"]["code"] == Code.INVALID_PARAMS
+
+
+def test_a_client_whose_requests_are_dear_has_one_answered_a_turn(served):
+    """`ps` of a thousand instances takes 5 ms; sixteen of them would be 80 ms for each client that floods."""
+    view = served.backend.view
+
+    def dear():
+        until = time.monotonic() + TURN
+        while time.monotonic() < until:
+            continue
+        return view()
+
+    served.backend.view = dear
+    peer = served.peer()
+    peer.send(*[request("ps")] * 5)
+    answered = []
+    while sum(answered) < 5:
+        served.reactor._round()
+        peer.poll()
+        answered.append(peer.received.count(b"\n") - sum(answered))
+    assert max(answered) == 1
+
+
+def test_unread_answers_of_all_together_are_bounded_and_those_who_have_most_are_closed(tmp_path):
+    with Served(tmp_path, Limits(held=1_000_000)) as served:
+        served.backend.formation = {"web": 200}
+        deaf = [served.peer() for _ in range(40)]
+        for peer in deaf:
+            peer.send(*[request("ps")] * 40)
+        held = []
+
+        def settled():
+            held.append(sum(connection.held for connection in served.server._connections))
+            return len(served.server._connections) < len(deaf) and served.reactor._selector.select(0) == []
+
+        served.drive(settled)
+        assert max(held) < 1_500_000  # the last answer that was added is one of up to 60 kB
+        assert served.is_alive()
+
+
+def test_a_client_for_whom_there_is_no_watch_left_is_let_go_and_ends_nothing(served, monkeypatch):
+    """ENOSPC of epoll_ctl(2): fs.epoll.max_user_watches."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as system:
+        system.setattr(served.reactor._selector, "register", full)
+        served.peer().wait_closed()
+    assert served.is_alive()

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from procman.core.actions import Action, Publish
+from procman.core.display import clean
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.trace import read, replay
 from procman.errors import ProcmanError
@@ -34,16 +35,22 @@ def debug(file: str) -> int:
     except msgspec.DecodeError as error:
         raise ProcmanError(f"cannot read {file} as a trace: {error}", "SIGQUIT to procman makes one") from None
     formation = ", ".join(f"{name} {count}" for name, count in state.counts.items())
-    click.echo(f"procman {header.procman}, {len(happened)} events, formation {formation}; written for: {header.cause}")
+    _echo(f"procman {header.procman}, {len(happened)} events, formation {formation}; written for: {header.cause}")
     first = happened[0].at if happened else 0.0
     for one, decided in replay(state, happened):
-        click.echo(f"{one.at - first:10.3f}  {described(one.event)}")
+        _echo(f"{one.at - first:10.3f}  {described(one.event)}")
         if isinstance(decided, str):
-            click.echo(decided, nl=False)
+            _echo(decided.rstrip("\n"))
             return 1
         for decision in decided:
-            click.echo(f"            -> {_told(decision, first)}")
+            _echo(f"            -> {_told(decision, first)}")
     return 0
+
+
+def _echo(text: str) -> None:
+    """A trace may come from anywhere, and nothing in it moves a cursor."""
+    for line in text.split("\n"):
+        click.echo(clean(line))
 
 
 def _told(action: Action, first: float) -> str:

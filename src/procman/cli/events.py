@@ -9,7 +9,7 @@ import msgspec
 
 from procman.cli.place import Place, client_options
 from procman.control.protocol import Happened, NoParams
-from procman.core.display import clean
+from procman.core.display import clean, json_object
 
 
 @click.command()
@@ -36,7 +36,7 @@ def _as_json(happened: Happened) -> bytes:
     fields = {"time": happened.time} | msgspec.to_builtins(happened.change)
     if happened.missed:
         fields["missed"] = happened.missed
-    return msgspec.json.encode(fields)
+    return json_object(fields)
 
 
 def _as_text(happened: Happened) -> str:

@@ -77,8 +77,10 @@ def _complete(instruction: str) -> int:
 
 
 def _tell(error: ProcmanError) -> int:
-    for line in error.lines():
-        click.echo(f"procman: {line}", err=True)
+    from procman.core.display import clean  # noqa: PLC0415  only on the way to an error
+
+    for line in "\n".join(error.lines()).split("\n"):
+        click.echo(f"procman: {clean(line)}", err=True)  # what it names may hold anything: a folder, an answer
     return error.exit_code
 
 

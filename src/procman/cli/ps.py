@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 from msgspec import Struct
 
 from procman.cli.looking import Looker
@@ -14,7 +13,7 @@ from procman.cli.place import Place, client_options
 from procman.cli.resources import Meter
 from procman.cli.screen import Screen, can_redraw
 from procman.cli.table import columns
-from procman.core.display import clean
+from procman.core.display import clean, json_object
 from procman.core.select import Chosen
 from procman.core.view import InstanceView, duration
 from procman.errors import RefusedError
@@ -105,7 +104,7 @@ def ps(place: Place, names: tuple[str, ...], interval: float, *, json: bool, wat
 
 
 def told(listing: Listing, *, json: bool) -> str:
-    return msgspec.json.encode(listing).decode() if json else shown(listing)
+    return json_object(listing).decode() if json else shown(listing)
 
 
 def listed(look: Look, meter: Meter, names: tuple[str, ...] = ()) -> Listing:

@@ -15,6 +15,7 @@ import click
 
 from procman.control.client import Client, Stream
 from procman.control.protocol import Happened, NoParams, Output
+from procman.core.display import clean
 from procman.core.view import FleetView, Kind
 from procman.errors import ProcmanError
 
@@ -104,4 +105,4 @@ def until_gone(path: str, ask: Callable[[], None]) -> None:
 def _tell(change: Output | Happened) -> None:
     """Who is still waited for, as procman's log says it."""
     if isinstance(change, Happened) and change.change.event is Kind.WAITING:
-        click.echo(change.change.text, err=True)
+        click.echo(clean(change.change.text), err=True)

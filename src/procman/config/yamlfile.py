@@ -23,6 +23,9 @@ from procman.errors import Fault, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SECRET = re.compile(r"\.env(\.|$)")
+"""Paths of values that no message shows."""
+
 _WORDS = {
     "str": "text",
     "int": "a whole number",
@@ -119,7 +122,8 @@ class _Walk:
 
     def _refuse(self, node: yaml.Node, path: str, reason: Unusable) -> None:
         where = f"{path}: " if path else ""
-        message = f"{where}cannot use {shown(node)}: {reason.why}"
+        what = "its value" if _SECRET.search(path) else shown(node)
+        message = f"{where}cannot use {what}: {reason.why}"
         self.faults.append(Fault(self.file, line_of(node), message, reason.hint))
 
 

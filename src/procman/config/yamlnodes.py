@@ -19,6 +19,9 @@ _VALUES = {_TAG + name for name in ("null", "bool", "int", "float")}
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "value")}
 
 
+QUOTE = "what begins with '!', '&' or '*' needs quotation marks around it, unless YAML is to obey it"
+
+
 class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Fault
     """Why a node cannot be used, with the hint."""
 
@@ -54,6 +57,9 @@ def _syntax_fault(error: yaml.MarkedYAMLError, file: str) -> Fault:
     problem = error.problem or error.context or "something is wrong here"
     if error.context and problem.startswith("but "):
         problem = f"{error.context}, {problem}"
+    if problem.startswith(("found undefined ", "found duplicate ")):  # an alias, an anchor or a tag, or a password
+        named = problem.partition(" '")[0]
+        return Fault(file, mark.line + 1 if mark else 0, f"cannot read the YAML: {named}", QUOTE)
     hint = "indent with blanks, not with tabs" if "'\\t'" in problem else ""
     return Fault(file, mark.line + 1 if mark else 0, f"cannot read the YAML: {plain(problem, 200)}", hint)
 
@@ -76,7 +82,7 @@ def refuse_tag(node: yaml.Node) -> None:
     """Tags make objects of other kinds in a YAML loader; here they would be ignored in silence."""
     known = _VALUES | _TEXTS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS
     if node.tag not in known:
-        raise Unusable(f"the tag {brief(node.tag.removeprefix(_TAG))} is not supported")
+        raise Unusable("a tag is not supported", QUOTE)  # not named: it may be a password that begins with a '!'
 
 
 def text_of(node: yaml.Node) -> str:

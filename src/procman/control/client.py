@@ -33,9 +33,14 @@ from procman.control.protocol import (
     StreamStarted,
     encode_request,
 )
+from procman.control.sockets import is_trusted
 from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
 
 _PIECE = 256 * 1024
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of one message: `ps` of ten thousand instances has 4 MB."""
+
 _decoder = msgspec.json.Decoder(Incoming)
 
 
@@ -154,6 +159,8 @@ class Client:
         searched = 0
         while (message := self._next(searched)) is None:
             searched = len(self._received)
+            if searched > MAX_MESSAGE:
+                raise _not_understood(ValueError(f"it has more than {MAX_MESSAGE} bytes"))
             if not self._fill(deadline):
                 return None
         return message
@@ -167,7 +174,7 @@ class Client:
         del self._received[: end + 1]
         try:
             return _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_understood(error) from None
 
     def _fill(self, deadline: float | None) -> bool:
@@ -213,7 +220,7 @@ class Stream(Iterator[Output | Happened]):
 
 def _connect(path: str, timeout: float) -> socket.socket:
     try:
-        return locate.connect(path, timeout)
+        connected = locate.connect(path, timeout)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NotRunningError(
             f"cannot reach procman: none listens on {path}", "start it with `procman start`"
@@ -228,22 +235,32 @@ def _connect(path: str, timeout: float) -> socket.socket:
         ) from None
     except OSError as error:
         raise ProcmanError(f"cannot reach procman on {path}: {error.strerror or error}") from None
+    if not is_trusted(connected, path):
+        _, uid = locate.peer_of(connected)
+        connected.close()
+        text = f"cannot trust the socket {path}: {_user(uid)} listens there"
+        raise RefusedError(text, "run this as that user, or name another with --socket")
+    return connected
 
 
 def _owner(path: str) -> str:
     """The user whose socket it is, or whose folder where that may not be entered."""
-    import pwd  # noqa: PLC0415  only on the way to an error
-
     for place in (path, os.path.dirname(path)):
         try:
             uid = os.lstat(place).st_uid
         except OSError:
             continue
-        try:
-            return pwd.getpwuid(uid).pw_name
-        except KeyError:
-            return f"uid {uid}"
+        return _user(uid)
     return ""
+
+
+def _user(uid: int) -> str:
+    import pwd  # noqa: PLC0415  only on the way to an error
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def answer(message: Incoming, method: str) -> Struct:
@@ -262,7 +279,7 @@ def notification(message: Incoming) -> Struct | None:
 def _decode(raw: msgspec.Raw, kind: type[Struct]) -> Struct:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_understood(error) from None
 
 

@@ -36,6 +36,16 @@ class Code(IntEnum):
 # ---- parameters
 
 
+Name = Annotated[str, msgspec.Meta(max_length=128)]
+"""A type, an instance or a pattern: 69 characters are the most that any type or instance has. What is longer costs time
+to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
+"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
+ValueError where it is put into a message."""
+
+
 class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -43,20 +53,20 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
 class ScaleParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
 
-    to: dict[str, int] = {}
-    by: dict[str, int] = {}
+    to: dict[Name, Count] = {}
+    by: dict[Name, Count] = {}
 
 
 class NamesParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Types, instances or shell patterns; all when empty."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
 
 
 class StopParams(Struct, frozen=True, forbid_unknown_fields=True):
     """As `names`; to stop everything `all` must be said."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
     all: bool = False
 
 
@@ -64,15 +74,15 @@ class SignalParams(Struct, frozen=True, forbid_unknown_fields=True):
     """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
 
     signal: str
-    names: tuple[str, ...]
+    names: tuple[Name, ...]
     leader: bool = False
 
 
 class LogsParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes."""
 
-    names: tuple[str, ...] = ()
-    lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    names: tuple[Name, ...] = ()
+    lines: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
     follow: bool = False
 
 
@@ -83,7 +93,7 @@ Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 class AttachParams(Struct, frozen=True, forbid_unknown_fields=True):
     """An instance, or a type that has exactly one; the size of the screen that shows it. With `read_only` nothing is typed."""
 
-    instance: str
+    instance: Name
     read_only: bool = False
     columns: Cells = 0
     rows: Cells = 0

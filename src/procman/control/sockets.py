@@ -61,6 +61,24 @@ def address_of(path: str) -> Iterator[str]:
         os.close(fd)
 
 
+def is_trusted(connection: socket.socket, path: str) -> bool:
+    """Whether who listens there is one to be believed: this user or root; for root also the owner of the socket's folder.
+
+    That folder may be open to others (`/tmp`), where anyone can put a socket in the place of one that is gone.
+    """
+    _, uid = peer_of(connection)
+    mine = os.geteuid()
+    if uid in (mine, 0):
+        return True
+    if mine != 0:
+        return False
+    try:
+        folder = os.stat(os.path.dirname(path) or os.curdir)
+    except OSError:
+        return False
+    return folder.st_uid == uid and not folder.st_mode & 0o022
+
+
 def peer_of(connection: socket.socket) -> tuple[int, int]:
     """The pid and effective uid at the other end (of a listener: as it began to listen); pid 0 where not told."""
     if hasattr(socket, "SO_PEERCRED"):

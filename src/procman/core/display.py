@@ -26,6 +26,10 @@ _ENDS = (_RESET, b"\x1b[m")
 _STYLED = re.compile(rb"\x1b[^\n]*")
 _encoder = msgspec.json.Encoder()
 
+_HIDDEN = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+"""DEL, the C1 controls, and the line and paragraph separators as UTF-8: allowed in JSON, but a terminal obeys some of them
+and some readers (`str.splitlines`) end a line there."""
+
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor (ECMA-48 5.4)
     r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC (titles, links), DCS, SOS, PM, APC
@@ -78,10 +82,27 @@ def json_lines(prefix: bytes, lines: bytes) -> memoryview:
         text = lines.decode(errors="replace")
     else:
         # Every escape makes the text longer: where only the newlines grew, the bytes are their own JSON (twice as fast).
-        if len(_encoder.encode(text)) == len(lines) + lines.count(b"\n") + 2:
+        if not _may_hide(lines) and len(_encoder.encode(text)) == len(lines) + lines.count(b"\n") + 2:
             prefix += b'"'
             return _insert(prefix + lines, prefix, len(prefix), b'"}')
-    return _insert(prefix + _encoder.encode_lines(text[:-1].split("\n")), prefix, len(prefix), b"}")
+    encoded = _escaped(_encoder.encode_lines(text[:-1].split("\n")))
+    return _insert(prefix + encoded, prefix, len(prefix), b"}")
+
+
+def json_object(value: object) -> bytes:
+    """A value as one line of JSON without any control character."""
+    return _escaped(_encoder.encode(value))
+
+
+def _may_hide(data: bytes) -> bool:
+    """Some of `_HIDDEN`, or a common character that begins like it: three searches that cost nothing."""
+    return b"\x7f" in data or b"\xc2" in data or b"\xe2\x80" in data
+
+
+def _escaped(encoded: bytes) -> bytes:
+    if not _may_hide(encoded):
+        return encoded
+    return _HIDDEN.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
 
 
 def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memoryview:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
+from functools import cached_property
 
 from procman.core.state import Instance
 from procman.errors import nearest
@@ -13,6 +14,9 @@ Refusal = tuple[str, str]
 """Message and hint."""
 
 _WILD = frozenset("*?[")
+
+MOST_PATTERNS = 50
+"""Patterns that one request may have: each is compiled, and asked of every instance."""
 
 LISTED = 8
 """Names that one line lists before it counts the rest."""
@@ -40,19 +44,27 @@ class Chosen:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._exact = frozenset(names)
-        patterns = [translate(name) for name in self._exact if is_pattern(name)]
-        # compiled as one, as fnmatch keeps only its last 256 (3.11)
-        self._wild = re.compile("|".join(patterns)).match if patterns else None
+        self._patterns = [name for name in self._exact if is_pattern(name)]
+
+    @cached_property
+    def _wild(self) -> re.Pattern[str] | None:
+        """All of them as one, as fnmatch keeps only its last 256 (3.11)."""
+        return re.compile("|".join(map(translate, self._patterns))) if self._patterns else None
 
     def means(self, name: str) -> bool:
         """Whether one of them means the instance of this name."""
         kind = type_of(name)
         if name in self._exact or kind in self._exact:
             return True
-        return self._wild is not None and bool(self._wild(name) or self._wild(kind))
+        return self._wild is not None and bool(self._wild.match(name) or self._wild.match(kind))
 
     def refuse(self, types: Collection[str], instances: Collection[str]) -> Refusal | None:
-        """The refusal of the first that means no type, also one without an instance, and none of these instances."""
+        """The refusal of the first that means no type, also one without an instance, and none of these instances.
+
+        To be asked before `means`: of too many patterns there is an end here.
+        """
+        if len(self._patterns) > MOST_PATTERNS:
+            return f"cannot use {len(self._patterns)} patterns at once", f"at most {MOST_PATTERNS}"
         known = {*types, *instances, *map(type_of, instances)}
         for name in self._names:
             if name not in known and not (is_pattern(name) and any(fnmatchcase(k, name) for k in known)):

@@ -13,6 +13,9 @@ from msgspec import Struct
 MAX_COUNT = 1000
 """Most instances of one type: a typing error in `scale` must not take the machine down."""
 
+FAR_TOO_MANY = 10**9
+"""A count that is not worth its digits."""
+
 DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and KILL: what Docker and Heroku users know (Heroku: 30, Docker: 10)."""
 
@@ -141,7 +144,8 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
     if count < 0:
         return f"cannot run fewer than none of {type_name}", "a count is 0 or more"
     if count > MAX_COUNT:
-        return f"cannot run {count} of {type_name}: at most {MAX_COUNT} instances of a type", ""
+        told = str(count) if count < FAR_TOO_MANY else "so many"  # str() refuses 4,301 digits
+        return f"cannot run {told} of {type_name}: at most {MAX_COUNT} instances of a type", ""
     if spec.max is not None and count > spec.max:
         return (
             f"cannot run {count} of {type_name}: its 'max' is {spec.max}",

@@ -102,7 +102,7 @@ def read(lines: Iterable[bytes]) -> tuple[Header, FleetState, list[Happened]]:
         for line in rest:
             number += 1
             happened.append(decoder.decode(line))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(f"line {number}: {error}") from None
     return header, state, happened
 

@@ -33,7 +33,13 @@ from procman.kernel.reactor import READ, WRITE, Callback, Reactor
 from procman.kernel.streams import NOT_ATTACHED, Stream
 
 REQUESTS_A_TURN = 16
+TURN = 0.005
+"""Seconds after which no other request is answered in the turn: `ps` of a thousand instances takes as long."""
+
 TOLD_A_TURN = 256 * 1024
+
+MUCH = 64 * 1024
+"""Bytes that a connection may hold before it is asked what all of them do."""
 
 
 class Limits(Struct, frozen=True):
@@ -44,6 +50,8 @@ class Limits(Struct, frozen=True):
     """Seconds from the first byte of a request to its last."""
     unsent: int = 1024 * 1024
     """Bytes of answers not yet sent at which a connection is no longer read from."""
+    held: int = 64 * 1024 * 1024
+    """Bytes of requests and unsent answers that all connections hold together: beyond that the one with most is closed."""
     streams: int = 16
     """Open streams of a connection."""
     events: int = 1000
@@ -62,6 +70,9 @@ class Host(Protocol):
     def open_stream(self, connection: Connection, method: str, params: Struct) -> Stream | Failure: ...
 
     def closed(self, connection: Connection) -> None: ...
+
+    def relieve(self) -> None:
+        """A connection holds much."""
 
 
 class Connection:
@@ -89,6 +100,11 @@ class Connection:
             return peer_of(self._socket)[0]
         except OSError:
             return 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that have been received and are not answered, or answered and not sent."""
+        return len(self._received) + len(self._unsent)
 
     # ---- what calls it
 
@@ -139,8 +155,9 @@ class Connection:
 
     def _work(self) -> None:
         self._flush()
+        until = time.monotonic() + TURN
         for _ in range(REQUESTS_A_TURN):
-            if len(self._unsent) >= self._host.limits.unsent or not self._answer_next():
+            if len(self._unsent) >= self._host.limits.unsent or not self._answer_next() or time.monotonic() >= until:
                 break
         self._tell_on()
         if not self.closed:
@@ -151,8 +168,10 @@ class Connection:
         self._flush()
         if self.closed or self._is_over():
             self.close()
-        else:
-            self._rearm()
+            return
+        self._rearm()
+        if self.held > MUCH:
+            self._host.relieve()
 
     def _is_over(self) -> bool:
         return self._at_end and not self._unsent and not self.streams and not self._has_line()

@@ -80,7 +80,9 @@ class Table(NamedTuple):
 
 
 def read_table(data: bytes) -> Table:
-    """Raises ValueError where the table is of another version."""
+    """Raises ValueError where the table is none, or of another version."""
+    if len(data) < HEADER.size:
+        raise ValueError(f"its table has {len(data)} bytes")
     version, procman, mark = HEADER.unpack_from(data)
     if version.rstrip(b"\0") != VERSION:
         raise ValueError(f"its table is of version {version!r}, not {VERSION!r}")

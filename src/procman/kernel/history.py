@@ -93,14 +93,26 @@ class _Ring:
         self._prune_at = len(self.ends) * 5 // 4 + 64
 
     def resize(self, size: int) -> None:
-        """Change the size, keeping the newest bytes."""
-        self.floor = max(self.floor, self.end - size)
-        first = max(0, self.floor - 1)
+        """Change the size, keeping the newest bytes. MemoryError leaves all as it was."""
+        floor = max(self.floor, self.end - size)
+        first = max(0, floor - 1)
         kept = self.get(first, self.end)
+        data = bytearray(size + 1)
+        self.floor = floor
         self.size = size
-        self.data = bytearray(size + 1)
+        self.data = data
         self._place(first, kept)
         self._prune()
+
+    def empty(self) -> int:
+        """Begin anew with the least size, as if everything had been read; tells the size before. `end` stays."""
+        before, self.size = self.size, _FIRST_SIZE
+        del self.data[_FIRST_SIZE + 1 :]  # in place: it is here that memory is given back
+        self.floor = self.end
+        self.data[(self.end - 1) % len(self.data)] = 10  # what comes next begins a line
+        for rows in (self.times, self.ends, self.sequences):
+            del rows[:]
+        return before
 
     def get(self, begin: int, end: int) -> bytes:
         """The bytes between two absolute offsets that are both held."""
@@ -235,6 +247,14 @@ class History:
             for other in self._rings.values():
                 other.limit = self._limit_each
 
+    def relieve(self) -> None:
+        """There is no memory: what the one with most has is given up, without needing any for it."""
+        ring = max(self._rings.values(), key=lambda ring: ring.size, default=None)
+        if ring is not None and ring.size > _FIRST_SIZE:
+            size = ring.empty()
+            self._total -= size - ring.size
+            ring.limit = ring.size
+
     # ---- sharing the room
 
     def _add(self, name: str) -> _Ring:
@@ -248,10 +268,14 @@ class History:
         """Double the ring until it holds `need` bytes, or as far as it may."""
         while ring.size < min(need, ring.limit):
             size = min(ring.size * 2, ring.limit)
-            if not self._make_room(size - ring.size, size) and size > _GRANTED:
-                ring.limit = ring.size  # until someone is forgotten: else every chunk would look again
+            try:
+                if not self._make_room(size - ring.size, size) and size > _GRANTED:
+                    ring.limit = ring.size  # until someone is forgotten: else every chunk would look again
+                    return
+                self._resize(ring, size)
+            except MemoryError:
+                ring.limit = ring.size
                 return
-            self._resize(ring, size)
 
     def _make_room(self, extra: int, size: int) -> bool:
         """Whether there is room for `extra` bytes more, for a ring of then `size`; halves larger ones to make it.
@@ -267,8 +291,9 @@ class History:
         return True
 
     def _resize(self, ring: _Ring, size: int) -> None:
-        self._total += size - ring.size
+        before = ring.size
         ring.resize(size)
+        self._total += size - before
 
 
 def _last_lines(data: bytes, count: int) -> bytes:

@@ -62,7 +62,8 @@ from procman.kernel.guarding import Guarding, can_guard
 from procman.kernel.history import History
 from procman.kernel.launcher import Given, Launcher
 from procman.kernel.lives import Life, Lives
-from procman.kernel.output import Mux
+from procman.kernel.oom import OomNotes
+from procman.kernel.output import TELL_AGAIN, Mux
 from procman.kernel.ports import PortNotes
 from procman.kernel.reactor import Reactor
 from procman.kernel.reaper import signal_number
@@ -80,6 +81,13 @@ LAST_REST = 5.0
 
 MOST_FAULTS = 100
 """Of procman's own, after which the last resort itself is not to be relied on."""
+
+RESERVE = 2 << 20
+"""Bytes that are given back where there is no memory, so that there is some to go on with: Python takes 1 MiB at a time
+for small objects. Never touched, so it costs address space alone."""
+
+KILLED = 128 + 9
+"""The code of a death by KILL."""
 
 SPAWNS_A_ROUND = 32
 REAPS_A_ROUND = 256
@@ -119,6 +127,7 @@ class Kernel:
         self._not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
         self._ports = PortNotes(look=self._children.known)
+        self._oom = OomNotes()
         self._launcher = Launcher(settings.given, self._lives, mux)
         self._spawns: deque[Spawn] = deque()
         self._spawns_left = SPAWNS_A_ROUND
@@ -131,6 +140,8 @@ class Kernel:
         self._fault: Exception | None = None
         self._faults = 0
         self._look_due = False
+        self._no_memory_until = 0.0  # when that may be told again
+        self._reserve = bytes(RESERVE)
         self._sweep_token = 0
         self._sweep_at = math.inf
         self._pressing = False
@@ -172,9 +183,28 @@ class Kernel:
         while True:
             try:
                 return self._reactor.run()
+            except MemoryError:
+                self._no_memory()
             except Exception as error:  # noqa: BLE001  a fault of ours in a handler: told, and raised by run() at the end
                 self._fail(error, "an orderly stop follows", stop=True)
                 self._reactor.call_at(time.monotonic(), self.on_child)  # which may be what was cut short
+
+    def _no_memory(self) -> None:
+        """Nobody's fault, and no end: what was cut short is done again, with the reserve and what the kept output gives."""
+        if self._reserve:
+            self._reserve = b""
+            self._reactor.call_at(time.monotonic() + TELL_AGAIN, self._take_reserve)
+        try:
+            self.history.relieve()
+            self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self.on_child)
+            if time.monotonic() >= self._no_memory_until:
+                self._no_memory_until = time.monotonic() + TELL_AGAIN
+                self.say("no memory: procman goes on, and gives up what it keeps of the output")
+        except MemoryError:  # not even for that: the next one that is cut short comes here again
+            self._no_memory_until = 0.0
+
+    def _take_reserve(self) -> None:
+        self._reserve = bytes(RESERVE)
 
     def _fail(self, error: Exception, what: str, *, stop: bool) -> None:
         """Procman itself is at fault: the last resort takes over from the fleet. Raises where it fails as well."""
@@ -183,7 +213,7 @@ class Kernel:
             raise error
         if self._fault is None:
             self._fault = error
-            self.say(f"procman is at fault, please report it: {error!r}; {what}")
+            self.say(f"procman is at fault, please report it: {_named(error)}; {what}")
             import traceback  # noqa: PLC0415  3 ms at import, which every start would pay
 
             self.write_trace("".join(traceback.format_exception(error)))
@@ -320,6 +350,8 @@ class Kernel:
             life = self._launcher.launch(action, self.fleet.plan)
         except spawn.SpawnError as error:
             self._queue.append(SpawnFailed(name, generation, error.code, error.why, _jitter()))
+        except MemoryError:
+            self._queue.append(SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", _jitter()))
         else:
             self._queue.append(Spawned(name, generation, life.pid))
 
@@ -350,6 +382,8 @@ class Kernel:
         i = self.fleet.get(life.name)
         unasked = i is not None and i.phase in (Phase.STARTING, Phase.READY) and status.code != 0
         note = self._ports.note(life, time.monotonic()) if unasked else ""
+        if unasked and status.code == KILLED:  # also as a shell tells it of its last command
+            note = self._oom.note() or note
         self.post(Exited(life.name, life.generation, status, note, _jitter()))
 
     def _take_stock(self) -> None:
@@ -505,7 +539,10 @@ class Kernel:
 
     def fault(self, error: BaseException) -> None:
         """A fault of procman's own that nobody else can be told of."""
-        self.say(f"procman is at fault, please report it: {error!r}")
+        if isinstance(error, MemoryError):
+            self._no_memory()
+        else:
+            self.say(f"procman is at fault, please report it: {_named(error)}")
 
     def _tell(self, change: Change) -> None:
         if change.event is Kind.READY and not self._look_due:
@@ -514,6 +551,11 @@ class Kernel:
         if not change.quiet:
             self.mux.system(change.text)
         self.on_change(time.time(), change)
+
+
+def _named(error: BaseException) -> str:
+    """Not its repr(): that of a UnicodeEncodeError has the whole text, which may be a secret of the environment."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _jitter() -> float:

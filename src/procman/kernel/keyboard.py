@@ -75,11 +75,11 @@ class Keyboard:
 
     def _watch(self, *, wanted: bool) -> None:
         if wanted != self._watched:
-            self._watched = wanted
             if wanted:
                 self._reactor.register(self._fd, WRITE, self._on_ready)
             else:
                 self._reactor.unregister(self._fd)
+            self._watched = wanted
 
 
 def _hung_up(fd: int) -> bool:

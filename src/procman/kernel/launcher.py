@@ -5,6 +5,7 @@ Knows what an instance is given; when it is started is the kernel's business.
 
 from __future__ import annotations
 
+import os
 import time
 
 from msgspec import Struct
@@ -61,6 +62,8 @@ class Launcher:
         try:
             self._connect(life, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7)): it would block unseen
+            if started.stderr is not None and not life.streams:
+                os.close(started.stderr)  # the other one has been closed by whom it was given to
             self._mux.system(f"{life.name}: cannot read its output ({error.strerror}): killed")
             self._lives.signal(life, "KILL", Target.ALL)
         return life

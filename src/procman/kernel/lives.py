@@ -158,7 +158,8 @@ class Lives:
         for variable in (_environment(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
-                return (name, int(generation)) if generation.isdecimal() else None
+                # A child can write what it likes here, and int() refuses 4,301 digits with a ValueError.
+                return (name, int(generation)) if generation.isdecimal() and len(generation) < 19 else None
         return None
 
     def keep(self, pid: int) -> None:

@@ -50,6 +50,12 @@ MAX_LINE = 64 * 1024
 MAX_REST = 64 * 1024
 """Most bytes of one ended life that wait for a slow reader."""
 
+TELL_AGAIN = 60.0
+"""Seconds in which a lack of memory is told once."""
+
+LOOK_AGAIN = 0.05
+"""Seconds between two tries to watch the pipes, where the system has no watch left."""
+
 MAX_OWN = 64 * 1024
 """Most bytes of procman's own lines that wait for a slow reader."""
 
@@ -151,7 +157,9 @@ class Mux:
         if files is not None:
             files.on_trouble = self.system
             files.notice = self._own_filed
-        reactor.register(self._pipes.fileno(), READ, self._on_ready)
+        self._watched = False
+        self._no_memory_until = 0.0  # when a lack of it may be told again
+        self._watch()
         _keep_heap()
 
     def widen(self, names: Iterable[str]) -> None:
@@ -171,17 +179,22 @@ class Mux:
 
     def open(self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False) -> Stream:
         """Read this pipe, or this terminal's master, from now on; the Mux closes it. `stream` names it (stdout, stderr)
-        where a child has two.
+        where a child has two. Raises OSError where there is no memory or no watch left for it (epoll(7)), with it closed.
         """
         os.set_blocking(fd, False)
-        life = self._lives.setdefault(name, _Life())
-        life.open += 1
+        life = self._lives.get(name) or _Life()
         opened = Stream(name, fd, stream, life)
+        try:
+            self._pipes.register(fd, READ, opened)
+        except OSError:
+            os.close(fd)
+            raise
+        self._lives[name] = life
+        life.open += 1
         opened.quiet = type_name in self._format.quiet
         position = self._positions.setdefault(type_name, len(self._positions))
         opened.color = display.color_of(position) if self._format.color else None
         self._streams.add(opened)
-        self._pipes.register(fd, READ, opened)
         if terminal:
             self._view(opened)
         if name in self.taps:
@@ -239,7 +252,11 @@ class Mux:
             self.system(f"{stream.name}: {unread} bytes of output dropped: nobody read them in time")
 
     def system(self, text: str, time: float | None = None) -> None:
-        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none."""
+        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none.
+
+        A path in it may hold anything, but moves no cursor and ends no line.
+        """
+        text = "\n".join(map(display.clean, text.split("\n")))
         if self._files is not None:
             self._files.write(display.SYSTEM, self._own_filed(text))
         lines = self._own_lines(text, clock.time() if time is None else time)
@@ -270,8 +287,9 @@ class Mux:
         for stream in tuple(self._streams):
             self.close(stream)
         self._sink.flush(deadline)
-        if not self._sink.stalled:
+        if self._watched:
             self._reactor.unregister(self._pipes.fileno())
+            self._watched = False
         self._pipes.close()
         if self._files is not None:
             self._files.close()
@@ -288,9 +306,22 @@ class Mux:
             self._read(self._ready.popleft(), CHUNK)
 
     def _read(self, stream: Stream, size: int) -> bytes:
-        """Read once and pass on what is complete; empty where there is nothing to read."""
+        """Read once and pass on what is complete; empty where there is nothing to read, or no memory for it."""
         if stream.ended or stream.fd < 0:
             return b""
+        try:
+            return self._take(stream, size)
+        except MemoryError:
+            stream.partial.clear()
+            self._history.relieve()
+            if clock.monotonic() >= self._no_memory_until:
+                self._no_memory_until = clock.monotonic() + TELL_AGAIN
+                self.system(
+                    "no memory for the output of all: some of it is dropped, and of what is kept the most is given up"
+                )
+            return b""
+
+    def _take(self, stream: Stream, size: int) -> bytes:
         try:
             data = os.read(stream.fd, min(size, pty.CHUNK) if stream.terminal else size)
         except BlockingIOError:
@@ -435,7 +466,19 @@ class Mux:
 
     def _pause(self) -> None:
         self._own.life.rest = 0
-        self._reactor.unregister(self._pipes.fileno())
+        if self._watched:
+            self._reactor.unregister(self._pipes.fileno())
+            self._watched = False
+
+    def _watch(self) -> None:
+        """Look at the pipes again; where the system has no watch left for that (epoll(7)), try it every now and then."""
+        if self._watched or self._sink.stalled:
+            return
+        try:
+            self._reactor.register(self._pipes.fileno(), READ, self._on_ready)
+            self._watched = True
+        except OSError:
+            self._reactor.call_at(clock.monotonic() + LOOK_AGAIN, self._watch)
 
     def _resume(self) -> None:
         """Everything that waited is written. Lives that still run may leave a rest again when it stalls once more."""
@@ -444,7 +487,7 @@ class Mux:
         self._resting.clear()
         for stream in self._streams:
             self._note_unfinished(stream)
-        self._reactor.register(self._pipes.fileno(), READ, self._on_ready)
+        self._watch()
         if self._own_lost:
             lost, self._own_lost = self._own_lost, 0
             self.system(f"{lost} lines of procman's own dropped: the output was held up")

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 
+from procman.core.display import clean
 from procman.kernel.lives import Life
 
 LISTEN = b"0A"
@@ -64,7 +65,7 @@ def stranger_on(port: int, group: int) -> str:
         if os.getpgid(pid) == group:
             return ""
         with open(f"/proc/{pid}/comm", "rb") as comm:
-            name = comm.read().decode(errors="replace").strip()
+            name = clean(comm.read().decode(errors="replace")).strip()  # any user may call it what they like
     except OSError:  # it has just gone
         return ""
     return f"port {port} is held by pid {pid} ({name})"

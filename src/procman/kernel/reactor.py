@@ -2,7 +2,8 @@
 
 It knows descriptors, callbacks, times and signal numbers, and nothing of instances. Handlers run to completion; a
 round handles signals first, then descriptors, then the deadlines that are due, so that an exit is seen before a timer
-that it makes stale.
+that it makes stale. Where that takes long, signals and deadlines do not wait for all descriptors: the rest has its turn
+in the next round, before any is looked at anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import selectors
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,14 @@ Callback = Callable[[], None]
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
+
+
+RETRY = 0.1
+"""Seconds after which a deadline is handled again, where there was no memory for it."""
+
+ROUND = 0.01
+"""Seconds after which the descriptors that are left wait for the next round: five hundred clients who all ask for
+something have two seconds' work for us."""
 
 
 class Reactor:
@@ -32,6 +42,7 @@ class Reactor:
         self._pending: set[int] = set()
         self._handlers: dict[int, Callback] = {}
         self._muted: set[int] = set()  # descriptors whose callback has raised: it would again in every round
+        self._ready: deque[selectors.SelectorKey] = deque()  # whose turn it is
         self._running = True
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -83,6 +94,7 @@ class Reactor:
         """Handle events until stop(), which may have been called already. The wake-up descriptor is armed only while the loop runs.
 
         What a callback raises comes out of it; run() may be called again, and that callback's descriptor is then silent.
+        After a MemoryError it is not, and the signal or deadline is handled again.
         """
         before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         try:
@@ -96,24 +108,38 @@ class Reactor:
         self._running = False
 
     def _round(self) -> None:
-        ready = self._selector.select(self._timeout())
+        if not self._ready:
+            self._ready.extend(key for key, _ in self._selector.select(self._timeout()))
         while self._pending and self._running:
             number = min(self._pending)
             self._pending.discard(number)
-            self._handlers[number]()
+            try:
+                self._handlers[number]()
+            except MemoryError:
+                self._pending.add(number)
+                raise
         registered = self._selector.get_map()
-        for key, _ in ready:
-            if not self._running:
-                return
+        until = time.monotonic() + ROUND
+        while self._ready and self._running:
+            key = self._ready.popleft()
             if registered.get(key.fd) is key:  # else an earlier handler of this round closed or changed it
                 self._call(key)
+            if time.monotonic() >= until:
+                break
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now and self._running:
-            heapq.heappop(self._timers)[2]()
+            when, order, callback = heapq.heappop(self._timers)
+            try:
+                callback()
+            except MemoryError:
+                heapq.heappush(self._timers, (max(when, now) + RETRY, order, callback))
+                raise
 
     def _call(self, key: selectors.SelectorKey) -> None:
         try:
             key.data()
+        except MemoryError:  # it is not the descriptor's fault
+            raise
         except Exception:
             if self._selector.get_map().get(key.fd) is key:
                 self._selector.unregister(key.fd)

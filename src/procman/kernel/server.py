@@ -123,7 +123,10 @@ class Server:
                 connected.send(encode_error(None, Code.REFUSED, text, "close some, or try later"), socket.MSG_DONTWAIT)
             connected.close()
         else:
-            self._connections[Connection(self, connected)] = None
+            try:
+                self._connections[Connection(self, connected)] = None
+            except OSError:  # no memory, or no watch left for it (epoll(7)): as if it had not been let in
+                connected.close()
 
     def _most(self) -> int:
         """Clients at a time: half of the descriptors are the instances'."""
@@ -140,6 +143,14 @@ class Server:
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
         self._listen_again()
+
+    def relieve(self) -> None:
+        """Where all connections together hold too much, those who hold most, and do not read, are closed."""
+        held = sum(connection.held for connection in self._connections)
+        while held > self.limits.held:
+            greatest = max(self._connections, key=lambda connection: connection.held)
+            held -= greatest.held
+            greatest.close()
 
     # ---- who is told
 

@@ -35,6 +35,9 @@ PIPE_SIZE = 1 << 20
 RETRY = 1.0
 """Seconds between two tries on an output that has failed."""
 
+LOOK_AGAIN = 0.05
+"""Seconds between two looks at an output that cannot be watched."""
+
 _SAFE_WRITE = 4096
 """Bytes that a pipe which poll calls writable takes without blocking: PIPE_BUF (pipe(7))."""
 
@@ -176,6 +179,7 @@ class Sink:
         self._head: Data = b""  # what is being written
         self._queue: deque[_Queued] = deque()  # and what comes after it
         self._mid_line = False  # whether the last byte written was not a newline
+        self._watched = False
         self._failed = False
         self._torn = b""  # while failed: the rest of the line that was being written
         self._lost = [0, 0]  # while failed: lines, bytes
@@ -262,11 +266,26 @@ class Sink:
             return
         self.stalled = stalled
         if stalled:
-            self._reactor.register(self._way.fd, WRITE, self._pump)
-        else:
+            self._watch()
+        elif self._watched:
             self._reactor.unregister(self._way.fd)
+            self._watched = False
         for callback in self.on_stalled if stalled else self.on_flowing:
             callback()
+
+    def _watch(self) -> None:
+        """Be told when there is room; where the system has no watch left for that (epoll(7)), look every now and then."""
+        try:
+            self._reactor.register(self._way.fd, WRITE, self._pump)
+            self._watched = True
+        except OSError:
+            self._reactor.call_at(time.monotonic() + LOOK_AGAIN, self._look)
+
+    def _look(self) -> None:
+        if self.stalled and not self._watched:
+            self._pump()
+            if self.stalled:
+                self._watch()
 
     # ---- trouble
 

@@ -14,6 +14,7 @@ import signal
 from typing import NamedTuple
 
 from procman.core.command import is_plain
+from procman.core.display import clean
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.terminal import UNKNOWN, open_terminal
 
@@ -206,7 +207,7 @@ def find_program(word: str, path: str, folder: str) -> str:
 def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
-        raise SpawnError(NO_ROOM, f"its folder {spec.cwd} is not there")
+        raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
     if is_plain(spec.command):
         argv = direct(spec.command, env, spec.cwd)
     else:

@@ -1,0 +1,230 @@
+"""What is fuzzed: one function a reader of foreign bytes. Each returns in silence, or raises what it must not.
+
+Shared by the Hypothesis tests of the suite (tests/fuzz/test_fuzz.py) and atheris (tests/fuzz/run.py). Only the documented
+errors are caught here: a fault in a list, `ConfigError`, the protocol's `Failure`, `ValueError` of the guardian's table,
+`DecodeError` of a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from procman.config.envfile import parse_env
+from procman.config.formation import parse_changes, parse_formation
+from procman.config.procfile import claimed_names, parse_procfile
+from procman.config.source import MAX_SIZE
+from procman.config.yamlfile import parse_settings
+from procman.control.protocol import AttachParams, Code, Incoming, LogsParams, encode_error, encode_result
+from procman.core import display
+from procman.core.actions import Refuse, Reply
+from procman.core.events import Command, Commanded
+from procman.core.fleet import Fleet
+from procman.core.select import Chosen
+from procman.core.spec import Plan, ProcessSpec
+from procman.core.terminal_text import SharedView, visible
+from procman.core.trace import read, replay
+from procman.core.view import FleetView
+from procman.errors import ConfigError, Fault
+from procman.kernel.attachments import instance_of
+from procman.kernel.commands import HANDLERS, Failure, parameters, parse, signal_name
+from procman.kernel.guardian import RECORD, read_table
+from procman.kernel.history import History
+from procman.kernel.streams import LogsStream, refuse_names
+
+SLOW = 20.0
+"""Seconds, also on a busy machine: what takes longer on a few kilobytes holds up everything else."""
+
+
+def _messages(faults: list[Fault]) -> None:
+    for fault in faults:
+        text = str(fault)
+        assert text
+        assert "\n" not in text
+        assert text.isprintable(), text
+
+
+def protocol(data: bytes) -> None:
+    """A line of a client, up to what it asks for."""
+    request = parse(data)
+    if isinstance(request, Failure):
+        assert request.code in {Code.PARSE_ERROR, Code.INVALID_REQUEST}
+        _one_line(encode_error(None, request.code, request.message, request.hint))
+        return
+    params = parameters(request)
+    if isinstance(params, Failure):
+        assert params.code in {Code.METHOD_NOT_FOUND, Code.INVALID_PARAMS}
+        _one_line(encode_error(None if request.id is msgspec.UNSET else request.id, params.code, params.message))
+        return
+    if request.id is not msgspec.UNSET:
+        _one_line(encode_result(request.id, params))
+    names = getattr(params, "names", None)
+    if names and Chosen(names).refuse({"web": 1}, ["web.1", "web.2"]) is None:
+        Chosen(names).means("web.1")
+    signal_name(getattr(params, "signal", "TERM"))
+
+
+class _Backend:
+    """Two types that stand at 2 and 0, and some output: what a request can do to the core and the history."""
+
+    root = "/srv"
+    mux = None
+
+    def __init__(self) -> None:
+        types = {name: ProcessSpec(type=name, command="x", cwd="/", env={}) for name in ("web", "job")}
+        self.fleet = Fleet(Plan(root="/", types=types, counts={"web": 2, "job": 0}, positions={"web": 0, "job": 1}))
+        self.fleet.start(0.0)
+        self.history = History()
+        self.history.append("web.1", 1.0, b"one\ntwo\n")
+
+    def view(self) -> FleetView:
+        return self.fleet.view(1.0)
+
+    def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
+        for action in self.fleet.handle(Commanded(command, 1), 1.0):
+            if isinstance(action, Reply | Refuse):
+                answer(action)
+
+    def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
+        answer(ConfigError("cannot read it"))
+
+    def fault(self, error: BaseException) -> None:
+        raise error
+
+
+def request(data: bytes) -> None:
+    """A line of a client, carried out."""
+    told = parse(data)
+    params = told if isinstance(told, Failure) else parameters(told)
+    if isinstance(told, Failure) or isinstance(params, Failure):
+        return
+    backend = _Backend()
+    answers: list[msgspec.Struct] = []
+    handler = HANDLERS.get(told.method)
+    if handler is not None:
+        handler(backend, params, answers.append)
+        assert len(answers) == 1
+    elif isinstance(params, LogsParams):
+        refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
+        stream = None if refusal else LogsStream(1, backend.history, params)
+        while stream is not None and stream.waiting and not stream.ended:
+            _one_line(stream.pull())
+    elif isinstance(params, AttachParams):
+        instance_of(params.instance, backend.view())
+    for each in answers:
+        if isinstance(each, Failure):
+            assert each.code != Code.INTERNAL_ERROR
+            _one_line(encode_error(1, each.code, each.message, each.hint))
+        else:
+            _one_line(encode_result(1, each))
+
+
+def _one_line(message: bytes) -> None:
+    assert message.endswith(b"\n")
+    assert message.count(b"\n") == 1
+    json.loads(message)
+
+
+def answer(data: bytes) -> None:
+    """A line of a server."""
+    try:
+        incoming = msgspec.json.decode(data, type=Incoming)
+        if incoming.error is not None:
+            assert isinstance(incoming.error.message, str)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+
+
+def procfile(data: bytes) -> None:
+    entries, faults = parse_procfile(data)
+    _messages(faults)
+    assert entries or faults
+    assert {entry.name for entry in entries} <= claimed_names(data)
+    for entry in entries:
+        assert entry.command
+        assert "\0" not in entry.command
+
+
+def envfile(data: bytes) -> None:
+    values, faults = parse_env(data[:MAX_SIZE], ".env", {"HOME": "/home/user", "A": "1"})
+    _messages(faults)
+    if not faults:
+        for name, value in values.items():
+            assert name
+            assert "=" not in name
+            assert "\0" not in name + value
+
+
+def yaml(data: bytes) -> None:
+    _document, faults = parse_settings(data, "procman.yml")
+    _messages(faults)
+
+
+def formation(data: bytes) -> None:
+    text = data.decode(errors="surrogateescape")
+    counts, faults = parse_formation([text])
+    _messages(faults)
+    assert all(0 <= count <= 1000 for count in counts.values())
+    try:
+        parse_changes([text])
+    except ConfigError as error:
+        _messages(error.faults)
+
+
+def terminal(data: bytes) -> None:
+    """Everything that a child can write, through all that shows it."""
+    lines = data + b"\n"
+    for color in (True, False):
+        text = visible(lines, color=color)
+        assert text.count(b"\n") == lines.count(b"\n")
+        view = SharedView(color=color)
+        view.prompt(data)
+        view.lines(lines)
+    for line in bytes(display.json_lines(display.json_prefix("web.1", "T", None), lines)).decode().splitlines():
+        told = json.loads(line)
+        assert (told["instance"], len(told)) == ("web.1", 3)
+    cleaned = display.clean(data.decode(errors="surrogateescape"))
+    assert not any(c in cleaned for c in "\x1b\n\r\x00\x7f\x9b\u2028")
+
+
+def table(data: bytes) -> None:
+    """The guardian's."""
+    try:
+        read = read_table(data)
+    except ValueError:
+        return
+    assert len(read.records) <= len(data) // RECORD.size
+
+
+def trace(data: bytes) -> None:
+    try:
+        _header, state, happened = read(data.splitlines(keepends=True))
+        for _one, decided in replay(state, happened):
+            assert isinstance(decided, str | list)
+    except msgspec.DecodeError:
+        return
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "protocol": protocol,
+    "request": request,
+    "answer": answer,
+    "procfile": procfile,
+    "envfile": envfile,
+    "yaml": yaml,
+    "formation": formation,
+    "terminal": terminal,
+    "table": table,
+    "trace": trace,
+}
+
+
+def checked(name: str, data: bytes) -> None:
+    """Run one target; AssertionError where it takes very long."""
+    began = time.monotonic()
+    TARGETS[name](data)
+    taken = time.monotonic() - began
+    assert taken < SLOW, f"{name} took {taken:.1f} s for {len(data)} bytes"
