@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
+from collections.abc import Callable
 
 import msgspec
 
 from procman.control import protocol
-from procman.control.protocol import Accepted, Error, Happened, Ps, Request, StreamEnded, StreamStarted
+from procman.control.protocol import Error, Happened, Ps, Request, StreamEnded, StreamStarted
 from procman.core.view import Change, FleetView, InstanceView, Kind
 
 NOW = 1_700_000_000.0
@@ -44,7 +46,8 @@ class Script:
     def __init__(self, path: str) -> None:
         self.path = path
         self.fleets = [fleet()]
-        self.answers: dict[str, Accepted | Error] = {}
+        self.answers: dict[str, msgspec.Struct] = {}
+        self.after: dict[str, Callable[[], object]] = {}  # what is done after an answer, by method
         self.stream: list[msgspec.Struct] = []
         self.asked: list[tuple[str, dict[str, object]]] = []
         self.asked_event = threading.Condition()
@@ -66,6 +69,14 @@ class Script:
         for peer in peers:
             with contextlib.suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
+
+    def leave(self) -> None:
+        """Say that another program takes over, and end."""
+        for peer in self._peers:
+            with contextlib.suppress(OSError):  # gone already
+                peer.sendall(protocol.encode_notification("upgrading", protocol.Upgrading()))
+        os.unlink(self.path)
+        self.close()
 
     def close(self) -> None:
         for peer in (self._listener, *self._peers):
@@ -111,6 +122,7 @@ class Script:
                     peer.sendall(protocol.encode_error(request.id, answer.code, answer.message, answer.data.hint))
                 else:
                     peer.sendall(protocol.encode_result(request.id, answer))
+                self.after.get(request.method, lambda: None)()
 
 
 def happened(kind: Kind, text: str, **fields: object) -> Happened:
