@@ -173,8 +173,7 @@ class Kernel:
             self._begin() if self._taken_over is None else self._go_on(self._taken_over)
             if self._settings.guarded is not None and self._children.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
-            if self.make_upgrading is not None:  # now: once it is asked for, what would be loaded is the next version
-                self._upgrading = self.make_upgrading()
+            self._prepare_upgrade()
             self._supervise()
         finally:
             if self._code is None:
@@ -185,6 +184,14 @@ class Kernel:
         if self._fault is not None:
             raise self._fault
         return self._code if self._code is not None else 1
+
+    def _prepare_upgrade(self) -> None:
+        """Now: what would be loaded once it is asked for is the next version. No instance has waited for it."""
+        if self.make_upgrading is not None:
+            try:
+                self._upgrading = self.make_upgrading()
+            except (ImportError, OSError, MemoryError) as error:  # no descriptor left, say
+                self.say(f"cannot be upgraded while running: {error}")
 
     def _begin(self) -> None:
         # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
@@ -549,7 +556,7 @@ class Kernel:
     def upgrade(self, told: Told) -> None:
         """Let the installed program take over; `told` is called once that is about to happen, or is refused."""
         if self._upgrading is None:
-            told(Refuse(0, "cannot upgrade: nobody has said how this procman is executed"))
+            told(Refuse(0, "cannot upgrade: what that needs could not be loaded at the start"))
         else:
             self._upgrading.ask(told)
 
