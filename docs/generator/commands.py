@@ -42,8 +42,8 @@ def command(name: str) -> click.Command:
 
 
 def options(verb: click.Command) -> list[click.Option]:
-    """Those of a verb, but for --help, which all have."""
-    return [p for p in verb.params if isinstance(p, click.Option)]
+    """Those of a verb, but for --help, which all have, and what is not for people."""
+    return [p for p in verb.params if isinstance(p, click.Option) and not p.hidden]
 
 
 def _verb(name: str, verb: click.Command) -> str:

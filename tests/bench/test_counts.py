@@ -52,12 +52,13 @@ def beyond(told: Path, *args: str, **how: object) -> tuple[set[str], set[str]]:
 
 
 def test_start_loads_few_modules(tmp_path: Path) -> None:
-    """Counted: 25 and 56. A package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes over it."""
+    """Counted: 26 and 68, four of them for an upgrade, once the first instances are started. A package more (asyncio 60,
+    logging 8, yaml 18, subprocess 6) goes over it."""
     (tmp_path / "Procfile").write_text("a: true\n")
     library, own = beyond(tmp_path / "told", "start", "--no-restart", cwd=tmp_path)
     assert "procman.kernel.kernel" in own
     assert len(library) <= 32, sorted(library)
-    assert len(own) <= 65, sorted(own)
+    assert len(own) <= 75, sorted(own)
 
 
 def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:

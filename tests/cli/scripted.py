@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -45,6 +47,7 @@ class Script:
         self.path = path
         self.fleets = [fleet()]
         self.answers: dict[str, msgspec.Struct] = {}
+        self.after: dict[str, Callable[[], object]] = {}  # what is done after an answer, by method
         self.stream: list[msgspec.Struct] = []
         self.asked: list[tuple[str, dict[str, object]]] = []
         self.asked_event = threading.Condition()
@@ -72,6 +75,14 @@ class Script:
         for peer in peers:
             with contextlib.suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
+
+    def leave(self) -> None:
+        """Say that another program takes over, and end."""
+        for peer in self._peers:
+            with contextlib.suppress(OSError):  # gone already
+                peer.sendall(protocol.encode_notification("upgrading", protocol.Upgrading()))
+        os.unlink(self.path)
+        self.close()
 
     def close(self) -> None:
         for peer in (self._listener, *self._peers):
@@ -115,6 +126,7 @@ class Script:
                     peer.sendall(protocol.encode_error(request.id, answer.code, answer.message, answer.data.hint))
                 else:
                     peer.sendall(protocol.encode_result(request.id, answer))
+                self.after.get(request.method, lambda: None)()
 
 
 def happened(kind: Kind, text: str, **fields: object) -> Happened:

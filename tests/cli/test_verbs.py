@@ -11,7 +11,7 @@ import pytest
 from scripted import END, NOW, fleet, happened, instance
 
 from procman.cli.ps import size
-from procman.control.protocol import Accepted, Error, ErrorData, Output
+from procman.control.protocol import Accepted, Checked, Error, ErrorData, Hello, Output
 from procman.core.view import Kind
 
 TWO = Accepted((), {"web": 2, "worker": 1})
@@ -200,7 +200,7 @@ def test_logs_look_like_the_shared_view(procman, script, monkeypatch):
     script.stream = [Output(1, "web.1", NOW, text="one\ntwo\n"), END]
     out = procman("logs", "web", "-n", "2").out
     assert re.sub(r"\d\d:\d\d:\d\d", "T", out) == "T web.1    | one\nT web.1    | two\n"
-    assert script.asked[-1] == ("logs", {"names": ["web"], "lines": 2, "follow": False})
+    assert script.asked[-1] == ("logs", {"names": ["web"], "lines": 2})
 
 
 def test_logs_show_what_was_missed(procman, script):
@@ -264,3 +264,39 @@ def test_events_as_json_are_one_object_a_line(procman, script):
         "instance": "web.1",
         "pid": 42,
     }
+
+
+# ---- upgrade
+
+
+HELLO = Hello("0.1.0", 4242, "/app", 1)
+
+
+def test_an_upgrade_that_is_refused_ends_with_one_and_the_reason(procman, script):
+    script.answers |= {"hello": HELLO, "upgrade": Error(1, "cannot upgrade: so", ErrorData("what runs goes on"))}
+    done = procman("upgrade")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "procman: cannot upgrade: so\nprocman: what runs goes on\n"
+
+
+def test_a_program_that_answers_as_before_has_not_been_replaced(procman, script):
+    script.answers |= {"hello": HELLO, "upgrade": Checked("9.9.9")}
+    done = procman("upgrade")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("procman: cannot upgrade: the new program could not be executed\n")
+
+
+def test_a_procman_that_ends_instead_is_told(procman, script):
+    """Nobody takes over, and the socket is gone."""
+    script.answers |= {"hello": HELLO, "upgrade": Checked("9.9.9")}
+    script.after["upgrade"] = script.leave
+    done = procman("upgrade")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("procman: cannot upgrade: procman has ended instead\n")
+
+
+def test_an_upgrade_tells_both_versions(procman, script):
+    script.answers |= {"hello": HELLO, "upgrade": Checked("9.9.9")}
+    script.after["upgrade"] = lambda: script.answers.update(hello=Hello("9.9.9", 4242, "/app", 1, upgrades=1))
+    done = procman("upgrade")
+    assert (done.code, done.out, done.err) == (0, "procman 0.1.0 -> 9.9.9 (pid 4242)\n", "")

@@ -22,6 +22,7 @@ class Script:
         self.path = str(path)
         self.requests = []
         self.over = threading.Event()
+        self.last = b""  # said when it is over
         self._answers = answers
         self._close = close
         self._listener = socket.socket(socket.AF_UNIX)
@@ -32,6 +33,7 @@ class Script:
 
     def _serve(self):
         connected, _ = self._listener.accept()
+        self._listener.close()  # before the connection ends, as procman does it
         with connected, connected.makefile("rb") as lines:
             for answer in self._answers:
                 self.requests.append(json.loads(lines.readline()))
@@ -40,6 +42,8 @@ class Script:
                     connected.sendall(data)
             if not self._close:
                 self.over.wait(10)
+                if self.last:
+                    connected.sendall(self.last)
 
     def __enter__(self):
         return self
@@ -209,9 +213,10 @@ def test_a_silent_stream_times_out_and_can_be_gone_on_with(path):
         stream = client.stream("logs", LogsParams(follow=True), timeout=0.01)
         with pytest.raises(TimeoutError):
             next(stream)
+        script.last = b'"instance": "web.1", "time": 1, "text": "late\\n"}}\n'
         script.over.set()
         stream.timeout = 10
-        assert list(stream) == []
+        assert [output.text for output in stream] == ["late\n"]
 
 
 def test_a_client_can_be_waited_for_with_select(path):

@@ -170,7 +170,11 @@ class Supervisor:
     @property
     def address(self) -> str:
         found = eventually(lambda: list(self.world.runtime.glob("procman/*.sock")), "a socket")
-        return str(found[0])
+        mine = [path for path in found if self._is_mine(path.with_suffix(".lock"))]  # a nested one has its own
+        return str((mine or found)[0])
+
+    def _is_mine(self, lock: Path) -> bool:
+        return lock.exists() and lock.read_text().partition("\n")[0] == str(self.pid)
 
     @contextmanager
     def connected(self) -> Iterator[Line]:
@@ -181,8 +185,9 @@ class Supervisor:
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """The result of one request; AssertionError where it is refused."""
-        with self.connected() as line:
-            return line.ask(method, **params)
+        while True:
+            with self.connected() as line, suppress(UpgradedError):
+                return line.ask(method, **params)
 
     def ps(self) -> dict[str, dict[str, Any]]:
         """The rows by name."""
@@ -195,13 +200,14 @@ class Supervisor:
     def until(self, reached: Callable[[dict[str, dict[str, Any]]], Any], what: str) -> dict[str, dict[str, Any]]:
         """Look at ps after each change until it is as wanted."""
         end = time.monotonic() + DEADLINE
-        with self.connected() as changes, self.connected() as line:
-            changes.ask("events")
-            while not reached(now := rows(line.ask("ps"))):
-                left = end - time.monotonic()
-                assert left > 0, f"{what}: still not so; {json.dumps(now, indent=1)}\n{self.seen}"
-                changes.wait(min(left, 1.0))
-            return now
+        while True:
+            with self.connected() as changes, self.connected() as line, suppress(UpgradedError):
+                changes.ask("events")
+                while not reached(now := rows(line.ask("ps"))):
+                    left = end - time.monotonic()
+                    assert left > 0, f"{what}: still not so; {json.dumps(now, indent=1)}\n{self.seen}"
+                    changes.wait(min(left, 1.0))
+                return now
 
     def phase(self, **phases: str) -> dict[str, dict[str, Any]]:
         """Wait until these are in these phases: `phase(web_1="ready")`."""
@@ -217,14 +223,15 @@ class Supervisor:
 
     def clients(self) -> int:
         """How many connections it has: sockets other than the listener, whose spare copies are the same socket."""
-        return len({link for link in self._links() if link.startswith("socket:")}) - 1
+        return len({link for link in self.links() if link.startswith("socket:")}) - 1
 
     def descriptors(self) -> int:
         """How many it has open, once all clients have gone."""
         eventually(lambda: self.clients() == 0, "no client")
-        return len(self._links())
+        return len(self.links())
 
-    def _links(self) -> list[str]:
+    def links(self) -> list[str]:
+        """What its descriptors are."""
         found = []
         for fd in os.listdir(f"/proc/{self.pid}/fd"):
             try:
@@ -251,6 +258,10 @@ def open_world() -> Iterator[World]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class UpgradedError(Exception):
+    """Another program has taken procman's place: connect again."""
+
+
 class Line:
     """A connection to the control socket."""
 
@@ -262,7 +273,8 @@ class Line:
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         self._number += 1
         request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
-        self.peer.sendall(json.dumps(request).encode() + b"\n")
+        with suppress(BrokenPipeError):  # why it was closed is still to be read
+            self.peer.sendall(json.dumps(request).encode() + b"\n")
         while (message := self.next()).get("id") != self._number:
             continue
         assert "result" in message, message
@@ -276,6 +288,8 @@ class Line:
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
+        if message.get("method") == "upgrading":
+            raise UpgradedError
         return message
 
     def wait(self, seconds: float) -> None:
@@ -286,6 +300,8 @@ class Line:
                 return
             self._buffer = self.peer.recv(65536)
             assert self._buffer, "procman closed the connection"
+        if b'"upgrading"' in self._buffer:
+            raise UpgradedError
         self._buffer = b""
 
 
@@ -297,6 +313,7 @@ class World:
         self.ident = uuid.uuid4().hex
         self.runtime = Path(tempfile.mkdtemp(prefix="pm-"))
         self.started: list[Supervisor] = []
+        self.bin = BIN
         self.env = {
             "PATH": f"{Path(BIN).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(folder),
@@ -327,7 +344,7 @@ class World:
         with (self.folder / "stderr").open("ab") as err:
             settings = {"cwd": self.folder, "env": self.env, "stdin": subprocess.DEVNULL}
             settings |= {"stdout": subprocess.PIPE, "stderr": err, "start_new_session": True} | how
-            return subprocess.Popen([*before, BIN, *args], **settings)
+            return subprocess.Popen([*before, self.bin, *args], **settings)
 
     def start(self, *args: str, **how: Any) -> Supervisor:
         """`procman start`, in a session of its own and so without a terminal."""
@@ -338,7 +355,7 @@ class World:
     def run(self, *args: str, **how: Any) -> Done:
         """Any verb, to its end."""
         settings = {"cwd": self.folder, "env": self.env, "stdin": subprocess.DEVNULL} | how
-        done = subprocess.run([BIN, *args], capture_output=True, timeout=DEADLINE, **settings)
+        done = subprocess.run([self.bin, *args], capture_output=True, timeout=DEADLINE, **settings)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def errors(self) -> str:

@@ -196,3 +196,21 @@ def _readable_by_others(path: str) -> bool:
         ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", path, "--version"], capture_output=True
     )
     return done.returncode == 0
+
+
+def test_an_upgrade_leaves_it_pid_1_and_everything_else_as_it_was(world: World) -> None:
+    """No signal is lost or ends it meanwhile: PID 1 is sent those alone for which it has a handler (pid_namespaces(7))."""
+    world.procfile(a="trap 'echo bye; exit 3' TERM; echo up as $$; while :; do sleep 0.05; done")
+    init = start(world)
+    init.supervisor.expect(r"up as (\d+)")
+    before = init.supervisor.ask("ps")["fleet"]["instances"][0]["pid"]
+    for count in (1, 2):
+        done = world.run("upgrade")
+        assert (done.code, done.err) == (0, "")
+        assert "(pid 1)" in done.out
+        assert init.supervisor.ask("hello")["upgrades"] == count
+    assert init.supervisor.ask("ps")["fleet"]["instances"][0]["pid"] == before
+    init.signal(signal.SIGUSR2)
+    init.signal(signal.SIGTERM)
+    init.supervisor.expect("bye$")
+    assert init.wait() == 0

@@ -90,6 +90,18 @@ def test_no_descriptors_left_is_a_failed_start_and_control_still_answers(world: 
     assert supervisor.stop() == 0
 
 
+def test_a_formation_that_takes_all_descriptors_at_the_start_is_no_end(world: World) -> None:
+    """Whatever procman itself would have liked to open is not to be had."""
+    world.procfile(a=SLEEPER)
+    supervisor = world.start("-m", "a=50", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    supervisor.expect(r"a\.\d+ did not start: .*EMFILE")
+    assert len(supervisor.ps()) == 50
+    done = world.run("upgrade")
+    assert done.code == 1 or "->" in done.out  # whether there was one left for what it needs is chance
+    assert len(supervisor.ps()) == 50
+    assert supervisor.stop() == 0
+
+
 def _cpu(pid: int) -> float:
     with open(f"/proc/{pid}/stat", "rb") as stat:
         fields = stat.read().rpartition(b")")[2].split()

@@ -128,7 +128,7 @@ def test_usr1_and_usr2_are_answered_and_end_nothing(world: World) -> None:
     supervisor.signal(signal.SIGUSR1)
     supervisor.expect("SIGUSR1: no log files")
     supervisor.signal(signal.SIGUSR2)
-    supervisor.expect("cannot upgrade")
+    supervisor.expect("upgraded")
     assert supervisor.ps()["a.1"]["pid"] == pids
 
 

@@ -144,3 +144,13 @@ def test_a_change_while_it_restarts_is_one_more_restart(watched: Supervisor) -> 
     seen = watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web lives anew")["web.1"]["generation"]
     changed(watched, "web/a.py", text="again")
     watched.until(lambda rows: rows["web.1"]["generation"] > seen, "web lives anew again")
+
+
+def test_the_watcher_goes_on_over_an_upgrade(watched: Supervisor) -> None:
+    first_change(watched, "job/list.txt")
+    before = watched.pids("web")
+    watcher = watcher_of(watched)
+    assert watched.world.run("upgrade").code == 0
+    assert watcher_of(watched) == watcher
+    changed(watched, "web/a.py")
+    watched.until(lambda now: now["web.1"]["pid"] not in (None, before["web.1"]), "web is restarted")

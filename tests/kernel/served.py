@@ -26,6 +26,8 @@ class Backend:
         self.commands = []
         self.faults = []
         self.reply = lambda _command: Reply(0, ("web.1",), self.formation)
+        self.upgrades = 0
+        self.upgrading = []
 
     def view(self):
         names = [f"{t}.{n + 1}" for t, count in self.formation.items() for n in range(count)]
@@ -37,6 +39,9 @@ class Backend:
 
     def reload(self, answer):
         answer(self.reply(None))
+
+    def upgrade(self, told):
+        self.upgrading.append(told)
 
     def fault(self, error):
         self.faults.append(error)

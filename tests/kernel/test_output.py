@@ -26,6 +26,7 @@ class Bench:
     """A Mux between pipes that the test writes and an output that the test reads."""
 
     def __init__(self, look=PLAIN):
+        self.look = look
         self.reactor = Reactor()
         self.reactor._running = True
         self.trouble = []

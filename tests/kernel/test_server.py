@@ -34,7 +34,7 @@ def test_hello_says_who_answers(peer):
     assert answer == {
         "jsonrpc": "2.0",
         "id": "a",
-        "result": {"version": __version__, "pid": os.getpid(), "root": "/srv/app", "protocol": 1},
+        "result": {"version": __version__, "pid": os.getpid(), "root": "/srv/app", "protocol": 1, "upgrades": 0},
     }
 
 
@@ -185,6 +185,7 @@ def test_every_message_fits_the_schema(served, peer):
     schema = jsonschema.Draft202012Validator(protocol.json_schema())
     served.backend.history.append("web.1", 1.0, b"a line\n")
     served.backend.reply = lambda _: Reply(0, (), {})
+    served.backend.upgrade = lambda told: told(protocol.Checked("9.9.9"))
     needed = {
         "signal": {"signal": "TERM", "names": ["web"]},
         "attach": {"instance": "web"},

@@ -158,6 +158,7 @@ def test_events_tell_each_change(served, peer):
         "stream": number,
         "time": 12.5,
         "change": {"event": "ready", "text": "web.1 is ready", "instance": "web.1", "type": "web", "phase": "ready"},
+        "number": 1,
     }
 
 

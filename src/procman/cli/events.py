@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from procman.cli.place import Place, client_options
-from procman.control.protocol import Happened, NoParams
+from procman.control.protocol import EventsParams, Happened
 from procman.core.display import clean, json_object
 
 
@@ -27,7 +27,7 @@ def events(place: Place, *, json: bool) -> None:
       procman events --json | jq 'select(.event == "failed")'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
-        for happened in client.stream("events", NoParams()):
+        for happened in client.stream("events", EventsParams()):
             if isinstance(happened, Happened):
                 click.echo(_as_json(happened) if json else _as_text(happened))
 

@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "stop": Verb("stop", "Stop instances and keep them stopped."),
         "signal": Verb("signal_", "Send a signal to instances."),
         "reload": Verb("reload", "Read the Procfile again and apply what changed."),
+        "upgrade": Verb("upgrade", "Replace the running procman by the installed one."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
     "Look": {

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial, wraps
+from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
@@ -33,7 +33,9 @@ from procman.kernel.server import Server
 from procman.kernel.sinks import Sink, find_way
 
 if TYPE_CHECKING:
+    from procman.cli.takeover import Taken
     from procman.kernel.logfiles import LogFiles
+    from procman.kernel.upgrading import Upgrading
 
 FLUSH_WITHIN = 2.0
 """Seconds that the last lines may take to be written to a reader that is slow."""
@@ -66,7 +68,24 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
     return int(digits) * UNITS[unit]
 
 
+def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
+    """Two hidden options, each with the descriptor of a state: procman says them to the program that is to take its
+    place. With them nothing is started, and the rest of the command line is there to be seen in lists of processes.
+    """
+
+    @wraps(verb)
+    def call(take_over: int | None, upgrade_check: int | None, **values: object) -> int:
+        if upgrade_check is not None:
+            return _check(upgrade_check)
+        return verb(**values) if take_over is None else _take_over(take_over)
+
+    for name in ("--take-over", "--upgrade-check"):
+        call = click.option(name, type=int, hidden=True, allow_from_autoenv=False)(call)
+    return call
+
+
 @click.command(short_help="Run the formation in the foreground.")
+@_around_an_upgrade
 @input_options
 @supervise_options
 @option(
@@ -126,7 +145,7 @@ def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **
     if detach and os.getpid() == 1:
         raise UsageError("cannot detach: a container ends when its first process does", "leave --detach out")
     _open_standard_descriptors()
-    spawn.close_on_exec()
+    inherited = tuple(spawn.close_on_exec())
     options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1))
     environ = dict(os.environ)
     given = read_stdin() if options.procfile == "-" else None
@@ -135,7 +154,7 @@ def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **
     if look.log_dir is not None:
         look = replace(look, log_dir=os.path.abspath(look.log_dir))
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    run = partial(_run, plan, look, _Inputs(options, environ, given, here, watch=watch), socket)
+    run = partial(_run, plan, look, Inputs(options, environ, given, here, inherited, watch=watch), socket)
     if detach:
         from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
 
@@ -144,17 +163,32 @@ def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **
 
 
 def _run(
-    plan: Plan, look: Shown, inputs: _Inputs, socket: str | None, leave: Callable[[Claim | None], None] | None = None
+    plan: Plan, look: Shown, inputs: Inputs, socket: str | None, leave: Callable[[Claim | None], None] | None = None
 ) -> int:
     """Claim the root and supervise there; `leave` is called where nothing can be refused any more."""
     claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
     if leave is not None:
         leave(claimed)
     os.chdir(plan.root)
-    inputs = inputs._replace(
-        root=os.open(".", os.O_RDONLY | os.O_DIRECTORY), watch=inputs.watch and claimed is not None
-    )
-    return _supervise(_accompanied(plan, inputs), claimed, look, partial(_reload, inputs))
+    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    inputs = replace(inputs, root=root, watch=inputs.watch and claimed is not None)
+    return _supervise(_accompanied(plan, inputs), claimed, look, inputs)
+
+
+def _take_over(fd: int) -> int:
+    """Go on where the program was that this one replaces."""
+    from procman.cli.takeover import Taken  # noqa: PLC0415  after an upgrade only
+
+    spawn.close_on_exec()
+    taken = Taken(fd)
+    return _supervise(taken.plan, taken.claimed, taken.look, taken.inputs, taken)
+
+
+def _check(fd: int) -> int:
+    from procman.cli.takeover import check  # noqa: PLC0415  before an upgrade only
+
+    check(fd)
+    return 0
 
 
 def _refuse_watch() -> None:
@@ -166,7 +200,7 @@ def _refuse_watch() -> None:
         raise UsageError(text, "`pip install 'procman[watch]'` installs it")
 
 
-def _accompanied(plan: Plan, inputs: _Inputs) -> Plan:
+def _accompanied(plan: Plan, inputs: Inputs) -> Plan:
     """The plan with the companions that were asked for."""
     if not inputs.watch:
         return plan
@@ -189,10 +223,10 @@ def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
         raise ConfigError(faults)
 
 
-def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[[Plan], Plan]) -> int:
+def _supervise(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs, taken: Taken | None = None) -> int:
     reactor = Reactor()
     try:
-        files = _log_files(reactor, look)
+        files = _log_files(reactor, look, taken)
     except ProcmanError:
         if claimed is not None:
             claimed.release()
@@ -200,20 +234,20 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
     history = History(limit_all=look.history * 1024 * 1024)
     mux = Mux(reactor, _sink(reactor), history, _format(look), files)
     mux.widen([*(f"{name}.1" for name in plan.types)])
-    path = claimed.place.socket if claimed is not None else None
-    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
-    given = Given(plan.root, path, look.split_streams, look.log_dir is not None)
-    kernel = Kernel(reactor, plan, mux, history, Settings(reload, given, trace_file(path), guarded=locks))
+    before = taken.restore(history, mux) if taken is not None else None
+    kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, look, inputs))
+    if before is not None:
+        kernel.take_over(before)
+        del before  # all the state, in memory
     signals.install(reactor, kernel)
-    kernel.say(_headline(plan, path, person=os.isatty(1)))
-    server = None
-    if claimed is not None:
-        server = Server(reactor, claimed.listener, kernel)
+    server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
+    if server is not None:
         kernel.on_change = server.publish
+    if taken is not None:
+        taken.go_on(kernel, server)
     else:
-        kernel.say(
-            "cannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
-        )
+        kernel.say(_headline(plan, claimed))
+    kernel.make_upgrading = lambda: _upgrading(Parts(look, inputs, claimed, files, reactor, kernel, server))
     try:
         return kernel.run()
     finally:
@@ -224,18 +258,46 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, reload: Callable[
             server.close()
 
 
-class _Inputs(NamedTuple):
-    """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders."""
+def _settings(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs) -> Settings:
+    path = claimed.place.socket if claimed is not None else None
+    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
+    given = Given(plan.root, path, look.split_streams, look.log_dir is not None)
+    return Settings(partial(_reload, inputs), given, trace_file(path), guarded=locks)
+
+
+class Inputs(Struct, frozen=True):
+    """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders, and
+    `inherited` those that whoever started procman meant it to hold.
+    """
 
     options: Options
     environ: dict[str, str]
     given: bytes | None
     here: int
+    inherited: tuple[int, ...] = ()
     root: int = -1
     watch: bool = False
 
 
-def _reload(inputs: _Inputs, old: Plan) -> Plan:
+class Parts(Struct, frozen=True):
+    """All that a running procman is made of, for the program that takes its place."""
+
+    look: Shown
+    inputs: Inputs
+    claimed: Claim | None
+    files: LogFiles | None
+    reactor: Reactor
+    kernel: Kernel
+    server: Server | None
+
+
+def _upgrading(parts: Parts) -> Upgrading:
+    from procman.cli.takeover import upgrading  # noqa: PLC0415  2 ms, for which no instance waits
+
+    return upgrading(parts)
+
+
+def _reload(inputs: Inputs, old: Plan) -> Plan:
     """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
     os.fchdir(inputs.here)
     try:
@@ -244,16 +306,23 @@ def _reload(inputs: _Inputs, old: Plan) -> Plan:
         os.fchdir(inputs.root)
 
 
-def _headline(plan: Plan, socket: str | None, *, person: bool) -> str:
+NO_SOCKET = (
+    "\ncannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
+)
+
+
+def _headline(plan: Plan, claimed: Claim | None) -> str:
     """What runs. A person at a terminal is also told the ports of each type, and where procman is reached."""
-    if person:
+    if os.isatty(1):
         counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
-        reached = f"\n`procman ps` and the like in another terminal; socket {socket}" if socket else ""
+        reached = (
+            f"\n`procman ps` and the like in another terminal; socket {claimed.place.socket}" if claimed else NO_SOCKET
+        )
         return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
     counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
     told = f"; ports from {min(ports)}" if ports else ""
-    return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal"
+    return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
 
 
 def _counted(plan: Plan, name: str, count: int) -> str:
@@ -282,12 +351,13 @@ def _trouble(text: str) -> None:
         way.close()
 
 
-def _log_files(reactor: Reactor, look: Shown) -> LogFiles | None:
+def _log_files(reactor: Reactor, look: Shown, taken: Taken | None) -> LogFiles | None:
     if look.log_dir is None:
         return None
     from procman.kernel.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
 
-    return LogFiles(reactor, look.log_dir, Rotation(look.log_max_bytes, look.log_keep))
+    before = taken.files if taken is not None else None
+    return LogFiles(reactor, look.log_dir, Rotation(look.log_max_bytes, look.log_keep), before)
 
 
 def _format(look: Shown) -> Format:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from procman.control.client import Client, Stream
-from procman.control.protocol import Happened, NoParams, Output
+from procman.control.protocol import EventsParams, Happened, Output
 from procman.core.display import clean
 from procman.core.view import FleetView, Kind
 from procman.errors import ProcmanError
@@ -66,7 +66,7 @@ def until(path: str, goal: Goal, seconds: float) -> FleetView:
     """Block until the goal is reached; returns the fleet as it then is. Raises ProcmanError at the deadline."""
     deadline = time.monotonic() + seconds
     with Client(path) as client, Client(path) as watcher:
-        changes = watcher.stream("events", NoParams())
+        changes = watcher.stream("events", EventsParams())
         while True:
             view = client.call("ps").fleet
             left = goal.left(view)
@@ -94,7 +94,7 @@ def _sleep(changes: Stream, deadline: float) -> None:
 def until_gone(path: str, ask: Callable[[], None]) -> None:
     """Ask, and block until procman has closed the connection, as its end does."""
     with Client(path) as watcher:
-        changes = watcher.stream("events", NoParams())
+        changes = watcher.stream("events", EventsParams())
         ask()
         for change in changes:
             _tell(change)

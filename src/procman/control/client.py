@@ -16,17 +16,21 @@ from typing import Literal, Self, overload
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procman.control import locate
 from procman.control.protocol import (
     METHODS,
     NOTIFICATIONS,
     Accepted,
+    Checked,
     Code,
     Error,
+    EventsParams,
     Happened,
     Hello,
     Incoming,
+    LogsParams,
     NoParams,
     Output,
     Ps,
@@ -59,6 +63,8 @@ class Client:
         self.timeout = timeout
         self._number = 0
         self._received = bytearray()
+        self.upgrading = False  # procman has said that another program takes its place: it can be connected again
+        self._hung_up = False
         self._socket = _connect(path, timeout)
 
     def __enter__(self) -> Self:
@@ -74,6 +80,7 @@ class Client:
 
     def hang_up(self) -> None:
         """For another thread: whatever is waited for here ends, as if procman had closed the connection."""
+        self._hung_up = True
         with contextlib.suppress(OSError):  # it is closed already
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -95,18 +102,25 @@ class Client:
         self, method: Literal["scale", "restart", "stop", "signal", "reload", "shutdown"], params: Struct = ...
     ) -> Accepted: ...
     @overload
+    def call(self, method: Literal["upgrade"], params: NoParams = ...) -> Checked: ...
+    @overload
     def call(self, method: str, params: Struct = ...) -> Struct: ...
 
     def call(self, method: str, params: Struct = NoParams()) -> Struct:  # noqa: B008  frozen
         """Ask and wait for the answer, of the type that METHODS names.
 
         Raises RefusedError, ConfigError (the inputs that procman was to read again are wrong), else ProcmanError.
+        Where procman is upgraded meanwhile, the program that takes its place is asked.
         """
         deadline = time.monotonic() + self.timeout
         try:
             self.send(method, params)
             while True:
                 message = self._receive(deadline)
+                if message is None and self.upgrading:
+                    self.connect_again()
+                    self._send(encode_request(self._number, method, params))
+                    continue
                 if message is None:
                     raise ClosedError("cannot get an answer: procman closed the connection", "see `procman ps`")
                 if message.id == self._number or (message.error is not None and message.id is None):
@@ -119,9 +133,17 @@ class Client:
 
     def stream(self, method: str, params: Struct, timeout: float | None = None) -> Stream:
         """Subscribe, at once, and iterate over what comes; see Stream."""
-        started = self.call(method, params)
-        assert isinstance(started, StreamStarted)
-        return Stream(self, started.stream, timeout)
+        return Stream(self, method, params, timeout)
+
+    def connect_again(self) -> None:
+        """A new connection in place of one that has ended, as it does when procman is upgraded. Raises NotRunningError."""
+        if self._hung_up:
+            raise ClosedError("cannot connect again: this client has hung up")
+        fresh = _connect(self.path, self.timeout)
+        self._socket.close()
+        self._socket = fresh
+        self._received.clear()
+        self.upgrading = False
 
     def next_message(self, timeout: float | None) -> Incoming | None:
         """The next message; None where procman has closed the connection. TimeoutError after so many seconds."""
@@ -173,9 +195,11 @@ class Client:
         line = bytes(self._received[:end])
         del self._received[: end + 1]
         try:
-            return _decoder.decode(line)
+            message = _decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_understood(error) from None
+        self.upgrading = self.upgrading or message.method == "upgrading"
+        return message
 
     def _fill(self, deadline: float | None) -> bool:
         """Receive more; False at the connection's end."""
@@ -192,26 +216,59 @@ class Client:
 
 
 class Stream(Iterator[Output | Happened]):
-    """What a stream tells, until it is complete or procman goes.
+    """What a stream tells, until it is complete or procman goes. Over an upgrade of procman it goes on where it was.
 
     Where nothing comes for `timeout` seconds, TimeoutError is raised; iterating may go on after it.
     """
 
-    def __init__(self, client: Client, number: int, timeout: float | None) -> None:
+    def __init__(self, client: Client, method: str, params: Struct, timeout: float | None) -> None:
         self.timeout = timeout
         self._client = client
-        self._number = number
+        self._method = method
+        self._params = params
         self._ended = False
+        self._open()
+
+    def _open(self) -> None:
+        started = self._client.call(self._method, self._params)
+        assert isinstance(started, StreamStarted)
+        self._number = started.stream
+        self._upgrades = started.upgrades
+        self._at = started.number
+        self._offsets = dict(started.after)
+
+    def _open_again(self) -> bool:
+        """Go on with the program that has taken procman's place; False where there is none.
+
+        A reader that is too slow for the word of an upgrade sees only that the connection ends.
+        """
+        told, before = self._client.upgrading, self._upgrades
+        try:
+            self._client.connect_again()
+            if isinstance(self._params, LogsParams):
+                self._params = replace(self._params, after=self._offsets)
+            elif isinstance(self._params, EventsParams):
+                self._params = replace(self._params, after=self._at)
+            self._open()
+        except (NotRunningError, ClosedError):
+            return False
+        return told or self._upgrades > before
 
     def __next__(self) -> Output | Happened:
         while not self._ended:
             message = self._client.next_message(self.timeout)
             if message is None:
+                if self._open_again():
+                    continue
                 break
             told = notification(message)
             if getattr(told, "stream", None) != self._number:
                 continue
-            if isinstance(told, Output | Happened):
+            if isinstance(told, Output):
+                self._offsets[told.instance] = told.after
+                return told
+            if isinstance(told, Happened):
+                self._at = told.number
                 return told
             break
         self._ended = True

@@ -78,12 +78,22 @@ class SignalParams(Struct, frozen=True, forbid_unknown_fields=True):
     leader: bool = False
 
 
-class LogsParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes."""
+class LogsParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes.
+
+    With `after` what comes after these offsets, whatever `lines` says: for a stream that goes on after an upgrade.
+    """
 
     names: tuple[Name, ...] = ()
     lines: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
     follow: bool = False
+    after: dict[str, Annotated[int, msgspec.Meta(ge=0)]] | None = None
+
+
+class EventsParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """With `after` the changes that came after the one of this number are told first, as far as they are kept."""
+
+    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -119,12 +129,13 @@ class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hello(Struct, frozen=True):
-    """Who answers: procman's version, its pid, its root folder and the protocol's version."""
+    """Who answers: procman's version, its pid, its root folder and the protocol's version; how often it was upgraded."""
 
     version: str
     pid: int
     root: str
     protocol: int
+    upgrades: int = 0
 
 
 class Ps(Struct, frozen=True):
@@ -143,10 +154,21 @@ class Accepted(Struct, frozen=True):
     formation: dict[str, int]
 
 
-class StreamStarted(Struct, frozen=True):
-    """Notifications with this id follow."""
+class Checked(Struct, frozen=True):
+    """The installed program, of this version, has shown that it can take over, and does so now: `upgrading` follows."""
+
+    version: str
+
+
+class StreamStarted(Struct, frozen=True, omit_defaults=True):
+    """Notifications with this id follow. It begins after `number`, the last change (`events`), or after these offsets of
+    instances (`logs` with `follow`), in the program after so many upgrades.
+    """
 
     stream: int
+    number: int = 0
+    after: dict[str, int] = {}
+    upgrades: int = 0
 
 
 class Typist(Struct, frozen=True):
@@ -192,6 +214,7 @@ class Output(Struct, frozen=True, omit_defaults=True):
 
     `missed` is the number of bytes that a slow reader, or one that came too late, did not get before this.
     With `terminal` the lines are as they were written to one: with `\r\n`, and sequences that move a cursor.
+    `after` is the offset of what comes next, in a stream of `logs`.
     """
 
     stream: int
@@ -201,15 +224,19 @@ class Output(Struct, frozen=True, omit_defaults=True):
     base64: str | None = None
     missed: int = 0
     terminal: bool = False
+    after: int = 0
 
 
 class Happened(Struct, frozen=True, omit_defaults=True):
-    """Something changed at `time`; `missed` counts the changes that a slow reader did not get before this."""
+    """Something changed at `time`; `missed` counts the changes that a slow reader did not get before this. Changes are
+    numbered from 1, in a stream of `events`.
+    """
 
     stream: int
     time: float
     change: Change
     missed: int = 0
+    number: int = 0
 
 
 class KeyboardChanged(Struct, frozen=True):
@@ -225,11 +252,18 @@ class StreamEnded(Struct, frozen=True):
     stream: int
 
 
+class Upgrading(Struct, frozen=True):
+    """Another program takes procman's place, and the connection ends. What was asked and not answered was not done: connect
+    again, which needs no waiting, and ask again. Streams can be opened where they were (`after`).
+    """
+
+
 NOTIFICATIONS: dict[str, type[Struct]] = {
     "output": Output,
     "event": Happened,
     "keyboard": KeyboardChanged,
     "end": StreamEnded,
+    "upgrading": Upgrading,
 }
 
 
@@ -249,11 +283,12 @@ METHODS: dict[str, Method] = {
     "stop": Method(StopParams, Accepted, "stop the named instances and keep them stopped"),
     "signal": Method(SignalParams, Accepted, "send a signal to the named instances"),
     "logs": Method(LogsParams, StreamStarted, "stream kept output, then `output` and `end` notifications"),
-    "events": Method(NoParams, StreamStarted, "stream every change as an `event` notification"),
+    "events": Method(EventsParams, StreamStarted, "stream every change as an `event` notification"),
     "attach": Method(AttachParams, Attached, "stream an instance's `output` as it is written, and each `event` of it"),
     "input": Method(InputParams, Taken, "type into the instance of an `attach` stream of this connection"),
     "resize": Method(ResizeParams, Keyboard, "tell the size of the screen that shows an `attach` stream"),
     "reload": Method(NoParams, Accepted, "read the inputs again and apply what changed"),
+    "upgrade": Method(NoParams, Checked, "let the installed procman take over, without touching what runs"),
     "shutdown": Method(NoParams, Accepted, "stop everything and end"),
 }
 

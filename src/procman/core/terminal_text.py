@@ -74,11 +74,11 @@ class SharedView:
     Several empty lines in a row are shown as one: a program that clears the screen (vite) first scrolls it away.
     """
 
-    __slots__ = ("_after_empty", "_color", "shown")
+    __slots__ = ("_color", "after_empty", "shown")
 
     def __init__(self, *, color: bool) -> None:
         self._color = color
-        self._after_empty = False
+        self.after_empty = False  # whether the last line that was shown is empty
         self.shown = 0  # bytes of the unfinished line that were shown before its end
 
     def lines(self, raw: bytes) -> bytes:
@@ -110,11 +110,11 @@ class SharedView:
         return self._squeezed(text + b"\n")
 
     def _squeezed(self, text: bytes) -> bytes:
-        if self._after_empty:
+        if self.after_empty:
             text = text.lstrip(b"\n")
         if not text:
             return b""
-        self._after_empty = text == b"\n" or text.endswith(b"\n\n")
+        self.after_empty = text == b"\n" or text.endswith(b"\n\n")
         if b"\n\n\n" in text or text.startswith(b"\n\n"):
             text = _EMPTY_LINES.sub(rb"\1", text)
         return text

@@ -32,6 +32,7 @@ class Kind(Enum):
     COMMAND = "command"
     SCALED = "scaled"
     RELOADED = "reloaded"
+    UPGRADED = "upgraded"
     SHUTDOWN = "shutdown"
     FINISHED = "finished"
 

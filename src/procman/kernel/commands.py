@@ -20,6 +20,7 @@ from procman.control.protocol import (
     METHODS,
     VERSION,
     Accepted,
+    Checked,
     Code,
     Hello,
     NamesParams,
@@ -63,8 +64,13 @@ class Backend(Protocol):
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         """Hand a command to the core; answered before this returns."""
 
+    @property
+    def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again."""
+
+    def upgrade(self, told: Callable[[Checked | Refuse], None]) -> None:
+        """Let the installed program take over."""
 
     def fault(self, error: BaseException) -> None:
         """Log a fault of procman's own."""
@@ -116,7 +122,7 @@ def parameters(request: Request) -> Struct | Failure:
 
 
 def _hello(backend: Backend, _params: NoParams, answer: Answer) -> None:
-    answer(Hello(__version__, os.getpid(), backend.root, VERSION))
+    answer(Hello(__version__, os.getpid(), backend.root, VERSION, backend.upgrades))
 
 
 def _ps(backend: Backend, _params: NoParams, answer: Answer) -> None:
@@ -172,6 +178,16 @@ def _reload(backend: Backend, _params: NoParams, answer: Answer) -> None:
     backend.reload(told)
 
 
+def _upgrade(backend: Backend, _params: NoParams, answer: Answer) -> None:
+    def told(outcome: Checked | Refuse) -> None:
+        if isinstance(outcome, Refuse):
+            answer(Failure(Code.REFUSED, outcome.message, outcome.hint))
+        else:
+            answer(outcome)
+
+    backend.upgrade(told)
+
+
 def _shutdown(backend: Backend, _params: NoParams, answer: Answer) -> None:
     backend.command(Shutdown(), _accepted(answer))
 
@@ -196,5 +212,6 @@ HANDLERS: dict[str, Callable[[Backend, Any, Answer], None]] = {
     "stop": _stop,
     "signal": _signal,
     "reload": _reload,
+    "upgrade": _upgrade,
     "shutdown": _shutdown,
 }

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from procman.control.locate import peer_of
 from procman.control.protocol import (
@@ -24,6 +25,8 @@ from procman.control.protocol import (
     Request,
     ResizeParams,
     StreamEnded,
+    StreamStarted,
+    Upgrading,
     encode_error,
     encode_notification,
     encode_result,
@@ -67,7 +70,7 @@ class Host(Protocol):
     backend: Backend
     limits: Limits
 
-    def open_stream(self, connection: Connection, method: str, params: Struct) -> Stream | Failure: ...
+    def open_stream(self, connection: Connection, params: Struct) -> Stream | Failure: ...
 
     def closed(self, connection: Connection) -> None: ...
 
@@ -87,6 +90,7 @@ class Connection:
         self._unsent = bytearray()
         self._at_end = False  # the client says no more
         self._busy = False
+        self._owed = 0  # requests whose answer is yet to come
         self._begun: float | None = None  # when the first byte of an incomplete request came
         self._watched = False
         self._events = READ
@@ -123,6 +127,11 @@ class Connection:
     def finish(self) -> None:
         """The end of procman: tell what can be told at once, and close."""
         self._guarded(self._say_end)
+        self.close()
+
+    def upgrade(self) -> None:
+        """Another program takes procman's place. Its client knows from the word what was done: all that is answered."""
+        self._guarded(self._say_upgrade)
         self.close()
 
     def close(self) -> None:
@@ -174,7 +183,8 @@ class Connection:
             self._host.relieve()
 
     def _is_over(self) -> bool:
-        return self._at_end and not self._unsent and not self.streams and not self._has_line()
+        idle = not self._unsent and not self._owed and not self.streams
+        return self._at_end and idle and not self._has_line()
 
     def _has_line(self) -> bool:
         return b"\n" in self._received
@@ -258,19 +268,25 @@ class Connection:
     # ---- carrying out
 
     def _carry_out(self, request: Request) -> None:
-        answered = False
+        answered = owed = False
 
         def answer(result: Struct) -> None:
             nonlocal answered
             if not self.closed and not answered:
                 self._unsent += self._encoded(request, result)
                 answered = True
+                if owed:
+                    self._owed -= 1
+                    self._turn(self._tell_on)
 
         try:
             self._perform(request, answer)
         except Exception as error:  # noqa: BLE001  told and logged; procman lives on
             self._host.backend.fault(error)
             answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
+        if not answered and request.method in HANDLERS:  # it takes its time
+            owed = True
+            self._owed += 1
 
     def _perform(self, request: Request, answer: Answer) -> None:
         params = parameters(request)
@@ -284,18 +300,21 @@ class Connection:
             stream = next((stream for stream in self.streams if stream.number == params.stream), None)
             answer(NOT_ATTACHED if stream is None else stream.perform(params))
         elif request.id is not UNSET:  # a stream whose number is not told is of no use
-            self._open(request.method, params, answer)
+            self._open(params, answer)
 
-    def _open(self, method: str, params: Struct, answer: Answer) -> None:
+    def _open(self, params: Struct, answer: Answer) -> None:
         if len(self.streams) >= self._host.limits.streams:
             answer(Failure(Code.REFUSED, f"cannot open another stream: {len(self.streams)} are open", "close some"))
             return
-        stream = self._host.open_stream(self, method, params)
+        stream = self._host.open_stream(self, params)
         if isinstance(stream, Failure):
             answer(stream)
         else:
             self.streams.append(stream)
-            answer(stream.started())
+            started = stream.started()
+            if isinstance(started, StreamStarted):
+                started = replace(started, upgrades=self._host.backend.upgrades)
+            answer(started)
 
     @staticmethod
     def _encoded(request: Request, result: Struct) -> bytes:
@@ -336,6 +355,12 @@ class Connection:
             if piece:
                 return piece
         return b""
+
+    def _say_upgrade(self) -> None:
+        self._flush()
+        self._tell()
+        self._unsent += encode_notification("upgrading", Upgrading())
+        self._flush()
 
     def _say_end(self) -> None:
         self._flush()

@@ -25,6 +25,10 @@ class Deadlines:
         self._newest[key] = at, token
         self._arm(key, at)
 
+    def state(self) -> dict[str, tuple[float, int]]:
+        """When each key's deadline is, and its token."""
+        return dict(self._newest)
+
     def _arm(self, key: str, at: float) -> None:
         if at < self._armed.get(key, float("inf")):
             self._armed[key] = at

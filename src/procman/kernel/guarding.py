@@ -74,7 +74,7 @@ class Guarding:
     @property
     def kept(self) -> Kept | None:
         """For an exec of procman: what the new program hands to `take_over()`."""
-        return self._now
+        return self._now or self._before
 
     def take_over(self, kept: Kept) -> None:
         """There is a guardian from before an exec: it watches until `start()` has put a new one in its place."""

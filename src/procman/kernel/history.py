@@ -16,6 +16,8 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -30,12 +32,41 @@ _BYTES_A_ROW = 32
 
 
 class Entry(NamedTuple):
-    """Lines that an instance wrote at `time` (seconds since the epoch); `missed` bytes before them are gone."""
+    """Lines that an instance wrote at `time` (seconds since the epoch); `missed` bytes before them are gone. `after` is the
+    offset behind them.
+    """
 
     name: str
     time: float
     data: bytes
     missed: int
+    after: int
+
+
+class RingState(Struct, frozen=True, kw_only=True):
+    """A ring without its bytes, of which it has one more than `size`; the arrays as they are in memory."""
+
+    name: str
+    size: int
+    limit: int
+    floor: int
+    end: int
+    times: bytes
+    ends: bytes
+    sequences: bytes
+
+
+class HistoryState(Struct, frozen=True):
+    """Everything but the rings' bytes, which follow in the order of `rings`."""
+
+    sequence: int = 0
+    terminals: tuple[str, ...] = ()
+    rings: tuple[RingState, ...] = ()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that follow."""
+        return sum(ring.size + 1 for ring in self.rings)
 
 
 class _Ring:
@@ -113,6 +144,30 @@ class _Ring:
         for rows in (self.times, self.ends, self.sequences):
             del rows[:]
         return before
+
+    def state(self, name: str) -> RingState:
+        return RingState(
+            name=name,
+            size=self.size,
+            limit=self.limit,
+            floor=self.floor,
+            end=self.end,
+            times=self.times.tobytes(),
+            ends=self.ends.tobytes(),
+            sequences=self.sequences.tobytes(),
+        )
+
+    def restore(self, state: RingState) -> None:
+        self.floor, self.end = state.floor, state.end
+        self.times.frombytes(state.times)
+        self.ends.frombytes(state.ends)
+        self.sequences.frombytes(state.sequences)
+        self._prune_at = len(self.ends) * 5 // 4 + 64
+
+    @property
+    def memory(self) -> memoryview:
+        """All its bytes, as they lie there."""
+        return memoryview(self.data)
 
     def get(self, begin: int, end: int) -> bytes:
         """The bytes between two absolute offsets that are both held."""
@@ -206,7 +261,7 @@ class History:
                     if entries:
                         break
                     end = ring.after_line(at)
-            entries.append(Entry(name, ring.times[row], ring.get(at, end), missed))
+            entries.append(Entry(name, ring.times[row], ring.get(at, end), missed, end))
             limit -= end - at
             at, missed = end, 0
             if limit <= 0 or end < ring.ends[row]:
@@ -230,7 +285,7 @@ class History:
             if lines is not None:
                 data = _last_lines(data, lines)
                 lines -= data.count(b"\n")
-            found.append(Entry(name, time, data, 0))
+            found.append(Entry(name, time, data, 0, end))
         found.reverse()
         return found, ends
 
@@ -254,6 +309,27 @@ class History:
             size = ring.empty()
             self._total -= size - ring.size
             ring.limit = ring.size
+
+    # ---- handing it on
+
+    def state(self) -> HistoryState:
+        """What another one can be made of, with the bytes that `memory` has."""
+        rings = tuple(ring.state(name) for name, ring in self._rings.items())
+        return HistoryState(self._sequence, tuple(sorted(self.terminals)), rings)
+
+    def memory(self) -> list[memoryview]:
+        """The bytes of every ring; nothing is copied."""
+        return [ring.memory for ring in self._rings.values()]
+
+    def restore(self, state: HistoryState) -> list[memoryview]:
+        """Go on where another one was. The memory that is returned is to be filled with what `memory` had."""
+        for one in state.rings:
+            ring = self._rings[one.name] = _Ring(one.size, one.limit)
+            ring.restore(one)
+            self._total += one.size
+        self._sequence = state.sequence
+        self.terminals.update(state.terminals)
+        return self.memory()
 
     # ---- sharing the room
 

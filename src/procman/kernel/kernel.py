@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -51,6 +51,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.lastresort import REASON, LastResort, Left
+from procman.core.snapshot import Packed, pack, unpack
 from procman.core.spec import Plan
 from procman.core.state import Phase
 from procman.core.trace import FORMAT, Header, Trace
@@ -58,16 +59,19 @@ from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
 from procman.kernel import reaper, spawn
 from procman.kernel.deadlines import Deadlines
-from procman.kernel.guarding import Guarding, can_guard
+from procman.kernel.guarding import Guarding, Kept, can_guard
 from procman.kernel.history import History
 from procman.kernel.launcher import Given, Launcher
-from procman.kernel.lives import Life, Lives
+from procman.kernel.lives import MARK, Life, Lives, LivesState
 from procman.kernel.oom import OomNotes
-from procman.kernel.output import TELL_AGAIN, Mux
+from procman.kernel.output import TELL_AGAIN, Mux, Stream
 from procman.kernel.ports import PortNotes
 from procman.kernel.reactor import Reactor
 from procman.kernel.reaper import signal_number
 from procman.kernel.tracefile import write_private
+
+if TYPE_CHECKING:
+    from procman.kernel.upgrading import Told, Upgrading
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -96,6 +100,27 @@ REAPS_A_ROUND = 256
 Answer = Callable[[Reply | Refuse], None]
 
 
+class KernelState(Struct, frozen=True, kw_only=True):
+    """Everything that a kernel knows between two events, for the program that takes its place. `limit` is the soft limit
+    of descriptors that instances get, where procman has raised its own.
+    """
+
+    fleet: Packed
+    lives: LivesState
+    deadlines: dict[str, tuple[float, int]]
+    not_ours: tuple[int, ...]
+    guardian: Kept | None = None
+    limit: int | None = None
+
+
+class Before(Struct, frozen=True):
+    """What another program has handed over: its state, the streams of the Mux by descriptor, and what is told of it."""
+
+    state: KernelState
+    streams: dict[int, Stream]
+    news: str
+
+
 class Settings(Struct, frozen=True):
     """What the kernel needs beside the plan: how to read the inputs again, what instances are given, and where a trace
     of the core's last events is written when it is asked for or needed.
@@ -121,6 +146,10 @@ class Kernel:
         self._reactor = reactor
         self.mux = mux
         self._settings = settings
+        self.upgrades = 0
+        self.make_upgrading: Callable[[], Upgrading] | None = None
+        self._upgrading: Upgrading | None = None
+        self._taken_over: str | None = None  # what is told of it
         self._lives = Lives(f"{os.getpid()}-{os.urandom(4).hex()}")
         self._children = reaper.Children()
         self._guarding = Guarding(reactor, self._lives.ledger, settings.guarded or (), self.say)
@@ -131,7 +160,6 @@ class Kernel:
         self._launcher = Launcher(settings.given, self._lives, mux)
         self._spawns: deque[Spawn] = deque()
         self._spawns_left = SPAWNS_A_ROUND
-        self._lingering: list[Life] = []  # over, but for a daemon that may still write
         self._queue: deque[Event] = deque()
         self._answers: dict[int, Answer] = {}
         self._requests = 0
@@ -157,27 +185,58 @@ class Kernel:
         that does not work, nothing is left behind.
         """
         try:
-            # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
-            self._lives.subreaper = self._children.known and reaper.become_subreaper()
-            self._not_ours = frozenset(self._children())
-            self._begin()
+            self._begin() if self._taken_over is None else self._go_on(self._taken_over)
             if self._settings.guarded is not None and self._children.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
+            self._prepare_upgrade()
             self._supervise()
         finally:
             if self._code is None:
                 self._abandon()
+            if self._upgrading is not None:
+                self._upgrading.end()
             self._guarding.end()
         if self._fault is not None:
             raise self._fault
         return self._code if self._code is not None else 1
 
+    def _prepare_upgrade(self) -> None:
+        """Now: what would be loaded once it is asked for is the next version. No instance has waited for it."""
+        if self.make_upgrading is not None:
+            try:
+                self._upgrading = self.make_upgrading()
+            except (ImportError, OSError, MemoryError) as error:  # no descriptor left, say
+                self.say(f"cannot be upgraded while running: {error}")
+
     def _begin(self) -> None:
+        # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
+        self._lives.subreaper = self._children.known and reaper.become_subreaper()
+        self._not_ours = frozenset(self._children())
         assert isinstance(self.fleet, Fleet)
         actions = self.fleet.start(time.monotonic())
         self._trace = Trace(self.fleet)
         self._act(actions)
         self._handle()
+
+    def take_over(self, before: Before) -> None:
+        """Go on in `run()` where another program was. A subreaper stays one over an exec (prctl(2))."""
+        state = before.state
+        fleet = Fleet(self.fleet.plan, unpack(state.fleet))
+        self.fleet = fleet
+        self._trace = Trace(fleet)
+        self._lives.restore(state.lives, before.streams)
+        self._not_ours = frozenset(state.not_ours)
+        self._launcher.limits.original = state.limit
+        if state.guardian is not None:
+            self._guarding.take_over(state.guardian)
+        for key, (at, token) in state.deadlines.items():
+            self._deadlines.set(key, token, at)
+        self._taken_over = before.news
+
+    def _go_on(self, news: str) -> None:
+        self._tell(Change(event=Kind.UPGRADED, text=news))
+        self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal stands for many
+        self._sweep_soon()
 
     def _supervise(self) -> None:
         while True:
@@ -245,9 +304,9 @@ class Kernel:
             self._lives.kill_all()
             while (dead := reaper.peek()) is not None:
                 reaper.reap(dead[0])
-                if not self._guarding.reaped(dead[0]):
+                if not self._helper_ended(*dead):
                     self._lives.gone(dead[0])
-            left = [pid for pid in self._children() if pid not in self._not_ours | self._guarding.pids]
+            left = [pid for pid in self._children() if pid not in self._apart]
             if not left or time.monotonic() > give_up_at:
                 return
             self._kill(left)
@@ -368,11 +427,20 @@ class Kernel:
             if life is not None:
                 self._leader_ended(life, status)
             reaper.reap(pid)
-            if not self._guarding.reaped(pid) and self._lives.gone(pid):
+            if not self._helper_ended(pid, status) and self._lives.gone(pid):
                 self.post(OrphanReaped(pid))
         else:
             self._reactor.call_at(time.monotonic(), self.on_child)  # others get their turn between
         self._take_stock()
+
+    @property
+    def _apart(self) -> frozenset[int]:
+        """Children that are no part of what runs."""
+        upgrading = self._upgrading.pids if self._upgrading is not None else ()
+        return self._not_ours.union(self._guarding.pids, upgrading)
+
+    def _helper_ended(self, pid: int, status: ExitStatus) -> bool:
+        return self._guarding.reaped(pid) or (self._upgrading is not None and self._upgrading.reaped(pid, status))
 
     def _leader_ended(self, life: Life, status: ExitStatus) -> None:
         """Its last words come before the line that reports its end; it is reaped only after its group got KILL."""
@@ -398,8 +466,9 @@ class Kernel:
     def _look(self) -> None:
         """Who has become our child without having been started by us."""
         now = time.monotonic()
+        apart = self._apart
         for pid in self._children() if self._lives.subreaper else ():
-            if self._lives.known(pid) or pid in self._not_ours or pid in self._guarding.pids:
+            if self._lives.known(pid) or pid in apart:
                 continue
             if self._lives.is_changing(pid, now):
                 self._sweep_soon()
@@ -408,13 +477,13 @@ class Kernel:
                 self.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
     def _bury(self) -> None:
-        for life in [life for life in self._lingering if not life.daemons]:
-            self._lingering.remove(life)
+        for life in [life for life in self._lives.lingering if not life.daemons]:
+            self._lives.lingering.remove(life)
             self._close(life)
         while over := self._lives.emptied():
             for life in over:
                 if life.daemons:
-                    self._lingering.append(life)
+                    self._lives.lingering.append(life)
                     for stream in life.streams:
                         self.mux.drain(stream)
                 else:
@@ -426,6 +495,7 @@ class Kernel:
             self.mux.close(stream)
         if life.stdin is not None:
             os.close(life.stdin)
+            life.stdin = None
 
     def _sweep_soon(self) -> None:
         """A net below SIGCHLD, only while something is stopping: no idle procman ever wakes for it."""
@@ -484,7 +554,7 @@ class Kernel:
     def _late(self) -> list[int]:
         """Children that nobody has been told of as unkillable yet."""
         told = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}
-        told |= self._not_ours | self._guarding.pids
+        told |= self._apart
         told.update(self.fleet.stuck)
         return [pid for pid in (self._children() if self._lives.subreaper else ()) if pid not in told]
 
@@ -527,6 +597,43 @@ class Kernel:
             answer(error)
             return
         self.command(Reload(plan), answer)
+
+    def upgrade(self, told: Told) -> None:
+        """Let the installed program take over; `told` is called once that is about to happen, or is refused."""
+        if self._upgrading is None:
+            told(Refuse(0, "cannot upgrade: what that needs could not be loaded at the start"))
+        else:
+            self._upgrading.ask(told)
+
+    def why_not(self) -> str:
+        """Why there can be no upgrade now; "" where there can."""
+        if isinstance(self.fleet, LastResort):
+            return REASON
+        if self.fleet.stopping or self.finished:
+            return "procman is stopping"
+        return "" if hasattr(os, "memfd_create") else "this system has no memory files"
+
+    @property
+    def starting(self) -> bool:
+        """Whether an instance is about to be started, which no state tells."""
+        return bool(self._spawns)
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        """What procman's own helpers bear in their environment, so that the guardian finds them."""
+        return MARK, self._lives.mark("@upgrade", 0)
+
+    def state(self) -> KernelState:
+        """Everything it knows, between two events."""
+        assert isinstance(self.fleet, Fleet)
+        return KernelState(
+            fleet=pack(self.fleet.state()),
+            lives=self._lives.state(),
+            deadlines=self._deadlines.state(),
+            not_ours=tuple(self._not_ours),
+            guardian=self._guarding.kept,
+            limit=self._launcher.limits.original,
+        )
 
     def reopen(self) -> None:
         """The log files have been renamed, as logrotate(8) does."""

@@ -39,7 +39,7 @@ class Launcher:
         self._given = given
         self._lives = lives
         self._mux = mux
-        self._limits = spawn.Limits()
+        self.limits = spawn.Limits()
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
 
@@ -55,7 +55,7 @@ class Launcher:
         if self._given.socket:
             env["PROCMAN_SOCKET"] = self._given.socket
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
-        self._limits.make_room((len(self._lives.current) + 1) * descriptors)
+        self.limits.make_room((len(self._lives.current) + 1) * descriptors)
         started = self._start(action, env)
         life = Life(action.name, action.generation, spec, started.pid, time.monotonic())
         self._lives.add(life)
@@ -80,13 +80,13 @@ class Launcher:
         size = self._mux.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
-            limit = self._limits.original
+            limit = self.limits.original
             return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, limit, size))
 
         try:
             return attempt()
         except spawn.SpawnError as error:
-            if not (error.descriptors and self._limits.double()):
+            if not (error.descriptors and self.limits.double()):
                 raise
         return attempt()
 

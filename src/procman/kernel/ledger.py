@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from enum import IntEnum
 
+from msgspec import Struct
+
 from procman.core.spec import StopMode, StopPolicy
 from procman.kernel.reaper import signal_number
 
@@ -38,6 +40,17 @@ class Kind(IntEnum):
     STRAY = 3
 
 
+class Noted(Struct, frozen=True):
+    """One record, with the numbers that the file has."""
+
+    pid: int
+    kind: int
+    mode: int
+    signal: int
+    born: float
+    grace: float
+
+
 class Ledger:
     """The records by pid, and the file once there is one.
 
@@ -52,6 +65,17 @@ class Ledger:
         self._slots: dict[int, int] = {}  # offset by pid
         self._free: list[int] = []
         self._told = False
+
+    def state(self) -> tuple[Noted, ...]:
+        """What another one can be made of."""
+        return tuple(Noted(*RECORD.unpack_from(self._data, at)) for at in self._slots.values())
+
+    def restore(self, mark: str, records: tuple[Noted, ...]) -> None:
+        """Go on with these, before there is a file."""
+        self._data[: HEADER.size] = HEADER.pack(VERSION, os.getpid(), mark.encode())
+        for r in records:
+            self._slots[r.pid] = len(self._data)
+            self._data += RECORD.pack(r.pid, r.kind, r.mode, r.signal, r.born, r.grace)
 
     def open(self) -> int:
         """The file with everything that is noted so far; from now on it is kept up to date. Raises OSError."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
+
+from msgspec import Struct
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
-from procman.kernel.ledger import Kind, Ledger
+from procman.kernel.ledger import Kind, Ledger, Noted
 from procman.kernel.output import Stream
 from procman.kernel.reaper import signal_number
 
 MARK = "PROCMAN_INSTANCE"
 """The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
-
 
 EXEC_TAKES = 0.05
 """Seconds."""
@@ -41,21 +43,109 @@ class Life:
         self.stdin: int | None = None
 
 
+class LifeState(Struct, frozen=True, kw_only=True):
+    """A life as a value: `spec` is a number in the table's `specs`, `streams` are the descriptors of those that are open."""
+
+    name: str
+    generation: int
+    spec: int
+    pid: int
+    born: float
+    reaped: bool
+    adopted: tuple[int, ...]
+    daemons: tuple[int, ...]
+    streams: tuple[int, ...]
+    stdin: int | None
+
+
+class LivesState(Struct, frozen=True, kw_only=True):
+    """The table as a value. Lives are numbers in `lives`, other numbers are pids."""
+
+    ident: str
+    subreaper: bool
+    specs: tuple[ProcessSpec, ...]
+    lives: tuple[LifeState, ...]
+    current: tuple[int, ...]
+    by_pid: tuple[int, ...]
+    ending: tuple[int, ...]
+    lingering: tuple[int, ...]
+    adopted: dict[int, int]
+    kept: dict[int, int]
+    origins: dict[int, int]
+    strays: tuple[int, ...]
+    changing: dict[int, float]
+    ledger: tuple[Noted, ...]
+
+
 class Lives:
     """Every process that is procman's: leaders, adopted ones, daemons kept for a type, strays."""
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
-        self.ledger = Ledger(f"{MARK}={ident}/")
+        self.ledger = Ledger(_mark_of(ident))
         self.subreaper = False
         self.current: dict[str, Life] = {}  # by instance
         self._by_pid: dict[int, Life] = {}  # by leader, which is also the group and the session
         self._ending: list[Life] = []  # the leader is reaped, something may be left
+        self.lingering: list[Life] = []  # over, but for a daemon that may still write
         self._adopted: dict[int, Life] = {}
         self._kept: dict[int, Life] = {}
         self._strays: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Life] = {}  # of the daemons that were ever kept
+
+    # ---- handing it on
+
+    def state(self) -> LivesState:
+        """What another one can be made of, in the program that this one becomes."""
+        numbers: dict[Life, int] = {}
+        specs: list[ProcessSpec] = []
+
+        def of(life: Life) -> int:
+            return numbers.setdefault(life, len(numbers))
+
+        def spec_of(life: Life) -> int:
+            known = next((n for n, spec in enumerate(specs) if spec is life.spec or spec == life.spec), len(specs))
+            specs[known:] = specs[known:] or [life.spec]
+            return known
+
+        tables = [
+            {pid: of(life) for pid, life in table.items()} for table in (self._adopted, self._kept, self._origins)
+        ]
+        lists = (self.current.values(), self._by_pid.values(), self._ending, self.lingering)
+        current, by_pid, ending, lingering = (tuple(map(of, lives)) for lives in lists)
+        return LivesState(
+            ident=self.ident,
+            subreaper=self.subreaper,
+            lives=tuple(_state_of(life, spec_of(life)) for life in numbers),
+            specs=tuple(specs),
+            current=current,
+            by_pid=by_pid,
+            ending=ending,
+            lingering=lingering,
+            adopted=tables[0],
+            kept=tables[1],
+            origins=tables[2],
+            strays=tuple(self._strays),
+            changing=dict(self._changing),
+            ledger=self.ledger.state(),
+        )
+
+    def restore(self, state: LivesState, streams: Mapping[int, Stream]) -> None:
+        """Go on with the table that another program had, under its ident; `streams` by descriptor."""
+        self.ident = state.ident
+        lives = [_life(one, state.specs[one.spec], streams) for one in state.lives]
+        self.subreaper = state.subreaper
+        self.current = {lives[n].name: lives[n] for n in state.current}
+        self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
+        self._ending = [lives[n] for n in state.ending]
+        self.lingering = [lives[n] for n in state.lingering]
+        self._adopted = {pid: lives[n] for pid, n in state.adopted.items()}
+        self._kept = {pid: lives[n] for pid, n in state.kept.items()}
+        self._origins = {pid: lives[n] for pid, n in state.origins.items()}
+        self._strays = set(state.strays)
+        self._changing = dict(state.changing)
+        self.ledger.restore(_mark_of(state.ident), state.ledger)
 
     # ---- coming and going
 
@@ -118,9 +208,8 @@ class Lives:
             return False
         if pid not in self._changing:
             self._changing[pid] = now
-            self.ledger.note(
-                pid, Kind.STRAY, StopPolicy()
-            )  # ours in any case, should procman be killed before it is told
+            # ours in any case, should procman be killed before it is told
+            self.ledger.note(pid, Kind.STRAY, StopPolicy())
         return now < self._changing[pid] + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
@@ -154,7 +243,7 @@ class Lives:
         return f"{self.ident}/{name}/{generation}"
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
-        start = f"{MARK}={self.ident}/".encode()
+        start = _mark_of(self.ident).encode()
         for variable in (_environment(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
@@ -233,6 +322,36 @@ class Lives:
         for pid in life.adopted:
             if _group_of(pid) != life.pid:
                 _kill(pid, number)
+
+
+def _mark_of(ident: str) -> str:
+    """How the mark of all lives under this ident begins, in an environment."""
+    return f"{MARK}={ident}/"
+
+
+def _state_of(life: Life, spec: int) -> LifeState:
+    return LifeState(
+        name=life.name,
+        generation=life.generation,
+        spec=spec,
+        pid=life.pid,
+        born=life.born,
+        reaped=life.reaped,
+        adopted=tuple(life.adopted),
+        daemons=tuple(life.daemons),
+        streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
+        stdin=life.stdin,
+    )
+
+
+def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, Stream]) -> Life:
+    life = Life(state.name, state.generation, spec, state.pid, state.born)
+    life.reaped = state.reaped
+    life.adopted.update(state.adopted)
+    life.daemons.update(state.daemons)
+    life.streams += [streams[fd] for fd in state.streams]
+    life.stdin = state.stdin
+    return life
 
 
 def group_lives(life: Life) -> bool:

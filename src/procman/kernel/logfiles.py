@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.errors import ConfigError, RefusedError
-from procman.kernel.sinks import Sink, Way
+from procman.kernel.sinks import Sink, SinkState, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,18 +33,34 @@ class Rotation(Struct, frozen=True):
     keep: int = 5
 
 
+class FilesState(Struct, frozen=True):
+    """The descriptor that keeps others out of the folder, and the files that cannot be written at present, by name."""
+
+    lock: int
+    failed: dict[str, SinkState]
+
+
 class LogFiles:
     """The files of a folder: `web.1.log` has what web.1 wrote. Opened at the first line, and closed with the slot."""
 
-    def __init__(self, reactor: Reactor, folder: str, rotation: Rotation) -> None:
-        """Raises ConfigError where the folder cannot be made or written, RefusedError where another procman writes there."""
+    def __init__(self, reactor: Reactor, folder: str, rotation: Rotation, before: FilesState | None = None) -> None:
+        """Raises ConfigError where the folder cannot be made or written, RefusedError where another procman writes there.
+
+        `before`: go on where another one was, with its right to the folder.
+        """
         self.on_trouble: Callable[[str], None] = lambda _text: None
         self.notice: Callable[[str], bytes] = lambda text: f"procman: {text}\n".encode()
         self._reactor = reactor
         self._folder = folder
         self._rotation = rotation
         self._files: dict[str, tuple[_File, Sink]] = {}
-        self._lock = _claim(folder)
+        self._lock = _claim(folder) if before is None else before.lock
+        for name, state in before.failed.items() if before is not None else ():
+            self._add(name)[1].restore(state)
+
+    def state(self) -> FilesState:
+        """What another one can be made of; the files themselves are opened anew, for appending."""
+        return FilesState(self._lock, {name: sink.state() for name, (_, sink) in self._files.items() if sink.failed})
 
     def write(self, name: str, lines: Data) -> None:
         """Append whole lines; where that cannot be done now they are dropped and counted. Never raises."""

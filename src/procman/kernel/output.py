@@ -28,6 +28,7 @@ from msgspec import Struct
 from procman.core import display
 from procman.kernel import terminal as pty
 from procman.kernel.reactor import READ
+from procman.kernel.sinks import SinkState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,9 +80,9 @@ class _Life:
 
     __slots__ = ("open", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, rest: int = 0) -> None:
         self.open = 0
-        self.rest = 0
+        self.rest = rest
 
 
 class Stream:
@@ -117,6 +118,35 @@ class Tap(Protocol):
     def read(self, data: bytes) -> None: ...
     def ended(self, stream: Stream) -> None: ...
     def removed(self) -> None: ...
+
+
+class StreamState(Struct, frozen=True, kw_only=True):
+    """A stream as a value; `life` is a number in the Mux's `rests`, and the last two are its view's."""
+
+    name: str
+    fd: int
+    tag: str | None
+    life: int
+    partial: bytes
+    ended: bool
+    terminal: bool
+    after_empty: bool = False
+    shown: int = 0
+
+
+class MuxState(Struct, frozen=True, kw_only=True):
+    """Everything that a Mux knows but how lines are shown. `rests` has the bytes of each life that wait for the reader;
+    a key of the sink's backlog is a number in it.
+    """
+
+    width: int
+    positions: dict[str, int]
+    rests: tuple[int, ...]
+    streams: tuple[StreamState, ...]
+    resting: dict[str, int]
+    own_rest: int
+    own_lost: int
+    sink: SinkState
 
 
 class Mux:
@@ -190,16 +220,20 @@ class Mux:
             os.close(fd)
             raise
         self._lives[name] = life
-        life.open += 1
-        opened.quiet = type_name in self._format.quiet
-        position = self._positions.setdefault(type_name, len(self._positions))
-        opened.color = display.color_of(position) if self._format.color else None
-        self._streams.add(opened)
+        self._add(opened, type_name)
         if terminal:
             self._view(opened)
         if name in self.taps:
             self.taps[name].opened(opened)
         return opened
+
+    def _add(self, stream: Stream, type_name: str) -> Stream:
+        stream.life.open += 1
+        stream.quiet = type_name in self._format.quiet
+        position = self._positions.setdefault(type_name, len(self._positions))
+        stream.color = display.color_of(position) if self._format.color else None
+        self._streams.add(stream)
+        return stream
 
     def streams_of(self, name: str) -> list[Stream]:
         """What is open of an instance."""
@@ -293,6 +327,58 @@ class Mux:
         self._pipes.close()
         if self._files is not None:
             self._files.close()
+
+    # ---- handing it on
+
+    def state(self) -> MuxState:
+        """What another one can be made of, in a program that has the same descriptors."""
+        numbers: dict[object, int] = {}
+
+        def number(life: object) -> int | None:
+            return None if life is None else numbers.setdefault(life, len(numbers))
+
+        streams = tuple(_state_of(stream, number(stream.life) or 0) for stream in self._streams)
+        resting = {name: number(life) or 0 for name, life in self._resting.items()}
+        sink = self._sink.state(number)
+        return MuxState(
+            width=self._width,
+            positions=dict(self._positions),
+            rests=tuple(life.rest for life in numbers if isinstance(life, _Life)),
+            streams=streams,
+            resting=resting,
+            own_rest=self._own.life.rest,
+            own_lost=self._own_lost,
+            sink=sink,
+        )
+
+    def restore(self, state: MuxState) -> dict[int, Stream]:
+        """Go on where another one was, before anything is opened here; the streams by descriptor."""
+        lives = [_Life(rest) for rest in state.rests]
+        self._positions = dict(state.positions)
+        self._width = state.width
+        restored = {one.fd: self._restored(one, lives[one.life]) for one in state.streams}
+        self._resting = {name: lives[number] for name, number in state.resting.items()}
+        self._sink.restore(state.sink, lives)
+        self._own_lost = state.own_lost
+        if self._sink.stalled:
+            self._own.life.rest = state.own_rest
+        else:
+            self._flow()
+        return restored
+
+    def _restored(self, state: StreamState, life: _Life) -> Stream:
+        stream = self._add(Stream(state.name, state.fd, state.tag, life), state.name.rpartition(".")[0])
+        self._lives[state.name] = life
+        stream.partial += state.partial
+        stream.ended = state.ended
+        if not stream.ended:
+            self._pipes.register(stream.fd, READ, stream)
+        if state.terminal:
+            self._view(stream)
+            if stream.view is not None:
+                stream.view.after_empty, stream.view.shown = state.after_empty, state.shown
+            self._note_unfinished(stream)
+        return stream
 
     # ---- reading
 
@@ -482,12 +568,15 @@ class Mux:
 
     def _resume(self) -> None:
         """Everything that waited is written. Lives that still run may leave a rest again when it stalls once more."""
+        self._watch()
+        self._flow()
+
+    def _flow(self) -> None:
         for life in self._resting.values():
             life.rest = 0
         self._resting.clear()
         for stream in self._streams:
             self._note_unfinished(stream)
-        self._watch()
         if self._own_lost:
             lost, self._own_lost = self._own_lost, 0
             self.system(f"{lost} lines of procman's own dropped: the output was held up")
@@ -507,6 +596,21 @@ class Mux:
     def _notice(self, text: str) -> bytes:
         """What the sink says in the output itself once it can be written again."""
         return bytes(self._own_lines(text, clock.time()))
+
+
+def _state_of(stream: Stream, life: int) -> StreamState:
+    view = stream.view
+    return StreamState(
+        name=stream.name,
+        fd=stream.fd,
+        tag=stream.tag,
+        life=life,
+        partial=bytes(stream.partial),
+        ended=stream.ended,
+        terminal=view is not None,
+        after_empty=view.after_empty if view is not None else False,
+        shown=view.shown if view is not None else 0,
+    )
 
 
 def _held(stream: Stream) -> int:

@@ -79,6 +79,11 @@ class Reactor:
         self._handlers[number] = callback
         signal.signal(number, self._note)
 
+    def take_signals(self) -> set[int]:
+        """Those that have come and are not handled yet; nobody will, if the caller does not."""
+        taken, self._pending = self._pending, set()
+        return taken
+
     def _note(self, number: int, _frame: Any) -> None:  # noqa: ANN401  the interpreter's frame
         self._pending.add(number)
 

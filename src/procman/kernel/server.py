@@ -12,12 +12,13 @@ import os
 import resource
 import socket
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.control.locate import peer_of
-from procman.control.protocol import AttachParams, Code, LogsParams, encode_error
+from procman.control.protocol import AttachParams, Code, EventsParams, LogsParams, encode_error
 from procman.core.view import Change
 from procman.kernel.commands import Backend, Failure
 from procman.kernel.connection import Connection, Limits
@@ -29,11 +30,21 @@ if TYPE_CHECKING:
 
 ACCEPTS_A_TURN = 32
 
+RECENT = 256
+"""Changes that are kept for who comes back after an upgrade."""
+
 SPARES = 4
 """Descriptors kept for clients, so that procman can be spoken to when its instances have taken all the others."""
 
 RETRY = 1.0
 """Seconds until the listener is tried again when there was no descriptor for a client."""
+
+
+class ServerState(Struct, frozen=True):
+    """How many changes were told, and the last of them, each with its time."""
+
+    told: int = 0
+    recent: tuple[tuple[float, Change], ...] = ()
 
 
 class Server:
@@ -51,6 +62,8 @@ class Server:
         self._numbers = itertools.count(1)
         self._spares: list[int] = []
         self._attachments: Attachments | None = None
+        self._told = 0
+        self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._listening = False
         self._closed = False
         listener.setblocking(False)  # noqa: FBT003  the standard library's signature
@@ -60,10 +73,25 @@ class Server:
 
     def publish(self, time: float, change: Change) -> None:
         """Tell every reader of changes; `time` is seconds since the epoch."""
+        self._told += 1
+        self._recent.append((time, change))
         for connection in tuple(self._streaming):
             told = [stream.push(time, change) for stream in connection.streams]
             if any(told):
                 connection.wake()
+
+    def state(self) -> ServerState:
+        """What another one can go on from."""
+        return ServerState(self._told, tuple(self._recent))
+
+    def restore(self, state: ServerState) -> None:
+        self._told = state.told
+        self._recent.extend(state.recent)
+
+    def upgrade(self) -> None:
+        """Every client is told to connect again; until somebody accepts, it waits in the listener's queue."""
+        for connection in tuple(self._connections):
+            connection.upgrade()
 
     def stop_listening(self) -> None:
         """Let nobody in any more; to be called before the listener is closed."""
@@ -154,12 +182,12 @@ class Server:
 
     # ---- who is told
 
-    def open_stream(self, connection: Connection, method: str, params: Struct) -> Stream | Failure:
+    def open_stream(self, connection: Connection, params: Struct) -> Stream | Failure:
         """The stream that `logs`, `events` or `attach` asks for."""
         if isinstance(params, AttachParams):
             stream: Stream | Failure = self._attach(connection, params)
         else:
-            stream = self._logs(params) if isinstance(params, LogsParams) else self._events(method)
+            stream = self._logs(params) if isinstance(params, LogsParams) else self._events(params)
         if not isinstance(stream, Failure):
             self._streaming[connection] = None
         return stream
@@ -176,9 +204,11 @@ class Server:
         attachment.open(params)
         return attachment
 
-    def _events(self, method: str) -> EventsStream:
-        assert method == "events", method
-        return EventsStream(next(self._numbers), self.limits.events)
+    def _events(self, params: Struct) -> EventsStream:
+        assert isinstance(params, EventsParams), params
+        after = self._told if params.after is None else min(params.after, self._told)
+        kept = list(self._recent)[len(self._recent) - min(self._told - after, len(self._recent)) :]
+        return EventsStream(next(self._numbers), self.limits.events, after, kept, self._told - after - len(kept))
 
     def _logs(self, params: LogsParams) -> LogsStream | Failure:
         history = self.backend.history

@@ -48,10 +48,7 @@ class _Signals:
         on(signal.SIGINT, self._interrupted)
         on(signal.SIGQUIT, self._dump)
         on(signal.SIGUSR1, self._kernel.reopen)
-        on(
-            signal.SIGUSR2,
-            lambda: self._kernel.say("SIGUSR2: cannot upgrade while running yet; restart procman instead"),
-        )
+        on(signal.SIGUSR2, partial(self._kernel.upgrade, _told))
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
             on(signal.SIGHUP, self._hung_up)
         for number, by in ((signal.SIGTTIN, 1), (signal.SIGTTOU, -1)):
@@ -104,6 +101,10 @@ class _Signals:
             parts = [row.name, row.phase, f"pid {row.pid}" if row.pid else "", f"restarts {row.restarts}", row.reason]
             self._kernel.say("state: " + ", ".join(part for part in parts if part))
         self._kernel.write_trace("SIGQUIT")
+
+
+def _told(_outcome: object) -> None:
+    """The output says what has become of an upgrade."""
 
 
 def has_terminal() -> bool:

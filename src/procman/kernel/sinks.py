@@ -19,10 +19,12 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 from procman.kernel.reactor import WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from procman.kernel.reactor import Reactor
@@ -148,6 +150,27 @@ class _Queued(NamedTuple):
     lines: int
 
 
+class Waiting(Struct, frozen=True):
+    """One entry of the backlog; its key is a number."""
+
+    data: bytes
+    key: int | None
+    lines: int
+
+
+class SinkState(Struct, frozen=True, kw_only=True):
+    """What is not written yet, and what could not be. `head` goes on where a write has ended; `lost` are lines and bytes."""
+
+    head: bytes = b""
+    queue: tuple[Waiting, ...] = ()
+    mid_line: bool = False
+    failed: bool = False
+    torn: bytes = b""
+    lost: tuple[int, int] = (0, 0)
+    retry_at: float = 0.0
+    dropped: int = 0
+
+
 class Sink:
     """The one writer of standard output. Every `write` is of whole lines.
 
@@ -212,6 +235,30 @@ class Sink:
                 kept.append(queued)
         self._queue = kept
         return lines
+
+    def state(self, number: Callable[[object], int | None] = lambda _key: None) -> SinkState:
+        """What another one can go on with; `number` makes one of each key."""
+        lines, size = self._lost
+        return SinkState(
+            head=bytes(self._head),
+            queue=tuple(Waiting(bytes(queued.data), number(queued.key), queued.lines) for queued in self._queue),
+            mid_line=self._mid_line,
+            failed=self._failed,
+            torn=self._torn,
+            lost=(lines, size),
+            retry_at=self._retry_at,
+            dropped=self.dropped,
+        )
+
+    def restore(self, state: SinkState, keys: Sequence[object] = ()) -> None:
+        """Go on where another one was, before anything is written here. `keys` are the keys by number."""
+        self._head = state.head
+        self._queue.extend(_Queued(w.data, keys[w.key] if w.key is not None else None, w.lines) for w in state.queue)
+        self._mid_line, self._failed, self._torn = state.mid_line, state.failed, state.torn
+        self._lost = [*state.lost]
+        self._retry_at, self.dropped = state.retry_at, state.dropped
+        if self._head or self._queue:
+            self._pump()
 
     def flush(self, deadline: float) -> None:
         """At the very end: wait for the reader until `deadline` (monotonic seconds), then drop what is left, and say so."""

@@ -254,12 +254,13 @@ class Limits:
         return True
 
 
-def close_on_exec() -> None:
-    """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited."""
+def close_on_exec() -> list[int]:
+    """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited; which those are."""
     try:
         inherited = [int(name) for name in os.listdir("/dev/fd")]
     except OSError:
         inherited = list(range(3, 256))
+    changed = []
     for fd in inherited:
         if fd > 2:
             try:
@@ -268,3 +269,5 @@ def close_on_exec() -> None:
                 continue
             if not flags & fcntl.FD_CLOEXEC:
                 fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+                changed.append(fd)
+    return changed

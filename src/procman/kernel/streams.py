@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections import deque
+from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -64,10 +65,20 @@ class LogsStream(_Told):
         self._chosen = Chosen(params.names) if params.names else None
         self._meant: dict[str, bool] = {}
         names = [name for name in history.names() if self._means(name)]
-        entries, self._cursors = history.tail(names, params.lines)
+        if params.after is None:
+            entries, self._cursors = history.tail(names, params.lines)
+        else:
+            entries, self._cursors = [], dict(params.after)
         self._kept = deque(entries)
         self.kept_bytes = sum(len(entry.data) for entry in entries)
         self._dirty: dict[str, None] = {}  # in the order in which it is their turn
+        if params.after is not None:
+            self._dirty = dict.fromkeys(name for name in names if history.end(name) != self._cursors.get(name, 0))
+
+    def started(self) -> StreamStarted:
+        """With where each instance begins here."""
+        begins = {entry.name: entry.after - len(entry.data) for entry in reversed(self._kept)}
+        return StreamStarted(self.number, after=self._cursors | begins if self.endless else {})
 
     def _means(self, name: str) -> bool:
         meant = self._meant.get(name)
@@ -113,9 +124,8 @@ class LogsStream(_Told):
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
             text, encoded = None, b2a_base64(entry.data, newline=False).decode()
-        output = Output(
-            self.number, entry.name, entry.time, text, encoded, entry.missed, entry.name in self._history.terminals
-        )
+        terminal = entry.name in self._history.terminals
+        output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed, terminal, entry.after)
         return encode_notification("output", output)
 
 
@@ -125,11 +135,18 @@ class EventsStream(_Told):
     endless = True
     ended = False
 
-    def __init__(self, number: int, limit: int) -> None:
+    def __init__(
+        self, number: int, limit: int, before: int, kept: Iterable[tuple[float, Change]] = (), missed: int = 0
+    ) -> None:
+        """It begins after the change of the number `before`: `missed` are gone, then those that are `kept` are told."""
         super().__init__(number)
-        self._queue: deque[tuple[float, Change]] = deque()
+        self._queue = deque(kept)
         self._limit = limit
-        self._missed = 0
+        self._missed = missed
+        self._before = before
+
+    def started(self) -> StreamStarted:
+        return StreamStarted(self.number, self._before)
 
     def push(self, time: float, change: Change) -> bool:
         if len(self._queue) >= self._limit:
@@ -147,7 +164,8 @@ class EventsStream(_Told):
             return b""
         time, change = self._queue.popleft()
         missed, self._missed = self._missed, 0
-        return encode_notification("event", Happened(self.number, time, change, missed))
+        self._before += missed + 1
+        return encode_notification("event", Happened(self.number, time, change, missed, self._before))
 
 
 class Stream(Protocol):
