@@ -206,7 +206,9 @@ MUTATIONS = [
         "            self._out.append(Inherit(after.name, after.generation, after.stop.signal))\n",
         "            pass\n",
     ),
-    Mutation("Inherit at each end", "fleet", "and not any(i.alive for i in self._slots.of(after.spec.type))", ""),
+    Mutation(
+        "Inherit at each end", "fleet", "and not any(i.alive for i in reversed(self._slots.of(after.spec.type)))", ""
+    ),
     Mutation(
         "first failure by name, not by time",
         "fleet",
@@ -256,9 +258,9 @@ MUTATIONS = [
         "all(i.phase in AT_REST for i in self._slots)",
     ),
     Mutation("nothing at all ends procman", "fleet", "any(True for _ in self._slots) and all(", "all("),
-    Mutation("a shutdown waits for the unkillable", "fleet", "and i.stage is not Stage.UNKILLABLE for i", "for i"),
+    Mutation("a shutdown waits for the unkillable", "slots", "AT_REST or i.stage is Stage.UNKILLABLE:", "AT_REST:"),
     Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
-    Mutation("strays are not waited for", "fleet", "if self._strays.left or any(", "if any("),
+    Mutation("strays are not waited for", "fleet", "if self._strays.left or not", "if not"),
     Mutation("on_end is forgotten", "fleet", "if after.spec.on_end is OnEnd.EXIT and", "if False and"),
     Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),

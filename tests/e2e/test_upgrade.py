@@ -336,7 +336,8 @@ def test_a_kill_whenever_it_comes_leaves_nothing(world: World, milliseconds: int
     """Between the programs the guardian of the first one watches."""
     world.procfile(a=SLEEPER, daemon="(setsid env -i sleep 1000 &); exec sleep 1000")
     supervisor = world.start("-t", "1")
-    supervisor.until(lambda now: now["a.1"]["phase"] == "ready" and now["daemon.1"]["adopted"], "its daemon is known")
+    supervisor.phase(a_1="ready", daemon_1="ready")
+    supervisor.ask("scale", to={"a": 1})  # each command looks who has become a child
     guardian_of(supervisor)
     supervisor.signal(signal.SIGUSR2)
     select.select([], [], [], milliseconds / 1000)  # as above
