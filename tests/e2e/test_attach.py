@@ -52,6 +52,20 @@ def test_a_repl_with_line_editing(world: World, attach: Attach) -> None:
     shown.shows("^KeyboardInterrupt$")
 
 
+def test_a_repl_goes_on_when_procman_is_upgraded(world: World, attach: Attach) -> None:
+    start_at_terminal(world, REPL)
+    shown = attach("a.1")
+    shown.shows("^>>>")
+    shown.type("answer = 42\r")
+    shown.shows(r"answer = 42\n>>>")
+    assert world.run("upgrade").code == 0
+    shown.until(lambda screen: screen.count("attached to a.1") == 2, "it is attached again")
+    shown.type("answer + 1\r")
+    shown.shows("^43$")
+    shown.type(LEAVE)
+    assert shown.code() == 0
+
+
 def test_less(world: World, attach: Attach) -> None:
     world.file("numbers", "".join(f"{n}\n" for n in range(1, 1001)))
     start_at_terminal(world, "less numbers")

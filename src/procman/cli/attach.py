@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
-from procman.cli.attachment import Attachment, Way, size, wakes
+from procman.cli.attachment import Attachment, Ending, Way, size, wakes
 from procman.cli.names import complete_instances
 from procman.cli.place import Place, client_options
 from procman.cli.raw import raw_keys
 from procman.cli.shown import Shown
 from procman.cli.typed import DetachKeys
 from procman.control.protocol import Attached, AttachParams
+
+if TYPE_CHECKING:
+    from procman.control.client import Client
+    from procman.core.view import FleetView
 
 
 @click.command()
@@ -51,10 +56,17 @@ def attach(place: Place, instance: str, detach_keys: str, *, read_only: bool) ->
     way = Way(keys, read_only, os.isatty(0))
     shown = Shown(raw=way.person)
     with place.connect() as client, wakes() as wake:
-        fleet = client.call("ps").fleet
-        attached = client.call("attach", AttachParams(instance, read_only, *size()))
-        assert isinstance(attached, Attached)
-        attachment = Attachment(client, attached, way, shown)
+        attachment, fleet = _attached(client, instance, way, shown)
         with raw_keys(shown.undo) if way.person else nullcontext():
-            ending = attachment.follow(fleet, wake)
+            while (ending := attachment.follow(fleet, wake)) is Ending.UPGRADED:
+                client.connect_again()
+                attachment, fleet = _attached(client, instance, way, shown)
         return attachment.leave(ending)
+
+
+def _attached(client: Client, instance: str, way: Way, shown: Shown) -> tuple[Attachment, FleetView]:
+    """A new attachment, and the formation as it was just before."""
+    fleet = client.call("ps").fleet
+    attached = client.call("attach", AttachParams(instance, way.read_only, *size()))
+    assert isinstance(attached, Attached)
+    return Attachment(client, attached, way, shown), fleet

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,7 +55,8 @@ class Ending(Enum):
     DETACHED = auto()
     NO_MORE_INPUT = auto()
     REMOVED = auto()
-    LOST = auto()  # procman has closed the connection: it has ended, or was replaced
+    LOST = auto()  # procman has ended
+    UPGRADED = auto()  # another program has taken its place, and can be asked to go on
 
 
 class Way(NamedTuple):
@@ -92,7 +93,16 @@ class Attachment:
         self._take()
         while self._ending is None:
             self._turn(wake)
+        if self._ending is Ending.LOST and self._client.upgrading:
+            self._ending = self._upgraded()
         return self._ending
+
+    def _upgraded(self) -> Ending:
+        """A person sees which keys are missing. Raises RefusedError where piped in was what nobody has taken."""
+        if not self._way.person and not self._typed.empty:
+            text = f"cannot tell how much {self._name} got of what was piped in: procman was upgraded meanwhile"
+            raise RefusedError(text, "its output tells")
+        return Ending.UPGRADED
 
     def leave(self, ending: Ending) -> int:
         """Tell how it ended, on a screen that is as it was before; the exit code. Raises NotRunningError."""
@@ -105,7 +115,7 @@ class Attachment:
                 self._say(f"{self._name} is no more")
             case Ending.LOST:
                 raise NotRunningError(f"cannot go on with {self._name}: procman has ended")
-            case Ending.NO_MORE_INPUT:
+            case Ending.NO_MORE_INPUT | Ending.UPGRADED:
                 pass
         return 0
 
@@ -146,10 +156,11 @@ class Attachment:
         if self._reads and (self._way.person or self._typed.room >= AT_ONCE):
             waited.append(0)
         ready, _, _ = select.select(waited, [], [])
-        if wake in ready:
-            self._woken(os.read(wake, 512))
-        if 0 in ready:
-            self._read_keys()
+        with suppress(ConnectionError):  # it has closed the connection: what it has said last is read below
+            if wake in ready:
+                self._woken(os.read(wake, 512))
+            if 0 in ready:
+                self._read_keys()
         if self._client.fileno() in ready:
             if not self._client.receive():
                 self._ending = self._ending or Ending.LOST
