@@ -113,7 +113,7 @@ def test_ctrl_c_and_ctrl_z_are_the_instances(world: World, attach: Attach) -> No
 
 def test_a_shell_has_job_control(world: World, attach: Attach) -> None:
     start_at_terminal(world, "PS1='sh> ' exec bash --norc --noprofile -i")
-    shown = attach("a.1")
+    shown = attach("a.1", columns=400)  # which no path overflows
     shown.shows("^sh>$")
     shown.type(f"{PYTHON} -c 'import time; print(40 + 2); time.sleep(1000)'\r")
     shown.shows("^42$")
