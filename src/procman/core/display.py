@@ -95,8 +95,10 @@ def json_object(value: object) -> bytes:
 
 
 def _may_hide(data: bytes) -> bool:
-    """Some of `_HIDDEN`, or a common character that begins like it: three searches that cost nothing."""
-    return b"\x7f" in data or b"\xc2" in data or b"\xe2\x80" in data
+    """Some of `_HIDDEN`, or a common character that begins like it. The search for one byte is memchr(3) and costs nothing,
+    that for two is not: 60 us for 64 KiB, as much as all the rest.
+    """
+    return b"\x7f" in data or b"\xc2" in data or (b"\xe2" in data and b"\xe2\x80" in data)
 
 
 def _escaped(encoded: bytes) -> bytes:
