@@ -174,7 +174,7 @@ class Fleet:
         after = self._step(before, event, now)
         if self._died(before, event, after):
             self._out += self._crashes.death(after, now)
-        # The last are asked first: of a thousand that are stopped together, they are the last to end.
+        # Looked at from the end: of a thousand that are stopped together, the last are the last to go.
         if before.alive and not after.alive and not any(i.alive for i in reversed(self._slots.of(after.spec.type))):
             self._out.append(Inherit(after.name, after.generation, after.stop.signal))
         if after.spec.on_end is OnEnd.EXIT and after.ended_for_good and not before.ended_for_good:
