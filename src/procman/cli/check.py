@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.cli.options import input_options
+from procman.cli.declared import input_options
 from procman.cli.table import columns
 from procman.config.load import load, read_stdin
 from procman.config.options import Options

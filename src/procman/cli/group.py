@@ -6,13 +6,15 @@ imports any, and no verb pays for another.
 
 from __future__ import annotations
 
-import gc
 import importlib
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from procman import __version__
+from procman.cli import loaded
+from procman.cli.mistakes import explained
 from procman.cli.usage import UsageError
 from procman.errors import nearest
 
@@ -63,9 +65,7 @@ class LazyGroup(click.Group):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"procman.cli.{VERBS[cmd_name].module}")
-        if not gc.isenabled():  # main() saw to it: 64 -> 54 ms for `procman scale`, most of it the collection at exit
-            gc.freeze()
-            gc.enable()
+        loaded()
         command: click.Command = getattr(module, VERBS[cmd_name].module)
         return command
 
@@ -106,3 +106,27 @@ def procman(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
+
+
+def dispatch(args: list[str]) -> int:
+    """Run the verb that these words name; returns its exit code, which is 0 where it returns nothing. Raises UsageError."""
+    try:
+        with procman.make_context("procman", args) as context:
+            code = procman.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.UsageError as error:
+        raise explained(error) from None
+    return code if isinstance(code, int) else 0
+
+
+def complete(variable: str, instruction: str) -> int:
+    """Answer the shell, which asks through this variable. A completion writes into the line that is being typed, so it fails in silence."""
+    from click.shell_completion import shell_complete  # noqa: PLC0415  only where a shell asks
+
+    try:
+        return shell_complete(procman, {}, "procman", variable, instruction)
+    except Exception:
+        if os.environ.get("PROCMAN_DEBUG"):
+            raise
+        return 1

@@ -1,116 +1,155 @@
-"""Which inputs: the options of the verbs that read the Procfile themselves, made into one `Options`.
+"""The options of the verbs that read the inputs themselves (start, check, run), as values: what each is called, and holds.
 
-Each option reads PROCMAN_<VERB>_<OPTION> (click's auto_envvar_prefix), which its help names; the command line wins.
-Only start, check and run import this; the verbs that talk to a running procman have `place`.
+`declared` makes click's options of them, `plain` reads a plain command line without click. The verbs that talk to a
+running procman have `place`.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any, TypeAlias
+from enum import Enum, auto
+from typing import Any, NamedTuple, TypeAlias
 
-import click
-
-from procman.cli.names import complete_types
 from procman.config.options import Options
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Value: TypeAlias = Any
+"""What an option holds: a str, int, float, bool, a tuple of str, or None; whoever reads the command line checks it."""
 
-    Verb: TypeAlias = Callable[..., Any]
+
+class Kind(Enum):
+    """What an option holds, by how it is read."""
+
+    TEXT = auto()
+    TEXTS = auto()
+    """Repeatable."""
+    NAMES = auto()
+    """Repeatable; each may be several, with commas or blanks between them."""
+    FLAG = auto()
+    SWITCH = auto()
+    """`--it` and `--no-it`; None where neither is given."""
+    INTEGER = auto()
+    COUNT = auto()
+    """An integer from 0."""
+    SECONDS = auto()
+    SIZE = auto()
+    """Bytes: `50M`, `1G`, `4096`."""
+    CHOICE = auto()
+    """One of those that `metavar` names."""
+
+
+REPEATABLE = (Kind.TEXTS, Kind.NAMES)
+SWITCHES = (Kind.FLAG, Kind.SWITCH)
+
+
+class Option(NamedTuple):
+    """`names` with their dashes, the first long one is also that of the value; a switch has `--it/--no-it`.
+
+    `default` is what a person would type, None where nothing is there or the help text says what happens then.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    kind: Kind = Kind.TEXT
+    metavar: str | None = None
+    default: str | None = None
+    types: bool = False
+    """The shell completes process types."""
+
+    @property
+    def name(self) -> str:
+        long = next(name for name in self.names if name.startswith("--"))
+        return long.partition("/")[0].removeprefix("--").replace("-", "_")
+
+    @property
+    def choices(self) -> list[str]:
+        assert self.metavar is not None
+        return self.metavar.split("|")
+
+
+FILES = (
+    Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", Kind.TEXT, "FILE"),
+    Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", Kind.TEXT, "DIR"),
+    Option(("--config",), "How to run the types.  [default: procman.yml, where there is one]", Kind.TEXT, "FILE"),
+    Option(("-e", "--env"), "Read this instead of .env; repeatable, the last wins.", Kind.TEXTS, "FILE"),
+    Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", Kind.FLAG),
+    Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", Kind.TEXT, "PATH"),
+)
+FORMATION = (
+    Option(
+        ("-m", "--formation", "-c", "--concurrency"),
+        "How many of each; all=N: others.",
+        Kind.TEXTS,
+        "TYPE=N,...",
+        types=True,
+    ),
+    Option(("--except",), "Leave these types at 0.", Kind.NAMES, "TYPE,...", types=True),
+    Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", Kind.INTEGER, "N"),
+    Option(("--port-step",), "Ports from one type to the next.  [default: 100]", Kind.INTEGER, "N"),
+    Option(("--no-port",), "Give nobody a PORT.", Kind.FLAG),
+    Option(("-t", "--timeout"), "From the stop signal to KILL.  [default: 10]", Kind.SECONDS, "SECONDS"),
+)
+SUPERVISION = (
+    Option(("--max-restarts",), "Give an instance up after N restarts in a row.", Kind.INTEGER, "N"),
+    Option(("--no-restart",), "End everything when the first process ends, with its exit code.", Kind.FLAG),
+    Option(("--exit-on",), "End everything when one of these types ends.", Kind.NAMES, "TYPE,...", types=True),
+)
+OUTPUT = (
+    Option(("--log-format",), "Lines of text, or one JSON object a line.", Kind.CHOICE, "text|json", "text"),
+    Option(("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", Kind.SWITCH),
+    Option(("--no-prefix",), "Lines as the processes write them, without time and name.", Kind.FLAG),
+    Option(("-q", "--quiet"), "Show no output of these types.", Kind.NAMES, "TYPE,...", types=True),
+    Option(("--color",), "A colour for each type.", Kind.CHOICE, "auto|always|never", "auto"),
+    Option(("--history",), "Output kept for `logs`, over all.  [default: 32]", Kind.COUNT, "MIB", "32"),
+    Option(("--log-dir",), "Also a file for each instance in this folder: web.1.log.", Kind.TEXT, "DIR"),
+    Option(
+        ("--log-max-bytes",),
+        "Rotate a file before it is larger than this; 0: never.  [default: 10M]",
+        Kind.SIZE,
+        "SIZE",
+        "10M",
+    ),
+    Option(("--log-keep",), "Rotated files to keep.  [default: 5]", Kind.COUNT, "N", "5"),
+    Option(
+        ("--tty/--no-tty",),
+        "A terminal of its own for each instance.  [default: where standard output is one]",
+        Kind.SWITCH,
+    ),
+    Option(("--split-streams",), "Keep stdout and stderr apart (json lines then name the stream).", Kind.FLAG),
+)
+PROCMAN = (
+    Option(("--socket",), "The control socket.  [default: one per folder, see docs]", Kind.TEXT, "PATH"),
+    Option(("--watch",), "Restart the types whose files change.", Kind.FLAG),
+    Option(("-D", "--detach"), "Go to the background once all is up.", Kind.FLAG),
+)
+START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
+
+TYPES = "types"
+"""The argument of the verbs that take FORMATION: process types, any number of them."""
 
 FIELDS = {"env": "env_files", "except": "leave_out"}
 """The fields of `Options` that are not called as their options are."""
 
-
-class Whole(click.types.StringParamType):
-    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
-
-    envvar_list_splitter = "\0"
+UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
-option = functools.partial(click.option, show_envvar=True)
+def size(word: str) -> int:
+    """Bytes. Raises ValueError."""
+    word = word.strip().upper()
+    digits, unit = (word[:-1], word[-1]) if word[-1:] in UNITS else (word, "")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ValueError
+    return int(digits) * UNITS[unit]
 
 
-def _split(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def split(values: tuple[str, ...]) -> tuple[str, ...]:
     """Names given one by one, with commas or with blanks."""
     return tuple(name for value in values for name in value.replace(",", " ").split())
 
 
-type_option = functools.partial(
-    option, metavar="TYPE,...", multiple=True, type=Whole(), callback=_split, shell_complete=complete_types
-)
-
-FILES = (
-    option("-f", "--procfile", metavar="FILE", help="The Procfile; - is standard input.  [default: Procfile]"),
-    option("-d", "--root", metavar="DIR", help="The application's folder.  [default: the Procfile's]"),
-    option("--config", metavar="FILE", help="How to run the types.  [default: procman.yml, where there is one]"),
-    option(
-        "-e",
-        "--env",
-        metavar="FILE",
-        type=Whole(),
-        multiple=True,
-        help="Read this instead of .env; repeatable, the last wins.",
-    ),
-    option("--env-overrides", is_flag=True, help="Let .env win over the environment that procman was started in."),
-    option("--shell", metavar="PATH", help="The shell for commands that need one.  [default: /bin/sh]"),
-)
-FORMATION = (
-    click.argument("types", metavar="[TYPE]...", nargs=-1, shell_complete=complete_types),
-    option(
-        "-m",
-        "--formation",
-        "-c",
-        "--concurrency",
-        type=Whole(),
-        multiple=True,
-        shell_complete=complete_types,
-        metavar="TYPE=N,...",
-        help="How many of each; all=N: others.",
-    ),
-    type_option("--except", help="Leave these types at 0."),
-    option("-p", "--port", type=int, metavar="N", help="The first type's port.  [default: PORT, else 5000]"),
-    option("--port-step", type=int, metavar="N", help="Ports from one type to the next.  [default: 100]"),
-    option("--no-port", is_flag=True, help="Give nobody a PORT."),
-    option("-t", "--timeout", type=float, metavar="SECONDS", help="From the stop signal to KILL.  [default: 10]"),
-)
-SUPERVISION = (
-    option("--max-restarts", type=int, metavar="N", help="Give an instance up after N restarts in a row."),
-    option("--no-restart", is_flag=True, help="End everything when the first process ends, with its exit code."),
-    type_option("--exit-on", help="End everything when one of these types ends."),
-)
-
-
-def input_options(verb: Verb) -> Verb:
-    """Everything that says what to run. The verb is called with `options: Options` and whatever else it declares."""
-    return _declared(_collected(verb), FILES + FORMATION)
-
-
-def file_options(verb: Verb) -> Verb:
-    """Where the inputs are, without the formation: for one command. As `input_options` otherwise."""
-    return _declared(_collected(verb), FILES)
-
-
-def supervise_options(verb: Verb) -> Verb:
-    """How ends are answered. Goes below `input_options`, which puts these into the same `Options`."""
-    return _declared(verb, SUPERVISION)
-
-
-def _declared(verb: Verb, options: tuple[Callable[[Verb], Verb], ...]) -> Verb:
-    for declare in reversed(options):  # decorators apply from the bottom up
-        verb = declare(verb)
-    return verb
-
-
-def _collected(verb: Verb) -> Verb:
-    @functools.wraps(verb)
-    def call(**values: Any) -> Any:  # noqa: ANN401  click's own types
-        fields = {}
-        for name in list(values):
-            field = FIELDS.get(name, name)
-            if field in Options.__struct_fields__:
-                fields[field] = values.pop(name)
-        return verb(options=Options(**fields), **values)
-
-    return call
+def collect(values: dict[str, Value]) -> Options:
+    """Takes out of `values`, which are by the options' names, what belongs to the inputs."""
+    fields = {}
+    for name in list(values):
+        field = FIELDS.get(name, name)
+        if field in Options.__struct_fields__:
+            fields[field] = values.pop(name)
+    return Options(**fields)

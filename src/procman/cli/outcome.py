@@ -12,10 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
-from procman.cli.group import procman
-from procman.cli.usage import explained
+from procman.cli import loaded, plain
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ def run(args: Sequence[str]) -> int:
         code = _dispatch(list(args))
         if sys.stdout is not None:
             sys.stdout.flush()
-    except click.UsageError as error:
-        return _tell(explained(error))
     except ProcmanError as error:
         return _tell(error)
     except BrokenPipeError:  # `procman ps | head`: as any Unix program, only without dying of SIGPIPE
@@ -53,34 +48,27 @@ def run(args: Sequence[str]) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
-    """A verb may return its own exit code; nothing is 0."""
     if os.environ.get(COMPLETE):
-        return _complete(os.environ[COMPLETE])
-    try:
-        with procman.make_context("procman", args) as context:
-            code = procman.invoke(context)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    return code if isinstance(code, int) else 0
+        from procman.cli.group import complete  # noqa: PLC0415  click takes 15 ms
 
+        return complete(COMPLETE, os.environ[COMPLETE])
+    values = plain.read(args, os.environ)
+    if values is None:
+        from procman.cli.group import dispatch  # noqa: PLC0415  as above
 
-def _complete(instruction: str) -> int:
-    """Answer the shell. A completion writes into the line that is being typed, so it fails in silence."""
-    from click.shell_completion import shell_complete  # noqa: PLC0415  only where a shell asks
+        return dispatch(args)
+    from procman.cli.supervise import supervise  # noqa: PLC0415  whoever is a client has none of it
 
-    try:
-        return shell_complete(procman, {}, "procman", COMPLETE, instruction)
-    except Exception:
-        if os.environ.get("PROCMAN_DEBUG"):
-            raise
-        return 1
+    loaded()
+    return supervise(values)
 
 
 def _tell(error: ProcmanError) -> int:
     from procman.core.display import clean  # noqa: PLC0415  only on the way to an error
 
     for line in "\n".join(error.lines()).split("\n"):
-        click.echo(f"procman: {clean(line)}", err=True)  # what it names may hold anything: a folder, an answer
+        if sys.stderr is not None:
+            print(f"procman: {clean(line)}", file=sys.stderr)  # what it names may hold anything: a folder, an answer
     return error.exit_code
 
 

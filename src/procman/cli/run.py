@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from msgspec import Struct
 
+from procman.cli.declared import file_options
 from procman.cli.names import complete_types
-from procman.cli.options import file_options
 from procman.cli.usage import UsageError
 from procman.config.load import load_one_off
 from procman.config.options import Options

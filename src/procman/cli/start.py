@@ -1,71 +1,15 @@
-"""`procman start`: wires the rooms together and runs the formation. The only module that imports the kernel.
-
-Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
-signals, then children; what a person reads is written as soon as it is known.
-"""
+"""`procman start`: its command line, as click reads it. `supervise` does it; a plain line comes there without click."""
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
-from functools import partial, wraps
-from typing import TYPE_CHECKING
+from functools import wraps
 
 import click
-from msgspec import Struct
-from msgspec.structs import replace
 
-from procman import __version__
-from procman.cli.options import input_options, option, supervise_options, type_option
-from procman.cli.usage import UsageError
-from procman.config.load import Options, load, read_stdin
-from procman.control.locate import Claim, claim, start_places, trace_file
-from procman.core.spec import Plan
-from procman.errors import ConfigError, Fault, ProcmanError, nearest
-from procman.kernel import signals, spawn
-from procman.kernel.history import History
-from procman.kernel.kernel import Kernel, Settings
-from procman.kernel.launcher import Given
-from procman.kernel.output import Format, Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.server import Server
-from procman.kernel.sinks import Sink, find_way
-
-if TYPE_CHECKING:
-    from procman.cli.takeover import Taken
-    from procman.kernel.logfiles import LogFiles
-    from procman.kernel.upgrading import Upgrading
-
-FLUSH_WITHIN = 2.0
-"""Seconds that the last lines may take to be written to a reader that is slow."""
-
-
-class Shown(Struct, frozen=True, kw_only=True):
-    """How the output looks and how much of it is kept, as given on the command line."""
-
-    log_format: str
-    timestamps: bool | None
-    no_prefix: bool
-    quiet: tuple[str, ...]
-    color: str
-    history: int
-    split_streams: bool
-    log_dir: str | None
-    log_max_bytes: int
-    log_keep: int
-
-
-UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-
-
-def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    """`50M`, `1G`, `4096`"""
-    word = value.strip().upper()
-    digits, unit = (word[:-1], word[-1]) if word[-1:] in UNITS else (word, "")
-    if not (digits.isascii() and digits.isdecimal()):
-        raise click.BadParameter(f"'{value}' is not a size, such as 50M")
-    return int(digits) * UNITS[unit]
+from procman.cli.declared import declared, types_argument
+from procman.cli.options import START
+from procman.cli.supervise import check, supervise, take_over
 
 
 def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
@@ -74,56 +18,21 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
     """
 
     @wraps(verb)
-    def call(take_over: int | None, upgrade_check: int | None, **values: object) -> int:
+    def call(take_over_from: int | None, upgrade_check: int | None, **values: object) -> int:
         if upgrade_check is not None:
-            return _check(upgrade_check)
-        return verb(**values) if take_over is None else _take_over(take_over)
+            return check(upgrade_check)
+        return verb(**values) if take_over_from is None else take_over(take_over_from)
 
-    for name in ("--take-over", "--upgrade-check"):
-        call = click.option(name, type=int, hidden=True, allow_from_autoenv=False)(call)
+    for name in (("--take-over", "take_over_from"), ("--upgrade-check",)):
+        call = click.option(*name, type=int, hidden=True, allow_from_autoenv=False)(call)
     return call
 
 
 @click.command(short_help="Run the formation in the foreground.")
 @_around_an_upgrade
-@input_options
-@supervise_options
-@option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="Lines of text, or one JSON object a line.",
-)
-@option("--timestamps/--no-timestamps", default=None, help="The time before each line.  [default: on; off as PID 1]")
-@option("--no-prefix", is_flag=True, help="Lines as the processes write them, without time and name.")
-@type_option("-q", "--quiet", help="Show no output of these types.")
-@option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="A colour for each type.")
-@option(
-    "--history",
-    type=click.IntRange(0),
-    default=32,
-    metavar="MIB",
-    help="Output kept for `logs`, over all.  [default: 32]",
-)
-@option("--log-dir", metavar="DIR", help="Also a file for each instance in this folder: web.1.log.")
-@option(
-    "--log-max-bytes",
-    callback=_bytes,
-    default="10M",
-    metavar="SIZE",
-    help="Rotate a file before it is larger than this; 0: never.  [default: 10M]",
-)
-@option("--log-keep", type=click.IntRange(0), default=5, metavar="N", help="Rotated files to keep.  [default: 5]")
-@option(
-    "--tty/--no-tty",
-    default=None,
-    help="A terminal of its own for each instance.  [default: where standard output is one]",
-)
-@option("--split-streams", is_flag=True, help="Keep stdout and stderr apart (json lines then name the stream).")
-@option("--socket", metavar="PATH", help="The control socket.  [default: one per folder, see docs]")
-@option("--watch", is_flag=True, help="Restart the types whose files change.")
-@option("-D", "--detach", is_flag=True, help="Go to the background once all is up.")
-def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **shown: object) -> int:
+@types_argument
+@declared(START)
+def start(**values: object) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
     With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
@@ -139,254 +48,4 @@ def start(options: Options, socket: str | None, *, watch: bool, detach: bool, **
       procman start web                   only web
       PORT=8000 procman start             ports from 8000
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    look = Shown(split_streams=options.split_streams, **shown)  # type: ignore[arg-type]  # click has checked each value
-    if watch:
-        _refuse_watch()
-    if detach and os.getpid() == 1:
-        raise UsageError("cannot detach: a container ends when its first process does", "leave --detach out")
-    _open_standard_descriptors()
-    inherited = tuple(spawn.close_on_exec())
-    options = replace(options, init=os.getpid() == 1, terminal=os.isatty(1))
-    environ = dict(os.environ)
-    given = read_stdin() if options.procfile == "-" else None
-    plan = load(options, environ, stdin=given)
-    _check_types(look.quiet, plan)
-    if look.log_dir is not None:
-        look = replace(look, log_dir=os.path.abspath(look.log_dir))
-    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    run = partial(_run, plan, look, Inputs(options, environ, given, here, inherited, watch=watch), socket)
-    if detach:
-        from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
-
-        return detached(plan, run)
-    return run()
-
-
-def _run(
-    plan: Plan, look: Shown, inputs: Inputs, socket: str | None, leave: Callable[[Claim | None], None] | None = None
-) -> int:
-    """Claim the root and supervise there; `leave` is called where nothing can be refused any more."""
-    claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
-    if leave is not None:
-        leave(claimed)
-    os.chdir(plan.root)
-    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    inputs = replace(inputs, root=root, watch=inputs.watch and claimed is not None)
-    return _supervise(_accompanied(plan, inputs), claimed, look, inputs)
-
-
-def _take_over(fd: int) -> int:
-    """Go on where the program was that this one replaces."""
-    from procman.cli.takeover import Taken  # noqa: PLC0415  after an upgrade only
-
-    spawn.close_on_exec()
-    taken = Taken(fd)
-    return _supervise(taken.plan, taken.claimed, taken.look, taken.inputs, taken)
-
-
-def _check(fd: int) -> int:
-    from procman.cli.takeover import check  # noqa: PLC0415  before an upgrade only
-
-    check(fd)
-    return 0
-
-
-def _refuse_watch() -> None:
-    """Raises UsageError where the watcher could not run."""
-    from importlib.util import find_spec  # noqa: PLC0415  only with --watch
-
-    if find_spec("watchfiles") is None:
-        text = "cannot watch files: watchfiles is not installed"
-        raise UsageError(text, "`pip install 'procman[watch]'` installs it")
-
-
-def _accompanied(plan: Plan, inputs: Inputs) -> Plan:
-    """The plan with the companions that were asked for."""
-    if not inputs.watch:
-        return plan
-    from procman.companions.watcher import NAME, watcher  # noqa: PLC0415  only with --watch
-
-    return replace(plan, companions={NAME: watcher(plan, inputs.environ)})
-
-
-def _waits(pid: int) -> None:
-    click.echo(f"procman: procman (pid {pid}) was killed; waiting until what it left has ended", err=True)
-
-
-def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
-    faults = [
-        Fault("", 0, f"cannot find the process type '{name}' of --quiet", nearest(name, plan.types))
-        for name in quiet
-        if name not in plan.types
-    ]
-    if faults:
-        raise ConfigError(faults)
-
-
-def _supervise(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs, taken: Taken | None = None) -> int:
-    reactor = Reactor()
-    try:
-        files = _log_files(reactor, look, taken)
-    except ProcmanError:
-        if claimed is not None:
-            claimed.release()
-        raise
-    history = History(limit_all=look.history * 1024 * 1024)
-    mux = Mux(reactor, _sink(reactor), history, _format(look), files)
-    mux.widen([*(f"{name}.1" for name in plan.types)])
-    before = taken.restore(history, mux) if taken is not None else None
-    kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, look, inputs))
-    if before is not None:
-        kernel.take_over(before)
-        del before  # all the state, in memory
-    signals.install(reactor, kernel)
-    server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
-    if server is not None:
-        kernel.on_change = server.publish
-    if taken is not None:
-        taken.go_on(kernel, server)
-    else:
-        kernel.say(_headline(plan, claimed))
-    kernel.make_upgrading = lambda: _upgrading(Parts(look, inputs, claimed, files, reactor, kernel, server))
-    try:
-        return kernel.run()
-    finally:
-        mux.finish(time.monotonic() + FLUSH_WITHIN)
-        if claimed is not None and server is not None:
-            server.stop_listening()
-            claimed.release()  # before the connections end: who waits for that may start the next procman at once
-            server.close()
-
-
-def _settings(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs) -> Settings:
-    path = claimed.place.socket if claimed is not None else None
-    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
-    given = Given(plan.root, path, look.split_streams, look.log_dir is not None)
-    return Settings(partial(_reload, inputs), given, trace_file(path), guarded=locks)
-
-
-class Inputs(Struct, frozen=True):
-    """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders, and
-    `inherited` those that whoever started procman meant it to hold.
-    """
-
-    options: Options
-    environ: dict[str, str]
-    given: bytes | None
-    here: int
-    inherited: tuple[int, ...] = ()
-    root: int = -1
-    watch: bool = False
-
-
-class Parts(Struct, frozen=True):
-    """All that a running procman is made of, for the program that takes its place."""
-
-    look: Shown
-    inputs: Inputs
-    claimed: Claim | None
-    files: LogFiles | None
-    reactor: Reactor
-    kernel: Kernel
-    server: Server | None
-
-
-def _upgrading(parts: Parts) -> Upgrading:
-    from procman.cli.takeover import upgrading  # noqa: PLC0415  2 ms, for which no instance waits
-
-    return upgrading(parts)
-
-
-def _reload(inputs: Inputs, old: Plan) -> Plan:
-    """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
-    os.fchdir(inputs.here)
-    try:
-        return _accompanied(load(inputs.options, inputs.environ, old.positions, inputs.given), inputs)
-    finally:
-        os.fchdir(inputs.root)
-
-
-NO_SOCKET = (
-    "\ncannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
-)
-
-
-def _headline(plan: Plan, claimed: Claim | None) -> str:
-    """What runs. A person at a terminal is also told the ports of each type, and where procman is reached."""
-    if os.isatty(1):
-        counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
-        reached = (
-            f"\n`procman ps` and the like in another terminal; socket {claimed.place.socket}" if claimed else NO_SOCKET
-        )
-        return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
-    counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
-    ports = [spec.port for spec in plan.types.values() if spec.port is not None]
-    told = f"; ports from {min(ports)}" if ports else ""
-    return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
-
-
-def _counted(plan: Plan, name: str, count: int) -> str:
-    """`web 2 (ports 5000-5001)`"""
-    first, last = plan.types[name].port, plan.types[name].port_of(count)
-    if first is None or count == 0:
-        return f"{name} {count}"
-    return f"{name} {count} (port {first})" if count == 1 else f"{name} {count} (ports {first}-{last})"
-
-
-# ---- standard output
-
-
-def _sink(reactor: Reactor) -> Sink:
-    return Sink(reactor, 1, on_trouble=_trouble)
-
-
-def _trouble(text: str) -> None:
-    """Standard output is in trouble: told once, on standard error, which may be in the same trouble and must not block."""
-    way = find_way(2)
-    try:
-        way.put(f"procman: {text}\n".encode())
-    except OSError:  # BlockingIOError among them
-        return
-    finally:
-        way.close()
-
-
-def _log_files(reactor: Reactor, look: Shown, taken: Taken | None) -> LogFiles | None:
-    if look.log_dir is None:
-        return None
-    from procman.kernel.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
-
-    before = taken.files if taken is not None else None
-    return LogFiles(reactor, look.log_dir, Rotation(look.log_max_bytes, look.log_keep), before)
-
-
-def _format(look: Shown) -> Format:
-    init = os.getpid() == 1
-    return Format(
-        mode=look.log_format,
-        timestamps=not init if look.timestamps is None else look.timestamps,
-        prefix=not look.no_prefix,
-        color=_wants_color(look.color) and look.log_format == "text",
-        quiet=frozenset(look.quiet),
-    )
-
-
-def _wants_color(choice: str) -> bool:
-    """`--color`, else NO_COLOR (no-color.org) and FORCE_COLOR (force-color.org), else whether a terminal that can shows it."""
-    if choice != "auto":
-        return choice == "always"
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return os.environ["FORCE_COLOR"] not in ("0", "false")  # what Node.js programs take for no
-    return os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _open_standard_descriptors() -> None:
-    """Descriptors 0-2 exist, also where procman was started with some closed: else a pipe would become one of them."""
-    opened = []
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        opened.append(fd)
-    os.close(fd)
-    if 1 in opened:
-        _trouble("cannot write to standard output: it is closed; all output is dropped (`procman logs` has it)")
+    return supervise(values)

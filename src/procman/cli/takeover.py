@@ -1,4 +1,4 @@
-"""The other half of `start`, around an upgrade: what a running procman hands over, and how the next program goes on.
+"""The other half of `supervise`, around an upgrade: what a running procman hands over, and how the next program goes on.
 
 Each room makes its own part of the state and takes it back; here they are put together. What becomes of the descriptors
 and the process is `kernel/handover.py`'s, and when it happens `kernel/upgrading.py`'s.
@@ -11,12 +11,11 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 from msgspec import Struct
 
 from procman import __version__
-from procman.cli.start import Inputs, Shown
+from procman.cli.supervise import Inputs, Shown
 from procman.control.locate import Claim, Place
 from procman.core.fleet import Fleet
 from procman.core.snapshot import unpack
@@ -32,7 +31,7 @@ from procman.kernel.upgrading import Upgrading, Written
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from procman.cli.start import Parts
+    from procman.cli.supervise import Parts
     from procman.core.spec import Plan
 
 
@@ -121,7 +120,7 @@ def check(fd: int) -> None:
     except msgspec.ValidationError as error:
         raise RefusedError(f"cannot take over: {error}") from None
     received.expect(whole.history.memory)
-    click.echo(f"{handover.CAN}{__version__}")
+    print(f"{handover.CAN}{__version__}")
 
 
 class Taken:
