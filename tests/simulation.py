@@ -30,6 +30,7 @@ from procman.core.actions import (
 )
 from procman.core.events import (
     Adopted,
+    Begun,
     Command,
     Commanded,
     Emptied,
@@ -92,7 +93,7 @@ class SimulatedOS:
     # ---- the one way to the fleet
 
     def start(self) -> None:
-        self._perform(self.fleet.start(self.now))
+        self._perform(self.fleet.handle(Begun(), self.now))
 
     def tell(self, event: Event) -> list[Action]:
         self._subject = event

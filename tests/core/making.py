@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from procman.core.actions import Action, Publish, SetTimer, Signal, Spawn, Target
-from procman.core.events import Emptied, Event, Exited, ExitStatus, Spawned, TimerFired
+from procman.core.events import Begun, Emptied, Event, Exited, ExitStatus, Spawned, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.instance import READY_AFTER
 from procman.core.spec import Plan, ProcessSpec, RestartPolicy, StopPolicy
@@ -85,7 +85,7 @@ class Story:
         self.now = now
         self.pids = iter(range(100, 1_000_000))
         self.seen: list[Action] = []
-        self._note(self.fleet.start(now))
+        self._note(self.fleet.handle(Begun(), now))
 
     def _note(self, actions: list[Action]) -> list[Action]:
         self.seen += actions

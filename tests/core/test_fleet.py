@@ -8,6 +8,7 @@ from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
 from procman.core.actions import Finish, Inherit, Keep, Remove, SetTimer, Signal, SignalProcess, Spawn
 from procman.core.events import (
     Adopted,
+    Begun,
     Commanded,
     Emptied,
     Exited,
@@ -41,12 +42,12 @@ def scaled(story: Story, **counts: int):
 
 def test_the_formation_starts_in_the_procfiles_order_and_lowest_number_first():
     fleet = Fleet(plan_of({"web": 2, "release": 0, "job": 1}))
-    assert spawned_names(fleet.start(NOW)) == ["web.1", "web.2", "job.1"]
+    assert spawned_names(fleet.handle(Begun(), NOW)) == ["web.1", "web.2", "job.1"]
 
 
 def test_a_spawn_carries_what_the_kernel_needs_to_know():
     spec = spec_of("web", command="serve")
-    assert Fleet(plan_of({"web": 1}, spec)).start(NOW) == [Spawn("web.1", 1, spec, 1)]
+    assert Fleet(plan_of({"web": 1}, spec)).handle(Begun(), NOW) == [Spawn("web.1", 1, spec, 1)]
 
 
 def test_nothing_at_all_keeps_running():

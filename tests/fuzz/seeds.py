@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core.events import Commanded, Exited, ExitStatus, Scale, ShutdownAsked, Spawned, TimerFired
+from procman.core.events import Begun, Commanded, Exited, ExitStatus, Scale, ShutdownAsked, Spawned, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.trace import FORMAT, Header, Trace
@@ -13,7 +13,7 @@ def a_trace() -> bytes:
     """A short life, as QUIT writes it."""
     spec = ProcessSpec(type="web", command="./web", cwd="/", env={"SECRET": "x"})
     fleet = Fleet(Plan(root="/", types={"web": spec}, counts={"web": 2}, positions={"web": 0}))
-    fleet.start(0.0)
+    fleet.handle(Begun(), 0.0)
     trace = Trace(fleet)
     events = [
         Spawned("web.1", 1, 10),

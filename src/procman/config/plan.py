@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from procman.config.formation import Asked, choose_counts, parse_formation
 from procman.config.procfile import ALL, Entry
-from procman.config.settings import YEAR, Defaults, Document, Process
+from procman.config.settings import YEAR, Document, Process, Restart, Stop
 from procman.config.source import absolute, brief, plain
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, When, refuse_count
 from procman.errors import Fault, nearest
@@ -114,9 +115,9 @@ def build_spec(inputs: Inputs, options: Options, name: str, port: int | None) ->
         cwd=inputs.root if process.cwd is UNSET else absolute(process.cwd, inputs.root),
         env={**inputs.env, **process.env} if process.env else inputs.env,
         port=port if port is None or process.port is UNSET else process.port,
-        restart=_restart(process, defaults, options),
-        stop=_stop(process, defaults, options),
-        success_exit_codes=_successes(process),
+        restart=_restart(process.restart, defaults.restart, options),
+        stop=_stop(process.stop, defaults.stop, options),
+        success_exit_codes=_successes(process.success_exit_codes),
         **_written(given),
     )
     return spec, _refuse_settings(inputs, name, process, spec)
@@ -135,14 +136,18 @@ def _tty(process: Process, options: Options) -> bool:
     return options.terminal if process.tty is UNSET else process.tty
 
 
-def _successes(process: Process) -> tuple[int, ...]:
+# Types for which the same is said share one value: 500 of each would be a tenth of the memory that a type takes.
+
+
+@lru_cache
+def _successes(listed: tuple[int, ...] | UnsetType) -> tuple[int, ...]:
     """0 always is one; in order, so that another way to write the same codes is no change."""
-    listed = () if process.success_exit_codes is UNSET else process.success_exit_codes
-    return tuple(sorted({0, *listed}))
+    return tuple(sorted({0, *(() if listed is UNSET else listed)}))
 
 
-def _restart(process: Process, defaults: Defaults, options: Options) -> RestartPolicy:
-    values = _written(structs.asdict(defaults.restart)) | _written(structs.asdict(process.restart))
+@lru_cache
+def _restart(own: Restart, defaults: Restart, options: Options) -> RestartPolicy:
+    values = _written(structs.asdict(defaults)) | _written(structs.asdict(own))
     if options.max_restarts is not None:
         values["max_restarts"] = options.max_restarts
     if options.no_restart:
@@ -150,9 +155,10 @@ def _restart(process: Process, defaults: Defaults, options: Options) -> RestartP
     return RestartPolicy(**values)
 
 
-def _stop(process: Process, defaults: Defaults, options: Options) -> StopPolicy:
+@lru_cache
+def _stop(own: Stop, defaults: Stop, options: Options) -> StopPolicy:
     values: dict[str, Any] = {"grace": INIT_GRACE if options.init else DEFAULT_GRACE}
-    values |= _written(structs.asdict(defaults.stop)) | _written(structs.asdict(process.stop))
+    values |= _written(structs.asdict(defaults)) | _written(structs.asdict(own))
     if options.timeout is not None:
         values["grace"] = options.timeout
     number = _signal_number(values.get("signal", "TERM"))

@@ -27,6 +27,10 @@ class ExitStatus(Struct, frozen=True):
 # ---- what the kernel saw
 
 
+class Begun(Struct, frozen=True, tag=True):
+    """The formation is to come up: the first event of a fleet that does not go on where another one was."""
+
+
 class Spawned(Struct, frozen=True, tag=True):
     name: str
     generation: int
@@ -165,7 +169,8 @@ SlotEvent: TypeAlias = (
     Spawned | SpawnFailed | Exited | Emptied | Adopted | TimerFired | Raised | Lowered | Replaced | KillAsked
 )
 Event: TypeAlias = (
-    Spawned
+    Begun
+    | Spawned
     | SpawnFailed
     | Exited
     | Emptied

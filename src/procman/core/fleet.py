@@ -17,6 +17,7 @@ from procman.core.crashes import KEY as CRASH
 from procman.core.crashes import Crashes
 from procman.core.events import (
     Adopted,
+    Begun,
     Command,
     Commanded,
     Emptied,
@@ -96,7 +97,7 @@ class Fleet:
 
     def instances(self) -> list[Instance]:
         """Every slot, in the Procfile's order, then by number."""
-        return self._slots.in_order()
+        return list(self._slots)
 
     def get(self, name: str) -> Instance | None:
         return self._slots.get(name)
@@ -118,16 +119,12 @@ class Fleet:
 
     # ---- the one way in
 
-    def start(self, now: float) -> list[Action]:
-        """Bring the configured formation up."""
-        for type_name, count in self.counts.items():
-            self._fill(type_name, 0, count, now)
-        self._accompany(now)
-        return self._done()
-
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about an event."""
         match event:
+            case Begun():
+                self._begin(now)
+                return self._done()  # also where nobody is wanted yet: no end is reached before the beginning
             case Spawned() | SpawnFailed() | Exited() | Emptied():
                 self._lived(event, now)
             case Adopted():
@@ -148,6 +145,11 @@ class Fleet:
                 assert_never(event)
         self._settle(now)
         return self._done()
+
+    def _begin(self, now: float) -> None:
+        for type_name, count in self.counts.items():
+            self._fill(type_name, 0, count, now)
+        self._accompany(now)
 
     def _done(self) -> list[Action]:
         out, self._out = self._out, []

@@ -25,6 +25,7 @@ from procman.core.actions import (
 )
 from procman.core.events import (
     Adopted,
+    Begun,
     Command,
     Commanded,
     Emptied,
@@ -135,7 +136,7 @@ class LastResort:
                 actions = [*self._stop(now), *(a for life in self._left.values() for a in self._kill(life, now))]
             case Commanded():
                 actions = self._command(event.command, event.request, now)
-            case Spawned() | SpawnFailed() | Orphaned() | OrphanReaped():
+            case Begun() | Spawned() | SpawnFailed() | Orphaned() | OrphanReaped():
                 actions = []  # nothing is started; the kernel itself ends orphans at the end
             case _:
                 assert_never(event)

@@ -14,7 +14,7 @@ from procman.core.state import AT_REST, Instance, Stage
 
 
 class SlotsState(Struct, frozen=True):
-    """The slots as a value: the types in order, the instances in the order they came, the numbers of those gone."""
+    """The slots as a value: the types in order, their instances by number, the numbers of those gone."""
 
     types: tuple[str, ...]
     instances: tuple[Instance, ...] = ()
@@ -25,7 +25,7 @@ class Slots:
     """The instances. An instance is a value: a step is told by put()."""
 
     def __init__(self, state: SlotsState) -> None:
-        self._by_type: dict[str, dict[int, Instance]] = {name: {} for name in state.types}
+        self._by_type: dict[str, list[Instance | None]] = {name: [] for name in state.types}  # by index - 1
         self._past = dict(state.past)  # name -> last generation and token of a slot that is gone
         self._busy: set[str] = set()  # names; kept at each step, as each end of one would look at all the others
         for i in state.instances:
@@ -35,19 +35,15 @@ class Slots:
         return SlotsState(tuple(self._by_type), tuple(self.everyone()), dict(self._past))
 
     def __iter__(self) -> Iterator[Instance]:
+        """In the Procfile's order, then by number."""
         return (i for i in self.everyone() if not is_companion(i.spec.type))
 
     def everyone(self) -> Iterator[Instance]:
         """The companions, too."""
-        return (i for slots in self._by_type.values() for i in slots.values())
+        return (i for slots in self._by_type.values() for i in slots if i is not None)
 
     def companions(self) -> list[Instance]:
         return [i for i in self.everyone() if is_companion(i.spec.type)]
-
-    def in_order(self) -> list[Instance]:
-        """In the Procfile's order, then by number."""
-        types = [slots for name, slots in self._by_type.items() if not is_companion(name)]
-        return [slots[index] for slots in types for index in sorted(slots)]
 
     @property
     def settled(self) -> bool:
@@ -55,10 +51,11 @@ class Slots:
         return not self._busy
 
     def of(self, type_name: str) -> list[Instance]:
-        return list(self._by_type.get(type_name, {}).values())
+        return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
     def at(self, type_name: str, index: int) -> Instance | None:
-        return self._by_type.get(type_name, {}).get(index)
+        slots = self._by_type.get(type_name, ())
+        return slots[index - 1] if 0 < index <= len(slots) else None
 
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
@@ -71,19 +68,24 @@ class Slots:
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
 
     def put(self, i: Instance) -> None:
-        self._by_type.setdefault(i.spec.type, {})[i.index] = i
+        slots = self._by_type.setdefault(i.spec.type, [])
+        slots += [None] * (i.index - len(slots))
+        slots[i.index - 1] = i
         if i.phase in AT_REST or i.stage is Stage.UNKILLABLE:
             self._busy.discard(i.name)
         else:
             self._busy.add(i.name)
 
     def remove(self, i: Instance) -> None:
-        del self._by_type[i.spec.type][i.index]
+        slots = self._by_type[i.spec.type]
+        slots[i.index - 1] = None
+        while slots and slots[-1] is None:
+            slots.pop()
         self._busy.discard(i.name)
         self._past[i.name] = i.generation, i.token
 
     def arrange(self, types: Iterable[str]) -> None:
         """These are the types from now on, in this order; behind them, what is left of those that are gone."""
-        wanted = {name: self._by_type.get(name, {}) for name in types}
+        wanted = {name: self._by_type.get(name, []) for name in types}
         leftover = {name: slots for name, slots in self._by_type.items() if name not in wanted and slots}
         self._by_type = wanted | leftover

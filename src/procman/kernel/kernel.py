@@ -34,6 +34,7 @@ from procman.core.actions import (
 )
 from procman.core.events import (
     Adopted,
+    Begun,
     Command,
     Commanded,
     Emptied,
@@ -212,11 +213,7 @@ class Kernel:
         # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
         self._lives.subreaper = self._children.known and reaper.become_subreaper()
         self._not_ours = frozenset(self._children())
-        assert isinstance(self.fleet, Fleet)
-        actions = self.fleet.start(time.monotonic())
-        self._trace = Trace(self.fleet)
-        self._act(actions)
-        self._handle()
+        self.post(Begun())
 
     def take_over(self, before: Before) -> None:
         """Go on in `run()` where another program was. A subreaper stays one over an exec (prctl(2))."""

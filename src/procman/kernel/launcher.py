@@ -95,9 +95,9 @@ class Launcher:
         life.stdin = started.stdin
         self._mux.widen([name])
         if life.spec.tty:
-            life.streams.append(self._mux.open(name, type_name, started.stdout, terminal=True))
+            life.streams += (self._mux.open(name, type_name, started.stdout, terminal=True),)
             return
         stream = "stdout" if self._given.split_streams else None
-        life.streams.append(self._mux.open(name, type_name, started.stdout, stream))
+        life.streams += (self._mux.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
-            life.streams.append(self._mux.open(name, type_name, started.stderr, "stderr"))
+            life.streams += (self._mux.open(name, type_name, started.stderr, "stderr"),)
