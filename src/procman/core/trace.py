@@ -7,7 +7,9 @@ two values differ is all that the core ever looks at.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -42,30 +44,43 @@ class Happened(Struct, frozen=True):
     event: Event
 
 
+class _Part:
+    """Events with the state before the first of them. A clock is 8 bytes here, and 80 as a `Happened` of its own."""
+
+    __slots__ = ("clocks", "events", "state")
+
+    def __init__(self, state: FleetState) -> None:
+        self.state = state
+        self.clocks = array("d")
+        self.events: list[Event] = []
+
+    def happened(self) -> Iterator[Happened]:
+        return map(Happened, self.clocks, self.events)
+
+
 class Trace:
-    """Takes note of every event before the fleet handles it. Costs a tuple an event, and a snapshot in `KEPT` of them."""
+    """Takes note of every event before the fleet handles it. Costs a snapshot in `KEPT` of them."""
 
     def __init__(self, fleet: Fleet, kept: int = KEPT) -> None:
         self._fleet = fleet
         self._kept = kept
-        self._before: tuple[FleetState, list[Happened]] | None = None
-        self._now: tuple[FleetState, list[Happened]] = fleet.state(), []
+        self._before: _Part | None = None
+        self._now = _Part(fleet.state())
 
     def note(self, at: float, event: Event) -> None:
-        if len(self._now[1]) >= self._kept:
+        if len(self._now.events) >= self._kept:
             self._before = self._now
-            self._now = self._fleet.state(), []
-        self._now[1].append(Happened(at, event))
+            self._now = _Part(self._fleet.state())
+        self._now.clocks.append(at)
+        self._now.events.append(event)
 
     def lines(self, header: Header) -> Iterator[bytes]:
         """The trace as it is written, each line with its newline."""
-        state, happened = self._before or self._now
-        if self._before is not None:
-            happened = happened + self._now[1]
+        parts = [part for part in (self._before, self._now) if part is not None]
         masks = _Masks()
         yield msgspec.json.encode(header) + b"\n"
-        yield msgspec.json.encode(pack(state, masks.spec)) + b"\n"
-        for one in happened:
+        yield msgspec.json.encode(pack(parts[0].state, masks.spec)) + b"\n"
+        for one in chain.from_iterable(part.happened() for part in parts):
             yield msgspec.json.encode(replace(one, event=masks.event(one.event))) + b"\n"
 
 

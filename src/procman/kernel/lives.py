@@ -24,12 +24,13 @@ MARK = "PROCMAN_INSTANCE"
 EXEC_TAKES = 0.05
 """Seconds."""
 
+NOBODY: frozenset[int] = frozenset()
+
 
 class Life:
     """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes.
 
-    Sets and tuples that are replaced: nearly all are empty, and an empty one is shared where a set of its own takes 216
-    bytes.
+    Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
     """
 
     __slots__ = ("adopted", "born", "daemons", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
@@ -41,8 +42,8 @@ class Life:
         self.pid = pid
         self.born = born
         self.reaped = False
-        self.adopted: frozenset[int] = frozenset()
-        self.daemons: frozenset[int] = frozenset()  # what it brought into its type, and may outlive it
+        self.adopted = NOBODY
+        self.daemons = NOBODY  # what it brought into its type, and may outlive it
         self.streams: tuple[Stream, ...] = ()
         self.stdin: int | None = None
 
@@ -351,8 +352,8 @@ def _state_of(life: Life, spec: int) -> LifeState:
 def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, Stream]) -> Life:
     life = Life(state.name, state.generation, spec, state.pid, state.born)
     life.reaped = state.reaped
-    life.adopted = frozenset(state.adopted)
-    life.daemons = frozenset(state.daemons)
+    life.adopted = frozenset(state.adopted) or NOBODY
+    life.daemons = frozenset(state.daemons) or NOBODY
     life.streams = tuple(streams[fd] for fd in state.streams)
     life.stdin = state.stdin
     return life
