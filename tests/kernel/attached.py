@@ -10,7 +10,8 @@ from served import Served
 
 from procman.kernel import terminal
 from procman.kernel.connection import Limits
-from procman.kernel.output import Format, Mux
+from procman.kernel.formatting import Format
+from procman.kernel.output import Mux
 from procman.kernel.sinks import Sink
 
 

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procman.errors import ConfigError, RefusedError
+from procman.kernel.formatting import Format
 from procman.kernel.history import History
 from procman.kernel.logfiles import LogFiles, Rotation
-from procman.kernel.output import Format, Mux
+from procman.kernel.output import Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import Sink
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procman.core import display
+from procman.kernel.formatting import Format
 from procman.kernel.history import History
-from procman.kernel.output import MAX_LINE, Format, Mux
+from procman.kernel.output import MAX_LINE, Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import PIPE_SIZE, Sink
 

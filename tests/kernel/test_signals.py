@@ -11,10 +11,11 @@ from forked import alone
 
 from procman.core.spec import Plan, ProcessSpec
 from procman.kernel import signals
+from procman.kernel.formatting import Format
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
 from procman.kernel.launcher import Given
-from procman.kernel.output import Format, Mux
+from procman.kernel.output import Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import Sink
 

@@ -10,8 +10,9 @@ import pytest
 
 from procman.core import display
 from procman.kernel import terminal
+from procman.kernel.formatting import Format
 from procman.kernel.history import History
-from procman.kernel.output import MAX_LINE, Format, Mux
+from procman.kernel.output import MAX_LINE, Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.sinks import Sink
 

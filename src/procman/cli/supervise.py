@@ -23,10 +23,11 @@ from procman.control.locate import Claim, claim, start_places, trace_file
 from procman.core.spec import Plan
 from procman.errors import ConfigError, Fault, ProcmanError, nearest
 from procman.kernel import signals, spawn
+from procman.kernel.formatting import Format
 from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
 from procman.kernel.launcher import Given
-from procman.kernel.output import Format, Mux
+from procman.kernel.output import Mux
 from procman.kernel.reactor import Reactor
 from procman.kernel.server import Server
 from procman.kernel.sinks import Sink, find_way

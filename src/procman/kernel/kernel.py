@@ -6,12 +6,10 @@ completion and never wait; what takes time is a state of the core and a later ev
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
@@ -33,16 +31,13 @@ from procman.core.actions import (
     Spawn,
 )
 from procman.core.events import (
-    Adopted,
     Begun,
     Command,
     Commanded,
-    Emptied,
     Event,
     Exited,
     ExitStatus,
     KillAsked,
-    Orphaned,
     OrphanReaped,
     Reload,
     ShutdownAsked,
@@ -59,6 +54,7 @@ from procman.core.trace import FORMAT, Header, Trace
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
 from procman.kernel import reaper, spawn
+from procman.kernel.census import SWEEP_FIRST, Census
 from procman.kernel.deadlines import Deadlines
 from procman.kernel.guarding import Guarding, Kept, can_guard
 from procman.kernel.history import History
@@ -73,13 +69,6 @@ from procman.kernel.tracefile import write_private
 
 if TYPE_CHECKING:
     from procman.kernel.upgrading import Told, Upgrading
-
-SWEEP_FIRST = 0.05
-SWEEP_LAST = 1.0
-"""Seconds between looks at what is left, growing, while something is stopping: an orphan of an orphan makes no signal."""
-
-LOOK_AFTER = 0.05
-"""Seconds from one's being ready to a look: one for all that are ready meanwhile, as each is a look at all children."""
 
 LAST_REST = 5.0
 """Seconds that a process which appears after the end is waited for once it got KILL."""
@@ -152,11 +141,10 @@ class Kernel:
         self._upgrading: Upgrading | None = None
         self._taken_over: str | None = None  # what is told of it
         self._lives = Lives(f"{os.getpid()}-{os.urandom(4).hex()}")
-        self._children = reaper.Children()
+        self._census = Census(reactor, self._lives, mux, self)
         self._guarding = Guarding(reactor, self._lives.ledger, settings.guarded or (), self.say)
-        self._not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
-        self._ports = PortNotes(look=self._children.known)
+        self._ports = PortNotes(look=self._census.known)
         self._oom = OomNotes()
         self._launcher = Launcher(settings.given, self._lives, mux)
         self._spawns: deque[Spawn] = deque()
@@ -168,11 +156,8 @@ class Kernel:
         self._trace = Trace(fleet)
         self._fault: Exception | None = None
         self._faults = 0
-        self._look_due = False
         self._no_memory_until = 0.0  # when that may be told again
         self._reserve = bytes(RESERVE)
-        self._sweep_token = 0
-        self._sweep_at = math.inf
         self._pressing = False
         self._code: int | None = None
         self._give_up_at = 0.0
@@ -187,7 +172,7 @@ class Kernel:
         """
         try:
             self._begin() if self._taken_over is None else self._go_on(self._taken_over)
-            if self._settings.guarded is not None and self._children.known and can_guard():
+            if self._settings.guarded is not None and self._census.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
             self._prepare_upgrade()
             self._supervise()
@@ -202,17 +187,22 @@ class Kernel:
         return self._code if self._code is not None else 1
 
     def _prepare_upgrade(self) -> None:
-        """Now: what would be loaded once it is asked for is the next version. No instance has waited for it."""
-        if self.make_upgrading is not None:
+        """Once all are started, as none of them is to wait for it."""
+        if self._spawns:
+            self._reactor.call_at(time.monotonic(), self._prepare_upgrade)
+        else:
+            self._load_upgrading()
+
+    def _load_upgrading(self) -> None:
+        """Long before it is asked for: what would be loaded then is the next version."""
+        if self._upgrading is None and self.make_upgrading is not None:
             try:
                 self._upgrading = self.make_upgrading()
             except (ImportError, OSError, MemoryError) as error:  # no descriptor left, say
                 self.say(f"cannot be upgraded while running: {error}")
 
     def _begin(self) -> None:
-        # Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind.
-        self._lives.subreaper = self._children.known and reaper.become_subreaper()
-        self._not_ours = frozenset(self._children())
+        self._census.begin()
         self.post(Begun())
 
     def take_over(self, before: Before) -> None:
@@ -222,7 +212,7 @@ class Kernel:
         self.fleet = fleet
         self._trace = Trace(fleet)
         self._lives.restore(state.lives, before.streams)
-        self._not_ours = frozenset(state.not_ours)
+        self._census.not_ours = frozenset(state.not_ours)
         self._launcher.limits.original = state.limit
         if state.guardian is not None:
             self._guarding.take_over(state.guardian)
@@ -233,7 +223,7 @@ class Kernel:
     def _go_on(self, news: str) -> None:
         self._tell(Change(event=Kind.UPGRADED, text=news))
         self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal stands for many
-        self._sweep_soon()
+        self._census.sweep_soon()
 
     def _supervise(self) -> None:
         while True:
@@ -303,10 +293,10 @@ class Kernel:
                 reaper.reap(dead[0])
                 if not self._helper_ended(*dead):
                     self._lives.gone(dead[0])
-            left = [pid for pid in self._children() if pid not in self._apart]
+            left = self._census.ours()
             if not left or time.monotonic() > give_up_at:
                 return
-            self._kill(left)
+            self._census.kill(left)
             time.sleep(0.01)
 
     def post(self, event: Event) -> None:
@@ -353,10 +343,10 @@ class Kernel:
                 life = self._life(name, generation)
                 if life is not None:
                     self._lives.signal(life, signal, target)
-                    self._sweep_soon()
+                    self._census.sweep_soon()
             case SignalProcess(pid, signal):
                 self._lives.signal_process(pid, signal)
-                self._sweep_soon()
+                self._census.sweep_soon()
             case Keep(_, pid):
                 self._lives.keep(pid)
             case Inherit(name, generation, signal):
@@ -428,13 +418,12 @@ class Kernel:
                 self.post(OrphanReaped(pid))
         else:
             self._reactor.call_at(time.monotonic(), self.on_child)  # others get their turn between
-        self._take_stock()
+        self.take_stock()
 
     @property
-    def _apart(self) -> frozenset[int]:
+    def helpers(self) -> set[int]:
         """Children that are no part of what runs."""
-        upgrading = self._upgrading.pids if self._upgrading is not None else ()
-        return self._not_ours.union(self._guarding.pids, upgrading)
+        return self._guarding.pids.union(self._upgrading.pids if self._upgrading is not None else ())
 
     def _helper_ended(self, pid: int, status: ExitStatus) -> bool:
         return self._guarding.reaped(pid) or (self._upgrading is not None and self._upgrading.reaped(pid, status))
@@ -451,67 +440,16 @@ class Kernel:
             note = self._oom.note() or note
         self.post(Exited(life.name, life.generation, status, note, _jitter()))
 
-    def _take_stock(self) -> None:
-        self._look()
-        self._bury()
+    def take_stock(self) -> None:
+        """Who is left, who is over, and whether that was the last."""
+        self._census.look()
+        self._census.bury()
         self._end_if_alone()
 
-    def _look_once(self) -> None:
-        self._look_due = False
-        self._look()
-
-    def _look(self) -> None:
-        """Who has become our child without having been started by us."""
-        now = time.monotonic()
-        apart = self._apart
-        for pid in self._children() if self._lives.subreaper else ():
-            if self._lives.known(pid) or pid in apart:
-                continue
-            if self._lives.is_changing(pid, now):
-                self._sweep_soon()
-            else:
-                owner = self._lives.adopt(pid)
-                self.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
-
-    def _bury(self) -> None:
-        for life in [life for life in self._lives.lingering if not life.daemons]:
-            self._lives.lingering.remove(life)
-            self._close(life)
-        while over := self._lives.emptied():
-            for life in over:
-                if life.daemons:
-                    self._lives.lingering.append(life)
-                    for stream in life.streams:
-                        self.mux.drain(stream)
-                else:
-                    self._close(life)
-                self.post(Emptied(life.name, life.generation))
-
-    def _close(self, life: Life) -> None:
-        for stream in life.streams:
-            self.mux.close(stream)
-        if life.stdin is not None:
-            os.close(life.stdin)
-            life.stdin = None
-
-    def _sweep_soon(self) -> None:
-        """A net below SIGCHLD, only while something is stopping: no idle procman ever wakes for it."""
-        self._sweep_in(SWEEP_FIRST)
-
-    def _sweep_in(self, pause: float) -> None:
-        at = time.monotonic() + pause
-        if at < self._sweep_at:
-            self._sweep_at = at
-            self._sweep_token += 1
-            self._reactor.call_at(at, partial(self._sweep, self._sweep_token, pause))
-
-    def _sweep(self, token: int, pause: float) -> None:
-        if token != self._sweep_token:
-            return
-        self._sweep_at = math.inf
-        self._take_stock()
-        if self._lives.ending() or self.fleet.any_in(Phase.STOPPING):
-            self._sweep_in(min(pause * 2, SWEEP_LAST))
+    @property
+    def clearing(self) -> bool:
+        """Whether an instance is on its way out."""
+        return self.fleet.any_in(Phase.STOPPING)
 
     # ---- the end
 
@@ -524,7 +462,7 @@ class Kernel:
         """Procman exits only when it has no child left; what appears after the end gets KILL, and five seconds."""
         if self._code is None or self._pressing:
             return
-        late = self._late()
+        late = self._census.late(self.fleet.stuck)
         if not late:
             self._reactor.stop()
         elif time.monotonic() >= self._give_up_at:
@@ -534,26 +472,12 @@ class Kernel:
             self._reactor.stop()
         else:
             self._pressing = True
-            self._kill(late)
+            self._census.kill(late)
             self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self._press_again)
-
-    def _kill(self, pids: list[int]) -> None:
-        """KILL to children that may be new to the table."""
-        for pid in pids:
-            if not self._lives.known(pid):
-                self._lives.adopt(pid)
-            self._lives.signal_process(pid, "KILL")
 
     def _press_again(self) -> None:
         self._pressing = False
         self._end_if_alone()
-
-    def _late(self) -> list[int]:
-        """Children that nobody has been told of as unkillable yet."""
-        told = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}
-        told |= self._apart
-        told.update(self.fleet.stuck)
-        return [pid for pid in (self._children() if self._lives.subreaper else ()) if pid not in told]
 
     # ---- what others ask
 
@@ -571,12 +495,12 @@ class Kernel:
 
     def ask(self, event: ShutdownAsked | KillAsked) -> None:
         """Hand on what a signal asks for."""
-        self._look()
+        self._census.look()
         self.post(event)
 
     def command(self, command: Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
-        self._look()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
+        self._census.look()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
         self._requests += 1
         self._answers[self._requests] = answer
         self._queue.append(Commanded(command, self._requests))
@@ -597,6 +521,8 @@ class Kernel:
 
     def upgrade(self, told: Told) -> None:
         """Let the installed program take over; `told` is called once that is about to happen, or is refused."""
+        if self._spawns:
+            self._load_upgrading()
         if self._upgrading is None:
             told(Refuse(0, "cannot upgrade: what that needs could not be loaded at the start"))
         else:
@@ -627,7 +553,7 @@ class Kernel:
             fleet=pack(self.fleet.state()),
             lives=self._lives.state(),
             deadlines=self._deadlines.state(),
-            not_ours=tuple(self._not_ours),
+            not_ours=tuple(self._census.not_ours),
             guardian=self._guarding.kept,
             limit=self._launcher.limits.original,
         )
@@ -649,9 +575,8 @@ class Kernel:
             self.say(f"procman is at fault, please report it: {_named(error)}")
 
     def _tell(self, change: Change) -> None:
-        if change.event is Kind.READY and not self._look_due:
-            self._look_due = True  # what a program forks off while it starts is adopted by now
-            self._reactor.call_at(time.monotonic() + LOOK_AFTER, self._look_once)
+        if change.event is Kind.READY:
+            self._census.look_soon()
         if not change.quiet:
             self.mux.system(change.text)
         self.on_change(time.time(), change)

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from procman.core import display
 from procman.kernel import terminal as pty
+from procman.kernel.formatting import Format, Formatter
 from procman.kernel.reactor import READ
 from procman.kernel.sinks import SinkState
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from procman.kernel.history import History
     from procman.kernel.logfiles import LogFiles
     from procman.kernel.reactor import Reactor
-    from procman.kernel.sinks import Data, Sink
+    from procman.kernel.sinks import Sink
 
 CHUNK = 64 * 1024
 """Most bytes of one read: what a pipe holds unless its owner has grown it (pipe(7))."""
@@ -59,20 +60,6 @@ LOOK_AGAIN = 0.05
 
 MAX_OWN = 64 * 1024
 """Most bytes of procman's own lines that wait for a slow reader."""
-
-
-class Format(Struct, frozen=True):
-    """How lines are shown. `mode` is text or json; output of the types in `quiet` goes to the history only.
-
-    `timestamps`, `prefix` and `color` are for text. Without `prefix` the children's lines are as they wrote them, and
-    procman's own keep theirs: nobody could tell them apart.
-    """
-
-    mode: str = "text"
-    timestamps: bool = True
-    prefix: bool = True
-    color: bool = False
-    quiet: frozenset[str] = frozenset()
 
 
 class _Life:
@@ -167,16 +154,15 @@ class Mux:
         self._reactor = reactor
         self._sink = sink
         self._history = history
-        self._format = format
+        self._formatter = Formatter(format)
         self._files = files
         self.taps: dict[str, Tap] = {}  # by instance
-        self._width = len(display.SYSTEM)
         self._positions: dict[str, int] = {}  # of types, in the order they came: their colours
         self._streams: set[Stream] = set()
         self._lives: dict[str, _Life] = {}
         self._ready: deque[Stream] = deque()
         self._pipes = selectors.DefaultSelector()
-        self.terminals = pty.Terminals(reactor, self._prefix_width, self._show_unfinished)
+        self.terminals = pty.Terminals(reactor, self._formatter.prefix_width, self._show_unfinished)
         self._own = Stream(display.SYSTEM, -1, None, _Life())
         self._own.color = display.system_color() if format.color else None
         self._own_lost = 0  # lines
@@ -186,7 +172,7 @@ class Mux:
         sink.notice = self._notice
         if files is not None:
             files.on_trouble = self.system
-            files.notice = self._own_filed
+            files.notice = self._formatter.own_filed
         self._watched = False
         self._no_memory_until = 0.0  # when a lack of it may be told again
         self._watch()
@@ -194,18 +180,10 @@ class Mux:
 
     def widen(self, names: Iterable[str]) -> None:
         """Pad all names to the widest of these and those known before."""
-        width = max((len(name) for name in names), default=0)
-        if width > self._width:
-            self._width = width
+        if self._formatter.widen(names):
             for stream in (self._own, *self._streams):
                 stream.second = -1
             self.terminals.fit()
-
-    def _prefix_width(self) -> int:
-        """Columns."""
-        if self._format.mode != "text" or not self._format.prefix:
-            return 0
-        return len(display.text_prefix("", self._width, "00:00:00" if self._format.timestamps else "", None))
 
     def open(self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False) -> Stream:
         """Read this pipe, or this terminal's master, from now on; the Mux closes it. `stream` names it (stdout, stderr)
@@ -229,9 +207,9 @@ class Mux:
 
     def _add(self, stream: Stream, type_name: str) -> Stream:
         stream.life.open += 1
-        stream.quiet = type_name in self._format.quiet
+        stream.quiet = type_name in self._formatter.format.quiet
         position = self._positions.setdefault(type_name, len(self._positions))
-        stream.color = display.color_of(position) if self._format.color else None
+        stream.color = display.color_of(position) if self._formatter.format.color else None
         self._streams.add(stream)
         return stream
 
@@ -242,7 +220,7 @@ class Mux:
     def _view(self, stream: Stream) -> None:
         from procman.core.terminal_text import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal
 
-        stream.view = SharedView(color=self._format.color)
+        stream.view = SharedView(color=self._formatter.format.color)
         self._history.terminals.add(stream.name)
         self.terminals.add(stream)
 
@@ -292,8 +270,8 @@ class Mux:
         """
         text = "\n".join(map(display.clean, text.split("\n")))
         if self._files is not None:
-            self._files.write(display.SYSTEM, self._own_filed(text))
-        lines = self._own_lines(text, clock.time() if time is None else time)
+            self._files.write(display.SYSTEM, self._formatter.own_filed(text))
+        lines = self._formatter.own_lines(self._own, text, clock.time() if time is None else time)
         if self._sink.stalled:
             if self._own.life.rest + len(lines) > MAX_OWN:
                 self._own_lost += text.count("\n") + 1
@@ -341,7 +319,7 @@ class Mux:
         resting = {name: number(life) or 0 for name, life in self._resting.items()}
         sink = self._sink.state(number)
         return MuxState(
-            width=self._width,
+            width=self._formatter.width,
             positions=dict(self._positions),
             rests=tuple(life.rest for life in numbers if isinstance(life, _Life)),
             streams=streams,
@@ -355,7 +333,7 @@ class Mux:
         """Go on where another one was, before anything is opened here; the streams by descriptor."""
         lives = [_Life(rest) for rest in state.rests]
         self._positions = dict(state.positions)
-        self._width = state.width
+        self._formatter.width = state.width
         restored = {one.fd: self._restored(one, lives[one.life]) for one in state.streams}
         self._resting = {name: lives[number] for name, number in state.resting.items()}
         self._sink.restore(state.sink, lives)
@@ -460,7 +438,7 @@ class Mux:
             return
         text = stream.view.prompt(bytes(stream.partial))
         if text:
-            self._sink.write(self._viewed(stream, clock.time(), text))
+            self._sink.write(self._formatter.viewed(stream, clock.time(), text))
 
     def _forget(self, stream: Stream) -> None:
         """Do not look at its pipe any more."""
@@ -478,75 +456,28 @@ class Mux:
         All of it is put together once: a copy of 64 KiB costs a twentieth of the whole way.
         """
         now = clock.time()
-        self._renew_prefix(stream, now)
+        self._formatter.renew_prefix(stream, now)
         chunk = stream.prefix + bytes(stream.partial) + data
         stream.partial.clear()
         lines = memoryview(chunk)[len(stream.prefix) : len(chunk) - rest]
         self._history.append(stream.name, now, lines)
         if self._files is not None:
-            self._files.write(stream.name, self._filed(stream, now, lines))
+            self._files.write(stream.name, self._formatter.filed(stream, now, lines))
         if stream.quiet:
             return
         if stream.view is not None:
             text = stream.view.lines(bytes(lines))
             if not text:
                 return
-            shown = self._viewed(stream, now, text)
+            shown = self._formatter.viewed(stream, now, text)
         else:
-            shown = self._shown(stream, now, chunk, rest)
+            shown = self._formatter.shown(stream, now, chunk, rest)
         if self._sink.stalled:
             stream.life.rest += len(lines)
             self._resting[stream.name] = stream.life
             self._sink.write(shown, stream.life, bytes(lines).count(b"\n"))
         else:
             self._sink.write(shown)
-
-    def _renew_prefix(self, stream: Stream, now: float) -> None:
-        """Once a second; where lines are shown without one, it stays empty."""
-        if int(now) == stream.second:
-            return
-        stream.second = int(now)
-        if self._format.mode == "text" and (self._format.prefix or stream is self._own):
-            hour = clock.strftime("%H:%M:%S", clock.localtime(now)) if self._format.timestamps else ""
-            stream.prefix = display.text_prefix(stream.name, self._width, hour, stream.color)
-
-    def _shown(self, stream: Stream, now: float, chunk: bytes, rest: int) -> Data:
-        """The lines as they are to be written."""
-        if self._format.mode == "json":
-            prefix = display.json_prefix(stream.name, _iso(now), stream.tag)
-            return display.json_lines(prefix, chunk[: len(chunk) - rest])
-        if stream.prefix:
-            if stream.color and chunk.find(b"\x1b", len(stream.prefix)) >= 0:
-                lines = display.end_styles(chunk[len(stream.prefix) : len(chunk) - rest])
-                return display.text_lines(stream.prefix, stream.prefix + lines)
-            return display.text_lines(stream.prefix, chunk, rest)
-        return memoryview(chunk)[: len(chunk) - rest]
-
-    def _filed(self, stream: Stream, now: float, lines: memoryview) -> Data:
-        """The lines as they go to the instance's file: as they were written (of a terminal as they look), or as JSON."""
-        if stream.view is not None:
-            lines = memoryview(stream.view.plain(bytes(lines)))
-        if self._format.mode == "json":
-            return display.json_lines(display.json_prefix(stream.name, _iso(now), stream.tag), bytes(lines))
-        return lines
-
-    def _own_filed(self, text: str) -> bytes:
-        """Procman's own line (or lines) in a file; as nothing else there would tell, with the time."""
-        stamp = _iso(clock.time())
-        if self._format.mode == "json":
-            prefix = display.json_prefix(display.SYSTEM, stamp, None)
-            return bytes(display.json_lines(prefix, text.encode(errors="replace") + b"\n"))
-        stamped = text.replace("\n", f"\n{stamp} ")
-        return f"{stamp} {stamped}\n".encode(errors="replace")
-
-    def _viewed(self, stream: Stream, now: float, text: bytes) -> Data:
-        """Whole lines of a terminal as they are to be written."""
-        self._renew_prefix(stream, now)
-        return self._shown(stream, now, stream.prefix + text, 0)
-
-    def _own_lines(self, text: str, now: float) -> Data:
-        self._renew_prefix(self._own, now)
-        return self._shown(self._own, now, self._own.prefix + text.encode(errors="replace") + b"\n", 0)
 
     # ---- while the reader is too slow
 
@@ -591,11 +522,11 @@ class Mux:
         if lost:
             text = f"{stream.name}: {lost} lines of earlier lives dropped: the output was held up"
             self._resting[stream.name] = stream.life
-            self._sink.write(self._own_lines(text, clock.time()), stream.life, lost)
+            self._sink.write(self._formatter.own_lines(self._own, text, clock.time()), stream.life, lost)
 
     def _notice(self, text: str) -> bytes:
         """What the sink says in the output itself once it can be written again."""
-        return bytes(self._own_lines(text, clock.time()))
+        return bytes(self._formatter.own_lines(self._own, text, clock.time()))
 
 
 def _state_of(stream: Stream, life: int) -> StreamState:
@@ -618,15 +549,6 @@ def _held(stream: Stream) -> int:
     if stream.ended or stream.fd < 0:
         return 0
     return int.from_bytes(fcntl.ioctl(stream.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def _iso(now: float) -> str:
-    """RFC 3339 in local time with its offset, to the millisecond: `2025-03-01T12:00:01.250+01:00`."""
-    milliseconds = int(now * 1000)
-    local = clock.localtime(milliseconds // 1000)
-    minutes = local.tm_gmtoff // 60
-    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
-    return f"{clock.strftime('%Y-%m-%dT%H:%M:%S', local)}.{milliseconds % 1000:03}{offset}"
 
 
 def _keep_heap() -> None:
