@@ -30,12 +30,12 @@ _HIDDEN = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """DEL, the C1 controls, and the line and paragraph separators as UTF-8: allowed in JSON, but a terminal obeys some of them
 and some readers (`str.splitlines`) end a line there."""
 
-_SEQUENCES = re.compile(
+_SEQUENCES = (
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor (ECMA-48 5.4)
     r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC (titles, links), DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]"  # every other escape
 )
-_CONTROLS = re.compile(
+_CONTROLS = (
     "[\x00-\x1f\x7f-\x9f\u2028\u2029"  # C0, DEL, C1, line and paragraph separators
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of a line
     "\ud800-\udfff]"  # halves of a pair cannot be printed at all
@@ -118,5 +118,8 @@ def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memo
 
 
 def clean(text: str) -> str:
-    """Text that cannot move a cursor, set a title or break a table: sequences are gone, other controls are a blank."""
-    return _CONTROLS.sub(" ", _SEQUENCES.sub("", text))
+    """Text that cannot move a cursor, set a title or break a table: sequences are gone, other controls are a blank.
+
+    Nearly all text has neither (`isprintable` knows Unicode's controls and formats), and both patterns take 0.7 ms to compile.
+    """
+    return text if text.isprintable() else re.sub(_CONTROLS, " ", re.sub(_SEQUENCES, "", text))

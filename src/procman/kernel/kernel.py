@@ -187,15 +187,8 @@ class Kernel:
         return self._code if self._code is not None else 1
 
     def _prepare_upgrade(self) -> None:
-        """Once all are started, as none of them is to wait for it."""
-        if self._spawns:
-            self._reactor.call_at(time.monotonic(), self._prepare_upgrade)
-        else:
-            self._load_upgrading()
-
-    def _load_upgrading(self) -> None:
-        """Long before it is asked for: what would be loaded then is the next version."""
-        if self._upgrading is None and self.make_upgrading is not None:
+        """Now: what would be loaded once it is asked for is the next version. No instance has waited for it."""
+        if self.make_upgrading is not None:
             try:
                 self._upgrading = self.make_upgrading()
             except (ImportError, OSError, MemoryError) as error:  # no descriptor left, say
@@ -521,8 +514,6 @@ class Kernel:
 
     def upgrade(self, told: Told) -> None:
         """Let the installed program take over; `told` is called once that is about to happen, or is refused."""
-        if self._spawns:
-            self._load_upgrading()
         if self._upgrading is None:
             told(Refuse(0, "cannot upgrade: what that needs could not be loaded at the start"))
         else:
