@@ -194,8 +194,8 @@ MUTATIONS = [
     Mutation(
         "companions are listed",
         "slots",
-        "for name, slots in self._by_type.items() if not is_companion(name)]",
-        "for slots in self._by_type.values()]",
+        "(i for i in self.everyone() if not is_companion(i.spec.type))",
+        "self.everyone()",
     ),
     Mutation(
         "commands while stopping", "fleet", "if self.stopping and not isinstance(command, Shutdown):", "if False:"

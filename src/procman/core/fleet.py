@@ -124,7 +124,6 @@ class Fleet:
         match event:
             case Begun():
                 self._begin(now)
-                return self._done()  # also where nobody is wanted yet: no end is reached before the beginning
             case Spawned() | SpawnFailed() | Exited() | Emptied():
                 self._lived(event, now)
             case Adopted():
