@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from programs import Program
 
 IMPORTS = "import click, msgspec, selectors, socket, signal"
+WITHOUT_CLICK = "import msgspec, selectors, socket, signal"
+"""What a plain start needs of them."""
+
 PEERS_WITH_A_RUNTIME = ("honcho", "foreman", "overmind", "process-compose")
 EVERY_PEER = tuple(peer.name for peer in PEERS)
 
@@ -44,7 +47,11 @@ def child(stage: Stage) -> Numbers:
 
 def one(stage: Stage) -> dict[str, Measure]:
     variables = {".env": "".join(f"NAME_{n}=value {n}\n" for n in range(20))}
-    entrants: dict[str, Measure] = {"imports": partial(imports, stage, IMPORTS), "child": partial(child, stage)}
+    entrants: dict[str, Measure] = {
+        "imports": partial(imports, stage, IMPORTS),
+        "without click": partial(imports, stage, WITHOUT_CLICK),
+        "child": partial(child, stage),
+    }
     for version in stage.versions:
         entrants[f"{version.name} .env"] = partial(first_lines, stage, version, 1, variables)
     return entrants | many(stage, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shlex
 import subprocess
 import sys
@@ -71,41 +72,57 @@ LINES = st.lists(st.one_of(phrases(), TEXTS.map(lambda word: [word])), max_size=
 
 @given(LINES)
 def test_what_is_plain_means_what_click_makes_of_it(words):
-    values = plain.read(["start", *words], {})
+    values = plain.read(words, {})
     assert values is None or values == by_click(words)
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "start",
-        "start web worker",
-        "start -f Procfile.dev -m web=2,worker=0 --except clock",
-        "start --procfile=Procfile.dev -p 8000 --port-step 10 -t 2.5",
-        "start --no-port --log-format json --no-timestamps --history 0 --log-max-bytes 50M --watch -D --socket /tmp/s",
-        "start -f - -e .env -e .env.local -q web --quiet 'a,b c' --no-tty --tty --color never",
+        "",
+        "web worker",
+        "-f Procfile.dev -m web=2,worker=0 --except clock",
+        "--procfile=Procfile.dev -p 8000 --port-step 10 -t 2.5",
+        "--no-port --log-format json --no-timestamps --history 0 --log-max-bytes 50M --watch -D --socket /tmp/s",
+        "-f - -e .env -e .env.local -q web --quiet 'a,b c' --no-tty --tty --color never",
     ],
 )
 def test_everyday_lines_are_plain(line):
     words = shlex.split(line)
     values = plain.read(words, {"PATH", "PROCMAN_SOCKET"})
     assert values is not None
-    assert values == by_click(words[1:])
+    assert values == by_click(words)
 
 
 @pytest.mark.parametrize(
     "line",
-    ["", "ps", "start --help", "start -h", "start --", "start --prot 8000", "start -fProcfile", "start -f", "start -f -p",
-     "start --port=", "start --no-port=1", "start -p x", "start -p 1234567890", "start --color blue",
-     "start --log-max-bytes 1.5M", "start --take-over 3", "start --upgrade-check 3", "--version"],
+    ["--help", "-h", "--", "--prot 8000", "-fProcfile", "-f", "-f -p",
+     "--port=", "--no-port=1", "-p x", "-p 1234567890", "--color blue",
+     "--log-max-bytes 1.5M", "--take-over 3", "--upgrade-check 3"],
 )  # fmt: skip
 def test_the_rest_is_left_to_click(line):
     assert plain.read(line.split(), {}) is None
 
 
 def test_a_variable_for_an_option_is_left_to_click():
-    assert plain.read(["start"], {"PROCMAN_START_PORT"}) is None
-    assert plain.read(["start"], {"PROCMAN_SCALE_WAIT", "PORT"}) is not None
+    assert plain.read([], {"PROCMAN_START_PORT"}) is None
+    assert plain.read([], {"PROCMAN_SCALE_WAIT", "PORT"}) is not None
+
+
+def test_a_variable_reaches_a_start_that_is_plain_but_for_it(procman, nobody, monkeypatch):
+    monkeypatch.setenv("PROCMAN_START_QUIET", "nosuch")
+    done = procman("start")
+    assert done.code == 2
+    assert done.err.startswith("procman: cannot find the process type 'nosuch' of --quiet")
+
+
+@pytest.mark.parametrize("size", ["", " ", "M", "1.5M", "-1"])
+def test_what_is_no_size_is_a_mistake(procman, nobody, size):
+    done = procman("start", "--log-max-bytes", size)
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        f"procman: cannot use '--log-max-bytes': '{size}' is not a size, such as 50M",
+    )
 
 
 def test_a_plain_start_never_loads_click(tmp_path):
@@ -115,5 +132,9 @@ def test_a_plain_start_never_loads_click(tmp_path):
         "atexit.register(lambda: print(sorted({'click', 'procman.kernel.kernel'} & set(sys.modules)), file=sys.stderr));"
         "main(['start', '--no-restart'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=30)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PROCMAN")}
+    env["XDG_RUNTIME_DIR"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env, timeout=30
+    )
     assert done.stderr.splitlines() == ["['procman.kernel.kernel']"]

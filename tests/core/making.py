@@ -85,7 +85,10 @@ class Story:
         self.now = now
         self.pids = iter(range(100, 1_000_000))
         self.seen: list[Action] = []
-        self._note(self.fleet.handle(Begun(), now))
+        self.begins()
+
+    def begins(self) -> None:
+        self.happens(Begun())
 
     def _note(self, actions: list[Action]) -> list[Action]:
         self.seen += actions

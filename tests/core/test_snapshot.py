@@ -64,6 +64,22 @@ def test_other_bytes_are_refused(data):
         decode(data)
 
 
+@pytest.mark.parametrize("index", [-5, 0, 1001, 400_000_000, 2**63])
+def test_a_slot_that_no_formation_can_have_is_refused(index):
+    good = msgspec.to_builtins(pack(Story(plan_of({"web": 2})).fleet.state()))
+    good["state"]["slots"]["instances"][1]["index"] = index
+    with pytest.raises(msgspec.ValidationError):
+        decode(msgspec.msgpack.encode(good))
+
+
+@pytest.mark.parametrize("where", ["plan", "state"])
+def test_a_count_that_no_formation_can_have_is_refused(where):
+    good = msgspec.to_builtins(pack(Story(plan_of({"web": 2})).fleet.state()))
+    (good["state"]["plan"] if where == "plan" else good["state"])["counts"]["web"] = 1_000_000_000
+    with pytest.raises(msgspec.ValidationError):
+        decode(msgspec.msgpack.encode(good))
+
+
 def test_a_number_without_a_spec_is_refused():
     good = msgspec.msgpack.decode(encode(Story(plan_of({"web": 1})).fleet.state()))
     with pytest.raises(msgspec.ValidationError):

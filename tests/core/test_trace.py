@@ -19,9 +19,13 @@ class Traced(Story):
     """A story whose events are noted, as the kernel does."""
 
     def __init__(self, plan, kept: int = 1000) -> None:
-        super().__init__(plan)
-        self.trace = Trace(self.fleet, kept)
+        self.kept = kept
         self.decided = []
+        super().__init__(plan)
+
+    def begins(self):
+        self.trace = Trace(self.fleet, self.kept)
+        super().begins()
 
     def happens(self, event, after: float = 0.0):
         self.trace.note(self.now + after, event)

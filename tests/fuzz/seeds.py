@@ -13,9 +13,9 @@ def a_trace() -> bytes:
     """A short life, as QUIT writes it."""
     spec = ProcessSpec(type="web", command="./web", cwd="/", env={"SECRET": "x"})
     fleet = Fleet(Plan(root="/", types={"web": spec}, counts={"web": 2}, positions={"web": 0}))
-    fleet.handle(Begun(), 0.0)
     trace = Trace(fleet)
     events = [
+        Begun(),
         Spawned("web.1", 1, 10),
         Spawned("web.2", 1, 11),
         TimerFired("web.1", 1),

@@ -134,7 +134,7 @@ UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 def size(word: str) -> int:
     """Bytes. Raises ValueError."""
     word = word.strip().upper()
-    digits, unit = (word[:-1], word[-1]) if word[-1:] in UNITS else (word, "")
+    digits, unit = (word[:-1], word[-1:]) if word[-1:] in UNITS else (word, "")
     if not (digits.isascii() and digits.isdecimal()):
         raise ValueError
     return int(digits) * UNITS[unit]

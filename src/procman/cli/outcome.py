@@ -2,7 +2,7 @@
 
 0 done; 1 refused or failed; 2 usage or configuration; 3 no procman runs for this folder; 130 interrupted; 141 nobody
 reads our output any more. Every line of an error starts with `procman: `; nobody but a developer sees a traceback.
-It knows errors, and no verb.
+It knows errors, and one verb: a plain `start`, which is read without click.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from procman.cli import loaded, plain
+from procman.cli import loaded
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -49,18 +49,21 @@ def run(args: Sequence[str]) -> int:
 
 def _dispatch(args: list[str]) -> int:
     if os.environ.get(COMPLETE):
-        from procman.cli.group import complete  # noqa: PLC0415  click takes 15 ms
+        from procman.cli.group import complete  # noqa: PLC0415  click takes 13 ms
 
         return complete(COMPLETE, os.environ[COMPLETE])
-    values = plain.read(args, os.environ)
-    if values is None:
-        from procman.cli.group import dispatch  # noqa: PLC0415  as above
+    if args[:1] == ["start"]:
+        from procman.cli import plain  # noqa: PLC0415  no other verb is read without click
 
-        return dispatch(args)
-    from procman.cli.supervise import supervise  # noqa: PLC0415  whoever is a client has none of it
+        values = plain.read(args[1:], os.environ)
+        if values is not None:
+            from procman.cli.supervise import supervise  # noqa: PLC0415  only where it is done
 
-    loaded()
-    return supervise(values)
+            loaded()
+            return supervise(values)
+    from procman.cli.group import dispatch  # noqa: PLC0415  as above
+
+    return dispatch(args)
 
 
 def _tell(error: ProcmanError) -> int:

@@ -13,10 +13,11 @@ from procman.cli.options import START, SWITCHES, TYPES, Kind, Option, Value, siz
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-VERB = "start"
 VARIABLES = "PROCMAN_START_"
+"""How the variables that stand for options begin (click's `auto_envvar_prefix` and the verb)."""
+
 DIGITS = 9
-"""A number of more is not plain."""
+"""Most characters of a plain number."""
 
 
 class _NotPlainError(Exception):
@@ -26,12 +27,12 @@ class _NotPlainError(Exception):
 def read(args: Sequence[str], environ: Iterable[str]) -> dict[str, Value] | None:
     """The values of `start` by the options' names, as click would give them; None where click is to be asked.
 
-    `args` are the words after `procman`; `environ` has the names of the environment's variables.
+    `args` are the words after `procman start`; `environ` has the names of the environment's variables.
     """
-    if list(args[:1]) != [VERB] or any(name.startswith(VARIABLES) for name in environ):
+    if any(name.startswith(VARIABLES) for name in environ):
         return None
     try:
-        return _values(iter(args[1:]))
+        return _values(iter(args))
     except _NotPlainError:
         return None
 

@@ -1,4 +1,4 @@
-"""What `procman start` does: wires the rooms together and runs the formation. The only module that imports the kernel.
+"""What `procman start` does: wires the rooms together and runs the formation. With `takeover`, its other half, the only module that imports the kernel.
 
 Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
 signals, then children; what a person reads is written as soon as it is known.

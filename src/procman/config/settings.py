@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from procman.core.spec import MAX_COUNT, OnEnd, Stdin, StopMode, When
+from procman.core.spec import MAX_COUNT, Count, OnEnd, Stdin, StopMode, When
 from procman.errors import Fault
 
 YEAR = 365 * 86400
@@ -19,7 +19,6 @@ YEAR = 365 * 86400
 
 Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
 ExitCode = Annotated[int, Meta(ge=0, le=255)]
-Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Filled = Annotated[str, Meta(min_length=1)]
 Restarts = Annotated[int, Meta(ge=0)] | None

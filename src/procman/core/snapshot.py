@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from procman.core.restart import CrashWatch
 from procman.core.slots import SlotsState
-from procman.core.spec import Plan, ProcessSpec
+from procman.core.spec import Count, Plan, ProcessSpec
 from procman.core.strays import StraysState
 
 
@@ -22,7 +22,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     """Everything that a `Fleet` knows. Times are monotonic seconds, and so of this boot of this machine."""
 
     plan: Plan
-    counts: dict[str, int]
+    counts: dict[str, Count]
     slots: SlotsState
     exit_code: int | None = None
     finished: bool = False

@@ -7,11 +7,15 @@ value came from (a line number, a file) belongs here.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 MAX_COUNT = 1000
 """Most instances of one type: a typing error in `scale` must not take the machine down."""
+
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+"""How many instances of a type, where it is read from bytes that may be anybody's."""
 
 FAR_TOO_MANY = 10**9
 """A count that is not worth its digits."""
@@ -107,7 +111,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     root: str
     types: dict[str, ProcessSpec]
-    counts: dict[str, int]
+    counts: dict[str, Count]
     positions: dict[str, int]
     port_step: int = 100
     procfile: str = "Procfile"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from procman.core.actions import Action, Publish
 from procman.core.events import ExitStatus
-from procman.core.spec import ProcessSpec, StopPolicy
+from procman.core.spec import MAX_COUNT, ProcessSpec, StopPolicy
 from procman.core.view import Change, Kind
 
 
@@ -52,7 +53,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    index: int
+    index: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
     spec: ProcessSpec
     phase: Phase = Phase.DOWN
     wanted: bool = False

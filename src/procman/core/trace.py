@@ -71,6 +71,7 @@ class Trace:
         if len(self._now.events) >= self._kept:
             self._before = self._now
             self._now = _Part(self._fleet.state())
+        del self._now.clocks[len(self._now.events) :]  # one too many, where there was no memory for its event
         self._now.clocks.append(at)
         self._now.events.append(event)
 

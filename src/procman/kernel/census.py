@@ -1,6 +1,7 @@
 """Who is procman's child, and of what is something left: what no signal tells is looked up, and posted as events.
 
-Owns the looks and when they are made. What follows from what they find is the core's.
+Owns the looks, when they are made, and what a life leaves in procman's hands: its pipes are closed where nothing of it is left.
+What else follows from what is found is the core's.
 """
 
 from __future__ import annotations

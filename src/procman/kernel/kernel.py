@@ -314,9 +314,8 @@ class Kernel:
         try:
             self._act(self.fleet.handle(event, now))
         except Exception as error:  # noqa: BLE001  told now, and raised by run() at the end
-            self._fail(
-                error, "what runs is kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`", stop=False
-            )
+            kept = "what runs is kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
+            self._fail(error, kept if self._lives.current else "nothing runs", stop=False)
             if isinstance(event, Commanded):
                 answer = self._answers.pop(event.request, None)
                 if answer is not None:

@@ -174,10 +174,10 @@ class Lives:
         self.ledger.forget(pid)
         origin = self._origins.pop(pid, None)
         if origin is not None:
-            origin.daemons -= {pid}
+            origin.daemons = _without(pid, origin.daemons)
         life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
         if life is not None:
-            life.adopted -= {pid}
+            life.adopted = _without(pid, life.adopted)
             return False
         self._strays.discard(pid)
         self._changing.pop(pid, None)
@@ -260,7 +260,7 @@ class Lives:
         """The daemon serves its whole type: its life can end without it."""
         life = self._adopted.pop(pid, None)
         if life is not None:
-            life.adopted -= {pid}
+            life.adopted = _without(pid, life.adopted)
             self._kept[pid] = self._origins[pid] = life
             life.daemons |= {pid}
 
@@ -327,6 +327,10 @@ class Lives:
         for pid in life.adopted:
             if _group_of(pid) != life.pid:
                 _kill(pid, number)
+
+
+def _without(pid: int, pids: frozenset[int]) -> frozenset[int]:
+    return pids - {pid} or NOBODY
 
 
 def _mark_of(ident: str) -> str:
