@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,29 @@ def test_any_bytes_give_values_and_faults_and_nothing_else(data):
 def test_any_references_come_to_an_end(pairs, override):
     text = "".join(f"{name}={value}\n" for name, value in pairs)
     parse_env(text.encode(), ".env", {"A": "os"}, override=override)
+
+
+def run(code: str, **environ: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environ, timeout=30
+    )
+    return done.stdout + done.stderr
+
+
+READ = "from procman.config.envfile import parse_env; print(parse_env(b'A=${B:-1}', '.env', {}))\n"
+
+
+def test_the_rest_of_dotenv_can_be_imported_after_a_file_was_read():
+    assert run(READ + "import dotenv; print(dotenv.dotenv_values.__name__)") == "({'A': '1'}, [])\ndotenv_values\n"
+
+
+def test_a_dotenv_whose_parser_needs_its_package_is_loaded_as_any_other(tmp_path):
+    """None does, but nobody has promised that."""
+    package = tmp_path / "dotenv"
+    package.mkdir()
+    (package / "__init__.py").write_text("WORD = 'seen'\n")
+    (package / "parser.py").write_text(
+        "from dotenv import WORD\ndef parse_stream(text):\n    print(WORD)\n    return []\n"
+    )
+    (package / "variables.py").write_text("")
+    assert run(READ, PYTHONPATH=str(tmp_path)) == "seen\n({}, [])\n"
