@@ -91,7 +91,7 @@ def _converted(option: Option, word: str) -> Value:
             return int(word)
         case Kind.SECONDS if plain:
             return float(word)
-        case Kind.SIZE if plain or word[:-1].isdecimal():
+        case Kind.SIZE:
             try:
                 return size(word)
             except ValueError:
