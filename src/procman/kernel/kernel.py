@@ -83,6 +83,9 @@ for small objects. Never touched, so it costs address space alone."""
 KILLED = 128 + 9
 """The code of a death by KILL."""
 
+QUIET_AFTER = 0.05
+"""Seconds after which what has been started has had its first word, if it has one."""
+
 SPAWNS_A_ROUND = 32
 REAPS_A_ROUND = 256
 """So that a large formation, or a storm of orphans, keeps nobody waiting: some 15 ms each."""
@@ -174,7 +177,7 @@ class Kernel:
             self._begin() if self._taken_over is None else self._go_on(self._taken_over)
             if self._settings.guarded is not None and self._census.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
-            self._prepare_upgrade()
+            self._reactor.call_at(time.monotonic() + QUIET_AFTER, self._prepare_upgrade)
             self._supervise()
         finally:
             if self._code is None:
@@ -187,10 +190,18 @@ class Kernel:
         return self._code if self._code is not None else 1
 
     def _prepare_upgrade(self) -> None:
-        """Now: what would be loaded once it is asked for is the next version. No instance has waited for it."""
-        if self.make_upgrading is not None:
+        """When all are started and have had their first word: nobody waits the 3 ms that it takes."""
+        if self._spawns:
+            self._reactor.call_at(time.monotonic() + QUIET_AFTER, self._prepare_upgrade)
+        else:
+            self._load_upgrading()
+
+    def _load_upgrading(self) -> None:
+        """Once, and long before it is asked for: what would be loaded then is the next version."""
+        make, self.make_upgrading = self.make_upgrading, None
+        if make is not None:
             try:
-                self._upgrading = self.make_upgrading()
+                self._upgrading = make()
             except (ImportError, OSError, MemoryError) as error:  # no descriptor left, say
                 self.say(f"cannot be upgraded while running: {error}")
 
@@ -513,6 +524,7 @@ class Kernel:
 
     def upgrade(self, told: Told) -> None:
         """Let the installed program take over; `told` is called once that is about to happen, or is refused."""
+        self._load_upgrading()
         if self._upgrading is None:
             told(Refuse(0, "cannot upgrade: what that needs could not be loaded at the start"))
         else:
