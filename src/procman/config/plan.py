@@ -136,7 +136,7 @@ def _tty(process: Process, options: Options) -> bool:
     return options.terminal if process.tty is UNSET else process.tty
 
 
-# Cached, so that types for which the same is said share one value: with one of each for each type it is 184 bytes more.
+# Cached, so that types for which the same is said share one value: a type would take 184 bytes more.
 
 
 @lru_cache
