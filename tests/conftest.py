@@ -1,4 +1,4 @@
-"""Profiles of the property tests: `PROCMAN_HYPOTHESIS=long` looks ten times as far as `ci`.
+"""Profiles of the property tests: `PROCMAN_HYPOTHESIS=long` looks ten times as far as `ci`; and Ctrl-C for what tests start.
 
 This folder is on the import path of every test below it, as `simulation` shows.
 """
@@ -6,6 +6,10 @@ This folder is on the import path of every test below it, as `simulation` shows.
 from __future__ import annotations
 
 import os
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that a script has put into the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else whatever is started here would ignore it too
 
 try:
     from hypothesis import HealthCheck, settings
