@@ -19,7 +19,7 @@ from procman.core.restart import backoff
 from procman.core.spec import RestartPolicy
 from procman.kernel.ledger import Ledger
 from procman.kernel.reactor import Reactor
-from procman.kernel.spawn import SIGNALS_RESET, FileAction
+from procman.kernel.spawn import FileAction, in_session
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
 
@@ -151,9 +151,7 @@ class Guarding:
             python = os.path.realpath(sys.executable)
             argv = ["/bin/sh", "-c", WAIT, python, f"/dev/fd/{self._script}", str(table), PURPOSE]
             env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-            pid = os.posix_spawn(
-                argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET
-            )
+            pid = in_session(argv, env, actions)
         except OSError:
             os.close(writer)
             raise

@@ -11,6 +11,7 @@ import fcntl
 import os
 import resource
 import signal
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from procman.core.command import is_plain
@@ -131,18 +132,20 @@ def _terminal(launch: Launch, opened: list[int]) -> _Ends:
     return _Ends(actions, (made.master, None, None), [made.slave])
 
 
-def _spawn(argv: list[str], spec: ProcessSpec, env: dict[str, str], actions: list[FileAction]) -> int:
-    def attempt(argv: list[str]) -> int:
-        return os.posix_spawn(
-            argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET
-        )
+def in_session(argv: list[str], env: Mapping[str, str], actions: Sequence[FileAction]) -> int:
+    """Execute `argv[0]` as the leader of a session, with no signal blocked and none ignored; the pid. Raises OSError."""
+    return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET)
 
+
+def _spawn(argv: list[str], spec: ProcessSpec, env: dict[str, str], actions: list[FileAction]) -> int:
     try:
-        return attempt(argv)
+        return in_session(argv, env, actions)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-    return attempt([spec.shell, "-c", spec.command])  # a script without #!: a shell runs it, as execvp(3) does
+    return in_session(
+        [spec.shell, "-c", spec.command], env, actions
+    )  # a script without #!: a shell runs it, as execvp(3) does
 
 
 def _pipe(pipes: list[int]) -> tuple[int, int]:

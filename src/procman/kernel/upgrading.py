@@ -19,7 +19,7 @@ from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
 from procman.kernel import handover
 from procman.kernel.reactor import READ, Reactor
-from procman.kernel.spawn import SIGNALS_RESET
+from procman.kernel.spawn import FileAction, in_session
 
 CHECK_WITHIN = 20.0
 """Seconds for the check to start, read and answer: 0.2 on a machine at rest."""
@@ -169,7 +169,7 @@ class Upgrading:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         try:
-            actions = [
+            actions: list[FileAction] = [
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, writer, 1),
                 (os.POSIX_SPAWN_DUP2, writer, 2),
@@ -178,9 +178,7 @@ class Upgrading:
             argv = self._program.command(self._found, f"{handover.CHECK}{state}")
             env = {**self._program.env, **dict([self._host.mark])}
             with self._program.in_folder():
-                pid = os.posix_spawn(
-                    argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET
-                )
+                pid = in_session(argv, env, actions)
         except OSError:
             os.close(reader)
             raise
