@@ -12,7 +12,7 @@ from typing import Any
 
 import pexpect
 import pyte
-from harness import BIN, DEADLINE, Supervisor, World
+from harness import BIN, DEADLINE, PYTHON, Supervisor, World
 
 
 class Emulator(pyte.Screen):
@@ -55,6 +55,17 @@ class Display:
 
     def type(self, keys: str) -> None:
         self.child.send(keys)
+
+    def controls_jobs(self) -> None:
+        """At the prompt of a shell: a program that is suspended, brought back, and interrupted."""
+        self.type(f"{PYTHON} -c 'import time; print(40 + 2); time.sleep(1000)'\r")
+        self.shows("^42$")
+        self.type("\x1a")
+        self.shows("Stopped")
+        self.type("fg\r")
+        self.until(lambda screen: screen.count("sleep(1000)") == 3, "bash names what it brings back")
+        self.type("\x03")
+        self.shows("^KeyboardInterrupt$")
 
     def until(self, reached: Callable[[str], object], what: str) -> str:
         """Wait until the screen is so; returns it."""

@@ -115,14 +115,7 @@ def test_a_shell_has_job_control(world: World, attach: Attach) -> None:
     start_at_terminal(world, "PS1='sh> ' exec bash --norc --noprofile -i")
     shown = attach("a.1", columns=400)  # which no path overflows
     shown.shows("^sh>$")
-    shown.type(f"{PYTHON} -c 'import time; print(40 + 2); time.sleep(1000)'\r")
-    shown.shows("^42$")
-    shown.type("\x1a")
-    shown.shows("Stopped")
-    shown.type("fg\r")
-    shown.until(lambda screen: screen.count("sleep(1000)") == 3, "bash names what it brings back")
-    shown.type("\x03")
-    shown.shows("^KeyboardInterrupt$")
+    shown.controls_jobs()
 
 
 # ---- several at a time

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 from displays import Display, display
-from harness import BIN, DEADLINE, PYTHON, World
+from harness import BIN, DEADLINE, World
 
 REPL = f"{sys.executable} -i -q"
 
@@ -69,14 +69,7 @@ def test_a_shell_has_job_control(world: World) -> None:
     with display(world, "run", "bash", "--norc", "--noprofile", columns=300) as shown:
         shown.type("PS1='sh> '\r")
         shown.shows("^sh>$")
-        shown.type(f"{PYTHON} -c 'import time; print(40 + 2); time.sleep(1000)'\r")
-        shown.shows("^42$")
-        shown.type("\x1a")
-        shown.shows("Stopped")
-        shown.type("fg\r")
-        shown.until(lambda screen: screen.count("sleep(1000)") == 3, "bash names what it brings back")
-        shown.type("\x03")
-        shown.shows("^KeyboardInterrupt$")
+        shown.controls_jobs()
 
 
 def test_a_password_prompt_does_not_echo(world: World) -> None:

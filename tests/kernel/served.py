@@ -110,6 +110,17 @@ class Peer:
         self.received += data
         self.closed = self.closed or not data
 
+    def caught_up(self, newest):
+        """Take notifications until the text of one ends so: how many characters they told, and how many bytes were missed."""
+        told = missed = 0
+        text = ""
+        while not text.endswith(newest):
+            params = self.messages(1)[0]["params"]
+            text = params["text"]
+            told += len(text)
+            missed += params.get("missed", 0)
+        return told, missed
+
     def messages(self, count):
         """The next `count` messages."""
 

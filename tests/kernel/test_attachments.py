@@ -88,13 +88,7 @@ def test_a_watcher_that_does_not_read_costs_a_bounded_amount_and_then_sees_the_n
     os.write(side, b"newest")
     [slot] = stage.mux.taps.values()
     assert len(slot.tape._data) <= 2 * KEPT + terminal.CHUNK
-    told = missed = 0
-    data = ""
-    while not data.endswith("newest"):
-        params = peer.messages(1)[0]["params"]
-        data = params["text"]
-        told += len(data)
-        missed += params.get("missed", 0)
+    told, missed = peer.caught_up("newest")
     assert missed > 0
     assert told + missed == written + 6
 
@@ -209,14 +203,17 @@ def test_what_has_no_room_is_to_be_sent_again_once_there_is(stage):
     assert type_into(peer, attached, "y")["result"] == {"taken": 1}
 
 
+def type_and_leave(stage, text):
+    first = stage.peer()
+    type_into(first, attach(first), text)
+    first.socket.close()
+    stage.drive(lambda: not stage.server._streaming)
+
+
 def test_what_was_typed_arrives_though_its_typist_has_left_and_another_types_on(stage):
     """One way to a terminal, however many are attached one after the other: nothing is lost, doubled or overtaken."""
     _, side = stage.terminal()
-    first = stage.peer()
-    attached = attach(first)
-    type_into(first, attached, "a" * 40_000)
-    first.socket.close()
-    stage.drive(lambda: not stage.server._streaming)
+    type_and_leave(stage, "a" * 40_000)
     assert stage.mux.taps  # for what still waits
     second = stage.peer()
     theirs = attach(second)
@@ -229,11 +226,7 @@ def test_what_was_typed_arrives_though_its_typist_has_left_and_another_types_on(
 
 def test_a_life_that_ends_takes_along_what_waits_for_it(stage):
     stream, side = stage.terminal()
-    first = stage.peer()
-    attached = attach(first)
-    type_into(first, attached, "a" * 40_000)
-    first.socket.close()
-    stage.drive(lambda: not stage.server._streaming)
+    type_and_leave(stage, "a" * 40_000)
     master = stream.fd
     stage.end(stream, side)
     assert master not in stage.reactor._selector.get_map()

@@ -5,24 +5,13 @@ import os
 
 import jsonschema
 import pytest
-from served import Served, refuse, request
+from served import refuse, request
 
 from procman import __version__
 from procman.control import protocol
 from procman.core.actions import Reply
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.errors import ConfigError, Fault
-
-
-@pytest.fixture
-def served(tmp_path):
-    with Served(tmp_path) as served:
-        yield served
-
-
-@pytest.fixture
-def peer(served):
-    return served.peer()
 
 
 def error(answer):

@@ -18,11 +18,6 @@ def served(tmp_path):
         yield served
 
 
-@pytest.fixture
-def peer(served):
-    return served.peer()
-
-
 def open_stream(peer, method, **params):
     return peer.ask(method, params)["result"]["stream"]
 
@@ -120,13 +115,7 @@ def test_a_reader_that_is_too_slow_is_told_what_it_missed_and_gets_the_newest(se
     for n in range(1000):
         served.backend.history.append("web.1", float(n), line)
     served.backend.history.append("web.1", 1000.0, b"newest\n")
-    told = missed = 0
-    text = ""
-    while not text.endswith("newest\n"):
-        output = peer.messages(1)[0]["params"]
-        text = output["text"]
-        told += len(text)
-        missed += output.get("missed", 0)
+    told, missed = peer.caught_up("newest\n")
     assert missed > 0
     assert told + missed == 1000 * 1000 + 7
 

@@ -16,17 +16,6 @@ from procman.kernel.connection import Limits
 from procman.kernel.server import RECENT, Server
 
 
-@pytest.fixture
-def served(tmp_path):
-    with Served(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def peer(served):
-    return served.peer()
-
-
 def upgrade(served):
     served.backend.upgrades += 1
     served.server.upgrade()
