@@ -73,9 +73,11 @@ def _load_dotenv() -> None:
     """Load the two modules of python-dotenv that are used without its `__init__`, which brings logging, pathlib and tempfile
     for the rest: 11 ms, a sixth of a start with a .env. Where they need the package, it is loaded as any other.
     """
-    spec = importlib.util.find_spec("dotenv") if "dotenv" not in sys.modules else None
-    if spec is None or "dotenv.parser" in sys.modules:
+    if "dotenv" in sys.modules or "dotenv.parser" in sys.modules:
         return
+    spec = importlib.util.find_spec("dotenv")
+    if spec is None:
+        return  # whoever imports it says so
     sys.modules["dotenv"] = importlib.util.module_from_spec(spec)  # not executed
     try:
         import dotenv.parser  # noqa: PLC0415
