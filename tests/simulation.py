@@ -46,10 +46,10 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
+from procman.core.orphans import KEY as STRAYS
 from procman.core.restart import backoff
 from procman.core.spec import DEFAULT_GRACE, Plan, ProcessSpec
 from procman.core.state import Instance, Phase, Stage
-from procman.core.strays import KEY as STRAYS
 from procman.core.view import Kind
 
 NUMBERS = {"TERM": 15, "INT": 2, "KILL": 9, "QUIT": 3}

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.cli import plain
-from procman.cli.declared import declared, types_argument
-from procman.cli.options import START, SWITCHES, Kind, Option
+from procman.app.options import START, SWITCHES, Kind, Option
+from procman.cli.line import fast_parse as plain
+from procman.cli.line.click_options import declared, types_argument
 
 
 @click.command()

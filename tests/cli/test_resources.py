@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from procman.cli.resources import Meter, Process, Trees, linux_table, portable_table
+from procman.observe.processes import Meter, Process, Trees, linux_table, portable_table
 
 TABLE = {
     10: Process(1, 1.0, 100),

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from procman.cli.shown import LEAVE_SCREEN, USUAL, USUAL_KEYS, Shown, without_queries
+from procman.cli.attach.screen_state import LEAVE_SCREEN, USUAL, USUAL_KEYS, Shown, without_queries
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from procman.config.settings import Settings, schema, schema_text
+from procman.config.sections import Settings, schema, schema_text
 from procman.config.yamlfile import parse_settings
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 
@@ -256,7 +256,7 @@ def test_a_node_inside_itself_is_refused():
 
 
 def test_the_schema_that_ships_is_the_current_one():
-    """Where not: python -c 'from procman.config.settings import schema_text as s; print(s(), end="")' > (the file)."""
+    """Where not: python -c 'from procman.config.sections import schema_text as s; print(s(), end="")' > (the file)."""
     assert resources.files("procman.config").joinpath("procman.schema.json").read_text("utf-8") == schema_text()
 
 

@@ -17,7 +17,7 @@ from procman.core.events import (
     Spawned,
     TimerFired,
 )
-from procman.core.lastresort import CALLED, GIVEN_UP, KILLED, LastResort, Left
+from procman.core.fallback import CALLED, GIVEN_UP, KILLED, LastResort, Left
 from procman.core.state import Phase
 from procman.core.view import Kind
 

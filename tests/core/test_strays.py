@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from procman.core.actions import SetTimer, SignalProcess
+from procman.core.orphans import Strays
 from procman.core.spec import StopPolicy
-from procman.core.strays import Strays
 
 ASKED = [SignalProcess(7, "TERM"), SignalProcess(7, "CONT")]
 KILL = SignalProcess(7, "KILL")

@@ -6,7 +6,7 @@ from procman.core.events import Begun, Commanded, Exited, ExitStatus, Scale, Shu
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.trace import FORMAT, Header, Trace
-from procman.kernel.guardian import HEADER, RECORD, VERSION
+from procman.kernel.survive.guardian import HEADER, RECORD, VERSION
 
 
 def a_trace() -> bytes:

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from served import Served
 
-from procman.kernel import terminal
-from procman.kernel.connection import Limits
-from procman.kernel.formatting import Format
-from procman.kernel.output import Mux
-from procman.kernel.sinks import Sink
+from procman.kernel.output import terminals as terminal
+from procman.kernel.output.fanout import Mux
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.sinks import Sink
+from procman.serve.connection import Limits
 
 
 class Stage(Served):

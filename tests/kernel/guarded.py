@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from procman.core.spec import StopPolicy
-from procman.kernel.guarding import Guarding
-from procman.kernel.ledger import Kind, Ledger
-from procman.kernel.lives import MARK
-from procman.kernel.reactor import Reactor
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.ledger import Kind, Ledger
+from procman.kernel.process.table import MARK
+from procman.kernel.survive.guarding import Guarding
 
 DEADLINE = 20.0
 IDENT = f"guarded-{os.getpid()}"

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from procman.core.actions import Refuse, Reply
 from procman.core.view import Change, FleetView, InstanceView, Kind
-from procman.kernel.connection import Limits
-from procman.kernel.history import History
-from procman.kernel.reactor import Reactor
-from procman.kernel.server import Server
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.history import History
+from procman.serve.connection import Limits
+from procman.serve.server import Server
 
 DEADLINE = 10.0
 

@@ -7,9 +7,10 @@ import math
 import pytest
 
 from procman.core.spec import StopMode, StopPolicy
-from procman.kernel import guardian, ledger
-from procman.kernel.guardian import Asking, Family, Member, Process, Record, call_at, next_deadline, read_table
-from procman.kernel.ledger import Kind, Ledger
+from procman.kernel.process import ledger
+from procman.kernel.process.ledger import Kind, Ledger
+from procman.kernel.survive import guardian
+from procman.kernel.survive.guardian import Asking, Family, Member, Process, Record, call_at, next_deadline, read_table
 
 INIT = 1
 NOW = 1000.0

@@ -14,8 +14,8 @@ from forked import alone
 from guarded import HELD, PYTHON, STUBBORN, Supervised, end, eventually, killed, runs
 
 from procman.core.spec import StopPolicy
-from procman.kernel import guarding
-from procman.kernel.ledger import Kind
+from procman.kernel.process.ledger import Kind
+from procman.kernel.survive import guarding
 
 pytestmark = [
     pytest.mark.processes,

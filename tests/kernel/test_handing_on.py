@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from test_output import Bench
 
 from procman.core.spec import ProcessSpec, StopPolicy
-from procman.kernel.deadlines import Deadlines
-from procman.kernel.history import History
-from procman.kernel.ledger import Kind, Ledger
-from procman.kernel.lives import Life, Lives
-from procman.kernel.logfiles import LogFiles, Rotation
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink, Way
+from procman.kernel.loop.deadlines import Deadlines
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.fanout import Mux
+from procman.kernel.output.history import History
+from procman.kernel.output.logfiles import LogFiles, Rotation
+from procman.kernel.output.sinks import Sink, Way
+from procman.kernel.process.ledger import Kind, Ledger
+from procman.kernel.process.table import Life, Lives
 
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={"A": "1"})
 
@@ -118,7 +118,7 @@ def test_every_list_of_the_table_is_handed_on(monkeypatch):
     made = [Life(f"a.{n}", n, SPEC if n % 2 else older, 1000 + n, float(n)) for n in range(1, 7)]
     for life in made:
         lives.add(life)
-    monkeypatch.setattr("procman.kernel.lives._environment", lambda _pid: b"X=1\0")
+    monkeypatch.setattr("procman.kernel.process.table._environment", lambda _pid: b"X=1\0")
     monkeypatch.setattr(os, "getpgid", lambda pid: {31: 1001, 32: 1002, 33: 1003}.get(pid, 0))
     monkeypatch.setattr(os, "getsid", lambda _pid: 0)
     for pid in (31, 32, 33, 34):

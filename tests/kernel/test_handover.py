@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from procman import __version__
-from procman.cli.takeover import Whole
+from procman.app.resume import Whole
 from procman.errors import RefusedError
-from procman.kernel import handover
-from procman.kernel.handover import Program, Received
+from procman.kernel.survive import handover
+from procman.kernel.survive.handover import Program, Received
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no memory files here")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.kernel.history import Entry, History
+from procman.kernel.output.history import Entry, History
 
 
 def text(entries):

@@ -13,7 +13,7 @@ import pytest
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec
-from procman.kernel.lives import EXEC_TAKES, MARK, Life, Lives, group_lives
+from procman.kernel.process.table import EXEC_TAKES, MARK, Life, Lives, group_lives
 
 pytestmark = pytest.mark.processes
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={})

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from served import Served, request
 
 from procman.control.protocol import MAX_REQUEST, Code
-from procman.kernel.connection import TURN, Limits
-from procman.kernel.server import SPARES
+from procman.serve.connection import TURN, Limits
+from procman.serve.server import SPARES
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from served import Served, change, request
 
 from procman.control.client import Client
 from procman.control.protocol import LogsParams, NoParams
-from procman.kernel.connection import Limits
+from procman.serve.connection import Limits
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from procman.control.client import Client
 from procman.control.protocol import Checked, EventsParams, Happened, LogsParams, NoParams, Output, ScaleParams
 from procman.core.actions import Refuse
 from procman.errors import NotRunningError, ProcmanError, RefusedError
-from procman.kernel.connection import Limits
-from procman.kernel.server import RECENT, Server
+from procman.serve.connection import Limits
+from procman.serve.server import RECENT, Server
 
 
 def upgrade(served):

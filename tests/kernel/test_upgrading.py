@@ -13,10 +13,10 @@ import pytest
 from procman.control.protocol import Checked
 from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
-from procman.kernel import handover, upgrading
-from procman.kernel.handover import CAN, Program
-from procman.kernel.reactor import Reactor
-from procman.kernel.upgrading import Upgrading, Written
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.survive import handover, upgrading
+from procman.kernel.survive.handover import CAN, Program
+from procman.kernel.survive.upgrading import Upgrading, Written
 
 pytestmark = [
     pytest.mark.processes,

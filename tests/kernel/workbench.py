@@ -13,13 +13,13 @@ from procman.core.events import ShutdownAsked
 from procman.core.spec import Plan, ProcessSpec, StopPolicy
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
 from procman.kernel.kernel import Kernel, Settings
-from procman.kernel.launcher import Given
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.fanout import Mux
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.output.sinks import Sink
+from procman.kernel.process.launcher import Given
 
 DEADLINE = 20.0
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from procman import __version__
+from procman.app.usage import UsageError
 from procman.cli import loaded
-from procman.cli.mistakes import explained
-from procman.cli.usage import UsageError
+from procman.cli.line.click_errors import explained
 from procman.errors import nearest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
         """The command, None where there is none: module and function have the verb's name."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"procman.cli.{VERBS[cmd_name].module}")
+        module = importlib.import_module(f"procman.cli.verbs.{VERBS[cmd_name].module}")
         loaded()
         command: click.Command = getattr(module, VERBS[cmd_name].module)
         return command

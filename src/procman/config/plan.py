@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from procman.config.formation import Asked, choose_counts, parse_formation
 from procman.config.procfile import ALL, Entry
-from procman.config.settings import YEAR, Document, Process, Restart, Stop
+from procman.config.sections import YEAR, Document, Process, Restart, Stop
 from procman.config.source import absolute, brief, plain
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, When, refuse_count
 from procman.errors import Fault, nearest

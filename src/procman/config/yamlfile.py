@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Struct, UnsetType
 
-from procman.config.settings import AsWritten, Document, Settings
+from procman.config.sections import AsWritten, Document, Settings
 from procman.config.source import plain
 from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
 from procman.errors import Fault, nearest

@@ -11,7 +11,8 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import reloading, select
+from procman.core import reload as reloading
+from procman.core import select
 from procman.core.actions import Action, Finish, Inherit, Publish, Refuse, Remove, Reply, SetTimer, Signal, Target
 from procman.core.crashes import KEY as CRASH
 from procman.core.crashes import Crashes
@@ -42,14 +43,14 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.instance import step
+from procman.core.orphans import KEY as STRAYS
+from procman.core.orphans import Strays
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, StopPolicy, refuse_count
 from procman.core.state import AT_REST, Cause, Instance, Phase, Stage
-from procman.core.strays import KEY as STRAYS
-from procman.core.strays import Strays
-from procman.core.summary import ended_line, view_of, waiting_line
 from procman.core.view import Change, FleetView, Kind
+from procman.core.wording import ended_line, view_of, waiting_line
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""

@@ -45,30 +45,30 @@ from procman.core.events import (
     SpawnFailed,
     TimerFired,
 )
+from procman.core.fallback import REASON, LastResort, Left
 from procman.core.fleet import Fleet
-from procman.core.lastresort import REASON, LastResort, Left
 from procman.core.snapshot import Packed, pack, unpack
 from procman.core.spec import Plan
 from procman.core.state import Phase
 from procman.core.trace import FORMAT, Header, Trace
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
-from procman.kernel import reaper, spawn
-from procman.kernel.census import SWEEP_FIRST, Census
-from procman.kernel.deadlines import Deadlines
-from procman.kernel.guarding import Guarding, Kept, can_guard
-from procman.kernel.history import History
-from procman.kernel.launcher import Given, Launcher
-from procman.kernel.lives import MARK, Life, Lives, LivesState
-from procman.kernel.oom import OomNotes
-from procman.kernel.output import TELL_AGAIN, Mux, Stream
-from procman.kernel.ports import PortNotes
-from procman.kernel.reactor import Reactor
-from procman.kernel.reaper import signal_number
-from procman.kernel.tracefile import write_private
+from procman.kernel.loop.deadlines import Deadlines
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.fanout import TELL_AGAIN, Mux, Stream
+from procman.kernel.output.history import History
+from procman.kernel.process import reaper, spawn
+from procman.kernel.process.adoption import SWEEP_FIRST, Census
+from procman.kernel.process.launcher import Given, Launcher
+from procman.kernel.process.oom import OomNotes
+from procman.kernel.process.ports import PortNotes
+from procman.kernel.process.reaper import signal_number
+from procman.kernel.process.table import MARK, Life, Lives, LivesState
+from procman.kernel.survive.guarding import Guarding, Kept, can_guard
+from procman.kernel.survive.tracefile import write_private
 
 if TYPE_CHECKING:
-    from procman.kernel.upgrading import Told, Upgrading
+    from procman.kernel.survive.upgrading import Told, Upgrading
 
 LAST_REST = 5.0
 """Seconds that a process which appears after the end is waited for once it got KILL."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.cli.logs import data_of
-from procman.cli.looking import Looker
-from procman.cli.ps import Listing, listed
-from procman.cli.resources import Meter
+from procman.cli.verbs.logs import data_of
+from procman.cli.verbs.ps import Listing, listed
 from procman.control.client import Client
 from procman.control.protocol import LogsParams, Output
-from procman.core.display import clean
 from procman.errors import ProcmanError
+from procman.observe.poll import Looker
+from procman.observe.processes import Meter
+from procman.text.lines import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
