@@ -103,7 +103,7 @@ def test_the_state_is_written_by_the_version_that_runs_whatever_has_been_install
     supervisor.phase(a_1="ready")
     eventually(lambda: len(all_children_of(supervisor.pid)) == 2, "it has a guardian")
     (package / "__init__.py").write_text("__version__ = '9.9.9'\n")
-    handover = package / "kernel" / "handover.py"
+    handover = package / "kernel" / "survive" / "handover.py"
     handover.write_text(handover.read_text() + "\nVERSION = 1000\n")
     done = goes_on_after(supervisor, installed.upgrade)
     assert done.code == 1
