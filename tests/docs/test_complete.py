@@ -17,7 +17,7 @@ from procman.app import usage
 from procman.cli import outcome
 from procman.cli.group import VERBS
 from procman.cli.verbs import run as one_off
-from procman.config.sections import Defaults, Process, Restart, Settings, Stop
+from procman.config.sections import DefaultsSection, ProcessSection, ProcmanYml, RestartSection, StopSection
 from procman.control.protocol import METHODS, NOTIFICATIONS, Code
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
@@ -25,7 +25,11 @@ from procman.kernel import signals
 from procman.kernel.process.reaper import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
-SETTINGS = [field.encode_name for struct in (Settings, Defaults, Process, Restart, Stop) for field in fields(struct)]
+SETTINGS = [
+    field.encode_name
+    for struct in (ProcmanYml, DefaultsSection, ProcessSection, RestartSection, StopSection)
+    for field in fields(struct)
+]
 
 
 def section(verb: str) -> str:

@@ -20,7 +20,7 @@ from procman.config.source import MAX_SIZE
 from procman.config.yamlfile import parse_settings
 from procman.control.protocol import AttachParams, Code, Incoming, LogsParams, encode_error, encode_result
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Begun, Command, Commanded
+from procman.core.events import Command, Commanded, FormationStarted
 from procman.core.fleet import Fleet
 from procman.core.select import Chosen
 from procman.core.spec import Plan, ProcessSpec
@@ -76,7 +76,7 @@ class _Backend:
     def __init__(self) -> None:
         types = {name: ProcessSpec(type=name, command="x", cwd="/", env={}) for name in ("web", "job")}
         self.fleet = Fleet(Plan(root="/", types=types, counts={"web": 2, "job": 0}, positions={"web": 0, "job": 1}))
-        self.fleet.handle(Begun(), 0.0)
+        self.fleet.handle(FormationStarted(), 0.0)
         self.history = History()
         self.history.append("web.1", 1.0, b"one\ntwo\n")
 

@@ -15,7 +15,7 @@ Value: TypeAlias = Any
 """What an option holds: a str, int, float, bool, a tuple of str, or None; whoever reads the command line checks it."""
 
 
-class Kind(Enum):
+class OptionKind(Enum):
     """What an option holds, by how it is read."""
 
     TEXT = auto()
@@ -36,8 +36,8 @@ class Kind(Enum):
     """One of those that `metavar` names."""
 
 
-REPEATABLE = (Kind.TEXTS, Kind.NAMES)
-SWITCHES = (Kind.FLAG, Kind.SWITCH)
+REPEATABLE = (OptionKind.TEXTS, OptionKind.NAMES)
+SWITCHES = (OptionKind.FLAG, OptionKind.SWITCH)
 
 
 class Option(NamedTuple):
@@ -48,7 +48,7 @@ class Option(NamedTuple):
 
     names: tuple[str, ...]
     help: str
-    kind: Kind = Kind.TEXT
+    kind: OptionKind = OptionKind.TEXT
     metavar: str | None = None
     default: str | None = None
     types: bool = False
@@ -66,59 +66,61 @@ class Option(NamedTuple):
 
 
 FILES = (
-    Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", Kind.TEXT, "FILE"),
-    Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", Kind.TEXT, "DIR"),
-    Option(("--config",), "How to run the types.  [default: procman.yml, where there is one]", Kind.TEXT, "FILE"),
-    Option(("-e", "--env"), "Read this instead of .env; repeatable, the last wins.", Kind.TEXTS, "FILE"),
-    Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", Kind.FLAG),
-    Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", Kind.TEXT, "PATH"),
+    Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", OptionKind.TEXT, "FILE"),
+    Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", OptionKind.TEXT, "DIR"),
+    Option(("--config",), "How to run the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"),
+    Option(("-e", "--env"), "Read this instead of .env; repeatable, the last wins.", OptionKind.TEXTS, "FILE"),
+    Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", OptionKind.FLAG),
+    Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", OptionKind.TEXT, "PATH"),
 )
 FORMATION = (
     Option(
         ("-m", "--formation", "-c", "--concurrency"),
         "How many of each; all=N: others.",
-        Kind.TEXTS,
+        OptionKind.TEXTS,
         "TYPE=N,...",
         types=True,
     ),
-    Option(("--except",), "Leave these types at 0.", Kind.NAMES, "TYPE,...", types=True),
-    Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", Kind.INTEGER, "N"),
-    Option(("--port-step",), "Ports from one type to the next.  [default: 100]", Kind.INTEGER, "N"),
-    Option(("--no-port",), "Give nobody a PORT.", Kind.FLAG),
-    Option(("-t", "--timeout"), "From the stop signal to KILL.  [default: 10]", Kind.SECONDS, "SECONDS"),
+    Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
+    Option(("--port-step",), "Ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"),
+    Option(("--no-port",), "Give nobody a PORT.", OptionKind.FLAG),
+    Option(("-t", "--timeout"), "From the stop signal to KILL.  [default: 10]", OptionKind.SECONDS, "SECONDS"),
 )
 SUPERVISION = (
-    Option(("--max-restarts",), "Give an instance up after N restarts in a row.", Kind.INTEGER, "N"),
-    Option(("--no-restart",), "End everything when the first process ends, with its exit code.", Kind.FLAG),
-    Option(("--exit-on",), "End everything when one of these types ends.", Kind.NAMES, "TYPE,...", types=True),
+    Option(("--max-restarts",), "Give an instance up after N restarts in a row.", OptionKind.INTEGER, "N"),
+    Option(("--no-restart",), "End everything when the first process ends, with its exit code.", OptionKind.FLAG),
+    Option(("--exit-on",), "End everything when one of these types ends.", OptionKind.NAMES, "TYPE,...", types=True),
 )
 OUTPUT = (
-    Option(("--log-format",), "Lines of text, or one JSON object a line.", Kind.CHOICE, "text|json", "text"),
-    Option(("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", Kind.SWITCH),
-    Option(("--no-prefix",), "Lines as the processes write them, without time and name.", Kind.FLAG),
-    Option(("-q", "--quiet"), "Show no output of these types.", Kind.NAMES, "TYPE,...", types=True),
-    Option(("--color",), "A colour for each type.", Kind.CHOICE, "auto|always|never", "auto"),
-    Option(("--history",), "Output kept for `logs`, over all.  [default: 32]", Kind.COUNT, "MIB", "32"),
-    Option(("--log-dir",), "Also a file for each instance in this folder: web.1.log.", Kind.TEXT, "DIR"),
+    Option(("--log-format",), "Lines of text, or one JSON object a line.", OptionKind.CHOICE, "text|json", "text"),
+    Option(
+        ("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", OptionKind.SWITCH
+    ),
+    Option(("--no-prefix",), "Lines as the processes write them, without time and name.", OptionKind.FLAG),
+    Option(("-q", "--quiet"), "Show no output of these types.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("--color",), "A colour for each type.", OptionKind.CHOICE, "auto|always|never", "auto"),
+    Option(("--history",), "Output kept for `logs`, over all.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
+    Option(("--log-dir",), "Also a file for each instance in this folder: web.1.log.", OptionKind.TEXT, "DIR"),
     Option(
         ("--log-max-bytes",),
         "Rotate a file before it is larger than this; 0: never.  [default: 10M]",
-        Kind.SIZE,
+        OptionKind.SIZE,
         "SIZE",
         "10M",
     ),
-    Option(("--log-keep",), "Rotated files to keep.  [default: 5]", Kind.COUNT, "N", "5"),
+    Option(("--log-keep",), "Rotated files to keep.  [default: 5]", OptionKind.COUNT, "N", "5"),
     Option(
         ("--tty/--no-tty",),
         "A terminal of its own for each instance.  [default: where standard output is one]",
-        Kind.SWITCH,
+        OptionKind.SWITCH,
     ),
-    Option(("--split-streams",), "Keep stdout and stderr apart (json lines then name the stream).", Kind.FLAG),
+    Option(("--split-streams",), "Keep stdout and stderr apart (json lines then name the stream).", OptionKind.FLAG),
 )
 PROCMAN = (
-    Option(("--socket",), "The control socket.  [default: one per folder, see docs]", Kind.TEXT, "PATH"),
-    Option(("--watch",), "Restart the types whose files change.", Kind.FLAG),
-    Option(("-D", "--detach"), "Go to the background once all is up.", Kind.FLAG),
+    Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
+    Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
+    Option(("-D", "--detach"), "Go to the background once all is up.", OptionKind.FLAG),
 )
 START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
 

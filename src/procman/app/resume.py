@@ -15,23 +15,23 @@ import msgspec
 from msgspec import Struct
 
 from procman import __version__
-from procman.app.run import Inputs, Shown
+from procman.app.run import OutputOptions, ReloadInputs
 from procman.control.locate import Claim, Place
 from procman.core.fleet import Fleet
 from procman.core.snapshot import unpack
 from procman.errors import RefusedError
-from procman.kernel.kernel import Before, Kernel, KernelState
+from procman.kernel.kernel import Handover, Kernel, KernelState
 from procman.kernel.output.fanout import Mux, MuxState
 from procman.kernel.output.history import History, HistoryState
 from procman.kernel.output.logfiles import FilesState
 from procman.kernel.survive import handover
-from procman.kernel.survive.upgrading import Upgrading, Written
+from procman.kernel.survive.upgrading import LiveUpgrade, Written
 from procman.serve.server import Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from procman.app.run import Parts
+    from procman.app.run import RunningParts
     from procman.core.spec import Plan
 
 
@@ -43,14 +43,14 @@ class Claimed(Struct, frozen=True):
     locks: tuple[int, ...]
 
 
-class Whole(Struct, frozen=True, kw_only=True):
+class SavedState(Struct, frozen=True, kw_only=True):
     """Everything. `upgrades` is how often procman has been replaced, this time included; `blocked` its signal mask."""
 
     pid: int
     upgrades: int
     blocked: tuple[int, ...]
-    look: Shown
-    inputs: Inputs
+    look: OutputOptions
+    inputs: ReloadInputs
     claimed: Claimed | None
     kernel: KernelState
     output: MuxState
@@ -74,21 +74,21 @@ class Whole(Struct, frozen=True, kw_only=True):
 # ---- the program that is replaced
 
 
-def upgrading(parts: Parts) -> Upgrading:
+def upgrading(parts: RunningParts) -> LiveUpgrade:
     """What upgrades this procman."""
     inputs = parts.inputs
     program = handover.Program.this(inputs.environ, inputs.here, inputs.root)
     part = parts.server.upgrade if parts.server is not None else _nobody
-    return Upgrading(parts.reactor, parts.kernel, program, partial(_write, parts), part)
+    return LiveUpgrade(parts.reactor, parts.kernel, program, partial(_write, parts), part)
 
 
 def _nobody() -> None:
     """Without a control socket there is no client."""
 
 
-def _write(parts: Parts, blocked: Iterable[int]) -> Written:
+def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
     kernel, claimed, server, history = parts.kernel, parts.claimed, parts.server, parts.kernel.history
-    whole = Whole(
+    whole = SavedState(
         pid=os.getpid(),
         upgrades=kernel.upgrades + 1,
         blocked=tuple(blocked),
@@ -114,7 +114,7 @@ def _claimed(claimed: Claim) -> Claimed:
 def check(fd: int) -> None:
     """Read a state as one who takes over would, and say that it can be done. Raises RefusedError."""
     received = handover.Received(fd)
-    whole = received.state(Whole)
+    whole = received.state(SavedState)
     try:
         Fleet(whole.kernel.fleet.state.plan, unpack(whole.kernel.fleet))
     except msgspec.ValidationError as error:
@@ -123,13 +123,13 @@ def check(fd: int) -> None:
     print(f"{handover.CAN}{__version__}")
 
 
-class Taken:
+class Restored:
     """What this program has taken over. `restore()` and `go_on()` are called while the rooms are put together."""
 
     def __init__(self, fd: int) -> None:
         """Raises RefusedError."""
         self._received = handover.Received(fd)
-        self._whole: Whole | None = self._received.state(Whole)
+        self._whole: SavedState | None = self._received.state(SavedState)
         whole = self._whole
         if whole.pid != os.getpid():
             raise RefusedError(f"cannot take over: the state is that of pid {whole.pid}")
@@ -138,7 +138,7 @@ class Taken:
         self.claimed = _claim(whole.claimed) if whole.claimed is not None else None
         os.fchdir(whole.inputs.root)
 
-    def restore(self, history: History, mux: Mux) -> Before:
+    def restore(self, history: History, mux: Mux) -> Handover:
         """Fill them with what the ones before them had."""
         assert self._whole is not None
         whole = self._whole
@@ -148,7 +148,7 @@ class Taken:
         before = self._received.origin.procman
         go_on = "1 process goes on" if running == 1 else f"{running} processes go on"
         news = f"upgraded: procman {before} -> {__version__}; {go_on}"
-        return Before(whole.kernel, mux.restore(whole.output), news)
+        return Handover(whole.kernel, mux.restore(whole.output), news)
 
     def go_on(self, kernel: Kernel, server: Server | None) -> None:
         """The last step before it runs: the handlers stand, and so the signals that came meanwhile are let in."""

@@ -23,26 +23,26 @@ from procman.control.locate import Claim, claim, start_places, trace_file
 from procman.core.spec import Plan
 from procman.errors import ConfigError, Fault, ProcmanError, nearest
 from procman.kernel import signals
-from procman.kernel.kernel import Kernel, Settings
+from procman.kernel.kernel import Kernel, KernelSettings
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.fanout import Mux
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
 from procman.kernel.output.sinks import Sink, find_way
 from procman.kernel.process import spawn
-from procman.kernel.process.launcher import Given
+from procman.kernel.process.launcher import SpawnContext
 from procman.serve.server import Server
 
 if TYPE_CHECKING:
-    from procman.app.resume import Taken
+    from procman.app.resume import Restored
     from procman.kernel.output.logfiles import LogFiles
-    from procman.kernel.survive.upgrading import Upgrading
+    from procman.kernel.survive.upgrading import LiveUpgrade
 
 FLUSH_WITHIN = 2.0
 """Seconds that the last lines may take to be written to a reader that is slow."""
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class OutputOptions(Struct, frozen=True, kw_only=True):
     """How the output looks and how much of it is kept, as given on the command line."""
 
     log_format: str
@@ -61,7 +61,7 @@ def supervise(values: dict[str, Value]) -> int:
     """What `start` does; returns the exit code. `values` are by the names of its options, and are used up."""
     options = collect(values)
     socket, watch, detach = values.pop("socket"), values.pop("watch"), values.pop("detach")
-    look = Shown(split_streams=options.split_streams, **values)
+    look = OutputOptions(split_streams=options.split_streams, **values)
     if watch:
         _refuse_watch()
     if detach and os.getpid() == 1:
@@ -76,7 +76,7 @@ def supervise(values: dict[str, Value]) -> int:
     if look.log_dir is not None:
         look = replace(look, log_dir=os.path.abspath(look.log_dir))
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    run = partial(_run, plan, look, Inputs(options, environ, given, here, inherited, watch=watch), socket)
+    run = partial(_run, plan, look, ReloadInputs(options, environ, given, here, inherited, watch=watch), socket)
     if detach:
         from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
 
@@ -85,7 +85,11 @@ def supervise(values: dict[str, Value]) -> int:
 
 
 def _run(
-    plan: Plan, look: Shown, inputs: Inputs, socket: str | None, leave: Callable[[Claim | None], None] | None = None
+    plan: Plan,
+    look: OutputOptions,
+    inputs: ReloadInputs,
+    socket: str | None,
+    leave: Callable[[Claim | None], None] | None = None,
 ) -> int:
     """Claim the root and supervise there; `leave` is called where nothing can be refused any more."""
     claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
@@ -99,10 +103,10 @@ def _run(
 
 def take_over(fd: int) -> int:
     """Go on where the program was that this one replaces."""
-    from procman.app.resume import Taken  # noqa: PLC0415  after an upgrade only
+    from procman.app.resume import Restored  # noqa: PLC0415  after an upgrade only
 
     spawn.close_on_exec()
-    taken = Taken(fd)
+    taken = Restored(fd)
     return _supervise(taken.plan, taken.claimed, taken.look, taken.inputs, taken)
 
 
@@ -122,7 +126,7 @@ def _refuse_watch() -> None:
         raise UsageError(text, "`pip install 'procman[watch]'` installs it")
 
 
-def _accompanied(plan: Plan, inputs: Inputs) -> Plan:
+def _accompanied(plan: Plan, inputs: ReloadInputs) -> Plan:
     """The plan with the companions that were asked for."""
     if not inputs.watch:
         return plan
@@ -145,7 +149,9 @@ def _check_types(quiet: tuple[str, ...], plan: Plan) -> None:
         raise ConfigError(faults)
 
 
-def _supervise(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs, taken: Taken | None = None) -> int:
+def _supervise(
+    plan: Plan, claimed: Claim | None, look: OutputOptions, inputs: ReloadInputs, taken: Restored | None = None
+) -> int:
     reactor = Reactor()
     try:
         files = _log_files(reactor, look, taken)
@@ -169,7 +175,7 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs, t
         taken.go_on(kernel, server)
     else:
         kernel.say(_headline(plan, claimed))
-    kernel.make_upgrading = lambda: _upgrading(Parts(look, inputs, claimed, files, reactor, kernel, server))
+    kernel.make_upgrading = lambda: _upgrading(RunningParts(look, inputs, claimed, files, reactor, kernel, server))
     try:
         return kernel.run()
     finally:
@@ -180,14 +186,14 @@ def _supervise(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs, t
             server.close()
 
 
-def _settings(plan: Plan, claimed: Claim | None, look: Shown, inputs: Inputs) -> Settings:
+def _settings(plan: Plan, claimed: Claim | None, look: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
     path = claimed.place.socket if claimed is not None else None
     locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
-    given = Given(plan.root, path, look.split_streams, look.log_dir is not None)
-    return Settings(partial(_reload, inputs), given, trace_file(path), guarded=locks)
+    given = SpawnContext(plan.root, path, look.split_streams, look.log_dir is not None)
+    return KernelSettings(partial(_reload, inputs), given, trace_file(path), guarded=locks)
 
 
-class Inputs(Struct, frozen=True):
+class ReloadInputs(Struct, frozen=True):
     """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders, and
     `inherited` those that whoever started procman meant it to hold.
     """
@@ -201,11 +207,11 @@ class Inputs(Struct, frozen=True):
     watch: bool = False
 
 
-class Parts(Struct, frozen=True):
+class RunningParts(Struct, frozen=True):
     """All that a running procman is made of, for the program that takes its place."""
 
-    look: Shown
-    inputs: Inputs
+    look: OutputOptions
+    inputs: ReloadInputs
     claimed: Claim | None
     files: LogFiles | None
     reactor: Reactor
@@ -213,13 +219,13 @@ class Parts(Struct, frozen=True):
     server: Server | None
 
 
-def _upgrading(parts: Parts) -> Upgrading:
+def _upgrading(parts: RunningParts) -> LiveUpgrade:
     from procman.app.resume import upgrading  # noqa: PLC0415  2 ms, for which no instance waits
 
     return upgrading(parts)
 
 
-def _reload(inputs: Inputs, old: Plan) -> Plan:
+def _reload(inputs: ReloadInputs, old: Plan) -> Plan:
     """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
     os.fchdir(inputs.here)
     try:
@@ -273,7 +279,7 @@ def _warn(text: str) -> None:
         way.close()
 
 
-def _log_files(reactor: Reactor, look: Shown, taken: Taken | None) -> LogFiles | None:
+def _log_files(reactor: Reactor, look: OutputOptions, taken: Restored | None) -> LogFiles | None:
     if look.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
@@ -282,7 +288,7 @@ def _log_files(reactor: Reactor, look: Shown, taken: Taken | None) -> LogFiles |
     return LogFiles(reactor, look.log_dir, Rotation(look.log_max_bytes, look.log_keep), before)
 
 
-def _format(look: Shown) -> Format:
+def _format(look: OutputOptions) -> Format:
     init = os.getpid() == 1
     return Format(
         mode=look.log_format,

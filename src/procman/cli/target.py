@@ -1,4 +1,4 @@
-"""Which running procman a verb talks to: `-d/--root` and `--socket`, handed to the verb as one `Place`."""
+"""Which running procman a verb talks to: `-d/--root` and `--socket`, handed to the verb as one `TargetOptions`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Verb: TypeAlias = Callable[..., Any]
 
 
-class Place(Struct, frozen=True):
+class TargetOptions(Struct, frozen=True):
     """A folder to look from (the current one where None), or a socket."""
 
     root: str | None = None
@@ -47,10 +47,10 @@ SOCKET = click.option(
 
 
 def client_options(verb: Verb) -> Verb:
-    """Declares both options; the verb is called with `place: Place` instead."""
+    """Declares both options; the verb is called with `place: TargetOptions` instead."""
 
     @functools.wraps(verb)
     def call(root: str | None, socket: str | None, **values: Any) -> Any:  # noqa: ANN401  click's own types
-        return verb(place=Place(root, socket), **values)
+        return verb(place=TargetOptions(root, socket), **values)
 
     return ROOT(SOCKET(call))

@@ -25,7 +25,7 @@ Restarts = Annotated[int, Meta(ge=0)] | None
 AsWritten = Annotated[str, Meta(description="Numbers and booleans are kept as written")]
 
 
-class Restart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how soon an ended instance is started again."""
 
     policy: Annotated[When, Meta(description="Which ends bring an instance back")] | UnsetType = UNSET
@@ -42,7 +42,7 @@ class Restart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ) = UNSET
 
 
-class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StopSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an instance is stopped."""
 
     signal: Annotated[Filled, Meta(description="The stop signal by name: TERM, INT, QUIT …")] | UnsetType = UNSET
@@ -50,14 +50,14 @@ class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: Annotated[StopMode, Meta(description="Who gets the stop signal first")] | UnsetType = UNSET
 
 
-class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How every instance of one process type is run."""
 
     env: Annotated[dict[str, AsWritten], Meta(description="Variables on top of everybody's environment")] = {}
     port: Annotated[Port, Meta(description="PORT of the first instance; the next ones count up")] | UnsetType = UNSET
     cwd: Annotated[Filled, Meta(description="Working directory, relative to the root")] | UnsetType = UNSET
-    restart: Restart = Restart()
-    stop: Stop = Stop()
+    restart: RestartSection = RestartSection()
+    stop: StopSection = StopSection()
     success_exit_codes: (
         Annotated[tuple[ExitCode, ...], Meta(description="Exit codes that mean done, besides 0")] | UnsetType
     ) = UNSET
@@ -82,25 +82,25 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most instances; 1 makes a singleton")] | UnsetType = UNSET
 
 
-class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for every process type that does not say otherwise."""
 
-    restart: Restart = Restart()
-    stop: Stop = Stop()
+    restart: RestartSection = RestartSection()
+    stop: StopSection = StopSection()
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to run the process types of the Procfile."""
 
     formation: Annotated[dict[str, Count], Meta(description="Instances of each process type at the start")] = {}
-    defaults: Defaults = Defaults()
-    processes: Annotated[dict[str, Process], Meta(description="Settings by process type")] = {}
+    defaults: DefaultsSection = DefaultsSection()
+    processes: Annotated[dict[str, ProcessSection], Meta(description="Settings by process type")] = {}
 
 
 class Document(Struct, frozen=True):
     """A procman.yml: its settings, and the line of each value by its path (`processes.web.stop.grace`)."""
 
-    settings: Settings = Settings()
+    settings: ProcmanYml = ProcmanYml()
     lines: dict[str, int] = {}
     file: str = ""
 
@@ -110,8 +110,8 @@ class Document(Struct, frozen=True):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of procman.yml."""
-    generated = msgspec.json.schema(Settings)
-    env = generated["$defs"]["Process"]["properties"]["env"]
+    generated = msgspec.json.schema(ProcmanYml)
+    env = generated["$defs"]["ProcessSection"]["properties"]["env"]
     env["additionalProperties"]["type"] = [
         "string",
         "number",

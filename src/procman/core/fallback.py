@@ -14,8 +14,8 @@ from msgspec import Struct
 from procman.core.actions import (
     Action,
     Finish,
-    Inherit,
     Publish,
+    ReclaimDaemons,
     Refuse,
     Reply,
     SetTimer,
@@ -25,12 +25,12 @@ from procman.core.actions import (
 )
 from procman.core.events import (
     Adopted,
-    Begun,
     Command,
     Commanded,
     Emptied,
     Event,
     Exited,
+    FormationStarted,
     KillAsked,
     Orphaned,
     OrphanReaped,
@@ -62,7 +62,7 @@ FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEA
 REASON = "procman is at fault: nothing is started or restarted any more"
 
 
-class Left(Struct, frozen=True):
+class Survivor(Struct, frozen=True):
     """A life as it was when the fleet raised."""
 
     name: str
@@ -71,10 +71,10 @@ class Left(Struct, frozen=True):
     spec: ProcessSpec
 
 
-class LastResort:
+class Fallback:
     """Keeps what runs until it is to stop, then stops it: the stop signal, a last call, KILL, each in its time."""
 
-    def __init__(self, plan: Plan, counts: dict[str, int], left: Iterable[Left]) -> None:
+    def __init__(self, plan: Plan, counts: dict[str, int], left: Iterable[Survivor]) -> None:
         self.plan = plan
         self.counts = dict(counts)
         self.stopping = False
@@ -136,7 +136,7 @@ class LastResort:
                 actions = [*self._stop(now), *(a for life in self._left.values() for a in self._kill(life, now))]
             case Commanded():
                 actions = self._command(event.command, event.request, now)
-            case Begun() | Spawned() | SpawnFailed() | Orphaned() | OrphanReaped():
+            case FormationStarted() | Spawned() | SpawnFailed() | Orphaned() | OrphanReaped():
                 actions = []  # nothing is started; the kernel itself ends orphans at the end
             case _:
                 assert_never(event)
@@ -156,7 +156,7 @@ class LastResort:
             actions.append(_told(Kind.ENDED, f"{life.name} ended: {event.status}; {REASON}"))
             actions.append(Signal(life.name, life.generation, "KILL", Target.ALL))
         if all(other.name in self._ended for other in self._left.values() if other.spec.type == life.spec.type):
-            actions.append(Inherit(life.name, life.generation, life.spec.stop.signal))
+            actions.append(ReclaimDaemons(life.name, life.generation, life.spec.stop.signal))
         return actions
 
     def _adopted(self, event: Adopted) -> list[Action]:
@@ -179,7 +179,7 @@ class LastResort:
         del self._left[life.name]
         return [_told(Kind.UNKILLABLE, f"{life.name} (pid {life.pid}) is unkillable: still there after KILL")]
 
-    def _kill(self, life: Left, now: float) -> list[Action]:
+    def _kill(self, life: Survivor, now: float) -> list[Action]:
         self._killed.add(life.name)
         kill = Signal(life.name, life.generation, "KILL", Target.ALL)
         return [kill, SetTimer(KEY + life.name, GIVEN_UP, now + GIVE_UP_AFTER)]
@@ -211,12 +211,12 @@ class LastResort:
         return [Finish(1)]
 
 
-def _notice(life: Left) -> float:
+def _notice(life: Survivor) -> float:
     """Seconds from the last call to KILL."""
     return min(NOTICE, life.spec.stop.grace / 2)
 
 
-def _both(life: Left, target: Target) -> list[Action]:
+def _both(life: Survivor, target: Target) -> list[Action]:
     """The stop signal, and CONT so that it can be acted on."""
     return [Signal(life.name, life.generation, signal, target) for signal in (life.spec.stop.signal, "CONT")]
 

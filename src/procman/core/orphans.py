@@ -18,7 +18,7 @@ GIVE_UP_AFTER = 5.0
 """Seconds after KILL at which a stray is no longer waited for."""
 
 
-class StraysState(Struct, frozen=True):
+class OrphansState(Struct, frozen=True):
     """The table as a value. `ending` and `killed` say when a pid gets KILL, and when it is given up."""
 
     stuck: tuple[int, ...] = ()
@@ -29,10 +29,10 @@ class StraysState(Struct, frozen=True):
     token: int = 0
 
 
-class Strays:
+class Orphans:
     """The table of strays. `left`: whether any is still waited for; `stuck`: pids that KILL did not remove."""
 
-    def __init__(self, state: StraysState = StraysState()) -> None:  # noqa: B008  frozen
+    def __init__(self, state: OrphansState = OrphansState()) -> None:  # noqa: B008  frozen
         self.stuck = list(state.stuck)
         self._alone = set(state.alone)
         self._ending = dict(state.ending)
@@ -40,9 +40,9 @@ class Strays:
         self._closing = state.closing  # when all is to be gone, once everything ends
         self._token = state.token
 
-    def state(self) -> StraysState:
+    def state(self) -> OrphansState:
         ending, killed = dict(self._ending), dict(self._killed)
-        return StraysState(tuple(self.stuck), tuple(sorted(self._alone)), ending, killed, self._closing, self._token)
+        return OrphansState(tuple(self.stuck), tuple(sorted(self._alone)), ending, killed, self._closing, self._token)
 
     @property
     def left(self) -> bool:

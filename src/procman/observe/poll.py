@@ -22,14 +22,14 @@ TRIES = 3
 """How often a connection that ends in the midst of a look is made again: once where procman has been replaced."""
 
 
-class Look(NamedTuple):
+class Poll(NamedTuple):
     """The trees are empty where procman's pids mean nothing here (another PID namespace)."""
 
     answer: Ps
     trees: Trees
 
 
-class Looker:
+class Poller:
     """Looks at the procman behind a socket."""
 
     def __init__(self, path: str) -> None:
@@ -44,7 +44,7 @@ class Looker:
     ) -> None:
         self._client.close()
 
-    def look(self) -> Look:
+    def look(self) -> Poll:
         """What is so now. Raises NotRunningError where procman has ended since, else ProcmanError."""
         for _ in range(TRIES):
             try:
@@ -53,7 +53,7 @@ class Looker:
                 self._connect_again()
             else:
                 table = process_table() if self._client.peer in (answer.pid, 0) else {}
-                return Look(answer, Trees(table))
+                return Poll(answer, Trees(table))
         raise _ended()
 
     def pause(self, seconds: float) -> None:

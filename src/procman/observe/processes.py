@@ -21,7 +21,7 @@ FIELDS = ["ppid", "cpu_times", "memory_info"]
 """What is asked of psutil; the first four of `cpu_times` are a process's own two and its children's."""
 
 
-class Process(Struct, frozen=True):
+class ProcessUsage(Struct, frozen=True):
     """`cpu`: seconds of CPU time, that of ended children included that were waited for. `memory`: resident bytes.
 
     `group` is the process group, 0 where it is not known.
@@ -33,12 +33,12 @@ class Process(Struct, frozen=True):
     group: int = 0
 
 
-def process_table() -> dict[int, Process]:
+def process_table() -> dict[int, ProcessUsage]:
     """Every process that this user may see, by pid."""
     return linux_table() if sys.platform == "linux" else portable_table()
 
 
-def linux_table() -> dict[int, Process]:
+def linux_table() -> dict[int, ProcessUsage]:
     """From /proc/PID/stat; fields are numbered as in proc(5), after the command's closing parenthesis."""
     ticks = os.sysconf("SC_CLK_TCK")
     page = os.sysconf("SC_PAGE_SIZE")
@@ -58,11 +58,11 @@ def linux_table() -> dict[int, Process]:
             os.close(fd)
         cpu = sum(map(int, fields[11:15])) / ticks  # 14-17: utime, stime, cutime, cstime
         parent, group, resident = int(fields[1]), int(fields[2]), int(fields[21])  # 4: ppid, 5: pgrp, 24: rss
-        table[int(pid)] = Process(parent, cpu, resident * page, group)
+        table[int(pid)] = ProcessUsage(parent, cpu, resident * page, group)
     return table
 
 
-def portable_table() -> dict[int, Process]:
+def portable_table() -> dict[int, ProcessUsage]:
     """From psutil. What may not be read (another user's process) counts as nothing."""
     import psutil  # noqa: PLC0415  heavy, and not needed on Linux
 
@@ -70,7 +70,7 @@ def portable_table() -> dict[int, Process]:
     for process in psutil.process_iter(FIELDS):
         parent, times, memory = (process.info[key] for key in FIELDS)
         cpu = sum(times[:4]) if times else 0.0
-        table[process.pid] = Process(parent, cpu, memory.rss if memory else 0, _group(process.pid))
+        table[process.pid] = ProcessUsage(parent, cpu, memory.rss if memory else 0, _group(process.pid))
     return table
 
 
@@ -84,7 +84,7 @@ def _group(pid: int) -> int:
 class Trees:
     """A process table that can be asked for trees."""
 
-    def __init__(self, table: dict[int, Process]) -> None:
+    def __init__(self, table: dict[int, ProcessUsage]) -> None:
         self._table = table
         self._children: dict[int, list[int]] = {}
         self._groups: dict[int, list[int]] = {}

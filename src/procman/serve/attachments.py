@@ -32,7 +32,7 @@ from procman.control.protocol import (
 from procman.core.view import Change, FleetView, duration
 from procman.errors import nearest
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.output.fanout import Mux, Stream
+from procman.kernel.output.fanout import ChildStream, Mux
 from procman.kernel.output.history import History
 from procman.serve import keyboard
 from procman.serve.methods import Failure
@@ -86,19 +86,19 @@ class Slot:
     def __init__(self, name: str, reactor: Reactor, mux: Mux, seed: bytes) -> None:
         self.name = name
         self.tape = Tape(seed)
-        self.watchers: list[Attachment] = []
-        self.typist: Attachment | None = None
+        self.watchers: list[ServedAttachment] = []
+        self.typist: ServedAttachment | None = None
         self.since = 0.0  # the typist types
-        self.keyboard: keyboard.Keyboard | None = None
+        self.keyboard: keyboard.InputQueue | None = None
         self._reactor = reactor
         self._mux = mux
 
     # ---- what the Mux tells
 
-    def opened(self, stream: Stream) -> None:
+    def opened(self, stream: ChildStream) -> None:
         """A life has begun to write here."""
         if stream.terminal:
-            self.keyboard = keyboard.Keyboard(self._reactor, stream.fd, self._caught_up)
+            self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
             self.tell_keyboard()
 
     def read(self, data: bytes) -> None:
@@ -107,7 +107,7 @@ class Slot:
         for watcher in tuple(self.watchers):
             watcher.wake()
 
-    def ended(self, stream: Stream) -> None:
+    def ended(self, stream: ChildStream) -> None:
         """Nothing more is read from it, and nothing more can be typed there; it is still open."""
         if stream.terminal and self.keyboard is not None:
             self.keyboard.close()
@@ -124,14 +124,14 @@ class Slot:
 
     # ---- who types
 
-    def take(self, watcher: Attachment) -> None:
+    def take(self, watcher: ServedAttachment) -> None:
         """From now on this one types: the terminal has the size of its screen."""
         if self.typist is not watcher:
             self.typist, self.since = watcher, clock.time()
             self.fit()
             self.tell_keyboard()
 
-    def leave(self, watcher: Attachment) -> None:
+    def leave(self, watcher: ServedAttachment) -> None:
         if watcher in self.watchers:
             self.watchers.remove(watcher)
         if self.typist is watcher:
@@ -161,7 +161,7 @@ class Slot:
             watcher.wake()
 
 
-class Attachment:
+class ServedAttachment:
     """One watcher of an instance, as a stream of its connection."""
 
     endless = True
@@ -309,11 +309,11 @@ class Attachments:
         self._mux = mux
         self._history = history
 
-    def attach(self, number: int, name: str, peer: int, wake: Callable[[], None]) -> Attachment:
+    def attach(self, number: int, name: str, peer: int, wake: Callable[[], None]) -> ServedAttachment:
         """A new watcher of this instance, whose stream has that number."""
         slot = self._mux.taps.get(name) or self._begin(name)
         assert isinstance(slot, Slot)  # nobody else taps
-        return Attachment(number, slot, peer, wake)
+        return ServedAttachment(number, slot, peer, wake)
 
     def _begin(self, name: str) -> Slot:
         streams = self._mux.streams_of(name)

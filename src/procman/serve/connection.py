@@ -33,7 +33,7 @@ from procman.control.protocol import (
 )
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
 from procman.serve.methods import HANDLERS, Answer, Backend, Failure, parameters, parse
-from procman.serve.streams import NOT_ATTACHED, Stream
+from procman.serve.streams import NOT_ATTACHED, ServedStream
 
 REQUESTS_A_TURN = 16
 TURN = 0.005
@@ -45,7 +45,7 @@ MUCH = 64 * 1024
 """Bytes that a connection may hold before it is asked what all of them do."""
 
 
-class Limits(Struct, frozen=True):
+class ConnectionLimits(Struct, frozen=True):
     """What one client, and all together, may take of procman."""
 
     connections: int = 1024
@@ -63,14 +63,14 @@ class Limits(Struct, frozen=True):
     """Bytes of kept output that wait for all readers of `logs` together."""
 
 
-class Host(Protocol):
+class ConnectionHost(Protocol):
     """What a connection needs of the server."""
 
     reactor: Reactor
     backend: Backend
-    limits: Limits
+    limits: ConnectionLimits
 
-    def open_stream(self, connection: Connection, params: Struct) -> Stream | Failure: ...
+    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure: ...
 
     def closed(self, connection: Connection) -> None: ...
 
@@ -81,8 +81,8 @@ class Host(Protocol):
 class Connection:
     """A connected client, from its accepted socket to its end."""
 
-    def __init__(self, host: Host, connected: socket.socket) -> None:
-        self.streams: list[Stream] = []
+    def __init__(self, host: ConnectionHost, connected: socket.socket) -> None:
+        self.streams: list[ServedStream] = []
         self.closed = False
         self._host = host
         self._socket = connected
@@ -214,7 +214,7 @@ class Connection:
             self._at_end = True
             self._keep_streams(lambda stream: not stream.endless)
 
-    def _keep_streams(self, wanted: Callable[[Stream], bool]) -> None:
+    def _keep_streams(self, wanted: Callable[[ServedStream], bool]) -> None:
         streams, self.streams = self.streams, [stream for stream in self.streams if wanted(stream)]
         for stream in streams:
             if stream not in self.streams:

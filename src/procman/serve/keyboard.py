@@ -21,7 +21,7 @@ LIMIT = 64 * 1024
 """Most bytes that wait here. The system keeps some 16 KiB more for a program that does not read (measured)."""
 
 
-class Keyboard:
+class InputQueue:
     """The way to one master, which is non-blocking. `on_empty` is called when nothing waits any more."""
 
     def __init__(self, reactor: Reactor, fd: int, on_empty: Callable[[], None]) -> None:

@@ -21,9 +21,9 @@ from procman.control.locate import peer_of
 from procman.control.protocol import AttachParams, Code, EventsParams, LogsParams, encode_error
 from procman.core.view import Change
 from procman.kernel.loop.reactor import READ, Reactor
-from procman.serve.connection import Connection, Limits
+from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.methods import Backend, Failure
-from procman.serve.streams import EventsStream, LogsStream, Stream, refuse_names
+from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
@@ -51,11 +51,11 @@ class Server:
     """Serves the control protocol from the reactor's thread."""
 
     def __init__(
-        self, reactor: Reactor, listener: socket.socket, backend: Backend, limits: Limits | None = None
+        self, reactor: Reactor, listener: socket.socket, backend: Backend, limits: ConnectionLimits | None = None
     ) -> None:
         self.reactor = reactor
         self.backend = backend
-        self.limits = limits or Limits()
+        self.limits = limits or ConnectionLimits()
         self._listener = listener
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
@@ -182,17 +182,17 @@ class Server:
 
     # ---- who is told
 
-    def open_stream(self, connection: Connection, params: Struct) -> Stream | Failure:
+    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure:
         """The stream that `logs`, `events` or `attach` asks for."""
         if isinstance(params, AttachParams):
-            stream: Stream | Failure = self._attach(connection, params)
+            stream: ServedStream | Failure = self._attach(connection, params)
         else:
             stream = self._logs(params) if isinstance(params, LogsParams) else self._events(params)
         if not isinstance(stream, Failure):
             self._streaming[connection] = None
         return stream
 
-    def _attach(self, connection: Connection, params: AttachParams) -> Stream | Failure:
+    def _attach(self, connection: Connection, params: AttachParams) -> ServedStream | Failure:
         from procman.serve.attachments import Attachments, instance_of  # noqa: PLC0415  where somebody attaches
 
         name = instance_of(params.instance, self.backend.view())

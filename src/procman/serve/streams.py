@@ -26,7 +26,7 @@ from procman.control.protocol import (
 )
 from procman.core.select import Chosen
 from procman.core.view import Change, FleetView
-from procman.kernel.output.history import Entry, History
+from procman.kernel.output.history import History, HistoryEntry
 from procman.serve.methods import Failure
 
 PIECE = 64 * 1024
@@ -119,7 +119,7 @@ class LogsStream(_Told):
                 return b"".join(self._told(entry) for entry in entries)
         return b""
 
-    def _told(self, entry: Entry) -> bytes:
+    def _told(self, entry: HistoryEntry) -> bytes:
         try:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
@@ -168,7 +168,7 @@ class EventsStream(_Told):
         return encode_notification("event", Happened(self.number, time, change, missed, self._before))
 
 
-class Stream(Protocol):
+class ServedStream(Protocol):
     """What a connection asks of one, whatever it tells."""
 
     number: int

@@ -47,7 +47,7 @@ def without_queries(data: bytes) -> bytes:
     return _QUERIES.sub(rb"\1", data)
 
 
-class Shown:
+class ScreenState:
     """Standard output. `raw`, while it is the screen of a terminal that does not turn a newline into a new line."""
 
     def __init__(self, *, raw: bool) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from procman.cli.attach.input_queue import DetachKeys
-    from procman.cli.attach.screen_state import Shown
+    from procman.cli.attach.screen_state import ScreenState
     from procman.control.client import Client
     from procman.control.protocol import Attached, Incoming
     from procman.core.view import Change, FleetView
@@ -49,7 +49,7 @@ BETWEEN_LIVES = {
 """What is told here. The rest comes while a program has the screen, or says the same again."""
 
 
-class Ending(Enum):
+class AttachEnd(Enum):
     """Why somebody is not attached any more."""
 
     DETACHED = auto()
@@ -59,7 +59,7 @@ class Ending(Enum):
     UPGRADED = auto()  # another program has taken its place, and can be asked to go on
 
 
-class Way(NamedTuple):
+class Endpoints(NamedTuple):
     """How somebody is attached: `person` is one at a terminal, which is raw then."""
 
     detach: DetachKeys
@@ -67,10 +67,10 @@ class Way(NamedTuple):
     person: bool
 
 
-class Attachment:
+class AttachSession:
     """One attachment, from its greeting to its end."""
 
-    def __init__(self, client: Client, attached: Attached, way: Way, shown: Shown) -> None:
+    def __init__(self, client: Client, attached: Attached, way: Endpoints, shown: ScreenState) -> None:
         self._client = client
         self._name = attached.instance
         self._stream = attached.stream
@@ -85,37 +85,37 @@ class Attachment:
         self._has_typed = False
         self._mute = way.read_only or not attached.keyboard.terminal  # there was nothing to type into, so far
         self._told_why = False  # what is typed goes nowhere
-        self._ending: Ending | None = None
+        self._ending: AttachEnd | None = None
 
-    def follow(self, fleet: FleetView, wake: int) -> Ending:
+    def follow(self, fleet: FleetView, wake: int) -> AttachEnd:
         """Show and type until something ends it. `fleet` is as it was just before; `wake` is that of `wakes()`."""
         self._say(f"{self._greeting(fleet)}; {self._leave_words} leaves")
         self._take()
         while self._ending is None:
             self._turn(wake)
-        if self._ending is Ending.LOST and self._client.upgrading:
+        if self._ending is AttachEnd.LOST and self._client.upgrading:
             self._ending = self._upgraded()
         return self._ending
 
-    def _upgraded(self) -> Ending:
+    def _upgraded(self) -> AttachEnd:
         """A person sees which keys are missing. Raises RefusedError where piped in was what nobody has taken."""
         if not self._way.person and not self._typed.empty:
             text = f"cannot tell how much {self._name} got of what was piped in: procman was upgraded meanwhile"
             raise RefusedError(text, "its output tells")
-        return Ending.UPGRADED
+        return AttachEnd.UPGRADED
 
-    def leave(self, ending: Ending) -> int:
+    def leave(self, ending: AttachEnd) -> int:
         """Tell how it ended, on a screen that is as it was before; the exit code. Raises NotRunningError."""
         self._shown.raw = False
         self._shown.end_line()
         match ending:
-            case Ending.DETACHED:
+            case AttachEnd.DETACHED:
                 self._say(f"detached from {self._name}")
-            case Ending.REMOVED:
+            case AttachEnd.REMOVED:
                 self._say(f"{self._name} is no more")
-            case Ending.LOST:
+            case AttachEnd.LOST:
                 raise NotRunningError(f"cannot go on with {self._name}: procman has ended")
-            case Ending.NO_MORE_INPUT | Ending.UPGRADED:
+            case AttachEnd.NO_MORE_INPUT | AttachEnd.UPGRADED:
                 pass
         return 0
 
@@ -163,7 +163,7 @@ class Attachment:
                 self._read_keys()
         if self._client.fileno() in ready:
             if not self._client.receive():
-                self._ending = self._ending or Ending.LOST
+                self._ending = self._ending or AttachEnd.LOST
             self._take()
 
     def _woken(self, numbers: bytes) -> None:
@@ -185,7 +185,7 @@ class Attachment:
         if self._way.person:
             data, detached = self._way.detach.feed(data)
             if detached or (self._mute and CTRL_C in data):
-                self._ending = Ending.DETACHED
+                self._ending = AttachEnd.DETACHED
         if not data or self._way.read_only:
             return
         if self._keyboard.terminal and self._may_type():
@@ -219,7 +219,7 @@ class Attachment:
     def _end_with_input(self) -> None:
         """Piped in: once all of it is where it should be. Nothing at all is somebody who only looks (`</dev/null`)."""
         if not self._reads and (self._way.person or (self._has_typed and self._typed.empty)):
-            self._ending = self._ending or Ending.NO_MORE_INPUT
+            self._ending = self._ending or AttachEnd.NO_MORE_INPUT
 
     # ---- what is told
 
@@ -259,13 +259,13 @@ class Attachment:
             case _:
                 pass  # a newer procman may tell more
 
-    def _removed(self) -> Ending:
+    def _removed(self) -> AttachEnd:
         """The stream ends with its instance, and with procman."""
         try:
             self._client.call("hello")
         except ClosedError:
-            return Ending.LOST
-        return Ending.REMOVED
+            return AttachEnd.LOST
+        return AttachEnd.REMOVED
 
     def _show(self, output: Output) -> None:
         data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()

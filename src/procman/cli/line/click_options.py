@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from procman.app.options import FILES, FORMATION, REPEATABLE, SWITCHES, TYPES, Kind, Option, collect, size, split
+from procman.app.options import FILES, FORMATION, REPEATABLE, SWITCHES, TYPES, Option, OptionKind, collect, size, split
 from procman.cli.line.completion import complete_types
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Verb: TypeAlias = Callable[..., Any]
 
 
-class Whole(click.types.StringParamType):
+class VerbatimText(click.types.StringParamType):
     """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
 
     envvar_list_splitter = "\0"
@@ -37,13 +37,13 @@ def _split(_context: click.Context, _option: click.Parameter, values: tuple[str,
 
 
 TAKEN_AS = {
-    Kind.TEXTS: Whole(),
-    Kind.NAMES: Whole(),
-    Kind.INTEGER: click.INT,
-    Kind.COUNT: click.IntRange(0),
-    Kind.SECONDS: click.FLOAT,
+    OptionKind.TEXTS: VerbatimText(),
+    OptionKind.NAMES: VerbatimText(),
+    OptionKind.INTEGER: click.INT,
+    OptionKind.COUNT: click.IntRange(0),
+    OptionKind.SECONDS: click.FLOAT,
 }
-CALLBACKS = {Kind.NAMES: _split, Kind.SIZE: _size}
+CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size}
 
 
 def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:
@@ -60,8 +60,8 @@ def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:
 def _clicked(option: Option) -> Callable[[Verb], Verb]:
     kind = option.kind
     if kind in SWITCHES:
-        how: dict[str, Any] = {"is_flag": True, **({"default": None} if kind is Kind.SWITCH else {})}
-    elif kind is Kind.CHOICE:
+        how: dict[str, Any] = {"is_flag": True, **({"default": None} if kind is OptionKind.SWITCH else {})}
+    elif kind is OptionKind.CHOICE:
         how = {"type": click.Choice(option.choices), "default": option.default}
     else:
         how = {"type": TAKEN_AS.get(kind), "metavar": option.metavar, "default": option.default}

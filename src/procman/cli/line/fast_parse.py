@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procman.app.options import START, SWITCHES, TYPES, Kind, Option, Value, size, split
+from procman.app.options import START, SWITCHES, TYPES, Option, OptionKind, Value, size, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,12 +73,12 @@ def _next(words: Iterator[str]) -> str:
 
 
 def _value(option: Option, given: list[str]) -> Value:
-    if option.kind is Kind.NAMES:
+    if option.kind is OptionKind.NAMES:
         return split(tuple(given))
-    if option.kind is Kind.TEXTS:
+    if option.kind is OptionKind.TEXTS:
         return tuple(given)
     if option.kind in SWITCHES:
-        return False if option.kind is Kind.FLAG else None
+        return False if option.kind is OptionKind.FLAG else None
     word = given[-1] if given else option.default
     return None if word is None else _converted(option, word)
 
@@ -87,18 +87,18 @@ def _converted(option: Option, word: str) -> Value:
     """Raises _NotPlainError where it is not what the option holds, or is written in a way that only click knows."""
     plain = word.isascii() and word.replace(".", "", 1).isdecimal() and len(word) <= DIGITS
     match option.kind:
-        case Kind.INTEGER | Kind.COUNT if plain and "." not in word:
+        case OptionKind.INTEGER | OptionKind.COUNT if plain and "." not in word:
             return int(word)
-        case Kind.SECONDS if plain:
+        case OptionKind.SECONDS if plain:
             return float(word)
-        case Kind.SIZE:
+        case OptionKind.SIZE:
             try:
                 return size(word)
             except ValueError:
                 raise _NotPlainError from None
-        case Kind.CHOICE if word in option.choices:
+        case OptionKind.CHOICE if word in option.choices:
             return word
-        case Kind.TEXT:
+        case OptionKind.TEXT:
             return word
         case _:
             raise _NotPlainError

@@ -17,7 +17,7 @@ from procman.cli.verbs.ps import Listing, listed
 from procman.control.client import Client
 from procman.control.protocol import LogsParams, Output
 from procman.errors import ProcmanError
-from procman.observe.poll import Looker
+from procman.observe.poll import Poller
 from procman.observe.processes import Meter
 from procman.text.lines import clean
 
@@ -72,13 +72,13 @@ class Looks:
         meter = Meter()
         while not self._ended:
             try:
-                with Looker(self._path) as looker:
+                with Poller(self._path) as looker:
                     self._look_on(looker, meter)
             except ProcmanError as error:
                 self._tell(Seen(trouble=error.message))
                 self._pause()
 
-    def _look_on(self, looker: Looker, meter: Meter) -> None:
+    def _look_on(self, looker: Poller, meter: Meter) -> None:
         while not self._ended:
             look = looker.look()
             fleet = look.answer.fleet

@@ -10,10 +10,10 @@ import click
 
 from procman.cli.attach.input_queue import DetachKeys
 from procman.cli.attach.raw import raw_keys
-from procman.cli.attach.screen_state import Shown
-from procman.cli.attach.session import Attachment, Ending, Way, size, wakes
+from procman.cli.attach.screen_state import ScreenState
+from procman.cli.attach.session import AttachEnd, AttachSession, Endpoints, size, wakes
 from procman.cli.line.completion import complete_instances
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.control.protocol import Attached, AttachParams
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="What leaves: keys with commas between, such as ctrl-p,ctrl-q.  [default: ctrl-]]",
 )
 @client_options
-def attach(place: Place, instance: str, detach_keys: str, *, read_only: bool) -> int:
+def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: bool) -> int:
     """Type into an instance and see its screen: a debugger, a prompt, a REPL. Ctrl-] leaves; the instance goes on.
 
     INSTANCE is web.1, or web where one web runs. Its last output is shown first. When it restarts, the attachment follows
@@ -53,20 +53,20 @@ def attach(place: Place, instance: str, detach_keys: str, *, read_only: bool) ->
         keys = DetachKeys(detach_keys)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--detach-keys'") from None
-    way = Way(keys, read_only, os.isatty(0))
-    shown = Shown(raw=way.person)
+    way = Endpoints(keys, read_only, os.isatty(0))
+    shown = ScreenState(raw=way.person)
     with place.connect() as client, wakes() as wake:
         attachment, fleet = _attached(client, instance, way, shown)
         with raw_keys(shown.undo) if way.person else nullcontext():
-            while (ending := attachment.follow(fleet, wake)) is Ending.UPGRADED:
+            while (ending := attachment.follow(fleet, wake)) is AttachEnd.UPGRADED:
                 client.connect_again()
                 attachment, fleet = _attached(client, instance, way, shown)
         return attachment.leave(ending)
 
 
-def _attached(client: Client, instance: str, way: Way, shown: Shown) -> tuple[Attachment, FleetView]:
+def _attached(client: Client, instance: str, way: Endpoints, shown: ScreenState) -> tuple[AttachSession, FleetView]:
     """A new attachment, and the formation as it was just before."""
     fleet = client.call("ps").fleet
     attached = client.call("attach", AttachParams(instance, way.read_only, *size()))
     assert isinstance(attached, Attached)
-    return Attachment(client, attached, way, shown), fleet
+    return AttachSession(client, attached, way, shown), fleet

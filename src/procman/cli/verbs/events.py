@@ -7,7 +7,7 @@ import time
 import click
 import msgspec
 
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.control.protocol import EventsParams, Happened
 from procman.text.lines import clean, json_object
 
@@ -15,7 +15,7 @@ from procman.text.lines import clean, json_object
 @click.command()
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
 @client_options
-def events(place: Place, *, json: bool) -> None:
+def events(place: TargetOptions, *, json: bool) -> None:
     """Show every change (started, ready, ended, scaled …) as it happens, until procman ends or you press Ctrl-C.
 
     With --json each line has `time` (seconds since the epoch), `event`, `text`, and where they apply `instance`,

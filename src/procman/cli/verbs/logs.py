@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 
 from procman.cli.line.completion import complete_instances
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.control.protocol import LogsParams, Output
 from procman.text import lines as display
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", show_envvar=True, help="Only the last N lines.")
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
 @client_options
-def logs(place: Place, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
+def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
     """Show what instances wrote, as the terminal of `procman start` does: all of them, or by type, name or pattern.
 
     procman keeps the last 256 KiB of each. What a reader was too slow for, or came too late for, is told as a gap.
@@ -41,7 +41,7 @@ def logs(place: Place, names: tuple[str, ...], lines: int | None, *, follow: boo
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         fleet = client.call("ps").fleet
-        look = Look.at(fleet, colored=_colored())
+        look = LogFormat.at(fleet, colored=_colored())
         out = sys.stdout.buffer
         for output in client.stream("logs", LogsParams(names, lines, follow)):
             if isinstance(output, Output):
@@ -49,7 +49,7 @@ def logs(place: Place, names: tuple[str, ...], lines: int | None, *, follow: boo
                 out.flush()
 
 
-class Look(Struct, frozen=True):
+class LogFormat(Struct, frozen=True):
     """How wide names are padded, each type's colour (none at all without colours), and how far each terminal is shown."""
 
     width: int
@@ -57,7 +57,7 @@ class Look(Struct, frozen=True):
     views: dict[str, SharedView] = {}
 
     @classmethod
-    def at(cls, fleet: FleetView, *, colored: bool) -> Look:
+    def at(cls, fleet: FleetView, *, colored: bool) -> LogFormat:
         width = max(len(name) for name in [display.SYSTEM, *(i.name for i in fleet.instances)])
         colors = {name: display.color_of(n) for n, name in enumerate(fleet.formation)} if colored else {}
         return cls(width, colors)

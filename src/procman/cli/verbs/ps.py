@@ -10,16 +10,16 @@ from msgspec import Struct
 from procman.cli.line.completion import complete_instances
 from procman.cli.show.screen import Screen, can_redraw
 from procman.cli.show.table import columns
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.core.select import Chosen
 from procman.core.view import InstanceView, duration
 from procman.errors import RefusedError
-from procman.observe.poll import Looker
+from procman.observe.poll import Poller
 from procman.observe.processes import Meter
 from procman.text.lines import clean, json_object
 
 if TYPE_CHECKING:
-    from procman.observe.poll import Look
+    from procman.observe.poll import Poll
     from procman.observe.processes import Trees
 
 HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REASON")
@@ -69,7 +69,7 @@ class Listing(Struct, frozen=True):
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
-def ps(place: Place, names: tuple[str, ...], interval: float, *, json: bool, watch: bool) -> None:
+def ps(place: TargetOptions, names: tuple[str, ...], interval: float, *, json: bool, watch: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
     NAME is a type, an instance or a shell pattern; all without one. From outside procman's container CPU and MEMORY are
@@ -88,7 +88,7 @@ def ps(place: Place, names: tuple[str, ...], interval: float, *, json: bool, wat
       procman ps --watch
       procman ps --json | jq '.instances[] | select(.phase != "ready") | .name'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with Looker(place.find()) as looker:
+    with Poller(place.find()) as looker:
         meter = Meter()
         if not watch:
             click.echo(told(listed(looker.look(), meter, names), json=json))
@@ -107,7 +107,7 @@ def told(listing: Listing, *, json: bool) -> str:
     return json_object(listing).decode() if json else shown(listing)
 
 
-def listed(look: Look, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
+def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
     """What procman knows of each instance that is meant, and what the process table adds. Raises RefusedError."""
     answer = look.answer
     known = answer.fleet.instances

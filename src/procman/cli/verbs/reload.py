@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from procman.cli.goal import renewed
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until, wait_option
 from procman.control.client import Client
 
@@ -13,7 +13,7 @@ from procman.control.client import Client
 @click.command(cls=WaitingCommand)
 @wait_option("until what was started is ready")
 @client_options
-def reload(place: Place, wait: float | None) -> None:
+def reload(place: TargetOptions, wait: float | None) -> None:
     """Read Procfile, .env and procman.yml again and apply what changed.
 
     Types that are gone stop, new ones start, changed ones restart; all others keep their processes, and counts set by

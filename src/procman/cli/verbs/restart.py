@@ -6,7 +6,7 @@ import click
 
 from procman.cli.goal import renewed
 from procman.cli.line.completion import complete_instances
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until, wait_option
 from procman.control.client import Client
 from procman.control.protocol import NamesParams
@@ -16,7 +16,7 @@ from procman.control.protocol import NamesParams
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @wait_option("until all of them are ready again")
 @client_options
-def restart(place: Place, names: tuple[str, ...], wait: float | None) -> None:
+def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) -> None:
     """Restart instances: all of them, or those of the types, names or shell patterns given.
 
     An instance is stopped as `procman stop` does it and started again under its name and port. One that is stopped,

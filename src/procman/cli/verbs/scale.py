@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from procman.cli.goal import scaled
 from procman.cli.line.completion import complete_changes
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until, wait_option
 from procman.config.formation import parse_changes
 from procman.control.client import Client
@@ -28,7 +28,7 @@ class Scaled(Struct, frozen=True):
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
 @wait_option("until all of them are ready")
 @client_options
-def scale(place: Place, changes: tuple[str, ...], wait: float | None, *, json: bool) -> None:
+def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool) -> None:
     """Set how many instances of each type run, while they run.
 
     `web=4` sets a count, `web+2` and `web-1` change it; several changes are made together or not at all. Fewer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import until_gone
 from procman.control.client import Client
 
@@ -14,7 +14,7 @@ from procman.control.client import Client
     "--wait/--no-wait", default=True, show_envvar=True, help="Return when procman is gone, or at once.  [default: wait]"
 )
 @client_options
-def shutdown(place: Place, *, wait: bool) -> None:
+def shutdown(place: TargetOptions, *, wait: bool) -> None:
     """Stop every instance, each with its own grace, and end procman: what TERM to procman does.
 
     \b

@@ -8,7 +8,7 @@ import click
 
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.control.protocol import SignalParams
 from procman.errors import nearest
 
@@ -18,7 +18,7 @@ from procman.errors import nearest
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_instances)
 @click.option("--leader", is_flag=True, show_envvar=True, help="Only to the first process, not to all of its group.")
 @client_options
-def signal_(place: Place, sig: str, names: tuple[str, ...], *, leader: bool) -> None:
+def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
     The whole process group of each gets it, with --leader only the process that procman started. An instance that dies

@@ -7,7 +7,7 @@ import click
 from procman.app.usage import UsageError
 from procman.cli.goal import Down
 from procman.cli.line.completion import complete_instances
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import FOREVER, EndedError, until
 from procman.control.client import Client
 from procman.control.protocol import StopParams
@@ -23,7 +23,7 @@ from procman.control.protocol import StopParams
     help="Return when all have stopped, or at once.  [default: wait]",
 )
 @client_options
-def stop(place: Place, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
+def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
     """Stop instances, by type, name or shell pattern, and keep them stopped.
 
     Each gets its stop signal and, where it is still there after its grace (10 s), KILL. A stopped instance keeps its

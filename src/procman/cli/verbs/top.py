@@ -6,14 +6,14 @@ import sys
 
 import click
 
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.errors import ProcmanError
-from procman.observe.poll import Looker
+from procman.observe.poll import Poller
 
 
 @click.command()
 @client_options
-def top(place: Place) -> int:
+def top(place: TargetOptions) -> int:
     """Show the formation on a live screen, with the last lines of one instance, and change it by keys.
 
     Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / looks
@@ -28,7 +28,7 @@ def top(place: Place) -> int:
       procman top -d shop
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     path = place.find()
-    with Looker(path) as looker:
+    with Poller(path) as looker:
         looker.look()  # who runs nowhere, or may not be talked to, is told before the screen changes
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from procman.cli.target import Place, client_options
+from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
 
@@ -14,7 +14,7 @@ WITHIN = 30.0
 
 @click.command()
 @client_options
-def upgrade(place: Place) -> None:
+def upgrade(place: TargetOptions) -> None:
     """Replace the running procman by the version that is installed now, without touching what it runs.
 
     Processes keep their pids, pipes and terminals; counts, backoffs and kept output stay. The new version is asked

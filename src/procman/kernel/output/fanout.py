@@ -72,7 +72,7 @@ class _Life:
         self.rest = rest
 
 
-class Stream:
+class ChildStream:
     """The read end of a child's pipe, or the master of its terminal, which is written to as well.
 
     `fd` is -1 once closed; `ended` once its other ends are all closed. `view` is how a terminal's lines are shown.
@@ -101,9 +101,9 @@ class Stream:
 class Tap(Protocol):
     """Who is told what one instance writes, byte by byte as it is read, over all its lives."""
 
-    def opened(self, stream: Stream) -> None: ...
+    def opened(self, stream: ChildStream) -> None: ...
     def read(self, data: bytes) -> None: ...
-    def ended(self, stream: Stream) -> None: ...
+    def ended(self, stream: ChildStream) -> None: ...
     def removed(self) -> None: ...
 
 
@@ -158,12 +158,12 @@ class Mux:
         self._files = files
         self.taps: dict[str, Tap] = {}  # by instance
         self._positions: dict[str, int] = {}  # of types, in the order they came: their colours
-        self._streams: set[Stream] = set()
+        self._streams: set[ChildStream] = set()
         self._lives: dict[str, _Life] = {}
-        self._ready: deque[Stream] = deque()
+        self._ready: deque[ChildStream] = deque()
         self._pipes = selectors.DefaultSelector()
         self.terminals = pty.Terminals(reactor, self._formatter.prefix_width, self._show_unfinished)
-        self._own = Stream(display.SYSTEM, -1, None, _Life())
+        self._own = ChildStream(display.SYSTEM, -1, None, _Life())
         self._own.color = display.system_color() if format.color else None
         self._own_lost = 0  # lines
         self._resting: dict[str, _Life] = {}  # whose rest is queued in the sink
@@ -185,13 +185,15 @@ class Mux:
                 stream.second = -1
             self.terminals.fit()
 
-    def open(self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False) -> Stream:
+    def open(
+        self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False
+    ) -> ChildStream:
         """Read this pipe, or this terminal's master, from now on; the Mux closes it. `stream` names it (stdout, stderr)
         where a child has two. Raises OSError where there is no memory or no watch left for it (epoll(7)), with it closed.
         """
         os.set_blocking(fd, False)
         life = self._lives.get(name) or _Life()
-        opened = Stream(name, fd, stream, life)
+        opened = ChildStream(name, fd, stream, life)
         try:
             self._pipes.register(fd, READ, opened)
         except OSError:
@@ -205,7 +207,7 @@ class Mux:
             self.taps[name].opened(opened)
         return opened
 
-    def _add(self, stream: Stream, type_name: str) -> Stream:
+    def _add(self, stream: ChildStream, type_name: str) -> ChildStream:
         stream.life.open += 1
         stream.quiet = type_name in self._formatter.format.quiet
         position = self._positions.setdefault(type_name, len(self._positions))
@@ -213,18 +215,18 @@ class Mux:
         self._streams.add(stream)
         return stream
 
-    def streams_of(self, name: str) -> list[Stream]:
+    def streams_of(self, name: str) -> list[ChildStream]:
         """What is open of an instance."""
         return [stream for stream in self._streams if stream.name == name]
 
-    def _view(self, stream: Stream) -> None:
+    def _view(self, stream: ChildStream) -> None:
         from procman.text.ansi import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal
 
         stream.view = SharedView(color=self._formatter.format.color)
         self._history.terminals.add(stream.name)
         self.terminals.add(stream)
 
-    def drain(self, stream: Stream) -> None:
+    def drain(self, stream: ChildStream) -> None:
         """At a death: read what the pipe holds at this moment, not to its end, which a grandchild may keep open.
 
         While the sink is stalled a life may leave MAX_REST bytes; those of an earlier life of the slot that still wait
@@ -240,12 +242,12 @@ class Mux:
                 return
             left -= len(data)
 
-    def flush_partial(self, stream: Stream) -> None:
+    def flush_partial(self, stream: ChildStream) -> None:
         """End an unfinished line with the newline that is missing."""
         if stream.partial:
             self._emit(stream, b"\n")
 
-    def close(self, stream: Stream) -> None:
+    def close(self, stream: ChildStream) -> None:
         """The life is over: what the pipe still holds, then its end."""
         if stream.fd < 0:
             return
@@ -329,7 +331,7 @@ class Mux:
             sink=sink,
         )
 
-    def restore(self, state: MuxState) -> dict[int, Stream]:
+    def restore(self, state: MuxState) -> dict[int, ChildStream]:
         """Go on where another one was, before anything is opened here; the streams by descriptor."""
         lives = [_Life(rest) for rest in state.rests]
         self._positions = dict(state.positions)
@@ -344,8 +346,8 @@ class Mux:
             self._flow()
         return restored
 
-    def _restored(self, state: StreamState, life: _Life) -> Stream:
-        stream = self._add(Stream(state.name, state.fd, state.tag, life), state.name.rpartition(".")[0])
+    def _restored(self, state: StreamState, life: _Life) -> ChildStream:
+        stream = self._add(ChildStream(state.name, state.fd, state.tag, life), state.name.rpartition(".")[0])
         self._lives[state.name] = life
         stream.partial += state.partial
         stream.ended = state.ended
@@ -369,7 +371,7 @@ class Mux:
                 return
             self._read(self._ready.popleft(), CHUNK)
 
-    def _read(self, stream: Stream, size: int) -> bytes:
+    def _read(self, stream: ChildStream, size: int) -> bytes:
         """Read once and pass on what is complete; empty where there is nothing to read, or no memory for it."""
         if stream.ended or stream.fd < 0:
             return b""
@@ -385,7 +387,7 @@ class Mux:
                 )
             return b""
 
-    def _take(self, stream: Stream, size: int) -> bytes:
+    def _take(self, stream: ChildStream, size: int) -> bytes:
         try:
             data = os.read(stream.fd, min(size, pty.CHUNK) if stream.terminal else size)
         except BlockingIOError:
@@ -417,7 +419,7 @@ class Mux:
         self._note_unfinished(stream)
         return data
 
-    def _cut_long(self, stream: Stream) -> None:
+    def _cut_long(self, stream: ChildStream) -> None:
         """Emit the pieces of a line that is too long; it is at the beginning of the partial, and stays if not."""
         while (length := stream.partial.find(b"\n")) > MAX_LINE or (length < 0 and len(stream.partial) > MAX_LINE):
             at = MAX_LINE
@@ -428,11 +430,11 @@ class Mux:
             self._emit(stream, display.CUT + b"\n")
             stream.partial = after
 
-    def _note_unfinished(self, stream: Stream) -> None:
+    def _note_unfinished(self, stream: ChildStream) -> None:
         if stream.view is not None and stream.partial and not stream.view.shown and not stream.quiet:
             self.terminals.unfinished(stream)
 
-    def _show_unfinished(self, stream: Stream) -> None:
+    def _show_unfinished(self, stream: ChildStream) -> None:
         """A prompt, perhaps: it becomes a line of its own, and what follows in its line another one."""
         if stream.view is None or not stream.partial or self._sink.stalled:
             return
@@ -440,7 +442,7 @@ class Mux:
         if text:
             self._sink.write(self._formatter.viewed(stream, clock.time(), text))
 
-    def _forget(self, stream: Stream) -> None:
+    def _forget(self, stream: ChildStream) -> None:
         """Do not look at its pipe any more."""
         if not stream.ended:
             stream.ended = True
@@ -450,7 +452,7 @@ class Mux:
 
     # ---- showing
 
-    def _emit(self, stream: Stream, data: bytes, rest: int = 0) -> None:
+    def _emit(self, stream: ChildStream, data: bytes, rest: int = 0) -> None:
         """Pass on the partial line and the data, but for the last `rest` bytes of it; that makes whole lines.
 
         All of it is put together once: a copy of 64 KiB costs a twentieth of the whole way.
@@ -512,7 +514,7 @@ class Mux:
             lost, self._own_lost = self._own_lost, 0
             self.system(f"{lost} lines of procman's own dropped: the output was held up")
 
-    def _drop_older(self, stream: Stream) -> None:
+    def _drop_older(self, stream: ChildStream) -> None:
         """The rest of an earlier life of this slot goes, and one line in its place says how much it was."""
         older = self._resting.get(stream.name)
         if older is None or older is stream.life:
@@ -529,7 +531,7 @@ class Mux:
         return bytes(self._formatter.own_lines(self._own, text, clock.time()))
 
 
-def _state_of(stream: Stream, life: int) -> StreamState:
+def _state_of(stream: ChildStream, life: int) -> StreamState:
     view = stream.view
     return StreamState(
         name=stream.name,
@@ -544,7 +546,7 @@ def _state_of(stream: Stream, life: int) -> StreamState:
     )
 
 
-def _held(stream: Stream) -> int:
+def _held(stream: ChildStream) -> int:
     """How many bytes the pipe holds at this moment."""
     if stream.ended or stream.fd < 0:
         return 0

@@ -15,7 +15,7 @@ from procman.text import lines as display
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from procman.kernel.output.fanout import Stream
+    from procman.kernel.output.fanout import ChildStream
     from procman.kernel.output.sinks import Data
 
 
@@ -52,7 +52,7 @@ class Formatter:
             return 0
         return len(display.text_prefix("", self.width, "00:00:00" if self.format.timestamps else "", None))
 
-    def renew_prefix(self, stream: Stream, now: float) -> None:
+    def renew_prefix(self, stream: ChildStream, now: float) -> None:
         """Once a second; where lines are shown without one, it stays empty."""
         if int(now) == stream.second:
             return
@@ -61,7 +61,7 @@ class Formatter:
             hour = clock.strftime("%H:%M:%S", clock.localtime(now)) if self.format.timestamps else ""
             stream.prefix = display.text_prefix(stream.name, self.width, hour, stream.color)
 
-    def shown(self, stream: Stream, now: float, chunk: bytes, rest: int) -> Data:
+    def shown(self, stream: ChildStream, now: float, chunk: bytes, rest: int) -> Data:
         """The lines as they are to be written."""
         if self.format.mode == "json":
             prefix = display.json_prefix(stream.name, _iso(now), stream.tag)
@@ -73,7 +73,7 @@ class Formatter:
             return display.text_lines(stream.prefix, chunk, rest)
         return memoryview(chunk)[: len(chunk) - rest]
 
-    def filed(self, stream: Stream, now: float, lines: memoryview) -> Data:
+    def filed(self, stream: ChildStream, now: float, lines: memoryview) -> Data:
         """The lines as they go to the instance's file: as they were written (of a terminal as they look), or as JSON."""
         if stream.view is not None:
             lines = memoryview(stream.view.plain(bytes(lines)))
@@ -90,12 +90,12 @@ class Formatter:
         stamped = text.replace("\n", f"\n{stamp} ")
         return f"{stamp} {stamped}\n".encode(errors="replace")
 
-    def viewed(self, stream: Stream, now: float, text: bytes) -> Data:
+    def viewed(self, stream: ChildStream, now: float, text: bytes) -> Data:
         """Whole lines of a terminal as they are to be written."""
         self.renew_prefix(stream, now)
         return self.shown(stream, now, stream.prefix + text, 0)
 
-    def own_lines(self, own: Stream, text: str, now: float) -> Data:
+    def own_lines(self, own: ChildStream, text: str, now: float) -> Data:
         self.renew_prefix(own, now)
         return self.shown(own, now, own.prefix + text.encode(errors="replace") + b"\n", 0)
 

@@ -31,7 +31,7 @@ _BYTES_A_ROW = 32
 """At most one row for so many bytes of a ring, so that an instance that writes one-byte lines stays bounded too."""
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """Lines that an instance wrote at `time` (seconds since the epoch); `missed` bytes before them are gone. `after` is the
     offset behind them.
     """
@@ -238,7 +238,7 @@ class History:
         ring = self._rings.get(name)
         return ring.end if ring else 0
 
-    def read(self, name: str, offset: int, limit: int = 65536) -> tuple[list[Entry], int]:
+    def read(self, name: str, offset: int, limit: int = 65536) -> tuple[list[HistoryEntry], int]:
         """Lines from `offset` on, about `limit` bytes of them (one line in any case), and where to go on.
 
         The first entry tells what was dropped since `offset`. An offset beyond the end is one from before the name was
@@ -252,7 +252,7 @@ class History:
             offset = start
         at = max(offset, start)
         missed = at - offset
-        entries: list[Entry] = []
+        entries: list[HistoryEntry] = []
         for row in range(bisect_right(ring.ends, at), len(ring.ends)):
             end = ring.ends[row]
             if end - at > limit:
@@ -261,21 +261,21 @@ class History:
                     if entries:
                         break
                     end = ring.after_line(at)
-            entries.append(Entry(name, ring.times[row], ring.get(at, end), missed, end))
+            entries.append(HistoryEntry(name, ring.times[row], ring.get(at, end), missed, end))
             limit -= end - at
             at, missed = end, 0
             if limit <= 0 or end < ring.ends[row]:
                 break
         return entries, at
 
-    def tail(self, names: Sequence[str], lines: int | None) -> tuple[list[Entry], dict[str, int]]:
+    def tail(self, names: Sequence[str], lines: int | None) -> tuple[list[HistoryEntry], dict[str, int]]:
         """The last `lines` lines over all these instances together (all lines where None), in the order they came.
 
         And the offset from which `read` goes on, for each of the names.
         """
         ends = {name: self.end(name) for name in names}
         rings = {name: self._rings[name] for name in ends if name in self._rings}
-        found: list[Entry] = []
+        found: list[HistoryEntry] = []
         for _, name, time, begin, end in heapq.merge(
             *(ring.newest_first(name) for name, ring in rings.items()), reverse=True
         ):
@@ -285,7 +285,7 @@ class History:
             if lines is not None:
                 data = _last_lines(data, lines)
                 lines -= data.count(b"\n")
-            found.append(Entry(name, time, data, 0, end))
+            found.append(HistoryEntry(name, time, data, 0, end))
         found.reverse()
         return found, ends
 

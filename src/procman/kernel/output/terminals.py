@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procman.kernel.loop.reactor import Reactor
-    from procman.kernel.output.fanout import Stream
+    from procman.kernel.output.fanout import ChildStream
 
 CHUNK = 4096
 """Most bytes that one read of a pseudo-terminal gives (the line discipline's buffer; Linux gives one less)."""
@@ -78,14 +78,14 @@ class Terminals:
     no handler and no timer.
     """
 
-    def __init__(self, reactor: Reactor, width: Callable[[], int], show: Callable[[Stream], None]) -> None:
+    def __init__(self, reactor: Reactor, width: Callable[[], int], show: Callable[[ChildStream], None]) -> None:
         self._reactor = reactor
         self._width = width
         self._show = show
-        self._open: set[Stream] = set()
+        self._open: set[ChildStream] = set()
         self._followed: dict[str, tuple[int, int]] = {}  # by instance: the size of the screen of who types there
         self._watching = False
-        self._unfinished: dict[Stream, float] = {}  # when each is to be shown
+        self._unfinished: dict[ChildStream, float] = {}  # when each is to be shown
         self._armed = False
 
     def size(self) -> tuple[int, int]:
@@ -97,7 +97,7 @@ class Terminals:
         """Columns and lines of this instance's terminal."""
         return self._followed.get(name) or self.size()
 
-    def add(self, stream: Stream) -> None:
+    def add(self, stream: ChildStream) -> None:
         self._open.add(stream)
         if not self._watching:
             self._watching = True
@@ -106,7 +106,7 @@ class Terminals:
                 signal.SIGCONT, self.fit
             )  # while it is stopped, WINCH goes to others (tty_ioctl(4))
 
-    def discard(self, stream: Stream) -> None:
+    def discard(self, stream: ChildStream) -> None:
         self._open.discard(stream)
         self._unfinished.pop(stream, None)
 
@@ -125,7 +125,7 @@ class Terminals:
             if stream.name == name:
                 set_size(stream.fd, self.size_of(name))
 
-    def unfinished(self, stream: Stream) -> None:
+    def unfinished(self, stream: ChildStream) -> None:
         """Its line has grown, and has no end yet."""
         self._unfinished[stream] = time.monotonic() + PROMPT_AFTER
         if not self._armed:

@@ -17,7 +17,7 @@ from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.fanout import Mux
 from procman.kernel.process import reaper
-from procman.kernel.process.table import Life, Lives
+from procman.kernel.process.table import Process, ProcessTable
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -27,7 +27,7 @@ LOOK_AFTER = 0.05
 """Seconds from one's being ready to a look: one for all that are ready meanwhile, as each is a look at all children."""
 
 
-class Host(Protocol):
+class AdoptionHost(Protocol):
     """What the census needs of the kernel. `helpers` are children that are no part of what runs."""
 
     @property
@@ -42,10 +42,10 @@ class Host(Protocol):
     def post(self, event: Event) -> None: ...
 
 
-class Census:
+class Adoption:
     """The lives in the table, compared with the children that the system lists."""
 
-    def __init__(self, reactor: Reactor, lives: Lives, mux: Mux, host: Host) -> None:
+    def __init__(self, reactor: Reactor, lives: ProcessTable, mux: Mux, host: AdoptionHost) -> None:
         self._reactor = reactor
         self._lives = lives
         self._mux = mux
@@ -110,7 +110,7 @@ class Census:
                     self._close(life)
                 self._host.post(Emptied(life.name, life.generation))
 
-    def _close(self, life: Life) -> None:
+    def _close(self, life: Process) -> None:
         for stream in life.streams:
             self._mux.close(stream)
         if life.stdin is not None:

@@ -15,13 +15,13 @@ from procman.core.spec import Plan, Stdin, instance_environment
 from procman.kernel.output.fanout import Mux
 from procman.kernel.output.terminals import UNKNOWN
 from procman.kernel.process import spawn
-from procman.kernel.process.table import MARK, Life, Lives
+from procman.kernel.process.table import MARK, Process, ProcessTable
 
 PLAIN_TERM = "xterm"
 """TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
 
 
-class Given(Struct, frozen=True):
+class SpawnContext(Struct, frozen=True):
     """What every instance is given: procman's root and socket, whether its two streams are kept apart, and whether it has
     a log file.
     """
@@ -35,15 +35,15 @@ class Given(Struct, frozen=True):
 class Launcher:
     """Starts lives and puts them into the table."""
 
-    def __init__(self, given: Given, lives: Lives, mux: Mux) -> None:
+    def __init__(self, given: SpawnContext, lives: ProcessTable, mux: Mux) -> None:
         self._given = given
         self._lives = lives
         self._mux = mux
-        self.limits = spawn.Limits()
+        self.limits = spawn.DescriptorLimits()
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
 
-    def launch(self, action: Spawn, plan: Plan) -> Life:
+    def launch(self, action: Spawn, plan: Plan) -> Process:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
         env = {**spec.env, **self._port_variables(plan), **instance_environment(spec, action.index)}
@@ -57,7 +57,7 @@ class Launcher:
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
         self.limits.make_room((len(self._lives.current) + 1) * descriptors)
         started = self._start(action, env)
-        life = Life(action.name, action.generation, spec, started.pid, time.monotonic())
+        life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
         self._lives.add(life)
         try:
             self._connect(life, started)
@@ -90,7 +90,7 @@ class Launcher:
                 raise
         return attempt()
 
-    def _connect(self, life: Life, started: spawn.Started) -> None:
+    def _connect(self, life: Process, started: spawn.Started) -> None:
         name, type_name = life.name, life.spec.type
         life.stdin = started.stdin
         self._mux.widen([name])

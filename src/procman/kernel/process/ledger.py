@@ -32,7 +32,7 @@ CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
 
 
-class Kind(IntEnum):
+class EntryKind(IntEnum):
     """What a record is about. A life's pid is also its group and session; a stray has no grace of its own."""
 
     LIFE = 1
@@ -94,7 +94,7 @@ class Ledger:
             os.close(self.fd)
             self.fd = None
 
-    def note(self, pid: int, kind: Kind, stop: StopPolicy) -> None:
+    def note(self, pid: int, kind: EntryKind, stop: StopPolicy) -> None:
         """It is procman's from now on, and to be stopped that way."""
         at = self._slots.get(pid)
         if at is None:

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 
-from procman.kernel.process.table import Life
+from procman.kernel.process.table import Process
 from procman.text.lines import clean
 
 LISTEN = b"0A"
@@ -27,7 +27,7 @@ class PortNotes:
         self._look = look
         self._looked_at = -LOOK_EVERY
 
-    def note(self, life: Life, now: float) -> str:
+    def note(self, life: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
         port = life.spec.port_of(int(life.name.rpartition(".")[2]))
         if port is None or now - life.born > NOTE_WITHIN or not is_taken(port):

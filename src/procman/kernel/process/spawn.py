@@ -230,7 +230,7 @@ SPARE = 64
 """Descriptors that procman needs besides those of its instances."""
 
 
-class Limits:
+class DescriptorLimits:
     """procman's own soft limit of descriptors, raised where the formation needs more; children keep the original."""
 
     def __init__(self) -> None:

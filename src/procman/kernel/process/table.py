@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
-from procman.kernel.output.fanout import Stream
-from procman.kernel.process.ledger import Kind, Ledger, Noted
+from procman.kernel.output.fanout import ChildStream
+from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.reaper import signal_number
 
 MARK = "PROCMAN_INSTANCE"
@@ -27,7 +27,7 @@ EXEC_TAKES = 0.05
 NOBODY: frozenset[int] = frozenset()
 
 
-class Life:
+class Process:
     """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes.
 
     Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
@@ -44,7 +44,7 @@ class Life:
         self.reaped = False
         self.adopted = NOBODY
         self.daemons = NOBODY  # what it brought into its type, and may outlive it
-        self.streams: tuple[Stream, ...] = ()
+        self.streams: tuple[ChildStream, ...] = ()
         self.stdin: int | None = None
 
 
@@ -63,8 +63,8 @@ class LifeState(Struct, frozen=True, kw_only=True):
     stdin: int | None
 
 
-class LivesState(Struct, frozen=True, kw_only=True):
-    """The table as a value. Lives are numbers in `lives`, other numbers are pids."""
+class ProcessTableState(Struct, frozen=True, kw_only=True):
+    """The table as a value. Numbers in `lives` are lives, other numbers are pids."""
 
     ident: str
     subreaper: bool
@@ -82,34 +82,34 @@ class LivesState(Struct, frozen=True, kw_only=True):
     ledger: tuple[Noted, ...]
 
 
-class Lives:
+class ProcessTable:
     """Every process that is procman's: leaders, adopted ones, daemons kept for a type, strays."""
 
     def __init__(self, ident: str) -> None:
         self.ident = ident
         self.ledger = Ledger(_mark_of(ident))
         self.subreaper = False
-        self.current: dict[str, Life] = {}  # by instance
-        self._by_pid: dict[int, Life] = {}  # by leader, which is also the group and the session
-        self._ending: list[Life] = []  # the leader is reaped, something may be left
-        self.lingering: list[Life] = []  # over, but for a daemon that may still write
-        self._adopted: dict[int, Life] = {}
-        self._kept: dict[int, Life] = {}
+        self.current: dict[str, Process] = {}  # by instance
+        self._by_pid: dict[int, Process] = {}  # by leader, which is also the group and the session
+        self._ending: list[Process] = []  # the leader is reaped, something may be left
+        self.lingering: list[Process] = []  # over, but for a daemon that may still write
+        self._adopted: dict[int, Process] = {}
+        self._kept: dict[int, Process] = {}
         self._strays: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
-        self._origins: dict[int, Life] = {}  # of the daemons that were ever kept
+        self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
 
     # ---- handing it on
 
-    def state(self) -> LivesState:
+    def state(self) -> ProcessTableState:
         """What another one can be made of, in the program that this one becomes."""
-        numbers: dict[Life, int] = {}
+        numbers: dict[Process, int] = {}
         specs: list[ProcessSpec] = []
 
-        def of(life: Life) -> int:
+        def of(life: Process) -> int:
             return numbers.setdefault(life, len(numbers))
 
-        def spec_of(life: Life) -> int:
+        def spec_of(life: Process) -> int:
             known = next((n for n, spec in enumerate(specs) if spec is life.spec or spec == life.spec), len(specs))
             specs[known:] = specs[known:] or [life.spec]
             return known
@@ -119,7 +119,7 @@ class Lives:
         ]
         lists = (self.current.values(), self._by_pid.values(), self._ending, self.lingering)
         current, by_pid, ending, lingering = (tuple(map(of, lives)) for lives in lists)
-        return LivesState(
+        return ProcessTableState(
             ident=self.ident,
             subreaper=self.subreaper,
             lives=tuple(_state_of(life, spec_of(life)) for life in numbers),
@@ -136,7 +136,7 @@ class Lives:
             ledger=self.ledger.state(),
         )
 
-    def restore(self, state: LivesState, streams: Mapping[int, Stream]) -> None:
+    def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
         """Go on with the table that another program had, under its ident; `streams` by descriptor."""
         self.ident = state.ident
         lives = [_life(one, state.specs[one.spec], streams) for one in state.lives]
@@ -154,12 +154,12 @@ class Lives:
 
     # ---- coming and going
 
-    def add(self, life: Life) -> None:
+    def add(self, life: Process) -> None:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
-        self.ledger.note(life.pid, Kind.LIFE, life.spec.stop)
+        self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop)
 
-    def leader(self, pid: int) -> Life | None:
+    def leader(self, pid: int) -> Process | None:
         """The life whose leader this is, as long as it is not reaped."""
         life = self._by_pid.get(pid)
         return life if life is not None and not life.reaped else None
@@ -183,7 +183,7 @@ class Lives:
         self._changing.pop(pid, None)
         return True
 
-    def emptied(self) -> list[Life]:
+    def emptied(self) -> list[Process]:
         """The lives of which nothing is left; they leave the table."""
         over = [life for life in self._ending if not life.adopted and not group_lives(life)]
         for life in over:
@@ -214,7 +214,7 @@ class Lives:
         if pid not in self._changing:
             self._changing[pid] = now
             # ours in any case, should procman be killed before it is told
-            self.ledger.note(pid, Kind.STRAY, StopPolicy())
+            self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
         return now < self._changing[pid] + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
@@ -237,12 +237,12 @@ class Lives:
             return None
         self._adopted[pid] = life
         life.adopted |= {pid}
-        self.ledger.note(pid, Kind.ADOPTED, life.spec.stop)
+        self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
         return life.name, life.generation, group == life.pid
 
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
-        self.ledger.note(pid, Kind.STRAY, StopPolicy())
+        self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
 
     def mark(self, name: str, generation: int) -> str:
         return f"{self.ident}/{name}/{generation}"
@@ -264,7 +264,7 @@ class Lives:
             self._kept[pid] = self._origins[pid] = life
             life.daemons |= {pid}
 
-    def inherit(self, life: Life, number: int) -> None:
+    def inherit(self, life: Process, number: int) -> None:
         """The daemons kept for the type end with this life, and are told so."""
         for pid in [pid for pid, from_life in self._kept.items() if from_life.spec.type == life.spec.type]:
             del self._kept[pid]
@@ -282,7 +282,7 @@ class Lives:
 
     # ---- signals
 
-    def signal(self, life: Life, name: str, target: Target) -> None:
+    def signal(self, life: Process, name: str, target: Target) -> None:
         """Send a signal to a part of a life; what has ended meanwhile does not mind."""
         number = signal_number(name)
         match target:
@@ -312,18 +312,18 @@ class Lives:
         for pid in [*self._adopted, *self._kept, *self._strays]:
             _kill(pid, signal.SIGKILL)
 
-    def _to_leader(self, life: Life, number: int) -> None:
+    def _to_leader(self, life: Process, number: int) -> None:
         if not life.reaped:
             _kill(life.pid, number)
 
-    def _to_group(self, life: Life, number: int) -> None:
+    def _to_group(self, life: Process, number: int) -> None:
         if not life.reaped or group_lives(life):
             try:
                 os.killpg(life.pid, number)
             except (ProcessLookupError, PermissionError):  # empty meanwhile; or only set-uid programs, which we may not
                 return
 
-    def _to_adopted(self, life: Life, number: int) -> None:
+    def _to_adopted(self, life: Process, number: int) -> None:
         for pid in life.adopted:
             if _group_of(pid) != life.pid:
                 _kill(pid, number)
@@ -338,7 +338,7 @@ def _mark_of(ident: str) -> str:
     return f"{MARK}={ident}/"
 
 
-def _state_of(life: Life, spec: int) -> LifeState:
+def _state_of(life: Process, spec: int) -> LifeState:
     return LifeState(
         name=life.name,
         generation=life.generation,
@@ -353,8 +353,8 @@ def _state_of(life: Life, spec: int) -> LifeState:
     )
 
 
-def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, Stream]) -> Life:
-    life = Life(state.name, state.generation, spec, state.pid, state.born)
+def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
+    life = Process(state.name, state.generation, spec, state.pid, state.born)
     life.reaped = state.reaped
     life.adopted = frozenset(state.adopted) or NOBODY
     life.daemons = frozenset(state.daemons) or NOBODY
@@ -363,7 +363,7 @@ def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, Stream]) ->
     return life
 
 
-def group_lives(life: Life) -> bool:
+def group_lives(life: Process) -> bool:
     """Whether the group of a reaped leader still has a member.
 
     As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a

@@ -60,7 +60,7 @@ class Record(NamedTuple):
     grace: float
 
 
-class Process(NamedTuple):
+class Listed(NamedTuple):
     """A process that runs. `born` in clock ticks since the boot: with the pid it tells it from any other."""
 
     pid: int
@@ -99,7 +99,7 @@ class Member:
 
     __slots__ = ("asked_at", "frozen", "is_leader", "killed", "process", "record")
 
-    def __init__(self, process: Process, record: Record) -> None:
+    def __init__(self, process: Listed, record: Record) -> None:
         self.process = process
         self.record = record
         self.is_leader = record.kind == LIFE and record.pid == process.pid
@@ -113,7 +113,7 @@ class Family:
     A process that was seen once stays a member for its life, also when it has lost its parent and left its session.
     """
 
-    def __init__(self, records: list[Record], is_marked: Callable[[Process], bool]) -> None:
+    def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
         lives = [record.grace for record in records if record.kind == LIFE]
         self._rest = Record(0, STRAY, TOP_DOWN, signal.SIGTERM, 0.0, max(lives, default=DEFAULT_GRACE))
         self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in records]
@@ -121,7 +121,7 @@ class Family:
         self._is_marked = is_marked
         self.members: dict[int, Member] = {}
 
-    def look(self, processes: dict[int, Process]) -> None:
+    def look(self, processes: dict[int, Listed]) -> None:
         """Bring `members` up to date."""
         before, self.members = self.members, {}
         for pid, member in before.items():
@@ -143,20 +143,20 @@ class Family:
                 self._admit(process, self._rest)
         self._admit_descendants(processes)
 
-    def _forget_strangers(self, processes: dict[int, Process]) -> None:
+    def _forget_strangers(self, processes: dict[int, Listed]) -> None:
         """A group or session whose number is now somebody else's pid has ended (fork(2) gives no number in use)."""
         for number in [n for n in self._numbers if n in processes and n not in self.members]:
             del self._numbers[number]
 
-    def _admit(self, process: Process, record: Record) -> None:
+    def _admit(self, process: Listed, record: Record) -> None:
         if process.pid in self.members:
             return
         self.members[process.pid] = Member(process, record)
         if process.pid in (process.group, process.session):
             self._numbers.setdefault(process.pid, record)
 
-    def _admit_descendants(self, processes: dict[int, Process]) -> None:
-        children: dict[int, list[Process]] = {}
+    def _admit_descendants(self, processes: dict[int, Listed]) -> None:
+        children: dict[int, list[Listed]] = {}
         for process in processes.values():
             children.setdefault(process.parent, []).append(process)
         parents = list(self.members.values())
@@ -224,7 +224,7 @@ def next_deadline(members: dict[int, Member], elapsed: float) -> float:
     return min((at for at in times if at > elapsed), default=math.inf)
 
 
-class Ending:
+class GuardedStop:
     """Ends the family of a table. `run()` returns when nothing is left, or KILL has had no effect for 5 s."""
 
     def __init__(self, table: Table) -> None:
@@ -300,7 +300,7 @@ class Ending:
 # ---- the system
 
 
-def is_marked(process: Process, mark: bytes) -> bool:
+def is_marked(process: Listed, mark: bytes) -> bool:
     """Whether it bears procman's mark. Asked anew each time: between fork and exec its environment is another's."""
     if process.flags & KERNEL_THREAD:
         return False
@@ -312,7 +312,7 @@ def is_marked(process: Process, mark: bytes) -> bool:
     return environment.startswith(mark) or b"\0" + mark in environment
 
 
-def processes() -> dict[int, Process]:
+def processes() -> dict[int, Listed]:
     """Every process that runs but ourselves and init, by pid. One that waits to be reaped does not run."""
     spared = (1, os.getpid())
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
@@ -320,7 +320,7 @@ def processes() -> dict[int, Process]:
     return {process.pid: process for process in found if process is not None}
 
 
-def look_at(pid: int) -> Process | None:
+def look_at(pid: int) -> Listed | None:
     """As /proc/PID/stat tells (proc_pid_stat(5)); None where it does not run any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -330,10 +330,10 @@ def look_at(pid: int) -> Process | None:
     state, parent, group, session, flags, threads, born = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
     if state in b"ZX" and int(threads) <= 1:  # only its first thread has ended, where there are more
         return None
-    return Process(pid, int(parent), int(group), int(session), int(born), int(flags))
+    return Listed(pid, int(parent), int(group), int(session), int(born), int(flags))
 
 
-def send(process: Process, number: int) -> None:
+def send(process: Listed, number: int) -> None:
     """Send a signal to this very process, and to no other that has got its pid."""
     try:
         pidfd = os.pidfd_open(process.pid)
@@ -359,7 +359,7 @@ def send(process: Process, number: int) -> None:
 # ---- the program
 
 
-def report(ending: Ending, procman: int) -> str:
+def report(ending: GuardedStop, procman: int) -> str:
     """What a person is told; empty where there was nothing to end."""
     if not ending.seen:
         return ""
@@ -390,7 +390,7 @@ def main() -> int:
     except ValueError as error:
         tell(f"cannot end what a killed procman left behind: {error}")
         return 1
-    ending = Ending(table)
+    ending = GuardedStop(table)
     ending.run()
     tell(report(ending, table.procman))
     return 1 if ending.left else 0

@@ -43,7 +43,7 @@ class Origin(Struct, frozen=True):
     procman: str
 
 
-class Header(Origin, frozen=True):
+class HandoverHeader(Origin, frozen=True):
     """How long the state is, and whether its text is escaped."""
 
     length: int
@@ -56,7 +56,7 @@ class Header(Origin, frozen=True):
 def write(state: Struct, memory: Iterable[memoryview]) -> int:
     """A sealed memory file of the state and the memory behind it; its descriptor. Raises OSError."""
     body, escaped = _encode(state)
-    header = msgspec.json.encode(Header(VERSION, __version__, len(body), escaped)) + b"\n"
+    header = msgspec.json.encode(HandoverHeader(VERSION, __version__, len(body), escaped)) + b"\n"
     fd = os.memfd_create("procman state", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         for part in (memoryview(header), memoryview(body), *memory):
@@ -88,7 +88,7 @@ class Received:
                     f"the state of procman {self.origin.procman} is of version {self.origin.state}, "
                     f"and procman {__version__} reads version {VERSION}"
                 )
-            self._header = msgspec.json.decode(line, type=Header)
+            self._header = msgspec.json.decode(line, type=HandoverHeader)
         except msgspec.DecodeError as error:
             raise _refused(f"its state begins in an unknown way ({error})") from None
         self._at = len(line) + 1

@@ -33,7 +33,7 @@ WORDS = 4096
 Told = Callable[[Checked | Refuse], None]
 
 
-class Host(Protocol):
+class UpgradeHost(Protocol):
     """What an upgrade needs of the kernel."""
 
     @property
@@ -76,7 +76,7 @@ class _Check:
         return bool(data)
 
 
-class Upgrading:
+class LiveUpgrade:
     """At most one upgrade at a time; who asks meanwhile is told the same. `write` makes a state of everything, with
     the signals that are to be blocked in the end, and `part` lets go of the clients, who connect again.
     """
@@ -84,7 +84,7 @@ class Upgrading:
     def __init__(
         self,
         reactor: Reactor,
-        host: Host,
+        host: UpgradeHost,
         program: handover.Program,
         write: Callable[[Iterable[int]], Written],
         part: Callable[[], None],
