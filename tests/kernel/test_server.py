@@ -12,6 +12,7 @@ from procman.control import protocol
 from procman.core.actions import Reply
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.errors import ConfigError, Fault
+from procman.kernel.survive.upgrading import UpgradeAgreed
 
 
 def error(answer):
@@ -174,7 +175,7 @@ def test_every_message_fits_the_schema(served, peer):
     schema = jsonschema.Draft202012Validator(protocol.json_schema())
     served.backend.history.append("web.1", 1.0, b"a line\n")
     served.backend.reply = lambda _: Reply(0, (), {})
-    served.backend.upgrade = lambda told: told(protocol.Checked("9.9.9"))
+    served.backend.upgrade = lambda told: told(UpgradeAgreed("9.9.9"))
     needed = {
         "signal": {"signal": "TERM", "names": ["web"]},
         "attach": {"instance": "web"},

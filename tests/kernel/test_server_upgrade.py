@@ -9,9 +9,10 @@ import pytest
 from served import Served, change
 
 from procman.control.client import Client
-from procman.control.protocol import Checked, EventsParams, Happened, LogsParams, NoParams, Output, ScaleParams
+from procman.control.protocol import EventsParams, Happened, LogsParams, NoParams, Output, ScaleParams
 from procman.core.actions import Refuse
 from procman.errors import NotRunningError, ProcmanError, RefusedError
+from procman.kernel.survive.upgrading import UpgradeAgreed
 from procman.serve.connection import ConnectionLimits
 from procman.serve.server import RECENT, Server
 
@@ -47,7 +48,7 @@ def test_an_upgrade_is_answered_once_it_is_decided(served, peer):
     peer.send({"jsonrpc": "2.0", "id": 7, "method": "upgrade"})
     served.drive(lambda: served.backend.upgrading)
     assert peer.ask("hello", id=8)["id"] == 8  # others are answered meanwhile, on the same connection too
-    served.backend.upgrading[0](Checked("9.9.9"))
+    served.backend.upgrading[0](UpgradeAgreed("9.9.9"))
     assert peer.messages(1) == [{"jsonrpc": "2.0", "id": 7, "result": {"version": "9.9.9"}}]
 
 
@@ -66,7 +67,7 @@ def test_a_client_that_says_no_more_is_still_answered(served, peer):
     served.drive(lambda: served.backend.upgrading)
     assert peer.socket.fileno() >= 0
     served.is_alive()  # some rounds
-    served.backend.upgrading[0](Checked("9.9.9"))
+    served.backend.upgrading[0](UpgradeAgreed("9.9.9"))
     assert peer.messages(1)[0]["id"] == 7
     peer.wait_closed()
 
@@ -76,7 +77,7 @@ def test_one_that_has_gone_meanwhile_is_forgotten(served, peer):
     served.drive(lambda: served.backend.upgrading)
     peer.socket.close()
     served.is_alive()
-    served.backend.upgrading[0](Checked("9.9.9"))
+    served.backend.upgrading[0](UpgradeAgreed("9.9.9"))
     assert served.is_alive()
     assert served.backend.faults == []
 

@@ -20,12 +20,12 @@ from procman.control.locate import Claim, Place
 from procman.core.fleet import Fleet
 from procman.core.snapshot import unpack
 from procman.errors import RefusedError
-from procman.kernel.kernel import Handover, Kernel, KernelState
-from procman.kernel.output.fanout import Mux, MuxState
 from procman.kernel.output.history import History, HistoryState
 from procman.kernel.output.logfiles import FilesState
+from procman.kernel.output.multiplexer import Multiplexer, OutputState
 from procman.kernel.survive import handover
 from procman.kernel.survive.upgrading import LiveUpgrade, Written
+from procman.kernel.wiring import Handover, KernelState
 from procman.serve.server import Server, ServerState
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
     inputs: ReloadInputs
     claimed: Claimed | None
     kernel: KernelState
-    output: MuxState
+    output: OutputState
     history: HistoryState
     files: FilesState | None
     server: ServerState
@@ -96,7 +96,7 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
         inputs=parts.inputs,
         claimed=_claimed(claimed) if claimed is not None else None,
         kernel=kernel.state(),
-        output=kernel.mux.state(),
+        output=kernel.output.state(),
         history=history.state(),
         files=parts.files.state() if parts.files is not None else None,
         server=server.state() if server is not None else ServerState(),
@@ -138,7 +138,7 @@ class Restored:
         self.claimed = _claim(whole.claimed) if whole.claimed is not None else None
         os.fchdir(whole.inputs.root)
 
-    def restore(self, history: History, mux: Mux) -> Handover:
+    def restore(self, history: History, output: Multiplexer) -> Handover:
         """Fill them with what the ones before them had."""
         assert self._whole is not None
         whole = self._whole
@@ -147,14 +147,13 @@ class Restored:
         running = sum(not life.reaped for life in whole.kernel.lives.lives)
         before = self._received.origin.procman
         go_on = "1 process goes on" if running == 1 else f"{running} processes go on"
-        news = f"upgraded: procman {before} -> {__version__}; {go_on}"
-        return Handover(whole.kernel, mux.restore(whole.output), news)
+        notice = f"upgraded: procman {before} -> {__version__}; {go_on}"
+        return Handover(whole.kernel, output.restore(whole.output), whole.upgrades, notice)
 
-    def go_on(self, kernel: Kernel, server: Server | None) -> None:
+    def go_on(self, server: Server | None) -> None:
         """The last step before it runs: the handlers stand, and so the signals that came meanwhile are let in."""
         assert self._whole is not None
         whole, self._whole = self._whole, None  # a large part of it is of no use any more
-        kernel.upgrades = whole.upgrades
         if server is not None:
             server.restore(whole.server)
         handover.unblock_signals(whole.blocked)

@@ -20,17 +20,19 @@ from procman.app.options import Value, collect
 from procman.app.usage import UsageError
 from procman.config.load import Options, load, read_stdin
 from procman.control.locate import Claim, claim, start_places, trace_file
+from procman.core.fleet import Fleet
 from procman.core.spec import Plan
 from procman.errors import ConfigError, Fault, ProcmanError, nearest
 from procman.kernel import signals
-from procman.kernel.kernel import Kernel, KernelSettings
+from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.output.fanout import Mux
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink, find_way
 from procman.kernel.process import spawn
 from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.wiring import KernelSettings
 from procman.serve.server import Server
 
 if TYPE_CHECKING:
@@ -160,37 +162,44 @@ def _supervise(
             claimed.release()
         raise
     history = History(limit_all=look.history * 1024 * 1024)
-    mux = Mux(reactor, _sink(reactor), history, _format(look), files)
-    mux.widen([*(f"{name}.1" for name in plan.types)])
-    before = taken.restore(history, mux) if taken is not None else None
-    kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, look, inputs))
-    if before is not None:
-        kernel.take_over(before)
+    output = Multiplexer(reactor, _sink(reactor), history, _format(look), files)
+    output.widen([*(f"{name}.1" for name in plan.types)])
+
+    def upgrading() -> LiveUpgrade:
+        return _upgrading(RunningParts(look, inputs, claimed, files, reactor, kernel, server))
+
+    settings = _settings(plan, claimed, look, inputs, upgrading)
+    if taken is None:
+        kernel = Kernel(reactor, Fleet(plan), output, history, settings)
+    else:
+        before = taken.restore(history, output)
+        kernel = Kernel(reactor, before.fleet(), output, history, replace(settings, before=before))
         del before  # all the state, in memory
     signals.install(reactor, kernel)
     server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
     if server is not None:
-        kernel.on_change = server.publish
+        kernel.listeners.append(server.publish)
     if taken is not None:
-        taken.go_on(kernel, server)
+        taken.go_on(server)
     else:
-        kernel.say(_headline(plan, claimed))
-    kernel.make_upgrading = lambda: _upgrading(RunningParts(look, inputs, claimed, files, reactor, kernel, server))
+        kernel.log(_headline(plan, claimed))
     try:
         return kernel.run()
     finally:
-        mux.finish(time.monotonic() + FLUSH_WITHIN)
+        output.finish(time.monotonic() + FLUSH_WITHIN)
         if claimed is not None and server is not None:
             server.stop_listening()
             claimed.release()  # before the connections end: who waits for that may start the next procman at once
             server.close()
 
 
-def _settings(plan: Plan, claimed: Claim | None, look: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(
+    plan: Plan, claimed: Claim | None, look: OutputOptions, inputs: ReloadInputs, upgrading: Callable[[], LiveUpgrade]
+) -> KernelSettings:
     path = claimed.place.socket if claimed is not None else None
     locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
     given = SpawnContext(plan.root, path, look.split_streams, look.log_dir is not None)
-    return KernelSettings(partial(_reload, inputs), given, trace_file(path), guarded=locks)
+    return KernelSettings(partial(_reload, inputs), given, trace_file(path), locks, upgrading)
 
 
 class ReloadInputs(Struct, frozen=True):

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -35,8 +35,11 @@ from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
-from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
+
+if TYPE_CHECKING:
+    from procman.kernel.survive.upgrading import UpgradeAgreed
 
 
 class Failure(Struct, frozen=True):
@@ -59,7 +62,7 @@ class Backend(Protocol):
     @property
     def history(self) -> History: ...
     @property
-    def mux(self) -> Mux: ...
+    def output(self) -> Multiplexer: ...
     def view(self) -> FleetView: ...
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         """Hand a command to the core; answered before this returns."""
@@ -69,7 +72,7 @@ class Backend(Protocol):
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again."""
 
-    def upgrade(self, told: Callable[[Checked | Refuse], None]) -> None:
+    def upgrade(self, answer: Callable[[UpgradeAgreed | Refuse], None]) -> None:
         """Let the installed program take over."""
 
     def fault(self, error: BaseException) -> None:
@@ -179,11 +182,11 @@ def _reload(backend: Backend, _params: NoParams, answer: Answer) -> None:
 
 
 def _upgrade(backend: Backend, _params: NoParams, answer: Answer) -> None:
-    def told(outcome: Checked | Refuse) -> None:
+    def told(outcome: UpgradeAgreed | Refuse) -> None:
         if isinstance(outcome, Refuse):
             answer(Failure(Code.REFUSED, outcome.message, outcome.hint))
         else:
-            answer(outcome)
+            answer(Checked(outcome.version))
 
     backend.upgrade(told)
 

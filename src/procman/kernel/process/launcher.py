@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from procman.core.actions import Spawn, Target
 from procman.core.spec import Plan, Stdin, instance_environment
-from procman.kernel.output.fanout import Mux
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.terminals import UNKNOWN
 from procman.kernel.process import spawn
-from procman.kernel.process.table import MARK, Process, ProcessTable
+from procman.kernel.process.process import Process
+from procman.kernel.process.table import MARK, ProcessTable
 
 PLAIN_TERM = "xterm"
 """TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
@@ -35,10 +36,10 @@ class SpawnContext(Struct, frozen=True):
 class Launcher:
     """Starts lives and puts them into the table."""
 
-    def __init__(self, given: SpawnContext, lives: ProcessTable, mux: Mux) -> None:
+    def __init__(self, given: SpawnContext, lives: ProcessTable, output: Multiplexer) -> None:
         self._given = given
-        self._lives = lives
-        self._mux = mux
+        self.lives = lives
+        self._output = output
         self.limits = spawn.DescriptorLimits()
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
@@ -51,21 +52,21 @@ class Launcher:
             env.setdefault("PYTHONUNBUFFERED", "1")
         elif not env.get("TERM"):
             env["TERM"] = PLAIN_TERM
-        env[MARK] = self._lives.mark(action.name, action.generation)
+        env[MARK] = self.lives.mark(action.name, action.generation)
         if self._given.socket:
             env["PROCMAN_SOCKET"] = self._given.socket
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
-        self.limits.make_room((len(self._lives.current) + 1) * descriptors)
+        self.limits.make_room((len(self.lives.current) + 1) * descriptors)
         started = self._start(action, env)
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
-        self._lives.add(life)
+        self.lives.add(life)
         try:
             self._connect(life, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7)): it would block unseen
             if started.stderr is not None and not life.streams:
                 os.close(started.stderr)  # the other one has been closed by whom it was given to
-            self._mux.system(f"{life.name}: cannot read its output ({error.strerror}): killed")
-            self._lives.signal(life, "KILL", Target.ALL)
+            self._output.log(f"{life.name}: cannot read its output ({error.strerror}): killed")
+            self.lives.signal(life, "KILL", Target.ALL)
         return life
 
     def _port_variables(self, plan: Plan) -> dict[str, str]:
@@ -77,7 +78,7 @@ class Launcher:
 
     def _start(self, action: Spawn, env: dict[str, str]) -> spawn.Started:
         given = self._given
-        size = self._mux.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
+        size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
             limit = self.limits.original
@@ -93,11 +94,11 @@ class Launcher:
     def _connect(self, life: Process, started: spawn.Started) -> None:
         name, type_name = life.name, life.spec.type
         life.stdin = started.stdin
-        self._mux.widen([name])
+        self._output.widen([name])
         if life.spec.tty:
-            life.streams += (self._mux.open(name, type_name, started.stdout, terminal=True),)
+            life.streams += (self._output.open(name, type_name, started.stdout, terminal=True),)
             return
         stream = "stdout" if self._given.split_streams else None
-        life.streams += (self._mux.open(name, type_name, started.stdout, stream),)
+        life.streams += (self._output.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
-            life.streams += (self._mux.open(name, type_name, started.stderr, "stderr"),)
+            life.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
