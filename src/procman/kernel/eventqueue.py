@@ -1,6 +1,7 @@
 """Events in the order they came, each decided and all its actions performed before the next.
 
-Owns the queue, and what follows where the core or what performs it raises: the fallback takes over.
+Owns the queue, who waits for the answer to which command, and what follows where the core or what performs it raises: the
+fallback takes over.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from procman.core.actions import Action, Refuse
-from procman.core.events import Commanded, Event, ShutdownAsked, Spawned, SpawnFailed
+from procman.core.actions import Action, Refuse, Reply
+from procman.core.events import Command, Commanded, Event, ShutdownAsked, Spawned, SpawnFailed
 from procman.core.fallback import REASON, Survivor
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.process.launcher import Launcher
-from procman.kernel.process.spawning import SpawnQueue
+from procman.kernel.process.launcher import Launcher, SpawnQueue
 from procman.kernel.survive.faults import Faults
+
+Answer = Callable[[Reply | Refuse], None]
 
 
 class EventQueue:
@@ -97,3 +99,22 @@ class EventQueue:
         self._waiting.clear()
         survivors = [Survivor(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
         self._act(self._faults.fall_back(survivors, now, stop=stop))
+
+
+class Requests:
+    """Every command has a number, and is answered once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, Answer] = {}
+        self._last = 0
+
+    def add(self, command: Command, answer: Answer) -> Commanded:
+        self._last += 1
+        self._answers[self._last] = answer
+        return Commanded(command, self._last)
+
+    def answer(self, outcome: Reply | Refuse) -> None:
+        """The core has answered; nothing where nobody waits (any more)."""
+        answer = self._answers.pop(outcome.request, None)
+        if answer is not None:
+            answer(outcome)

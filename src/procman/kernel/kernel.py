@@ -18,7 +18,7 @@ from procman.core.state import Phase
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
 from procman.kernel.ending import Ending
-from procman.kernel.eventqueue import EventQueue
+from procman.kernel.eventqueue import Answer, EventQueue, Requests
 from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
@@ -30,7 +30,6 @@ from procman.kernel.process.launcher import Launcher
 from procman.kernel.process.process import Process
 from procman.kernel.process.reaper import signal_number
 from procman.kernel.process.table import MARK, ProcessTable
-from procman.kernel.requests import Answer, Requests
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade

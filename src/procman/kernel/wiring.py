@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -50,7 +50,7 @@ class Handover(Struct, frozen=True):
         return Fleet(self.state.fleet.state.plan, unpack(self.state.fleet))
 
 
-class HandedOn(NamedTuple):
+class HandedOn(Struct, frozen=True):
     """The objects of a kernel that have something to hand on, beside the fleet."""
 
     lives: ProcessTable

@@ -10,7 +10,8 @@ import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from procman.core.events import ExitStatus
 from procman.kernel.loop.reactor import READ, Reactor
@@ -20,7 +21,7 @@ OUTPUT_KEPT = 4096
 """Most bytes that are kept of what a helper writes."""
 
 
-class HelperEnd(NamedTuple):
+class HelperEnd(Struct, frozen=True):
     """How it ended: the newest bytes that it wrote to either stream, and whether it was killed at its deadline."""
 
     status: ExitStatus

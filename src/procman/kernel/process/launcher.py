@@ -1,25 +1,38 @@
 """A Spawn of the core becomes a life: its environment, its process, and its output connected.
 
-Knows what an instance is given; when it is started is the kernel's business.
+Owns the queue of those that are to be started, and its pace. Knows what an instance is given; whether it is started is the
+core's business.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.core.actions import Spawn, Target
+from procman.core.events import Spawned, SpawnFailed
 from procman.core.spec import Plan, Stdin, instance_environment
+from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.terminals import UNKNOWN
 from procman.kernel.process import spawn
+from procman.kernel.process.deaths import jitter
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import MARK, ProcessTable
 
+if TYPE_CHECKING:
+    from procman.kernel.decider import Decider
+
 PLAIN_TERM = "xterm"
 """TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
+
+SPAWNS_A_ROUND = 32
+"""So that a large formation keeps nobody waiting: some 15 ms."""
 
 
 class SpawnContext(Struct, frozen=True):
@@ -102,3 +115,53 @@ class Launcher:
         life.streams += (self._output.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
             life.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
+
+
+class SpawnQueue:
+    """First in, first out. `on_turn` is called when more may be started."""
+
+    def __init__(self, reactor: Reactor, launcher: Launcher, on_turn: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._launcher = launcher
+        self._on_turn = on_turn
+        self._waiting: deque[Spawn] = deque()
+        self._left = SPAWNS_A_ROUND
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, action: Spawn) -> None:
+        self._waiting.append(action)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+
+    def start_next(self, decider: Decider) -> Spawned | SpawnFailed | None:
+        """Start the one that waits longest; None where none does, or signals and clients get their turn first."""
+        if not self._waiting or self._left == 0:
+            return None
+        if self._left == SPAWNS_A_ROUND:
+            self.go_on_soon()
+        self._left -= 1
+        return self._start(self._waiting.popleft(), decider)
+
+    def go_on_soon(self) -> None:
+        """In the next round of the loop."""
+        self._reactor.call_at(time.monotonic(), self._turn)
+
+    def _turn(self) -> None:
+        self._left = SPAWNS_A_ROUND
+        self._on_turn()
+
+    def _start(self, action: Spawn, decider: Decider) -> Spawned | SpawnFailed:
+        name, generation = action.name, action.generation
+        i = decider.get(name)
+        if i is not None and i.generation == generation and not i.wanted:
+            return SpawnFailed(name, generation, spawn.NO_ROOM, "not wanted any more")
+        try:
+            life = self._launcher.launch(action, decider.plan)
+        except spawn.SpawnError as error:
+            return SpawnFailed(name, generation, error.code, error.why, jitter())
+        except MemoryError:
+            return SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())
+        return Spawned(name, generation, life.pid)
