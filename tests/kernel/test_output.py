@@ -500,3 +500,42 @@ def test_a_stalled_output_that_cannot_be_watched_flows_again_all_the_same(bench,
     _, write = bench.open("web.1")
     os.write(write, b"hello\n")
     assert bench.shown(b"hello").endswith(b"\nweb.1  | hello\n")
+
+
+class Listener:
+    """A tap that keeps what it is given."""
+
+    def __init__(self):
+        self.got = b""
+        self.happened = []
+
+    def opened(self, stream):
+        self.happened.append("opened")
+
+    def read(self, data):
+        self.got += data
+
+    def ended(self, stream):
+        self.happened.append("ended")
+
+    def removed(self):
+        self.happened.append("removed")
+
+
+def test_one_output_can_have_several_taps_and_each_has_its_own_end(bench):
+    one, other = Listener(), Listener()
+    bench.out.add_tap("web.1", one)
+    bench.out.add_tap("web.1", other)
+    _, write = bench.open("web.1")
+    os.write(write, b"first\n")
+    bench.turn(lambda: other.got)
+    bench.out.remove_tap("web.1", one)
+    os.write(write, b"second\n")
+    bench.turn(lambda: other.got.endswith(b"second\n"))
+    assert one.got == b"first\n"
+    assert other.got == b"first\nsecond\n"
+    bench.hang_up(write)
+    bench.turn(lambda: "ended" in other.happened)
+    bench.out.forget("web.1")
+    bench.out.remove_tap("web.1", other)
+    assert (one.happened, other.happened) == (["opened"], ["opened", "ended", "removed"])
