@@ -6,7 +6,9 @@ import json
 
 from generator.pages import table
 from generator.schemas import Schema, fields, said
-from procman.control.protocol import METHODS, NOTIFICATIONS, Code, json_schema
+from procman.control.codec import Code
+from procman.control.methods import METHODS, NOTIFICATIONS
+from procman.control.schema import json_schema
 
 MEANINGS = {
     Code.PARSE_ERROR: "not JSON",

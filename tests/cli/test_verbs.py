@@ -11,7 +11,8 @@ import pytest
 from scripted import END, NOW, fleet, happened, instance
 
 from procman.cli.verbs.ps import size
-from procman.control.protocol import Accepted, Checked, Error, ErrorData, Hello, Output
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Accepted, Checked, Hello, Output
 from procman.core.view import Kind
 
 TWO = Accepted((), {"web": 2, "worker": 1})
@@ -23,7 +24,7 @@ TWO = Accepted((), {"web": 2, "worker": 1})
 def test_scale_without_arguments_tells_the_formation(procman, script):
     script.answers["scale"] = TWO
     assert procman("scale").out == "web=2 worker=1\n"
-    assert script.asked == [("scale", {"to": {}, "by": {}})]
+    assert script.asked == [("scale", {})]
 
 
 def test_scale_sends_counts_and_changes_together(procman, script):

@@ -8,7 +8,6 @@ import pytest
 from served import Served, change, request
 
 from procman.control.client import Client
-from procman.control.protocol import LogsParams, NoParams
 from procman.serve.connection import ConnectionLimits
 
 
@@ -242,8 +241,8 @@ def test_a_finite_stream_is_told_to_its_end_to_a_client_that_shut_its_side(serve
 def test_the_client_follows_logs_and_events_to_the_end(served):
     served.backend.history.append("web.1", 1.0, b"one\n")
     logs, events = (served.blocking(Client, served.path) for _ in range(2))
-    output = served.blocking(logs.stream, "logs", LogsParams(follow=True))
-    happened = served.blocking(events.stream, "events", NoParams())
+    output = served.blocking(lambda: logs.logs(follow=True))
+    happened = served.blocking(events.events)
     assert served.blocking(next, output).text == "one\n"
     served.server.publish(2.0, change("changed"))
     assert served.blocking(next, happened).change.text == "changed"

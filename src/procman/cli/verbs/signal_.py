@@ -9,7 +9,6 @@ import click
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
-from procman.control.protocol import SignalParams
 from procman.errors import nearest
 
 
@@ -30,7 +29,7 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
       procman signal TTIN web.1 --leader
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
-        answer = client.call("signal", SignalParams(signal_name(sig), names, leader))
+        answer = client.signal(signal_name(sig), names, leader=leader)
     click.echo(f"sent {signal_name(sig)} to {', '.join(answer.instances)}")
 
 
