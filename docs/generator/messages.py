@@ -26,7 +26,8 @@ def methods() -> str:
     defs = json_schema()["$defs"]
     parts = []
     for name, method in METHODS.items():
-        parts.append(f"### `{name}` method\n\n{method.doc[:1].upper()}{method.doc[1:]}.")
+        access = f"Access: {method.access.value}."
+        parts.append(f"### `{name}` method\n\n{method.doc[:1].upper()}{method.doc[1:]}. {access}")
         params = fields(method.params.__name__, defs)
         if params:
             parts += [f"Parameters: {said(method.params.__name__, defs)}", params]

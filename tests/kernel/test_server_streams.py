@@ -8,6 +8,7 @@ import pytest
 from served import Served, change, request
 
 from procman.control.client import Client
+from procman.core.view import Change, Kind
 from procman.serve.connection import ConnectionLimits
 
 
@@ -250,3 +251,16 @@ def test_the_client_follows_logs_and_events_to_the_end(served):
     assert [*output, *happened] == []
     logs.close()
     events.close()
+
+
+def test_a_later_kind_of_event_is_a_command_to_who_has_not_said_that_it_takes_any_word(served):
+    older, newer = served.peer(), served.peer()
+    newer.ask("hello", {"any_word": True})
+    for peer in (older, newer):
+        open_stream(peer, "events")
+    served.server.publish(1.0, Change(event=Kind("drained"), text="web.1 is drained"))
+    told = [peer.messages(1)[0]["params"]["change"] for peer in (older, newer)]
+    assert told == [
+        {"event": "command", "text": "web.1 is drained"},
+        {"event": "drained", "text": "web.1 is drained"},
+    ]

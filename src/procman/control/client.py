@@ -8,14 +8,13 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec import Struct
 
 from procman.control import methods
 from procman.control.channel import Channel, ClosedError, NotUnderstoodError
 from procman.control.codec import members
-from procman.control.first_version import CAPABILITIES
 from procman.control.messages import (
     Accepted,
     Attached,
@@ -32,9 +31,11 @@ from procman.control.messages import (
     StreamStarted,
 )
 from procman.control.methods import Method
-from procman.control.streaming import EventStream, LogStream
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]
 
@@ -87,10 +88,14 @@ class Client:
 
     def logs(self, names: Sequence[str] = (), lines: int | None = None, *, follow: bool = False) -> LogStream:
         """Kept output of these instances, the last `lines` or all, and with `follow` what comes."""
+        from procman.control.streaming import LogStream  # noqa: PLC0415  0.2 ms, which `scale` and `ps` need not pay
+
         return LogStream(self.channel, self._subscribe_logs, LogsParams(tuple(names), lines, follow))
 
     def events(self) -> EventStream:
         """Every change from now on."""
+        from procman.control.streaming import EventStream  # noqa: PLC0415  as above
+
         return EventStream(self.channel, self._subscribe_events, EventsParams())
 
     def _subscribe_logs(self, params: LogsParams) -> StreamStarted:
@@ -158,6 +163,8 @@ class Client:
 
     def _lacking(self, method: str, params: Struct) -> LackingError | None:
         """Why an older procman does not understand; None where it should have."""
+        from procman.control.first_version import CAPABILITIES  # noqa: PLC0415  only on the way to an error
+
         try:
             hello = self.hello()
         except ProcmanError:  # it has gone since: what it said stands
