@@ -12,7 +12,8 @@ import pytest
 from scripted import END, NOW, fleet, happened, instance
 
 from procman.cli.verbs.ps import size
-from procman.control.protocol import Accepted, Checked, Error, ErrorData, Hello, Output
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Accepted, Checked, Hello, Output
 from procman.core.view import Kind
 
 TWO = Accepted((), {"web": 2, "worker": 1})
@@ -24,7 +25,7 @@ TWO = Accepted((), {"web": 2, "worker": 1})
 def test_scale_without_arguments_tells_the_formation(procman, script):
     script.answers["scale"] = TWO
     assert procman("scale").out == "web=2 worker=1\n"
-    assert script.asked == [("scale", {"to": {}, "by": {}})]
+    assert script.asked == [("scale", {})]
 
 
 def test_scale_sends_counts_and_changes_together(procman, script):
@@ -95,7 +96,7 @@ def test_stop_waits_and_tells_how_each_ended(procman, script):
 def test_stop_without_waiting_does_not_look(procman, script):
     script.answers["stop"] = Accepted(("web.1",), {"web": 1})
     assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
-    assert script.asked == [("stop", {"names": [], "all": True})]
+    assert script.asked == [("stop", {"all": True})]
 
 
 @pytest.mark.parametrize("word", ["HUP", "hup", "SIGHUP", "1"])

@@ -10,7 +10,6 @@ import click
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
-from procman.control.protocol import SignalParams
 from procman.errors import RefusedError, nearest
 
 WHOM = "name types or instances, or say --self: `procman signal HUP web`"
@@ -41,9 +40,9 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
         raise UsageError("cannot send a signal to " + ("instances and to procman at once" if names else "nobody"), WHOM)
     with place.connect() as client:
         if procman:
-            _send(client.peer, name)
+            _send(client.channel.peer, name)
             return
-        answer = client.call("signal", SignalParams(name, names, leader))
+        answer = client.signal(name, names, leader=leader)
     click.echo(f"sent {name} to {', '.join(answer.instances)}")
 
 
