@@ -16,7 +16,7 @@ from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.survive import handover, upgrading
 from procman.kernel.survive.handover import CAN, Program
-from procman.kernel.survive.upgrading import LiveUpgrade, UpgradeAgreed, Written
+from procman.kernel.survive.upgrading import LiveUpgrade, Written
 
 pytestmark = [
     pytest.mark.processes,
@@ -39,7 +39,7 @@ class Bench:
         self.said: list[str] = []
         self.faults: list[BaseException] = []
         self.parted = 0
-        self.told: list[UpgradeAgreed | Refuse] = []
+        self.told: list[str | Refuse] = []
         self.folder = os.open(folder, os.O_RDONLY)
         here = os.open(".", os.O_RDONLY)
         self.descriptors = (self.folder, here)
@@ -56,7 +56,7 @@ class Bench:
         self.faults.append(error)
 
     def write(self, _blocked: object) -> Written:
-        return Written(handover.write(UpgradeAgreed("state"), []), self.descriptors)
+        return Written(handover.write(Refuse(0, "state"), []), self.descriptors)
 
     def part(self) -> None:
         self.parted += 1
@@ -109,7 +109,7 @@ def test_who_asks_meanwhile_is_told_the_same_once(bench: Bench) -> None:
     bench.check("exit 1")
     pids = list(bench.helpers.pids)
     bench.upgrading.ask(bench.told.append)
-    second: list[UpgradeAgreed | Refuse] = []
+    second: list[str | Refuse] = []
     bench.upgrading.ask(second.append)
     assert list(bench.helpers.pids) == pids
     bench.turn(lambda: bench.told)
@@ -213,7 +213,7 @@ def test_it_waits_while_instances_are_being_started_and_an_exec_that_fails_lets_
     os.kill(os.getpid(), signal.SIGUSR1)
     bench.starting = False
     bench.turn(lambda: bench.said)
-    assert bench.told == [UpgradeAgreed("2")]
+    assert bench.told == ["2"]
     assert bench.parted == 1
     assert bench.said == ["cannot upgrade: the installed program cannot be executed (No such file or directory)"]
     bench.turn(lambda: got)

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from msgspec import Struct
-
 from procman.core.actions import Refuse
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
@@ -29,13 +27,8 @@ RETRY = 0.01
 """Seconds from one try to the next while instances are being started."""
 
 
-class UpgradeAgreed(Struct, frozen=True):
-    """The installed program can take over, and is about to. `version` is its own."""
-
-    version: str
-
-
-UpgradeAnswer = Callable[[UpgradeAgreed | Refuse], None]
+UpgradeAnswer = Callable[[str | Refuse], None]
+"""Takes the version of the program that takes over, or why there is none."""
 
 
 class UpgradeHost(Protocol):
@@ -162,7 +155,7 @@ class LiveUpgrade:
         written = self._write(blocked)
         try:
             for answer in self._answers:
-                answer(UpgradeAgreed(version))
+                answer(version)
             self._answers.clear()
             self._part()
             self._program.become(self._found, written.state, written.descriptors)
