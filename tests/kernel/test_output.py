@@ -512,7 +512,7 @@ class Listener:
     def opened(self, stream):
         self.happened.append("opened")
 
-    def read(self, data):
+    def read(self, _stream, data):
         self.got += data
 
     def ended(self, stream):

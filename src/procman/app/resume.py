@@ -23,9 +23,9 @@ from procman.errors import RefusedError
 from procman.kernel.output.history import History, HistoryState
 from procman.kernel.output.logfiles import FilesState
 from procman.kernel.output.multiplexer import Multiplexer, OutputState
+from procman.kernel.saved import Handover, KernelState, save
 from procman.kernel.survive import handover
 from procman.kernel.survive.upgrading import LiveUpgrade, Written
-from procman.kernel.wiring import Handover, KernelState
 from procman.serve.server import Server, ServerState
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
             *((self.files.lock,) if self.files is not None else ()),
             *(stream.fd for stream in self.output.streams),
             *(life.stdin for life in lives if life.stdin is not None),
+            *self.kernel.on_demand.descriptors(),
         )
 
 
@@ -88,6 +89,8 @@ def _nobody() -> None:
 
 def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
     kernel, claimed, server, history = parts.kernel, parts.claimed, parts.server, parts.kernel.history
+    fleet = kernel.fleet
+    assert isinstance(fleet, Fleet)  # else it was refused
     whole = SavedState(
         pid=os.getpid(),
         upgrades=kernel.upgrades + 1,
@@ -95,7 +98,7 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
         look=parts.look,
         inputs=parts.inputs,
         claimed=_claimed(claimed) if claimed is not None else None,
-        kernel=kernel.state(),
+        kernel=save(kernel.parts, fleet),
         output=kernel.output.state(),
         history=history.state(),
         files=parts.files.state() if parts.files is not None else None,

@@ -32,8 +32,11 @@ from procman.core.events import (
     Exited,
     FormationStarted,
     KillAsked,
+    Measured,
+    Notified,
     Orphaned,
     OrphanReaped,
+    Probed,
     Shutdown,
     ShutdownAsked,
     Spawned,
@@ -138,6 +141,8 @@ class Fallback:
                 actions = self._command(event.command, event.request, now)
             case FormationStarted() | Spawned() | SpawnFailed() | Orphaned() | OrphanReaped():
                 actions = []  # nothing is started; the kernel itself ends orphans at the end
+            case Probed() | Notified() | Measured():
+                actions = []
             case _:
                 assert_never(event)
         return [*actions, *self._settle()]

@@ -36,8 +36,11 @@ from procman.core.events import (
     Exited,
     FormationStarted,
     KillAsked,
+    Measured,
+    Notified,
     Orphaned,
     OrphanReaped,
+    Probed,
     Reload,
     Restart,
     RestartWanted,
@@ -144,6 +147,8 @@ class Fleet:
                 self._out += self._strays.orphaned(event.pid, now)
             case OrphanReaped():
                 self._strays.reaped(event.pid)
+            case Probed() | Notified() | Measured():
+                pass
             case TimerFired():
                 self._timer(event, now)
             case Commanded():

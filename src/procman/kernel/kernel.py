@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from procman.core import actions
 from procman.core.events import Command, FormationStarted, KillAsked, Reload, ShutdownAsked, TimerFired
@@ -27,13 +27,14 @@ from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
 from procman.kernel.process.deaths import Deaths
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.launcher import Launcher
+from procman.kernel.process.ondemand import OnDemand
 from procman.kernel.process.process import Process
 from procman.kernel.process.reaper import signal_number
 from procman.kernel.process.table import MARK, ProcessTable
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade
-from procman.kernel.wiring import HandedOn, KernelSettings, KernelState
+from procman.kernel.wiring import KernelParts, KernelSettings
 
 if TYPE_CHECKING:
     from procman.kernel.decider import Decider
@@ -60,7 +61,8 @@ class Kernel:
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}")
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
-        launcher = Launcher(settings.given, self._lives, output)
+        self._on_demand = OnDemand(reactor, self._lives, self)
+        self._launcher = launcher = Launcher(settings.given, self._lives, output, self._on_demand)
         self._events = EventQueue(reactor, self._faults, launcher, self._perform, self._adoption.scan_soon)
         self.post = self._events.post
         self._deaths = Deaths(self._lives, output, self.helpers, self.post, look=self._adoption.known)
@@ -68,12 +70,14 @@ class Kernel:
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
         self._ending = Ending(reactor, self._adoption, self._deaths, self._publish, lambda: self.fleet.stuck)
         self._upgrade = LazyUpgrade(reactor, self, settings.upgrading)
-        self._handed_on = HandedOn(self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits)
+        self.parts = KernelParts(
+            self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
+        )
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self._requests = Requests()
         self._notice: str | None = None  # what is published of an upgrade
         if settings.before is not None:
-            self._handed_on.restore(settings.before)
+            settings.before.restore(self.parts)
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
@@ -94,7 +98,9 @@ class Kernel:
                 self._adoption.begin()
                 self.post(FormationStarted())
             else:
-                self._go_on(self._notice)
+                self._publish(Change(event=Kind.UPGRADED, text=self._notice))
+                self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal for many
+                self._adoption.sweep_soon()
             if self._guarded and self._adoption.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
             self._upgrade.load_soon()
@@ -103,15 +109,11 @@ class Kernel:
             if self._ending.code is None:
                 self._ending.abandon()
             self.helpers.end()
+            self._on_demand.end()
             self._guarding.end()
         if self._faults.first is not None:
             raise self._faults.first
         return self._ending.code if self._ending.code is not None else 1
-
-    def _go_on(self, notice: str) -> None:
-        self._publish(Change(event=Kind.UPGRADED, text=notice))
-        self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal stands for many
-        self._adoption.sweep_soon()
 
     def _supervise(self) -> None:
         while True:
@@ -146,6 +148,7 @@ class Kernel:
                 self._deadlines.set(key, token, at)
             case actions.Remove(name):
                 self.output.forget(name)
+                self._on_demand.forget(name)
             case actions.Publish(change):
                 self._publish(change)
             case actions.Reply() | actions.Refuse():
@@ -153,7 +156,11 @@ class Kernel:
             case actions.Finish(code):
                 self._ending.begin(code)
             case _:
-                assert_never(action)
+                self._on_demand.perform(action)
+
+    def environment(self, life: Process) -> Mapping[str, str]:
+        """What this life was given."""
+        return self._launcher.environment(life, self.fleet.plan)
 
     def _publish(self, change: Change) -> None:
         if not change.quiet:
@@ -188,7 +195,6 @@ class Kernel:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to supervise."""
         return self._ending.code is not None
 
     def view(self) -> FleetView:
@@ -242,8 +248,3 @@ class Kernel:
     def mark(self) -> tuple[str, str]:
         """What procman's own helpers bear in their environment, so that the guardian finds them."""
         return MARK, self._lives.mark("@upgrade", 0)
-
-    def state(self) -> KernelState:
-        """Everything it knows, between two events."""
-        assert isinstance(self.fleet, Fleet)
-        return self._handed_on.state(self.fleet)

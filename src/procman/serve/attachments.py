@@ -105,7 +105,7 @@ class Slot:
             self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
             self.tell_keyboard()
 
-    def read(self, data: bytes) -> None:
+    def read(self, _stream: ChildStream, data: bytes) -> None:
         """Bytes as they were written."""
         self.tape.append(data)
         for watcher in tuple(self.watchers):

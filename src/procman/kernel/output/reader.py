@@ -206,7 +206,7 @@ class Reader:
             return b""
         if self.taps and stream.name in self.taps:
             for tap in self.taps[stream.name]:
-                tap.read(data)
+                tap.read(stream, data)
         cut = data.rfind(b"\n") + 1
         if not cut:
             stream.partial += data

@@ -16,12 +16,13 @@ from msgspec import Struct
 
 from procman.core.actions import Spawn, Target
 from procman.core.events import Spawned, SpawnFailed
-from procman.core.spec import Plan, Stdin, instance_environment
+from procman.core.spec import Plan, ProcessSpec, Stdin, instance_environment
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.terminals import UNKNOWN
 from procman.kernel.process import spawn
 from procman.kernel.process.deaths import jitter
+from procman.kernel.process.ondemand import OnDemand, Provided
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import MARK, ProcessTable
 
@@ -49,10 +50,11 @@ class SpawnContext(Struct, frozen=True):
 class Launcher:
     """Starts lives and puts them into the table."""
 
-    def __init__(self, given: SpawnContext, lives: ProcessTable, output: Multiplexer) -> None:
+    def __init__(self, given: SpawnContext, lives: ProcessTable, output: Multiplexer, on_demand: OnDemand) -> None:
         self._given = given
         self.lives = lives
         self._output = output
+        self._on_demand = on_demand
         self.limits = spawn.DescriptorLimits()
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
@@ -60,17 +62,12 @@ class Launcher:
     def launch(self, action: Spawn, plan: Plan) -> Process:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
-        env = {**spec.env, **self._port_variables(plan), **instance_environment(spec, action.index)}
-        if not spec.tty:
-            env.setdefault("PYTHONUNBUFFERED", "1")
-        elif not env.get("TERM"):
-            env["TERM"] = PLAIN_TERM
-        env[MARK] = self.lives.mark(action.name, action.generation)
-        if self._given.socket:
-            env["PROCMAN_SOCKET"] = self._given.socket
+        provided = self._on_demand.provide(action)
+        env = self._environment(action.name, action.generation, spec, plan)
+        env.update(provided.env)
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
         self.limits.make_room((len(self.lives.current) + 1) * descriptors)
-        started = self._start(action, env)
+        started = self._start(action, env, provided)
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
         self.lives.add(life)
         try:
@@ -80,7 +77,24 @@ class Launcher:
                 os.close(started.stderr)  # the other one has been closed by whom it was given to
             self._output.log(f"{life.name}: cannot read its output ({error.strerror}): killed")
             self.lives.signal(life, "KILL", Target.ALL)
+        self._on_demand.began(life)
         return life
+
+    def environment(self, life: Process, plan: Plan) -> dict[str, str]:
+        """What this life was given, but for what belongs to its first process alone."""
+        return self._environment(life.name, life.generation, life.spec, plan)
+
+    def _environment(self, name: str, generation: int, spec: ProcessSpec, plan: Plan) -> dict[str, str]:
+        index = int(name.rpartition(".")[2])
+        env = {**spec.env, **self._port_variables(plan), **instance_environment(spec, index)}
+        if not spec.tty:
+            env.setdefault("PYTHONUNBUFFERED", "1")
+        elif not env.get("TERM"):
+            env["TERM"] = PLAIN_TERM
+        env[MARK] = self.lives.mark(name, generation)
+        if self._given.socket:
+            env["PROCMAN_SOCKET"] = self._given.socket
+        return env
 
     def _port_variables(self, plan: Plan) -> dict[str, str]:
         """Made once for a plan: with 500 types, 0.4 ms of each start otherwise."""
@@ -89,13 +103,16 @@ class Launcher:
             self._ports = plan.port_variables()
         return self._ports
 
-    def _start(self, action: Spawn, env: dict[str, str]) -> spawn.Started:
+    def _start(self, action: Spawn, env: dict[str, str], provided: Provided) -> spawn.Started:
         given = self._given
         size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
             limit = self.limits.original
-            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, limit, size))
+            launch = spawn.Launch(
+                action.spec, env, given.root, given.split_streams, limit, size, sockets=provided.sockets
+            )
+            return spawn.start(launch)
 
         try:
             return attempt()

@@ -210,6 +210,27 @@ class ProcessTable:
         self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
         return life.name, life.generation, group == life.pid
 
+    def is_of(self, pid: int, life: Process) -> bool:
+        """Whether a process is one of this life's: of its group or session, adopted from it, marked as its, or a descendant."""
+        try:
+            if life.pid in (pid, os.getpgid(pid), os.getsid(pid)) or pid in life.adopted:
+                return True
+        except ProcessLookupError:  # gone: nobody can tell any more
+            return False
+        return self._marked(pid) == (life.name, life.generation) or self._descends(pid, {life.pid, *life.adopted})
+
+    @staticmethod
+    def _descends(pid: int, ancestors: set[int]) -> bool:
+        while pid > 1:
+            try:
+                with open(f"/proc/{pid}/stat", "rb") as stat:
+                    pid = int(stat.read().rpartition(b")")[2].split()[1])
+            except OSError:  # it has gone, or there is no /proc
+                return False
+            if pid in ancestors:
+                return True
+        return False
+
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
         self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
