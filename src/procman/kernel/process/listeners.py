@@ -21,6 +21,8 @@ from procman.core.policies import ListenSocket
 ABOVE = 64
 """procman holds its own from here on, so that a program's can be put in place from 3 on, one after the other."""
 
+SHORT_FOR = {"localhost": "127.0.0.1", "*": "0.0.0.0", "": "0.0.0.0"}  # noqa: S104  as it was asked for
+
 BACKLOG = 4096
 """Connections that wait to be accepted; the system allows net.core.somaxconn of them (listen(2))."""
 
@@ -73,8 +75,9 @@ class Listeners:
             same = next((one for one in self._open.values() if one.socket.address == wanted.address), None)
             try:
                 self._open[key] = self._another(type_name, wanted, same) if same else _new(type_name, wanted)
-            except OSError as error:
-                why = os.strerror(error.errno).lower() if error.errno else str(error)
+            except (OSError, OverflowError, ValueError) as error:
+                code = error.errno if isinstance(error, OSError) else None
+                why = os.strerror(code).lower() if code else str(error)
                 raise ListenError(f"cannot listen on {wanted.address}: {why}") from error
         return self._open[key]
 
@@ -103,13 +106,17 @@ def _new(type_name: str, wanted: ListenSocket) -> Listener:
     if scheme == "unix":
         return _unix(type_name, wanted)
     if scheme != "tcp":
-        raise ValueError(f"cannot use {wanted.address}: expected tcp://HOST:PORT or unix://PATH")
+        raise ValueError("expected tcp://HOST:PORT or unix://PATH")
     host, _, port = rest.rpartition(":")
-    host = host.strip("[]")
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    with made:
+    host = SHORT_FOR.get(host, host).strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.inet_pton(family, host)
+    except OSError:
+        raise ValueError(f"{host} is no address, and nothing waits while a name is looked up") from None
+    with socket.socket(family, socket.SOCK_STREAM) as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(({"localhost": "127.0.0.1", "*": "0.0.0.0"}.get(host, host), int(port)))  # noqa: S104  as it was asked for
+        made.bind((host, int(port)))
         return Listener(type_name, wanted, _listening(made))
 
 
