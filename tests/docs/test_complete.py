@@ -22,7 +22,7 @@ from procman.control.protocol import METHODS, NOTIFICATIONS, Code
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.process.reaper import signal_name
+from procman.text.signals import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
 SETTINGS = [

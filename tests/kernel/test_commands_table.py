@@ -6,7 +6,8 @@ import pytest
 from served import Backend
 
 from procman.control.protocol import METHODS, LogsParams, Request, SignalParams
-from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
+from procman.serve.methods import HANDLERS, Failure, parameters, parse
+from procman.text.signals import read_signal
 
 
 def test_every_method_is_a_handler_or_a_stream():
@@ -15,17 +16,17 @@ def test_every_method_is_a_handler_or_a_stream():
 
 @pytest.mark.parametrize("word", ["TERM", "SIGTERM", "term", "sigterm", "15"])
 def test_a_signal_can_be_named_in_each_usual_way(word):
-    assert signal_name(word) == "TERM"
+    assert read_signal(word) == "TERM"
 
 
 @pytest.mark.parametrize("word", ["", "SIG", "SIGSIGTERM", "0", "-15", "9999999999", "TERM ", "__class__"])
 def test_what_names_no_signal_is_none(word):
-    assert signal_name(word) is None
+    assert read_signal(word) is None
 
 
 def test_every_signal_of_the_system_is_known_by_name_and_number():
     for number in signal.Signals:
-        assert signal_name(number.name) == signal_name(str(number.value))
+        assert read_signal(number.name) == read_signal(str(number.value))
 
 
 def told(params):

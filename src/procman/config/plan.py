@@ -7,7 +7,6 @@ procman.yml, then the defaults.
 from __future__ import annotations
 
 import os
-import signal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from procman.config.sections import YEAR, Document, ProcessSection, RestartSecti
 from procman.config.source import absolute, brief, plain
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, When, refuse_count
 from procman.errors import Fault, nearest
+from procman.text.signals import KNOWN, read_signal, signal_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -161,15 +161,10 @@ def _stop(own: StopSection, defaults: StopSection, options: Options) -> StopPoli
     values |= _written(structs.asdict(defaults)) | _written(structs.asdict(own))
     if options.timeout is not None:
         values["grace"] = options.timeout
-    number = _signal_number(values.get("signal", "TERM"))
-    if number:
-        values["signal"] = number.name.removeprefix("SIG")
-        values["exit_code"] = 128 + number
+    name = read_signal(values.get("signal", "TERM"))
+    if name:
+        values |= {"signal": name, "exit_code": 128 + signal_number(name)}
     return StopPolicy(**values)
-
-
-def _signal_number(name: str) -> signal.Signals | None:
-    return signal.Signals.__members__.get("SIG" + name.removeprefix("SIG"))
 
 
 def _step(options: Options) -> int:
@@ -276,10 +271,9 @@ def _refuse_settings(inputs: Inputs, name: str, process: ProcessSection, spec: P
 
 def _refuse_signal(inputs: Inputs, path: str, name: str | UnsetType) -> list[Fault]:
     """A stop signal that this system does not have, as a fault at `path` of procman.yml."""
-    if name is UNSET or _signal_number(name):
+    if name is UNSET or read_signal(name):
         return []
-    known = [member.removeprefix("SIG") for member in signal.Signals.__members__]
-    return [inputs.document.fault(path, f"cannot use {brief(name)}: no such signal", nearest(name, known))]
+    return [inputs.document.fault(path, f"cannot use {brief(name)}: no such signal", nearest(name, KNOWN))]
 
 
 def _refuse_variable(name: str) -> tuple[str, str] | None:

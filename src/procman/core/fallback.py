@@ -42,7 +42,8 @@ from procman.core.events import (
 )
 from procman.core.spec import Plan, ProcessSpec, StopMode, is_companion
 from procman.core.state import Instance, Phase
-from procman.core.view import Change, FleetView, InstanceView, Kind, duration
+from procman.core.view import Change, FleetView, InstanceView, Kind
+from procman.text.words import duration, index_of
 
 KEY = "last:"
 """Begins the key of a life's timer: no timer of the fleet's is taken for it."""
@@ -104,7 +105,7 @@ class Fallback:
                 type=life.spec.type,
                 phase=str(phase.value),
                 pid=life.pid,
-                port=life.spec.port_of(int(life.name.rpartition(".")[2])),
+                port=life.spec.port_of(index_of(life.name)),
                 restarts=0,
                 generation=life.generation,
                 uptime=None,

@@ -46,7 +46,8 @@ from procman.core.events import (
 )
 from procman.core.restart import Outcome
 from procman.core.state import Cause, Instance, Phase, Stage, Step, told
-from procman.core.view import Kind, duration, times
+from procman.core.view import Kind
+from procman.text.words import duration, times
 
 READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""

@@ -13,7 +13,8 @@ from procman.core.actions import Action, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import Adopted
 from procman.core.spec import StopMode
 from procman.core.state import ASKED_FOR, Cause, Instance, Phase, Stage, Step, told
-from procman.core.view import Kind, duration
+from procman.core.view import Kind
+from procman.text.words import duration
 
 REPEAT_EVERY = 1.0
 """An instance that was not ready yet may lose the stop signal (Erlang does in its first 300 ms): seconds to a repeat."""

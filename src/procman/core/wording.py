@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from procman.core.select import LISTED
 from procman.core.state import ASKED_FOR, Instance, Phase
-from procman.core.view import InstanceView, duration
+from procman.core.view import InstanceView
+from procman.text.words import duration
 
 
 def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:

@@ -7,7 +7,6 @@ Knows nothing of sockets; `logs` and `events` need a connection to go on telling
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -37,6 +36,7 @@ from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
+from procman.text.signals import KNOWN, read_signal
 
 
 class Failure(Struct, frozen=True):
@@ -142,10 +142,9 @@ def _stop(backend: Backend, params: StopParams, answer: Answer) -> None:
 
 
 def _signal(backend: Backend, params: SignalParams, answer: Answer) -> None:
-    name = signal_name(params.signal)
+    name = read_signal(params.signal)
     if name is None:
-        known = [number.name.removeprefix("SIG") for number in signal.Signals]
-        hint = nearest(params.signal[:16].upper().removeprefix("SIG"), known)
+        hint = nearest(params.signal[:16].upper().removeprefix("SIG"), KNOWN)
         answer(
             Failure(Code.REFUSED, f"cannot send the signal '{params.signal[:16]}': there is none of that name", hint)
         )
@@ -153,19 +152,6 @@ def _signal(backend: Backend, params: SignalParams, answer: Answer) -> None:
         answer(Failure(Code.REFUSED, "cannot signal: no instance is named", "name some, or '*' for all"))
     else:
         backend.command(SendSignal(name, params.names, params.leader), _accepted(answer))
-
-
-def signal_name(word: str) -> str | None:
-    """`TERM` for `TERM`, `SIGTERM`, `term` or `15`; None where the system has no such signal."""
-    try:
-        found = signal.Signals(int(word)) if word.isdecimal() else signal.Signals[_with_sig(word.upper())]
-    except (KeyError, ValueError):
-        return None
-    return found.name.removeprefix("SIG")
-
-
-def _with_sig(word: str) -> str:
-    return word if word.startswith("SIG") else f"SIG{word}"
 
 
 def _reload(backend: Backend, _params: NoParams, answer: Answer) -> None:

@@ -17,7 +17,7 @@ from procman.cli.line.completion import complete_types
 from procman.config.load import load_one_off
 from procman.config.options import Options
 from procman.errors import ProcmanError
-from procman.text.shell import is_plain
+from procman.text.shell import argv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,15 +79,8 @@ def one_off(spec: ProcessSpec | None, env: Mapping[str, str], root: Root, words:
     command, *args = words
     environment = {**(spec.env if spec else env), "PS": "run.1"}
     if spec is None:
-        argv = words if args else command.split() if is_plain(command) else (root.shell, "-c", command)
-        return OneOff([*argv], root.folder, environment, root.shell)
-    if is_plain(spec.command):
-        argv = [*spec.command.split(), *args]
-    elif args:
-        argv = [spec.shell, "-c", f'{spec.command} "$@"', command, *args]
-    else:
-        argv = [spec.shell, "-c", spec.command]
-    return OneOff(argv, spec.cwd, environment, spec.shell)
+        return OneOff([*words] if args else argv(command, root.shell), root.folder, environment, root.shell)
+    return OneOff(argv(spec.command, spec.shell, args, command), spec.cwd, environment, spec.shell)
 
 
 def execute(what: OneOff) -> NoReturn:

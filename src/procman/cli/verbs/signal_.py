@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import click
 
 from procman.app.usage import UsageError
@@ -11,6 +9,7 @@ from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
 from procman.control.protocol import SignalParams
 from procman.errors import nearest
+from procman.text.signals import KNOWN, read_signal
 
 
 @click.command("signal")
@@ -29,17 +28,9 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
       procman signal HUP web
       procman signal TTIN web.1 --leader
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    name = read_signal(sig)
+    if name is None:
+        raise UsageError(f"cannot send '{sig}': no such signal", nearest(sig.upper().removeprefix("SIG"), KNOWN))
     with place.connect() as client:
-        answer = client.call("signal", SignalParams(signal_name(sig), names, leader))
-    click.echo(f"sent {signal_name(sig)} to {', '.join(answer.instances)}")
-
-
-def signal_name(word: str) -> str:
-    """`hup`, `SIGHUP` or `1` as `HUP`."""
-    known = {s.name.removeprefix("SIG"): s.value for s in signal.Signals}
-    if word.isdecimal():
-        word = next((name for name, number in known.items() if number == int(word)), word)
-    name = word.upper().removeprefix("SIG")
-    if name not in known:
-        raise UsageError(f"cannot send '{word}': no such signal", nearest(name, known))
-    return name
+        answer = client.call("signal", SignalParams(name, names, leader))
+    click.echo(f"sent {name} to {', '.join(answer.instances)}")
