@@ -18,7 +18,7 @@ from procman.config.sections import YEAR, Document, ProcessSection, RestartSecti
 from procman.config.source import absolute, brief, plain
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, When, refuse_count
 from procman.errors import Fault, nearest
-from procman.text.signals import KNOWN, read_signal, signal_number
+from procman.text.signals import KNOWN, signal_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -161,8 +161,8 @@ def _stop(own: StopSection, defaults: StopSection, options: Options) -> StopPoli
     values |= _written(structs.asdict(defaults)) | _written(structs.asdict(own))
     if options.timeout is not None:
         values["grace"] = options.timeout
-    name = read_signal(values.get("signal", "TERM"))
-    if name:
+    name = values.get("signal", "TERM").removeprefix("SIG")
+    if name in KNOWN:
         values |= {"signal": name, "exit_code": 128 + signal_number(name)}
     return StopPolicy(**values)
 
@@ -271,7 +271,7 @@ def _refuse_settings(inputs: Inputs, name: str, process: ProcessSection, spec: P
 
 def _refuse_signal(inputs: Inputs, path: str, name: str | UnsetType) -> list[Fault]:
     """A stop signal that this system does not have, as a fault at `path` of procman.yml."""
-    if name is UNSET or read_signal(name):
+    if name is UNSET or name.removeprefix("SIG") in KNOWN:
         return []
     return [inputs.document.fault(path, f"cannot use {brief(name)}: no such signal", nearest(name, KNOWN))]
 
