@@ -17,7 +17,8 @@ from procman.app import usage
 from procman.cli import outcome
 from procman.cli.group import VERBS
 from procman.cli.verbs import run as one_off
-from procman.config.sections import DefaultsSection, ProcessSection, ProcmanYml, RestartSection, StopSection
+from procman.config.keys import DefaultsSection, ProcessSection, ProcmanYml
+from procman.config.sections import RestartSection, StopSection
 from procman.control.protocol import METHODS, NOTIFICATIONS, Code
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
