@@ -14,7 +14,9 @@ def test_a_person_may_write_a_signal_in_each_usual_way(word):
     assert read_signal(word) == "TERM"
 
 
-@pytest.mark.parametrize("word", ["", "SIG", "SIGSIGTERM", "0", "-15", "9999999999", "TERM ", "__class__", "١٥"])
+@pytest.mark.parametrize(
+    "word", ["", "SIG", "SIGSIGTERM", "0", "-15", "9999999999", "TERM ", "__class__", "\u0661\u0665"]
+)
 def test_what_names_no_signal_is_none(word):
     assert read_signal(word) is None
 

@@ -1,0 +1,83 @@
+"""What `procman start` does: reads the inputs, claims the root, and runs the formation there.
+
+Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
+signals, then children; what a person reads is written as soon as it is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec.structs import replace
+
+from procman.app import build, output
+from procman.app.inputs import refuse_companions, refuse_quiet, with_companions
+from procman.app.parts import ReloadInputs
+from procman.app.usage import UsageError
+from procman.config.load import Kept, load
+from procman.config.location import current_folder, look_upwards, note_of
+from procman.control.locate import Claim, claim, start_places
+from procman.core.spec import Plan
+from procman.kernel.process import spawn
+
+if TYPE_CHECKING:
+    from procman.app.options import OutputOptions, StartOptions
+
+Listening: TypeAlias = Callable[[Claim | None], None]
+"""Called where nothing can be refused any more, with where procman listens."""
+
+Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
+"""Goes to the background: makes two processes, calls what it is given in the one that becomes procman, and returns the
+exit code of either."""
+
+
+def supervise(options: StartOptions, fork: Fork | None = None) -> int:
+    """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
+    companions = ("watch",) if options.watch else ()
+    refuse_companions(companions)
+    if fork is not None and os.getpid() == 1:
+        raise UsageError("cannot detach: a container ends when its first process does", "leave --detach out")
+    output.open_standard_descriptors()
+    inherited = tuple(spawn.close_on_exec())
+    environ = dict(os.environ)
+    located, folder = look_upwards(options.inputs, environ)
+    if folder is not None:
+        output.warn(note_of(folder))
+    inputs = ReloadInputs(
+        options=replace(located, init=os.getpid() == 1, terminal=os.isatty(1)),
+        environ=environ,
+        kept=Kept(),
+        start_dir=current_folder(environ),
+        here=os.open(".", os.O_RDONLY | os.O_DIRECTORY),
+        root=-1,
+        inherited=inherited,
+        companions=companions,
+    )
+    plan = load(inputs.options, environ, kept=inputs.kept)
+    refuse_quiet(options.output.quiet, plan)
+    run = partial(_run, plan, _absolute(options.output), inputs, options.socket)
+    return fork(plan, run) if fork is not None else run()
+
+
+def _absolute(looks: OutputOptions) -> OutputOptions:
+    return looks if looks.log_dir is None else replace(looks, log_dir=os.path.abspath(looks.log_dir))
+
+
+def _run(
+    plan: Plan, looks: OutputOptions, inputs: ReloadInputs, socket: str | None, listening: Listening | None = None
+) -> int:
+    """Claim the root and supervise there."""
+    claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+    if listening is not None:
+        listening(claimed)
+    os.chdir(plan.root)
+    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else ())
+    return build.run(build.build(with_companions(plan, inputs), claimed, looks, inputs))
+
+
+def _waits(pid: int) -> None:
+    output.warn(f"procman (pid {pid}) was killed; waiting until what it left has ended")
