@@ -37,8 +37,10 @@ def refuse_companions(options: Collection[str]) -> None:
 
     for row in COMPANIONS:
         if row.option in options and row.needs is not None and find_spec(row.needs) is None:
+            from procman.app.extras import how_to_install  # noqa: PLC0415  only on the way to an error
+
             text = f"cannot {row.option} files: {row.needs} is not installed"
-            raise UsageError(text, f"`pip install 'procman[{row.extra}]'` installs it")
+            raise UsageError(text, f"`{how_to_install(row.needs)}` installs it")
 
 
 def refuse_quiet(quiet: tuple[str, ...], plan: Plan) -> None:

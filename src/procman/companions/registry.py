@@ -36,17 +36,16 @@ class Companion(NamedTuple):
     """`program` is its package, which has `settings(plan) -> Struct | None` (None: nothing to do for this plan).
 
     `option` is that of `start` which asks for it; None: it is asked for in procman.yml alone. `needs` is a module that
-    procman itself does without, and `extra` installs it.
+    procman itself does without.
     """
 
     name: str
     program: str
     option: str | None = None
     needs: str | None = None
-    extra: str | None = None
 
 
-COMPANIONS = (Companion("@watch", "watcher", option="watch", needs="watchfiles", extra="watch"),)
+COMPANIONS = (Companion("@watch", "watcher", option="watch", needs="watchfiles"),)
 
 
 def wanted(plan: Plan, options: Collection[str], environ: Mapping[str, str]) -> dict[str, ProcessSpec]:
