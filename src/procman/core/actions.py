@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from procman.core.policies import ListenSocket, Probe
 from procman.core.spec import ProcessSpec
+from procman.core.timers import TimerKey
 from procman.core.view import Change
 
 
@@ -116,7 +117,7 @@ class CloseSockets(Struct, frozen=True):
 class SetTimer(Struct, frozen=True):
     """Post TimerFired(key, token) at `at` (monotonic seconds). Never cancelled: a stale token is dropped."""
 
-    key: str
+    key: TimerKey
     token: int
     at: float
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from procman.core.actions import Action
 from procman.core.events import Event
+from procman.core.phases import Instance
 from procman.core.spec import Plan
-from procman.core.state import Instance, Phase
 from procman.core.view import FleetView
 
 
@@ -21,10 +21,13 @@ class Decider(Protocol):
     @property
     def stopping(self) -> bool: ...
     @property
+    def ending(self) -> bool:
+        """Whether an instance is on its way out."""
+
+    @property
     def stuck(self) -> Collection[int]:
         """Pids that have been reported as unkillable."""
 
     def handle(self, event: Event, now: float) -> list[Action]: ...
     def view(self, now: float) -> FleetView: ...
     def get(self, name: str) -> Instance | None: ...
-    def any_in(self, phase: Phase) -> bool: ...

@@ -14,7 +14,7 @@ from procman.core import actions
 from procman.core.events import Command, FormationStarted, KillAsked, Reload, ShutdownAsked, TimerFired
 from procman.core.fallback import REASON
 from procman.core.fleet import Fleet
-from procman.core.state import Phase
+from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
 from procman.kernel.ending import Ending
@@ -29,12 +29,12 @@ from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.launcher import Launcher
 from procman.kernel.process.ondemand import OnDemand
 from procman.kernel.process.process import Process
-from procman.kernel.process.reaper import signal_number
 from procman.kernel.process.table import MARK, ProcessTable
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade
 from procman.kernel.wiring import KernelParts, KernelSettings
+from procman.text.signals import signal_number
 
 if TYPE_CHECKING:
     from procman.kernel.decider import Decider
@@ -163,7 +163,7 @@ class Kernel:
         return self._launcher.environment(life, self.fleet.plan)
 
     def _publish(self, change: Change) -> None:
-        if not change.quiet:
+        if change.logged:
             self.log(change.text)
         for listener in self.listeners:
             listener(time.time(), change)
@@ -178,7 +178,7 @@ class Kernel:
 
     def _unasked(self, life: Process) -> bool:
         i = self.fleet.get(life.name)
-        return i is not None and i.phase in (Phase.STARTING, Phase.READY)
+        return i is not None and isinstance(i.phase, UP)
 
     def check_children(self) -> None:
         """Who is left, who is over, and whether that was the last."""
@@ -189,7 +189,7 @@ class Kernel:
     @property
     def clearing(self) -> bool:
         """Whether an instance is on its way out."""
-        return self.fleet.any_in(Phase.STOPPING)
+        return self.fleet.ending
 
     # ---- what others ask
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from procman.core.fleet import Fleet
 from procman.core.snapshot import Packed, pack, unpack
+from procman.core.timers import TimerKey
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.listeners import Listener
 from procman.kernel.process.probes.probing import ProbeState
@@ -35,7 +36,7 @@ class KernelState(Struct, frozen=True, kw_only=True):
 
     fleet: Packed
     lives: ProcessTableState
-    deadlines: dict[str, tuple[float, int]]
+    deadlines: dict[TimerKey, tuple[float, int]]
     not_ours: tuple[int, ...]
     guardian: Kept | None = None
     limit: int | None = None

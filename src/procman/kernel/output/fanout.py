@@ -16,6 +16,7 @@ from procman.kernel.output.backpressure import Backpressure
 from procman.kernel.output.formatting import Format, Formatter
 from procman.kernel.output.stream import ChildStream, OutputLife
 from procman.text import lines as display
+from procman.text.colour import color_of, system_color
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ class Fanout:
         self.positions: dict[str, int] = {}  # of types, in the order they came: their colours
         self._files = files
         self._own = ChildStream(display.SYSTEM, -1, None, OutputLife())
-        self._own.color = display.system_color() if format.color else None
+        self._own.color = system_color() if format.color else None
         self.pressure = Backpressure(sink, self.log)
         sink.notice = lambda text: bytes(self._own_lines(text))
         if files is not None:
@@ -61,7 +62,7 @@ class Fanout:
         look = self.formatter.format
         stream.quiet = type_name in look.quiet
         position = self.positions.setdefault(type_name, len(self.positions))
-        stream.color = display.color_of(position) if look.color else None
+        stream.color = color_of(position) if look.color else None
 
     def dress_terminal(self, stream: ChildStream) -> None:
         from procman.text.ansi import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal

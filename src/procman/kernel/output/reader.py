@@ -19,6 +19,7 @@ from procman.kernel.loop.reactor import READ
 from procman.kernel.output import terminals as pty
 from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
 from procman.text import lines as display
+from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from procman.kernel.loop.reactor import Reactor
@@ -275,7 +276,7 @@ class Reader:
     def restore(self, state: StreamState, life: OutputLife) -> ChildStream:
         """Go on with a stream of another program that had the same descriptors."""
         stream = ChildStream(state.name, state.fd, state.tag, life)
-        self._add(stream, state.name.rpartition(".")[0])
+        self._add(stream, type_of(state.name))
         self._lives[state.name] = life
         stream.partial += state.partial
         stream.ended = state.ended

@@ -25,6 +25,8 @@ from procman.kernel.process.deaths import jitter
 from procman.kernel.process.ondemand import OnDemand, Provided
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import MARK, ProcessTable
+from procman.text.shell import is_led_by_shell
+from procman.text.words import index_of
 
 if TYPE_CHECKING:
     from procman.kernel.decider import Decider
@@ -85,8 +87,8 @@ class Launcher:
         return self._environment(life.name, life.generation, life.spec, plan)
 
     def _environment(self, name: str, generation: int, spec: ProcessSpec, plan: Plan) -> dict[str, str]:
-        index = int(name.rpartition(".")[2])
-        env = {**spec.env, **self._port_variables(plan), **instance_environment(spec, index)}
+        env = {**spec.environment(), **self._port_variables(plan), **instance_environment(spec, index_of(name))}
+        env["PWD"] = spec.cwd
         if not spec.tty:
             env.setdefault("PYTHONUNBUFFERED", "1")
         elif not env.get("TERM"):
@@ -181,4 +183,4 @@ class SpawnQueue:
             return SpawnFailed(name, generation, error.code, error.why, jitter())
         except MemoryError:
             return SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())
-        return Spawned(name, generation, life.pid)
+        return Spawned(name, generation, life.pid, is_led_by_shell(action.spec.command))

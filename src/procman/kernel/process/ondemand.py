@@ -19,6 +19,7 @@ from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.process import Process
 from procman.kernel.process.spawn import NO_ROOM, SpawnError
 from procman.kernel.process.table import ProcessTable
+from procman.text.words import index_of
 
 if TYPE_CHECKING:
     from procman.kernel.output.multiplexer import Multiplexer
@@ -179,7 +180,7 @@ class OnDemand:
         return ProbedLife(
             name=name,
             generation=generation,
-            port=spec.port_of(int(name.rpartition(".")[2])),
+            port=spec.port_of(index_of(name)),
             cwd=spec.cwd,
             root=self._host.root,
             shell=spec.shell,

@@ -19,7 +19,7 @@ from procman.core.view import FleetView
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
-from procman.kernel.process.reaper import signal_number
+from procman.text.signals import signal_number
 
 MARK = "PROCMAN_INSTANCE"
 """The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
