@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from procman.control.client import Client, ClosedError
-from procman.control.protocol import Accepted, EventsParams, LogsParams, NamesParams, Output, ScaleParams, StopParams
+from procman.control.messages import Accepted
 from procman.core.view import FleetView, InstanceView
 from procman.errors import NotRunningError, ProcmanError
 
@@ -102,7 +102,7 @@ class Formation:
 
     def ps(self) -> FleetView:
         with self.connect() as client:
-            return client.call("ps").fleet
+            return client.ps().fleet
 
     def instance(self, name: str) -> InstanceView:
         """The instance of this name, or the first one of this type. Raises FormationError where there is none."""
@@ -121,8 +121,7 @@ class Formation:
     def logs(self, *names: str) -> str:
         """What instances wrote and procman has kept, in order: all of them, or those of these types, names or patterns."""
         with self.connect() as client:
-            outputs = client.stream("logs", LogsParams(names), self.timeout)
-            return "".join(output.text or "" for output in outputs if isinstance(output, Output))
+            return "".join(output.text or "" for output in client.logs(names))
 
     def output(self) -> str:
         """Everything that `procman start` has printed so far, its own lines included."""
@@ -134,7 +133,7 @@ class Formation:
     def scale(self, counts: Mapping[str, int]) -> None:
         """Set counts by type, and wait until these types have as many instances, all of them ready or done."""
         with self.connect() as client:
-            client.call("scale", ScaleParams(to=dict(counts)))
+            client.scale(counts)
 
         def reached(fleet: FleetView) -> bool:
             rows = [i for i in fleet.instances if i.type in counts]
@@ -146,7 +145,7 @@ class Formation:
         """Restart instances (all without a name), and wait until each of them is ready or done again."""
         before = {i.name: i.generation for i in self.ps().instances}
         with self.connect() as client:
-            touched = client.call("restart", NamesParams(names))
+            touched = client.restart(names)
 
         def reached(fleet: FleetView) -> bool:
             rows = [i for i in fleet.instances if i.name in touched.instances]
@@ -157,7 +156,7 @@ class Formation:
     def stop(self, *names: str) -> None:
         """Stop instances, and wait until they have ended."""
         with self.connect() as client:
-            touched = client.call("stop", StopParams(names))
+            touched = client.stop(names)
 
         def reached(fleet: FleetView) -> bool:
             return all(i.phase == "stopped" for i in fleet.instances if i.name in touched.instances)
@@ -187,8 +186,8 @@ class Formation:
         self._listening(deadline)
         try:
             with self.connect() as asked, self.connect() as told:
-                changes = told.stream("events", EventsParams())
-                while not reached(asked.call("ps").fleet):
+                changes = told.events()
+                while not reached(asked.ps().fleet):
                     changes.timeout = max(0.0, deadline - time.monotonic())
                     if next(changes, None) is None:
                         raise self._failed(f"cannot wait for {what}: procman has ended")

@@ -19,7 +19,8 @@ from procman.cli.group import VERBS
 from procman.cli.verbs import run as one_off
 from procman.cli.verbs.ps import HEAD, Listing, Row
 from procman.config.sections import DefaultsSection, ProcessSection, ProcmanYml, RestartSection, StopSection
-from procman.control.protocol import METHODS, NOTIFICATIONS, Code
+from procman.control.codec import Code
+from procman.control.methods import METHODS, NOTIFICATIONS
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals

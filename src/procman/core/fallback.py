@@ -58,7 +58,7 @@ class Fallback:
             case saw.Adopted(name, _, pid) if self.stopping:
                 actions = [do.SignalProcess(pid, self._left[name].spec.stop.signal), do.SignalProcess(pid, "CONT")]
             case saw.TimerFired(FallbackTimer(name), token) if name in self._left:
-                actions = self._kill([name], now) if token == KILL else self._give_up(name)
+                actions = self._kill([name], now, late=True) if token == KILL else self._give_up(name)
             case saw.ShutdownAsked() | saw.InterruptAsked() if not self.stopping:
                 actions = self._stop(now)
             case saw.KillAsked() | saw.InterruptAsked():
@@ -78,11 +78,11 @@ class Fallback:
         self.stopping = True
         return [*told, *actions]
 
-    def _kill(self, names: Iterable[str], now: float) -> list[do.Action]:
-        names = list(names)
+    def _kill(self, names: Iterable[str], now: float, *, late: bool = False) -> list[do.Action]:
         self._killed.update(names)
+        told = [_told(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
         kills = [kill for name in names for kill in self._left[name].signal("KILL", target=do.Target.ALL)]
-        return [*kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
+        return [*told, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
 
     def _give_up(self, name: str) -> list[do.Action]:
         del self._left[name]
