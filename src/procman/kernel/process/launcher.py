@@ -29,7 +29,7 @@ from procman.text.shell import is_led_by_shell
 from procman.text.words import index_of
 
 if TYPE_CHECKING:
-    from procman.kernel.decider import Decider
+    from procman.core.decider import Decider
 
 PLAIN_TERM = "xterm"
 """TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from procman import __version__
 from procman.core.actions import Action
+from procman.core.decider import Survivor
 from procman.core.events import Event
-from procman.core.fallback import Fallback, Survivor
+from procman.core.fallback import Fallback
 from procman.core.fleet import Fleet
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.kernel.loop.reactor import Reactor
@@ -23,7 +24,7 @@ from procman.kernel.output.history import History
 from procman.kernel.output.reader import LOG_AGAIN
 
 if TYPE_CHECKING:
-    from procman.kernel.decider import Decider
+    from procman.core.decider import Decider
 
 MOST_FAULTS = 100
 """Of procman's own, after which the fallback itself is not to be relied on."""
