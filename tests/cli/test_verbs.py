@@ -10,7 +10,7 @@ import re
 import pytest
 from scripted import END, NOW, fleet, happened, instance
 
-from procman.cli.verbs.ps import size
+from procman.cli.show.instances import size
 from procman.control.codec import Error, ErrorData
 from procman.control.messages import Accepted, Checked, Hello, Output
 from procman.core.view import Kind
