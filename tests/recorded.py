@@ -116,6 +116,7 @@ class OlderServer:
                 if request["method"] == "ps" and self._stream is not None:
                     self._send(self._stream, *self._news)
                     self._news = []
+                    self._results["ps"] = deque([self._results["ps"][-1]])  # as it was after all that
 
     def _answer(self, request: Message) -> Message:
         method = request["method"]

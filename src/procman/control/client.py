@@ -6,7 +6,7 @@ Prints nothing. The command line and the companions use it, and so may any progr
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -29,18 +29,26 @@ from procman.control.messages import (
     Ps,
     ResizeParams,
     StreamStarted,
+    Waited,
+    WaitParams,
 )
 from procman.control.methods import Method
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
+    from procman.control.conditions import Until
     from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
+
+
+def _ignore(_change: Change) -> None:
+    """For who does not want to know."""
 
 
 class LackingError(ProcmanError):
@@ -104,6 +112,26 @@ class Client:
     def _subscribe_events(self, params: EventsParams) -> StreamStarted:
         self.hello()
         return self._call(methods.EVENTS, params)
+
+    def wait(
+        self,
+        names: Sequence[str] = (),
+        until: Until = "ready",
+        timeout: float | None = None,
+        tell: Callable[[Change], object] = _ignore,
+    ) -> Waited:
+        """Block until these types, instances or patterns (all where none is named) are so; for how long is in `timeout`.
+
+        `tell` gets every change meanwhile. An older procman, which cannot wait, is looked at after each change. Raises
+        `waiting.EndedError` where procman ends.
+        """
+        from procman.control import waiting  # noqa: PLC0415  as above
+
+        params = WaitParams(tuple(names), until, timeout)
+        try:
+            return waiting.wait(self.channel, params, tell)
+        except NotUnderstoodError:
+            return waiting.wait_by_looking(self.channel, params, tell)
 
     # ---- changing
 

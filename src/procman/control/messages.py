@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Struct
 
+from procman.control.conditions import Until
 from procman.core.events import Name
 from procman.core.view import Change, FleetView
 
@@ -77,6 +78,16 @@ class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     rows: Cells
 
 
+class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Types, instances or shell patterns (all when empty) that are to be ready or done, to be done, or to be stopped; for at
+    most `timeout` seconds, for as long as it takes where null.
+    """
+
+    names: tuple[Name, ...] = ()
+    until: Until = "ready"
+    timeout: Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
+
+
 # ---- results
 
 
@@ -114,6 +125,17 @@ class Checked(Struct, frozen=True):
     """The installed program, of this version, has shown that it can take over, and does so now: `upgrading` follows."""
 
     version: str
+
+
+class Waited(Struct, frozen=True, omit_defaults=True):
+    """How it ended: `reached`; `failed`, as it cannot become true any more, and why; `ending`, as procman is stopping; `late`,
+    with what is still to come.
+    """
+
+    outcome: str
+    reason: str = ""
+    hint: str = ""
+    pending: tuple[str, ...] = ()
 
 
 class StreamStarted(Struct, frozen=True, omit_defaults=True):

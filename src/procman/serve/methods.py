@@ -31,6 +31,7 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ResizeParams,
+    WaitParams,
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
@@ -88,6 +89,9 @@ class Caller(Protocol):
     def backend(self) -> Backend: ...
     def open_stream(self, params: StreamParams, answer: Answer) -> None:
         """A stream of notifications for this connection begins."""
+
+    def wait(self, params: WaitParams, answer: Answer) -> None:
+        """Answer when that has come."""
 
     def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
         """Something for one of its streams."""
@@ -195,6 +199,11 @@ def _signal(caller: Caller, command: SendSignal, answer: Answer) -> None:
         answer(Failure(Code.REFUSED, "cannot signal: no instance is named", "name some, or '*' for all"))
     else:
         caller.backend.command(replace(command, signal=name), _accepted(answer))
+
+
+@serves(methods.WAIT)
+def _wait(caller: Caller, params: WaitParams, answer: Answer) -> None:
+    caller.wait(params, answer)
 
 
 @serves(methods.LOGS)

@@ -25,6 +25,7 @@ from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.methods import Backend, Failure, StreamParams
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
@@ -57,6 +58,7 @@ class Server:
         self.reactor = reactor
         self.backend = backend
         self.limits = limits or ConnectionLimits()
+        self.waits = Waits(reactor, backend)
         self._listener = listener
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
@@ -80,6 +82,7 @@ class Server:
             told = [stream.push(time, change) for stream in connection.streams]
             if any(told):
                 connection.wake()
+        self.waits.changed()
 
     def state(self) -> ServerState:
         """What another one can go on from."""

@@ -6,12 +6,10 @@ import click
 import msgspec
 from msgspec import Struct
 
-from procman.cli.goal import scaled
 from procman.cli.line.completion import complete_changes
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import WaitingCommand, until, wait_option
+from procman.cli.wait import WaitingCommand, until_ready, wait_option
 from procman.config.formation import parse_changes
-from procman.control.client import Client
 from procman.control.messages import Accepted
 
 
@@ -42,14 +40,12 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     to, by = parse_changes(changes)
     types = [*to, *by]
-    path = place.find()
-    with Client(path) as client:
+    with place.connect() as client:
         before = client.scale()
         after = client.scale(to, by) if types else before
-        view = client.ps().fleet if wait is not None else None
-    click.echo(_json(before, after) if json else _told(before, after, types))
-    if view is not None and wait is not None:
-        until(path, scaled(after, types or after.formation, view), wait)
+        click.echo(_json(before, after) if json else _told(before, after, types))
+        if wait is not None:
+            until_ready(client, types, wait)
 
 
 def _json(before: Accepted, after: Accepted) -> bytes:
