@@ -71,6 +71,10 @@ def test_a_stopping_procman_ends_it(until):
     assert judged(view, until=until).outcome == "ending"
 
 
+def test_what_is_reached_is_so_although_procman_ends_with_it():
+    assert judged(fleet(instance("web.1", "done"), stopping=True), until="done").outcome == "reached"
+
+
 def test_backoff_without_a_crash_loop_is_waited_out():
     row = instance("web.1", "backoff", reason="exit 1; again in 0.5 s")
     assert pending(row) == ("web.1 (backoff: exit 1; again in 0.5 s)",)

@@ -154,3 +154,11 @@ def test_its_wait_is_over_with_the_connection(tmp_path):
         served.server.upgrade()
         assert peer.messages(1)[0]["method"] == "upgrading"
         assert not served.server.waits._waits
+
+
+def test_what_is_so_in_the_end_is_answered_before_it(served, peer, phases):
+    ask(peer, until="done", names=["web.1"])
+    served.is_alive()
+    phases("web.1", "done")
+    served.close()
+    assert outcome(peer) == {"outcome": "reached"}

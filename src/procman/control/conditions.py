@@ -54,8 +54,12 @@ class Condition:
 
     def judge(self, view: FleetView) -> Verdict:
         """How it stands."""
-        if view.stopping and self._until != "stopped":
+        verdict = self._judge(view)
+        if view.stopping and verdict.outcome != "reached" and self._until != "stopped":
             return Verdict("ending", (), "cannot go on waiting: procman is stopping")
+        return verdict
+
+    def _judge(self, view: FleetView) -> Verdict:
         pending: list[str] = []
         rows = self._of(view)
         for i in rows:

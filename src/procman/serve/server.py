@@ -105,6 +105,7 @@ class Server:
     def close(self) -> None:
         """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
         self.stop_listening()
+        self.waits.look()  # the last instance's end was procman's, too
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()

@@ -75,11 +75,12 @@ class Waits:
         """Something has changed: to be judged once the core has done with it."""
         if self._waits and not self._scheduled:
             self._scheduled = True
-            self._reactor.call_at(max(time.monotonic(), self._next), self._look)
+            self._reactor.call_at(max(time.monotonic(), self._next), self.look)
 
     # ---- when it is judged
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Judge all of them, now."""
         self._scheduled = False
         if not self._waits:
             return
@@ -106,7 +107,7 @@ class Waits:
     def _on_alarm(self) -> None:
         if time.monotonic() >= self._armed:
             self._armed = math.inf
-            self._look()
+            self.look()
             self._arm()
 
     def _judge(self, wait: Wait, view: FleetView) -> None:
