@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from procman.control.client import Client, ClosedError
-from procman.control.conditions import Until
+from procman.control.messages import Until
 from procman.control.waiting import EndedError
 from procman.core.view import FleetView, InstanceView
 from procman.errors import NotRunningError, ProcmanError

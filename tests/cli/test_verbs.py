@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import signal
 
 import pytest
 from scripted import END, NOW, fleet, happened, instance
@@ -103,6 +104,22 @@ def test_a_signal_may_be_written_in_every_usual_way(procman, script, word):
     script.answers["signal"] = Accepted(("web.1",), {"web": 1})
     assert procman("signal", word, "web", "--leader").out == "sent HUP to web.1\n"
     assert script.asked == [("signal", {"signal": "HUP", "names": ["web"], "leader": True})]
+
+
+def test_a_signal_to_procman_itself_asks_nothing_of_the_instances(procman, script):
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)  # the scripted procman is a thread of this process
+    try:
+        assert procman("signal", "usr1", "--self").out == f"sent USR1 to procman (pid {os.getpid()})\n"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert script.asked == []
+
+
+@pytest.mark.parametrize("args", [["HUP"], ["HUP", "web", "--self"]])
+def test_a_signal_needs_either_names_or_procman_itself(procman, script, args):
+    done = procman("signal", *args)
+    assert done.code == 2
+    assert done.err.splitlines()[1].startswith("procman: name types or instances, or say --self")
 
 
 @pytest.mark.parametrize("word", ["HPU", "0", "99"])

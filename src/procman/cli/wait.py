@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.control.client import Client
-from procman.control.conditions import listed
 from procman.core.view import Kind
 from procman.errors import ProcmanError
 from procman.text.lines import clean
@@ -51,6 +50,8 @@ def until_ready(client: Client, names: Sequence[str], seconds: float) -> None:
     """Block until these are ready or done. Raises ProcmanError where they are not in time, or never will be."""
     waited = client.wait(names, "ready", seconds, tell)
     if waited.outcome == "late":
+        from procman.control.conditions import listed  # noqa: PLC0415  only on the way to an error
+
         raise ProcmanError(f"cannot wait longer than {seconds:g} s for {listed(waited.pending)}", "see `procman ps`")
     if waited.outcome != "reached":
         raise ProcmanError(waited.reason, waited.hint)

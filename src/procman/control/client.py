@@ -29,6 +29,7 @@ from procman.control.messages import (
     Ps,
     ResizeParams,
     StreamStarted,
+    Until,
     Waited,
     WaitParams,
 )
@@ -38,7 +39,6 @@ from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
-    from procman.control.conditions import Until
     from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]

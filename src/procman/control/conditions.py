@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from msgspec import Struct
 
+from procman.control.messages import Until
 from procman.core.select import Chosen
 from procman.core.view import FleetView, InstanceView
-
-Until: TypeAlias = Literal["ready", "done", "stopped"]
-"""`ready`: ready, or done. `done`: ended well, as a one-off does. `stopped`: no process runs."""
 
 UP = ("ready", "done")
 DOWN = ("stopped", "done", "failed")

@@ -9,12 +9,11 @@ Times are seconds; `time` is seconds since the epoch.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from procman.control.conditions import Until
 from procman.core.events import Name
 from procman.core.view import Change, FleetView
 
@@ -76,6 +75,10 @@ class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     stream: int
     columns: Cells
     rows: Cells
+
+
+Until: TypeAlias = Literal["ready", "done", "stopped"]
+"""`ready`: ready, or done. `done`: ended well, as a one-off does. `stopped`: no process runs."""
 
 
 class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from procman.control.waiting import EndedError
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
-    from procman.control.conditions import Until
+    from procman.control.messages import Until
 
 TIMED_OUT = 124
 """As timeout(1) ends."""
