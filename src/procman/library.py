@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from procman.control.client import Client, ClosedError
-from procman.control.messages import Until
+from procman.control.messages import Until, WaitParams
 from procman.control.waiting import EndedError
 from procman.core.view import FleetView, InstanceView
 from procman.errors import NotRunningError, ProcmanError
@@ -165,7 +165,7 @@ class Formation:
         self._listening(deadline)
         try:
             with self.connect() as client:
-                waited = client.wait(names, until, max(0.0, deadline - time.monotonic()))
+                waited = client.wait(WaitParams(tuple(names), until, max(0.0, deadline - time.monotonic())))
         except (EndedError, NotRunningError, ClosedError):
             raise self._failed(f"cannot wait for {what}: procman has ended") from None
         if waited.outcome == "late":

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from served import Served, change, request
 
+from procman.core.view import Operation, OperationState, Reason, ReasonCode
 from procman.serve.waits import MOST
 
 
@@ -162,3 +163,59 @@ def test_what_is_so_in_the_end_is_answered_before_it(served, peer, phases):
     phases("web.1", "done")
     served.close()
     assert outcome(peer) == {"outcome": "reached"}
+
+
+# ---- operations
+
+
+@pytest.fixture
+def operation(served):
+    """Something that was asked for, and how it stands."""
+
+    def put(state, **how):
+        one = Operation(id=7, what="procman restart: web.1", state=state, **how)
+        served.backend.operations[7] = one
+        served.server.operation_ended(one)
+
+    put(OperationState.RUNNING, left=("web.1",))
+    return put
+
+
+def test_an_operation_is_waited_for_to_its_end(served, peer, operation):
+    ask(peer, operation=7)
+    served.is_alive()
+    assert peer.received == b""
+    operation(OperationState.DONE)
+    assert outcome(peer) == {"outcome": "reached"}
+
+
+def test_an_operation_that_is_over_is_answered_at_once(served, peer, operation):
+    operation(OperationState.DONE)
+    assert peer.ask("wait", {"operation": 7})["result"] == {"outcome": "reached"}
+
+
+@pytest.mark.parametrize("state", [OperationState.FAILED, OperationState.SUPERSEDED])
+def test_an_operation_that_cannot_come_any_more_says_why(served, peer, operation, state):
+    ask(peer, operation=7)
+    operation(state, reason=Reason(ReasonCode.CANNOT_START, "web.1 failed: exit 78"), left=("web.1",))
+    told = outcome(peer)
+    assert (told["outcome"], told["reason"]) == ("failed", "cannot go on waiting: web.1 failed: exit 78")
+
+
+def test_an_operation_is_late_with_whom_it_waits_for(served, peer, operation):
+    assert peer.ask("wait", {"operation": 7, "timeout": 0})["result"] == {
+        "outcome": "late",
+        "pending": ["web.1 (ready)"],
+    }
+
+
+def test_an_operation_that_nobody_knows_is_refused(served, peer):
+    assert "cannot find the operation 8" in peer.ask("wait", {"operation": 8})["error"]["message"]
+
+
+def test_an_operation_that_is_forgotten_meanwhile_is_told(served, peer, operation):
+    ask(peer, operation=7)
+    served.is_alive()
+    del served.backend.operations[7]
+    served.server.publish(1.0, change())
+    assert outcome(peer)["outcome"] == "failed"

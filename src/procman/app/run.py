@@ -173,6 +173,7 @@ def _supervise(
     server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
     if server is not None:
         kernel.on_change = server.publish
+        kernel.on_operation = server.operation_ended
     if taken is not None:
         taken.go_on(kernel, server)
     else:

@@ -17,7 +17,7 @@ import click
 
 from procman.cli.wait import tell
 from procman.control.client import Client, ClosedError
-from procman.control.messages import Waited
+from procman.control.messages import Waited, WaitParams
 from procman.control.waiting import EndedError
 from procman.errors import NotRunningError, ProcmanError
 
@@ -67,7 +67,7 @@ def _wait(plan: Plan, pid: int, from_background: int) -> int:
     goes_on = f"procman goes on in the background (pid {pid}); `procman shutdown` ends it"
     try:
         with Client(path) as client:
-            waited = client.wait(tell=tell)
+            waited = client.wait(WaitParams(), tell)
     except (EndedError, ClosedError, NotRunningError):
         waited = Waited("ending")
     except KeyboardInterrupt:

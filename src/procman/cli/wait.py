@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.control.client import Client
+from procman.control.messages import WaitParams
 from procman.core.view import Kind
 from procman.errors import ProcmanError
 from procman.text.lines import clean
@@ -14,6 +15,7 @@ from procman.text.lines import clean
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from procman.control.messages import Accepted
     from procman.core.view import Change
 
 DEFAULT = 60.0
@@ -46,9 +48,12 @@ def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None
     )
 
 
-def until_ready(client: Client, names: Sequence[str], seconds: float) -> None:
-    """Block until these are ready or done. Raises ProcmanError where they are not in time, or never will be."""
-    waited = client.wait(names, "ready", seconds, tell)
+def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds: float) -> None:
+    """Block until what was accepted has come; with an older procman, which has no number for it, until these are ready.
+
+    Raises ProcmanError where that is not so in time, or never will be.
+    """
+    waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), tell)
     if waited.outcome == "late":
         from procman.control.conditions import listed  # noqa: PLC0415  only on the way to an error
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from procman.core.spec import MAX_COUNT, Count, OnEnd, Stdin, StopMode, When
+from procman.core.requests import MAX_COUNT
+from procman.core.spec import Count, OnEnd, Stdin, StopMode, When
 from procman.errors import Fault
 
 YEAR = 365 * 86400

@@ -29,12 +29,11 @@ from procman.control.messages import (
     Ps,
     ResizeParams,
     StreamStarted,
-    Until,
     Waited,
     WaitParams,
 )
 from procman.control.methods import Method
-from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import Change
 from procman.errors import ProcmanError
 
@@ -113,25 +112,18 @@ class Client:
         self.hello()
         return self._call(methods.EVENTS, params)
 
-    def wait(
-        self,
-        names: Sequence[str] = (),
-        until: Until = "ready",
-        timeout: float | None = None,
-        tell: Callable[[Change], object] = _ignore,
-    ) -> Waited:
-        """Block until these types, instances or patterns (all where none is named) are so; for how long is in `timeout`.
+    def wait(self, what: WaitParams, tell: Callable[[Change], object] = _ignore) -> Waited:
+        """Block until instances are ready, done or stopped, or an operation has come to its end.
 
         `tell` gets every change meanwhile. An older procman, which cannot wait, is looked at after each change. Raises
         `waiting.EndedError` where procman ends.
         """
         from procman.control import waiting  # noqa: PLC0415  as above
 
-        params = WaitParams(tuple(names), until, timeout)
         try:
-            return waiting.wait(self.channel, params, tell)
+            return waiting.wait(self.channel, what, tell)
         except NotUnderstoodError:
-            return waiting.wait_by_looking(self.channel, params, tell)
+            return waiting.wait_by_looking(self.channel, what, tell)
 
     # ---- changing
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import assert_never
+
 from msgspec import Struct
 
 from procman.control.messages import Until
 from procman.core.select import Chosen
-from procman.core.view import FleetView, InstanceView
+from procman.core.view import FleetView, InstanceView, Operation, OperationState
 
 UP = ("ready", "done")
 DOWN = ("stopped", "done", "failed")
@@ -26,6 +29,7 @@ class Verdict(Struct, frozen=True):
 
 
 REACHED = Verdict("reached")
+_ENDING = Verdict("ending", (), "cannot go on waiting: procman is stopping")
 
 
 def _failed(reason: str, hint: str = "") -> Verdict:
@@ -52,7 +56,7 @@ class Condition:
         """How it stands."""
         verdict = self._judge(view)
         if view.stopping and verdict.outcome != "reached" and self._until != "stopped":
-            return Verdict("ending", (), "cannot go on waiting: procman is stopping")
+            return _ENDING
         return verdict
 
     def _judge(self, view: FleetView) -> Verdict:
@@ -101,6 +105,35 @@ class Condition:
         if i.phase == "ready" and before is not None and before.phase == "stopping":
             return _failed(f"cannot go on waiting for {i.name}: it was started again")
         return _pending(described(i))
+
+
+class OperationCondition:
+    """What was asked for by a number has come; `look` tells how it stands."""
+
+    def __init__(self, look: Callable[[], Operation | None]) -> None:
+        self._look = look
+
+    def judge(self, view: FleetView) -> Verdict:
+        """How it stands."""
+        operation = self._look()
+        if operation is None:
+            return _failed("cannot go on waiting: what was asked for is not known any more", "see `procman ps`")
+        reason = operation.reason.text if operation.reason is not None else operation.what
+        match operation.state:
+            case OperationState.RUNNING:
+                rows = {i.name: i for i in view.instances}
+                return _pending(*(described(rows[name]) if name in rows else name for name in operation.left))
+            case OperationState.DONE:
+                return REACHED
+            case OperationState.FAILED if view.stopping:
+                return _ENDING
+            case OperationState.FAILED:
+                hint = f"see `procman logs {operation.left[0]}`" if operation.left else "see `procman ps`"
+                return _failed(f"cannot go on waiting: {reason}", hint)
+            case OperationState.SUPERSEDED:
+                return _failed(f"cannot go on waiting: {reason}", "see `procman ps`")
+            case _:
+                assert_never(operation.state)
 
 
 def described(i: InstanceView) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from procman.core.events import Name
+from procman.core.requests import Name
 from procman.core.view import Change, FleetView
 
 # ---- parameters
@@ -83,12 +83,14 @@ Until: TypeAlias = Literal["ready", "done", "stopped"]
 
 class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Types, instances or shell patterns (all when empty) that are to be ready or done, to be done, or to be stopped; for at
-    most `timeout` seconds, for as long as it takes where null.
+    most `timeout` seconds, for as long as it takes where null. With `operation`: until what was asked for, by that number,
+    has come.
     """
 
     names: tuple[Name, ...] = ()
     until: Until = "ready"
     timeout: Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
+    operation: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 # ---- results
@@ -118,10 +120,15 @@ class Ps(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A change that was accepted: the instances it touches and the formation that is wanted from now on."""
+    """A change that was accepted: the instances it touches, the formation that is wanted from now on, and the one before.
+
+    `operation` is the number by which `wait` waits for it; 0 where nothing changes.
+    """
 
     instances: tuple[str, ...]
     formation: dict[str, int]
+    operation: int = 0
+    before: dict[str, int] | None = None
 
 
 class Checked(Struct, frozen=True):

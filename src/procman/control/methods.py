@@ -35,7 +35,7 @@ from procman.control.messages import (
     Waited,
     WaitParams,
 )
-from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
 
 VERSION = 1
 """Raised when a message changes so that an older peer would misread it, which the rule of `messages` forbids."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
@@ -511,6 +511,15 @@ class Kernel:
         """Hand on what a signal asks for."""
         self._census.look()
         self.post(event)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many instances of each type are wanted."""
+        return self.fleet.counts
+
+    def operation(self, number: int) -> Operation | None:
+        """How something stands that was asked for; None where there is none of that number, or none any more."""
+        return self.fleet.operation(number)
 
     def command(self, command: Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""

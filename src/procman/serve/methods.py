@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -36,7 +36,7 @@ from procman.control.messages import (
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, Stop
-from procman.core.view import FleetView
+from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
@@ -67,6 +67,9 @@ class Backend(Protocol):
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         """Hand a command to the core; answered before this returns."""
 
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+    def operation(self, number: int) -> Operation | None: ...
     @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
@@ -174,17 +177,17 @@ def _ps(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 @serves(methods.SCALE)
 def _scale(caller: Caller, command: Scale, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.RESTART)
 def _restart(caller: Caller, command: Restart, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.STOP)
 def _stop(caller: Caller, command: Stop, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.SIGNAL)
@@ -198,7 +201,7 @@ def _signal(caller: Caller, command: SendSignal, answer: Answer) -> None:
     elif not command.names:
         answer(Failure(Code.REFUSED, "cannot signal: no instance is named", "name some, or '*' for all"))
     else:
-        caller.backend.command(replace(command, signal=name), _accepted(answer))
+        caller.backend.command(replace(command, signal=name), _accepted(caller, answer))
 
 
 @serves(methods.WAIT)
@@ -233,11 +236,13 @@ def _resize(caller: Caller, params: ResizeParams, answer: Answer) -> None:
 
 @serves(methods.RELOAD)
 def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
+    accepted = _accepted(caller, answer)
+
     def told(reply: Reply | Refuse | ConfigError) -> None:
         if isinstance(reply, ConfigError):
             answer(Failure(Code.BAD_CONFIG, "\n".join(reply.lines())))
         else:
-            _accepted(answer)(reply)
+            accepted(reply)
 
     caller.backend.reload(told)
 
@@ -252,14 +257,18 @@ def _upgrade(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 @serves(methods.SHUTDOWN)
 def _shutdown(caller: Caller, command: Shutdown, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
-def _accepted(answer: Answer) -> Callable[[Reply | Refuse], None]:
+def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None]:
     """The core's answer in the protocol's words."""
+    before = dict(caller.backend.counts)
 
     def told(reply: Reply | Refuse) -> None:
-        answer(Accepted(reply.instances, reply.formation) if isinstance(reply, Reply) else _refused(reply))
+        if isinstance(reply, Reply):
+            answer(Accepted(reply.instances, reply.formation, reply.operation, before))
+        else:
+            answer(_refused(reply))
 
     return told
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.locate import peer_of
 from procman.control.messages import AttachParams, EventsParams, LogsParams
-from procman.core.view import Change
+from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.methods import Backend, Failure, StreamParams
@@ -82,6 +82,10 @@ class Server:
             told = [stream.push(time, change) for stream in connection.streams]
             if any(told):
                 connection.wake()
+        self.waits.changed()
+
+    def operation_ended(self, _operation: Operation) -> None:
+        """Something that was asked for has come to its end."""
         self.waits.changed()
 
     def state(self) -> ServerState:

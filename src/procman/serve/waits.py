@@ -10,7 +10,7 @@ import math
 import time
 
 from procman.control.codec import Code
-from procman.control.conditions import Condition
+from procman.control.conditions import Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
 from procman.core.select import Chosen
 from procman.core.view import FleetView
@@ -30,7 +30,9 @@ ALARM = 60.0
 class Wait:
     """One that is not answered yet, and whose it is."""
 
-    def __init__(self, owner: object, condition: Condition, answer: Answer, deadline: float) -> None:
+    def __init__(
+        self, owner: object, condition: Condition | OperationCondition, answer: Answer, deadline: float
+    ) -> None:
         self.owner = owner
         self.condition = condition
         self.answer = answer
@@ -51,20 +53,28 @@ class Waits:
     def add(self, owner: object, params: WaitParams, answer: Answer) -> None:
         """Answer once it is so, can never be so, or the time is over."""
         view = self._backend.view()
-        refusal = (
-            Chosen(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
-        )
-        if refusal is not None:
-            answer(Failure(Code.REFUSED, *refusal))
+        condition = self._condition(params, view)
+        if isinstance(condition, Failure):
+            answer(condition)
             return
         if len(self._waits) >= MOST:
             answer(Failure(Code.REFUSED, f"cannot wait: {MOST} others do", "try later"))
             return
         deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
-        wait = Wait(owner, Condition(params.names, params.until, view), answer, deadline)
+        wait = Wait(owner, condition, answer, deadline)
         self._waits[wait] = None
         self._judge(wait, view)
         self._arm()
+
+    def _condition(self, params: WaitParams, view: FleetView) -> Condition | OperationCondition | Failure:
+        if params.operation:
+            if self._backend.operation(params.operation) is None:
+                return Failure(Code.REFUSED, f"cannot find the operation {params.operation}", "see `procman ps`")
+            return OperationCondition(lambda: self._backend.operation(params.operation))
+        refusal = (
+            Chosen(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
+        )
+        return Condition(params.names, params.until, view) if refusal is None else Failure(Code.REFUSED, *refusal)
 
     def leave(self, owner: object) -> None:
         """It waits no more."""

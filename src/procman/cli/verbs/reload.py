@@ -29,4 +29,4 @@ def reload(place: TargetOptions, wait: float | None) -> None:
         click.echo(f"reloaded; stopped or started: {touched}" if touched else "reloaded; nothing to stop or start")
         types = [name for name in answer.formation if any(type_of(each) == name for each in answer.instances)]
         if wait is not None and types:
-            until_ready(client, types, wait)
+            until_ready(client, answer, types, wait)

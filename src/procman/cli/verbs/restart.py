@@ -29,4 +29,4 @@ def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) ->
         answer = client.restart(names)
         click.echo(f"restarting {', '.join(answer.instances)}" if answer.instances else "nothing to restart")
         if wait is not None and answer.instances:
-            until_ready(client, answer.instances, wait)
+            until_ready(client, answer, answer.instances, wait)

@@ -14,10 +14,12 @@ from procman.control.messages import Accepted
 
 
 class Scaled(Struct, frozen=True):
-    """What `--json` prints: counts by type now wanted and before, and the instances that come or go."""
+    """What `--json` prints: counts by type now wanted and before (null where an older procman does not tell), and the
+    instances that come or go.
+    """
 
     formation: dict[str, int]
-    before: dict[str, int]
+    before: dict[str, int] | None
     instances: tuple[str, ...]
 
 
@@ -41,21 +43,22 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
     to, by = parse_changes(changes)
     types = [*to, *by]
     with place.connect() as client:
-        before = client.scale()
-        after = client.scale(to, by) if types else before
-        click.echo(_json(before, after) if json else _told(before, after, types))
+        after = client.scale(to, by)
+        click.echo(_json(after) if json else _told(after, types))
         if wait is not None:
-            until_ready(client, types, wait)
+            until_ready(client, after, types, wait)
 
 
-def _json(before: Accepted, after: Accepted) -> bytes:
-    return msgspec.json.encode(Scaled(after.formation, before.formation, after.instances))
+def _json(after: Accepted) -> bytes:
+    return msgspec.json.encode(Scaled(after.formation, after.before, after.instances))
 
 
-def _told(before: Accepted, after: Accepted, types: list[str]) -> str:
+def _told(after: Accepted, types: list[str]) -> str:
     if not types:
         return " ".join(f"{name}={count}" for name, count in after.formation.items())
-    return "\n".join(_step(name, before.formation.get(name, 0), after.formation[name]) for name in types)
+    if after.before is None:  # an older procman does not tell it
+        return "\n".join(f"{name} -> {after.formation[name]}" for name in types)
+    return "\n".join(_step(name, after.before.get(name, 0), after.formation[name]) for name in types)
 
 
 def _step(name: str, old: int, new: int) -> str:

@@ -9,6 +9,7 @@ from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import tell
 from procman.control.client import Client, ClosedError
+from procman.control.messages import Accepted, WaitParams
 from procman.control.waiting import EndedError
 from procman.errors import NotRunningError, ProcmanError
 
@@ -43,15 +44,16 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
         if not answer.instances:
             click.echo("nothing to stop")
         elif wait:
-            click.echo(f"stopped: {_ended(client, answer.instances)}")
+            click.echo(f"stopped: {_ended(client, answer)}")
         else:
             click.echo(f"stopping {', '.join(answer.instances)}")
 
 
-def _ended(client: Client, names: tuple[str, ...]) -> str:
+def _ended(client: Client, answer: Accepted) -> str:
     """Wait for them; who they are and how each ended, as far as procman was there to tell it."""
+    names = answer.instances
     try:
-        waited = client.wait(names, "stopped", tell=tell)
+        waited = client.wait(WaitParams(names, "stopped", operation=answer.operation), tell)
         exits = {i.name: i.last_exit for i in client.ps().fleet.instances if i.last_exit}
     except (EndedError, ClosedError, NotRunningError):  # nothing outlives procman
         return ", ".join(names)

@@ -10,6 +10,7 @@ from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import tell
 from procman.control.conditions import listed
+from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
 from procman.errors import ProcmanError
 
@@ -54,7 +55,7 @@ def wait(place: TargetOptions, names: tuple[str, ...], until: Until, timeout: fl
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         try:
-            waited = client.wait(names, until, timeout, tell)
+            waited = client.wait(WaitParams(names, until, timeout), tell)
         except EndedError:
             if until == "stopped":
                 return 0
