@@ -25,7 +25,7 @@ CIRCLES = [
 """Those that exist today. They may only shrink."""
 
 
-TWICE = {"Down", "Formation", "Instances", "Row", "Started"}
+TWICE = {"Down", "Formation", "Instances", "Row", "Started", "Wait"}
 """Names that stand twice today. It may only shrink."""
 
 

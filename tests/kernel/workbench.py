@@ -55,7 +55,7 @@ class Bench:
             self.history,
             KernelSettings(load, SpawnContext(self.plan.root, "/the/socket"), f"{self.plan.root}/trace"),
         )
-        self.kernel.publisher.listeners.append(self._changed)
+        self.kernel.listeners.append(self._changed)
         self.changes: list[Change] = []
         self._awaited: list[tuple[Kind, Callable[[], object]]] = []
         self.answers: list[Reply | Refuse] = []

@@ -1,7 +1,7 @@
 """Events in the order they came, each decided and all its actions performed before the next.
 
-Owns the queue, who waits for the answer to which command, who is given what is published, and what follows where the core or what performs it raises: the
-fallback takes over.
+Owns the queue, who waits for the answer to which command, who is given what is published, and what follows where the core
+or what performs it raises: the fallback takes over.
 """
 
 from __future__ import annotations

@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from procman.core import actions, events
-from procman.core.decider import AT_FAULT
+from procman.core.decider import AT_FAULT, Decider
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
-from procman.core.view import Change, FleetView, Kind
+from procman.core.view import Change, FleetView, Kind, Operation
 from procman.errors import ConfigError
 from procman.kernel.ending import Ending
 from procman.kernel.eventqueue import Answer, EventQueue, Publisher, Requests
@@ -37,9 +36,6 @@ from procman.kernel.survive.lazyupgrade import LazyUpgrade
 from procman.kernel.wiring import KernelParts, KernelSettings
 from procman.text.signals import signal_number
 
-if TYPE_CHECKING:
-    from procman.core.decider import Decider
-
 
 class Kernel:
     """Performs what the fleet decides. `run()` returns the exit code."""
@@ -51,7 +47,8 @@ class Kernel:
         self.history = history
         self.output = output
         self.log = output.log
-        self.publisher = Publisher(output.log)
+        self._publisher = publisher = Publisher(output.log)
+        self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been replaced
         self._reactor = reactor
@@ -67,7 +64,7 @@ class Kernel:
         self._deaths = Deaths(self._lives, output, self.helpers, self.post, look=self._adoption.known)
         self._guarding = Guarding(reactor, self.helpers, self._lives.ledger, settings.guarded or (), output.log)
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(events.TimerFired(key, token)))
-        self._ending = Ending(reactor, self._adoption, self._deaths, self.publisher.publish, lambda: self.fleet.stuck)
+        self._ending = Ending(reactor, self._adoption, self._deaths, self._publisher.publish, lambda: self.fleet.stuck)
         self._upgrade = LazyUpgrade(reactor, self, settings.upgrading)
         self.parts = KernelParts(
             self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
@@ -97,7 +94,7 @@ class Kernel:
                 self._adoption.begin()
                 self.post(events.FormationStarted())
             else:
-                self.publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
+                self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
                 self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal for many
                 self._adoption.sweep_soon()
             if self._guarded and self._adoption.known and can_guard():
@@ -149,11 +146,11 @@ class Kernel:
                 self.output.forget(name)
                 self._on_demand.forget(name)
             case actions.Publish(change):
-                self.publisher.publish(change)
+                self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
                 self._requests.answer(action)
             case actions.OperationEnded(operation):
-                self.publisher.end(operation)
+                self._publisher.end(operation)
             case actions.Finish(code):
                 self._ending.begin(code)
             case _:
@@ -194,12 +191,20 @@ class Kernel:
 
     def view(self) -> FleetView:
         """The formation at this moment."""
-        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self.publisher.number)
+        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._publisher.number)
 
     def ask(self, event: events.ShutdownAsked | events.KillAsked | events.InterruptAsked | events.ScaleAsked) -> None:
         """Hand on what a signal asks for."""
         self._adoption.scan_children()
         self.post(event)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self.fleet.counts
+
+    def operation(self, number: int) -> Operation | None:
+        """How something stands that was asked for; None where there is none of that number, or none any more."""
+        return self.fleet.operation(number)
 
     def command(self, command: events.Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""

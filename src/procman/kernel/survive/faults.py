@@ -10,11 +10,10 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from procman import __version__
 from procman.core.actions import Action
-from procman.core.decider import Survivor
+from procman.core.decider import Decider, Survivor
 from procman.core.events import Event
 from procman.core.fallback import Fallback
 from procman.core.fleet import Fleet
@@ -22,9 +21,6 @@ from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.reader import LOG_AGAIN
-
-if TYPE_CHECKING:
-    from procman.core.decider import Decider
 
 MOST_FAULTS = 100
 """Of procman's own, after which the fallback itself is not to be relied on."""
