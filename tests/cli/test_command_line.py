@@ -71,10 +71,10 @@ def test_an_unknown_option_is_told_with_the_nearest(procman):
 
 
 def test_a_missing_argument_is_named(procman):
-    done = procman("signal", "HUP")
+    done = procman("signal")
     assert done.code == 2
     assert done.err.splitlines() == [
-        "procman: cannot do 'procman signal' without NAME...",
+        "procman: cannot do 'procman signal' without SIG",
         "procman: try 'procman signal --help'",
     ]
 

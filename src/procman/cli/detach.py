@@ -64,7 +64,7 @@ def _wait(plan: Plan, pid: int, from_background: int) -> int:
     if not path:
         return _code(pid)  # it has said why
     names = [f"{name}.{n}" for name, count in plan.counts.items() for n in range(1, count + 1)]
-    goes_on = f"procman goes on in the background (pid {pid}); `procman shutdown` ends it"
+    goes_on = f"procman keeps running in the background (pid {pid}); `procman shutdown` ends it"
     try:
         until(path, Up(dict.fromkeys(names, 0), restarts=dict.fromkeys(names, 0)), FOREVER)
     except (StoppingError, EndedError, ClosedError, NotRunningError):

@@ -58,9 +58,9 @@ class Root(Struct, frozen=True):
 def run(options: Options, command: str, args: tuple[str, ...]) -> None:
     """Run one command in the application's folder and environment, and end as it ends.
 
-    A process type's name runs its command from the Procfile, with the ARGs added to it; anything else is a command of
-    its own. No running procman is needed and none notices: PS is run.1 and there is no PORT. Options come before the
-    command; all that follows it is the command's.
+    The name of a process type runs its command from the Procfile, with the ARGs added to it; anything else is a command.
+    No running procman is needed, and none is affected. PS is run.1, and PORT is not set. Options come before the command;
+    what follows it belongs to the command.
 
     \b
     Examples:

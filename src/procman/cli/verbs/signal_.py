@@ -37,7 +37,8 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     name = signal_name(sig)
     if bool(names) == procman:
-        raise UsageError("cannot send a signal to " + ("instances and to procman at once" if names else "nobody"), WHOM)
+        what = "names and --self exclude each other" if names else "no instance is named"
+        raise UsageError(f"cannot send {name}: {what}", WHOM)
     with place.connect() as client:
         if procman:
             _send(client.channel.peer, name)

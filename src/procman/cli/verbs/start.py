@@ -35,11 +35,11 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
 def start(**values: object) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
-    With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
+    With TYPE only those types start; the others have a count of 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
 
     With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
-    in a row, that is told and the exit code is 1; procman goes on in the background all the same.
+    in a row, the reason is printed and the exit code is 1; procman keeps running in the background all the same.
 
     \b
     Examples:
