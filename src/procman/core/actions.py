@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from procman.core.spec import ProcessSpec
 from procman.core.timers import TimerKey
-from procman.core.view import Change
+from procman.core.view import Change, Operation
 
 
 class Target(Enum):
@@ -89,17 +89,26 @@ class Publish(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """The answer to a command that was granted: names of the instances it touches, and the formation it leads to."""
+    """The answer to a command that was granted: names of the instances it touches, the formation it leads to, and the
+    number of the operation that it began (0: none, as nothing changes).
+    """
 
     request: int
     instances: tuple[str, ...]
     formation: dict[str, int]
+    operation: int = 0
 
 
 class Refuse(Struct, frozen=True):
     request: int
     message: str
     hint: str = ""
+
+
+class OperationEnded(Struct, frozen=True):
+    """What was asked for is reached, cannot be reached any more, or is no longer wanted."""
+
+    operation: Operation
 
 
 class Finish(Struct, frozen=True):
@@ -119,5 +128,6 @@ Action: TypeAlias = (
     | Publish
     | Reply
     | Refuse
+    | OperationEnded
     | Finish
 )

@@ -7,6 +7,7 @@ is tagged with its name, so that a trace can be written and read back.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -138,11 +139,26 @@ class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
+class AwaitedState(Enum):
+    """What instances can be waited for to be. What is done counts as ready."""
+
+    READY = "ready"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Changes nothing: an operation that ends when all that are named are so. All, where none is named."""
+
+    names: tuple[Name, ...] = ()
+    until: AwaitedState = AwaitedState.READY
+
+
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Shutdown
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Shutdown
 
 
 class Commanded(Struct, frozen=True, tag=True):
@@ -157,7 +173,19 @@ class ShutdownAsked(Struct, frozen=True, tag=True):
 
 
 class KillAsked(Struct, frozen=True, tag=True):
-    """A second INT: no more grace."""
+    """No more grace."""
+
+
+class InterruptAsked(Struct, frozen=True, tag=True):
+    """A press of Ctrl-C, or another INT: a stop, or KILL where everything is stopping already. `terminal`: procman has one."""
+
+    terminal: bool
+
+
+class ScaleAsked(Struct, frozen=True, tag=True):
+    """TTIN or TTOU: so many more of the main type."""
+
+    by: int
 
 
 # ---- what the fleet asks of one instance (never from outside)
@@ -205,4 +233,6 @@ Event: TypeAlias = (
     | Commanded
     | ShutdownAsked
     | KillAsked
+    | InterruptAsked
+    | ScaleAsked
 )

@@ -19,6 +19,7 @@ from procman import __version__
 from procman.core.actions import (
     Action,
     Finish,
+    OperationEnded,
     Publish,
     ReclaimDaemons,
     Refuse,
@@ -30,6 +31,7 @@ from procman.core.actions import (
     SignalProcess,
     Spawn,
 )
+from procman.core.decider import AT_FAULT, Decider, Survivor
 from procman.core.events import (
     Command,
     Commanded,
@@ -37,22 +39,24 @@ from procman.core.events import (
     Exited,
     ExitStatus,
     FormationStarted,
+    InterruptAsked,
     KillAsked,
     OrphanReaped,
     Reload,
+    ScaleAsked,
     ShutdownAsked,
     Spawned,
     SpawnFailed,
     TimerFired,
 )
-from procman.core.fallback import REASON, Fallback, Survivor
+from procman.core.fallback import Fallback
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.snapshot import Packed, pack, unpack
 from procman.core.spec import Plan
 from procman.core.timers import TimerKey
 from procman.core.trace import FORMAT, Trace, TraceHeader
-from procman.core.view import Change, FleetView, Kind
+from procman.core.view import Change, FleetView, Kind, Operation
 from procman.errors import ConfigError
 from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
@@ -136,8 +140,9 @@ class Kernel:
         self.root = plan.root
         self.history = history
         fleet = Fleet(plan)
-        self.fleet: Fleet | Fallback = fleet
+        self.fleet: Decider = fleet
         self.on_change: Callable[[float, Change], None] = lambda _time, _change: None
+        self.on_operation: Callable[[Operation], None] = lambda _operation: None
         self._reactor = reactor
         self.mux = mux
         self._settings = settings
@@ -161,6 +166,7 @@ class Kernel:
         self._trace = Trace(fleet)
         self._fault: Exception | None = None
         self._faults = 0
+        self._changes = 0  # told so far: the number of the last
         self._no_memory_until = 0.0  # when that may be told again
         self._reserve = bytes(RESERVE)
         self._pressing = False
@@ -277,8 +283,9 @@ class Kernel:
         self._queue.clear()
         left = [Survivor(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
         stop = stop or self.fleet.stopping
-        self.fleet = Fallback(self.fleet.plan, self.fleet.counts, left)
-        self._act(self.fleet.start(now, stop=stop))
+        fallback = Fallback(self.fleet.plan, self.fleet.counts, left)
+        self.fleet = fallback
+        self._act(fallback.start(now, stop=stop))
 
     def write_trace(self, cause: str) -> None:
         """The core's last events, as `procman debug replay` reads them."""
@@ -332,7 +339,7 @@ class Kernel:
             if isinstance(event, Commanded):
                 answer = self._answers.pop(event.request, None)
                 if answer is not None:
-                    answer(Refuse(event.request, f"cannot do that: {REASON}"))
+                    answer(Refuse(event.request, f"cannot do that: {AT_FAULT}"))
             elif first:
                 self._queue.appendleft(event)
 
@@ -366,6 +373,8 @@ class Kernel:
                 self._tell(change)
             case Reply() | Refuse():
                 self._answers.pop(action.request)(action)
+            case OperationEnded(operation):
+                self.on_operation(operation)
             case Finish(code):
                 self._finish(code)
             case _:
@@ -496,9 +505,9 @@ class Kernel:
         view = self.fleet.view(time.monotonic())
         adopted = self._lives.adopted()
         rows = tuple(replace(row, adopted=adopted[row.name]) if row.name in adopted else row for row in view.instances)
-        return replace(view, instances=rows)
+        return replace(view, instances=rows, number=self._changes)
 
-    def ask(self, event: ShutdownAsked | KillAsked) -> None:
+    def ask(self, event: ShutdownAsked | KillAsked | InterruptAsked | ScaleAsked) -> None:
         """Hand on what a signal asks for."""
         self._census.look()
         self.post(event)
@@ -535,7 +544,7 @@ class Kernel:
     def why_not(self) -> str:
         """Why there can be no upgrade now; "" where there can."""
         if isinstance(self.fleet, Fallback):
-            return REASON
+            return AT_FAULT
         if self.fleet.stopping or self.finished:
             return "procman is stopping"
         return "" if hasattr(os, "memfd_create") else "this system has no memory files"
@@ -581,6 +590,7 @@ class Kernel:
     def _tell(self, change: Change) -> None:
         if change.event is Kind.READY:
             self._census.look_soon()
+        self._changes += 1
         if change.logged:
             self.mux.system(change.text)
         self.on_change(time.time(), change)

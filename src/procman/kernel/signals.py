@@ -8,7 +8,7 @@ import signal
 from functools import partial
 
 from procman.core.actions import Refuse, Reply
-from procman.core.events import KillAsked, Scale, ShutdownAsked
+from procman.core.events import InterruptAsked, ScaleAsked, ShutdownAsked
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
@@ -24,9 +24,6 @@ ENDING = frozenset(
 )
 """What would end procman by default (signal(7)) ends it in order instead, lest its children be left alone. Not those that
 tell of a fault of its own (SEGV, ABRT …), and not INT, HUP, QUIT, USR1 and USR2, which have their own meaning."""
-
-MAIN_TYPE = "web"
-"""The type that TTIN and TTOU change, where there is more than one."""
 
 
 def install(reactor: Reactor, kernel: Kernel) -> None:
@@ -64,12 +61,7 @@ class _Signals:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
 
     def _interrupted(self) -> None:
-        if self._kernel.fleet.stopping:
-            self._kernel.ask(KillAsked())
-            return
-        self._end(signal.SIGINT)
-        if self._terminal and not self._kernel.finished:
-            self._kernel.say("Ctrl-C again kills them at once")
+        self._kernel.ask(InterruptAsked(self._terminal))
 
     def _hung_up(self) -> None:
         if self._terminal and not has_terminal():
@@ -82,16 +74,7 @@ class _Signals:
             self._kernel.say(f"reload refused: {answer.message}")
 
     def _scale(self, by: int) -> None:
-        counts = self._kernel.fleet.counts
-        type_name = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
-        if type_name is None:
-            self._kernel.say(f"cannot scale by signal: there is no type '{MAIN_TYPE}', and more than one other")
-            return
-        self._kernel.command(Scale(by={type_name: by}), self._scaled)
-
-    def _scaled(self, answer: Reply | Refuse) -> None:
-        if isinstance(answer, Refuse):
-            self._kernel.say(f"{answer.message} (asked by signal)")
+        self._kernel.ask(ScaleAsked(by))
 
     def _dump(self) -> None:
         view = self._kernel.view()
