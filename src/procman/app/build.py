@@ -60,7 +60,7 @@ def build(
         raise
     history = History(limit_all=looks.history * 1024 * 1024)
     mux = Mux(reactor, output.sink(reactor), history, output.line_format(looks), files)
-    mux.widen([*(f"{name}.1" for name in plan.types)])
+    mux.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
     state = before.restore(history, mux) if before is not None else None
     kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, looks, inputs))
     if state is not None:

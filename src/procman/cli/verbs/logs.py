@@ -15,7 +15,7 @@ from msgspec import Struct
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.text import lines as display
-from procman.text.colour import color_of, wants_color
+from procman.text.colour import color_of, system_color, wants_color
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class LogFormat(Struct, frozen=True):
     def as_text(self, output: Output) -> bytes:
         clock = time.strftime("%H:%M:%S", time.localtime(output.time))
         color = self.colors.get(type_of(output.instance))
+        if output.instance == display.SYSTEM and self.colors:
+            color = system_color()
         prefix = display.text_prefix(output.instance, self.width, clock, color)
         lines = self._shown(output, colored=bool(self.colors))
         gap = prefix + f"[missed {output.missed} bytes]\n".encode() if output.missed else b""
