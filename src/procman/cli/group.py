@@ -93,7 +93,7 @@ class LazyGroup(click.Group):
 @click.command(
     cls=LazyGroup,
     invoke_without_command=True,
-    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"]},
+    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Completion: `eval "$(_PROCMAN_COMPLETE=bash_source procman)"` in ~/.bashrc; also zsh_source and fish_source.',
 )
 @click.version_option(__version__, "-V", "--version", message="procman %(version)s", allow_from_autoenv=False)

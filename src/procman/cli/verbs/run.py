@@ -14,6 +14,7 @@ from msgspec import Struct
 from procman.app.usage import UsageError
 from procman.cli.line.click_options import file_options, nearest_inputs
 from procman.cli.line.completion import complete_types
+from procman.cli.line.grouped import GroupedCommand
 from procman.config.load import OneOffInputs, load_one_off
 from procman.config.options import Options
 from procman.errors import ProcmanError
@@ -43,7 +44,7 @@ class OneOff(Struct, frozen=True):
     shell: str = SHELL
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=GroupedCommand, context_settings={"allow_interspersed_args": False})
 @click.argument("command", metavar="NAME_OR_COMMAND", shell_complete=complete_types)
 @click.argument("args", metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED)
 @file_options

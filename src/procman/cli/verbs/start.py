@@ -9,6 +9,7 @@ import click
 
 from procman.app.options import START, Value, start_options
 from procman.cli.line.click_options import declared, types_argument
+from procman.cli.line.grouped import GroupedCommand
 from procman.cli.starting import start_formation
 
 
@@ -32,7 +33,7 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-@click.command(short_help="Run the formation in the foreground.")
+@click.command(cls=GroupedCommand, short_help="Run the formation in the foreground.")
 @_around_an_upgrade
 @types_argument
 @declared(START)
