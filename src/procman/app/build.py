@@ -64,7 +64,7 @@ def build(
         raise
     history = History(limit_all=looks.history * 1024 * 1024)
     lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
-    lines.widen([*(f"{name}.1" for name in plan.types)])
+    lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
 
     def upgrading() -> LiveUpgrade:
         return _upgrading(parts)
