@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.app.usage import UsageError
-from procman.config.checks import SERVICE
+from procman.config.envfile import SERVICE
 from procman.config.load import load
 from procman.errors import ConfigError, Fault, nearest
 

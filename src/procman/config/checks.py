@@ -27,13 +27,6 @@ def is_ours(name: str) -> bool:
     return name in _OURS or name.startswith("PROCMAN_PORT_")
 
 
-SERVICE = frozenset(
-    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"}
-)
-"""What a service manager says to procman itself (sd_notify(3), sd_listen_fds(3)): a child that took it for its own would say
-that procman is ready, or use descriptors that it does not have."""
-
-
 def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Complaint]:
     for name in value:
         where = f".{plain(name)}"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.checks import SERVICE, is_ours
+from procman.config.checks import is_ours
 from procman.config.document import Document
-from procman.config.envfile import Assignment, layer_over, read_assignments
+from procman.config.envfile import SERVICE, Assignment, layer_over, read_assignments
 from procman.config.location import STDIN, Location, is_handle, locate
 from procman.config.options import Options
 from procman.config.plan import build_plan, refuse_config
