@@ -1,0 +1,76 @@
+"""The table of known programs: the shape of programs.toml, and its reader. Knows no command line and no YAML."""
+
+from __future__ import annotations
+
+import importlib.resources
+import tomllib
+from functools import cache
+
+import msgspec
+from msgspec import Struct
+
+Value = str | int | float | bool | dict[str, int]
+"""What an advised key is set to."""
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One piece of advice. With a `key` it is for procman.yml, else it is about the command, and `say` tells what to write.
+
+    `when`: at least one of these must be in the command; `unless`: none of these. A word that begins with `-` is an
+    option of the command (`--daemonize` also stands for `--daemonize=yes`), any other is a piece of its text. `several`: only
+    where more than one instance runs.
+    """
+
+    key: str = ""
+    value: Value | None = None
+    say: str = ""
+    why: str
+    several: bool = False
+    when: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+
+class Listens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the program listens: the options that name the port, else PORT (`env`), else its `default` port (0: unknown)."""
+
+    flags: tuple[str, ...] = ()
+    env: bool = False
+    default: int = 0
+    unless: tuple[str, ...] = ()
+
+
+class Reload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the running program is told to read its configuration again."""
+
+    signal: str
+    to: str = "leader"
+    note: str = ""
+
+
+class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One program or tool.
+
+    `match`: patterns of words. The first is the command's name (a shell pattern); the others stand after it, in this
+    order; `!word` must not be there, and `$` means that nothing but options follows. `note` holds what is known of it.
+    """
+
+    name: str
+    group: str
+    match: tuple[str, ...]
+    rules: tuple[Rule, ...] = ()
+    listens: Listens | None = None
+    reload: Reload | None = None
+    note: str = ""
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. Of two programs that match the same words the first counts."""
+
+    program: tuple[Program, ...]
+
+
+@cache
+def programs() -> tuple[Program, ...]:
+    """Every known program, in the order of the file."""
+    text = importlib.resources.files("procman.known").joinpath("programs.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Table).program
