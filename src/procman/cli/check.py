@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procman.cli import advice
 from procman.cli.declared import input_options
 from procman.cli.table import columns
 from procman.config.load import load, read_stdin
@@ -18,18 +19,27 @@ if TYPE_CHECKING:
 
 @click.command()
 @input_options
-def check(options: Options) -> None:
+@click.option("--fix", is_flag=True, help="Write the advice about known programs into procman.yml.", show_envvar=True)
+def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own.
+    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Below the table stands
+    what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes that into it, and changes
+    nothing that stands there.
 
     \b
     Examples:
       procman check
       procman check -f Procfile.dev -m web=2,worker=0
+      procman check --fix
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     given = read_stdin() if options.procfile == "-" else None
-    click.echo(shown(load(options, os.environ, stdin=given)))
+    plan = load(options, os.environ, stdin=given)
+    click.echo(shown(plan))
+    inputs = advice.read_inputs(options, plan, given)
+    found = advice.findings(plan, inputs)
+    for line in advice.fix(found, inputs) if fix else advice.report(found, plan.procfile):
+        click.echo(line)
 
 
 def shown(plan: Plan) -> str:

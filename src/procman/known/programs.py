@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
+import os
 import tomllib
 from functools import cache
 
@@ -72,5 +72,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def programs() -> tuple[Program, ...]:
     """Every known program, in the order of the file."""
-    text = importlib.resources.files("procman.known").joinpath("programs.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), Table).program
+    with open(
+        os.path.join(os.path.dirname(__file__), "programs.toml"), "rb"
+    ) as stream:  # importlib.resources costs 10 ms
+        return msgspec.convert(tomllib.load(stream), Table).program

@@ -20,7 +20,10 @@ class Wrapper(Struct, frozen=True):
     dashes: bool = False
 
 
-_RUN = Wrapper(verbs=("run", "exec"), valued=frozenset({"--with", "-p", "--python", "--project", "--directory", "-e", "--env-file"}))
+_RUN = Wrapper(
+    verbs=("run", "exec"),
+    valued=frozenset({"--with", "-p", "--python", "--project", "--directory", "-e", "--env-file"}),
+)
 _EXEC = Wrapper(verbs=("exec", "x"))
 _PLAIN = Wrapper()
 _AS_USER = Wrapper(valued=frozenset({"-u", "--user", "-g", "--group", "-h", "-C", "-D", "-r", "-t"}))

@@ -39,7 +39,7 @@ def insert(text: str, path: tuple[str, ...], value: Value, comment: str = "") ->
     try:
         events = _events(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        at, piece = _place(text, root, path, value, comment, {e.start_mark.index for e in events if _anchor(e)})
+        at, piece = _place(text, root, path, value, comment, _anchored(events))
         changed = text[:at] + piece + text[at:]
         if not _only_added(_kept(events), _kept(_events(changed))):
             raise CannotInsertError(0, "the rest of the file would change")
@@ -98,7 +98,7 @@ def _indented(block: str, indent: str) -> str:
     return "".join(indent + line for line in block.splitlines(keepends=True))
 
 
-def _block(rest: tuple[str, ...], depth: int, value: Value, comment: str, newline: str) -> str:  # noqa: PLR0917  as `_place`
+def _block(rest: tuple[str, ...], depth: int, value: Value, comment: str, newline: str) -> str:
     key, *others = rest
     if others and depth < _BLOCK_LEVELS:
         inner = _block(tuple(others), depth + 1, value, comment, newline)
@@ -123,8 +123,13 @@ def scalar(value: str | float | bool) -> str:  # noqa: FBT001  a value, not a sw
     """A single value as YAML that reads as the same value and type."""
     if isinstance(value, str):
         plain = _PLAIN_TEXT.fullmatch(value) and value.lower() not in _NOT_TEXT
-        return value if plain else json.dumps(value, ensure_ascii=False)
+        return value if plain else _quoted(value)
     return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, with an escape for what YAML does not take as it is. (JSON's escapes are YAML's, but for pairs.)"""
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(text, ensure_ascii=False))
 
 
 def _after(text: str, node: yaml.MappingNode) -> int:
@@ -153,8 +158,10 @@ def _events(text: str) -> list[yaml.Event]:
     return list(yaml.parse(text, Loader=yaml.SafeLoader))
 
 
-def _anchor(event: yaml.Event) -> bool:
-    return getattr(event, "anchor", None) is not None and not isinstance(event, yaml.AliasEvent)
+def _anchored(events: list[yaml.Event]) -> set[int]:
+    """Where a value with an anchor begins."""
+    nodes = (event for event in events if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent))
+    return {event.start_mark.index for event in nodes if event.anchor is not None and event.start_mark is not None}
 
 
 def _kept(events: list[yaml.Event]) -> list[tuple[object, ...]]:
