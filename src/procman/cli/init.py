@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from procman.config.procfile import Entry, parse_procfile
-from procman.config.source import absolute, decode, read
+from procman.config.source import absolute, decode, plain, read
 from procman.convert import pm2, render
 from procman.convert.folder import MAX_DEPTH, READ, SETTABLE, SKIP, Folder
 from procman.convert.formats import FORMATS, format_of
@@ -76,14 +76,14 @@ def _convert(source: str, folder: str) -> int:
 
 def converted_file(path: str) -> Converted:
     """What a file of another supervisor becomes. Raises ConfigError."""
-    kind = format_of(path)
-    if kind is None:
-        known = ", ".join(sorted({name for one in FORMATS for name in one.names}))
-        raise ConfigError(f"cannot tell what {path} is by its name", f"known: {known}")
     data = read(path, path)
     text = data if isinstance(data, Fault) else decode(data, path)
     if isinstance(text, Fault):
         raise ConfigError([text])
+    kind = format_of(path, text)
+    if kind is None:
+        known = ", ".join(dict.fromkeys(one.title for one in FORMATS))
+        raise ConfigError(f"cannot tell what {path} is", f"known: the files of {known}")
     return pm2.convert_printed(_printed(path), text, path) if kind.node else kind.convert(text, path)
 
 
@@ -108,7 +108,7 @@ def _printed(path: str) -> str:
         raise RefusedError(f"cannot read {path}: node did not end within {NODE_TIMEOUT:.0f} s") from None
     if done.returncode:
         why = next((line for line in done.stderr.splitlines() if "Error" in line), "node failed")
-        raise ConfigError([Fault(path, 0, f"cannot run it: {why}", "PM2 could not, either")])
+        raise ConfigError([Fault(path, 0, f"cannot run it: {plain(why, 200)}", "PM2 could not, either")])
     return done.stdout
 
 
@@ -208,7 +208,8 @@ def _put(folder: str, targets: list[Target]) -> None:
     taken = [target.name for target in targets if os.path.lexists(os.path.join(folder, target.name))]
     if taken:
         raise RefusedError(
-            f"cannot write {', '.join(taken)}: it is there already", "move it away, or use -d with an empty folder"
+            f"cannot write {', '.join(taken)}: it is there already",
+            "move it away, or name another folder by -d; `procman check --fix` adds to a procman.yml",
         )
     for target in targets:
         path = os.path.join(folder, target.name)

@@ -70,7 +70,11 @@ def _service(draft: Draft, service: Section, file: str) -> None:
     _life(draft, service, contained=contained)
     _order(draft, service)
     for key, number in service.rest():
-        if key in _SILENT or (contained and key in ("environment", "env_file", "volumes", "networks", "build", "user")):
+        if (
+            key in _SILENT
+            or (key == "env_file" and _is_own(service))
+            or (contained and key in ("environment", "env_file", "volumes", "networks", "build", "user"))
+        ):
             continue
         draft.leave(number, key, _REASONS.get(key, "" if not contained else "its container keeps it"))
 
@@ -94,6 +98,13 @@ def _command(draft: Draft, service: Section) -> str | None:
     if image and not built:
         draft.notes.append(f"The image {image} is not used: what it holds has to be installed.")
     return line(words, expand=True)
+
+
+def _is_own(service: Section) -> bool:
+    """`env_file: .env`, which procman reads itself."""
+    item = service.take("env_file")
+    values = item.value if item is not None and isinstance(item.value, list) else [item]
+    return all(one is not None and one.value in (".env", "./.env") for one in values)
 
 
 def _words(service: Section, key: str) -> list[str]:
@@ -201,4 +212,4 @@ def _order(draft: Draft, service: Section) -> None:
             draft.depends[name] = _UNTIL.get(wanted.text("condition"), "started")
     else:
         for name in service.texts("depends_on") or []:
-            draft.depends[name] = "started"
+            draft.depends[name] = "ready"

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from procman.config.source import plain
 from procman.convert.result import Builder, Draft
 from procman.known.advice import Finding, TypeInput, advise
 
@@ -70,10 +71,10 @@ class Finds:
 
     def say(self, what: str) -> None:
         """One thing that was found, with the file that told it: `Django (manage.py)`."""
-        self.said.append(what)
+        self.said.append(plain(what, 200))
 
     def hint(self, what: str) -> None:
-        self.hints.append(what)
+        self.hints.append(plain(what, 200))
 
     def __contains__(self, name: str) -> bool:
         return name in self._names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from os.path import basename
@@ -12,29 +13,36 @@ from procman.convert.result import Converted
 
 
 class Format(NamedTuple):
-    """`names`: shell patterns of file names in lower case. `node`: the text is what node prints of the file (pm2.py)."""
+    """`names`: shell patterns of file names in lower case; `sign`: what a file of another name has in it.
+
+    `node`: the text is what node prints of the file (pm2.py).
+    """
 
     title: str
     names: tuple[str, ...]
     convert: Callable[[str, str], Converted]
+    sign: str = "(?!)"
     node: bool = False
 
 
 FORMATS = (
-    Format("Docker Compose", ("docker-compose*.y*ml", "compose*.y*ml"), compose.convert),
-    Format("Supervisor", ("supervisord*.conf", "supervisor*.conf", "supervisor*.ini"), supervisord.convert),
-    Format("process-compose", ("process-compose*.y*ml",), process_compose.convert),
+    Format("Docker Compose", ("docker-compose*.y*ml", "compose*.y*ml"), compose.convert, r"^services:"),
+    Format(
+        "Supervisor", ("supervisord*.conf", "supervisor*.conf", "supervisor*.ini"), supervisord.convert, r"^\[program:"
+    ),
+    Format("process-compose", ("process-compose*.y*ml",), process_compose.convert, r"^processes:"),
     Format(
         "PM2", ("*.config.js", "*.config.cjs", "pm2*.js", "ecosystem*.js", "ecosystem*.cjs"), pm2.convert, node=True
     ),
     Format("PM2", ("ecosystem*.json", "pm2*.json", "process.json"), pm2.convert),
-    Format("mprocs", ("mprocs*.y*ml", "mprocs*.json"), mprocs.convert),
-    Format("pitchfork", ("pitchfork*.toml",), pitchfork.convert),
-    Format("systemd", ("*.service",), systemd.convert),
+    Format("mprocs", ("mprocs*.y*ml", "mprocs*.json"), mprocs.convert, r"^procs:"),
+    Format("pitchfork", ("pitchfork*.toml",), pitchfork.convert, r"^\[daemons\."),
+    Format("systemd", ("*.service",), systemd.convert, r"^\[Service\]"),
 )
 
 
-def format_of(path: str) -> Format | None:
-    """The format of a file, by its name."""
+def format_of(path: str, text: str) -> Format | None:
+    """The format of a file, by its name, else by what is in it."""
     name = basename(path).lower()
-    return next((one for one in FORMATS if any(fnmatchcase(name, pattern) for pattern in one.names)), None)
+    named = next((one for one in FORMATS if any(fnmatchcase(name, pattern) for pattern in one.names)), None)
+    return named or next((one for one in FORMATS if re.search(one.sign, text, re.MULTILINE)), None)

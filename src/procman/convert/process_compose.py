@@ -46,14 +46,8 @@ def convert(text: str, file: str) -> Converted:
         fail(file, whole.line, "cannot find 'processes' in the file", "is it a process-compose file?")
     builder = Builder()
     builder.put_env(whole.line_of("environment"), whole.variables("environment"))
-    drafts = {}
     for name, process in processes.sections():
-        drafts[name] = draft = builder.draft(name, processes.line_of(name))
-        _process(draft, process)
-    for draft in list(drafts.values()):
-        for name, until in draft.depends.items():
-            if until == "done" and name in drafts:
-                drafts[name].turn_on("oneshot")
+        _process(builder.draft(name, processes.line_of(name)), process)
     for key, number in whole.rest():
         if key not in _SILENT:
             builder.leave(number, key, _TOP_REASONS.get(key, ""))

@@ -14,10 +14,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from procman.config.procfile import ALL, NAME
+from procman.config.source import plain
 from procman.convert.words import expanding, quoted
 
 LAST_PORT = 65535
 MAX_COUNT = 1000
+_LONGEST = 200
 YEAR = 365 * 86400
 _OURS = re.compile(r"PS|PROCMAN_.*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -149,7 +151,7 @@ class Builder:
         return draft
 
     def leave(self, line: int, what: str, hint: str = "") -> None:
-        self._left.append(Left(line, what, hint))
+        self._left.append(Left(line, plain(what, _LONGEST), plain(hint, _LONGEST)))
 
     def put_env(self, line: int, variables: Mapping[str, str]) -> None:
         """Variables for every type, which go into .env."""
@@ -160,7 +162,13 @@ class Builder:
                 self.leave(line, f"the variable {name!r}", "procman cannot set it")
 
     def build(self) -> Converted:
-        """The outcome; a type without a command is left out, and said."""
+        """The outcome; a type without a command is left out, and said. What others need as done is a one-off."""
+        finished = {name for draft in self._drafts for name, until in draft.depends.items() if until == "done"}
+        for draft in self._drafts:
+            if draft.name in finished:
+                draft.turn_on("oneshot")
+                if draft.settings.get("restart") == {"policy": "never"}:
+                    del draft.settings["restart"]
         names: dict[str, str] = {}
         types: list[ProcessType] = []
         scripts: dict[str, str] = {}
@@ -210,7 +218,7 @@ class Builder:
             draft.leave(draft.line, "control characters in its command", "they were taken out")
             command = _CONTROL.sub(" ", command).strip() or "true"
         return ProcessType(
-            name=name, command=command, count=draft.count, settings=draft.settings, notes=tuple(draft.notes)
+            name=name, command=command, count=draft.count, settings=draft.settings, notes=tuple(plain(note, _LONGEST) for note in draft.notes)
         )
 
     def _ordered(self, made: ProcessType, draft: Draft, names: Mapping[str, str]) -> ProcessType:

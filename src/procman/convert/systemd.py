@@ -11,7 +11,7 @@ from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import fail, seconds
 from procman.convert.words import expanding, split
 
-_SHELLS = re.compile(r"[;&|<>]")
+_KILL = re.compile(r"-?(?:/usr)?(?:/bin/)?kill (?:-s |-)(?:SIG)?([A-Z0-9]+) \$\{?MAINPID\}?")
 _RESTART = {"always": "always", "on-success": "always", "no": "never"}
 _REASONS = {
     "user": "processes run as the user that starts procman",
@@ -37,6 +37,7 @@ class _Entry(Struct, frozen=True):
     key: str
     value: str
     line: int
+    text: str
 
 
 def convert(text: str, file: str) -> Converted:
@@ -49,7 +50,7 @@ def convert(text: str, file: str) -> Converted:
     name = re.sub(r"@?\.service$", "", basename(file)) or "service"
     draft = builder.draft(name, service[0].line)
     description = next((entry.value for entry in entries if entry.key == "description"), "")
-    if description:
+    if description not in ("", name):
         draft.notes.append(" ".join(description.split()))
     _Unit(draft, service).fill()
     for entry in entries:
@@ -61,7 +62,7 @@ def convert(text: str, file: str) -> Converted:
 
 
 def _shown(entry: _Entry) -> str:
-    return f"{entry.key}={entry.value}"[:60]
+    return entry.text if len(entry.text) <= 60 else entry.text[:59] + "…"
 
 
 def _entries(text: str, file: str) -> list[_Entry]:
@@ -87,7 +88,7 @@ def _entries(text: str, file: str) -> list[_Entry]:
             fail(file, start, "cannot read the line: it has no '='", "write Key=value")
         if not section:
             fail(file, start, "cannot read the line: it stands before any [Section]")
-        entry = _Entry(section, key.strip().lower(), value.strip(), start)
+        entry = _Entry(section, key.strip().lower(), value.strip(), start, " ".join(whole.split()))
         if not entry.value:
             found = [one for one in found if (one.section, one.key) != (entry.section, entry.key)]
         else:
@@ -113,7 +114,8 @@ class _Unit:
             if entry.key not in self.taken and entry.key not in _SILENT:
                 hint = _REASONS.get(entry.key, "")
                 if entry.key == "execreload":
-                    hint = f"`procman signal HUP {self.draft.name} --leader` does what a reload by HUP does"
+                    sent = _KILL.fullmatch(entry.value)
+                    hint = f"`procman signal {sent[1]} {self.draft.name} --leader`" if sent else "see `procman signal`"
                 self.draft.leave(entry.line, _shown(entry), hint)
 
     def _all(self, key: str) -> list[_Entry]:
@@ -191,7 +193,7 @@ class _Unit:
         if signal is not None:
             self.draft.put_signal(signal.line, signal.value)
         for entry in [entry for entry in self.entries if entry.key == "execstop"]:
-            sent = re.fullmatch(r"-?(?:/usr)?(?:/bin/)?kill (?:-s |-)(?:SIG)?([A-Z0-9]+) \$\{?MAINPID\}?", entry.value)
+            sent = _KILL.fullmatch(entry.value)
             if sent:
                 self.taken.add("execstop")
                 self.draft.put_signal(entry.line, sent[1])

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import yaml
 from msgspec import Struct
 
+from procman.config.source import plain
 from procman.config.yamlnodes import compose
 from procman.errors import ConfigError, Fault
 
@@ -24,7 +25,7 @@ class Item(Struct, frozen=True):
 
 
 def fail(file: str, line: int, message: str, hint: str = "") -> NoReturn:
-    raise ConfigError([Fault(file, line, message, hint)])
+    raise ConfigError([Fault(file, line, plain(message, 200), hint)])
 
 
 class Section:
@@ -238,7 +239,7 @@ def with_lines(data: object, lines: dict[tuple[str, ...], int], path: tuple[str,
     return Item(_clean(str(data)), line)
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?)?\s*")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|seconds?|sec|s|minutes?|min|m|hours?|hr|h|days?|d)?\s*")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 

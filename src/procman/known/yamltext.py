@@ -16,7 +16,7 @@ import yaml
 from procman.known.programs import Value
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _BLOCK_LEVELS = 2
 """Keys down to here get a line of their own (`processes:`, `web:`), those below stand in braces: `stop: {signal: QUIT}`."""
@@ -41,7 +41,7 @@ def insert(text: str, path: tuple[str, ...], value: Value, comment: str = "") ->
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         at, piece = _place(text, root, path, value, comment, _anchored(events))
         changed = text[:at] + piece + text[at:]
-        if not _only_added(_kept(events), _kept(_events(changed))):
+        if not (_only_added(_kept(events), _kept(_events(changed))) and _stands(changed, path)):
             raise CannotInsertError(0, "the rest of the file would change")
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # ValueError: an escape out of range
         raise CannotInsertError(0, f"it is no YAML that can be extended: {type(error).__name__}") from None
@@ -170,6 +170,15 @@ def _kept(events: list[yaml.Event]) -> list[tuple[object, ...]]:
         (type(event), *(getattr(event, name, None) for name in ("anchor", "tag", "value", "style", "flow_style")))
         for event in events
     ]
+
+
+def _stands(text: str, path: tuple[str, ...]) -> bool:
+    """Whether there is something at the path."""
+    node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((child for name, child in pairs if name.value == key), None)
+    return node is not None
 
 
 def _only_added(before: list[tuple[object, ...]], after: list[tuple[object, ...]]) -> bool:
