@@ -115,7 +115,7 @@ def test_every_variable_that_a_process_finds_is_documented(name):
     assert f"`{name}`" in page("reference/environment.md")
 
 
-@pytest.mark.parametrize("room", ["core", "config", "control", "kernel", "cli", "companions"])
+@pytest.mark.parametrize("room", ["core", "config", "known", "convert", "control", "kernel", "cli", "companions"])
 def test_every_module_stands_in_the_table_of_rooms(room):
     """But for the verbs, whose files have their names."""
     rooms = page("explanation/architecture.md").split("```")[1]
