@@ -66,7 +66,11 @@ def test_after_fix_only_the_command_is_left_to_be_changed(procman, folder):
 
 def test_fix_makes_the_file_where_there_is_none(procman, folder):
     assert procman("check", "--fix").code == 0
-    assert (folder / "procman.yml").read_text().startswith("# How to run the process types of the Procfile.\n\nprocesses:\n  web:\n")
+    assert (
+        (folder / "procman.yml")
+        .read_text()
+        .startswith("# How to run the process types of the Procfile.\n\nprocesses:\n  web:\n")
+    )
 
 
 def test_fix_writes_into_the_file_that_is_named(procman, folder):

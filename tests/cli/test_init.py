@@ -16,7 +16,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_folder_gets_a_procfile_and_a_procman_yml(procman, folder):
-    (folder / "package.json").write_text(json.dumps({"scripts": {"start": "node server.js"}, "dependencies": {"express": "4"}}))
+    (folder / "package.json").write_text(
+        json.dumps({"scripts": {"start": "node server.js"}, "dependencies": {"express": "4"}})
+    )
     done = procman("init")
     assert done.code == 0
     assert (folder / "Procfile").read_text().splitlines()[1:] == ["web: node server.js"]
@@ -78,7 +80,9 @@ def test_a_link_to_nowhere_is_not_followed(procman, folder):
 
 
 def test_a_file_of_another_supervisor_is_converted_and_what_is_left_is_named(procman, folder):
-    (folder / "supervisord.conf").write_text("[program:web]\ncommand=./web\nuser=www\nnumprocs=2\n[supervisord]\nenvironment=A=1\n")
+    (folder / "supervisord.conf").write_text(
+        "[program:web]\ncommand=./web\nuser=www\nnumprocs=2\n[supervisord]\nenvironment=A=1\n"
+    )
     done = procman("init", "--from", "supervisord.conf")
     assert done.code == 0
     assert (folder / "Procfile").read_text().endswith("web: ./web\n")
@@ -96,21 +100,21 @@ def test_the_converted_files_can_go_into_another_folder(procman, folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "code", "said"),
+    ("name", "content", "end"),
     [
-        ("absent.yml", None, 2, "cannot read absent.yml"),
-        ("x.txt", "hello\n", 2, "cannot tell what x.txt is"),
-        ("mprocs.yaml", "procs: [\n", 2, "mprocs.yaml:2: cannot read the YAML"),
-        ("mprocs.yaml", "procs: {}\n", 1, "cannot find a process type in mprocs.yaml"),
-        ("mprocs.yaml", "\xff", 2, "not UTF-8"),
+        ("absent.yml", None, (2, "cannot read absent.yml")),
+        ("x.txt", b"hello\n", (2, "cannot tell what x.txt is")),
+        ("mprocs.yaml", b"procs: [\n", (2, "mprocs.yaml:2: cannot read the YAML")),
+        ("mprocs.yaml", b"procs: {}\n", (1, "cannot find a process type in mprocs.yaml")),
+        ("mprocs.yaml", b"\xff", (2, "not UTF-8")),
     ],
 )
-def test_a_file_that_cannot_be_converted_is_refused_and_nothing_is_written(procman, folder, name, text, code, said):
-    if text is not None:
-        (folder / name).write_bytes(text.encode("latin-1"))
+def test_a_file_that_cannot_be_converted_is_refused_and_nothing_is_written(procman, folder, name, content, end):
+    if content is not None:
+        (folder / name).write_bytes(content)
     done = procman("init", "--from", name)
-    assert done.code == code
-    assert said in done.err
+    assert done.code == end[0]
+    assert end[1] in done.err
     assert not (folder / "Procfile").exists()
 
 

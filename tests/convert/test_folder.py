@@ -119,8 +119,15 @@ def test_flask_is_run_by_what_is_there(needed, source, command):
 def test_a_monorepo_gives_a_type_to_each_package_that_runs():
     found = looked(
         {
-            "package.json": {"private": True, "workspaces": ["apps/*", "packages/*"], "scripts": {"dev": "turbo run dev"}},
-            "apps/web/package.json": {"scripts": {"dev": "next dev", "start": "next start"}, "dependencies": {"next": "15"}},
+            "package.json": {
+                "private": True,
+                "workspaces": ["apps/*", "packages/*"],
+                "scripts": {"dev": "turbo run dev"},
+            },
+            "apps/web/package.json": {
+                "scripts": {"dev": "next dev", "start": "next start"},
+                "dependencies": {"next": "15"},
+            },
             "apps/api/package.json": {
                 "scripts": {"start": "node dist/main.js", "dev": "tsx watch src", "worker": "node dist/worker.js"},
                 "dependencies": {"fastify": "5"},
@@ -139,7 +146,7 @@ def test_pnpm_names_its_packages_in_a_file_of_its_own():
     found = looked(
         {
             "package.json": {"scripts": {"dev": "pnpm -r dev"}},
-            "pnpm-workspace.yaml": 'packages:\n  - "services/*"  # all\n  - \'!services/old\'\n',
+            "pnpm-workspace.yaml": "packages:\n  - \"services/*\"  # all\n  - '!services/old'\n",
             "services/a/package.json": {"scripts": {"start": "node index.js"}, "dependencies": {"express": "4"}},
         }
     )
@@ -153,7 +160,11 @@ def test_pnpm_names_its_packages_in_a_file_of_its_own():
         ({"scripts": {"start": "NODE_ENV=x node server.js"}, "dependencies": {"express": "4"}}, (), "npm start"),
         ({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "5"}}, (), "npm run dev -- --port $PORT"),
         ({"scripts": {"dev": "vite"}, "devDependencies": {"vite": "5"}}, ("yarn.lock",), "yarn dev --port $PORT"),
-        ({"scripts": {"dev": "next dev", "start": "next start"}, "dependencies": {"next": "15"}}, ("bun.lockb",), "bun run dev"),
+        (
+            {"scripts": {"dev": "next dev", "start": "next start"}, "dependencies": {"next": "15"}},
+            ("bun.lockb",),
+            "bun run dev",
+        ),
         ({"dependencies": {"express": "4"}}, ("server.js",), "node server.js"),
     ],
 )
@@ -164,20 +175,46 @@ def test_a_node_application_is_run_by_its_script(package, others, command):
 
 
 def test_a_front_end_beside_a_back_end_has_a_name_of_its_own():
-    found = looked({"manage.py": DJANGO, "shop/wsgi.py": "", "package.json": {"scripts": {"dev": "vite"}, "devDependencies": {"vite": "5"}}})
+    found = looked(
+        {
+            "manage.py": DJANGO,
+            "shop/wsgi.py": "",
+            "package.json": {"scripts": {"dev": "vite"}, "devDependencies": {"vite": "5"}},
+        }
+    )
     assert commands(found)["frontend"] == "npm run dev -- --port $PORT"
 
 
 @pytest.mark.parametrize(
     ("texts", "others", "expected"),
     [
-        ({"mix.exs": '{:phoenix, "~> 1.7"}, {:ecto_sql, "3"}'}, (), {"web": "mix phx.server", "release": "mix ecto.migrate"}),
+        (
+            {"mix.exs": '{:phoenix, "~> 1.7"}, {:ecto_sql, "3"}'},
+            (),
+            {"web": "mix phx.server", "release": "mix ecto.migrate"},
+        ),
         ({"mix.exs": "defmodule X"}, (), {"app": "mix run --no-halt"}),
-        ({"pom.xml": "<artifactId>spring-boot-starter"}, ("mvnw",), {"web": "./mvnw -q spring-boot:run -Dspring-boot.run.arguments=--server.port=$PORT"}),
-        ({"build.gradle.kts": 'id("org.springframework.boot")'}, ("gradlew",), {"web": "./gradlew -q bootRun --args=--server.port=$PORT"}),
+        (
+            {"pom.xml": "<artifactId>spring-boot-starter"},
+            ("mvnw",),
+            {"web": "./mvnw -q spring-boot:run -Dspring-boot.run.arguments=--server.port=$PORT"},
+        ),
+        (
+            {"build.gradle.kts": 'id("org.springframework.boot")'},
+            ("gradlew",),
+            {"web": "./gradlew -q bootRun --args=--server.port=$PORT"},
+        ),
         ({"go.mod": "", "main.go": 'http.ListenAndServe(":"+os.Getenv("PORT"), nil)'}, (), {"web": "go run ."}),
-        ({"go.mod": "", "cmd/api/main.go": "", "cmd/job/main.go": ""}, (), {"api": "go run ./cmd/api", "job": "go run ./cmd/job"}),
-        ({"Cargo.toml": "[package]\nname='x'\n[dependencies]\naxum='0.7'"}, ("src/main.rs",), {"web": "cargo run --release"}),
+        (
+            {"go.mod": "", "cmd/api/main.go": "", "cmd/job/main.go": ""},
+            (),
+            {"api": "go run ./cmd/api", "job": "go run ./cmd/job"},
+        ),
+        (
+            {"Cargo.toml": "[package]\nname='x'\n[dependencies]\naxum='0.7'"},
+            ("src/main.rs",),
+            {"web": "cargo run --release"},
+        ),
         (
             {"Cargo.toml": "[package]\nname='x'"},
             ("src/main.rs", "src/bin/tool.rs"),

@@ -148,7 +148,11 @@ def test_pitchfork_daemons_become_types():
 
 def test_pm2_applications_become_types_with_the_lines_of_the_source():
     made = pm2.convert_printed(sources.PM2_PRINTED, sources.PM2, "ecosystem.config.js")
-    assert commands(made) == {"prod": "node dist/server.js", "dev": "npm start -- --x 'a b'", "tick-py": "python3 ./tick.py"}
+    assert commands(made) == {
+        "prod": "node dist/server.js",
+        "dev": "npm start -- --x 'a b'",
+        "tick-py": "python3 ./tick.py",
+    }
     assert settings(made, "prod") == {
         "port": 4000,
         "ready": "tcp",
@@ -181,4 +185,48 @@ def test_a_systemd_unit_becomes_one_type():
         (7, "shop-jobs: User=shop"),
         (14, "shop-jobs: ExecReload=/bin/kill -TSTP $MAINPID"),
         (20, "shop-jobs: ProtectSystem=strict"),
+    }
+
+
+def test_pm2_takes_json_as_people_write_it():
+    text = """\
+    {
+      /* all
+         of them */
+    \t"apps": [{ // the first
+        name: "web", "script": "a.js", 'args': "-x",
+        env: {"URL": "http://x//y", "LIST": ["a"]},
+        "watch_delay": 3,
+      }],
+    }
+    """
+    made = pm2.convert(text, "ecosystem.json")
+    assert commands(made) == {"web": "node a.js -x"}
+    assert settings(made, "web")["env"] == {"URL": "http://x//y", "LIST": '["a"]'}
+    assert left(made) == {(7, "web: watch_delay")}
+
+
+def test_one_application_needs_no_list():
+    assert commands(pm2.convert('{"script": "a.js"}', "pm2.json")) == {"a-js": "node a.js"}
+
+
+def test_a_default_that_the_file_gives_is_used_where_a_value_is_needed():
+    text = """\
+processes:
+  web:
+    command: ./web
+    replicas: ${N:-2}
+    availability: {restart: "${POLICY:-always}", exit_on_end: "${END}"}
+"""
+    made = process_compose.convert(text, "process-compose.yaml")
+    assert made.types[0].count == 2
+    assert settings(made, "web") == {"restart": {"policy": "always"}}
+    assert left(made) == {(5, "web: availability.exit_on_end")}
+
+
+def test_what_an_image_runs_by_its_own_entry_point_stays_in_its_container():
+    text = "services: {a: {image: x/y, command: run -c z}, b: {image: x/y, command: node z.js}}"
+    assert commands(compose.convert(text, "compose.yml")) == {
+        "a": "docker compose -f compose.yml up --no-deps a",
+        "b": "node z.js",
     }

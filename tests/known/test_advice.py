@@ -110,7 +110,9 @@ def test_what_only_the_command_can_say_is_told(command, say):
     assert say in said(command)
 
 
-@pytest.mark.parametrize("command", ["nginx -g 'daemon off;'", "redis-server --daemonize no", "mix run --no-halt", "cd x && exec postgres"])
+@pytest.mark.parametrize(
+    "command", ["nginx -g 'daemon off;'", "redis-server --daemonize no", "mix run --no-halt", "cd x && exec postgres"]
+)
 def test_a_command_that_is_right_is_not_talked_about(command):
     assert said(command) == []
 

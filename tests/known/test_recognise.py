@@ -99,7 +99,18 @@ def test_each_program_is_told_from_its_neighbours(command, program):
 
 
 @pytest.mark.parametrize(
-    "command", ["./web", "python app.py", "echo nginx", "python -c 'import celery'", "vite build", "", "'", "cat nginx.conf", "ruby x.rb"]
+    "command",
+    [
+        "./web",
+        "python app.py",
+        "echo nginx",
+        "python -c 'import celery'",
+        "vite build",
+        "",
+        "'",
+        "cat nginx.conf",
+        "ruby x.rb",
+    ],
 )
 def test_nothing_is_made_of_what_is_not_known(command):
     assert name(command) is None
@@ -150,4 +161,16 @@ def test_each_rule_says_what_to_do_in_one_way(program):
         assert bool(rule.key) != bool(rule.say), rule
         assert rule.why
         assert "{word}" not in rule.say or rule.when, rule
-        assert set(rule.key.split(".")) <= {"", "stop", "signal", "grace", "mode", "max", "stdin", "tty", "ready", "restart", "policy"}
+        assert set(rule.key.split(".")) <= {
+            "",
+            "stop",
+            "signal",
+            "grace",
+            "mode",
+            "max",
+            "stdin",
+            "tty",
+            "ready",
+            "restart",
+            "policy",
+        }

@@ -72,7 +72,9 @@ SCALARS = st.one_of(st.text(max_size=12), st.integers(-5, 5), st.booleans(), st.
 DOCUMENTS = st.recursive(
     st.dictionaries(st.sampled_from(["processes", "web", "stop", "max", "a", "yes", "1"]), SCALARS, max_size=3),
     lambda inner: st.dictionaries(
-        st.sampled_from(["processes", "web", "stop", "b", "null"]), inner | SCALARS | st.lists(SCALARS, max_size=2), max_size=3
+        st.sampled_from(["processes", "web", "stop", "b", "null"]),
+        inner | SCALARS | st.lists(SCALARS, max_size=2),
+        max_size=3,
     ),
     max_leaves=8,
 )

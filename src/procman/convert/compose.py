@@ -11,6 +11,7 @@ import re
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_yaml, seconds
 from procman.convert.words import line, quoted, split
+from procman.known.recognise import recognise
 
 _STORES = re.compile(
     r"(?:.*/)?(postgres|postgis|pgvector|timescaledb|mysql|mariadb|mongo|redis|valkey|memcached|rabbitmq|kafka|zookeeper|"
@@ -19,6 +20,9 @@ _STORES = re.compile(
 )
 """Images that are a program of their own and not the application in it, whatever command they are given."""
 
+_STARTERS = re.compile(
+    r"(.*/)?(sh|bash|node|npm|npx|yarn|pnpm|bun|deno|python[\d.]*|uv|poetry|pipenv|bundle|ruby|rake|php|java|mix|go|cargo|make)"
+)
 _UNTIL = {"service_started": "started", "service_healthy": "ready", "service_completed_successfully": "done"}
 _REASONS = {
     "volumes": "a process sees the files where they are: check the paths that its command names",
@@ -30,7 +34,7 @@ _REASONS = {
     "profiles": "its count is 0: `procman scale` starts it",
     "deploy": "procman has counts, restarts and graces only",
 }
-_SILENT = frozenset({"container_name", "image", "hostname", "init", "platform", "pull_policy"})
+_SILENT = frozenset({"container_name", "expose", "image", "hostname", "init", "platform", "pull_policy"})
 
 
 def convert(text: str, file: str) -> Converted:
@@ -92,12 +96,17 @@ def _command(draft: Draft, service: Section) -> str | None:
                 "write it into the Procfile to run it without a container",
             )
         return None
-    if not built and _STORES.fullmatch(image.partition(":")[0]):
-        return None
     words = [*entry, *given]
+    if not built and (_STORES.fullmatch(image.partition(":")[0]) or not _seems_whole(words)):
+        return None
     if image and not built:
         draft.notes.append(f"The image {image} is not used: what it holds has to be installed.")
     return line(words, expand=True)
+
+
+def _seems_whole(words: list[str]) -> bool:
+    """Whether this is a command, and not what an image's own entry point is given."""
+    return recognise(line(words)) is not None or bool(_STARTERS.fullmatch(words[0]))
 
 
 def _is_own(service: Section) -> bool:
@@ -178,7 +187,7 @@ def _health(draft: Draft, service: Section, file: str, *, contained: bool) -> No
 
 
 def _life(draft: Draft, service: Section, *, contained: bool) -> None:
-    policy, _, limit = service.text("restart").partition(":")
+    policy, _, limit = service.word("restart").partition(":")
     if policy in ("always", "unless-stopped"):
         draft.put("restart.policy", "always")
     elif policy == "on-failure" and limit.isascii() and limit.isdigit():
@@ -187,7 +196,7 @@ def _life(draft: Draft, service: Section, *, contained: bool) -> None:
         draft.put("restart.policy", "never")
     if service.text("stop_signal") and not contained:
         draft.put_signal(service.line_of("stop_signal"), service.text("stop_signal"))
-    grace = service.text("stop_grace_period")
+    grace = service.word("stop_grace_period")
     if grace:
         draft.put_seconds("stop.grace", service.line_of("stop_grace_period"), seconds(grace))
     count = service.number("scale")
@@ -209,7 +218,7 @@ def _order(draft: Draft, service: Section) -> None:
         return
     if isinstance(item.value, dict):
         for name, wanted in Section(service.file, item, f"{service.what}.depends_on").sections():
-            draft.depends[name] = _UNTIL.get(wanted.text("condition"), "started")
+            draft.depends[name] = _UNTIL.get(wanted.word("condition"), "started")
     else:
         for name in service.texts("depends_on") or []:
             draft.depends[name] = "ready"

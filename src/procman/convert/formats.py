@@ -11,6 +11,8 @@ from typing import NamedTuple
 from procman.convert import compose, mprocs, pitchfork, pm2, process_compose, supervisord, systemd
 from procman.convert.result import Converted
 
+_NO_SIGN = "(?!)"
+
 
 class Format(NamedTuple):
     """`names`: shell patterns of file names in lower case; `sign`: what a file of another name has in it.
@@ -21,7 +23,7 @@ class Format(NamedTuple):
     title: str
     names: tuple[str, ...]
     convert: Callable[[str, str], Converted]
-    sign: str = "(?!)"
+    sign: str = _NO_SIGN
     node: bool = False
 
 
@@ -45,4 +47,10 @@ def format_of(path: str, text: str) -> Format | None:
     """The format of a file, by its name, else by what is in it."""
     name = basename(path).lower()
     named = next((one for one in FORMATS if any(fnmatchcase(name, pattern) for pattern in one.names)), None)
-    return named or next((one for one in FORMATS if re.search(one.sign, text, re.MULTILINE)), None)
+    if named is not None and (named.sign == _NO_SIGN or _signed(named, text)):
+        return named
+    return next((one for one in FORMATS if _signed(one, text)), named)  # process-compose reads compose.yaml, too
+
+
+def _signed(one: Format, text: str) -> bool:
+    return re.search(one.sign, text, re.MULTILINE) is not None

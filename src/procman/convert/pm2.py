@@ -10,7 +10,7 @@ import re
 from os.path import splitext
 
 from procman.convert.result import Builder, Converted, Draft
-from procman.convert.tree import Item, Section, fail, with_lines
+from procman.convert.tree import Item, Section, fail, read_yaml, with_lines
 from procman.convert.words import line, quoted, split
 
 PRINT = "JSON.stringify(require(require('path').resolve(process.argv[1])))"
@@ -41,31 +41,64 @@ _SILENT = frozenset({
 
 
 def convert(text: str, file: str) -> Converted:
-    """From JSON: a .json file. Raises ConfigError."""
-    return convert_printed(text, text, file)
+    """From a .json file, which PM2 takes with comments, bare names and commas at the end. Raises ConfigError."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = _plain(read_yaml(_JSON_PIECES.sub(_kept, text), file))
+    return _converted(data, text, file)
 
 
 def convert_printed(printed: str, source: str, file: str) -> Converted:
-    """From what node printed, with the source's lines. Raises ConfigError."""
+    """From what node printed of a .js file, with the source's lines. Raises ConfigError."""
     try:
         data = json.loads(printed)
-    except (ValueError, RecursionError) as error:
-        number = getattr(error, "lineno", 0) if printed == source else 0
-        fail(file, number, "cannot read the JSON", "is it an ecosystem file of PM2?")
-    apps = data.get("apps") if isinstance(data, dict) else data
+    except (ValueError, RecursionError):
+        fail(file, 0, "cannot use what node printed of the file: it is no JSON", "does it export an object?")
+    return _converted(data, source, file)
+
+
+_JSON_PIECES = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/|\t""", re.DOTALL)
+
+
+def _kept(match: re.Match[str]) -> str:
+    """A string as it is; of a comment, its line ends."""
+    return match[1] or "\n" * match[0].count("\n") or " "
+
+
+def _plain(item: Item) -> object:
+    if isinstance(item.value, dict):
+        return {key: _plain(one) for key, one in item.value.items()}
+    return [_plain(one) for one in item.value] if isinstance(item.value, list) else item.value
+
+
+def _converted(data: object, source: str, file: str) -> Converted:
+    apps = data.get("apps", data.get("pm2", data)) if isinstance(data, dict) else data
     apps = [apps] if isinstance(apps, dict) else apps
-    if not isinstance(apps, list) or not all(isinstance(app, dict) for app in apps):
-        fail(file, 0, "cannot find 'apps' in the file", "is it an ecosystem file of PM2?")
+    if not isinstance(apps, list) or not all(
+        isinstance(app, dict) and ("script" in app or "cmd" in app) for app in apps
+    ):
+        fail(file, 0, "cannot find 'apps', each with a 'script', in the file", "is it an ecosystem file of PM2?")
     builder = Builder()
     after = 0
-    for number, app in enumerate(apps):
-        name = str(app.get("name") or app.get("script") or f"app-{number}")
+    for number, given in enumerate(apps):
+        app = _simple(given)
         lines, after = _lines(source, app, number, after)
         section = Section(file, with_lines(app, lines, ("apps", str(number)), 1), f"apps[{number}]")
+        name = str(app.get("name") or app["script"])
         _app(builder.draft(name, section.line), section)
     if isinstance(data, dict) and "deploy" in data:
         builder.leave(_find(source.splitlines(), "deploy", 0), "deploy", "procman runs processes and deploys nothing")
     return builder.build()
+
+
+def _simple(app: dict[str, object]) -> dict[str, object]:
+    """`cmd` is another name of `script`; in `env` PM2 writes lists and mappings as JSON."""
+    env = app.get("env")
+    if isinstance(env, dict):
+        env = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in env.items()}
+        app = {**app, "env": env}
+    return {**app, "script": app.get("script") or app.get("cmd") or ""}
 
 
 def _lines(source: str, app: dict[str, object], number: int, after: int) -> tuple[dict[tuple[str, ...], int], int]:
@@ -88,7 +121,8 @@ def _find(rows: list[str], key: str, start: int) -> int:
 
 def _app(draft: Draft, app: Section) -> None:
     draft.command = _command(draft, app)
-    app.take("name")
+    for key in ("name", "cmd"):
+        app.take(key)
     folder = app.text("cwd")
     if folder not in ("", ".", "./"):
         draft.put("cwd", folder)

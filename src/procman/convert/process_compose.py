@@ -74,12 +74,15 @@ def _process(draft: Draft, process: Section) -> None:
     replicas = process.number("replicas")
     if replicas is not None and draft.count:
         draft.put_count(process.line_of("replicas"), int(replicas))
+    codes = process.texts("success_exit_codes")
+    if codes:
+        draft.put_codes("success_exit_codes", process.line_of("success_exit_codes"), codes)
     _availability(draft, process.section("availability"))
     _probes(draft, process)
     _shutdown(draft, process.section("shutdown"))
     order = process.section("depends_on")
     for name, wanted in order.sections() if order is not None else ():
-        draft.depends[name] = _UNTIL.get(wanted.text("condition"), "started")
+        draft.depends[name] = _UNTIL.get(wanted.word("condition"), "started")
     for key, number in process.rest():
         if key not in _SILENT:
             draft.leave(number, key, _REASONS.get(key, ""))
@@ -88,7 +91,7 @@ def _process(draft: Draft, process: Section) -> None:
 def _availability(draft: Draft, given: Section | None) -> None:
     if given is None:
         return
-    policy = given.text("restart")
+    policy = given.word("restart")
     if policy == "always":
         draft.put("restart.policy", "always")
     elif policy == "no":

@@ -40,7 +40,7 @@ def procman_yml(converted: Converted, origin: str) -> str:
 def _type(made: ProcessType) -> list[str]:
     notes = [f"  # {note}" for note in made.notes]
     if not made.settings:
-        return [f"  # {made.name}", *notes]
+        return [*notes, f"  {_key(made.name)}: {{}}"]
     return [*notes, f"  {_key(made.name)}:", *_members(made.settings, "    ")]
 
 

@@ -218,7 +218,11 @@ class Builder:
             draft.leave(draft.line, "control characters in its command", "they were taken out")
             command = _CONTROL.sub(" ", command).strip() or "true"
         return ProcessType(
-            name=name, command=command, count=draft.count, settings=draft.settings, notes=tuple(plain(note, _LONGEST) for note in draft.notes)
+            name=name,
+            command=command,
+            count=draft.count,
+            settings=draft.settings,
+            notes=tuple(plain(note, _LONGEST) for note in draft.notes),
         )
 
     def _ordered(self, made: ProcessType, draft: Draft, names: Mapping[str, str]) -> ProcessType:

@@ -15,6 +15,7 @@ from procman.config.yamlnodes import compose
 from procman.errors import ConfigError, Fault
 
 MAX_DEPTH = 40
+_DEFAULT = re.compile(r"\$\{\w+:?[-=]([^${}]*)\}")
 
 
 class Item(Struct, frozen=True):
@@ -79,8 +80,24 @@ class Section:
             return str(value)
         return self.refuse(key, item, "text")
 
-    def number(self, key: str) -> float | None:
+    def word(self, key: str) -> str:
+        """Text in which `${NAME:-default}` is the default: what has to be known now. "" where nobody can tell."""
+        item = self._known(key)
+        return "" if item is None else self.as_text(item, key)
+
+    def _known(self, key: str) -> Item | None:
+        """The value of a key that has to be known now; a reference without a default stays untaken, and so is named."""
         item = self.take(key)
+        if item is None or not isinstance(item.value, str) or "$" not in item.value:
+            return item
+        match = _DEFAULT.fullmatch(item.value.strip())
+        if match is None or not match[1]:
+            self._taken.discard(key)
+            return None
+        return Item(match[1], item.line)
+
+    def number(self, key: str) -> float | None:
+        item = self._known(key)
         if item is None:
             return None
         try:
@@ -93,7 +110,7 @@ class Section:
 
     def flag(self, key: str) -> bool:
         """False where it is absent."""
-        item = self.take(key)
+        item = self._known(key)
         if item is None:
             return False
         word = str(item.value).lower()
