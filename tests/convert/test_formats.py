@@ -56,6 +56,12 @@ def test_compose_settings_become_those_of_procman():
     assert settings(made, "migrate") == {"oneshot": True}
 
 
+def test_a_service_runs_in_the_folder_that_it_is_built_from():
+    text = "services: {a: {build: ./api, command: npm start}, b: {build: {context: web/}, command: npm start}}"
+    made = compose.convert(text, "compose.yml")
+    assert [settings(made, name) for name in "ab"] == [{"cwd": "api"}, {"cwd": "web"}]
+
+
 def test_compose_names_what_a_process_cannot_have():
     found = left(compose.convert(sources.COMPOSE, "docker-compose.yml"))
     assert (5, "db: shm_size") in found

@@ -153,6 +153,16 @@ def _long_port(item: Item) -> str:
 
 
 def _place(draft: Draft, service: Section) -> None:
+    """Where it runs: in the folder that its image is built from."""
+    build = service.take("build")
+    if build is not None:
+        context = (
+            Section(service.file, build, "build").text("context") if isinstance(build.value, dict) else str(build.value)
+        )
+        context = context.removeprefix("./").rstrip("/")
+        if re.fullmatch(r"[\w.-][\w./-]*", context) and context != ".":
+            draft.put("cwd", context)
+        draft.leave(build.line, "build", _REASONS["build"])
     folder = service.text("working_dir")
     if folder:
         draft.leave(

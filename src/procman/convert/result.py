@@ -167,7 +167,8 @@ class Builder:
         for draft in self._drafts:
             if draft.name in finished:
                 draft.turn_on("oneshot")
-                if draft.settings.get("restart") == {"policy": "never"}:
+                draft.settings.get("restart", {}).pop("policy", None)  # it runs to its end, and nobody wants it twice
+                if not draft.settings.get("restart", True):
                     del draft.settings["restart"]
         names: dict[str, str] = {}
         types: list[ProcessType] = []
