@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from generator.pages import table
 from generator.schemas import shown
-from procman.known.programs import Listens, Program, Rule, programs
+from procman.known.programs import AdviceRule, KnownProgram, Listens, programs
 
 
 def known() -> str:
@@ -18,7 +18,7 @@ def _table(group: str) -> str:
     return table(("program", "for procman.yml", "in the command", "what is known"), rows)
 
 
-def _row(program: Program) -> tuple[str, str, str, str]:
+def _row(program: KnownProgram) -> tuple[str, str, str, str]:
     settings = [_setting(rule) for rule in program.rules if rule.key]
     if program.listens is not None:
         settings += _ready(program.listens)
@@ -31,19 +31,19 @@ def _row(program: Program) -> tuple[str, str, str, str]:
     return f"**{program.name}**: {words}", "; ".join(settings), "; ".join(commands), " ".join(known)
 
 
-def _setting(rule: Rule) -> str:
+def _setting(rule: AdviceRule) -> str:
     *parents, key = rule.key.split(".")
     value = f"{key}: {shown(rule.value) if not isinstance(rule.value, str) else rule.value}"
     text = f"{parents[0]}: {{{value}}}" if parents else value
     return f"`{text}`{_condition(rule)}: {rule.why}"
 
 
-def _command(rule: Rule) -> str:
+def _command(rule: AdviceRule) -> str:
     say = rule.say.replace("{word}", " or ".join(rule.when))
     return f"{say}{_condition(rule)}: {rule.why}"
 
 
-def _condition(rule: Rule) -> str:
+def _condition(rule: AdviceRule) -> str:
     if rule.several:
         return ", with several"
     if rule.when and "{word}" not in rule.say:

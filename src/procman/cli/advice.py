@@ -6,7 +6,6 @@ Reads the two files once more for their lines and for what stands there; decides
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan
 
 
-class Inputs(Struct, frozen=True):
+class ConfigTexts(Struct, frozen=True):
     """The Procfile's lines by type, and procman.yml: its name, its path, its text ("": there is none) and the paths set in it."""
 
     lines: dict[str, int]
@@ -32,7 +31,7 @@ class Inputs(Struct, frozen=True):
     written: frozenset[str]
 
 
-def read_inputs(options: Options, plan: Plan, given: bytes | None) -> Inputs:
+def read_inputs(options: Options, plan: Plan, given: bytes | None) -> ConfigTexts:
     """`given` is the Procfile of `-f -`. The inputs were checked before: what cannot be read any more is told as ever."""
     beside = (options.root or "") if given is not None else os.path.dirname(plan.procfile)
     name = options.config or os.path.join(beside, "procman.yml")
@@ -48,10 +47,10 @@ def read_inputs(options: Options, plan: Plan, given: bytes | None) -> Inputs:
         if isinstance(content, Fault) or isinstance(decoded, Fault):
             raise ConfigError([fault for fault in (content, decoded) if isinstance(fault, Fault)])
         text, written = decoded, frozenset(parse_settings(content, name)[0].lines)
-    return Inputs({entry.name: entry.line for entry in entries}, name, path, text, written)
+    return ConfigTexts({entry.name: entry.line for entry in entries}, name, path, text, written)
 
 
-def findings(plan: Plan, inputs: Inputs) -> list[Finding]:
+def findings(plan: Plan, inputs: ConfigTexts) -> list[Finding]:
     """Advice for every type, in the Procfile's order, as far as procman.yml has keys for it."""
     defaults = {path.removeprefix("defaults.") for path in inputs.written if path.startswith("defaults.")}
     types = [
@@ -93,7 +92,7 @@ def report(found: list[Finding], procfile: str) -> list[str]:
     return ["", f"advice{fixable}:", *(f"  {shown(one, procfile)}" for one in found)]
 
 
-def fix(found: list[Finding], inputs: Inputs) -> list[str]:
+def fix(found: list[Finding], inputs: ConfigTexts) -> list[str]:
     """Puts what is for procman.yml into it, and says what was done. Raises RefusedError where it cannot be written."""
     from procman.config.yamlfile import parse_settings  # noqa: PLC0415  as above
     from procman.known.yamltext import CannotInsertError, insert  # noqa: PLC0415  as above
@@ -125,6 +124,8 @@ def fix(found: list[Finding], inputs: Inputs) -> list[str]:
 
 def _replace(path: str, text: str) -> None:
     """The file as a whole or not at all, through a link to where it is, with the mode that it had."""
+    import tempfile  # noqa: PLC0415  3 ms at import, and rarely wanted
+
     target = os.path.realpath(path)
     try:
         mode = os.stat(target).st_mode & 0o7777 if os.path.exists(target) else 0o666 & ~_umask()

@@ -30,7 +30,7 @@ MAX_FILES = 5000
 NODE_TIMEOUT = 20.0
 
 
-class Target(Struct, frozen=True):
+class NewFile(Struct, frozen=True):
     """A file to write, by its name in the folder, and its text ("": nothing to write)."""
 
     name: str
@@ -136,7 +136,7 @@ def _advise(folder: str, procfile: str, entries: list[Entry]) -> int:
         else:
             click.echo(f"  {procfile}:{finding.line}: {finding.type} ({finding.program}): {finding.say}: {finding.why}")
     if any(finding.key for finding in findings):
-        _put(folder, [Target("procman.yml", text)])
+        _put(folder, [NewFile("procman.yml", text)])
     else:
         click.echo("its programs need no procman.yml")
     _say_next("" if procfile == "Procfile" else f" -f {procfile}")
@@ -188,10 +188,10 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _write(folder: str, converted: Converted, origin: str) -> None:
     targets = [
-        Target("Procfile", render.procfile(converted, origin)),
-        Target("procman.yml", render.procman_yml(converted, origin)),
-        Target(".env", render.env(converted, origin)),
-        *(Target(name, text) for name, text in converted.scripts.items()),
+        NewFile("Procfile", render.procfile(converted, origin)),
+        NewFile("procman.yml", render.procman_yml(converted, origin)),
+        NewFile(".env", render.env(converted, origin)),
+        *(NewFile(name, text) for name, text in converted.scripts.items()),
     ]
     _put(folder, [target for target in targets if target.text])
     for made in converted.types:
@@ -203,7 +203,7 @@ def _shown(made: ProcessType) -> str:
     return f"{made.name}: {made.command}" + (f"  ({made.count} of it)" if made.count != 1 else "")
 
 
-def _put(folder: str, targets: list[Target]) -> None:
+def _put(folder: str, targets: list[NewFile]) -> None:
     """Writes all of them or none. Raises RefusedError where one of them exists."""
     taken = [target.name for target in targets if os.path.lexists(os.path.join(folder, target.name))]
     if taken:

@@ -14,7 +14,7 @@ from procman.convert.result import Converted
 _NO_SIGN = "(?!)"
 
 
-class Format(NamedTuple):
+class SourceFormat(NamedTuple):
     """`names`: shell patterns of file names in lower case; `sign`: what a file of another name has in it.
 
     `node`: the text is what node prints of the file (pm2.py).
@@ -28,22 +28,22 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("Docker Compose", ("docker-compose*.y*ml", "compose*.y*ml"), compose.convert, r"^services:"),
-    Format(
+    SourceFormat("Docker Compose", ("docker-compose*.y*ml", "compose*.y*ml"), compose.convert, r"^services:"),
+    SourceFormat(
         "Supervisor", ("supervisord*.conf", "supervisor*.conf", "supervisor*.ini"), supervisord.convert, r"^\[program:"
     ),
-    Format("process-compose", ("process-compose*.y*ml",), process_compose.convert, r"^processes:"),
-    Format(
+    SourceFormat("process-compose", ("process-compose*.y*ml",), process_compose.convert, r"^processes:"),
+    SourceFormat(
         "PM2", ("*.config.js", "*.config.cjs", "pm2*.js", "ecosystem*.js", "ecosystem*.cjs"), pm2.convert, node=True
     ),
-    Format("PM2", ("ecosystem*.json", "pm2*.json", "process.json"), pm2.convert),
-    Format("mprocs", ("mprocs*.y*ml", "mprocs*.json"), mprocs.convert, r"^procs:"),
-    Format("pitchfork", ("pitchfork*.toml",), pitchfork.convert, r"^\[daemons\."),
-    Format("systemd", ("*.service",), systemd.convert, r"^\[Service\]"),
+    SourceFormat("PM2", ("ecosystem*.json", "pm2*.json", "process.json"), pm2.convert),
+    SourceFormat("mprocs", ("mprocs*.y*ml", "mprocs*.json"), mprocs.convert, r"^procs:"),
+    SourceFormat("pitchfork", ("pitchfork*.toml",), pitchfork.convert, r"^\[daemons\."),
+    SourceFormat("systemd", ("*.service",), systemd.convert, r"^\[Service\]"),
 )
 
 
-def format_of(path: str, text: str) -> Format | None:
+def format_of(path: str, text: str) -> SourceFormat | None:
     """The format of a file, by its name, else by what is in it."""
     name = basename(path).lower()
     named = next((one for one in FORMATS if any(fnmatchcase(name, pattern) for pattern in one.names)), None)
@@ -52,5 +52,5 @@ def format_of(path: str, text: str) -> Format | None:
     return next((one for one in FORMATS if _signed(one, text)), named)  # process-compose reads compose.yaml, too
 
 
-def _signed(one: Format, text: str) -> bool:
+def _signed(one: SourceFormat, text: str) -> bool:
     return re.search(one.sign, text, re.MULTILINE) is not None

@@ -37,7 +37,7 @@ class ProcessType(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Left(Struct, frozen=True):
+class NotCarried(Struct, frozen=True):
     """Something that could not be carried over: the line of the source (0: none in particular), what it is, what to do."""
 
     line: int
@@ -51,7 +51,7 @@ class Converted(Struct, frozen=True, kw_only=True):
     types: tuple[ProcessType, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
-    left: tuple[Left, ...] = ()
+    left: tuple[NotCarried, ...] = ()
 
 
 class Draft:
@@ -141,7 +141,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._drafts: list[Draft] = []
-        self._left: list[Left] = []
+        self._left: list[NotCarried] = []
         self.env: dict[str, str] = {}
 
     def draft(self, name: str, line: int) -> Draft:
@@ -151,7 +151,7 @@ class Builder:
         return draft
 
     def leave(self, line: int, what: str, hint: str = "") -> None:
-        self._left.append(Left(line, plain(what, _LONGEST), plain(hint, _LONGEST)))
+        self._left.append(NotCarried(line, plain(what, _LONGEST), plain(hint, _LONGEST)))
 
     def put_env(self, line: int, variables: Mapping[str, str]) -> None:
         """Variables for every type, which go into .env."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
-from procman.known.programs import Listens, Rule, Value
+from procman.known.programs import AdviceRule, Listens, Value
 from procman.known.recognise import Known, recognise
 
 _PORT = re.compile(r"\$\{?PORT\b")
@@ -64,10 +64,10 @@ def _about(given: TypeInput, keys: Collection[str]) -> list[Finding]:
     if known.program.listens is not None:
         ready = readiness(known, known.program.listens)
         if ready is not None:
-            rules.append(Rule(key="ready", value=ready, why="it is ready when it listens, not after one second"))
+            rules.append(AdviceRule(key="ready", value=ready, why="it is ready when it listens, not after one second"))
     if known.shell_leads and (known.program.reload or any(rule.key == "stop.signal" for rule in rules)):
         say = f"write exec before {known.words[0]}"
-        rules.append(Rule(say=say, why="a shell leads the group otherwise, and gets the signals first"))
+        rules.append(AdviceRule(say=say, why="a shell leads the group otherwise, and gets the signals first"))
     findings = []
     for rule in rules:
         word = _applies(rule, known)
@@ -78,7 +78,7 @@ def _about(given: TypeInput, keys: Collection[str]) -> list[Finding]:
     return findings
 
 
-def _finding(given: TypeInput, known: Known, rule: Rule, word: str) -> Finding:
+def _finding(given: TypeInput, known: Known, rule: AdviceRule, word: str) -> Finding:
     if rule.key == "max" and isinstance(rule.value, int) and given.count > rule.value:
         say = f"set its count to {rule.value}: it is {given.count}"
         return Finding(type=given.name, line=given.line, program=known.program.name, why=rule.why, say=say)
@@ -97,7 +97,7 @@ def _decided(key: str, written: frozenset[str]) -> bool:
     return bool(key) and any(path == key or path.startswith(key + ".") for path in written)
 
 
-def _applies(rule: Rule, known: Known) -> str | None:
+def _applies(rule: AdviceRule, known: Known) -> str | None:
     """The word of `when` that the command has ("" where the rule names none), None where the rule does not apply."""
     if any(_has(known, word) for word in rule.unless):
         return None

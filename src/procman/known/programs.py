@@ -13,7 +13,7 @@ Value = str | int | float | bool | dict[str, int]
 """What an advised key is set to."""
 
 
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One piece of advice. With a `key` it is for procman.yml, else it is about the command, and `say` tells what to write.
 
     `when`: at least one of these must be in the command; `unless`: none of these. A word that begins with `-` is an
@@ -39,7 +39,7 @@ class Listens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unless: tuple[str, ...] = ()
 
 
-class Reload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReloadSignal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the running program is told to read its configuration again."""
 
     signal: str
@@ -47,7 +47,7 @@ class Reload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One program or tool.
 
     `match`: patterns of words. The first is the command's name (a shell pattern); the others stand after it, in this
@@ -57,22 +57,22 @@ class Program(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     group: str
     match: tuple[str, ...]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[AdviceRule, ...] = ()
     listens: Listens | None = None
-    reload: Reload | None = None
+    reload: ReloadSignal | None = None
     note: str = ""
 
 
-class Table(Struct, frozen=True, forbid_unknown_fields=True):
+class ProgramTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. Of two programs that match the same words the first counts."""
 
-    program: tuple[Program, ...]
+    program: tuple[KnownProgram, ...]
 
 
 @cache
-def programs() -> tuple[Program, ...]:
+def programs() -> tuple[KnownProgram, ...]:
     """Every known program, in the order of the file."""
     with open(
         os.path.join(os.path.dirname(__file__), "programs.toml"), "rb"
     ) as stream:  # importlib.resources costs 10 ms
-        return msgspec.convert(tomllib.load(stream), Table).program
+        return msgspec.convert(tomllib.load(stream), ProgramTable).program

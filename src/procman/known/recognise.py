@@ -12,7 +12,7 @@ from os.path import basename
 
 from msgspec import Struct
 
-from procman.known.programs import Program, programs
+from procman.known.programs import KnownProgram, programs
 from procman.known.wrappers import assignments, inner
 
 _OPERATORS = "();<>|&"
@@ -27,7 +27,7 @@ class Known(Struct, frozen=True, kw_only=True):
     `shell_leads`: the leader of the process group is a shell, and the program its child: the stop signal reaches it later.
     """
 
-    program: Program
+    program: KnownProgram
     words: tuple[str, ...]
     env: dict[str, str]
     shell_leads: bool
@@ -103,7 +103,7 @@ def _in_shell(words: tuple[str, ...], depth: int) -> Known | None:
 
 
 def matches(pattern: str, words: tuple[str, ...]) -> bool:
-    """Whether a pattern of programs.toml fits a command; the shape is told at `Program`."""
+    """Whether a pattern of programs.toml fits a command; the shape is told at `KnownProgram`."""
     name, *others = pattern.split()
     if not fnmatchcase(basename(words[0]), name):
         return False

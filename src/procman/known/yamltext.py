@@ -12,6 +12,7 @@ import json
 import re
 
 import yaml
+from msgspec import Struct
 
 from procman.known.programs import Value
 
@@ -31,15 +32,24 @@ class CannotInsertError(Exception):
         self.why = why
 
 
+class _Edit(Struct, frozen=True):
+    """What is to be put in."""
+
+    path: tuple[str, ...]
+    value: Value
+    comment: str
+    newline: str
+
+
 def insert(text: str, path: tuple[str, ...], value: Value, comment: str = "") -> str:
     """The text with `value` at `path`, which must not be there yet; the comment stands behind it where it can.
 
     Raises CannotInsertError, also where the text is no YAML.
     """
+    edit = _Edit(path, value, comment, "\r\n" if "\r\n" in text else "\n")
     try:
         events = _events(text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        at, piece = _place(text, root, path, value, comment, _anchored(events))
+        at, piece = _place(text, yaml.compose(text, Loader=yaml.SafeLoader), edit, _anchored(events))
         changed = text[:at] + piece + text[at:]
         if not (_only_added(_kept(events), _kept(_events(changed))) and _stands(changed, path)):
             raise CannotInsertError(0, "the rest of the file would change")
@@ -48,38 +58,40 @@ def insert(text: str, path: tuple[str, ...], value: Value, comment: str = "") ->
     return changed
 
 
-def _place(  # noqa: PLR0913, PLR0917  one call, and no two of them belong together
-    text: str, root: yaml.Node | None, path: tuple[str, ...], value: Value, comment: str, anchored: set[int]
-) -> tuple[int, str]:
+def _place(text: str, root: yaml.Node | None, edit: _Edit, anchored: set[int]) -> tuple[int, str]:
     """Where to insert, and what."""
-    newline = "\r\n" if "\r\n" in text else "\n"
     if root is None:
-        return len(text), _begun(text, newline) + _block(path, 0, value, comment, newline)
-    node, depth = root, 0
-    while True:
-        if node.start_mark.index in anchored:
-            raise CannotInsertError(node.start_mark.line + 1, "an anchor makes it stand elsewhere, too")
-        if not isinstance(node, yaml.MappingNode):
-            return _into_nothing(node, path[depth:], value)
-        pair = next((pair for pair in node.value if pair[0].value == path[depth]), None)
-        if pair is None:
-            break
-        key, child = pair
-        depth += 1
-        if depth == len(path):
-            raise CannotInsertError(key.start_mark.line + 1, "it is set already")
-        if child.start_mark.index < key.end_mark.index:
-            raise CannotInsertError(key.start_mark.line + 1, "its value is an alias, which stands elsewhere, too")
-        node = child
-    rest = path[depth:]
+        return len(text), _begun(text, edit) + _block(edit, 0)
+    node, depth = _deepest(root, edit.path, anchored)
+    rest = edit.path[depth:]
+    if not isinstance(node, yaml.MappingNode):
+        return _into_nothing(node, rest, edit.value)
     if node.flow_style or not node.value:
-        inside = f"{_flow_key(rest[0])}: {_flow(rest[1:], value)}"
+        inside = f"{_flow_key(rest[0])}: {_flow(rest[1:], edit.value)}"
         if not node.value:
             return node.start_mark.index + 1, inside
         return _end_of(node.value[-1]), f", {inside}"
     at = _after(text, node)
     indent = " " * node.value[0][0].start_mark.column
-    return at, _begun(text[:at], newline) + _indented(_block(rest, depth, value, comment, newline), indent)
+    return at, _begun(text[:at], edit) + _indented(_block(edit, depth), indent)
+
+
+def _deepest(root: yaml.Node, path: tuple[str, ...], anchored: set[int]) -> tuple[yaml.Node, int]:
+    """The last node on the path that is there, and how many keys lead to it."""
+    node, depth = root, 0
+    while True:
+        if node.start_mark.index in anchored:
+            raise CannotInsertError(node.start_mark.line + 1, "an anchor makes it stand elsewhere, too")
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        pair = next((pair for pair in pairs if pair[0].value == path[depth]), None)
+        if pair is None:
+            return node, depth
+        key, node = pair
+        depth += 1
+        if depth == len(path):
+            raise CannotInsertError(key.start_mark.line + 1, "it is set already")
+        if node.start_mark.index < key.end_mark.index:
+            raise CannotInsertError(key.start_mark.line + 1, "its value is an alias, which stands elsewhere, too")
 
 
 def _into_nothing(node: yaml.Node, rest: tuple[str, ...], value: Value) -> tuple[int, str]:
@@ -89,22 +101,22 @@ def _into_nothing(node: yaml.Node, rest: tuple[str, ...], value: Value) -> tuple
     raise CannotInsertError(node.start_mark.line + 1, "it is no mapping")
 
 
-def _begun(text: str, newline: str) -> str:
+def _begun(text: str, edit: _Edit) -> str:
     """What is missing to be at the beginning of a line."""
-    return "" if not text or text.endswith("\n") else newline
+    return "" if not text or text.endswith("\n") else edit.newline
 
 
 def _indented(block: str, indent: str) -> str:
     return "".join(indent + line for line in block.splitlines(keepends=True))
 
 
-def _block(rest: tuple[str, ...], depth: int, value: Value, comment: str, newline: str) -> str:
-    key, *others = rest
+def _block(edit: _Edit, depth: int) -> str:
+    """The lines from the key at this depth of the path on."""
+    key, *others = edit.path[depth:]
     if others and depth < _BLOCK_LEVELS:
-        inner = _block(tuple(others), depth + 1, value, comment, newline)
-        return f"{_flow_key(key)}:{newline}{_indented(inner, '  ')}"
-    said = f"  # {comment}" if comment else ""
-    return f"{_flow_key(key)}: {_flow(tuple(others), value)}{said}{newline}"
+        return f"{_flow_key(key)}:{edit.newline}{_indented(_block(edit, depth + 1), '  ')}"
+    said = f"  # {edit.comment}" if edit.comment else ""
+    return f"{_flow_key(key)}: {_flow(tuple(others), edit.value)}{said}{edit.newline}"
 
 
 def _flow(rest: tuple[str, ...], value: Value) -> str:
