@@ -7,7 +7,6 @@ It looks through what merely starts another program: `exec`, `env A=1`, `bundle 
 from __future__ import annotations
 
 import shlex
-from fnmatch import fnmatchcase
 from os.path import basename
 
 from msgspec import Struct
@@ -105,7 +104,8 @@ def _in_shell(words: tuple[str, ...], depth: int) -> Known | None:
 def matches(pattern: str, words: tuple[str, ...]) -> bool:
     """Whether a pattern of programs.toml fits a command; the shape is told at `KnownProgram`."""
     name, *others = pattern.split()
-    if not fnmatchcase(basename(words[0]), name):
+    given = words[0].rpartition("/")[2]
+    if given != name and not (name.endswith("*") and given.startswith(name[:-1])):
         return False
     rest = list(words[1:])
     for other in others:
