@@ -223,7 +223,7 @@ MUTATIONS = [
     ),
     Mutation(
         "reload restarts the unchanged",
-        "reloading",
+        "reload",
         "if t in old.types and new.types[t] != old.types[t]),",
         "if t in old.types),",
     ),
@@ -235,7 +235,7 @@ MUTATIONS = [
     ),
     Mutation(
         "reload forgets counts set at run time",
-        "reloading",
+        "reload",
         "counts.get(type_name, 0) if type_name in scaled else configured",
         "configured",
     ),
@@ -272,20 +272,20 @@ MUTATIONS = [
         "i is not None and i.phase",
     ),
     # ---- strays
-    Mutation("a stale deadline ends strays", "strays", "if token != self._token:", "if False:"),
+    Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),
     Mutation(
         "strays outlive a kill",
-        "strays",
+        "orphans",
         "kill_at if self._closing is None else min(kill_at, self._closing)",
         "kill_at",
     ),
     Mutation(
         "orphans are ended at once",
-        "strays",
+        "orphans",
         "            self._alone.add(pid)\n            return []\n",
         "            return self._end([pid], now, now + 10.0)\n",
     ),
-    Mutation("a stray is killed before its grace", "strays", "if at <= now], now)", "if True], now)"),
+    Mutation("a stray is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 
 

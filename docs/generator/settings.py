@@ -9,7 +9,7 @@ from msgspec.structs import fields
 
 from generator.pages import table
 from generator.schemas import Schema, kind, shown
-from procman.config.settings import schema
+from procman.config.sections import schema
 from procman.core.spec import ProcessSpec, RestartPolicy, StopPolicy
 
 PLACES: dict[str, type[Struct]] = {"restart": RestartPolicy, "stop": StopPolicy, "processes.*": ProcessSpec}
@@ -26,10 +26,10 @@ def keys() -> str:
     """Every key: where it stands, what it takes, what holds without it, what it does."""
     defs = schema()["$defs"]
     parts = [
-        _section("Top level", "", "Settings", defs),
-        _section("`processes.NAME`: one type", "processes.*", "Process", defs),
-        _section("`restart`, in `defaults` and in `processes.NAME`", "restart", "Restart", defs),
-        _section("`stop`, in `defaults` and in `processes.NAME`", "stop", "Stop", defs),
+        _section("Top level", "", "ProcmanYml", defs),
+        _section("`processes.NAME`: one type", "processes.*", "ProcessSection", defs),
+        _section("`restart`, in `defaults` and in `processes.NAME`", "restart", "RestartSection", defs),
+        _section("`stop`, in `defaults` and in `processes.NAME`", "stop", "StopSection", defs),
     ]
     return "\n\n".join(parts)
 
@@ -41,7 +41,7 @@ def _section(title: str, place: str, name: str, defs: Schema) -> str:
 
 def _row(place: str, key: str, member: Schema, defs: Schema) -> tuple[str, str, str, str]:
     target = member.get("$ref", "").rpartition("/")[2]
-    if target in ("Restart", "Stop", "Defaults") or key == "processes":
+    if target in ("RestartSection", "StopSection", "DefaultsSection") or key == "processes":
         value, default = "mapping", ""
     else:
         value, default = kind(member, defs), _default(f"{place}.{key}".strip("."))

@@ -1,107 +1,168 @@
-"""`procman check` on known programs, and `--fix`."""
+"""What people type who know other tools, and what procman answers: the right verb or option by name, with their own words."""
 
 from __future__ import annotations
 
-import os
+import re
+import subprocess
+import sys
 
 import pytest
 
-PROCFILE = "web: nginx -c n.conf\n\nbeat: celery -A a beat\nworker: celery -A a worker --detach\n"
-MINE = "# mine\nprocesses:\n  beat:\n    restart: {policy: always}   # always\n\n  worker: {stop: {grace: 5}}\n"
+from procman.cli.group import VERBS
+from procman.cli.line.advice import SYNONYMS, of_refused, of_unknown_verb
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "Procfile").write_text(PROCFILE)
-    return tmp_path
+def refused(*args, cwd=None):
+    """The lines on standard error of a command line that is wrong."""
+    command = [sys.executable, "-m", "procman", *args]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    return [line.removeprefix("procman: ") for line in done.stderr.splitlines()]
 
 
-def advice(done) -> list[str]:
-    return [line.strip() for line in done.out.partition("advice")[2].splitlines()[1:]]
+@pytest.mark.parametrize("word", SYNONYMS)
+def test_a_synonym_leads_to_verbs_that_exist(word):
+    assert word not in VERBS
+    named = re.findall(r"`procman (?!--)(\w+)", of_unknown_verb([word]))
+    assert set(named) <= set(VERBS)
+    assert named or word == "version"
 
 
-def test_known_programs_are_advised_line_by_line(procman, folder):
-    done = procman("check")
-    assert done.code == 0
-    starts = [": ".join(line.split(": ")[:4]) for line in advice(done)]
-    assert starts == [
-        "Procfile:1: web (nginx): stop.signal: QUIT",
-        "Procfile:3: beat (Celery beat): max: 1",
-        "Procfile:4: worker (Celery worker): stop.grace: 60",
-        "Procfile:4: worker (Celery worker): leave out --detach: the worker goes to the background with --detach, and counts as ended",
-    ]
-    assert not (folder / "procman.yml").exists()
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("status", "`procman ps` lists the instances"),
+        ("status web", "`procman ps web` lists the instances"),
+        ("Tail web worker", "`procman logs -f web worker` follows the output"),
+        ("tail -n 5 web", "`procman logs -f` follows the output"),
+        ("kill web", "`procman stop web` stops instances; `procman signal KILL NAME` sends a signal"),
+        ("connect web.1", "`procman attach web.1` connects the keyboard to an instance"),
+        (
+            "exec rake db:migrate",
+            "`procman run rake db:migrate` runs a one-off command in the application's environment",
+        ),
+    ],
+)
+def test_the_hint_has_the_words_that_were_typed(words, hint):
+    assert of_unknown_verb(words.split()) == hint
 
 
-def test_what_stands_in_procman_yml_is_not_advised(procman, folder):
-    (folder / "procman.yml").write_text("defaults: {stop: {signal: INT, grace: 3}}\nprocesses: {beat: {max: 4}}\n")
-    assert [line.split(":")[1] for line in advice(procman("check"))] == ["4"]
+def test_status_never_leads_to_start():
+    assert [of_unknown_verb([word]) for word in ("status", "stat", "stats") if "start" in of_unknown_verb([word])] == []
 
 
-def test_a_procfile_of_unknown_programs_is_shown_as_ever(procman, folder):
-    (folder / "Procfile").write_text("web: ./web\n")
-    assert procman("check").out.splitlines()[1:] == ["web       1  5000   ./web"]
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("web 3", "web=3"),
+        ("web 3 worker 2", "web=3 worker=2"),
+        ("web:3", "web=3"),
+        ("web==3", "web=3"),
+        ("web= 3", "web=3"),
+        ("web =3", "web=3"),
+        ("web=+1", "web+1"),
+        ("web+=2", "web+2"),
+        ("web=-1", "web-1"),
+        ("my-web:3", "my-web=3"),
+        ("webx3", "web=3"),
+        ("web worker=2", "web=N worker=2"),
+        ("web=1 worker:2", "web=1 worker=2"),
+    ],
+)
+def test_counts_of_other_tools_are_shown_in_ours(typed, meant):
+    advice = of_refused(["scale", *typed.split()], "")
+    assert advice is not None
+    assert advice.hint == f"write `procman scale {meant}`"
 
 
-def test_fix_writes_the_advice_and_keeps_what_stands_there(procman, folder):
-    (folder / "procman.yml").write_text(MINE)
-    os.chmod(folder / "procman.yml", 0o640)
-    done = procman("check", "--fix")
-    assert done.code == 0
-    assert (folder / "procman.yml").read_text() == MINE.replace(
-        "# always\n", "# always\n    max: 1  # a second beat sends every task twice\n"
-    ) + "  web:\n    stop: {signal: QUIT}  # QUIT lets nginx answer the requests in flight, TERM drops them\n"
-    assert (folder / "procman.yml").stat().st_mode & 0o777 == 0o640
-    assert "set processes.beat.max: 1" in done.out
+@pytest.mark.parametrize("typed", ["web=3", "web+2 worker-1", "web=three", "3", "+1"])
+def test_counts_that_are_no_other_tools_get_no_advice(typed):
+    assert of_refused(["scale", *typed.split()], "") is None
 
 
-def test_after_fix_only_the_command_is_left_to_be_changed(procman, folder):
-    assert procman("check", "--fix").code == 0
-    assert [line.split(":")[1] for line in advice(procman("check"))] == ["4"]
-    before = (folder / "procman.yml").read_text()
-    assert "nothing to write" in procman("check", "--fix").out
-    assert (folder / "procman.yml").read_text() == before
+def test_scale_names_the_change_that_was_meant():
+    assert refused("scale", "web", "3") == ["cannot use 'web 3' as counts", "write `procman scale web=3`"]
 
 
-def test_fix_makes_the_file_where_there_is_none(procman, folder):
-    assert procman("check", "--fix").code == 0
-    assert (
-        (folder / "procman.yml")
-        .read_text()
-        .startswith("# How to run the process types of the Procfile.\n\nprocesses:\n  web:\n")
-    )
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["restart", "all"], "without a name it restarts them all: `procman restart`"),
+        (["stop", "all"], "that is an option: `procman stop --all`"),
+        (["logs", "-f", "all"], "without a name it shows the output of all: `procman logs -f`"),
+        (["signal", "HUP", "all"], "a pattern names them all: `procman signal HUP '*'`"),
+    ],
+)
+def test_all_is_no_name_and_the_way_to_all_is_told(args, hint):
+    advice = of_refused(args, "cannot find an instance or process type 'all'")
+    assert advice is not None
+    assert advice.hint == hint
 
 
-def test_fix_writes_into_the_file_that_is_named(procman, folder):
-    (folder / "other.yml").write_text("formation: {web: 2}\n")
-    assert procman("check", "--config", "other.yml", "--fix").code == 0
-    assert "signal: QUIT" in (folder / "other.yml").read_text()
-    assert not (folder / "procman.yml").exists()
+def test_another_refusal_keeps_its_hint():
+    assert of_refused(["start", "all"], "cannot read Procfile: no such file") is None
+    assert of_refused([], "cannot") is None
 
 
-def test_fix_goes_through_a_link(procman, folder):
-    (folder / "real.yml").write_text("formation: {web: 2}\n")
-    os.symlink("real.yml", folder / "procman.yml")
-    assert procman("check", "--fix").code == 0
-    assert (folder / "procman.yml").is_symlink()
-    assert "signal: QUIT" in (folder / "real.yml").read_text()
+def test_start_all_is_refused_with_the_way_to_all(tmp_path):
+    (tmp_path / "Procfile").write_text("web: sleep 1\n")
+    told = refused("start", "all", cwd=tmp_path)
+    assert told[0].startswith("cannot find the process type 'all'")
+    assert told[1:] == ["without a type it starts them all: `procman start`"]
 
 
-def test_what_cannot_be_put_in_is_told_with_its_line(procman, folder):
-    (folder / "procman.yml").write_text("processes:\n  web: &web\n    cwd: .\n  beat: *web\n")
-    done = procman("check", "--fix")
-    assert "procman.yml:2: cannot set processes.web.stop.signal" in done.out
-    assert "procman.yml:4: cannot set processes.beat.max" in done.out
+def test_a_signal_behind_the_name_is_told_in_the_right_order():
+    advice = of_refused(["signal", "web", "worker", "hup"], "cannot send 'web': no such signal")
+    assert advice is not None
+    assert advice.hint == "the signal comes first: `procman signal hup web worker`"
 
 
-def test_a_faulty_input_is_told_before_any_advice_and_nothing_is_written(procman, folder):
-    (folder / "procman.yml").write_text("processes: {web: {nonsense: 1}}\n")
-    done = procman("check", "--fix")
-    assert done.code == 2
-    assert (folder / "procman.yml").read_text() == "processes: {web: {nonsense: 1}}\n"
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["start", "-c"],
+            ["cannot use -c without a value", "write `procman start -c TYPE=N,...`; colours are `--color always`"],
+        ),
+        (["start", "-m"], ["cannot use -m without a value", "write `procman start -m TYPE=N,...`"]),
+        (["logs", "-n"], ["cannot use -n without a value", "write `procman logs -n N`"]),
+    ],
+)
+def test_an_option_without_its_value_is_shown_with_one(args, told):
+    assert refused(*args) == told
 
 
-def test_advice_names_the_procfile_that_was_given(procman, folder):
-    (folder / "Procfile.dev").write_text("\nweb: nginx -c x\n")
-    assert advice(procman("check", "-f", "Procfile.dev"))[0].startswith("Procfile.dev:2: web (nginx)")
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("--no-timestamp", "--no-timestamps"),
+        ("--timestamp", "--timestamps"),
+        ("--no-ttys", "--no-tty"),
+        ("--no-color", "--color never"),
+        ("--no-colour", "--color never"),
+        ("--nocolors", "--color never"),
+        ("--colour", "--color always"),
+    ],
+)
+def test_an_option_that_is_nearly_right_never_leads_to_its_opposite(option, near):
+    assert f"did you mean '{near}'?" in refused("start", option)[1]
+
+
+def test_help_is_a_word_as_well():
+    def printed(*args):
+        return subprocess.run(
+            [sys.executable, "-m", "procman", *args], capture_output=True, text=True, check=True
+        ).stdout
+
+    assert printed("help") == printed("--help")
+    assert printed("help", "scale") == printed("scale", "--help")
+
+
+def test_help_of_a_synonym_leads_to_the_verb():
+    assert refused("help", "status") == ["cannot find the verb 'status'", "`procman ps` lists the instances"]
+
+
+def test_an_unknown_verb_is_answered_with_all_there_are():
+    told = refused("frobnicate")[1]
+    assert all(f"{verb}," in told or f"{verb};" in told for verb in VERBS)

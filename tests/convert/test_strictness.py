@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from procman.config.envfile import read_assignments
 from procman.config.procfile import parse_procfile
-from procman.config.settings import Process
+from procman.config.sections import ProcessSection
 from procman.config.yamlfile import parse_settings
 from procman.convert import compose, mprocs, pitchfork, pm2, process_compose, render, supervisord, systemd
 from procman.convert.folder import Folder
@@ -29,7 +29,7 @@ KINDS = {
     "ecosystem.json": (sources.PM2_PRINTED, pm2.convert),
     "app.service": (sources.SYSTEMD, systemd.convert),
 }
-ABSENT = {"ready", "health", "depends_on", "oneshot"} - set(Process.__struct_fields__)
+ABSENT = {"ready", "health", "depends_on", "oneshot"} - set(ProcessSection.__struct_fields__)
 """Keys that are written and not read by every version of procman.yml."""
 
 

@@ -23,18 +23,18 @@ from making import (
 from msgspec.structs import replace
 
 from procman.core import instance as machine
-from procman.core.actions import Keep, SetTimer, Signal, SignalProcess, Spawn, Target
+from procman.core.actions import SetTimer, ShareDaemon, Signal, SignalProcess, Spawn, Target
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
     ExitStatus,
     KillAsked,
-    Lowered,
-    Raised,
-    Replaced,
+    RestartWanted,
     Spawned,
     SpawnFailed,
+    StartWanted,
+    StopWanted,
     TimerFired,
 )
 from procman.core.instance import step
@@ -44,9 +44,9 @@ from procman.core.view import Kind
 NEW = spec_of(command="serve better", stop={"grace": 3.0})
 
 EVENTS = {
-    "Raised": Raised(),
-    "Lowered": Lowered("scaled down"),
-    "Replaced": Replaced(NEW, "reload"),
+    "StartWanted": StartWanted(),
+    "StopWanted": StopWanted("scaled down"),
+    "RestartWanted": RestartWanted(NEW, "reload"),
     "Spawned": Spawned("web.1", 7, PID),
     "SpawnFailed": SpawnFailed("web.1", 7, 127, "no such command"),
     "Exited": Exited("web.1", 7, FAILURE),
@@ -123,11 +123,11 @@ NOT_READY_YET = NOW + 1.0  # the signal is repeated after a second
 LAST_CALL = NOW + 8.0  # two seconds before the grace of ten is over
 
 MOVES = {
-    (Phase.DOWN, "Raised"): afresh(),
-    (Phase.DOWN, "Replaced"): afresh(NEW),
-    (Phase.SPAWNING, "Raised"): ({"wanted": True}, ()),
-    (Phase.SPAWNING, "Lowered"): ({"wanted": False, "reason": "scaled down"}, ()),
-    (Phase.SPAWNING, "Replaced"): ({"spec": NEW, "cause": Cause.REPLACED, "reason": "reload"}, ()),
+    (Phase.DOWN, "StartWanted"): afresh(),
+    (Phase.DOWN, "RestartWanted"): afresh(NEW),
+    (Phase.SPAWNING, "StartWanted"): ({"wanted": True}, ()),
+    (Phase.SPAWNING, "StopWanted"): ({"wanted": False, "reason": "scaled down"}, ()),
+    (Phase.SPAWNING, "RestartWanted"): ({"spec": NEW, "cause": Cause.REPLACED, "reason": "reload"}, ()),
     (Phase.SPAWNING, "Spawned"): (
         {"phase": Phase.STARTING, "pid": PID, "born": NOW, "since": NOW},
         (SetTimer("web.1", 40, NOW + 1.0), Kind.STARTED),
@@ -148,31 +148,31 @@ MOVES = {
         },
         (Kind.START_FAILED, SetTimer("web.1", 41, NOW + 0.5), Kind.BACKOFF),
     ),
-    (Phase.STARTING, "Lowered"): stopping(Cause.ASKED, NOT_READY_YET, wanted=False, reason="scaled down"),
-    (Phase.STARTING, "Replaced"): stopping(Cause.REPLACED, NOT_READY_YET, wanted=True, reason="reload", spec=NEW),
+    (Phase.STARTING, "StopWanted"): stopping(Cause.ASKED, NOT_READY_YET, wanted=False, reason="scaled down"),
+    (Phase.STARTING, "RestartWanted"): stopping(Cause.REPLACED, NOT_READY_YET, wanted=True, reason="reload", spec=NEW),
     (Phase.STARTING, "Exited"): clearing(Cause.CRASHED, failures=1, early=1, delay=0.5, reason="exit 1"),
     (Phase.STARTING, "TimerFired"): (
         {"phase": Phase.READY, "since": NOW, "ready_at": NOW, "early": 0},
         (Kind.READY,),
     ),
-    (Phase.READY, "Lowered"): stopping(Cause.ASKED, LAST_CALL, wanted=False, reason="scaled down"),
-    (Phase.READY, "Replaced"): stopping(Cause.REPLACED, LAST_CALL, wanted=True, reason="reload", spec=NEW),
+    (Phase.READY, "StopWanted"): stopping(Cause.ASKED, LAST_CALL, wanted=False, reason="scaled down"),
+    (Phase.READY, "RestartWanted"): stopping(Cause.REPLACED, LAST_CALL, wanted=True, reason="reload", spec=NEW),
     (Phase.READY, "Exited"): clearing(Cause.CRASHED, failures=1, early=0, delay=0.5, reason="exit 1"),
-    (Phase.STOPPING, "Raised"): ({"wanted": True}, ()),
-    (Phase.STOPPING, "Lowered"): ({"reason": "scaled down"}, ()),
-    (Phase.STOPPING, "Replaced"): ({"wanted": True, "spec": NEW, "cause": Cause.REPLACED, "reason": "reload"}, ()),
+    (Phase.STOPPING, "StartWanted"): ({"wanted": True}, ()),
+    (Phase.STOPPING, "StopWanted"): ({"reason": "scaled down"}, ()),
+    (Phase.STOPPING, "RestartWanted"): ({"wanted": True, "spec": NEW, "cause": Cause.REPLACED, "reason": "reload"}, ()),
     (Phase.STOPPING, "Exited"): ({"exit": FAILURE, "last_exit": FAILURE}, ()),
     (Phase.STOPPING, "Emptied"): down(),
     (Phase.STOPPING, "TimerFired"): ({"token": 41}, (*both("TERM", Target.LEADER), SetTimer("web.1", 41, NOW + 7.0))),
-    (Phase.BACKOFF, "Lowered"): down(reason="scaled down"),
-    (Phase.BACKOFF, "Replaced"): afresh(NEW),
+    (Phase.BACKOFF, "StopWanted"): down(reason="scaled down"),
+    (Phase.BACKOFF, "RestartWanted"): afresh(NEW),
     (Phase.BACKOFF, "TimerFired"): spawning(restarts=1),
-    (Phase.FAILED, "Raised"): afresh(),
-    (Phase.FAILED, "Lowered"): down(reason="scaled down"),
-    (Phase.FAILED, "Replaced"): afresh(NEW),
-    (Phase.DONE, "Raised"): afresh(),
-    (Phase.DONE, "Lowered"): down(reason="scaled down"),
-    (Phase.DONE, "Replaced"): afresh(NEW),
+    (Phase.FAILED, "StartWanted"): afresh(),
+    (Phase.FAILED, "StopWanted"): down(reason="scaled down"),
+    (Phase.FAILED, "RestartWanted"): afresh(NEW),
+    (Phase.DONE, "StartWanted"): afresh(),
+    (Phase.DONE, "StopWanted"): down(reason="scaled down"),
+    (Phase.DONE, "RestartWanted"): afresh(NEW),
 }
 
 CELLS = [pytest.param(phase, event, id=f"{phase.name}-{event}") for phase in Phase for event in EVENTS]
@@ -308,7 +308,7 @@ CIRCUMSTANCES = {
     ),
     "a stop during the clean-up of a crash is a stop that was asked for": (
         instance_in(Phase.STOPPING, wanted=True, cause=Cause.CRASHED, stage=Stage.LAST_CALL),
-        EVENTS["Lowered"],
+        EVENTS["StopWanted"],
         ({"wanted": False, "cause": Cause.ASKED, "reason": "scaled down"}, ()),
     ),
     "a second end of the same life is not noted": (
@@ -346,7 +346,7 @@ CIRCUMSTANCES = {
     "a daemon of a living instance is kept for its type": (
         instance_in(Phase.READY),
         Adopted("web.1", 7, 77, in_group=False),
-        ({}, (Keep("web.1", 77), Kind.ADOPTED)),
+        ({}, (ShareDaemon("web.1", 77), Kind.ADOPTED)),
     ),
     "an adopted member of a living group is left alone": (
         instance_in(Phase.READY),
@@ -372,7 +372,7 @@ def test_circumstances_decide_where_a_cell_leads(name):
 def test_a_life_is_stopped_by_the_rules_it_was_started_with():
     """A reload may change the grace; what runs was promised the old one."""
     before = instance_in(Phase.READY, stop=SPEC.stop)
-    after, _ = step(before, Replaced(NEW, "reload"), NOW)
+    after, _ = step(before, RestartWanted(NEW, "reload"), NOW)
     assert after.deadline == NOW + SPEC.stop.grace
     again, _ = step(replace(after, exit=TERMINATED), EVENTS["Emptied"], NOW)
     assert again.stop == NEW.stop

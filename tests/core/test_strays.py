@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from procman.core.actions import SetTimer, SignalProcess
+from procman.core.orphans import Orphans
 from procman.core.spec import StopPolicy
-from procman.core.strays import Strays
 
 ASKED = [SignalProcess(7, "TERM"), SignalProcess(7, "CONT")]
 KILL = SignalProcess(7, "KILL")
 
 
 @pytest.fixture
-def strays() -> Strays:
-    return Strays()
+def strays() -> Orphans:
+    return Orphans()
 
 
 def last_timer(actions) -> SetTimer:

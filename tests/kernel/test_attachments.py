@@ -9,11 +9,11 @@ import pytest
 from attached import Stage, attach, keyboard_of, output_of, type_into
 from served import change
 
-from procman.control.protocol import Code
+from procman.control.codec import Code
 from procman.core.view import Change, Kind
-from procman.kernel import terminal
-from procman.kernel.attachments import KEPT, NEWS
-from procman.kernel.keyboard import LIMIT
+from procman.kernel.output import terminals as terminal
+from procman.serve.attachments import KEPT, NEWS
+from procman.serve.keyboard import LIMIT
 
 
 @pytest.fixture

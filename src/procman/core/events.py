@@ -7,9 +7,9 @@ is tagged with its name, so that a trace can be written and read back.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from procman.core.spec import Plan, ProcessSpec
 
@@ -27,7 +27,7 @@ class ExitStatus(Struct, frozen=True):
 # ---- what the kernel saw
 
 
-class Begun(Struct, frozen=True, tag=True):
+class FormationStarted(Struct, frozen=True, tag=True):
     """The formation is to come up: the first event of a fleet that does not go on where another one was."""
 
 
@@ -92,30 +92,42 @@ class TimerFired(Struct, frozen=True, tag=True):
     token: int
 
 
-# ---- what people asked
+# ---- what people asked: these are the parameters of the control protocol's methods, too
+
+Name = Annotated[str, Meta(max_length=128)]
+"""A type, an instance or a pattern: 69 characters are the most that any type or instance has. What is longer costs time
+to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
+
+Count = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
+ValueError where it is put into a message."""
 
 
-class Scale(Struct, frozen=True, tag=True):
-    """`to` sets counts, `by` changes them; all or nothing."""
+class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
 
-    to: dict[str, int] = {}
-    by: dict[str, int] = {}
+    to: dict[Name, Count] = {}
+    by: dict[Name, Count] = {}
 
 
-class Restart(Struct, frozen=True, tag=True):
+class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     """Types, instances or shell patterns; all when empty."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
 
 
-class Stop(Struct, frozen=True, tag=True):
-    names: tuple[str, ...] = ()
+class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Types, instances or shell patterns; to stop everything `all` must be said."""
+
+    names: tuple[Name, ...] = ()
     all: bool = False
 
 
-class SendSignal(Struct, frozen=True, tag=True):
+class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
+
     signal: str
-    names: tuple[str, ...]
+    names: tuple[Name, ...]
     leader: bool = False
 
 
@@ -123,7 +135,7 @@ class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
-class Shutdown(Struct, frozen=True, tag=True):
+class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
@@ -148,17 +160,17 @@ class KillAsked(Struct, frozen=True, tag=True):
 # ---- what the fleet asks of one instance (never from outside)
 
 
-class Raised(Struct, frozen=True):
+class StartWanted(Struct, frozen=True):
     """The instance is wanted (a new slot, or one that was on its way out)."""
 
 
-class Lowered(Struct, frozen=True):
+class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
     why: str
 
 
-class Replaced(Struct, frozen=True):
+class RestartWanted(Struct, frozen=True):
     """A new life is wanted, from this spec."""
 
     spec: ProcessSpec
@@ -166,10 +178,19 @@ class Replaced(Struct, frozen=True):
 
 
 SlotEvent: TypeAlias = (
-    Spawned | SpawnFailed | Exited | Emptied | Adopted | TimerFired | Raised | Lowered | Replaced | KillAsked
+    Spawned
+    | SpawnFailed
+    | Exited
+    | Emptied
+    | Adopted
+    | TimerFired
+    | StartWanted
+    | StopWanted
+    | RestartWanted
+    | KillAsked
 )
 Event: TypeAlias = (
-    Begun
+    FormationStarted
     | Spawned
     | SpawnFailed
     | Exited

@@ -11,6 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from procman.core.policies import Dependency, Drain, Group, Health, ListenSocket, Readiness, Recycle, Rolling
+
 MAX_COUNT = 1000
 """Most instances of one type: a typing error in `scale` must not take the machine down."""
 
@@ -72,6 +74,7 @@ class StopPolicy(Struct, frozen=True, kw_only=True):
     exit_code: int = 143
     grace: float = DEFAULT_GRACE
     mode: StopMode = StopMode.TOP_DOWN
+    drain: Drain | None = None
 
 
 class ProcessSpec(Struct, frozen=True, kw_only=True):
@@ -95,6 +98,13 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     stdin: Stdin = Stdin.NULL
     tty: bool = False
     max: int | None = None
+    oneshot: bool = False
+    ready: Readiness | None = None
+    health: Health | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    rolling: Rolling | None = None
+    recycle: Recycle | None = None
+    sockets: tuple[ListenSocket, ...] = ()
 
     def port_of(self, index: int) -> int | None:
         """The port of instance number `index` (from 1)."""
@@ -117,6 +127,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     procfile: str = "Procfile"
     watch: dict[str, tuple[str, ...]] = {}
     companions: dict[str, ProcessSpec] = {}
+    groups: tuple[Group, ...] = ()
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """What a change is about; the names that `procman events` shows."""
+    """What a change is about; the names that `procman events` shows. More may be added: a client shows a word that it
+    does not know as it is.
+    """
 
     STARTED = "started"
     READY = "ready"
@@ -35,6 +37,15 @@ class Kind(Enum):
     UPGRADED = "upgraded"
     SHUTDOWN = "shutdown"
     FINISHED = "finished"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Kind | None:
+        """The word of a newer procman, as a member that is not kept."""
+        if not isinstance(value, str):
+            return None
+        member = object.__new__(cls)
+        member._name_ = member._value_ = value
+        return member
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.cli.logs import data_of
-from procman.cli.looking import Looker
-from procman.cli.ps import Listing, listed
-from procman.cli.resources import Meter
+from procman.cli.verbs.logs import data_of
+from procman.cli.verbs.ps import Listing, listed
 from procman.control.client import Client
-from procman.control.protocol import LogsParams, Output
-from procman.core.display import clean
 from procman.errors import ProcmanError
+from procman.observe.poll import Poller
+from procman.observe.processes import Meter
+from procman.text.lines import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from procman.control.messages import Output
 
 EVERY = 1.0
 """Seconds from one look to the next, and until a connection that failed is tried again."""
@@ -72,13 +73,13 @@ class Looks:
         meter = Meter()
         while not self._ended:
             try:
-                with Looker(self._path) as looker:
+                with Poller(self._path) as looker:
                     self._look_on(looker, meter)
             except ProcmanError as error:
                 self._tell(Seen(trouble=error.message))
                 self._pause()
 
-    def _look_on(self, looker: Looker, meter: Meter) -> None:
+    def _look_on(self, looker: Poller, meter: Meter) -> None:
         while not self._ended:
             look = looker.look()
             fleet = look.answer.fleet
@@ -119,7 +120,7 @@ class Tail:
         self._ended.set()
         client = self._client
         if client is not None:
-            client.hang_up()
+            client.channel.hang_up()
 
     def take(self) -> tuple[bool, list[str]]:
         """The lines since the last time, safe to be shown; and whether those before are to go, as all is told again."""
@@ -143,9 +144,8 @@ class Tail:
         with self._lock:
             self._anew = True
             self._lines.clear()
-        for output in client.stream("logs", LogsParams((self.name,), LINES, follow=True)):
-            if isinstance(output, Output):
-                self._add(lines_of(output))
+        for output in client.logs((self.name,), LINES, follow=True):
+            self._add(lines_of(output))
 
     def _add(self, lines: list[str]) -> None:
         with self._lock:

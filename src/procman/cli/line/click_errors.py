@@ -1,0 +1,67 @@
+"""Click's own errors in procman's words."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from procman.app.usage import UsageError
+from procman.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def explained(error: click.UsageError) -> UsageError:
+    """Click's error as "cannot …", and a hint with the nearest known name or where help is."""
+    path = error.ctx.command_path if error.ctx else "procman"
+    hint = f"try '{path} --help'"
+    match error:
+        case click.NoSuchOption():
+            near = _near(error.option_name, error.ctx)
+            close = f"{near} ({hint})" if near.startswith("did") else hint
+            return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", close)
+        case click.BadOptionUsage() if "requires an argument" in error.message:
+            return UsageError(f"cannot use {error.option_name} without a value", _with_value(error, path))
+        case click.MissingParameter(param=click.Parameter() as param):
+            return UsageError(f"cannot do '{path}' without {param.human_readable_name}", hint)
+        case click.BadParameter(param=click.Parameter() as param, ctx=click.Context() as context):
+            return UsageError(f"cannot use {param.get_error_hint(context)}: {_clause(error.message)}", hint)
+        case _:
+            return UsageError(f"cannot understand the command line: {_clause(error.message)}", hint)
+
+
+_COLORS = re.compile(r"--(?P<no>no-?)?colou?rs?|--monochrome")
+"""How other tools call `--color always` and `--color never`."""
+
+
+def _near(typed: str, context: click.Context | None) -> str:
+    """`did you mean '--no-timestamps'?`; never the opposite of what was typed."""
+    known = list(_options(context))
+    color = _COLORS.fullmatch(typed)
+    if color and "--color" in known:
+        return f"did you mean '--color {'never' if color['no'] or 'mono' in typed else 'always'}'?"
+    same = [name for name in known if name.startswith("--no-") == typed.startswith("--no-")]
+    return nearest(typed, same)
+
+
+def _with_value(error: click.BadOptionUsage, path: str) -> str:
+    """How the option is written, by the name that was typed."""
+    name = error.option_name
+    parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    metavar = next((p.metavar for p in parameters if isinstance(p, click.Option) and name in p.opts), None)
+    others = "; colours are `--color always`" if name == "-c" else ""
+    return f"write `{path} {name} {metavar or 'VALUE'}`{others}"
+
+
+def _options(context: click.Context | None) -> Iterable[str]:
+    parameters = context.command.get_params(context) if context else []
+    names = (name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts))
+    return [name for name in names if name.startswith("-")]
+
+
+def _clause(sentence: str) -> str:
+    """A sentence of click's as the second half of one of ours."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
