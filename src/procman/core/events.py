@@ -12,6 +12,8 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 from procman.core.spec import Plan, ProcessSpec
+from procman.core.timers import TimerKey
+from procman.core.view import Reason
 
 
 class ExitStatus(Struct, frozen=True):
@@ -32,9 +34,12 @@ class FormationStarted(Struct, frozen=True, tag=True):
 
 
 class Spawned(Struct, frozen=True, tag=True):
+    """The process is there. `shell`: it is a shell, and not the program of the command itself."""
+
     name: str
     generation: int
     pid: int
+    shell: bool = False
 
 
 class SpawnFailed(Struct, frozen=True, tag=True):
@@ -86,9 +91,7 @@ class OrphanReaped(Struct, frozen=True, tag=True):
 
 
 class TimerFired(Struct, frozen=True, tag=True):
-    """`key` is an instance (`web.1`) or, without a dot, what the fleet keeps a deadline for."""
-
-    key: str
+    key: TimerKey
     token: int
 
 
@@ -167,14 +170,14 @@ class StartWanted(Struct, frozen=True):
 class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
-    why: str
+    why: Reason
 
 
 class RestartWanted(Struct, frozen=True):
     """A new life is wanted, from this spec."""
 
     spec: ProcessSpec
-    why: str
+    why: Reason
 
 
 SlotEvent: TypeAlias = (
