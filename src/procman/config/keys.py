@@ -110,6 +110,17 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ]
         | UnsetType
     ) = UNSET
+    oneshot: (
+        Annotated[
+            bool,
+            key(
+                "It runs to its end: no port, no restart unless `restart.max_restarts` says so",
+                policies.field("oneshot"),
+                default="`true` for `release`, else `false`",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     max: Annotated[Most, key("Most instances; 1 makes a singleton", policies.field("max"))] | UnsetType = UNSET
 
 

@@ -8,7 +8,7 @@ from procman.config.formation import Asked, choose_counts, parse_formation
 from procman.config.ports import base_port, place_types, port_step, refuse_overlap
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
-from procman.config.specs import Inputs, SpecBuilder
+from procman.config.specs import Inputs, SpecBuilder, is_one_off
 from procman.config.values import YEAR
 from procman.core.spec import Plan, refuse_count
 from procman.errors import Fault, nearest
@@ -24,11 +24,12 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     base, faults = base_port(inputs.port, options)
     faults += refuse_config(inputs)
     builder = SpecBuilder(inputs, options)
-    placed = place_types(inputs.entries, positions)
+    one_offs = {name for name in inputs.entries if is_one_off(inputs.document, name)}
+    placed = place_types(inputs.entries, positions, one_offs)
     step = port_step(options)
     specs = {}
     for name in inputs.entries:
-        port = None if options.no_port else base + step * placed[name]
+        port = None if options.no_port or name in one_offs else base + step * placed[name]
         specs[name], more = builder.build(name, port)
         faults += more
     formation, more = parse_formation(options.formation)

@@ -8,7 +8,7 @@ from procman.config.source import plain
 from procman.errors import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from procman.config.document import Document
     from procman.config.envfile import Assignment
@@ -20,12 +20,18 @@ DEFAULT_STEP = 100
 LAST_PORT = 65535
 
 
-def place_types(names: Iterable[str], positions: Mapping[str, int]) -> dict[str, int]:
-    """Known types keep their position, new ones follow behind all that ever were."""
+NO_PLACE = -1
+"""The position of a one-off, which has no port."""
+
+
+def place_types(names: Iterable[str], positions: Mapping[str, int], one_offs: Container[str] = ()) -> dict[str, int]:
+    """Known types keep their position, new ones follow behind all that ever were; one-offs take none."""
     placed = dict(positions)
-    following = max(placed.values(), default=-1) + 1
+    following = max(placed.values(), default=NO_PLACE) + 1
     for name in names:
-        if name not in placed:
+        if name in one_offs:
+            placed.setdefault(name, NO_PLACE)
+        elif placed.get(name, NO_PLACE) == NO_PLACE:
             placed[name] = following
             following += 1
     return placed
