@@ -191,7 +191,7 @@ def test_a_type_keeps_its_position_over_a_reload(folder):
     assert second.types["web"] == first.types["web"]
     assert second.types["new"].port == 5200
     write(folder, Procfile="other: o\nworker: w\n")
-    assert load(Options(), {}, second.positions).types["other"].port == 5400
+    assert load(Options(), {}, second.positions).types["other"].port == 5300
 
 
 # ---- environment

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
+from procman.config.envfile import is_ours
 from procman.config.source import absolute, brief, plain
 from procman.errors import nearest
 from procman.text.signals import KNOWN
@@ -18,13 +19,6 @@ from procman.text.signals import KNOWN
 if TYPE_CHECKING:
     from procman.config.policies import Complaint, SpecContext
     from procman.config.sections import StopSection
-
-_OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
-
-
-def is_ours(name: str) -> bool:
-    """A variable that procman gives to its children, so that one of an outer procman must not get through."""
-    return name in _OURS or name.startswith("PROCMAN_PORT_")
 
 
 def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Complaint]:

@@ -1,8 +1,8 @@
-"""Environment files: text -> assignments -> what a child will see. Pure; the grammar is python-dotenv's.
+r"""Environment files: text -> assignments -> what a child will see. Pure; the grammar is python-dotenv's.
 
 python-dotenv skips what it cannot parse, lets `${NAME}` see the file's value even where the process gets the system's, and
 replaces it in single quotes, too. Here the first is a fault; a reference is replaced with the value that the child gets in
-the end, wherever that is set; and single quotes are literal, as in every shell. Elsewhere `\\$` is a literal `$`. Messages
+the end, wherever that is set; and single quotes are literal, as in every shell. Elsewhere `\$` is a literal `$`. Messages
 never show a value, which may be a secret.
 """
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_VALUE = 128 * 1024
 """Bytes of `NAME=value` with its final NUL that Linux takes (MAX_ARG_STRLEN, execve(2)); each longer one would fail every start."""
 
+_OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
+
 _MAX_DEPTH = 50
 """Names that one reference may lead through. Nobody needs three, and the stack of Python ends."""
 
@@ -50,6 +52,11 @@ class Assignment(Struct, frozen=True):
     line: int
     literal: bool = False
     dollar: str = ""
+
+
+def is_ours(name: str) -> bool:
+    """A variable that procman gives to its children, so that one of an outer procman must not get through."""
+    return name in _OURS or name.startswith("PROCMAN_PORT_")
 
 
 def parse_env(

@@ -78,7 +78,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         | UnsetType
     ) = UNSET
     on_end: (
-        Annotated[OnEnd, key("exit: when an instance is done or failed, everything stops", policies.field("on_end"))]
+        Annotated[OnEnd, key("exit: the first end of an instance stops everything", policies.field("on_end"))]
         | UnsetType
     ) = UNSET
     stdin: (

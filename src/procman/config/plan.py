@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procman.config.formation import Asked, choose_counts, parse_formation
+from procman.config.options import YEAR, Options
 from procman.config.ports import base_port, place_types, port_step, refuse_overlap
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
 from procman.config.specs import Inputs, SpecBuilder, is_one_off
-from procman.config.values import YEAR
 from procman.core.spec import Plan, refuse_count
 from procman.errors import Fault, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from procman.config.options import Options
 
 
 def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -> tuple[Plan, list[Fault]]:

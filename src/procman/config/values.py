@@ -12,10 +12,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from procman.config.options import YEAR
 from procman.core.spec import MAX_COUNT
-
-YEAR = 365 * 86400
-"""Longest time that can be set. Infinity is no number of JSON, and poll(2) counts milliseconds in 31 bits or so."""
 
 MOST_BYTES = 2**50
 """Largest size that can be set: a pebibyte."""

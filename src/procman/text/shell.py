@@ -24,6 +24,21 @@ def is_plain(command: str) -> bool:
     return PLAIN.fullmatch(command) is not None and command.split(maxsplit=1)[0] not in SHELL_WORDS
 
 
+SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "yash", "zsh", "fish"})
+
+_OPERATORS = frozenset("|&;\n")
+
+
+def is_led_by_shell(command: str, shell: str = "/bin/sh") -> bool:
+    """Whether a shell stays the leader of this command's processes, and hands no signal on to what it waits for."""
+    if is_plain(command):
+        return command.split(maxsplit=1)[0].rpartition("/")[2] in SHELLS
+    if command.split(maxsplit=1)[0] == "exec":
+        return not _OPERATORS.isdisjoint(command)
+    at = _program(command) if may_exec(command, shell) else None
+    return at is None or at[1].rpartition("/")[2] in SHELLS
+
+
 def argv(
     command: str, shell: str, args: Sequence[str] = (), name: str = "", env: Container[str] = frozenset()
 ) -> list[str]:
