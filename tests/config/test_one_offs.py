@@ -5,7 +5,6 @@ from __future__ import annotations
 from folders import write
 
 from procman.config.load import Options, load
-from procman.core.spec import When
 
 
 def ports(plan):
@@ -41,13 +40,6 @@ def test_a_type_that_becomes_one_keeps_nobody_from_a_port_later(folder):
     release = load(Options(), {})
     write(folder, Procfile="release: x\nweb: y\n", yml="processes: {release: {oneshot: false}}")
     assert ports(load(Options(), {}, release.positions)) == {"release": 5100, "web": 5000}
-
-
-def test_it_has_one_life_unless_restarts_are_allowed(folder):
-    write(folder, yml="processes: {web: {oneshot: true}, worker: {oneshot: true, restart: {max_restarts: 2}}}")
-    types = load(Options(), {}).types
-    assert types["web"].restart.policy is types["release"].restart.policy is When.NEVER
-    assert (types["worker"].restart.policy, types["worker"].restart.max_restarts) == (When.ON_FAILURE, 2)
 
 
 def test_its_port_cannot_be_had_with_port(folder):

@@ -61,10 +61,7 @@ class SpecBuilder:
         if port is None:
             fields["port"] = None
         if is_one_off(self._inputs.document, name):
-            restart = fields.get("restart", RestartPolicy())
             fields |= {"oneshot": True, "port": None}
-            if restart.max_restarts is None:
-                fields["restart"] = replace(restart, policy=When.NEVER)
         if name in self._options.exit_on:
             fields["on_end"] = OnEnd.EXIT
         command = self._inputs.entries[name].command
@@ -82,8 +79,8 @@ class SpecBuilder:
             value = getattr(written, key)
             if row.policy is not None:
                 fields |= row.policy(value, self._context)
-            if row.check is not None and section is not None:
-                path = f"processes.{name}.{key}"
+            path = f"processes.{name}.{key}"
+            if row.check is not None and section is not None and path not in self._inputs.document.faulty:
                 faults += [
                     self._inputs.document.fault(path + where, *told) for where, *told in row.check(value, self._context)
                 ]
@@ -94,7 +91,9 @@ class SpecBuilder:
 
         assert self._inputs.document.settings is not None
         defaults = self._inputs.document.settings.defaults
-        return SpecContext(self._inputs.root, defaults, frozenset(self._inputs.entries), grace)
+        types = frozenset(self._inputs.entries)
+        one_offs = frozenset(name for name in types if is_one_off(self._inputs.document, name))
+        return SpecContext(self._inputs.root, defaults, types, one_offs, grace)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """With what the command line says of every type."""
