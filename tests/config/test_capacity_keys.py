@@ -223,7 +223,7 @@ def test_a_thousand_types_may_wait_in_a_line(folder):
     ("text", "path"),
     [
         ("groups: {g: {}}", "groups.g: cannot use a mapping: it has no 'members'"),
-        ("groups: {g: {members: []}}", "groups.g.members: cannot use a list"),
+        ("groups: {g: {members: []}}", "groups.g.members: cannot use a list without members"),
         ("groups: {g: {members: [nope]}}", "groups.g.members[0]: cannot find the process type 'nope'"),
         ("groups: {g: {members: [web, web]}}", "groups.g.members[1]: cannot name 'web' twice"),
         ("groups: {g: {members: [web]}, h: {members: [web]}}", "groups.h.members[0]: cannot put web into two groups"),

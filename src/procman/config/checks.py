@@ -144,6 +144,8 @@ def _refuse_address(address: str) -> str:
 
 def group(value: GroupSection, types: Iterable[str], grouped: Mapping[str, str]) -> Iterator[Complaint]:
     """`grouped` are the types that stand in an earlier group, with its name."""
+    if not value.members:
+        yield ".members", "cannot use a list without members", ""
     for number, name in enumerate(value.members):
         if name not in types:
             yield f".members[{number}]", f"cannot find the process type {brief(name)}", nearest(name, types)
