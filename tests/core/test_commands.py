@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
+from msgspec.structs import replace
 
-from procman.core.actions import Finish, Refuse, Remove, Reply, Signal, Target
+from procman.core.actions import Finish, OperationEnded, Refuse, Remove, Reply, Signal, Target
+from procman.core.desired import Closing
 from procman.core.events import Commanded, Restart, Scale, SendSignal, Stop
 from procman.core.phases import Down, Ready, Stopping
 from procman.core.spec import MAX_COUNT
@@ -27,7 +29,7 @@ def ask(story: Story, command) -> list:
 def reply(actions) -> Reply:
     (answer,) = of_type(actions, Reply)
     assert answer.request == 5
-    return answer
+    return replace(answer, operation=0)
 
 
 def refusal(actions) -> Refuse:
@@ -97,7 +99,8 @@ def test_a_count_of_more_digits_than_python_prints_is_refused(scale):
 
 def test_the_same_count_is_granted_and_changes_nothing():
     actions = ask(running({"web": 2}), Scale(to={"web": 2}))
-    assert actions == [Reply(5, (), {"web": 2})]
+    assert reply(actions) == Reply(5, (), {"web": 2})
+    assert {type(action) for action in actions} == {Reply, OperationEnded}
 
 
 def test_scale_never_starts_a_slot_that_stands():
@@ -258,6 +261,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(command):
 @pytest.mark.parametrize("command", [Scale(to={"web": 2}), Restart(), Stop(all=True), SendSignal("USR1", ())])
 def test_commands_are_refused_while_procman_stops(command):
     story = running({"web": 1})
-    story.fleet.exit_code = 0
+    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW))
     assert "stopping" in refusal(ask(story, command)).message
     assert of_type(story.seen, Finish) == []

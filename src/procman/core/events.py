@@ -7,6 +7,7 @@ is tagged with its name, so that a trace can be written and read back.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -90,6 +91,38 @@ class OrphanReaped(Struct, frozen=True, tag=True):
     pid: int
 
 
+class Probed(Struct, frozen=True, tag=True):
+    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success that
+    says what the last one said is not told again.
+    """
+
+    name: str
+    generation: int
+    ok: bool
+    answer: str
+
+
+class Notified(Struct, frozen=True, tag=True):
+    """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
+    now on.
+    """
+
+    name: str
+    generation: int
+    status: str | None = None
+    stopping: bool = False
+    reloading: bool = False
+    extend: float | None = None
+
+
+class Measured(Struct, frozen=True, tag=True):
+    """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
+
+    name: str
+    generation: int
+    memory: int
+
+
 class TimerFired(Struct, frozen=True, tag=True):
     key: TimerKey
     token: int
@@ -138,11 +171,26 @@ class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
+class AwaitedState(Enum):
+    """What instances can be waited for to be. What is done counts as ready."""
+
+    READY = "ready"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Changes nothing: an operation that ends when all that are named are so. All, where none is named."""
+
+    names: tuple[Name, ...] = ()
+    until: AwaitedState = AwaitedState.READY
+
+
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Shutdown
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Shutdown
 
 
 class Commanded(Struct, frozen=True, tag=True):
@@ -157,7 +205,19 @@ class ShutdownAsked(Struct, frozen=True, tag=True):
 
 
 class KillAsked(Struct, frozen=True, tag=True):
-    """A second INT: no more grace."""
+    """No more grace."""
+
+
+class InterruptAsked(Struct, frozen=True, tag=True):
+    """A press of Ctrl-C, or another INT: a stop, or KILL where everything is stopping already. `terminal`: procman has one."""
+
+    terminal: bool
+
+
+class ScaleAsked(Struct, frozen=True, tag=True):
+    """TTIN or TTOU: so many more of the main type."""
+
+    by: int
 
 
 # ---- what the fleet asks of one instance (never from outside)
@@ -201,8 +261,13 @@ Event: TypeAlias = (
     | Adopted
     | Orphaned
     | OrphanReaped
+    | Probed
+    | Notified
+    | Measured
     | TimerFired
     | Commanded
     | ShutdownAsked
     | KillAsked
+    | InterruptAsked
+    | ScaleAsked
 )

@@ -34,7 +34,7 @@ def debug(file: str) -> int:
         raise ProcmanError(f"cannot read {file}: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise ProcmanError(f"cannot read {file} as a trace: {error}", "SIGQUIT to procman makes one") from None
-    formation = ", ".join(f"{name} {count}" for name, count in state.counts.items())
+    formation = ", ".join(f"{name} {count}" for name, count in state.desired.counts.items())
     _echo(f"procman {header.procman}, {len(happened)} events, formation {formation}; written for: {header.cause}")
     first = happened[0].at if happened else 0.0
     for one, decided in replay(state, happened):
