@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.cli.line.click_options import input_options, nearest_inputs
+from procman.cli.show.formation import explanation
 from procman.cli.show.table import columns
 from procman.config.load import load
 from procman.config.options import Options
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
 def check(options: Options) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own.
+    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Where procman.yml speaks of
+    order, readiness or restarts, it tells who waits for whom, who is ready by what, and whom a restart costs requests.
 
     \b
     Examples:
       procman check
       procman check -f Procfile.dev -m web=2,worker=0
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    click.echo(shown(load(nearest_inputs(options), os.environ)))
+    plan = load(nearest_inputs(options), os.environ)
+    click.echo(shown(plan))
+    for line in explanation(plan):
+        click.echo(line)
 
 
 def shown(plan: Plan) -> str:
