@@ -1,7 +1,8 @@
-"""procman under a service manager: end to end."""
+"""procman under a service manager, and sockets that it holds for its workers: end to end."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -72,3 +73,43 @@ def test_it_answers_after_an_upgrade_too(world: World, manager: Manager) -> None
     manager.got.clear()
     assert supervisor.stop() == 0
     eventually(lambda: manager.heard("STOPPING=1"), "the new program says so")
+
+
+SERVER = (
+    "import os, signal, socket\n"
+    "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+    "assert os.environ['LISTEN_PID'] == str(os.getpid())\n"
+    "listener = socket.socket(fileno=3)\n"
+    "print('serving', flush=True)\n"
+    "while True:\n"
+    "    connected, _ = listener.accept()\n"
+    "    connected.sendall(os.environ['PS'].encode())\n"
+    "    connected.close()\n"
+)
+
+
+def test_a_shared_socket_outlives_workers_and_procman_itself(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    world.file("server.py", SERVER)
+    world.procfile(web=f"{sys.executable} server.py")
+    world.file("procman.yml", f"processes: {{web: {{socket: 'tcp://127.0.0.1:{port}'}}}}\n")
+    supervisor = world.start("-m", "web=2")
+    supervisor.up("web.1", "web.2")
+    before = supervisor.pids()
+
+    def asked() -> str:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            return client.recv(100).decode()
+
+    assert asked() in ("web.1", "web.2")
+    upgrade(supervisor)
+    assert supervisor.pids() == before
+    assert asked() in ("web.1", "web.2")
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in before.values()), "they are gone")
+    assert asked() in ("web.1", "web.2")  # it waits in the queue until one of them is back
+    assert supervisor.stop() == 0
+    with pytest.raises(ConnectionRefusedError):
+        asked()
