@@ -64,7 +64,7 @@ def build(
         raise
     history = History(limit_all=looks.history * 1024 * 1024)
     lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
-    lines.widen([*(f"{name}.1" for name in plan.types)])
+    lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
 
     def upgrading() -> LiveUpgrade:
         return _upgrading(parts)
@@ -80,6 +80,7 @@ def build(
     server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
     if server is not None:
         kernel.listeners.append(server.publish)
+        kernel.operation_listeners.append(server.operation_ended)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from procman.config.machine import read_count
 from procman.config.options import YEAR
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 
 MOST_BYTES = 2**50
 """Largest size that can be set: a pebibyte."""

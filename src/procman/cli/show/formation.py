@@ -17,7 +17,7 @@ from procman.core.policies import (
     TcpProbe,
     Until,
 )
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 from procman.text.shell import is_plain, may_exec
 from procman.text.words import duration
 
