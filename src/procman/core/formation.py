@@ -30,6 +30,7 @@ from procman.core.snapshot import FleetState
 from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
 from procman.core.timers import WaitingLineTimer
 from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.text.words import type_of
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
@@ -136,7 +137,7 @@ class Formation:
         if i is not None and i.generation == event.generation and not isinstance(i.phase, (*AT_REST, Backoff)):
             self.step(i, event, now)
             return
-        spec = self.plan.types.get(event.name.rpartition(".")[0])
+        spec = self.plan.types.get(type_of(event.name))
         stop = spec.stop if spec is not None else StopPolicy(grace=closing.longest_grace(self.plan))
         self.out += self.orphans.left_behind(event.pid, stop, now)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
-from procman.core.view import duration
 from procman.text.lines import clean
+from procman.text.words import duration
 
 if TYPE_CHECKING:
     from procman.observe.listing import Listing, Row

@@ -6,7 +6,7 @@ import click
 
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until_ready, wait_option
-from procman.core.select import type_of
+from procman.text.words import type_of
 
 
 @click.command(cls=WaitingCommand)
