@@ -64,7 +64,7 @@ def _wait(plan: Plan, pid: int, from_background: int) -> int:
         path = os.fsdecode(pipe.read())
     if not path:
         return _code(pid)  # it has said why
-    goes_on = f"procman goes on in the background (pid {pid}); `procman shutdown` ends it"
+    goes_on = f"procman keeps running in the background (pid {pid}); `procman shutdown` ends it"
     try:
         with Client(path) as client:
             waited = client.wait(WaitParams(), tell)

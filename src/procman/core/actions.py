@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from procman.core.policies import ListenSocket, Probe
 from procman.core.spec import ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Change, Operation
@@ -70,6 +71,49 @@ class ReclaimDaemons(Struct, frozen=True):
     signal: str
 
 
+class StartProbe(Struct, frozen=True):
+    """Probe this life until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long its
+    readiness is waited for, with `health` how long one answer may take. Seconds.
+    """
+
+    name: str
+    generation: int
+    probe: Probe
+    timeout: float
+    interval: float
+    health: bool = False
+
+
+class StopProbe(Struct, frozen=True):
+    """Probe this life no more."""
+
+    name: str
+    generation: int
+
+
+class RunHelper(Struct, frozen=True):
+    """Run a command in this life's environment and folder, for so many seconds at most."""
+
+    name: str
+    generation: int
+    command: str
+    seconds: float
+
+
+class OpenSockets(Struct, frozen=True):
+    """Listen on these for a type. They stay open over every life of its instances until CloseSockets."""
+
+    type: str
+    sockets: tuple[ListenSocket, ...]
+
+
+class CloseSockets(Struct, frozen=True):
+    """No instance is handed these any more."""
+
+    type: str
+    sockets: tuple[ListenSocket, ...]
+
+
 class SetTimer(Struct, frozen=True):
     """Post TimerFired(key, token) at `at` (monotonic seconds). Never cancelled: a stale token is dropped."""
 
@@ -123,6 +167,11 @@ Action: TypeAlias = (
     | SignalProcess
     | ShareDaemon
     | ReclaimDaemons
+    | StartProbe
+    | StopProbe
+    | RunHelper
+    | OpenSockets
+    | CloseSockets
     | SetTimer
     | Remove
     | Publish

@@ -18,7 +18,7 @@ from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
 from procman.core.spec import Plan, refuse_count
-from procman.core.view import Change, Kind, Reason
+from procman.core.view import Change, Kind, Reason, ReasonCode
 
 
 class World(NamedTuple):
@@ -92,9 +92,14 @@ def restart(command: Restart, world: World) -> Decision:
     chosen = _selected(command.names, world)
     if not isinstance(chosen, list):
         return chosen
-    moves: dict[str, Move] = {i.name: RestartMove(wording.RESTARTED) for i in chosen}
+    reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
+    moves: dict[str, Move] = {i.name: RestartMove(reason) for i in chosen}
     needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
-    return _granted(world.desired.moving(moves), chosen, needs, "procman restart")
+    granted = _granted(world.desired.moving(moves), chosen, needs, "procman restart")
+    if not command.why or granted.change is None:
+        return granted
+    said = f"{command.why}: restarting {select.listed(chosen)}"
+    return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
 
 
 def stop(command: Stop, world: World) -> Decision:

@@ -113,6 +113,38 @@ class OrphanReaped(Struct, frozen=True, tag=True):
     pid: int
 
 
+class Probed(Struct, frozen=True, tag=True):
+    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success that
+    says what the last one said is not told again.
+    """
+
+    name: str
+    generation: int
+    ok: bool
+    answer: str
+
+
+class Notified(Struct, frozen=True, tag=True):
+    """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
+    now on.
+    """
+
+    name: str
+    generation: int
+    status: str | None = None
+    stopping: bool = False
+    reloading: bool = False
+    extend: float | None = None
+
+
+class Measured(Struct, frozen=True, tag=True):
+    """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
+
+    name: str
+    generation: int
+    memory: int
+
+
 class TimerFired(Struct, frozen=True, tag=True):
     key: TimerKey
     token: int
@@ -196,6 +228,9 @@ Event: TypeAlias = (
     | Adopted
     | Orphaned
     | OrphanReaped
+    | Probed
+    | Notified
+    | Measured
     | TimerFired
     | Commanded
     | ShutdownAsked

@@ -21,8 +21,11 @@ from procman.core.events import (
     FormationStarted,
     InterruptAsked,
     KillAsked,
+    Measured,
+    Notified,
     Orphaned,
     OrphanReaped,
+    Probed,
     Reload,
     Scale,
     ScaleAsked,
@@ -120,6 +123,8 @@ class Fleet:
                 self._formation.out += self._formation.orphans.orphaned(event.pid, now)
             case OrphanReaped():
                 self._formation.orphans.reaped(event.pid)
+            case Probed() | Notified() | Measured():
+                pass
             case TimerFired():
                 self._timer(event, now)
             case Commanded():

@@ -30,9 +30,10 @@ class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defa
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty."""
+    """Types, instances or shell patterns; all when empty. A program says `why`, for `ps` and `events`, and logs it itself."""
 
     names: tuple[Name, ...] = ()
+    why: Annotated[str, Meta(max_length=256)] = ""
 
 
 class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -16,28 +16,28 @@ from procman.text.lines import json_object
 
 @click.command()
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
-@click.option("-w", "--watch", is_flag=True, show_envvar=True, help="Look again and again, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, show_envvar=True, help="Show the table again and again, until Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
     default=2.0,
     metavar="SECONDS",
     show_envvar=True,
-    help="From one look of --watch to the next.  [default: 2]",
+    help="From one table of --watch to the next.  [default: 2]",
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
 def ps(place: TargetOptions, names: tuple[str, ...], interval: float, *, json: bool, watch: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
-    NAME is a type, an instance or a shell pattern; all without one. From outside procman's container CPU and MEMORY are
-    not known.
-    CPU is the average over the process's life, in percent of one core; CPU and MEMORY are those of the process and
-    everything it started. A type in a crash loop says so in its REASON. Ends with 3 where no procman runs here.
+    NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average over the
+    life of the process, in percent of one core. CPU and MEMORY are those of the process and everything it started; from
+    outside procman's container they are not known. The REASON of a type in a crash loop says so. The exit code is 3
+    where no procman runs here.
 
-    With --watch a terminal shows the table in place; elsewhere one comes after the other, with --json one object a
-    line. CPU then is the average since the last look. It goes on when procman is upgraded, and ends with 3 when procman
-    has ended.
+    With --watch a terminal shows the table in place; elsewhere one table follows the other, with --json one object a
+    line. CPU then is the average since the last table. It continues over an upgrade of procman, and ends with 3 when
+    procman has ended.
 
     \b
     Examples:

@@ -15,8 +15,8 @@ from procman.text.words import type_of
 def reload(place: TargetOptions, wait: float | None) -> None:
     """Read Procfile, .env and procman.yml again and apply what changed.
 
-    Types that are gone stop, new ones start, changed ones restart; all others keep their processes, and counts set by
-    `procman scale` stay. Where anything is wrong, nothing changes and every fault is told with its line.
+    Types that were removed stop, new ones start, changed ones restart. All others keep their processes, and counts set
+    by `procman scale` stay. Where anything is wrong, nothing changes and every fault is reported with its line.
 
     \b
     Examples:

@@ -16,8 +16,8 @@ from procman.cli.wait import WaitingCommand, until_ready, wait_option
 def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) -> None:
     """Restart instances: all of them, or those of the types, names or shell patterns given.
 
-    An instance is stopped as `procman stop` does it and started again under its name and port. One that is stopped,
-    done or failed is started.
+    An instance is stopped as by `procman stop`, and started again under its name and port. One that is stopped, done or
+    failed is started.
 
     \b
     Examples:

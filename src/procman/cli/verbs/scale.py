@@ -31,8 +31,8 @@ class Scaled(Struct, frozen=True):
 def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool) -> None:
     """Set how many instances of each type run, while they run.
 
-    `web=4` sets a count, `web+2` and `web-1` change it; several changes are made together or not at all. Fewer
-    instances: those with the highest numbers stop. Without a change, the formation is told.
+    `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
+    stops the instances with the highest numbers. Without arguments it prints the current counts.
 
     \b
     Examples:

@@ -28,8 +28,8 @@ from procman.errors import NotRunningError, ProcmanError
 def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
     """Stop instances, by type, name or shell pattern, and keep them stopped.
 
-    Each gets its stop signal and, where it is still there after its grace (10 s), KILL. A stopped instance keeps its
-    name and port; `procman restart` starts it. To end procman as well, use `procman shutdown`.
+    Each gets its stop signal and, if it has not ended after its grace (10 s), KILL. A stopped instance keeps its name and
+    port; `procman restart` starts it again. To end procman as well, use `procman shutdown`.
 
     \b
     Examples:
