@@ -222,8 +222,8 @@ class Supervisor:
         )
 
     def clients(self) -> int:
-        """How many connections it has: sockets other than the listener, whose spare copies are the same socket."""
-        return len({link for link in self.links() if link.startswith("socket:")}) - 1
+        """How many connections it has: sockets that do not listen."""
+        return len({link for link in self.links() if link.startswith("socket:")} - listening())
 
     def descriptors(self) -> int:
         """How many it has open, once all clients have gone."""
@@ -239,6 +239,12 @@ class Supervisor:
             except FileNotFoundError:  # closed meanwhile
                 continue
         return found
+
+
+def listening() -> set[str]:
+    """Every Unix socket of this machine that listens, as links of descriptors show them."""
+    lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
+    return {f"socket:[{fields[6]}]" for line in lines if int((fields := line.split())[3], 16) & 0x10000}
 
 
 def rows(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:

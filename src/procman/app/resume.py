@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from procman import __version__
 from procman.app.run import OutputOptions, ReloadInputs
-from procman.control.locate import Claim, Place
+from procman.control.claim import Claim
+from procman.control.places import Place
 from procman.core.fleet import Fleet
 from procman.core.snapshot import unpack
 from procman.errors import RefusedError
@@ -41,6 +42,7 @@ class Claimed(Struct, frozen=True):
     place: Place
     listener: int
     locks: tuple[int, ...]
+    names: dict[str, int] = {}
 
 
 class SavedState(Struct, frozen=True, kw_only=True):
@@ -63,7 +65,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
         claimed, lives, guardian = self.claimed, self.kernel.lives.lives, self.kernel.guardian
         return (
             *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
-            *((claimed.listener, *claimed.locks) if claimed is not None else ()),
+            *((claimed.listener, *claimed.locks, *claimed.names.values()) if claimed is not None else ()),
             *((guardian.pipe,) if guardian is not None else ()),
             *((self.files.lock,) if self.files is not None else ()),
             *(stream.fd for stream in self.output.streams),
@@ -105,7 +107,8 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
 
 
 def _claimed(claimed: Claim) -> Claimed:
-    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards))
+    names = {name: listener.fileno() for name, listener in claimed.names.items()}
+    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards), names)
 
 
 # ---- the program that takes its place
@@ -161,5 +164,5 @@ class Restored:
 
 
 def _claim(claimed: Claimed) -> Claim:
-    lock, *guards = claimed.locks
-    return Claim(claimed.place, socket.socket(fileno=claimed.listener), lock, tuple(guards))
+    names = {name: socket.socket(fileno=fd) for name, fd in claimed.names.items()}
+    return Claim(claimed.place, socket.socket(fileno=claimed.listener), claimed.locks, names)

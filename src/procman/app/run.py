@@ -17,9 +17,11 @@ from msgspec.structs import replace
 
 from procman import __version__
 from procman.app.options import Value, collect
+from procman.app.reach import Reach, leads_elsewhere, move
 from procman.app.usage import UsageError
 from procman.config.load import Options, load, read_stdin
-from procman.control.locate import Claim, claim, start_places, trace_file
+from procman.control.claim import Claim, Wanted, claim
+from procman.control.places import logical, start_places, trace_file
 from procman.core.spec import Plan
 from procman.errors import ConfigError, Fault, ProcmanError, nearest
 from procman.kernel import signals
@@ -76,7 +78,9 @@ def supervise(values: dict[str, Value]) -> int:
     if look.log_dir is not None:
         look = replace(look, log_dir=os.path.abspath(look.log_dir))
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    run = partial(_run, plan, look, ReloadInputs(options, environ, given, here, inherited, watch=watch), socket)
+    start_path = logical(os.getcwd(), environ)
+    inputs = ReloadInputs(options, environ, given, here, inherited, watch=watch, start_path=start_path)
+    run = partial(_run, plan, look, inputs, socket)
     if detach:
         from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
 
@@ -92,7 +96,8 @@ def _run(
     leave: Callable[[Claim | None], None] | None = None,
 ) -> int:
     """Claim the root and supervise there; `leave` is called where nothing can be refused any more."""
-    claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+    roots = (plan.root, logical(plan.root, inputs.environ))
+    claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
     if leave is not None:
         leave(claimed)
     os.chdir(plan.root)
@@ -163,12 +168,15 @@ def _supervise(
     mux = Mux(reactor, _sink(reactor), history, _format(look), files)
     mux.widen([*(f"{name}.1" for name in plan.types)])
     before = taken.restore(history, mux) if taken is not None else None
-    kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, look, inputs))
+    reach = Reach(claimed)
+    kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, look, partial(_reload, inputs, reach)))
     if before is not None:
         kernel.take_over(before)
         del before  # all the state, in memory
     signals.install(reactor, kernel)
-    server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
+    listeners = (claimed.listener, *claimed.names.values()) if claimed is not None else ()
+    server = Server(reactor, listeners, kernel) if listeners else None
+    reach.serve(server, kernel.say)
     if server is not None:
         kernel.on_change = server.publish
     if taken is not None:
@@ -186,16 +194,18 @@ def _supervise(
             server.close()
 
 
-def _settings(plan: Plan, claimed: Claim | None, look: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(
+    plan: Plan, claimed: Claim | None, look: OutputOptions, load_again: Callable[[Plan], Plan]
+) -> KernelSettings:
     path = claimed.place.socket if claimed is not None else None
-    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
+    locks = claimed.held if claimed is not None else ()
     given = SpawnContext(plan.root, path, look.split_streams, look.log_dir is not None)
-    return KernelSettings(partial(_reload, inputs), given, trace_file(path), guarded=locks)
+    return KernelSettings(load_again, given, trace_file(path), guarded=locks)
 
 
 class ReloadInputs(Struct, frozen=True):
-    """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders, and
-    `inherited` those that whoever started procman meant it to hold.
+    """What a reload reads again with: all as it was at the start. `here` and `root` are descriptors of folders,
+    `start_path` is the path of `here`, and `inherited` are those that whoever started procman meant it to hold.
     """
 
     options: Options
@@ -205,6 +215,7 @@ class ReloadInputs(Struct, frozen=True):
     inherited: tuple[int, ...] = ()
     root: int = -1
     watch: bool = False
+    start_path: str = ""
 
 
 class RunningParts(Struct, frozen=True):
@@ -225,11 +236,20 @@ def _upgrading(parts: RunningParts) -> LiveUpgrade:
     return upgrading(parts)
 
 
-def _reload(inputs: ReloadInputs, old: Plan) -> Plan:
-    """The inputs as they are now. Both folders are descriptors: either may have been renamed or removed meanwhile."""
+def _reload(inputs: ReloadInputs, reach: Reach, old: Plan) -> Plan:
+    """The inputs as they are now. Both folders are descriptors, as either may have been renamed meanwhile; where their
+    path leads to another folder by now (`current -> releases/2`), that is the one from here on.
+    """
+    reach.renew()
+    if inputs.options.root is None and leads_elsewhere(inputs.start_path, inputs.here):
+        move(inputs.here, inputs.start_path)
     os.fchdir(inputs.here)
     try:
-        return _accompanied(load(inputs.options, inputs.environ, old.positions, inputs.given), inputs)
+        plan = _accompanied(load(inputs.options, inputs.environ, old.positions, inputs.given), inputs)
+        if leads_elsewhere(plan.root, inputs.root):
+            reach.follow(plan.root)
+            move(inputs.root, plan.root)
+        return plan
     finally:
         os.fchdir(inputs.root)
 

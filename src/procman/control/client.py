@@ -18,7 +18,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.control import locate
 from procman.control.protocol import (
     METHODS,
     NOTIFICATIONS,
@@ -37,7 +36,7 @@ from procman.control.protocol import (
     StreamStarted,
     encode_request,
 )
-from procman.control.sockets import is_trusted
+from procman.control.sockets import connect, is_trusted, peer_of
 from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
 
 _PIECE = 256 * 1024
@@ -87,7 +86,7 @@ class Client:
     @property
     def peer(self) -> int:
         """Procman's pid as this process sees it: another one than procman's own where their PID namespaces differ."""
-        return locate.peer_of(self._socket)[0]
+        return peer_of(self._socket)[0]
 
     def fileno(self) -> int:
         """For select; what has been received already does not show there."""
@@ -277,7 +276,7 @@ class Stream(Iterator[Output | Happened]):
 
 def _connect(path: str, timeout: float) -> socket.socket:
     try:
-        connected = locate.connect(path, timeout)
+        connected = connect(path, timeout)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NotRunningError(
             f"cannot reach procman: none listens on {path}", "start it with `procman start`"
@@ -293,7 +292,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
     except OSError as error:
         raise ProcmanError(f"cannot reach procman on {path}: {error.strerror or error}") from None
     if not is_trusted(connected, path):
-        _, uid = locate.peer_of(connected)
+        _, uid = peer_of(connected)
         connected.close()
         text = f"cannot trust the socket {path}: {_user(uid)} listens there"
         raise RefusedError(text, "run this as that user, or name another with --socket")

@@ -17,7 +17,6 @@ from typing import Protocol
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from procman.control.locate import peer_of
 from procman.control.protocol import (
     MAX_REQUEST,
     Code,
@@ -31,6 +30,7 @@ from procman.control.protocol import (
     encode_notification,
     encode_result,
 )
+from procman.control.sockets import peer_of
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
 from procman.serve.methods import HANDLERS, Answer, Backend, Failure, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, ServedStream
