@@ -253,7 +253,7 @@ def test_without_textual_the_way_to_it_is_told(script):
     )
     done = subprocess.run([sys.executable, "-c", code], stderr=-1, text=True)
     assert done.returncode == 1
-    assert "pip install 'procman[tui]'" in done.stderr
+    assert f"`{sys.executable} -m pip install 'textual>=8'` installs it" in done.stderr
 
 
 def test_nobody_running_ends_with_three(procman, nobody):

@@ -127,8 +127,10 @@ def _refuse_watch() -> None:
     from importlib.util import find_spec  # noqa: PLC0415  only with --watch
 
     if find_spec("watchfiles") is None:
+        from procman.app.extras import how_to_install  # noqa: PLC0415  only on the way to an error
+
         text = "cannot watch files: watchfiles is not installed"
-        raise UsageError(text, "`pip install 'procman[watch]'` installs it")
+        raise UsageError(text, f"`{how_to_install('watchfiles')}` installs it")
 
 
 def _accompanied(plan: Plan, inputs: ReloadInputs) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procman.app.extras import how_to_upgrade
 from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
@@ -24,7 +25,7 @@ def upgrade(place: TargetOptions) -> None:
     \b
     Examples:
       procman upgrade
-      pip install --upgrade procman && procman upgrade
+      pip install --upgrade ../procman && procman upgrade
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with Client(place.find(), WITHIN) as client:
         before = client.call("hello")
@@ -37,3 +38,6 @@ def upgrade(place: TargetOptions) -> None:
     if after.upgrades == before.upgrades:
         raise ProcmanError("cannot upgrade: the new program could not be executed", "see procman's output")
     click.echo(f"procman {before.version} -> {after.version} (pid {after.pid})")
+    source = how_to_upgrade() if after.version == before.version else ""
+    if source:
+        click.echo(f"the version is the same; {source}", err=True)
