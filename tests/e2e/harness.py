@@ -74,8 +74,13 @@ def parse_status(text: str) -> dict[str, str]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Its children, zombies included, without the guardian of a procman."""
-    return [child for child in all_children_of(pid) if not is_guardian(child)]
+    """Its children, zombies included, without a procman's own: the guardian, and those who hold terminals."""
+    return [child for child in all_children_of(pid) if not is_guardian(child) and not is_holder(child)]
+
+
+def is_holder(pid: int) -> bool:
+    """Whether it is one that leads the session of an instance's terminal."""
+    return _arguments(str(pid)).rstrip().endswith("holds-a-terminal")
 
 
 def is_guardian(pid: int) -> bool:

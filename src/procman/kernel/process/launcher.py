@@ -58,6 +58,8 @@ class Launcher:
         self.limits.make_room((len(self._lives.current) + 1) * descriptors)
         started = self._start(action, env)
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
+        if started.holder:
+            life.group, life.held = started.holder, True
         self._lives.add(life)
         try:
             self._connect(life, started)
@@ -79,9 +81,11 @@ class Launcher:
         given = self._given
         size = self._mux.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
+        held = self._lives.subreaper
+
         def attempt() -> spawn.Started:
             limit = self.limits.original
-            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, limit, size))
+            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, limit, size, held))
 
         try:
             return attempt()

@@ -35,7 +35,7 @@ class PortNotes:
         if not self._look or now < self._looked_at + LOOK_EVERY:
             return f"port {port} is taken"
         self._looked_at = now
-        return stranger_on(port, life.pid)
+        return stranger_on(port, life.group)
 
 
 def is_taken(port: int) -> bool:

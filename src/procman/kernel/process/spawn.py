@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.output.terminals import UNKNOWN, open_terminal
+from procman.kernel.process.holder import FileAction, HeldStart
 from procman.text.lines import clean
 from procman.text.shell import is_plain
 
@@ -29,12 +30,8 @@ NO_ROOM = 1
 
 
 NOHUP = "trap '' HUP; "
-"""Where there is a terminal, the system sends HUP to the group when its leader ends (credentials(7)). The leader of most
-commands is a shell, which ends at once at the stop signal: without this the program behind it would get HUP before its
-own stop signal, and have no time to end in order. Inherited by all that do not set HUP themselves, as with nohup(1)."""
-
-FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
-"""A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
+"""Where no other process can lead the session (holder.py), HUP is ignored: inherited by all that do not set it themselves,
+as with nohup(1). Not where HUP is the stop signal."""
 
 
 class SpawnError(Exception):
@@ -53,20 +50,22 @@ class SpawnError(Exception):
 class Started(NamedTuple):
     """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
 
-    Of a process with a terminal `stdout` is the master, which is its input as well.
+    Of a process with a terminal `stdout` is the master, which is its input as well, and `holder` leads its session.
     """
 
     pid: int
     stdout: int
     stderr: int | None
     stdin: int | None
+    holder: int = 0
 
 
 class Launch(NamedTuple):
     """What to start: a spec in its environment. `root` is procman's working directory.
 
     `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
-    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one.
+    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one. `held`:
+    orphans become procman's children, so that another process can lead the session (`holder`).
     """
 
     spec: ProcessSpec
@@ -75,6 +74,7 @@ class Launch(NamedTuple):
     split: bool = False
     nofile: int | None = None
     size: tuple[int, int] = UNKNOWN
+    held: bool = False
 
 
 class _Ends(NamedTuple):
@@ -87,11 +87,20 @@ class _Ends(NamedTuple):
 
 def start(launch: Launch) -> Started:
     """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
-    argv = _argv(launch)
+    argv, script = _argv(launch)
     opened: list[int] = []
+    holder = 0
     try:
         ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
-        pid = _spawn(argv, launch.spec, launch.env, ends.actions)
+        if launch.spec.tty and launch.held:
+            before = HeldStart(script, launch.spec.cwd, argv)
+            pid, holder = before.run(launch.env, ends.actions, in_session)
+        else:
+            if launch.spec.tty and launch.spec.stop.signal != "HUP":
+                script = NOHUP + script
+            if script:
+                argv = ["/bin/sh", "-c", f'{script}exec "$@"', launch.spec.cwd, *argv]
+            pid = _spawn(argv, launch.spec, launch.env, ends.actions)
     except SpawnError:
         _close(opened)
         raise
@@ -99,7 +108,7 @@ def start(launch: Launch) -> Started:
         _close(opened)
         raise _explained(error, argv[0]) from error
     _close(ends.theirs)
-    return Started(pid, *ends.ours)
+    return Started(pid, *ends.ours, holder)
 
 
 def _pipes(launch: Launch, opened: list[int]) -> _Ends:
@@ -207,7 +216,8 @@ def find_program(word: str, path: str, folder: str) -> str:
     raise SpawnError(NOT_FOUND, f"{word}: command not found in PATH")
 
 
-def _argv(launch: Launch) -> list[str]:
+def _argv(launch: Launch) -> tuple[list[str], str]:
+    """What is executed, and what a shell has to do before."""
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
@@ -215,12 +225,12 @@ def _argv(launch: Launch) -> list[str]:
         argv = direct(spec.command, env, spec.cwd)
     else:
         argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
-    script = NOHUP if spec.tty else ""
+    script = ""
     if launch.nofile is not None:
-        script += f"ulimit -Sn {launch.nofile}; "
+        script = f"ulimit -Sn {launch.nofile}; "
     if spec.cwd != root:
         script += 'cd "$0" && '
-    return ["/bin/sh", "-c", f'{script}exec "$@"', spec.cwd, *argv] if script else argv
+    return argv, script
 
 
 # ---- limits

@@ -28,18 +28,23 @@ NOBODY: frozenset[int] = frozenset()
 
 
 class Process:
-    """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes.
+    """One life of one instance: its leader, its group, and procman's ends of its pipes.
 
-    Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
+    The group and the session have the leader's pid; where there is a terminal, that of the process that holds it (`held`:
+    as long as it does). Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
     """
 
-    __slots__ = ("adopted", "born", "daemons", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
+    __slots__ = (
+        *("adopted", "born", "daemons", "generation", "group", "held"),
+        *("name", "pid", "reaped", "spec", "stdin", "streams"),
+    )
 
     def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
         self.name = name
         self.generation = generation
         self.spec = spec
-        self.pid = pid
+        self.pid = self.group = pid
+        self.held = False
         self.born = born
         self.reaped = False
         self.adopted = NOBODY
@@ -61,6 +66,8 @@ class LifeState(Struct, frozen=True, kw_only=True):
     daemons: tuple[int, ...]
     streams: tuple[int, ...]
     stdin: int | None
+    group: int = 0
+    held: bool = False
 
 
 class ProcessTableState(Struct, frozen=True, kw_only=True):
@@ -90,7 +97,8 @@ class ProcessTable:
         self.ledger = Ledger(_mark_of(ident))
         self.subreaper = False
         self.current: dict[str, Process] = {}  # by instance
-        self._by_pid: dict[int, Process] = {}  # by leader, which is also the group and the session
+        self._by_pid: dict[int, Process] = {}  # by leader
+        self._by_group: dict[int, Process] = {}  # by group, which is also the session, and the holder of its terminal
         self._ending: list[Process] = []  # the leader is reaped, something may be left
         self.lingering: list[Process] = []  # over, but for a daemon that may still write
         self._adopted: dict[int, Process] = {}
@@ -143,6 +151,7 @@ class ProcessTable:
         self.subreaper = state.subreaper
         self.current = {lives[n].name: lives[n] for n in state.current}
         self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
+        self._by_group = {lives[n].group: lives[n] for n in state.by_pid}
         self._ending = [lives[n] for n in state.ending]
         self.lingering = [lives[n] for n in state.lingering]
         self._adopted = {pid: lives[n] for pid, n in state.adopted.items()}
@@ -157,7 +166,10 @@ class ProcessTable:
     def add(self, life: Process) -> None:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
+        self._by_group[life.group] = life
         self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop)
+        if life.held:
+            self.ledger.note(life.group, EntryKind.HOLDER, life.spec.stop)
 
     def leader(self, pid: int) -> Process | None:
         """The life whose leader this is, as long as it is not reaped."""
@@ -172,6 +184,9 @@ class ProcessTable:
             self._ending.append(life)
             return False
         self.ledger.forget(pid)
+        if self._holds(pid):
+            self._by_group[pid].held = False
+            return False
         origin = self._origins.pop(pid, None)
         if origin is not None:
             origin.daemons = _without(pid, origin.daemons)
@@ -185,10 +200,14 @@ class ProcessTable:
 
     def emptied(self) -> list[Process]:
         """The lives of which nothing is left; they leave the table."""
-        over = [life for life in self._ending if not life.adopted and not group_lives(life)]
+        alone = [life for life in self._ending if not life.adopted]
+        for life in alone:
+            if life.held:  # nobody of the group is left but who holds the terminal
+                _kill(life.group, signal.SIGKILL)
+        over = [life for life in alone if not group_lives(life)]
         for life in over:
             self._ending.remove(life)
-            del self._by_pid[life.pid]
+            del self._by_pid[life.pid], self._by_group[life.group]
             self.ledger.forget(life.pid)
             if self.current.get(life.name) is life:
                 del self.current[life.name]
@@ -201,14 +220,19 @@ class ProcessTable:
     # ---- adoption
 
     def known(self, pid: int) -> bool:
-        return self.leader(pid) is not None or pid in self._adopted or pid in self._kept or pid in self._strays
+        tables = (self._adopted, self._kept, self._strays)
+        return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
+
+    def _holds(self, pid: int) -> bool:
+        """Whether it is the holder of a life's terminal."""
+        return pid in self._by_group and self._by_group[pid].held
 
     def is_changing(self, pid: int, now: float) -> bool:
         """Whether a new child may be in the midst of an exec, in which its environment is empty for a moment.
 
         One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
-        if _group_of(pid) in self._by_pid or _environment(pid) != b"":
+        if _group_of(pid) in self._by_group or _environment(pid) != b"":
             self._changing.pop(pid, None)
             return False
         if pid not in self._changing:
@@ -223,7 +247,7 @@ class ProcessTable:
             group, session = os.getpgid(pid), os.getsid(pid)
         except ProcessLookupError:  # it is a zombie already, or gone
             group = session = 0
-        life = self._by_pid.get(group)
+        life = self._by_group.get(group)
         if life is None:
             marked = self._marked(pid)
             if marked is not None and (
@@ -231,14 +255,14 @@ class ProcessTable:
             ):
                 self._add_stray(pid)  # of a life that is over
                 return (*marked, False)
-            life = self.current[marked[0]] if marked is not None else self._by_pid.get(session)
+            life = self.current[marked[0]] if marked is not None else self._by_group.get(session)
         if life is None:
             self._add_stray(pid)
             return None
         self._adopted[pid] = life
         life.adopted |= {pid}
         self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
-        return life.name, life.generation, group == life.pid
+        return life.name, life.generation, group == life.group
 
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
@@ -319,13 +343,13 @@ class ProcessTable:
     def _to_group(self, life: Process, number: int) -> None:
         if not life.reaped or group_lives(life):
             try:
-                os.killpg(life.pid, number)
+                os.killpg(life.group, number)
             except (ProcessLookupError, PermissionError):  # empty meanwhile; or only set-uid programs, which we may not
                 return
 
     def _to_adopted(self, life: Process, number: int) -> None:
         for pid in life.adopted:
-            if _group_of(pid) != life.pid:
+            if _group_of(pid) != life.group:
                 _kill(pid, number)
 
 
@@ -350,11 +374,14 @@ def _state_of(life: Process, spec: int) -> LifeState:
         daemons=tuple(life.daemons),
         streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
         stdin=life.stdin,
+        group=life.group,
+        held=life.held,
     )
 
 
 def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
     life = Process(state.name, state.generation, spec, state.pid, state.born)
+    life.group, life.held = state.group or state.pid, state.held
     life.reaped = state.reaped
     life.adopted = frozenset(state.adopted) or NOBODY
     life.daemons = frozenset(state.daemons) or NOBODY
@@ -369,8 +396,10 @@ def group_lives(life: Process) -> bool:
     As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
     stranger, who can only have got it after the group had ended.
     """
+    if life.held:
+        return True
     try:
-        os.kill(life.pid, 0)
+        os.kill(life.group, 0)
     except ProcessLookupError:
         pass
     except PermissionError:
@@ -378,7 +407,7 @@ def group_lives(life: Process) -> bool:
     else:
         return False
     try:
-        os.killpg(life.pid, 0)
+        os.killpg(life.group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 HEADER = struct.Struct("=8si52s")
 RECORD = struct.Struct("=iBBHdd8x")
 VERSION = b"guard 1"
-LIFE, STRAY = 1, 3
+LIFE, STRAY, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
 
@@ -116,13 +116,17 @@ class Family:
     def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
         lives = [record.grace for record in records if record.kind == LIFE]
         self._rest = Record(0, STRAY, TOP_DOWN, signal.SIGTERM, 0.0, max(lives, default=DEFAULT_GRACE))
-        self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in records]
-        self._numbers = {record.pid: record for record in records if record.kind == LIFE}  # groups and sessions
+        own = [record for record in records if record.kind != HOLDER]
+        self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in own]
+        self._numbers = {record.pid: record for record in records if record.kind in (LIFE, HOLDER)}  # groups, sessions
+        self._holding = {record.pid: record for record in records if record.kind == HOLDER}
+        self.holders: list[Listed] = []  # of terminals: they do nothing, and are ended last
         self._is_marked = is_marked
         self.members: dict[int, Member] = {}
 
     def look(self, processes: dict[int, Listed]) -> None:
         """Bring `members` up to date."""
+        self.holders = [processes.pop(pid) for pid in self._holding if self._holds(processes.get(pid))]
         before, self.members = self.members, {}
         for pid, member in before.items():
             if pid in processes and processes[pid].born == member.process.born:
@@ -142,6 +146,9 @@ class Family:
             if process.pid not in self.members and self._is_marked(process):
                 self._admit(process, self._rest)
         self._admit_descendants(processes)
+
+    def _holds(self, process: Listed | None) -> bool:
+        return process is not None and process.born <= self._holding[process.pid].born * TICKS
 
     def _forget_strangers(self, processes: dict[int, Listed]) -> None:
         """A group or session whose number is now somebody else's pid has ended (fork(2) gives no number in use)."""
@@ -240,6 +247,11 @@ class GuardedStop:
         return sorted(self._family.members)
 
     def run(self) -> None:
+        self._end_members()
+        for holder in self._family.holders:
+            send(holder, signal.SIGKILL)
+
+    def _end_members(self) -> None:
         pause, empty_looks = PAUSE_FIRST, 0
         while empty_looks < EMPTY_LOOKS:
             began = self._elapsed()

@@ -18,8 +18,9 @@ from msgspec import Struct
 from procman.core.restart import backoff
 from procman.core.spec import RestartPolicy
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.holder import FileAction
 from procman.kernel.process.ledger import Ledger
-from procman.kernel.process.spawn import FileAction, in_session
+from procman.kernel.process.spawn import in_session
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
 

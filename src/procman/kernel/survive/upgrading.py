@@ -18,7 +18,8 @@ from procman.control.protocol import Checked
 from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
 from procman.kernel.loop.reactor import READ, Reactor
-from procman.kernel.process.spawn import FileAction, in_session
+from procman.kernel.process.holder import FileAction
+from procman.kernel.process.spawn import in_session
 from procman.kernel.survive import handover
 
 CHECK_WITHIN = 20.0
