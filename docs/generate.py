@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from generator import commands, diagram, links, messages, pages, settings
+from generator import commands, diagram, links, listings, messages, pages, settings
 
 DOCS = Path(__file__).resolve().parent
 
@@ -26,6 +26,7 @@ BLOCKS = {
 }
 FILES = {
     "reference/protocol.schema.json": messages.schema,
+    "reference/ps.schema.json": listings.ps_schema,
 }
 
 

@@ -15,7 +15,7 @@ def kind(schema: Schema, defs: Schema) -> str:
     """What a value is: `number, 0 to 31536000`, `list of text`, `always, never or on-failure`."""
     if "$ref" in schema:
         target = schema["$ref"].rpartition("/")[2]
-        if "enum" in defs[target]:
+        if "enum" in defs[target] or "anyOf" in defs[target]:
             return kind(defs[target], defs)
         return f"[{target}](#{target.lower()})"
     if "anyOf" in schema:

@@ -15,7 +15,7 @@ from scripted import fleet, instance
 
 from procman import __version__
 from procman.cli.group import VERBS, Verb
-from procman.control.protocol import Accepted
+from procman.control.messages import Accepted
 
 MAIN = [sys.executable, "-c", "from procman.cli import main; main()"]
 

@@ -6,7 +6,7 @@ import pytest
 from scripted import fleet, instance
 
 from procman.cli.goal import Down, HopelessError, Up, renewed, scaled
-from procman.control.protocol import Accepted
+from procman.control.messages import Accepted
 
 
 def test_an_instance_that_is_still_starting_is_left():

@@ -18,7 +18,8 @@ from textual.widgets import Log, Static
 from procman.cli.live.app import Top, attach_command
 from procman.cli.live.feed import LINES, lines_of
 from procman.cli.live.instances import Instances
-from procman.control.protocol import Accepted, Error, ErrorData, Output
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Accepted, Output
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -159,10 +160,10 @@ def test_names_can_be_filtered(two):
 @pytest.mark.parametrize(
     ("keys", "method", "params"),
     [
-        (["plus"], "scale", {"to": {}, "by": {"web": 1}}),
-        (["minus"], "scale", {"to": {}, "by": {"web": -1}}),
+        (["plus"], "scale", {"by": {"web": 1}}),
+        (["minus"], "scale", {"by": {"web": -1}}),
         (["j", "r"], "restart", {"names": ["web.2"]}),
-        (["s", "y"], "stop", {"names": ["web.1"], "all": False}),
+        (["s", "y"], "stop", {"names": ["web.1"]}),
     ],
 )
 def test_a_key_asks_procman(two, keys, method, params):

@@ -6,12 +6,14 @@ import base64
 import json
 import os
 import re
+import signal
 
 import pytest
 from scripted import END, NOW, fleet, happened, instance
 
 from procman.cli.verbs.ps import size
-from procman.control.protocol import Accepted, Checked, Error, ErrorData, Hello, Output
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Accepted, Checked, Hello, Output
 from procman.core.view import Kind
 
 TWO = Accepted((), {"web": 2, "worker": 1})
@@ -23,7 +25,7 @@ TWO = Accepted((), {"web": 2, "worker": 1})
 def test_scale_without_arguments_tells_the_formation(procman, script):
     script.answers["scale"] = TWO
     assert procman("scale").out == "web=2 worker=1\n"
-    assert script.asked == [("scale", {"to": {}, "by": {}})]
+    assert script.asked == [("scale", {})]
 
 
 def test_scale_sends_counts_and_changes_together(procman, script):
@@ -94,7 +96,7 @@ def test_stop_waits_and_tells_how_each_ended(procman, script):
 def test_stop_without_waiting_does_not_look(procman, script):
     script.answers["stop"] = Accepted(("web.1",), {"web": 1})
     assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
-    assert script.asked == [("stop", {"names": [], "all": True})]
+    assert script.asked == [("stop", {"all": True})]
 
 
 @pytest.mark.parametrize("word", ["HUP", "hup", "SIGHUP", "1"])
@@ -102,6 +104,22 @@ def test_a_signal_may_be_written_in_every_usual_way(procman, script, word):
     script.answers["signal"] = Accepted(("web.1",), {"web": 1})
     assert procman("signal", word, "web", "--leader").out == "sent HUP to web.1\n"
     assert script.asked == [("signal", {"signal": "HUP", "names": ["web"], "leader": True})]
+
+
+def test_a_signal_to_procman_itself_asks_nothing_of_the_instances(procman, script):
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)  # the scripted procman is a thread of this process
+    try:
+        assert procman("signal", "usr1", "--self").out == f"sent USR1 to procman (pid {os.getpid()})\n"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert script.asked == []
+
+
+@pytest.mark.parametrize("args", [["HUP"], ["HUP", "web", "--self"]])
+def test_a_signal_needs_either_names_or_procman_itself(procman, script, args):
+    done = procman("signal", *args)
+    assert done.code == 2
+    assert done.err.splitlines()[1].startswith("procman: name types or instances, or say --self")
 
 
 @pytest.mark.parametrize("word", ["HPU", "0", "99"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted import END, fleet, instance
 
-from procman.control.protocol import Accepted
+from procman.control.messages import Accepted
 
 UP = [fleet(instance("web.1", "starting")), fleet(instance("web.1", "starting")), fleet(instance("web.1"))]
 

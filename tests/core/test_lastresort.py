@@ -18,7 +18,7 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fallback import CALLED, GIVEN_UP, KILLED, Fallback, Survivor
-from procman.core.state import Phase
+from procman.core.timers import FallbackTimer
 from procman.core.view import Kind
 
 SPEC = spec_of("web", stop={"grace": 10.0, "signal": "QUIT"})
@@ -43,7 +43,7 @@ def test_nothing_happens_until_a_stop_is_asked_for():
     assert last.start(NOW, stop=False) == []
     assert last.handle(Spawned("web.1", 3, 101), NOW) == []
     assert last.handle(Orphaned(7), NOW) == []
-    assert not last.any_in(Phase.STOPPING)
+    assert not last.ending
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,15 @@ def test_nothing_happens_until_a_stop_is_asked_for():
 def test_a_stop_asks_as_the_type_says_and_calls_all_two_seconds_before_kill(mode, target):
     last = resort(1, spec_of("web", stop={"grace": 10.0, "signal": "QUIT", "mode": type(SPEC.stop.mode)(mode)}))
     begun = acts(last.handle(ShutdownAsked("TERM"), NOW))
-    assert begun == [*signals("web.1", target, "QUIT", "CONT"), SetTimer("last:web.1", CALLED, NOW + 8.0)]
-    called = acts(last.handle(TimerFired("last:web.1", CALLED), NOW + 8.0))
-    assert called == [*signals("web.1", Target.ALL, "QUIT", "CONT"), SetTimer("last:web.1", KILLED, NOW + 10.0)]
-    killed = acts(last.handle(TimerFired("last:web.1", KILLED), NOW + 10.0))
-    assert killed == [*signals("web.1", Target.ALL, "KILL"), SetTimer("last:web.1", GIVEN_UP, NOW + 15.0)]
-    given_up = last.handle(TimerFired("last:web.1", GIVEN_UP), NOW + 15.0)
+    assert begun == [*signals("web.1", target, "QUIT", "CONT"), SetTimer(FallbackTimer("web.1"), CALLED, NOW + 8.0)]
+    called = acts(last.handle(TimerFired(FallbackTimer("web.1"), CALLED), NOW + 8.0))
+    assert called == [
+        *signals("web.1", Target.ALL, "QUIT", "CONT"),
+        SetTimer(FallbackTimer("web.1"), KILLED, NOW + 10.0),
+    ]
+    killed = acts(last.handle(TimerFired(FallbackTimer("web.1"), KILLED), NOW + 10.0))
+    assert killed == [*signals("web.1", Target.ALL, "KILL"), SetTimer(FallbackTimer("web.1"), GIVEN_UP, NOW + 15.0)]
+    given_up = last.handle(TimerFired(FallbackTimer("web.1"), GIVEN_UP), NOW + 15.0)
     assert essence(given_up) == (Kind.UNKILLABLE, Finish(1))
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 FIRST_PORT = 5000
 """The port that the pages count from; a test has another one."""
 
+FOLDER = "/srv/shop"
+"""The folder that the pages are about."""
+
 ROW = re.compile(
     r"(?P<name>[\w-]+\.\d+) +(?P<phase>[a-z]+) +"
     r"(?:(?P<pid>\d+) +(?P<up>\d+\.\d s|\d+ s|\d+[mhd] \d+[smh]) +)?"
@@ -26,10 +29,11 @@ _VARYING = (
 
 
 class Comparison:
-    """What may differ on one page: `base` is the first port in place of FIRST_PORT, `folder` where it runs."""
+    """What may differ on one page: `base` is the first port in place of FIRST_PORT, `folder` the one in place of FOLDER."""
 
-    def __init__(self, base: int, varying: Sequence[str] = ()) -> None:
+    def __init__(self, base: int, folder: str, varying: Sequence[str] = ()) -> None:
         self._base = base
+        self._folder = folder
         self._varying = [re.compile(pattern) for pattern in varying]
         self._pids: dict[str, str] = {}
 
@@ -40,7 +44,7 @@ class Comparison:
 
     def is_like(self, shown: Sequence[str], came: Sequence[str]) -> bool:
         """Whether all of it came in this order, and nothing else; `…` alone in a line stands for any number of lines."""
-        wanted, lines = [self.plain(line) for line in shown], [self.plain(self._ports(line)) for line in came]
+        wanted, lines = [self.plain(line) for line in shown], [self.plain(self._here(line)) for line in came]
         if "…" in wanted:
             at = wanted.index("…")
             tail = len(wanted) - at - 1
@@ -49,7 +53,7 @@ class Comparison:
 
     def missing(self, shown: Iterable[str], came: Iterable[str]) -> list[str]:
         """The lines that are shown and did not come, in whatever order."""
-        there = {self.plain(self._ports(line)) for line in came}
+        there = {self.plain(self._here(line)) for line in came}
         return [line for line in shown if line != "…" and self.plain(line) not in there]
 
     def learn(self, shown: Sequence[str], came: Sequence[str]) -> None:
@@ -72,9 +76,11 @@ class Comparison:
             line = varying.sub("", line)
         return " ".join(line.split())
 
-    def _ports(self, line: str) -> str:
+    def _here(self, line: str) -> str:
+        """The line with the folder and the ports of the page."""
+
         def on_the_page(match: re.Match[str]) -> str:
             offset = int(match[0]) - self._base
             return str(FIRST_PORT + offset) if 0 <= offset < 1000 else match[0]
 
-        return re.sub(r"(?<![\w.])\d{4,5}(?![\w.])", on_the_page, line)
+        return re.sub(r"(?<![\w.])\d{4,5}(?![\w.])", on_the_page, line.replace(self._folder, FOLDER))

@@ -40,7 +40,8 @@ class Command(NamedTuple):
     @property
     def is_refused(self) -> bool:
         """Whether the page shows that it fails."""
-        return any(line.startswith("procman: cannot") or ": cannot " in line for line in self.printed or ())
+        refused = any(line.startswith("procman: cannot") or ": cannot " in line for line in self.printed or ())
+        return refused and "||" not in self.line
 
 
 class Shown(NamedTuple):

@@ -85,7 +85,9 @@ class Reader:
     # ---- everything else
 
     def _ask(self, step: Command) -> None:
-        if _ASKS.match(step.line) and not self._runs():
+        if _START.match(step.line):
+            self._end()
+        elif _ASKS.match(step.line) and not self._runs():
             self._world.run("start", "--detach", cwd=self._asking.folder, env=self._env)
         end = time.monotonic() + DEADLINE
         while not self._did(step):

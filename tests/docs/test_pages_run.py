@@ -49,7 +49,9 @@ def test_a_page_shows_what_comes(page: Path, world: World) -> None:
     if (FORMATIONS / page.stem).is_dir():
         shutil.copytree(FORMATIONS / page.stem, world.folder, dirs_exist_ok=True)
     base = free_ports()
-    reader = Reader(world, Comparison(base, doc_steps.varying(page)), world.env | {"PORT": str(base)})
+    reader = Reader(
+        world, Comparison(base, str(world.folder), doc_steps.varying(page)), world.env | {"PORT": str(base)}
+    )
     try:
         for step in doc_steps.steps(page):
             reader.take(step)

@@ -18,7 +18,8 @@ from procman.config.formation import parse_changes, parse_formation
 from procman.config.procfile import claimed_names, parse_procfile
 from procman.config.source import MAX_SIZE
 from procman.config.yamlfile import parse_settings
-from procman.control.protocol import AttachParams, Code, Incoming, LogsParams, encode_error, encode_result
+from procman.control.codec import Code, Incoming, encode_error, encode_result
+from procman.control.messages import AttachParams, InputParams, LogsParams, ResizeParams, StreamStarted
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Commanded, FormationStarted
 from procman.core.fleet import Fleet
@@ -30,8 +31,8 @@ from procman.errors import ConfigError, Fault
 from procman.kernel.output.history import History
 from procman.kernel.survive.guardian import RECORD, read_table
 from procman.serve.attachments import instance_of
-from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
-from procman.serve.streams import LogsStream, refuse_names
+from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, parameters, parse, signal_name
+from procman.serve.streams import NOT_ATTACHED, LogsStream, refuse_names
 from procman.text import lines as display
 from procman.text.ansi import SharedView, visible
 
@@ -95,25 +96,38 @@ class _Backend:
         raise error
 
 
+class _Caller:
+    """A connection that asks."""
+
+    any_word = False
+
+    def __init__(self) -> None:
+        self.backend = _Backend()
+
+    def open_stream(self, params: StreamParams, answer: Answer) -> None:
+        backend = self.backend
+        if isinstance(params, LogsParams):
+            refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
+            stream = None if refusal else LogsStream(1, backend.history, params)
+            while stream is not None and stream.waiting and not stream.ended:
+                _one_line(stream.pull(any_word=False))
+        elif isinstance(params, AttachParams):
+            instance_of(params.instance, backend.view())
+        answer(StreamStarted(1))
+
+    def perform(self, _params: InputParams | ResizeParams, answer: Answer) -> None:
+        answer(NOT_ATTACHED)
+
+
 def request(data: bytes) -> None:
     """A line of a client, carried out."""
     told = parse(data)
     params = told if isinstance(told, Failure) else parameters(told)
     if isinstance(told, Failure) or isinstance(params, Failure):
         return
-    backend = _Backend()
     answers: list[msgspec.Struct] = []
-    handler = HANDLERS.get(told.method)
-    if handler is not None:
-        handler(backend, params, answers.append)
-        assert len(answers) == 1
-    elif isinstance(params, LogsParams):
-        refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
-        stream = None if refusal else LogsStream(1, backend.history, params)
-        while stream is not None and stream.waiting and not stream.ended:
-            _one_line(stream.pull())
-    elif isinstance(params, AttachParams):
-        instance_of(params.instance, backend.view())
+    HANDLERS[told.method](_Caller(), params, answers.append)
+    assert len(answers) == 1
     for each in answers:
         if isinstance(each, Failure):
             assert each.code != Code.INTERNAL_ERROR

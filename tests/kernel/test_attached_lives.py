@@ -6,7 +6,7 @@ import pytest
 from attached import Stage, attach, keyboard_of, output_of, size_of, type_into
 from served import request
 
-from procman.control.protocol import Code
+from procman.control.codec import Code
 from procman.serve.attachments import KEPT, Tape
 from procman.serve.keyboard import LIMIT
 

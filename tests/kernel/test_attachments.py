@@ -9,7 +9,7 @@ import pytest
 from attached import Stage, attach, keyboard_of, output_of, type_into
 from served import change
 
-from procman.control.protocol import Code
+from procman.control.codec import Code
 from procman.core.view import Change, Kind
 from procman.kernel.output import terminals as terminal
 from procman.serve.attachments import KEPT, NEWS

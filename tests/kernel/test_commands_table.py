@@ -1,16 +1,20 @@
 """The table of methods."""
 
 import signal
+from types import SimpleNamespace
 
 import pytest
 from served import Backend
 
-from procman.control.protocol import METHODS, LogsParams, Request, SignalParams
+from procman.control.codec import Request
+from procman.control.messages import LogsParams
+from procman.control.methods import METHODS
+from procman.core.events import SendSignal
 from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
 
 
-def test_every_method_is_a_handler_or_a_stream():
-    assert {*HANDLERS, "logs", "events", "attach", "input", "resize"} == set(METHODS)
+def test_every_method_has_its_function():
+    assert set(HANDLERS) == set(METHODS)
 
 
 @pytest.mark.parametrize("word", ["TERM", "SIGTERM", "term", "sigterm", "15"])
@@ -31,12 +35,12 @@ def test_every_signal_of_the_system_is_known_by_name_and_number():
 def told(params):
     answers = []
     backend = Backend()
-    HANDLERS["signal"](backend, params, answers.append)
+    HANDLERS["signal"](SimpleNamespace(backend=backend), params, answers.append)
     return answers[0], backend.commands
 
 
 def test_an_unknown_signal_is_refused_with_the_nearest():
-    failure, commands = told(SignalParams("TREM", ("web",)))
+    failure, commands = told(SendSignal("TREM", ("web",)))
     assert (failure.message, failure.hint) == (
         "cannot send the signal 'TREM': there is none of that name",
         "did you mean 'TERM'?",
@@ -45,7 +49,7 @@ def test_an_unknown_signal_is_refused_with_the_nearest():
 
 
 def test_a_signal_to_nobody_is_refused_not_sent_to_all():
-    failure, commands = told(SignalParams("TERM", ()))
+    failure, commands = told(SendSignal("TERM", ()))
     assert failure.message == "cannot signal: no instance is named"
     assert commands == []
 

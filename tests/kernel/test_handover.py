@@ -24,7 +24,7 @@ from procman.kernel.survive.handover import Program, Received
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no memory files here")
 
-STATE_OF_VERSION = {3: "84499cd4f54483b1"}
+STATE_OF_VERSION = {4: "2cdadca06d49d96b"}
 """A digest of everything that a state is made of, for each version of it."""
 
 

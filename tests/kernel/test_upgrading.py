@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from procman.control.protocol import Checked
 from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
 from procman.kernel.loop.reactor import Reactor
@@ -38,7 +37,7 @@ class Bench:
         self.said: list[str] = []
         self.faults: list[BaseException] = []
         self.parted = 0
-        self.told: list[Checked | Refuse] = []
+        self.told: list[str | Refuse] = []
         self.folder = os.open(folder, os.O_RDONLY)
         here = os.open(".", os.O_RDONLY)
         self.descriptors = (self.folder, here)
@@ -55,7 +54,7 @@ class Bench:
         self.faults.append(error)
 
     def write(self, _blocked: object) -> Written:
-        return Written(handover.write(Checked("state"), []), self.descriptors)
+        return Written(handover.write(Refuse(0, "state"), []), self.descriptors)
 
     def part(self) -> None:
         self.parted += 1
@@ -108,7 +107,7 @@ def test_who_asks_meanwhile_is_told_the_same_once(bench: Bench) -> None:
     bench.check("exit 1")
     pids = bench.upgrading.pids
     bench.upgrading.ask(bench.told.append)
-    second: list[Checked | Refuse] = []
+    second: list[str | Refuse] = []
     bench.upgrading.ask(second.append)
     assert bench.upgrading.pids == pids
     bench.turn(lambda: bench.told)
@@ -212,7 +211,7 @@ def test_it_waits_while_instances_are_being_started_and_an_exec_that_fails_lets_
     os.kill(os.getpid(), signal.SIGUSR1)
     bench.starting = False
     bench.turn(lambda: bench.said)
-    assert bench.told == [Checked("2")]
+    assert bench.told == ["2"]
     assert bench.parted == 1
     assert bench.said == ["cannot upgrade: the installed program cannot be executed (No such file or directory)"]
     bench.turn(lambda: got)

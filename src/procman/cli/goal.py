@@ -14,7 +14,7 @@ from procman.errors import ProcmanError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from procman.control.protocol import Accepted
+    from procman.control.messages import Accepted
     from procman.core.view import FleetView, InstanceView
 
 UP = ("ready", "done")

@@ -15,6 +15,7 @@ import click
 from procman import __version__
 from procman.app.usage import UsageError
 from procman.cli import loaded
+from procman.cli.line.advice import of_unknown_verb
 from procman.cli.line.click_errors import explained
 from procman.errors import nearest
 
@@ -73,7 +74,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
-            hint = "try 'procman --help'" if args[0] == "help" else nearest(args[0], VERBS)
+            hint = of_unknown_verb(args) or _nearest_verb(args[0])
             raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
 
@@ -101,23 +102,38 @@ def procman(context: click.Context) -> None:
     """Run the process types of a Procfile, keep them running, and scale them.
 
     `procman start` in a folder with a Procfile runs it; the other verbs talk to that procman from another terminal.
-    `procman VERB --help` explains a verb.
+    `procman help VERB` explains a verb.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
 
 
+def _nearest_verb(word: str) -> str:
+    """`did you mean 'scale'?`, else every verb there is."""
+    near = nearest(word, VERBS)
+    return near if near.startswith("did") else f"the verbs are {', '.join(VERBS)}; `procman help VERB` explains one"
+
+
 def dispatch(args: list[str]) -> int:
     """Run the verb that these words name; returns its exit code, which is 0 where it returns nothing. Raises UsageError."""
+    if args[:1] == ["help"]:
+        args = [*args[1:2], "--help"]
     try:
         with procman.make_context("procman", args) as context:
             code = procman.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.UsageError as error:
+        error.ctx = error.ctx or _context_of(args[0])  # click knows none where an option lacks its value
         raise explained(error) from None
     return code if isinstance(code, int) else 0
+
+
+def _context_of(verb: str) -> click.Context | None:
+    context = click.Context(procman, info_name="procman")
+    command = procman.get_command(context, verb)
+    return click.Context(command, context, verb) if command is not None else None
 
 
 def complete(variable: str, instruction: str) -> int:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from procman.control.client import Client, Stream
-from procman.control.protocol import EventsParams, Happened, Output
+from procman.control.client import Client
 from procman.core.view import FleetView, Kind
 from procman.errors import ProcmanError
 from procman.text.lines import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from procman.control.messages import Happened
+    from procman.control.streaming import EventStream
 
 DEFAULT = 60.0
 FOREVER = math.inf
@@ -66,9 +68,9 @@ def until(path: str, goal: Goal, seconds: float) -> FleetView:
     """Block until the goal is reached; returns the fleet as it then is. Raises ProcmanError at the deadline."""
     deadline = time.monotonic() + seconds
     with Client(path) as client, Client(path) as watcher:
-        changes = watcher.stream("events", EventsParams())
+        changes = watcher.events()
         while True:
-            view = client.call("ps").fleet
+            view = client.ps().fleet
             left = goal.left(view)
             if not left:
                 return view
@@ -79,7 +81,7 @@ def until(path: str, goal: Goal, seconds: float) -> FleetView:
                 raise ProcmanError(f"cannot wait longer than {seconds:g} s for {listed}", "see `procman ps`") from None
 
 
-def _sleep(changes: Stream, deadline: float) -> None:
+def _sleep(changes: EventStream, deadline: float) -> None:
     """Until something changes, and over everything else that has been told by then."""
     changes.timeout = None if deadline == FOREVER else max(0.0, deadline - time.monotonic())
     change = next(changes, None)
@@ -94,15 +96,15 @@ def _sleep(changes: Stream, deadline: float) -> None:
 def until_gone(path: str, ask: Callable[[], None]) -> None:
     """Ask, and block until procman has closed the connection, as its end does."""
     with Client(path) as watcher:
-        changes = watcher.stream("events", EventsParams())
+        changes = watcher.events()
         ask()
         for change in changes:
             _tell(change)
-        while watcher.next_message(None) is not None:  # the stream ends before the connection does
+        while watcher.channel.next_message(None) is not None:  # the stream ends before the connection does
             continue
 
 
-def _tell(change: Output | Happened) -> None:
+def _tell(change: Happened) -> None:
     """Who is still waited for, as procman's log says it."""
-    if isinstance(change, Happened) and change.change.event is Kind.WAITING:
+    if change.change.event is Kind.WAITING:
         click.echo(clean(change.change.text), err=True)

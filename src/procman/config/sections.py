@@ -61,9 +61,9 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     success_exit_codes: (
         Annotated[tuple[ExitCode, ...], Meta(description="Exit codes that mean done, besides 0")] | UnsetType
     ) = UNSET
-    on_end: (
-        Annotated[OnEnd, Meta(description="exit: when an instance is done or failed, everything stops")] | UnsetType
-    ) = UNSET
+    on_end: Annotated[OnEnd, Meta(description="exit: the first end of an instance stops everything")] | UnsetType = (
+        UNSET
+    )
     stdin: (
         Annotated[Stdin, Meta(description="open: a pipe never written, for programs that leave when input ends")]
         | UnsetType

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from procman.core.spec import ProcessSpec
+from procman.core.timers import TimerKey
 from procman.core.view import Change
 
 
@@ -72,7 +73,7 @@ class ReclaimDaemons(Struct, frozen=True):
 class SetTimer(Struct, frozen=True):
     """Post TimerFired(key, token) at `at` (monotonic seconds). Never cancelled: a stale token is dropped."""
 
-    key: str
+    key: TimerKey
     token: int
     at: float
 

@@ -7,11 +7,13 @@ is tagged with its name, so that a trace can be written and read back.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from procman.core.spec import Plan, ProcessSpec
+from procman.core.timers import TimerKey
+from procman.core.view import Reason
 
 
 class ExitStatus(Struct, frozen=True):
@@ -32,9 +34,12 @@ class FormationStarted(Struct, frozen=True, tag=True):
 
 
 class Spawned(Struct, frozen=True, tag=True):
+    """The process is there. `shell`: it is a shell, and not the program of the command itself."""
+
     name: str
     generation: int
     pid: int
+    shell: bool = False
 
 
 class SpawnFailed(Struct, frozen=True, tag=True):
@@ -86,36 +91,46 @@ class OrphanReaped(Struct, frozen=True, tag=True):
 
 
 class TimerFired(Struct, frozen=True, tag=True):
-    """`key` is an instance (`web.1`) or, without a dot, what the fleet keeps a deadline for."""
-
-    key: str
+    key: TimerKey
     token: int
 
 
-# ---- what people asked
+# ---- what people asked: these are the parameters of the control protocol's methods, too
+
+Name = Annotated[str, Meta(max_length=128)]
+"""A type, an instance or a pattern: 69 characters are the most that any type or instance has. What is longer costs time
+to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
+
+Count = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
+ValueError where it is put into a message."""
 
 
-class Scale(Struct, frozen=True, tag=True):
-    """`to` sets counts, `by` changes them; all or nothing."""
+class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
 
-    to: dict[str, int] = {}
-    by: dict[str, int] = {}
+    to: dict[Name, Count] = {}
+    by: dict[Name, Count] = {}
 
 
-class Restart(Struct, frozen=True, tag=True):
+class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     """Types, instances or shell patterns; all when empty."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
 
 
-class Stop(Struct, frozen=True, tag=True):
-    names: tuple[str, ...] = ()
+class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Types, instances or shell patterns; to stop everything `all` must be said."""
+
+    names: tuple[Name, ...] = ()
     all: bool = False
 
 
-class SendSignal(Struct, frozen=True, tag=True):
+class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
+
     signal: str
-    names: tuple[str, ...]
+    names: tuple[Name, ...]
     leader: bool = False
 
 
@@ -123,7 +138,7 @@ class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
-class Shutdown(Struct, frozen=True, tag=True):
+class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
@@ -155,14 +170,14 @@ class StartWanted(Struct, frozen=True):
 class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
-    why: str
+    why: Reason
 
 
 class RestartWanted(Struct, frozen=True):
     """A new life is wanted, from this spec."""
 
     spec: ProcessSpec
-    why: str
+    why: Reason
 
 
 SlotEvent: TypeAlias = (

@@ -40,12 +40,10 @@ from procman.core.events import (
     SpawnFailed,
     TimerFired,
 )
+from procman.core.phases import Instance, Ready, Stopping
 from procman.core.spec import Plan, ProcessSpec, StopMode, is_companion
-from procman.core.state import Instance, Phase
+from procman.core.timers import FallbackTimer
 from procman.core.view import Change, FleetView, InstanceView, Kind, duration
-
-KEY = "last:"
-"""Begins the key of a life's timer: no timer of the fleet's is taken for it."""
 
 CALLED, KILLED, GIVEN_UP = 1, 2, 3
 """Tokens of the timer: what is done when it fires."""
@@ -93,16 +91,17 @@ class Fallback:
     def get(self, _name: str) -> Instance | None:
         return None
 
-    def any_in(self, phase: Phase) -> bool:
-        return phase is Phase.STOPPING and self.stopping
+    @property
+    def ending(self) -> bool:
+        return self.stopping
 
     def view(self, _now: float) -> FleetView:
-        phase = Phase.STOPPING if self.stopping else Phase.READY
+        phase = Stopping.shown if self.stopping else Ready.shown
         rows = [
             InstanceView(
                 name=life.name,
                 type=life.spec.type,
-                phase=str(phase.value),
+                phase=phase,
                 pid=life.pid,
                 port=life.spec.port_of(int(life.name.rpartition(".")[2])),
                 restarts=0,
@@ -168,8 +167,8 @@ class Fallback:
         return []
 
     def _timer(self, event: TimerFired, now: float) -> list[Action]:
-        life = self._left.get(event.key.removeprefix(KEY))
-        if life is None or not event.key.startswith(KEY):
+        life = self._left.get(event.key.name) if isinstance(event.key, FallbackTimer) else None
+        if life is None:
             return []
         if event.token == CALLED:
             return [*_both(life, Target.ALL), SetTimer(event.key, KILLED, now + _notice(life))]
@@ -182,7 +181,7 @@ class Fallback:
     def _kill(self, life: Survivor, now: float) -> list[Action]:
         self._killed.add(life.name)
         kill = Signal(life.name, life.generation, "KILL", Target.ALL)
-        return [kill, SetTimer(KEY + life.name, GIVEN_UP, now + GIVE_UP_AFTER)]
+        return [kill, SetTimer(FallbackTimer(life.name), GIVEN_UP, now + GIVE_UP_AFTER)]
 
     # ---- all of them
 
@@ -194,7 +193,7 @@ class Fallback:
         actions: list[Action] = [_told(Kind.SHUTDOWN, f"stopping {len(self._left)} instance{plural}")]
         for life in self._left.values():
             actions += _both(life, FIRST[life.spec.stop.mode])
-            actions.append(SetTimer(KEY + life.name, CALLED, now + life.spec.stop.grace - _notice(life)))
+            actions.append(SetTimer(FallbackTimer(life.name), CALLED, now + life.spec.stop.grace - _notice(life)))
         return actions
 
     def _command(self, command: Command, request: int, now: float) -> list[Action]:

@@ -12,7 +12,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from procman.core import reload as reloading
-from procman.core import select
+from procman.core import select, wording
 from procman.core.actions import (
     Action,
     Finish,
@@ -25,7 +25,6 @@ from procman.core.actions import (
     Signal,
     Target,
 )
-from procman.core.crashes import KEY as CRASH
 from procman.core.crashes import Crashes
 from procman.core.events import (
     Adopted,
@@ -53,21 +52,19 @@ from procman.core.events import (
     StopWanted,
     TimerFired,
 )
+from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested
 from procman.core.instance import step
-from procman.core.orphans import KEY as STRAYS
 from procman.core.orphans import Orphans
+from procman.core.phases import AT_REST, ENDED_ITSELF, ENDING, Backoff, Down, Failed, Instance
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, StopPolicy, refuse_count
-from procman.core.state import AT_REST, Cause, Instance, Phase, Stage
-from procman.core.view import Change, FleetView, Kind
-from procman.core.wording import ended_line, view_of, waiting_line
+from procman.core.timers import CrashLoopTimer, FallbackTimer, OrphansTimer, SlotTimer, WaitingLineTimer
+from procman.core.view import Change, FleetView, Kind, Reason, ReasonCode
+from procman.core.wording import ended_line, shutdown_line, view_of, waiting_line
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
-
-WAITING = "waiting"
-"""Key of that line's timer. Orphans and crashes have their own; an instance's key has a dot and a number."""
 
 
 class Fleet:
@@ -82,7 +79,7 @@ class Fleet:
         self._slots = Slots(state.slots)
         self._scaled = set(state.scaled)  # types whose count was set at run time
         self._crashes = Crashes(state.crashes)
-        self._strays = Orphans(state.strays)
+        self._orphans = Orphans(state.orphans)
         self._waiting_token = state.waiting_token
         self._finished = state.finished
         self._out: list[Action] = []
@@ -97,7 +94,7 @@ class Fleet:
             finished=self._finished,
             scaled=tuple(sorted(self._scaled)),
             crashes=self._crashes.state(),
-            strays=self._strays.state(),
+            orphans=self._orphans.state(),
             waiting_token=self._waiting_token,
         )
 
@@ -118,16 +115,18 @@ class Fleet:
         return self._crashes.looping(type_name)
 
     def view(self, now: float) -> FleetView:
-        rows = [view_of(i, now, crash_loop=self.crash_loop(i.spec.type)) for i in self.instances()]
+        rows = [view_of(i, now, crash_loop=self._crashes.loops(i, now)) for i in self.instances()]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
 
-    def any_in(self, phase: Phase) -> bool:
-        return any(i.phase is phase for i in self._slots.everyone())
+    @property
+    def ending(self) -> bool:
+        """Whether an instance is on its way out."""
+        return any(isinstance(i.phase, ENDING) for i in self._slots.everyone())
 
     @property
     def stuck(self) -> list[int]:
-        """Strays that KILL did not remove."""
-        return self._strays.stuck
+        """Orphans that KILL did not remove."""
+        return self._orphans.stuck
 
     # ---- the one way in
 
@@ -137,13 +136,15 @@ class Fleet:
             case FormationStarted():
                 self._begin(now)
             case Spawned() | SpawnFailed() | Exited() | Emptied():
-                self._lived(event, now)
+                i = self.get(event.name)
+                if i is not None:
+                    self._step(i, event, now)
             case Adopted():
                 self._adopted(event, now)
             case Orphaned():
-                self._out += self._strays.orphaned(event.pid, now)
+                self._out += self._orphans.orphaned(event.pid, now)
             case OrphanReaped():
-                self._strays.reaped(event.pid)
+                self._orphans.reaped(event.pid)
             case TimerFired():
                 self._timer(event, now)
             case Commanded():
@@ -169,10 +170,12 @@ class Fleet:
     # ---- one slot
 
     def _step(self, i: Instance, event: SlotEvent, now: float) -> Instance:
-        after, actions = step(i, event, now)
+        after, actions, facts = step(i, event, now)
         self._out += actions
         self._slots.put(after)
-        if after.phase is Phase.DOWN and not after.wanted and self._surplus(after):
+        for fact in facts:
+            self._heed(fact, after, now)
+        if isinstance(after.phase, Down) and not after.wanted and self._surplus(after):
             self._slots.remove(after)
             self._out.append(Remove(after.name))
         return after
@@ -180,58 +183,64 @@ class Fleet:
     def _surplus(self, i: Instance) -> bool:
         return i.index > self.counts.get(i.spec.type, 0)
 
-    def _lived(self, event: Spawned | SpawnFailed | Exited | Emptied, now: float) -> None:
-        before = self.get(event.name)
-        if before is None or before.generation != event.generation:
-            return
-        after = self._step(before, event, now)
-        if self._died(before, event, after):
-            self._out += self._crashes.death(after, now)
-        # Looked at from the end: of a thousand that are stopped together, the last are the last to go.
-        if before.alive and not after.alive and not any(i.alive for i in reversed(self._slots.of(after.spec.type))):
-            self._out.append(ReclaimDaemons(after.name, after.generation, after.stop.signal))
-        if after.spec.on_end is OnEnd.EXIT and after.ended_for_good and not before.ended_for_good:
-            failed = after.phase is Phase.FAILED or after.cause is Cause.GAVE_UP
-            self._shut_down(after.last_exit.code if failed and after.last_exit else 0, f"{after.name} ended", now)
-
-    def _died(self, before: Instance, event: SlotEvent, after: Instance) -> bool:
-        """Whether this was a death: an end, or a failed start, that nobody asked for and that is not a good one."""
-        if isinstance(event, Exited):
-            return before.phase in (Phase.STARTING, Phase.READY) and after.cause is not Cause.ENDED
-        failed_start = isinstance(event, SpawnFailed) and before.phase is Phase.SPAWNING
-        return failed_start and after.phase in (Phase.BACKOFF, Phase.FAILED)
+    def _heed(self, fact: Fact, i: Instance, now: float) -> None:
+        """What a step of one instance means for others."""
+        match fact:
+            case Died():
+                self._out += self._crashes.death(i, fact, now)
+            case LeaderEnded():
+                # Looked at from the end: of a thousand that are stopped together, the last are the last to go.
+                if not any(other.alive for other in reversed(self._slots.of(i.spec.type))):
+                    stop = i.leader.stop if i.leader is not None else i.spec.stop
+                    self._out.append(ReclaimDaemons(i.name, i.generation, stop.signal))
+            case EndedItself(_, status):
+                if i.spec.on_end is OnEnd.EXIT:
+                    self._shut_down(status.code, f"{i.name} ended", now)
+            case BecameReady() | Rested():
+                pass
+            case _:
+                assert_never(fact)
 
     def _adopted(self, event: Adopted, now: float) -> None:
         i = self.get(event.name)
-        if i is not None and i.generation == event.generation and i.phase not in (*AT_REST, Phase.BACKOFF):
+        if i is not None and i.generation == event.generation and not isinstance(i.phase, (*AT_REST, Backoff)):
             self._step(i, event, now)
         else:
-            self._out += self._strays.left_behind(event.pid, self._stop_of(event.name), now)
+            self._out += self._orphans.left_behind(event.pid, self._stop_of(event.name), now)
 
     def _stop_of(self, name: str) -> StopPolicy:
         """How what is left of a life that is over is ended: as its type is, as far as that is still known."""
         spec = self.plan.types.get(name.rpartition(".")[0])
-        return spec.stop if spec is not None else StopPolicy()
+        return spec.stop if spec is not None else StopPolicy(grace=self._longest_grace())
+
+    def _longest_grace(self) -> float:
+        """What processes get that belong to no type: as long as the settings give any."""
+        return max((spec.stop.grace for spec in self.plan.types.values()), default=DEFAULT_GRACE)
 
     # ---- time
 
     def _timer(self, event: TimerFired, now: float) -> None:
-        if event.key == WAITING:
-            self._say_waiting(event.token, now)
-        elif event.key == STRAYS:
-            self._out += self._strays.deadline(event.token, now)
-        elif event.key.startswith(CRASH):
-            self._out += self._crashes.quiet(event.key, event.token)
-        else:
-            i = self.get(event.key)
-            if i is not None:
-                self._step(i, event, now)
+        match event.key:
+            case SlotTimer(name):
+                i = self.get(name)
+                if i is not None:
+                    self._step(i, event, now)
+            case WaitingLineTimer():
+                self._publish_waiting(event.token, now)
+            case OrphansTimer():
+                self._out += self._orphans.deadline(event.token, now)
+            case CrashLoopTimer(type_name):
+                self._out += self._crashes.deadline(type_name, event.token)
+            case FallbackTimer():
+                pass
+            case _:
+                assert_never(event.key)
 
     def _watch_stop(self, now: float) -> None:
         self._waiting_token += 1
-        self._out.append(SetTimer(WAITING, self._waiting_token, now + WAITING_AFTER))
+        self._out.append(SetTimer(WaitingLineTimer(), self._waiting_token, now + WAITING_AFTER))
 
-    def _say_waiting(self, token: int, now: float) -> None:
+    def _publish_waiting(self, token: int, now: float) -> None:
         line = waiting_line([*self._slots.everyone()], now) if token == self._waiting_token else ""
         if line:
             self._publish(Kind.WAITING, line)
@@ -249,9 +258,9 @@ class Fleet:
 
     def _raise(self, i: Instance, spec: ProcessSpec, now: float) -> Instance:
         """Want it. One on its way out may have been started from an older spec."""
-        return self._step(i, StartWanted() if i.spec == spec else RestartWanted(spec, "changed by reload"), now)
+        return self._step(i, StartWanted() if i.spec == spec else RestartWanted(spec, wording.RELOADED), now)
 
-    def _set_count(self, type_name: str, count: int, why: str, now: float) -> list[str]:
+    def _set_count(self, type_name: str, count: int, why: Reason, now: float) -> list[str]:
         """Change a type's count; returns the slots that come or go."""
         before = self.counts.get(type_name, 0)
         self.counts[type_name] = count
@@ -282,7 +291,7 @@ class Fleet:
             case Reload():
                 self._reload(command.plan, request, now)
             case Shutdown():
-                names = [i.name for i in self.instances() if i.phase not in AT_REST]
+                names = [i.name for i in self.instances() if not isinstance(i.phase, AT_REST)]
                 self._shut_down(0, "procman shutdown", now)
                 self._reply(request, names)
             case _:
@@ -302,7 +311,7 @@ class Fleet:
                 return
         changed = {t: (self.counts[t], n) for t, n in target.items() if self.counts[t] != n}
         self._scaled.update(target)
-        names = [name for t, n in target.items() for name in self._set_count(t, n, "scaled down", now)]
+        names = [name for t, n in target.items() for name in self._set_count(t, n, wording.SCALED_DOWN, now)]
         if changed:
             text = ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
             self._publish(Kind.SCALED, f"scaled {text}", next(iter(changed)) if len(changed) == 1 else None)
@@ -323,7 +332,7 @@ class Fleet:
             return
         self._say("procman restart", chosen)
         for i in chosen:
-            self._step(i, RestartWanted(self.plan.types[i.spec.type], "procman restart"), now)
+            self._step(i, RestartWanted(self.plan.types[i.spec.type], wording.RESTARTED), now)
         self._watch_stop(now)
         self._reply(request, [i.name for i in chosen])
 
@@ -336,7 +345,7 @@ class Fleet:
             return
         self._say("procman stop", chosen)
         for i in chosen:
-            self._step(i, StopWanted("stopped by procman stop"), now)
+            self._step(i, StopWanted(wording.STOPPED), now)
         self._watch_stop(now)
         self._reply(request, [i.name for i in chosen])
 
@@ -360,7 +369,7 @@ class Fleet:
         self.plan = plan
         names = []
         for type_name in difference.removed:
-            names += self._set_count(type_name, 0, "removed from the Procfile", now)
+            names += self._set_count(type_name, 0, wording.REMOVED, now)
             self.counts.pop(type_name, None)
             self._scaled.discard(type_name)
             self._crashes.forget(type_name)
@@ -368,7 +377,7 @@ class Fleet:
         for type_name, count in reloading.counts_after(
             plan, self.counts, self._scaled
         ).items():  # first, lest one that is to go is started anew
-            names += self._set_count(type_name, count, "scaled down by reload", now)
+            names += self._set_count(type_name, count, wording.SCALED_DOWN_BY_RELOAD, now)
         for type_name in difference.changed:
             names += self._respec(plan.types[type_name], now)
         self.counts = {t: self.counts[t] for t in plan.types}
@@ -384,7 +393,7 @@ class Fleet:
             if i.spec == spec or self._surplus(i):
                 continue
             if i.wanted:
-                self._step(i, RestartWanted(spec, "changed by reload"), now)
+                self._step(i, RestartWanted(spec, wording.RELOADED), now)
                 names.append(i.name)
             else:
                 self._slots.put(replace(i, spec=spec))
@@ -395,7 +404,7 @@ class Fleet:
         wanted = self.plan.companions
         for i in self._slots.companions():
             if i.spec.type not in wanted:
-                self._step(i, StopWanted("removed by reload"), now)
+                self._step(i, StopWanted(wording.REMOVED_BY_RELOAD), now)
         for type_name, spec in wanted.items():
             self._raise(self._slots.at(type_name, 1) or self._slots.new(spec, 1, now), spec, now)
 
@@ -405,14 +414,15 @@ class Fleet:
         if self.stopping:
             return
         self.exit_code = code
-        living = [i for i in self.instances() if i.phase not in AT_REST and not i.ended_for_good]
+        living = [i for i in self.instances() if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
         if living:
-            plural = "" if len(living) == 1 else "s"
-            self._publish(Kind.SHUTDOWN, f"stopping {len(living)} instance{plural}: {why}")
-        grace = max((i.stop.grace for i in living), default=DEFAULT_GRACE)
+            self._publish(Kind.SHUTDOWN, shutdown_line(len(living), why))
+        stops = [i.leader.stop if i.leader is not None else i.spec.stop for i in living]
+        grace = max((stop.grace for stop in stops), default=self._longest_grace())
+        reason = Reason(ReasonCode.SHUTDOWN, why)
         for i in [*living, *self._slots.companions()]:
-            self._step(i, StopWanted(why), now)
-        self._out += self._strays.end_all(now, grace)
+            self._step(i, StopWanted(reason), now)
+        self._out += self._orphans.end_all(now, grace)
         self._watch_stop(now)
 
     def _kill(self, now: float) -> None:
@@ -420,7 +430,7 @@ class Fleet:
         self.exit_code = 130
         for i in [*self._slots.everyone()]:
             self._step(i, KillAsked(), now)
-        self._out += self._strays.kill_all(now)
+        self._out += self._orphans.kill_all(now)
 
     def _settle(self, now: float) -> None:
         """Whether this was the end: nothing is left after a shutdown, or there is nothing left to supervise."""
@@ -430,27 +440,27 @@ class Fleet:
             if not self._all_ended():
                 return
             self._shut_down(self._first_failure(), "all instances have ended", now)
-        if self._strays.left or not self._slots.settled:
+        if self._orphans.left or not self._slots.settled:
             return
         self._finished = True
         instances = self.instances()
         line = ended_line(instances)
         if line:
             self._publish(Kind.FINISHED, line)
-        stuck = self._strays.stuck or any(i.stage is Stage.UNKILLABLE for i in self._slots.everyone())
+        stuck = self._orphans.stuck or any(i.unkillable for i in self._slots.everyone())
         self._out.append(Finish(1 if stuck else self.exit_code or 0))
 
     def _all_ended(self) -> bool:
         """At least one instance exists, and all are done or failed: counts of 0 and stopped ones keep procman running."""
-        return any(True for _ in self._slots) and all(i.phase in (Phase.DONE, Phase.FAILED) for i in self._slots)
+        return any(True for _ in self._slots) and all(isinstance(i.phase, ENDED_ITSELF) for i in self._slots)
 
     def _first_failure(self) -> int:
         """The status of the failure that came first in time; 0 where none failed."""
-        failed = [i for i in self._slots if i.phase is Phase.FAILED and i.last_exit]
-        first = min(failed, key=lambda i: i.ended, default=None)
-        return first.last_exit.code if first and first.last_exit else 0
+        ends = [(i.record.ended_at, i.record.last_exit) for i in self._slots if isinstance(i.phase, Failed)]
+        first = min(ends, key=lambda end: end[0], default=None)
+        return first[1].code if first is not None and first[1] is not None else 0
 
-    # ---- telling
+    # ---- what is published
 
     def _publish(self, kind: Kind, text: str, type_name: str | None = None) -> None:
         self._out.append(Publish(Change(event=kind, text=text, type=type_name)))

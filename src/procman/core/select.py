@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
 
-from procman.core.state import Instance
+from procman.core.phases import Instance
 from procman.errors import nearest
 
 Refusal = tuple[str, str]

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from procman.core.phases import AT_REST, Instance
 from procman.core.spec import ProcessSpec, is_companion
-from procman.core.state import AT_REST, Instance, Stage
 
 
 class SlotsState(Struct, frozen=True):
@@ -65,13 +65,13 @@ class Slots:
         """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""
         name = f"{spec.type}.{index}"
         generation, token = self._past.pop(name, (0, 0))
-        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
+        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
 
     def put(self, i: Instance) -> None:
         slots = self._by_type.setdefault(i.spec.type, [])
         slots += [None] * (i.index - len(slots))
         slots[i.index - 1] = i
-        if i.phase in AT_REST or i.stage is Stage.UNKILLABLE:
+        if isinstance(i.phase, AT_REST) or i.unkillable:
             self._busy.discard(i.name)
         else:
             self._busy.add(i.name)

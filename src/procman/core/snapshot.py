@@ -28,7 +28,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     finished: bool = False
     scaled: tuple[str, ...] = ()
     crashes: dict[str, CrashWatch] = {}
-    strays: OrphansState = OrphansState()
+    orphans: OrphansState = OrphansState()
     waiting_token: int = 0
 
 

@@ -21,7 +21,7 @@ from procman.core.fleet import Fleet
 from procman.core.snapshot import FleetState, Packed, changed_plan, pack, unpack
 from procman.core.spec import ProcessSpec
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the one before would misread it."""
 
 KEPT = 1000

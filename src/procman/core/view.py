@@ -12,7 +12,9 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """What a change is about; the names that `procman events` shows."""
+    """What a change is about; the names that `procman events` shows. More may be added: a client shows a word that it
+    does not know as it is.
+    """
 
     STARTED = "started"
     READY = "ready"
@@ -36,6 +38,15 @@ class Kind(Enum):
     SHUTDOWN = "shutdown"
     FINISHED = "finished"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Kind | None:
+        """The word of a newer procman, as a member that is not kept."""
+        if not isinstance(value, str):
+            return None
+        member = object.__new__(cls)
+        member._name_ = member._value_ = value
+        return member
+
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try."""
@@ -48,12 +59,38 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     exit: str | None = None
     retry_in: float | None = None
-    quiet: bool = False
-    """Told to `events` only, not to the log."""
+    logged: bool = True
+    """False: told to `events` only, not to the log."""
+
+
+class ReasonCode(Enum):
+    """Why an instance is in its phase: what programs compare, where people read the text."""
+
+    STOPPED = "stopped"
+    SCALED_DOWN = "scaled-down"
+    RESTARTED = "restarted"
+    RELOADED = "reloaded"
+    REMOVED = "removed"
+    SHUTDOWN = "shutdown"
+    KILLED = "killed"
+    ENDED = "ended"
+    GAVE_UP = "gave-up"
+    CANNOT_START = "cannot-start"
+    UNKILLABLE = "unkillable"
+
+
+class Reason(Struct, frozen=True):
+    """Why, for programs and for people."""
+
+    code: ReasonCode
+    text: str
 
 
 class InstanceView(Struct, frozen=True, kw_only=True):
-    """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids."""
+    """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
+
+    `reason_code` is a word of `ReasonCode`, or a later version's.
+    """
 
     name: str
     type: str
@@ -68,6 +105,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     last_exit: str | None
     crash_loop: bool
     adopted: tuple[int, ...] = ()
+    reason_code: str | None = None
 
 
 class FleetView(Struct, frozen=True, kw_only=True):

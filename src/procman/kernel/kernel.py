@@ -47,9 +47,10 @@ from procman.core.events import (
 )
 from procman.core.fallback import REASON, Fallback, Survivor
 from procman.core.fleet import Fleet
+from procman.core.phases import UP
 from procman.core.snapshot import Packed, pack, unpack
 from procman.core.spec import Plan
-from procman.core.state import Phase
+from procman.core.timers import TimerKey
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
@@ -66,6 +67,7 @@ from procman.kernel.process.reaper import signal_number
 from procman.kernel.process.table import MARK, Process, ProcessTable, ProcessTableState
 from procman.kernel.survive.guarding import Guarding, Kept, can_guard
 from procman.kernel.survive.tracefile import write_private
+from procman.text.shell import is_led_by_shell
 
 if TYPE_CHECKING:
     from procman.kernel.survive.upgrading import LiveUpgrade, Told
@@ -100,7 +102,7 @@ class KernelState(Struct, frozen=True, kw_only=True):
 
     fleet: Packed
     lives: ProcessTableState
-    deadlines: dict[str, tuple[float, int]]
+    deadlines: dict[TimerKey, tuple[float, int]]
     not_ours: tuple[int, ...]
     guardian: Kept | None = None
     limit: int | None = None
@@ -402,7 +404,7 @@ class Kernel:
         except MemoryError:
             self._queue.append(SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", _jitter()))
         else:
-            self._queue.append(Spawned(name, generation, life.pid))
+            self._queue.append(Spawned(name, generation, life.pid, is_led_by_shell(action.spec.command)))
 
     # ---- a life ends
 
@@ -437,7 +439,7 @@ class Kernel:
             self.mux.drain(stream)
             self.mux.flush_partial(stream)
         i = self.fleet.get(life.name)
-        unasked = i is not None and i.phase in (Phase.STARTING, Phase.READY) and status.code != 0
+        unasked = i is not None and isinstance(i.phase, UP) and status.code != 0
         note = self._ports.note(life, time.monotonic()) if unasked else ""
         if unasked and status.code == KILLED:  # also as a shell tells it of its last command
             note = self._oom.note() or note
@@ -452,7 +454,7 @@ class Kernel:
     @property
     def clearing(self) -> bool:
         """Whether an instance is on its way out."""
-        return self.fleet.any_in(Phase.STOPPING)
+        return self.fleet.ending
 
     # ---- the end
 
@@ -579,7 +581,7 @@ class Kernel:
     def _tell(self, change: Change) -> None:
         if change.event is Kind.READY:
             self._census.look_soon()
-        if not change.quiet:
+        if change.logged:
             self.mux.system(change.text)
         self.on_change(time.time(), change)
 

@@ -15,10 +15,11 @@ from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Callable
 
-from procman.control.protocol import (
+from procman.control.codec import Code, encode_notification
+from procman.control.first_version import in_first_words
+from procman.control.messages import (
     Attached,
     AttachParams,
-    Code,
     Happened,
     InputParams,
     Keyboard,
@@ -27,7 +28,6 @@ from procman.control.protocol import (
     ResizeParams,
     Taken,
     Typist,
-    encode_notification,
 )
 from procman.core.view import Change, FleetView, duration
 from procman.errors import nearest
@@ -208,12 +208,13 @@ class ServedAttachment:
     def _behind(self) -> bool:
         return self.keyboard_changed or bool(self._news) or self._at < self._slot.tape.end
 
-    def pull(self) -> bytes:
+    def pull(self, *, any_word: bool) -> bytes:
         """The next notifications, in the order in which things happened; nothing where everything is told."""
         if self._news and self._news[0][0] <= self._at:
             _, happened = self._news.popleft()
             missed, self._missed_news = self._missed_news, 0
-            happened = Happened(happened.stream, happened.time, happened.change, missed)
+            change = happened.change if any_word else in_first_words(happened.change)
+            happened = Happened(happened.stream, happened.time, change, missed)
             return encode_notification("event", happened)
         tape = self._slot.tape
         if self._at < tape.end:

@@ -1,7 +1,7 @@
 """One client's connection: bytes to lines, lines to answers, in order and in bounded memory.
 
 Owns framing and flow: how much is read, answered and told in a turn, and when a client is dropped. What a request
-means is `commands`', what a stream tells `streams`', who may connect `server`'s.
+means is `methods`', what a stream tells `streams`', who may connect `server`'s.
 
 A turn is bounded, so that no client takes the loop from the others; whoever is not done is called again by the
 selector, as its socket then is watched for WRITE. A client that does not read its answers is not read from.
@@ -17,22 +17,12 @@ from typing import Protocol
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from procman.control.protocol import (
-    MAX_REQUEST,
-    Code,
-    InputParams,
-    Request,
-    ResizeParams,
-    StreamEnded,
-    StreamStarted,
-    Upgrading,
-    encode_error,
-    encode_notification,
-    encode_result,
-)
+from procman.control.codec import MAX_REQUEST, Code, Request, encode_error, encode_notification, encode_result
+from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading
+from procman.control.methods import METHODS, MethodKind
 from procman.control.sockets import peer_of
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
-from procman.serve.methods import HANDLERS, Answer, Backend, Failure, parameters, parse
+from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, ServedStream
 
 REQUESTS_A_TURN = 16
@@ -70,7 +60,7 @@ class ConnectionHost(Protocol):
     backend: Backend
     limits: ConnectionLimits
 
-    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure: ...
+    def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure: ...
 
     def closed(self, connection: Connection) -> None: ...
 
@@ -83,6 +73,7 @@ class Connection:
 
     def __init__(self, host: ConnectionHost, connected: socket.socket) -> None:
         self.streams: list[ServedStream] = []
+        self.any_word = False
         self.closed = False
         self._host = host
         self._socket = connected
@@ -96,6 +87,10 @@ class Connection:
         self._events = READ
         connected.setblocking(False)  # noqa: FBT003  the standard library's signature
         host.reactor.register(connected.fileno(), READ, self._on_ready)
+
+    @property
+    def backend(self) -> Backend:
+        return self._host.backend
 
     @property
     def peer(self) -> int:
@@ -284,7 +279,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001  told and logged; procman lives on
             self._host.backend.fault(error)
             answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
-        if not answered and request.method in HANDLERS:  # it takes its time
+        if not answered and not _is_unanswered(request):  # it takes its time
             owed = True
             self._owed += 1
 
@@ -292,17 +287,10 @@ class Connection:
         params = parameters(request)
         if isinstance(params, Failure):
             answer(params)
-            return
-        handler = HANDLERS.get(request.method)
-        if handler is not None:
-            handler(self._host.backend, params, answer)
-        elif isinstance(params, InputParams | ResizeParams):
-            stream = next((stream for stream in self.streams if stream.number == params.stream), None)
-            answer(NOT_ATTACHED if stream is None else stream.perform(params))
-        elif request.id is not UNSET:  # a stream whose number is not told is of no use
-            self._open(params, answer)
+        elif not _is_unanswered(request):
+            HANDLERS[request.method](self, params, answer)
 
-    def _open(self, params: Struct, answer: Answer) -> None:
+    def open_stream(self, params: StreamParams, answer: Answer) -> None:
         if len(self.streams) >= self._host.limits.streams:
             answer(Failure(Code.REFUSED, f"cannot open another stream: {len(self.streams)} are open", "close some"))
             return
@@ -315,6 +303,10 @@ class Connection:
             if isinstance(started, StreamStarted):
                 started = replace(started, upgrades=self._host.backend.upgrades)
             answer(started)
+
+    def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
+        stream = next((stream for stream in self.streams if stream.number == params.stream), None)
+        answer(NOT_ATTACHED if stream is None else stream.perform(params))
 
     @staticmethod
     def _encoded(request: Request, result: Struct) -> bytes:
@@ -346,7 +338,7 @@ class Connection:
         """The next notifications of the streams, in turns."""
         for _ in range(len(self.streams)):
             stream = self.streams.pop(0)
-            piece = stream.pull()
+            piece = stream.pull(any_word=self.any_word)
             if stream.ended:
                 piece += encode_notification("end", StreamEnded(stream.number))
                 stream.close()
@@ -368,3 +360,8 @@ class Connection:
         for stream in self.streams:
             self._unsent += encode_notification("end", StreamEnded(stream.number))
         self._flush()
+
+
+def _is_unanswered(request: Request) -> bool:
+    """Whether it opens a stream whose number is not told, and so is of no use."""
+    return request.id is UNSET and request.method in METHODS and METHODS[request.method].kind is MethodKind.STREAM

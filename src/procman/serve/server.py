@@ -1,6 +1,6 @@
 """The control socket: who may connect, how many, and who is told what happens.
 
-Owns the listeners and the connections. What a connection says is `connection`'s and `commands`'. No client, however
+Owns the listeners and the connections. What a connection says is `connection`'s and `methods`'. No client, however
 many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
 """
 
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.control.protocol import AttachParams, Code, EventsParams, LogsParams, encode_error
+from procman.control.codec import Code, encode_error
+from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
 from procman.core.view import Change
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.methods import Backend, Failure
+from procman.serve.methods import Backend, Failure, StreamParams
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class Server:
 
     # ---- who is told
 
-    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure:
+    def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure:
         """The stream that `logs`, `events` or `attach` asks for."""
         if isinstance(params, AttachParams):
             stream: ServedStream | Failure = self._attach(connection, params)
@@ -231,8 +232,7 @@ class Server:
         attachment.open(params)
         return attachment
 
-    def _events(self, params: Struct) -> EventsStream:
-        assert isinstance(params, EventsParams), params
+    def _events(self, params: EventsParams) -> EventsStream:
         after = self._told if params.after is None else min(params.after, self._told)
         kept = list(self._recent)[len(self._recent) - min(self._told - after, len(self._recent)) :]
         return EventsStream(next(self._numbers), self.limits.events, after, kept, self._told - after - len(kept))

@@ -20,3 +20,16 @@ SHELL_WORDS = frozenset(
 def is_plain(command: str) -> bool:
     """Whether the command can be executed directly, word by word."""
     return PLAIN.fullmatch(command) is not None and command.split(maxsplit=1)[0] not in SHELL_WORDS
+
+
+SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "yash", "zsh", "fish"})
+
+_OPERATORS = frozenset("|&;\n")
+
+
+def is_led_by_shell(command: str) -> bool:
+    """Whether a shell stays the leader of this command's processes, and hands no signal on to what it waits for."""
+    if is_plain(command):
+        return command.split(maxsplit=1)[0].rpartition("/")[2] in SHELLS
+    words = command.split(maxsplit=1)
+    return words[0] != "exec" or not _OPERATORS.isdisjoint(command)

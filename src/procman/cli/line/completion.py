@@ -49,12 +49,11 @@ def running(context: click.Context) -> FleetView | None:
     """What the procman of this command line answers; None where none does."""
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
-    from procman.control.protocol import NoParams  # noqa: PLC0415
 
     place = TargetOptions(context.params.get("root"), context.params.get("socket"))
     try:
         with Client(place.find(), timeout=PATIENCE) as client:
-            return client.call("ps", NoParams()).fleet
+            return client.ps().fleet
     except (ProcmanError, OSError):
         return None
 

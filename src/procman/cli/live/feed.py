@@ -15,7 +15,6 @@ from msgspec import Struct
 from procman.cli.verbs.logs import data_of
 from procman.cli.verbs.ps import Listing, listed
 from procman.control.client import Client
-from procman.control.protocol import LogsParams, Output
 from procman.errors import ProcmanError
 from procman.observe.poll import Poller
 from procman.observe.processes import Meter
@@ -23,6 +22,8 @@ from procman.text.lines import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from procman.control.messages import Output
 
 EVERY = 1.0
 """Seconds from one look to the next, and until a connection that failed is tried again."""
@@ -119,7 +120,7 @@ class Tail:
         self._ended.set()
         client = self._client
         if client is not None:
-            client.hang_up()
+            client.channel.hang_up()
 
     def take(self) -> tuple[bool, list[str]]:
         """The lines since the last time, safe to be shown; and whether those before are to go, as all is told again."""
@@ -143,9 +144,8 @@ class Tail:
         with self._lock:
             self._anew = True
             self._lines.clear()
-        for output in client.stream("logs", LogsParams((self.name,), LINES, follow=True)):
-            if isinstance(output, Output):
-                self._add(lines_of(output))
+        for output in client.logs((self.name,), LINES, follow=True):
+            self._add(lines_of(output))
 
     def _add(self, lines: list[str]) -> None:
         with self._lock:

@@ -14,7 +14,6 @@ from procman.cli.attach.screen_state import ScreenState
 from procman.cli.attach.session import AttachEnd, AttachSession, Endpoints, size, wakes
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.control.protocol import Attached, AttachParams
 
 if TYPE_CHECKING:
     from procman.control.client import Client
@@ -59,14 +58,12 @@ def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: 
         attachment, fleet = _attached(client, instance, way, shown)
         with raw_keys(shown.undo) if way.person else nullcontext():
             while (ending := attachment.follow(fleet, wake)) is AttachEnd.UPGRADED:
-                client.connect_again()
+                client.channel.connect_again()
                 attachment, fleet = _attached(client, instance, way, shown)
         return attachment.leave(ending)
 
 
 def _attached(client: Client, instance: str, way: Endpoints, shown: ScreenState) -> tuple[AttachSession, FleetView]:
     """A new attachment, and the formation as it was just before."""
-    fleet = client.call("ps").fleet
-    attached = client.call("attach", AttachParams(instance, way.read_only, *size()))
-    assert isinstance(attached, Attached)
-    return AttachSession(client, attached, way, shown), fleet
+    fleet = client.ps().fleet
+    return AttachSession(client, client.attach(instance, size(), read_only=way.read_only), way, shown), fleet

@@ -14,8 +14,8 @@ from procman.text.lines import clean
 
 
 @click.command(short_help="Run a trace of procman's decisions again.")
-@click.argument("action", type=click.Choice(["replay"]), expose_value=False)
-@click.argument("file", type=click.Path())
+@click.argument("action", type=click.Choice(["replay"]), metavar="replay", expose_value=False)
+@click.argument("file", type=click.Path(), metavar="FILE")
 def debug(file: str) -> int:
     """Run the events of a trace again and print what procman decides on each, with the seconds since the first.
 

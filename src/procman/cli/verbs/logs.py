@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.control.protocol import LogsParams, Output
 from procman.text import lines as display
 
 if TYPE_CHECKING:
+    from procman.control.messages import Output
     from procman.core.view import FleetView
     from procman.text.ansi import SharedView
 
@@ -40,13 +40,12 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
       procman logs worker --json | jq -r .message
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
-        fleet = client.call("ps").fleet
+        fleet = client.ps().fleet
         look = LogFormat.at(fleet, colored=_colored())
         out = sys.stdout.buffer
-        for output in client.stream("logs", LogsParams(names, lines, follow)):
-            if isinstance(output, Output):
-                out.write(look.as_json(output) if json else look.as_text(output))
-                out.flush()
+        for output in client.logs(names, lines, follow=follow):
+            out.write(look.as_json(output) if json else look.as_text(output))
+            out.flush()
 
 
 class LogFormat(Struct, frozen=True):

@@ -26,9 +26,9 @@ def reload(place: TargetOptions, wait: float | None) -> None:
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     path = place.find()
     with Client(path) as client:
-        before = client.call("ps").fleet
-        answer = client.call("reload")
-        after = client.call("ps").fleet
+        before = client.ps().fleet
+        answer = client.reload()
+        after = client.ps().fleet
     touched = ", ".join(dict.fromkeys(answer.instances))
     click.echo(f"reloaded; stopped or started: {touched}" if touched else "reloaded; nothing to stop or start")
     if wait is not None:

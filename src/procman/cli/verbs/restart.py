@@ -9,7 +9,6 @@ from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until, wait_option
 from procman.control.client import Client
-from procman.control.protocol import NamesParams
 
 
 @click.command(cls=WaitingCommand)
@@ -30,9 +29,9 @@ def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) ->
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     path = place.find()
     with Client(path) as client:
-        before = client.call("ps").fleet
-        answer = client.call("restart", NamesParams(names))
-        after = client.call("ps").fleet
+        before = client.ps().fleet
+        answer = client.restart(names)
+        after = client.ps().fleet
     click.echo(f"restarting {', '.join(answer.instances)}" if answer.instances else "nothing to restart")
     if wait is not None:
         until(path, renewed(answer, before, after), wait)

@@ -12,7 +12,7 @@ from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until, wait_option
 from procman.config.formation import parse_changes
 from procman.control.client import Client
-from procman.control.protocol import Accepted, ScaleParams
+from procman.control.messages import Accepted
 
 
 class Scaled(Struct, frozen=True):
@@ -44,9 +44,9 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
     types = [*to, *by]
     path = place.find()
     with Client(path) as client:
-        before = client.call("scale", ScaleParams())
-        after = client.call("scale", ScaleParams(to, by)) if types else before
-        view = client.call("ps").fleet if wait is not None else None
+        before = client.scale()
+        after = client.scale(to, by) if types else before
+        view = client.ps().fleet if wait is not None else None
     click.echo(_json(before, after) if json else _told(before, after, types))
     if view is not None and wait is not None:
         until(path, scaled(after, types or after.formation, view), wait)

@@ -32,6 +32,6 @@ def shutdown(place: TargetOptions, *, wait: bool) -> None:
 
 def _ask(path: str) -> None:
     with Client(path) as client:
-        answer = client.call("shutdown")
+        answer = client.shutdown()
     if answer.instances:
         click.echo(f"stopping {', '.join(answer.instances)}")

@@ -10,7 +10,6 @@ from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import FOREVER, EndedError, until
 from procman.control.client import Client
-from procman.control.protocol import StopParams
 
 
 @click.command()
@@ -40,7 +39,7 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
         raise UsageError(f"cannot stop: {what}", "name types or instances, or say --all")
     path = place.find()
     with Client(path) as client:
-        answer = client.call("stop", StopParams(names, all=everything))
+        answer = client.stop(names, everything=everything)
     if not answer.instances:
         click.echo("nothing to stop")
     elif wait:

@@ -28,10 +28,10 @@ def upgrade(place: TargetOptions) -> None:
       pip install --upgrade ../procman && procman upgrade
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with Client(place.find(), WITHIN) as client:
-        before = client.call("hello")
-        client.call("upgrade")
+        before = client.hello()
+        client.upgrade()
         try:
-            after = client.call("hello")
+            after = client.hello(again=True)
         except (NotRunningError, ClosedError):
             text = "cannot upgrade: procman has ended instead"
             raise ProcmanError(text, "its standard error says why; what it ran is ended as after a kill") from None

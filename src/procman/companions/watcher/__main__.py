@@ -15,7 +15,6 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from procman.companions.watcher.rules import Rule, concerned, instances
 from procman.control.client import Client, ClosedError
-from procman.control.protocol import NamesParams
 from procman.errors import NotRunningError, ProcmanError
 from procman.text.lines import clean
 
@@ -80,10 +79,10 @@ def _ask(type_name: str, paths: list[str]) -> None:
     for tries_left in reversed(range(TRIES)):
         try:
             with Client(os.environ["PROCMAN_SOCKET"]) as client:
-                names = instances(client.call("ps").fleet, type_name)
+                names = instances(client.ps().fleet, type_name)
                 if names:
                     print(f"restarting {type_name}: {_told(paths)} changed", flush=True)
-                    client.call("restart", NamesParams(names))
+                    client.restart(names)
                 return
         except ClosedError:
             if not tries_left:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from procman.control.protocol import Checked
 from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
 from procman.kernel.loop.reactor import READ, Reactor
@@ -31,7 +30,8 @@ RETRY = 0.01
 WORDS = 4096
 """Most bytes that are kept of what the check says."""
 
-Told = Callable[[Checked | Refuse], None]
+Told = Callable[[str | Refuse], None]
+"""Takes the version of the program that takes over, or why there is none."""
 
 
 class UpgradeHost(Protocol):
@@ -231,7 +231,7 @@ class LiveUpgrade:
         written = self._write(blocked)
         try:
             for told in self._told:
-                told(Checked(version))
+                told(version)
             self._told.clear()
             self._part()
             self._program.become(self._found, written.state, written.descriptors)
