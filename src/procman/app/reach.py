@@ -14,7 +14,7 @@ class Reach:
     """The claim and the server of one procman; without both there is nothing to keep right."""
 
     def __init__(self, claimed: Claim | None) -> None:
-        self._claimed = claimed
+        self.claimed = claimed
         self._server: Server | None = None
         self._say: Callable[[str], None] = lambda _text: None
 
@@ -24,18 +24,18 @@ class Reach:
 
     def renew(self) -> None:
         """Make the socket again where it has gone, as with the runtime folder of a user who has logged out."""
-        if self._claimed is not None and self._server is not None:
-            before = self._claimed.listener
-            listener = self._claimed.renew()
+        if self.claimed is not None and self._server is not None:
+            before = self.claimed.listener
+            listener = self.claimed.renew()
             if listener is not None:
                 self._server.replace(before, listener)
-                self._say(f"the socket {self._claimed.place.socket} had gone: it is there again")
+                self._say(f"the socket {self.claimed.place.socket} had gone: it is there again")
 
     def follow(self, root: str) -> None:
         """The root is another folder now, by the same name. Raises ConfigError where another procman runs there."""
-        if self._claimed is not None and self._server is not None:
+        if self.claimed is not None and self._server is not None:
             try:
-                fresh = self._claimed.follow(root)
+                fresh = self.claimed.follow(root)
             except RefusedError as error:
                 raise ConfigError(error.message.replace("start", f"use the root {root}", 1), error.hint) from None
             for listener in fresh:
@@ -44,20 +44,3 @@ class Reach:
             f"{root} is another folder now, {os.path.realpath(root)}: what is started from here on runs there; "
             "`procman restart` moves the rest"
         )
-
-
-def leads_elsewhere(path: str, held: int) -> bool:
-    """Whether the path leads to a folder, and to another than that of this descriptor."""
-    try:
-        return os.path.isdir(path) and not os.path.samestat(os.stat(path), os.fstat(held))
-    except OSError:  # it has gone meanwhile: what it was is still there
-        return False
-
-
-def move(held: int, path: str) -> None:
-    """The descriptor is of the folder that the path leads to, from now on. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.dup2(fd, held, inheritable=False)
-    finally:
-        os.close(fd)

@@ -66,6 +66,11 @@ class Claim:
         self._file = _file(place)
 
     @property
+    def listeners(self) -> tuple[socket.socket, ...]:
+        """What is to be served: the socket, and every name."""
+        return (self.listener, *self.names.values())
+
+    @property
     def held(self) -> tuple[int, ...]:
         """The descriptors that keep others away as long as any process has them."""
         return (self.lock_fd, *self.guards, *(name.fileno() for name in self.names.values()))

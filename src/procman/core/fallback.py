@@ -43,7 +43,8 @@ from procman.core.events import (
 from procman.core.phases import Instance, Ready, Stopping
 from procman.core.spec import Plan, ProcessSpec, StopMode, is_companion
 from procman.core.timers import FallbackTimer
-from procman.core.view import Change, FleetView, InstanceView, Kind, duration
+from procman.core.view import Change, FleetView, InstanceView, Kind
+from procman.text.words import duration, index_of
 
 CALLED, KILLED, GIVEN_UP = 1, 2, 3
 """Tokens of the timer: what is done when it fires."""
@@ -103,7 +104,7 @@ class Fallback:
                 type=life.spec.type,
                 phase=phase,
                 pid=life.pid,
-                port=life.spec.port_of(int(life.name.rpartition(".")[2])),
+                port=life.spec.port_of(index_of(life.name)),
                 restarts=0,
                 generation=life.generation,
                 uptime=None,

@@ -62,6 +62,7 @@ from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, StopPolic
 from procman.core.timers import CrashLoopTimer, FallbackTimer, OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Change, FleetView, Kind, Reason, ReasonCode
 from procman.core.wording import ended_line, shutdown_line, view_of, waiting_line
+from procman.text.words import type_of
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
@@ -210,7 +211,7 @@ class Fleet:
 
     def _stop_of(self, name: str) -> StopPolicy:
         """How what is left of a life that is over is ended: as its type is, as far as that is still known."""
-        spec = self.plan.types.get(name.rpartition(".")[0])
+        spec = self.plan.types.get(type_of(name))
         return spec.stop if spec is not None else StopPolicy(grace=self._longest_grace())
 
     def _longest_grace(self) -> float:

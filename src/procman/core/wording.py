@@ -25,7 +25,8 @@ from procman.core.phases import (
 )
 from procman.core.restart import Outcome, described
 from procman.core.select import LISTED
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, duration, times
+from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
+from procman.text.words import duration, times
 
 # ---- why an instance is as it is
 

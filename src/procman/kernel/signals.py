@@ -15,7 +15,7 @@ from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.loop.senders import on_sent
-from procman.kernel.process.reaper import signal_name
+from procman.text.signals import signal_name
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
 """What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""
