@@ -108,9 +108,17 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     reason_code: str | None = None
 
 
+class OrphanView(Struct, frozen=True):
+    """A process that left its instance in a way that does not tell which that was; it runs until procman ends."""
+
+    pid: int
+    name: str
+
+
 class FleetView(Struct, frozen=True, kw_only=True):
     """The whole formation: wanted counts by type, and every slot in the Procfile's order."""
 
     formation: dict[str, int]
     instances: tuple[InstanceView, ...]
     stopping: bool
+    orphans: tuple[OrphanView, ...] = ()

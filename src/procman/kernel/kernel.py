@@ -52,7 +52,7 @@ from procman.core.snapshot import Packed, pack, unpack
 from procman.core.spec import Plan
 from procman.core.timers import TimerKey
 from procman.core.trace import FORMAT, Trace, TraceHeader
-from procman.core.view import Change, FleetView, Kind
+from procman.core.view import Change, FleetView, Kind, OrphanView
 from procman.errors import ConfigError
 from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
@@ -347,6 +347,7 @@ class Kernel:
             case Signal(name, generation, signal, target):
                 life = self._life(name, generation)
                 if life is not None:
+                    self._census.remember(life)
                     self._lives.signal(life, signal, target)
                     self._census.sweep_soon()
             case SignalProcess(pid, signal):
@@ -438,6 +439,7 @@ class Kernel:
         for stream in life.streams:
             self.mux.drain(stream)
             self.mux.flush_partial(stream)
+        self._census.remember(life)
         i = self.fleet.get(life.name)
         unasked = i is not None and isinstance(i.phase, UP) and status.code != 0
         note = self._ports.note(life, time.monotonic()) if unasked else ""
@@ -496,7 +498,8 @@ class Kernel:
         view = self.fleet.view(time.monotonic())
         adopted = self._lives.adopted()
         rows = tuple(replace(row, adopted=adopted[row.name]) if row.name in adopted else row for row in view.instances)
-        return replace(view, instances=rows)
+        orphans = tuple(OrphanView(pid, name) for pid, name in self._lives.orphans())
+        return replace(view, instances=rows, orphans=orphans)
 
     def ask(self, event: ShutdownAsked | KillAsked) -> None:
         """Hand on what a signal asks for."""

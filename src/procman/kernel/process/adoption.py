@@ -40,6 +40,7 @@ class AdoptionHost(Protocol):
         """Look, bury, and see whether that was the last."""
 
     def post(self, event: Event) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 class Adoption:
@@ -51,6 +52,7 @@ class Adoption:
         self._mux = mux
         self._host = host
         self._children = reaper.Children()
+        self._me = os.getpid()
         self.not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._look_due = False
         self._sweep_token = 0
@@ -83,7 +85,20 @@ class Adoption:
                 self.sweep_soon()
             else:
                 owner = self._lives.adopt(pid)
+                if owner is None and self._me != 1:  # as PID 1 there are many, and none need be of an instance
+                    self._tell(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
+
+    def _tell(self, pid: int) -> None:
+        name = dict(self._lives.orphans()).get(pid)
+        if name is not None:
+            text = "left its instance, and nothing tells which that was: it runs until procman ends (`procman ps` lists it)"
+            self._host.say(f"pid {pid} ({name}) {text}")
+
+    def remember(self, life: Process) -> None:
+        """It is about to be stopped, or has ended: what can be seen of its descendants is seen now or never."""
+        if self._lives.subreaper:
+            self._lives.remember(life, time.monotonic())
 
     def look_soon(self) -> None:
         """Somebody is ready: what a program forks off while it starts is adopted by now."""
@@ -137,6 +152,8 @@ class Adoption:
         self._host.take_stock()
         if self._lives.ending() or self._host.clearing:
             self._sweep_in(min(pause * 2, SWEEP_LAST))
+        else:
+            self._lives.forget_seen()
 
     # ---- the end
 

@@ -15,7 +15,9 @@ from msgspec import Struct
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.kernel.output.fanout import ChildStream
+from procman.kernel.process.descent import Descent, look_at
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
+from procman.text.lines import clean
 from procman.text.signals import signal_number
 
 MARK = "PROCMAN_INSTANCE"
@@ -106,6 +108,8 @@ class ProcessTable:
         self._strays: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
+        self._descent = Descent()
+        self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as they were seen before a stop
 
     # ---- handing it on
 
@@ -219,6 +223,24 @@ class ProcessTable:
 
     # ---- adoption
 
+    def remember(self, life: Process, now: float) -> None:
+        """Note who descends from this life, while those between still live: the stop may leave nothing else to tell."""
+        for one in self._descent.of([life.pid, *life.adopted, *life.daemons], now):
+            self._seen[one.pid, one.born] = life
+
+    def forget_seen(self) -> None:
+        """Nothing is on its way out: what was seen has been adopted by now, or has ended."""
+        self._seen.clear()
+
+    def orphans(self) -> list[tuple[int, str]]:
+        """Every process that cannot be told whose it is, by pid and name."""
+        listed = [(pid, look_at(pid)) for pid in sorted(self._strays)]
+        return [(pid, clean(one.name)) for pid, one in listed if one is not None]
+
+    def _descends_from(self, pid: int) -> Process | None:
+        one = look_at(pid) if self._seen else None
+        return self._seen.get((pid, one.born)) if one is not None else None
+
     def known(self, pid: int) -> bool:
         tables = (self._adopted, self._kept, self._strays)
         return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
@@ -232,7 +254,8 @@ class ProcessTable:
 
         One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
-        if _group_of(pid) in self._by_group or _environment(pid) != b"":
+        known = _group_of(pid) in self._by_group or self._descends_from(pid) is not None
+        if known or _environment(pid) != b"":
             self._changing.pop(pid, None)
             return False
         if pid not in self._changing:
@@ -256,6 +279,11 @@ class ProcessTable:
                 self._add_stray(pid)  # of a life that is over
                 return (*marked, False)
             life = self.current[marked[0]] if marked is not None else self._by_group.get(session)
+        if life is None:
+            life = self._descends_from(pid)
+            if life is not None and self.current.get(life.name) is not life:
+                self._add_stray(pid)
+                return life.name, life.generation, False
         if life is None:
             self._add_stray(pid)
             return None
