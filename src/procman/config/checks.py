@@ -27,6 +27,21 @@ def is_ours(name: str) -> bool:
     return name in _OURS or name.startswith("PROCMAN_PORT_")
 
 
+_FOR_ONE_PROCESS = frozenset(
+    {
+        *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"),
+        *("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"),
+    }
+)
+
+
+def is_for_procman_alone(name: str) -> bool:
+    """A variable by which a service manager speaks with the one process that it has started: a child that takes it for
+    its own tells systemd that procman is ready (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)).
+    """
+    return name in _FOR_ONE_PROCESS
+
+
 def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Complaint]:
     for name in value:
         where = f".{plain(name)}"

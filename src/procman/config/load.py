@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.checks import is_ours
+from procman.config.checks import is_for_procman_alone, is_ours
 from procman.config.document import Document
 from procman.config.envfile import Assignment, layer_over, read_assignments
 from procman.config.location import STDIN, Location, is_handle, locate
@@ -147,7 +147,7 @@ class _Files:
         """
         options = self._options
         decided = options.no_port or options.port is not None
-        base = {name: value for name, value in environ.items() if not is_ours(name)}
+        base = {n: value for n, value in environ.items() if not (is_ours(n) or is_for_procman_alone(n))}
         assignments = [assignment for assignment in self._assignments() if not is_ours(assignment.name)]
         if decided or not base.get("PORT"):  # an empty one is none
             base.pop("PORT", None)

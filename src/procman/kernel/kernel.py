@@ -149,7 +149,7 @@ class Kernel:
         self._census = Adoption(reactor, self._lives, mux, self)
         self._guarding = Guarding(reactor, self._lives.ledger, settings.guarded or (), self.say)
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
-        self._ports = PortNotes(look=self._census.known)
+        self._ports = PortNotes(look=self._census.known, is_own=self._lives.is_own)
         self._oom = OomNotes()
         self._launcher = Launcher(settings.given, self._lives, mux)
         self._spawns: deque[Spawn] = deque()

@@ -245,6 +245,10 @@ class ProcessTable:
         tables = (self._adopted, self._kept, self._strays)
         return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
 
+    def is_own(self, pid: int) -> bool:
+        """Whether it is of something that procman has started, as far as that can be told."""
+        return self.known(pid) or _group_of(pid) in self._by_group or self._marked(pid) is not None
+
     def _holds(self, pid: int) -> bool:
         """Whether it is the holder of a life's terminal."""
         return pid in self._by_group and self._by_group[pid].held
