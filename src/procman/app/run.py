@@ -22,6 +22,7 @@ from procman.config.location import current_folder, look_upwards, note_of
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
+from procman.kernel import signals
 from procman.kernel.process import spawn
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def _run(
     """Claim the root and supervise there."""
     roots = (plan.root, logical(plan.root, inputs.environ))
     claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
+    signals.hold()
     if listening is not None:
         listening(claimed)
     os.chdir(plan.root)

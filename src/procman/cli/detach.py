@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procman.cli import release_signals
 from procman.cli.goal import HopelessError, StoppingError, Up
 from procman.cli.wait import FOREVER, EndedError, until
 from procman.control.client import ClosedError
@@ -35,6 +36,7 @@ def detached(plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -
             stream.flush()
     pid = os.fork()
     if pid:
+        release_signals()
         os.close(writer)
         return _wait(plan, pid, reader)
     os.close(reader)

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
@@ -63,6 +64,7 @@ from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
 from procman.kernel.process.launcher import Launcher, SpawnContext
 from procman.kernel.process.oom import OomNotes
 from procman.kernel.process.ports import PortNotes
+from procman.kernel.process.promises import broken
 from procman.kernel.process.table import MARK, Process, ProcessTable, ProcessTableState
 from procman.kernel.survive.guarding import Guarding, Kept, can_guard
 from procman.kernel.survive.tracefile import write_private
@@ -87,6 +89,9 @@ KILLED = 128 + 9
 
 QUIET_AFTER = 0.05
 """Seconds after which what has been started has had its first word, if it has one."""
+
+ENDING = (SIGINT, SIGTERM)
+"""What is handled before anything more is started."""
 
 SPAWNS_A_ROUND = 32
 REAPS_A_ROUND = 256
@@ -176,8 +181,10 @@ class Kernel:
         that does not work, nothing is left behind.
         """
         try:
-            self._begin() if self._taken_over is None else self._go_on(self._taken_over)
-            if self._settings.guarded is not None and self._census.known and can_guard():
+            self._reactor.handle_signals()  # who asks for an end before anything has begun
+            if not self.finished:
+                self._begin() if self._taken_over is None else self._go_on(self._taken_over)
+            if not self.finished and self._settings.guarded is not None and self._census.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
             self._reactor.call_at(time.monotonic() + QUIET_AFTER, self._prepare_upgrade)
             self._supervise()
@@ -209,6 +216,8 @@ class Kernel:
 
     def _begin(self) -> None:
         self._census.begin()
+        for line in broken(known=self._census.known, subreaper=self._lives.subreaper):
+            self.say(line)
         self.post(FormationStarted())
 
     def take_over(self, before: Handover) -> None:
@@ -381,6 +390,9 @@ class Kernel:
     def _spawn_some(self) -> bool:
         """Start one that waits for it, at most `SPAWNS_A_ROUND` before signals and clients get their turn again."""
         if not self._spawns or self._spawns_left == 0:
+            return False
+        if self._reactor.is_waiting(ENDING):
+            self._reactor.call_at(time.monotonic(), self._spawn_more)
             return False
         if self._spawns_left == SPAWNS_A_ROUND:
             self._reactor.call_at(time.monotonic(), self._spawn_more)

@@ -32,6 +32,11 @@ MAIN_TYPE = "web"
 """The type that TTIN and TTOU change, where there is more than one."""
 
 
+def hold() -> None:
+    """From here on until `install()` they wait: something is made that is to be undone in order."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
 def install(reactor: Reactor, kernel: Kernel) -> None:
     """Set every handler; to be done before the first child is started (as PID 1 a signal without handler is lost)."""
     _Signals(reactor, kernel).install()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procman.app.promises import broken_here
 from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.show.table import columns
 from procman.config.load import load
@@ -29,6 +30,8 @@ def check(options: Options) -> None:
       procman check -f Procfile.dev -m web=2,worker=0
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     click.echo(shown(load(nearest_inputs(options), os.environ)))
+    for line in broken_here():
+        click.echo(f"procman: {line}", err=True)
 
 
 def shown(plan: Plan) -> str:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from procman.core.spec import ProcessSpec, Stdin
@@ -259,20 +259,29 @@ class DescriptorLimits:
         return True
 
 
+MOST_DESCRIPTORS = 65536
+"""How many are tried one by one, where nothing lists those that are open: 10 ms."""
+
+
 def close_on_exec() -> list[int]:
     """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited; which those are."""
-    try:
-        inherited = [int(name) for name in os.listdir("/dev/fd")]
-    except OSError:
-        inherited = list(range(3, 256))
     changed = []
-    for fd in inherited:
+    for fd in _open_descriptors():
         if fd > 2:
             try:
                 flags = fcntl.fcntl(fd, fcntl.F_GETFD)
-            except OSError:  # the descriptor of the listing itself
+            except OSError:  # not open, or the descriptor of the listing itself
                 continue
             if not flags & fcntl.FD_CLOEXEC:
                 fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
                 changed.append(fd)
     return changed
+
+
+def _open_descriptors() -> Iterable[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return [int(name) for name in os.listdir(folder)]
+        except OSError:  # no such folder in a bare chroot, or no descriptor left to read it by
+            continue
+    return range(3, MOST_DESCRIPTORS)
