@@ -16,6 +16,7 @@ from pretended import Life, Nature, Proc
 from procman.core.actions import (
     Action,
     Finish,
+    OperationEnded,
     Publish,
     ReclaimDaemons,
     Refuse,
@@ -141,7 +142,7 @@ class SimulatedOS:
                     self.answers[action.request] = action
                 case Finish():
                     self.finished.append(action.code)
-                case Publish() | Remove():
+                case Publish() | Remove() | OperationEnded():
                     pass
                 case _:
                     assert_never(action)
@@ -381,7 +382,7 @@ class SimulatedOS:
     def stuck(self) -> list[Instance]:
         """Instances that are unsettled with nothing on its way that could move them."""
         timers = {(timer.key, timer.token) for timer in self.timers}
-        orphans = self.fleet._orphans
+        orphans = self.fleet._formation.orphans
         due = (OrphansTimer(), orphans._token) in timers
         assert due or not (orphans._ending or orphans._killed), "the orphans are stuck"
         return [i for i in self.fleet.instances() if not self._has_a_mover(i, (SlotTimer(i.name), i.token) in timers)]

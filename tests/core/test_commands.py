@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
+from msgspec.structs import replace
 
-from procman.core.actions import Finish, Refuse, Remove, Reply, Signal, Target
+from procman.core.actions import Finish, OperationEnded, Publish, Refuse, Remove, Reply, Signal, Target
+from procman.core.desired import Closing
 from procman.core.events import Commanded, Restart, Scale, SendSignal, Stop
 from procman.core.phases import Down, Ready, Stopping
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 from procman.core.timers import WaitingLineTimer
 from procman.core.view import Kind
 
@@ -27,7 +29,7 @@ def ask(story: Story, command) -> list:
 def reply(actions) -> Reply:
     (answer,) = of_type(actions, Reply)
     assert answer.request == 5
-    return answer
+    return replace(answer, operation=0)
 
 
 def refusal(actions) -> Refuse:
@@ -97,7 +99,8 @@ def test_a_count_of_more_digits_than_python_prints_is_refused(scale):
 
 def test_the_same_count_is_granted_and_changes_nothing():
     actions = ask(running({"web": 2}), Scale(to={"web": 2}))
-    assert actions == [Reply(5, (), {"web": 2})]
+    assert reply(actions) == Reply(5, (), {"web": 2})
+    assert {type(action) for action in actions} == {Reply, OperationEnded}
 
 
 def test_scale_never_starts_a_slot_that_stands():
@@ -152,6 +155,19 @@ def test_a_restart_stops_first_and_starts_once_all_is_gone():
     assert spawned_names(actions) == []
     assert spawned_names(story.ends("web.2", 143, "TERM")) == ["web.2"]
     assert story.instance("web.2").record.restarts == 0  # nobody's crash
+
+
+def test_a_restart_by_a_program_says_why_to_events_and_leaves_the_log_to_that_program():
+    story = running({"web": 1})
+    (change,) = [
+        one.change
+        for one in of_type(ask(story, Restart(("web",), "app.py changed")), Publish)
+        if one.change.event is Kind.COMMAND
+    ]
+    assert change.text == "app.py changed: restarting web.1"
+    assert not change.logged
+    (row,) = story.fleet.view(NOW).instances
+    assert (row.reason or "").startswith("app.py changed")
 
 
 def test_a_restart_of_nothing_in_particular_is_one_of_all():
@@ -258,6 +274,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(command):
 @pytest.mark.parametrize("command", [Scale(to={"web": 2}), Restart(), Stop(all=True), SendSignal("USR1", ())])
 def test_commands_are_refused_while_procman_stops(command):
     story = running({"web": 1})
-    story.fleet.exit_code = 0
+    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW))
     assert "stopping" in refusal(ask(story, command)).message
     assert of_type(story.seen, Finish) == []

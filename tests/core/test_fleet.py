@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
 
-from procman.core.actions import Finish, ReclaimDaemons, Remove, SetTimer, ShareDaemon, Signal, SignalProcess, Spawn
+from procman.core.actions import (
+    Finish,
+    OperationEnded,
+    ReclaimDaemons,
+    Remove,
+    SetTimer,
+    ShareDaemon,
+    Signal,
+    SignalProcess,
+    Spawn,
+)
 from procman.core.events import (
     Adopted,
     Commanded,
@@ -53,7 +63,7 @@ def test_a_spawn_carries_what_the_kernel_needs_to_know():
 
 def test_nothing_at_all_keeps_running():
     story = Story(plan_of({"web": 0}))
-    assert story.seen == []
+    assert [type(action) for action in story.seen] == [OperationEnded]
     assert spawned_names(scaled(story, web=1)) == ["web.1"]
 
 

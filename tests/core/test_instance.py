@@ -42,7 +42,7 @@ from procman.core.events import (
     StopWanted,
     TimerFired,
 )
-from procman.core.facts import BecameReady, Died, EndedItself, LeaderEnded, Rested
+from procman.core.facts import BecameReady, Died, EndedItself, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.phases import (
     PHASES,
@@ -85,6 +85,7 @@ RESTART_ASKED = EVENTS["RestartWanted"].why
 YOUNG, OLD = Leader(PID, NOW - 0.5, SPEC.stop), Leader(PID, NOW - 50.0, SPEC.stop)
 TIMER = SlotTimer("web.1")
 RESTED = Rested("web.1")
+STARTED = (Started("web.1", 7),)
 
 
 def spawning(spec=SPEC, **more):
@@ -107,6 +108,10 @@ def stopping(leader, reason, why, timer_at, *, wanted, **more):
     return asked | more, (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, timer_at)), ()
 
 
+def with_facts(facts, moved):
+    return (*moved[:2], facts)
+
+
 def clearing(leader, then, why, *, early, delay=0.5, status=FAILURE, facts=()):
     ended = {
         "phase": Clearing(leader, then, why, StopStep.TERM_SENT, NOW + 10.0, delay),
@@ -120,7 +125,7 @@ def clearing(leader, then, why, *, early, delay=0.5, status=FAILURE, facts=()):
     }
     kill = Signal("web.1", 7, "KILL", Target.GROUP)
     actions = (Kind.ENDED, kill, *both("TERM", Target.ADOPTED), SetTimer(TIMER, 41, NOW + 10.0))
-    return ended, actions, (LeaderEnded("web.1", 7), EndedItself("web.1", status), *facts)
+    return ended, actions, (LeaderEnded("web.1", 7, status), EndedItself("web.1", status), *facts)
 
 
 def in_phase(kind, **more):
@@ -146,7 +151,7 @@ MOVES = {
     (Spawning, "Spawned"): (
         {"phase": Starting(Leader(PID, NOW, SPEC.stop)), "phase_since": NOW, "token": 41},
         (SetTimer(TIMER, 41, NOW + 1.0), Kind.STARTED),
-        (),
+        STARTED,
     ),
     (Spawning, "SpawnFailed"): (
         {
@@ -180,7 +185,11 @@ MOVES = {
         (),
         (),
     ),
-    (Stopping, "Exited"): (in_phase(Stopping, exit=FAILURE) | {"last_exit": FAILURE}, (), (LeaderEnded("web.1", 7),)),
+    (Stopping, "Exited"): (
+        in_phase(Stopping, exit=FAILURE) | {"last_exit": FAILURE},
+        (),
+        (LeaderEnded("web.1", 7, FAILURE),),
+    ),
     (Stopping, "Emptied"): down(ASKED),
     (Stopping, "TimerFired"): ({"token": 41}, (*both("TERM", Target.LEADER), SetTimer(TIMER, 41, NOW + 9.0)), ()),
     (Clearing, "StartWanted"): ({}, (), ()),
@@ -290,22 +299,24 @@ CIRCUMSTANCES = {
     "stop during spawn stops the new process": (
         instance_in(Spawning, wanted=False, why=STOP_ASKED),
         EVENTS["Spawned"],
-        stopping(Leader(PID, NOW, SPEC.stop), StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False),
+        with_facts(STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False)),
     ),
     "restart during spawn stops the new process and starts the next": (
         instance_in(Spawning, then=AfterSpawn.REPLACE, why=RESTART_ASKED),
         EVENTS["Spawned"],
-        stopping(Leader(PID, NOW, SPEC.stop), StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True),
+        with_facts(
+            STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True)
+        ),
     ),
     "restart and then stop during spawn leaves it down": (
         instance_in(Spawning, wanted=False, then=AfterSpawn.REPLACE, why=STOP_ASKED),
         EVENTS["Spawned"],
-        stopping(Leader(PID, NOW, SPEC.stop), StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False),
+        with_facts(STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False)),
     ),
     "kill during spawn kills the new process": (
         instance_in(Spawning, wanted=False, then=AfterSpawn.KILL, why=STOP_ASKED),
         EVENTS["Spawned"],
-        (killed(Leader(PID, NOW, SPEC.stop), STOP_ASKED) | {"token": 42}, two_later(KILL_ALL), ()),
+        (killed(Leader(PID, NOW, SPEC.stop), STOP_ASKED) | {"token": 42}, two_later(KILL_ALL), STARTED),
     ),
     "a restart does not take a kill during spawn back": (
         instance_in(Spawning, wanted=False, then=AfterSpawn.KILL),
@@ -318,7 +329,7 @@ CIRCUMSTANCES = {
         (
             {"phase": Starting(Leader(PID, NOW, SPEC.stop, shell=True)), "phase_since": NOW, "token": 41},
             (SetTimer(TIMER, 41, NOW + 1.0), Kind.STARTED),
-            (),
+            STARTED,
         ),
     ),
     "a spawn that failed and is not wanted any more is down": (

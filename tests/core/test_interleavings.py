@@ -74,7 +74,7 @@ def state_of(os: SimulatedOS) -> str:
     lives = [
         (life.generation, life.noticed, life.asked_at, life.called_at, sorted(life.procs)) for life in os.lives.values()
     ]
-    fleet = (os.fleet.instances(), os.fleet.counts, os.fleet.exit_code, os.fleet._slots._past)
+    fleet = (os.fleet.instances(), os.fleet.counts, os.fleet._formation.desired, os.fleet._formation.slots._past)
     return repr((os.now, fleet, lives, os.forks, os.queues, sorted((t.at, repr(t.key), t.token) for t in os.timers)))
 
 

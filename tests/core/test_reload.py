@@ -34,7 +34,7 @@ def test_the_same_inputs_change_nothing():
     actions = reload(story, plan_of({"web": 2, "job": 1}))
     assert story.fleet.instances() == before
     assert of_type(actions, Signal) == []
-    assert of_type(actions, Reply) == [Reply(9, (), {"web": 2, "job": 1})]
+    assert of_type(actions, Reply) == [Reply(9, (), {"web": 2, "job": 1}, 2)]
     assert told(actions, Kind.RELOADED) == ["reloaded: nothing changed"]
 
 

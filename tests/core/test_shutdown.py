@@ -92,8 +92,8 @@ def test_a_restart_under_way_ends_with_the_stop():
 def test_shutdown_answers_with_whom_it_stops():
     story = running({"web": 1, "job": 1})
     story.ends("job.1", 0)
-    assert of_type(story.happens(Commanded(Shutdown(), 3)), Reply) == [Reply(3, ("web.1",), {"web": 1, "job": 1})]
-    assert of_type(story.happens(Commanded(Shutdown(), 4)), Reply) == [Reply(4, ("web.1",), {"web": 1, "job": 1})]
+    assert of_type(story.happens(Commanded(Shutdown(), 3)), Reply) == [Reply(3, ("web.1",), {"web": 1, "job": 1}, 2)]
+    assert of_type(story.happens(Commanded(Shutdown(), 4)), Reply) == [Reply(4, ("web.1",), {"web": 1, "job": 1}, 3)]
 
 
 def test_a_kill_reaches_everything_at_once_and_ends_with_130():

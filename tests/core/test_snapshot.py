@@ -75,7 +75,7 @@ def test_a_slot_that_no_formation_can_have_is_refused(index):
 @pytest.mark.parametrize("where", ["plan", "state"])
 def test_a_count_that_no_formation_can_have_is_refused(where):
     good = msgspec.to_builtins(pack(Story(plan_of({"web": 2})).fleet.state()))
-    (good["state"]["plan"] if where == "plan" else good["state"])["counts"]["web"] = 1_000_000_000
+    (good["state"]["plan"] if where == "plan" else good["state"]["desired"])["counts"]["web"] = 1_000_000_000
     with pytest.raises(msgspec.ValidationError):
         decode(msgspec.msgpack.encode(good))
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procman.core.actions import Reply
 from procman.core.events import Adopted, Commanded, Emptied, Exited, Reload, Restart, Scale, ShutdownAsked, TimerFired
-from procman.core.fleet import Fleet
+from procman.core.formation import Formation
 from procman.core.timers import WaitingLineTimer
 from procman.core.trace import FORMAT, Trace, TraceHeader, read, replay
 
@@ -92,7 +92,7 @@ def test_a_decision_that_raises_is_shown_and_ends_the_replay(monkeypatch):
     def raising(*_):
         raise ZeroDivisionError("the core is broken")
 
-    monkeypatch.setattr(Fleet, "_adopted", raising)
+    monkeypatch.setattr(Formation, "adopted", raising)
     *_, (last, decided) = replay(state, happened)
     assert isinstance(last.event, Adopted)
     assert "ZeroDivisionError: the core is broken" in decided

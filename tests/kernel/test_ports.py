@@ -64,7 +64,7 @@ def test_a_socket_of_this_user_that_no_process_shows_is_nobodys(monkeypatch: pyt
 
 def test_one_of_another_user_that_shows_nothing_is_named_by_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_holder", lambda _inode: None)
-    listener = ports.Listener(b"1", 54321)
+    listener = ports.ListeningSocket(b"1", 54321)
     assert holder_of(80, listener, NOBODY, lambda _pid: False) == "port 80 is held by a process of uid 54321"
 
 

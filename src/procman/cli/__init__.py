@@ -12,16 +12,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from procman.cli import early
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-HELD = ("HUP", "QUIT", "USR1", "USR2", "TTIN", "TTOU", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU")
-"""What would end or stop a procman that has no handler yet, and means something to one that has."""
-
-
-class StopAskedError(BaseException):
-    """TERM has come before anything was started. No Exception: nobody who expects one is to catch it."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -33,43 +27,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if args is None else args
     try:
         if words[:1] == ["start"]:
-            hold_signals()
+            early.hold_signals()
         from procman.cli.outcome import run  # noqa: PLC0415  30 ms of imports, in which Ctrl-C may come
 
         code = run(words)
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
-    except StopAskedError:
+    except early.StopAskedError:
         code = 0  # as after any TERM
     _leave(code)
-
-
-def hold_signals() -> None:
-    """From the first line on none is lost: what asks for an end ends a start that has started nothing, and the rest waits
-    for its handlers. As PID 1 it would be thrown away (pid_namespaces(7)), else be taken as an order to die.
-    """
-    import signal  # noqa: PLC0415  1 ms, for `start` alone
-
-    signal.signal(signal.SIGTERM, _stop)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _held())
-
-
-def release_signals() -> None:
-    """For a process that does not become procman after all: as any other program."""
-    import signal  # noqa: PLC0415  as above
-
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _held())
-
-
-def _held() -> set[int]:
-    import signal  # noqa: PLC0415  as above
-
-    return {getattr(signal, f"SIG{name}") for name in HELD if hasattr(signal, f"SIG{name}")}
-
-
-def _stop(_number: int, _frame: object) -> None:
-    raise StopAskedError
 
 
 def loaded() -> None:

@@ -7,13 +7,36 @@ is tagged with its name, so that a trace can be written and read back.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from procman.core.requests import (
+    AwaitedState,
+    Count,
+    Name,
+    Restart,
+    Scale,
+    SendSignal,
+    Shutdown,
+    Stop,
+    Wait,
+)
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Reason
+
+__all__ = [
+    "AwaitedState",
+    "Count",
+    "Name",
+    "Restart",
+    "Scale",
+    "SendSignal",
+    "Shutdown",
+    "Stop",
+    "Wait",
+]  # besides what is here
 
 
 class ExitStatus(Struct, frozen=True):
@@ -90,59 +113,51 @@ class OrphanReaped(Struct, frozen=True, tag=True):
     pid: int
 
 
+class Probed(Struct, frozen=True, tag=True):
+    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success that
+    says what the last one said is not told again.
+    """
+
+    name: str
+    generation: int
+    ok: bool
+    answer: str
+
+
+class Notified(Struct, frozen=True, tag=True):
+    """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
+    now on.
+    """
+
+    name: str
+    generation: int
+    status: str | None = None
+    stopping: bool = False
+    reloading: bool = False
+    extend: float | None = None
+
+
+class Measured(Struct, frozen=True, tag=True):
+    """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
+
+    name: str
+    generation: int
+    memory: int
+
+
 class TimerFired(Struct, frozen=True, tag=True):
     key: TimerKey
     token: int
 
 
-# ---- what people asked: these are the parameters of the control protocol's methods, too
-
-Name = Annotated[str, Meta(max_length=128)]
-"""A type, an instance or a pattern: 69 characters are the most that any type or instance has. What is longer costs time
-to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
-
-Count = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
-"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
-ValueError where it is put into a message."""
-
-
-class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
-
-    to: dict[Name, Count] = {}
-    by: dict[Name, Count] = {}
-
-
-class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty."""
-
-    names: tuple[Name, ...] = ()
-
-
-class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; to stop everything `all` must be said."""
-
-    names: tuple[Name, ...] = ()
-    all: bool = False
-
-
-class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
-
-    signal: str
-    names: tuple[Name, ...]
-    leader: bool = False
+# ---- what people asked; most of it is in `requests`
 
 
 class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
-class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
-
-
-Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Shutdown
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Shutdown
 
 
 class Commanded(Struct, frozen=True, tag=True):
@@ -157,7 +172,19 @@ class ShutdownAsked(Struct, frozen=True, tag=True):
 
 
 class KillAsked(Struct, frozen=True, tag=True):
-    """A second INT: no more grace."""
+    """No more grace."""
+
+
+class InterruptAsked(Struct, frozen=True, tag=True):
+    """A press of Ctrl-C, or another INT: a stop, or KILL where everything is stopping already. `terminal`: procman has one."""
+
+    terminal: bool
+
+
+class ScaleAsked(Struct, frozen=True, tag=True):
+    """TTIN or TTOU: so many more of the main type."""
+
+    by: int
 
 
 # ---- what the fleet asks of one instance (never from outside)
@@ -201,8 +228,13 @@ Event: TypeAlias = (
     | Adopted
     | Orphaned
     | OrphanReaped
+    | Probed
+    | Notified
+    | Measured
     | TimerFired
     | Commanded
     | ShutdownAsked
     | KillAsked
+    | InterruptAsked
+    | ScaleAsked
 )

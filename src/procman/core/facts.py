@@ -9,6 +9,13 @@ from msgspec import Struct
 from procman.core.events import ExitStatus
 
 
+class Started(Struct, frozen=True, gc=False):
+    """A process of it is there."""
+
+    name: str
+    generation: int
+
+
 class BecameReady(Struct, frozen=True, gc=False):
     name: str
     generation: int
@@ -19,6 +26,7 @@ class LeaderEnded(Struct, frozen=True, gc=False):
 
     name: str
     generation: int
+    status: ExitStatus
 
 
 class EndedItself(Struct, frozen=True, gc=False):
@@ -41,4 +49,4 @@ class Rested(Struct, frozen=True, gc=False):
     name: str
 
 
-Fact: TypeAlias = BecameReady | LeaderEnded | EndedItself | Died | Rested
+Fact: TypeAlias = Started | BecameReady | LeaderEnded | EndedItself | Died | Rested

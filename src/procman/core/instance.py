@@ -45,7 +45,7 @@ from procman.core.events import (
     StopWanted,
     TimerFired,
 )
-from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested
+from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.phases import (
     UP,
     AfterClearing,
@@ -182,15 +182,16 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
         return Step(i)
     phase = i.phase
     leader = Leader(event.pid, now, phase.stop, event.shell)
+    started = (Started(i.name, i.generation),)
     why = phase.why or wording.STOPPED
     if phase.then is AfterSpawn.KILL:
-        return stopping.kill_at_once(i, leader, why, now)
+        return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)
     if not i.wanted:
-        return stopping.begin(i, leader, StopReason.ASKED, why, now)
+        return stopping.begin(i, leader, StopReason.ASKED, why, now)._replace(facts=started)
     if phase.then is AfterSpawn.REPLACE:
-        return stopping.begin(i, leader, StopReason.REPLACED, why, now)
+        return stopping.begin(i, leader, StopReason.REPLACED, why, now)._replace(facts=started)
     i = _enter(i, Starting(leader), now)
-    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER), wording.started(i)))
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER), wording.started(i)), started)
 
 
 def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
@@ -221,7 +222,7 @@ def _exited(i: Instance, event: Exited, now: float) -> Step:
     if not i.alive:
         return Step(i)
     i = _noted(i, last_exit=event.status)
-    gone = LeaderEnded(i.name, i.generation)
+    gone = LeaderEnded(i.name, i.generation, event.status)
     if isinstance(i.phase, Stopping):
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
     assert isinstance(i.phase, UP)

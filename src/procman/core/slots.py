@@ -5,7 +5,7 @@ The slots of companions are here as well, but what goes over the formation does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -60,6 +60,10 @@ class Slots:
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
         return self.at(type_name, int(index)) if index.isdecimal() else None
+
+    def surplus(self, i: Instance, counts: Mapping[str, int]) -> bool:
+        """Whether the formation has no place for it: it is on its way out."""
+        return i.index > counts.get(i.spec.type, 0)
 
     def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
         """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""

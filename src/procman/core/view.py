@@ -77,6 +77,7 @@ class ReasonCode(Enum):
     GAVE_UP = "gave-up"
     CANNOT_START = "cannot-start"
     UNKILLABLE = "unkillable"
+    SUPERSEDED = "superseded"
 
 
 class Reason(Struct, frozen=True):
@@ -96,16 +97,31 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     type: str
     phase: str
     pid: int | None
-    port: int | None
-    restarts: int
     generation: int
-    uptime: float | None
-    age: float
     reason: str | None
-    last_exit: str | None
-    crash_loop: bool
+    port: int | None = None
+    restarts: int = 0
+    uptime: float | None = None
+    age: float = 0.0
+    last_exit: str | None = None
+    crash_loop: bool = False
     adopted: tuple[int, ...] = ()
     reason_code: str | None = None
+
+
+class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One type: how many instances are wanted, ready, and run from the spec that is in force; processes that were started
+    and exits by code since procman's start; whether it is in a crash loop; how far a rolling restart is.
+    """
+
+    type: str
+    desired: int
+    ready: int
+    updated: int
+    starts: int = 0
+    exits: dict[int, int] = {}
+    crash_loop: bool = False
+    rollout: str | None = None
 
 
 class OrphanView(Struct, frozen=True):
@@ -116,9 +132,30 @@ class OrphanView(Struct, frozen=True):
 
 
 class FleetView(Struct, frozen=True, kw_only=True):
-    """The whole formation: wanted counts by type, and every slot in the Procfile's order."""
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's."""
 
     formation: dict[str, int]
     instances: tuple[InstanceView, ...]
     stopping: bool
+    types: tuple[TypeView, ...] = ()
+    number: int = 0
     orphans: tuple[OrphanView, ...] = ()
+
+
+class OperationState(Enum):
+    """How an operation stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was asked for: `what` in words, and the instances that are still `left`."""
+
+    id: int
+    what: str
+    state: OperationState
+    reason: Reason | None = None
+    left: tuple[str, ...] = ()

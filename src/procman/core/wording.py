@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from msgspec.structs import replace
@@ -248,3 +248,23 @@ def recovered_line(type_name: str) -> str:
 
 def shutdown_line(count: int, why: str) -> str:
     return f"stopping {count} instance{'' if count == 1 else 's'}: {why}"
+
+
+def superseded(what: str) -> Reason:
+    return Reason(ReasonCode.SUPERSEDED, f"superseded by {what}")
+
+
+def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
+    return "scaled " + ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
+
+
+STOPPING = "cannot do that: procman is stopping"
+AGAIN_KILLS = "Ctrl-C again kills them at once"
+
+
+def no_main_type(main: str) -> str:
+    return f"cannot scale by signal: there is no type '{main}', and more than one other"
+
+
+def by_signal(message: str) -> str:
+    return f"{message} (asked by signal)"

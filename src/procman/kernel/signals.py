@@ -9,7 +9,7 @@ import time
 from functools import partial
 
 from procman.core.actions import Refuse, Reply
-from procman.core.events import KillAsked, Scale, ShutdownAsked
+from procman.core.events import InterruptAsked, ScaleAsked, ShutdownAsked
 from procman.core.interrupts import Press, Sender, heard
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
@@ -27,9 +27,6 @@ ENDING = frozenset(
 )
 """What would end procman by default (signal(7)) ends it in order instead, lest its children be left alone. Not those that
 tell of a fault of its own (SEGV, ABRT …), and not INT, HUP, QUIT, USR1 and USR2, which have their own meaning."""
-
-MAIN_TYPE = "web"
-"""The type that TTIN and TTOU change, where there is more than one."""
 
 
 def hold() -> None:
@@ -56,8 +53,8 @@ class _Signals:
             on(number, partial(self._end, number))
         on(signal.SIGINT, partial(self._interrupted, None))
         on(signal.SIGQUIT, self._dump)
-        on(signal.SIGUSR1, self._kernel.reopen)
-        on(signal.SIGUSR2, partial(self._kernel.upgrade, _told))
+        on(signal.SIGUSR1, self._reopen)
+        on(signal.SIGUSR2, partial(self._kernel.upgrade, _ignore))
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
             on(signal.SIGHUP, self._hung_up)
         for number, by in ((signal.SIGTTIN, 1), (signal.SIGTTOU, -1)):
@@ -75,15 +72,9 @@ class _Signals:
 
     def _interrupted(self, sender: Sender | None) -> None:
         self._press, is_new = heard(self._press, sender, time.monotonic())
-        if not is_new:
-            return
-        if self._kernel.fleet.stopping:
-            self._kernel.ask(KillAsked())
-            return
-        self._end(signal.SIGINT)
-        self._press = Press(time.monotonic(), self._press.senders)  # after what that took: the same may wait behind it
-        if self._terminal and not self._kernel.finished:
-            self._kernel.say("Ctrl-C again kills them at once")
+        if is_new:
+            self._kernel.ask(InterruptAsked(self._terminal))
+            self._press = Press(time.monotonic(), self._press.senders)  # the same may wait behind what that took
 
     def _hung_up(self) -> None:
         if self._terminal and not has_terminal():
@@ -93,31 +84,27 @@ class _Signals:
 
     def _reloaded(self, answer: Reply | Refuse | ConfigError) -> None:
         if isinstance(answer, Refuse):
-            self._kernel.say(f"reload refused: {answer.message}")
+            self._kernel.log(f"reload refused: {answer.message}")
 
     def _scale(self, by: int) -> None:
-        counts = self._kernel.fleet.counts
-        type_name = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
-        if type_name is None:
-            self._kernel.say(f"cannot scale by signal: there is no type '{MAIN_TYPE}', and more than one other")
-            return
-        self._kernel.command(Scale(by={type_name: by}), self._scaled)
+        self._kernel.ask(ScaleAsked(by))
 
-    def _scaled(self, answer: Reply | Refuse) -> None:
-        if isinstance(answer, Refuse):
-            self._kernel.say(f"{answer.message} (asked by signal)")
+    def _reopen(self) -> None:
+        """The log files have been renamed, as logrotate(8) does."""
+        if not self._kernel.output.reopen():
+            self._kernel.log("SIGUSR1: no log files to reopen; --log-dir makes some")
 
     def _dump(self) -> None:
         view = self._kernel.view()
         formation = " ".join(f"{name}={count}" for name, count in view.formation.items())
-        self._kernel.say(f"state: {formation}{'; stopping' if view.stopping else ''}")
+        self._kernel.log(f"state: {formation}{'; stopping' if view.stopping else ''}")
         for row in view.instances:
             parts = [row.name, row.phase, f"pid {row.pid}" if row.pid else "", f"restarts {row.restarts}", row.reason]
-            self._kernel.say("state: " + ", ".join(part for part in parts if part))
+            self._kernel.log("state: " + ", ".join(part for part in parts if part))
         self._kernel.write_trace("SIGQUIT")
 
 
-def _told(_outcome: object) -> None:
+def _ignore(_outcome: object) -> None:
     """The output says what has become of an upgrade."""
 
 

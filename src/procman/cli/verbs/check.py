@@ -9,6 +9,7 @@ import click
 
 from procman.app.promises import broken_here
 from procman.cli.line.click_options import input_options, nearest_inputs
+from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show.table import columns
 from procman.config.load import load
 from procman.config.options import Options
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @input_options
 def check(options: Options) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.

@@ -9,6 +9,7 @@ import click
 
 from procman.app.options import START, Value, start_options
 from procman.cli.line.click_options import declared, types_argument
+from procman.cli.line.grouped import GroupedCommand
 from procman.cli.starting import start_formation
 
 
@@ -32,18 +33,18 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-@click.command(short_help="Run the formation in the foreground.")
+@click.command(cls=GroupedCommand, short_help="Run the formation in the foreground.")
 @_around_an_upgrade
 @types_argument
 @declared(START)
 def start(**values: Value) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
-    With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
+    With TYPE only those types start; the others have a count of 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
 
     With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
-    in a row, that is told and the exit code is 1; procman goes on in the background all the same.
+    in a row, the reason is printed and the exit code is 1; procman keeps running in the background all the same.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ FRESH = 0.05
 """Seconds for which a look at all processes is good: one for all that are stopped together."""
 
 
-class Listed(NamedTuple):
+class RunningProcess(NamedTuple):
     """One process; `born` in ticks since the boot tells it from another that gets its pid later."""
 
     pid: int
@@ -26,17 +26,17 @@ class Descent:
     """What the last looks have shown. Costs 10 µs a process of the machine, and only before a stop."""
 
     def __init__(self) -> None:
-        self._children: dict[int, list[Listed]] = {}
+        self._children: dict[int, list[RunningProcess]] = {}
         self._looked_at = -FRESH
 
-    def of(self, pids: list[int], now: float) -> list[Listed]:
+    def of(self, pids: list[int], now: float) -> list[RunningProcess]:
         """All descendants of these."""
         if now >= self._looked_at + FRESH:
             self._looked_at = now
             self._children = {}
             for one in _everyone():
                 self._children.setdefault(one.parent, []).append(one)
-        found: list[Listed] = []
+        found: list[RunningProcess] = []
         parents, known = list(pids), set(pids)
         while parents:
             fresh = [one for one in self._children.get(parents.pop(), ()) if one.pid not in known]
@@ -46,7 +46,7 @@ class Descent:
         return found
 
 
-def _everyone() -> list[Listed]:
+def _everyone() -> list[RunningProcess]:
     try:
         names = os.listdir("/proc")
     except OSError:
@@ -54,7 +54,7 @@ def _everyone() -> list[Listed]:
     return [one for name in names if name.isdecimal() and (one := look_at(int(name))) is not None]
 
 
-def look_at(pid: int) -> Listed | None:
+def look_at(pid: int) -> RunningProcess | None:
     """None where there is no such process any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -62,4 +62,16 @@ def look_at(pid: int) -> Listed | None:
     except OSError:
         return None
     fields = rest.split()
-    return Listed(pid, int(fields[1]), int(fields[19]), head.partition(b"(")[2].decode(errors="replace"))
+    return RunningProcess(pid, int(fields[1]), int(fields[19]), head.partition(b"(")[2].decode(errors="replace"))
+
+
+def descends(pid: int, ancestors: set[int]) -> bool:
+    """Whether one of these is above it."""
+    while pid > 1:
+        one = look_at(pid)
+        if one is None:  # it has gone, or there is no /proc
+            return False
+        pid = one.parent
+        if pid in ancestors:
+            return True
+    return False

@@ -22,7 +22,10 @@ FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, 
 
 Spawner = Callable[[list[str], Mapping[str, str], Sequence[FileAction]], int]
 
-TELL, WAIT, GO = 3, 4, 5
+MOST_SOCKETS = 4
+"""The descriptors from 3 on that are the program's."""
+
+TELL, WAIT, GO = 7, 8, 9
 """Descriptors of the shell: to procman; and a pipe by which the program waits for the end of the one between."""
 
 CLOSED = f"{TELL}>&- {WAIT}<&- {GO}>&-"
@@ -31,11 +34,11 @@ HOLD = (
     f": ; (( read pid name state parent rest </proc/self/stat; echo $pid >&{TELL}; kill -PIPE $parent; read go <&{WAIT}; "
     f'@BEFORE@ exec {CLOSED} "$@" ); : ); echo >&{GO}; echo >&{TELL}; '
     "trap '' HUP INT QUIT TERM USR1 USR2 PIPE ALRM; "
-    f"exec {CLOSED} /bin/sh -c 'while kill -STOP $$; do :; done' holds-a-terminal"
+    f"exec 3>&- 4>&- 5>&- 6>&- {CLOSED} /bin/sh -c 'while kill -STOP $$; do :; done' holds-a-terminal"
 )
 """Not in the background of a shell, which would ignore INT and QUIT for good. PIPE ends the one between without a word.
 It must be gone before the program can end, else it takes the status that is procman's. What holds is stopped, so that
-it takes no time; its command line does not have the program's, which some look for by name."""
+it takes no time; it has none of the program's sockets, and its command line does not have the program's, which some look for by name."""
 
 PATIENCE = 10_000
 """Milliseconds that all this may take: 2 on an idle machine."""

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
-from procman.kernel.process.table import Process
+from procman.kernel.process.process import Process
 from procman.text.lines import clean
 from procman.text.words import index_of
 
@@ -23,7 +23,7 @@ LOOK_EVERY = 0.1
 """Least seconds between two looks for the holder of a port, each of which looks at every process: 7 ms."""
 
 
-class Listener(NamedTuple):
+class ListeningSocket(NamedTuple):
     """A listening socket as the system's tables show it."""
 
     inode: bytes
@@ -39,7 +39,7 @@ class PortNotes:
         self._look = look
         self._is_own = is_own
         self._looked_at = -LOOK_EVERY
-        self._told: dict[int, tuple[Listener, str]] = {}  # by port
+        self._told: dict[int, tuple[ListeningSocket, str]] = {}  # by port
 
     def note(self, life: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
@@ -78,7 +78,7 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def holder_of(port: int, listener: Listener, group: int, is_own: Callable[[int], bool]) -> str:
+def holder_of(port: int, listener: ListeningSocket, group: int, is_own: Callable[[int], bool]) -> str:
     """`port 5000 is held by pid 77 (python3)` where a process outside this group listens on it, else "".
 
     What belongs to the group is on its way out with it, and a socket of this user's that no process shows is one of a
@@ -107,7 +107,7 @@ def _user(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _listener(port: int) -> Listener | None:
+def _listener(port: int) -> ListeningSocket | None:
     wanted = b":%04X" % port
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -116,7 +116,7 @@ def _listener(port: int) -> Listener | None:
                 for line in lines:
                     fields = line.split()
                     if fields[3] == LISTEN and fields[1].endswith(wanted):
-                        return Listener(fields[9], int(fields[7]))
+                        return ListeningSocket(fields[9], int(fields[7]))
         except OSError:
             continue
     return None

@@ -11,12 +11,12 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.output.terminals import UNKNOWN, open_terminal
-from procman.kernel.process.holder import FileAction, HeldStart
+from procman.kernel.process.holder import MOST_SOCKETS, FileAction, HeldStart
 from procman.text.lines import clean
 from procman.text.shell import argv as argv_of
 from procman.text.shell import is_plain
@@ -33,6 +33,13 @@ NO_ROOM = 1
 NOHUP = "trap '' HUP; "
 """Where no other process can lead the session (holder.py), HUP is ignored: inherited by all that do not set it themselves,
 as with nohup(1). Not where HUP is the stop signal."""
+
+FIRST_SOCKET = 3
+"""The descriptor at which a program finds the first of its sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+LISTEN_PID = "export LISTEN_PID={}; "
+"""The process that the sockets are for must find its own pid there (sd_listen_fds(3)), which nobody knows before it is
+spawned: a shell tells it and becomes the program, 0.6 ms that only types with sockets pay."""
 
 
 class SpawnError(Exception):
@@ -65,8 +72,9 @@ class Launch(NamedTuple):
     """What to start: a spec in its environment. `root` is procman's working directory.
 
     `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
-    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one. `held`:
-    orphans become procman's children, so that another process can lead the session (`holder`).
+    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one. `sockets`
+    are listening ones, which the child finds from descriptor 3 on. `held`: orphans become procman's children, so that
+    another process can lead the session of a terminal (`holder`).
     """
 
     spec: ProcessSpec
@@ -75,7 +83,23 @@ class Launch(NamedTuple):
     split: bool = False
     nofile: int | None = None
     size: tuple[int, int] = UNKNOWN
+    sockets: tuple[int, ...] = ()
     held: bool = False
+
+    @property
+    def has_holder(self) -> bool:
+        return self.spec.tty and self.held and len(self.sockets) <= MOST_SOCKETS
+
+    def steps(self) -> Iterator[str]:
+        """What a shell does on the way, before it becomes the program; each is a command with its end."""
+        if self.spec.tty and not self.has_holder and self.spec.stop.signal != "HUP":
+            yield NOHUP
+        if self.nofile is not None:
+            yield f"ulimit -Sn {self.nofile}; "
+        if self.spec.cwd != self.root:
+            yield 'cd "$0" && '
+        if self.sockets:
+            yield LISTEN_PID.format("$pid" if self.has_holder else "$$")
 
 
 class _Ends(NamedTuple):
@@ -88,20 +112,18 @@ class _Ends(NamedTuple):
 
 def start(launch: Launch) -> Started:
     """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
-    argv, script = _argv(launch)
+    argv = _argv(launch)
     opened: list[int] = []
     holder = 0
     try:
         ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
-        if launch.spec.tty and launch.held:
-            before = HeldStart(script, launch.spec.cwd, argv)
-            pid, holder = before.run(launch.env, ends.actions, in_session)
+        sockets: list[FileAction] = [(os.POSIX_SPAWN_DUP2, fd, FIRST_SOCKET + n) for n, fd in enumerate(launch.sockets)]
+        if launch.has_holder:
+            before = HeldStart("".join(launch.steps()), launch.spec.cwd, argv)
+            pid, holder = before.run(launch.env, [*ends.actions, *sockets], in_session)
         else:
-            if launch.spec.tty and launch.spec.stop.signal != "HUP":
-                script = NOHUP + script
-            if script:
-                argv = ["/bin/sh", "-c", f'{script}exec "$@"', launch.spec.cwd, *argv]
-            pid = _spawn(argv, launch.spec, launch.env, ends.actions)
+            argv = _by_shell(launch, argv)
+            pid = _spawn(argv, launch.spec, launch.env, [*ends.actions, *sockets])
     except SpawnError:
         _close(opened)
         raise
@@ -210,19 +232,19 @@ def find_program(word: str, path: str, folder: str) -> str:
     raise SpawnError(NOT_FOUND, f"{word}: command not found in PATH")
 
 
-def _argv(launch: Launch) -> tuple[list[str], str]:
-    """What is executed, and what a shell has to do before."""
+def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
     argv = argv_of(spec.command, spec.shell)
     argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if is_plain(spec.command) else root)
-    script = ""
-    if launch.nofile is not None:
-        script = f"ulimit -Sn {launch.nofile}; "
-    if spec.cwd != root:
-        script += 'cd "$0" && '
-    return argv, script
+    return argv
+
+
+def _by_shell(launch: Launch, argv: list[str]) -> list[str]:
+    """With what a shell has to do before, where there is anything."""
+    script = "".join(launch.steps())
+    return ["/bin/sh", "-c", f'{script}exec "$@"', launch.spec.cwd, *argv] if script else argv
 
 
 # ---- limits

@@ -11,12 +11,15 @@ import signal
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
-from procman.kernel.output.fanout import ChildStream
-from procman.kernel.process.descent import Descent, look_at
+from procman.core.view import FleetView, OrphanView
+from procman.kernel.output.stream import ChildStream
+from procman.kernel.process.descent import Descent, descends, look_at
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
+from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
 from procman.text.lines import clean
 from procman.text.signals import signal_number
 
@@ -25,51 +28,6 @@ MARK = "PROCMAN_INSTANCE"
 
 EXEC_TAKES = 0.05
 """Seconds."""
-
-NOBODY: frozenset[int] = frozenset()
-
-
-class Process:
-    """One life of one instance: its leader, its group, and procman's ends of its pipes.
-
-    The group and the session have the leader's pid; where there is a terminal, that of the process that holds it (`held`:
-    as long as it does). Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
-    """
-
-    __slots__ = (
-        *("adopted", "born", "daemons", "generation", "group", "held"),
-        *("name", "pid", "reaped", "spec", "stdin", "streams"),
-    )
-
-    def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
-        self.name = name
-        self.generation = generation
-        self.spec = spec
-        self.pid = self.group = pid
-        self.held = False
-        self.born = born
-        self.reaped = False
-        self.adopted = NOBODY
-        self.daemons = NOBODY  # what it brought into its type, and may outlive it
-        self.streams: tuple[ChildStream, ...] = ()
-        self.stdin: int | None = None
-
-
-class LifeState(Struct, frozen=True, kw_only=True):
-    """A life as a value: `spec` is a number in the table's `specs`, `streams` are the descriptors of those that are open."""
-
-    name: str
-    generation: int
-    spec: int
-    pid: int
-    born: float
-    reaped: bool
-    adopted: tuple[int, ...]
-    daemons: tuple[int, ...]
-    streams: tuple[int, ...]
-    stdin: int | None
-    group: int = 0
-    held: bool = False
 
 
 class ProcessTableState(Struct, frozen=True, kw_only=True):
@@ -134,7 +92,7 @@ class ProcessTable:
         return ProcessTableState(
             ident=self.ident,
             subreaper=self.subreaper,
-            lives=tuple(_state_of(life, spec_of(life)) for life in numbers),
+            lives=tuple(state_of(life, spec_of(life)) for life in numbers),
             specs=tuple(specs),
             current=current,
             by_pid=by_pid,
@@ -151,7 +109,7 @@ class ProcessTable:
     def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
         """Go on with the table that another program had, under its ident; `streams` by descriptor."""
         self.ident = state.ident
-        lives = [_life(one, state.specs[one.spec], streams) for one in state.lives]
+        lives = [restored(one, state.specs[one.spec], streams) for one in state.lives]
         self.subreaper = state.subreaper
         self.current = {lives[n].name: lives[n] for n in state.current}
         self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
@@ -166,6 +124,11 @@ class ProcessTable:
         self.ledger.restore(_mark_of(state.ident), state.ledger)
 
     # ---- coming and going
+
+    def find(self, name: str, generation: int) -> Process | None:
+        """The life of that number, as long as something of it is left."""
+        life = self.current.get(name)
+        return life if life is not None and life.generation == generation else None
 
     def add(self, life: Process) -> None:
         self.current[life.name] = life
@@ -193,10 +156,10 @@ class ProcessTable:
             return False
         origin = self._origins.pop(pid, None)
         if origin is not None:
-            origin.daemons = _without(pid, origin.daemons)
+            origin.daemons = without(pid, origin.daemons)
         life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
         if life is not None:
-            life.adopted = _without(pid, life.adopted)
+            life.adopted = without(pid, life.adopted)
             return False
         self._strays.discard(pid)
         self._changing.pop(pid, None)
@@ -232,10 +195,10 @@ class ProcessTable:
         """Nothing is on its way out: what was seen has been adopted by now, or has ended."""
         self._seen.clear()
 
-    def orphans(self) -> list[tuple[int, str]]:
-        """Every process that cannot be told whose it is, by pid and name."""
-        listed = [(pid, look_at(pid)) for pid in sorted(self._strays)]
-        return [(pid, clean(one.name)) for pid, one in listed if one is not None]
+    def orphans(self) -> tuple[OrphanView, ...]:
+        """Every process that cannot be told whose it is."""
+        found = [look_at(pid) for pid in sorted(self._strays)]
+        return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
     def _descends_from(self, pid: int) -> Process | None:
         one = look_at(pid) if self._seen else None
@@ -296,6 +259,15 @@ class ProcessTable:
         self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
         return life.name, life.generation, group == life.group
 
+    def is_of(self, pid: int, life: Process) -> bool:
+        """Whether a process is one of this life's: of its group or session, adopted from it, marked as its, or a descendant."""
+        try:
+            if pid in (life.pid, *life.adopted) or life.group in (os.getpgid(pid), os.getsid(pid)):
+                return True
+        except ProcessLookupError:  # gone: nobody can tell any more
+            return False
+        return self._marked(pid) == (life.name, life.generation) or descends(pid, {life.pid, *life.adopted})
+
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
         self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
@@ -316,7 +288,7 @@ class ProcessTable:
         """The daemon serves its whole type: its life can end without it."""
         life = self._adopted.pop(pid, None)
         if life is not None:
-            life.adopted = _without(pid, life.adopted)
+            life.adopted = without(pid, life.adopted)
             self._kept[pid] = self._origins[pid] = life
             life.daemons |= {pid}
 
@@ -335,6 +307,12 @@ class ProcessTable:
         for pid, life in sorted({**self._adopted, **self._kept}.items()):
             listed[life.name] = (*listed.get(life.name, ()), pid)
         return listed
+
+    def complete(self, view: FleetView) -> FleetView:
+        """The view with what is adopted, and what is nobody's."""
+        listed = self.adopted()
+        rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in view.instances)
+        return replace(view, instances=rows, orphans=self.orphans())
 
     # ---- signals
 
@@ -385,66 +363,9 @@ class ProcessTable:
                 _kill(pid, number)
 
 
-def _without(pid: int, pids: frozenset[int]) -> frozenset[int]:
-    return pids - {pid} or NOBODY
-
-
 def _mark_of(ident: str) -> str:
     """How the mark of all lives under this ident begins, in an environment."""
     return f"{MARK}={ident}/"
-
-
-def _state_of(life: Process, spec: int) -> LifeState:
-    return LifeState(
-        name=life.name,
-        generation=life.generation,
-        spec=spec,
-        pid=life.pid,
-        born=life.born,
-        reaped=life.reaped,
-        adopted=tuple(life.adopted),
-        daemons=tuple(life.daemons),
-        streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
-        stdin=life.stdin,
-        group=life.group,
-        held=life.held,
-    )
-
-
-def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
-    life = Process(state.name, state.generation, spec, state.pid, state.born)
-    life.group, life.held = state.group or state.pid, state.held
-    life.reaped = state.reaped
-    life.adopted = frozenset(state.adopted) or NOBODY
-    life.daemons = frozenset(state.daemons) or NOBODY
-    life.streams = tuple(streams[fd] for fd in state.streams)
-    life.stdin = state.stdin
-    return life
-
-
-def group_lives(life: Process) -> bool:
-    """Whether the group of a reaped leader still has a member.
-
-    As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
-    stranger, who can only have got it after the group had ended.
-    """
-    if life.held:
-        return True
-    try:
-        os.kill(life.group, 0)
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        return False
-    else:
-        return False
-    try:
-        os.killpg(life.group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _environment(pid: int) -> bytes | None:
