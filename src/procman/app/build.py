@@ -85,6 +85,8 @@ def build(
     if server is not None:
         kernel.listeners.append(server.publish)
         kernel.operation_listeners.append(server.operation_ended)
+    if inputs.environ.get("NOTIFY_SOCKET"):
+        _tell_service_manager(reactor, kernel, inputs)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
@@ -111,6 +113,14 @@ def _settings(plan: Plan, reach: Reach, looks: OutputOptions, inputs: ReloadInpu
     locks = claimed.held if claimed is not None else ()
     context = SpawnContext(plan.root, path, looks.split_streams, looks.log_dir is not None)
     return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks)
+
+
+def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
+    from procman.kernel.survive.service import Service  # noqa: PLC0415  only where there is one
+
+    service = Service(reactor, inputs.environ, kernel.view)
+    kernel.listeners.append(service.changed)
+    service.start()
 
 
 def _upgrading(parts: RunningParts) -> LiveUpgrade:
