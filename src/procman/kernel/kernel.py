@@ -177,7 +177,7 @@ class Kernel:
     def _publish(self, change: Change) -> None:
         self._changes += 1
         if change.logged:
-            self.log(change.text)
+            self.output.log(change.text, trouble=change.trouble)
         for publish in self.listeners:
             publish(time.time(), change)
 
