@@ -10,7 +10,7 @@ from procman.core.actions import Finish, OperationEnded, Publish, Refuse, Remove
 from procman.core.desired import Closing
 from procman.core.events import Commanded, Restart, Scale, SendSignal, Stop
 from procman.core.phases import Down, Ready, Stopping
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 from procman.core.timers import WaitingLineTimer
 from procman.core.view import Kind
 

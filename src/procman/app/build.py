@@ -80,6 +80,7 @@ def build(
     server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
     if server is not None:
         kernel.listeners.append(server.publish)
+        kernel.operation_listeners.append(server.operation_ended)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)

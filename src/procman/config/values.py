@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 
 YEAR = 365 * 86400
 """Longest time that can be set. Infinity is no number of JSON, and poll(2) counts milliseconds in 31 bits or so."""

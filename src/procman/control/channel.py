@@ -90,10 +90,18 @@ class Channel:
                 if message.id == self._number or (message.error is not None and message.id is None):
                     return answer(message, result)
         except TimeoutError:
-            text = f"cannot get an answer: procman did not give one within {limit:g} s"
-            raise ProcmanError(text, "is it suspended?") from None
+            raise self.silent(limit) from None
         except OSError as error:
             raise ProcmanError(f"cannot talk to procman: {error.strerror or error}") from None
+
+    def silent(self, limit: float | None = None) -> ProcmanError:
+        """No answer has come in time, and why that may be. What was asked lies in the socket, and is done once it is read."""
+        pid = self.peer
+        if _is_suspended(pid):
+            text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it goes on"
+            return ProcmanError(text, f"`kill -CONT {pid}` lets it go on")
+        text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
+        return ProcmanError(text, "it may still do what was asked; see `procman ps`")
 
     def connect_again(self) -> None:
         """A new connection in place of one that has ended, as it does when procman is upgraded. Raises NotRunningError."""
@@ -205,6 +213,15 @@ def _error(error: Error) -> ProcmanError:
             return NotUnderstoodError(error.message, error.data.hint)
         case _:
             return ProcmanError(error.message, error.data.hint)
+
+
+def _is_suspended(pid: int) -> bool:
+    """By job control or a debugger (proc(5)); False where that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
 
 
 def _connect(path: str, timeout: float) -> socket.socket:

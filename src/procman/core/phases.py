@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from procman.core.actions import Action
 from procman.core.events import ExitStatus
 from procman.core.facts import Fact
-from procman.core.spec import MAX_COUNT, ProcessSpec, StopPolicy
+from procman.core.requests import MAX_COUNT
+from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import Reason
 
 

@@ -12,9 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from procman.core.policies import Dependency, Drain, Group, Health, ListenSocket, Readiness, Recycle, Rolling
-
-MAX_COUNT = 1000
-"""Most instances of one type: a typing error in `scale` must not take the machine down."""
+from procman.core.requests import MAX_COUNT
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """How many instances of a type, where it is read from bytes that may be anybody's."""

@@ -219,6 +219,15 @@ class Kernel:
         self._adoption.scan_children()
         self.post(event)
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many instances of each type are wanted."""
+        return self.fleet.counts
+
+    def operation(self, number: int) -> Operation | None:
+        """How something stands that was asked for; None where there is none of that number, or none any more."""
+        return self.fleet.operation(number)
+
     def command(self, command: Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life

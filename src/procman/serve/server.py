@@ -20,11 +20,12 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.locate import peer_of
 from procman.control.messages import AttachParams, EventsParams, LogsParams
-from procman.core.view import Change
+from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.methods import Backend, Failure, StreamParams
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
@@ -57,6 +58,7 @@ class Server:
         self.reactor = reactor
         self.backend = backend
         self.limits = limits or ConnectionLimits()
+        self.waits = Waits(reactor, backend)
         self._listener = listener
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
@@ -80,6 +82,11 @@ class Server:
             told = [stream.push(time, change) for stream in connection.streams]
             if any(told):
                 connection.wake()
+        self.waits.changed()
+
+    def operation_ended(self, _operation: Operation) -> None:
+        """Something that was asked for has come to its end."""
+        self.waits.changed()
 
     def state(self) -> ServerState:
         """What another one can go on from."""
@@ -102,6 +109,7 @@ class Server:
     def close(self) -> None:
         """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
         self.stop_listening()
+        self.waits.look()  # the last instance's end was procman's, too
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
+from procman.control.streaming import data_of
 from procman.text import lines as display
 from procman.text.colour import color_of, system_color, wants_color
 from procman.text.words import type_of
@@ -97,12 +97,6 @@ class LogFormat(Struct, frozen=True):
 
             lines = self.views.setdefault(output.instance, SharedView(color=colored)).lines(lines)
         return display.end_styles(lines) if colored and b"\x1b" in lines else lines
-
-
-def data_of(output: Output) -> bytes:
-    """The lines, ending with a newline; nothing where only a gap is told."""
-    data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
-    return data if data.endswith(b"\n") or not data else data + b"\n"
 
 
 def iso(seconds: float) -> str:
