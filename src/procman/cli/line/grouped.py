@@ -36,12 +36,15 @@ class GroupedCommand(click.Command):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows, col_max=WIDTH)
-        own = [record for name, record in records.items() if name not in {*grouped, "help"}]
+        told = self.get_help_option(ctx)  # its name is another one in each version of click
+        help_name = told.name if told is not None else None
+        own = [record for name, record in records.items() if name not in {*grouped, help_name}]
         if own:
-            with formatter.section("This verb alone"):
+            with formatter.section("This verb only"):
                 formatter.write_dl(own, col_max=WIDTH)
-        with formatter.section("Help"):
-            formatter.write_dl([records["help"]], col_max=WIDTH)
+        if help_name is not None:
+            with formatter.section("Help"):
+                formatter.write_dl([records[help_name]], col_max=WIDTH)
         verb = f"PROCMAN_{(ctx.info_name or '').upper()}_"
         formatter.write_paragraph()
         formatter.write_text(
