@@ -119,6 +119,19 @@ class RunningFormation:
             raise FormationError(f"cannot tell the port of '{name}': it has none")
         return port
 
+    def url(self, name: str) -> str:
+        """`http://127.0.0.1:PORT` of an instance, or of the first one of a type, once a server listens there."""
+        port, deadline = self.port(name), time.monotonic() + self.timeout
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise self._failed(f"cannot wait longer than {self.timeout:g} s for a server on {port}") from None
+                time.sleep(0.02)
+            else:
+                return f"http://127.0.0.1:{port}"
+
     def logs(self, *names: str) -> str:
         """What instances wrote and procman has kept, in order: all of them, or those of these types, names or patterns."""
         with self.connect() as client:

@@ -27,7 +27,7 @@ def alive(pid: int) -> bool:
 
 def test_it_is_ready_when_it_is_entered_and_gone_when_it_is_left(tmp_path):
     with RunningFormation(procfile(tmp_path, web=WEB)) as shop:
-        served = urllib.request.urlopen(f"http://127.0.0.1:{shop.port('web')}/Procfile").read()
+        served = urllib.request.urlopen(shop.url("web") + "/Procfile").read()
         pid = shop.instance("web.1").pid
         scratch = os.path.dirname(shop.socket)
         assert served.decode() == f"web: {WEB}\n"
