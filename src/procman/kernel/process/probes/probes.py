@@ -142,11 +142,9 @@ class Probes:
     # ---- what a program says by itself
 
     def ready(self, name: str, generation: int) -> None:
-        """`READY=1`, which is an answer where its readiness waits for that."""
+        """`READY=1`, also after a reload: an answer where it is asked to say so itself."""
         current = self._of(name, generation)
-        if current is None or current.state.action.health:
-            return
-        if isinstance(current.state.action.probe, NotifyProbe):
+        if current is not None and isinstance(current.state.action.probe, NotifyProbe):
             self._answered(current, ProbeAnswer(ok=True, text="READY=1"))
 
     def watchdog(self, name: str, generation: int, *, well: bool) -> None:
