@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from procman.kernel.output.multiplexer import Multiplexer
 
 
+READY = "READY=1"
+
+
 class ProbesHost(Protocol):
     """What probes need of the kernel."""
 
@@ -142,10 +145,12 @@ class Probes:
     # ---- what a program says by itself
 
     def ready(self, name: str, generation: int) -> None:
-        """`READY=1`, also after a reload: an answer where it is asked to say so itself."""
+        """`READY=1`, from a program that is to say so itself: when it has started, and again after each reload."""
         current = self._of(name, generation)
-        if current is not None and isinstance(current.state.action.probe, NotifyProbe):
-            self._answered(current, ProbeAnswer(ok=True, text="READY=1"))
+        if current is not None and not current.state.action.health:
+            self._answered(current, ProbeAnswer(ok=True, text=READY))
+        else:
+            self._host.post(Probed(name, generation, ok=True, answer=READY))
 
     def watchdog(self, name: str, generation: int, *, well: bool) -> None:
         """`WATCHDOG=1` or `WATCHDOG=trigger`."""
