@@ -125,7 +125,7 @@ class Probes:
             self._begin(state)
 
     def run(self, action: RunHelper) -> None:
-        """A command of an instance's drain. Only its failure is told, in a line."""
+        """A command of an instance's drain. Its failure is logged."""
         life = self._host.probed_life(action.name, action.generation)
         if life is None:
             return
