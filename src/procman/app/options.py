@@ -117,6 +117,7 @@ FORMATION = (
         types=True,
     ),
     Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("--release",), "Run the type release to success before anything else.", OptionKind.FLAG),
     Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
     Option(
         ("--port-step",), "Distance of the ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"

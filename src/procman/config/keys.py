@@ -86,7 +86,13 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         | UnsetType
     ) = UNSET
     on_end: (
-        Annotated[OnEnd, key("exit: the first end of an instance stops everything", policies.field("on_end"))]
+        Annotated[
+            OnEnd,
+            key(
+                "exit: the first end of an instance stops everything; exit-on-failure: only where it failed",
+                policies.field("on_end"),
+            ),
+        ]
         | UnsetType
     ) = UNSET
     stdin: (
