@@ -81,6 +81,8 @@ def build(
     if server is not None:
         kernel.listeners.append(server.publish)
         kernel.operation_listeners.append(server.operation_ended)
+    if inputs.environ.get("NOTIFY_SOCKET"):
+        _tell_service_manager(reactor, kernel, inputs)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
@@ -106,6 +108,14 @@ def _settings(plan: Plan, claimed: Claim | None, looks: OutputOptions, inputs: R
     locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
     context = SpawnContext(plan.root, path, looks.split_streams, looks.log_dir is not None)
     return KernelSettings(partial(reload, inputs), context, trace_file(path), guarded=locks)
+
+
+def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
+    from procman.kernel.survive.service import Service  # noqa: PLC0415  only where there is one
+
+    service = Service(reactor, inputs.environ, kernel.view)
+    kernel.listeners.append(service.changed)
+    service.start()
 
 
 def _upgrading(parts: RunningParts) -> LiveUpgrade:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.app.usage import UsageError
+from procman.config.envfile import SERVICE
 from procman.config.load import load
 from procman.errors import ConfigError, Fault, nearest
 
@@ -24,7 +25,8 @@ def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
         return plan
     from procman.companions.registry import wanted  # noqa: PLC0415  only where one is asked for
 
-    return replace(plan, companions=wanted(plan, inputs.companions, inputs.environ))
+    environ = {name: value for name, value in inputs.environ.items() if name not in SERVICE}
+    return replace(plan, companions=wanted(plan, inputs.companions, environ))
 
 
 def refuse_companions(options: Collection[str]) -> None:

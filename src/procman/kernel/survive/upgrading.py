@@ -158,6 +158,7 @@ class LiveUpgrade:
                 answer(version)
             self._answers.clear()
             self._part()
+            self._host.helpers.end()  # nobody would be there any more to whom they could answer
             self._program.become(self._found, written.state, written.descriptors)
         finally:
             os.close(written.state)
