@@ -12,6 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from procman.cli import early
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,12 +24,17 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     The garbage collector rests until the verb is `loaded`: imports make objects and no garbage.
     """
     gc.disable()
+    words = sys.argv[1:] if args is None else args
     try:
+        if words[:1] == ["start"]:
+            early.hold_signals()
         from procman.cli.outcome import run  # noqa: PLC0415  30 ms of imports, in which Ctrl-C may come
 
-        code = run(sys.argv[1:] if args is None else args)
+        code = run(words)
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
+    except early.StopAskedError:
+        code = 0  # as after any TERM
     _leave(code)
 
 

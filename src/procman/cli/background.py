@@ -11,12 +11,13 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from procman.cli.early import release_signals
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.control.locate import Claim
+    from procman.control.claim import Claim
 
 
 class Background(NamedTuple):
@@ -45,6 +46,7 @@ def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[
         os.close(reader)
         os.setsid()  # no terminal, so none that could end it
         return run(partial(_listens, writer, enter))
+    release_signals()
     os.close(writer)
     with open(reader, "rb") as pipe:
         return Background(pid, os.fsdecode(pipe.read()))

@@ -18,7 +18,7 @@ from procman.errors import NotRunningError, ProcmanError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.control.locate import Claim
+    from procman.control.claim import Claim
     from procman.core.spec import Plan
 
 

@@ -29,7 +29,7 @@ from procman.text.shell import argv
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.control.locate import Claim
+    from procman.control.claim import Claim
     from procman.core.spec import Plan
 
 LAST_LINES = 10
