@@ -43,6 +43,7 @@ class Wanted(Struct, frozen=True):
 
     places: list[Place]
     roots: tuple[str, ...] = ()
+    label: str = ""
 
 
 class Claim:
@@ -57,7 +58,9 @@ class Claim:
         listener: socket.socket,
         locks: tuple[int, ...],
         names: dict[str, socket.socket] | None = None,
+        label: str = "",
     ) -> None:
+        self.label = label
         self.place = place
         self.listener = listener
         self.lock_fd, *guards = locks
@@ -77,7 +80,7 @@ class Claim:
 
     def follow(self, root: str) -> list[socket.socket]:
         """Claim this root too, and return what is to be listened on. Raises RefusedError where another runs there."""
-        fresh = _hold_names((root,), lambda _pid: None, self.names)
+        fresh = _hold_names(Wanted([], (root,), self.label), lambda _pid: None, self.names)
         self.names |= fresh
         return [*fresh.values()]
 
@@ -145,7 +148,7 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
     taken: dict[str, socket.socket] = {}
     waits = _once(on_wait)
     try:
-        taken = _hold_names(wanted.roots, waits, {})
+        taken = _hold_names(wanted, waits, {})
         _refuse_older(wanted)
         for place in _distinct(wanted.places):
             fd = _lock(place, waits)
@@ -157,14 +160,14 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
                 locks = (held.pop(place), *held.values())
                 for fd in locks:
                     _sign(fd, place)
-                return Claim(place, listener, locks, taken)
+                return Claim(place, listener, locks, taken, wanted.label)
     except RefusedError:
         _close_all(held, taken)
         raise
     _close_all(held, {})
     for name, listener in taken.items():  # no folder can be written, and still procman can be reached
         del taken[name]
-        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken)
+        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken, wanted.label)
     return None
 
 
@@ -180,13 +183,13 @@ def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
 
 
 def _hold_names(
-    roots: tuple[str, ...], on_wait: Callable[[int], None], held: dict[str, socket.socket]
+    wanted: Wanted, on_wait: Callable[[int], None], held: dict[str, socket.socket]
 ) -> dict[str, socket.socket]:
     """Every name of these roots that is not held already. Raises RefusedError, with none of them kept."""
     fresh: dict[str, socket.socket] = {}
     mine = os.geteuid()
     try:
-        for base, root in {base: named for named in roots for base in names_of(named)}.items():
+        for base, root in {base: named for named in wanted.roots for base in names_of(named, wanted.label)}.items():
             name = f"{base}/{mine}"
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
@@ -200,7 +203,7 @@ def _hold_names(
 def _refuse_older(wanted: Wanted) -> None:
     """An older procman in this container has a socket by a name without the PID namespace."""
     for root in wanted.roots:
-        for place in older_places(folders(os.environ, os.geteuid()), root):
+        for place in older_places(folders(os.environ, os.geteuid()), root, wanted.label):
             if is_here(place.socket):
                 raise _taken(_pid_at(place.socket))
 
@@ -337,7 +340,7 @@ def _holder(pid: int, path: str, fd: int) -> int | None:
 def _taken(pid: int, uid: int | None = None) -> RefusedError:
     whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
     who = f"procman (pid {pid}{whose})" if pid else "another procman"
-    return RefusedError(f"cannot start: {who} already runs here", "see `procman ps`; `procman shutdown` ends it")
+    return RefusedError(f"cannot start: {who} already runs here", "see `procman ps`; `procman shutdown` ends it, and --name NAME starts another formation of this folder")
 
 
 def _user(uid: int | None) -> str:
