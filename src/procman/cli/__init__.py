@@ -33,8 +33,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = run(words)
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
-    except early.StopAskedError:
-        code = 0  # as after any TERM
+    except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what tells it better
+        why = getattr(error, "strerror", None) or error
+        os.write(2, f"procman: cannot load the program: {why} (`ulimit -n`?)\n".encode())
+        code = 1
     _leave(code)
 
 

@@ -6,19 +6,19 @@ needs anyhow, and that when it does.
 
 from __future__ import annotations
 
+import os
+
 HELD = ("HUP", "QUIT", "USR1", "USR2", "TTIN", "TTOU", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU")
 """What would end or stop a procman that has no handler yet, and means something to one that has."""
-
-
-class StopAskedError(BaseException):
-    """TERM has come before anything was started. No Exception: nobody who expects one is to catch it."""
 
 
 def hold_signals() -> None:
     """What asks for an end ends a start that has started nothing, and the rest waits for its handlers."""
     import signal  # noqa: PLC0415  1 ms, for `start` alone
 
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell's job in the background
+        signal.signal(signal.SIGINT, _end)
     signal.pthread_sigmask(signal.SIG_BLOCK, _held())
 
 
@@ -27,6 +27,8 @@ def release_signals() -> None:
     import signal  # noqa: PLC0415  as above
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _held())
 
 
@@ -36,5 +38,6 @@ def _held() -> set[int]:
     return {getattr(signal, f"SIG{name}") for name in HELD if hasattr(signal, f"SIG{name}")}
 
 
-def _stop(_number: int, _frame: object) -> None:
-    raise StopAskedError
+def _end(number: int, _frame: object) -> None:
+    """At once: there is nothing to undo yet, and an exception in the midst of an import has crashed libraries."""
+    os._exit(130 if number == 2 else 0)  # SIGINT; as after any TERM

@@ -56,6 +56,7 @@ class Kernel:
         self._load = settings.load
         self._guarded = settings.guarded is not None
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}")
+        self._lives.on_refusal = output.log
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
         self._on_demand = OnDemand(reactor, self._lives, self)

@@ -75,3 +75,12 @@ def descends(pid: int, ancestors: set[int]) -> bool:
         if pid in ancestors:
             return True
     return False
+
+
+def environment_of(pid: int) -> bytes | None:
+    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return environ.read()
+    except OSError:
+        return None

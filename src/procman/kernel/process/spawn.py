@@ -197,7 +197,10 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
             return SpawnError(NOT_FOUND, f"cannot find '{program}', or the interpreter that its first line names")
-        case errno.EACCES | errno.EPERM | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
+        case errno.EPERM:  # of the call that makes a process, or of the one that executes the program
+            why = f"cannot start '{program}': the system does not permit it (EPERM; a seccomp filter, or the file's mount)"
+            return SpawnError(NOT_EXECUTABLE, why)
+        case errno.EACCES | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
             return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': {os.strerror(error.errno)}")
         case errno.EAGAIN:
             return SpawnError(NO_ROOM, "cannot make a process: the limit is reached (EAGAIN; ulimit -u, pids cgroup)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
-from procman.kernel.process.descent import Descent, descends, look_at
+from procman.kernel.process.descent import Descent, descends, environment_of, look_at
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
 from procman.text.lines import clean
@@ -66,6 +66,8 @@ class ProcessTable:
         self._strays: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
+        self._told: set[int] = set()  # whom procman may not signal, and has said so
+        self.on_refusal: Callable[[str], None] = lambda _text: None
         self._descent = Descent()
         self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as they were seen before a stop
 
@@ -170,7 +172,7 @@ class ProcessTable:
         alone = [life for life in self._ending if not life.adopted]
         for life in alone:
             if life.held:  # nobody of the group is left but who holds the terminal
-                _kill(life.group, signal.SIGKILL)
+                self._kill(life.group, signal.SIGKILL)
         over = [life for life in alone if not group_lives(life)]
         for life in over:
             self._ending.remove(life)
@@ -222,7 +224,7 @@ class ProcessTable:
         One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
         known = _group_of(pid) in self._by_group or self._descends_from(pid) is not None
-        if known or _environment(pid) != b"":
+        if known or environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
         if pid not in self._changing:
@@ -277,7 +279,7 @@ class ProcessTable:
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
         start = _mark_of(self.ident).encode()
-        for variable in (_environment(pid) or b"").split(b"\0"):
+        for variable in (environment_of(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
                 # A child can write what it likes here, and int() refuses 4,301 digits with a ValueError.
@@ -298,8 +300,8 @@ class ProcessTable:
             del self._kept[pid]
             self._adopted[pid] = life
             life.adopted |= {pid}
-            _kill(pid, number)
-            _kill(pid, signal.SIGCONT)
+            self._kill(pid, number)
+            self._kill(pid, signal.SIGCONT)
 
     def adopted(self) -> dict[str, tuple[int, ...]]:
         """What `ps` lists under each instance: what was adopted from it, and the daemons it brought into its type."""
@@ -323,7 +325,7 @@ class ProcessTable:
             case Target.TOP if self.subreaper:
                 self._to_leader(life, number)
                 for pid in life.adopted:  # also one that has left the group since (setsid)
-                    _kill(pid, number)
+                    self._kill(pid, number)
             case Target.LEADER:
                 self._to_leader(life, number)
             case Target.GROUP | Target.TOP:
@@ -337,30 +339,50 @@ class ProcessTable:
     def signal_process(self, pid: int, name: str) -> None:
         """Send a signal to one adopted process or stray."""
         if pid in self._adopted or pid in self._kept or pid in self._strays:
-            _kill(pid, signal_number(name))
+            self._kill(pid, signal_number(name))
 
     def kill_all(self) -> None:
         """KILL to everything in the table."""
         for life in self._by_pid.values():
             self._to_group(life, signal.SIGKILL)
         for pid in [*self._adopted, *self._kept, *self._strays]:
-            _kill(pid, signal.SIGKILL)
+            self._kill(pid, signal.SIGKILL)
 
     def _to_leader(self, life: Process, number: int) -> None:
         if not life.reaped:
-            _kill(life.pid, number)
+            self._kill(life.pid, number)
 
     def _to_group(self, life: Process, number: int) -> None:
         if not life.reaped or group_lives(life):
             try:
                 os.killpg(life.group, number)
-            except (ProcessLookupError, PermissionError):  # empty meanwhile; or only set-uid programs, which we may not
+            except ProcessLookupError:  # empty meanwhile
                 return
+            except PermissionError:
+                self._refused(life.pid)
+
+    def _kill(self, pid: int, number: int) -> None:
+        """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:  # it runs as another user: set-uid, or one who became another
+            self._refused(pid)
+
+    def _refused(self, pid: int) -> None:
+        """The system lets procman signal none of it: told once, as what follows would be told wrongly."""
+        if pid not in self._told:
+            self._told.add(pid)
+            one = look_at(pid)
+            self.on_refusal(
+                f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
+            )
 
     def _to_adopted(self, life: Process, number: int) -> None:
         for pid in life.adopted:
             if _group_of(pid) != life.group:
-                _kill(pid, number)
+                self._kill(pid, number)
 
 
 def _mark_of(ident: str) -> str:
@@ -368,25 +390,8 @@ def _mark_of(ident: str) -> str:
     return f"{MARK}={ident}/"
 
 
-def _environment(pid: int) -> bytes | None:
-    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            return environ.read()
-    except OSError:
-        return None
-
-
 def _group_of(pid: int) -> int:
     try:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def _kill(pid: int, number: int) -> None:
-    """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):  # a set-uid program is not ours to signal: SPEC of kill(2), EPERM
-        return
