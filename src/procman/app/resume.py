@@ -84,4 +84,4 @@ class Restored:
 
 def _claim(claimed: Claimed) -> Claim:
     names = {name: socket.socket(fileno=fd) for name, fd in claimed.names.items()}
-    return Claim(claimed.place, socket.socket(fileno=claimed.listener), claimed.locks, names)
+    return Claim(claimed.place, socket.socket(fileno=claimed.listener), claimed.locks, names, claimed.label)
