@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from procman.core.policies import ListenSocket, Probe
 from procman.core.spec import ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Change, Operation
@@ -70,6 +71,45 @@ class ReclaimDaemons(Struct, frozen=True):
     signal: str
 
 
+class StartProbe(Struct, frozen=True):
+    """Probe this life until StopProbe or its end, and answer with Probed. A readiness probe is tried after 50 ms and then at
+    doubling intervals up to `interval`; a health probe every `interval`, each answer within `timeout`.
+    """
+
+    name: str
+    generation: int
+    probe: Probe
+    timeout: float
+    interval: float
+    health: bool = False
+
+
+class StopProbe(Struct, frozen=True):
+    name: str
+    generation: int
+
+
+class RunHelper(Struct, frozen=True):
+    """Run a command in the instance's environment, beside it, for so many seconds at most."""
+
+    name: str
+    generation: int
+    command: str
+    seconds: float
+
+
+class OpenSockets(Struct, frozen=True):
+    """Open the sockets that the instances of a type share; those that are open already are kept."""
+
+    type: str
+    sockets: tuple[ListenSocket, ...]
+
+
+class CloseSockets(Struct, frozen=True):
+    type: str
+    sockets: tuple[ListenSocket, ...]
+
+
 class SetTimer(Struct, frozen=True):
     """Post TimerFired(key, token) at `at` (monotonic seconds). Never cancelled: a stale token is dropped."""
 
@@ -123,6 +163,11 @@ Action: TypeAlias = (
     | SignalProcess
     | ShareDaemon
     | ReclaimDaemons
+    | StartProbe
+    | StopProbe
+    | RunHelper
+    | OpenSockets
+    | CloseSockets
     | SetTimer
     | Remove
     | Publish

@@ -79,6 +79,42 @@ class Adopted(Struct, frozen=True, tag=True):
     in_group: bool
 
 
+class Probed(Struct, frozen=True, tag=True):
+    """An answer of the current readiness or health probe; also READY of sd_notify(3), and a matching line."""
+
+    name: str
+    generation: int
+    ok: bool
+    answer: str = ""
+
+
+class Notified(Struct, frozen=True, tag=True):
+    """What a program tells of itself by sd_notify(3) beside READY. `extend`: seconds that it asks for from now on."""
+
+    name: str
+    generation: int
+    status: str | None = None
+    stopping: bool = False
+    reloading: bool = False
+    extend: float | None = None
+
+
+class Released(Struct, frozen=True, tag=True):
+    """A companion lets go of a stop that it held."""
+
+    name: str
+    generation: int
+    by: str
+
+
+class Measured(Struct, frozen=True, tag=True):
+    """Bytes that the whole tree of an instance takes."""
+
+    name: str
+    generation: int
+    memory: int
+
+
 class Orphaned(Struct, frozen=True, tag=True):
     """A process that belongs to no instance became procman's child; it is left alone until procman ends."""
 
@@ -115,9 +151,12 @@ class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defa
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty."""
+    """Types, instances or shell patterns; all when empty. A type of two and more is restarted a few at a time, unless
+    `together`; an instance that is named is restarted at once.
+    """
 
     names: tuple[Name, ...] = ()
+    together: bool = False
 
 
 class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -154,11 +193,19 @@ class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
     until: AwaitedState = AwaitedState.READY
 
 
+class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """From now on stops of ready instances of these types wait until `by` releases each, `seconds` at most; 0: no more."""
+
+    by: str
+    names: tuple[Name, ...]
+    seconds: float
+
+
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Shutdown
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Hold | Shutdown
 
 
 class Commanded(Struct, frozen=True, tag=True):
@@ -195,10 +242,25 @@ class StartWanted(Struct, frozen=True):
     """The instance is wanted (a new slot, or one that was on its way out)."""
 
 
+class WaitWanted(Struct, frozen=True):
+    """The instance is wanted, and has to wait for these types."""
+
+    on: tuple[str, ...]
+
+
+class StopTerms(Struct, frozen=True):
+    """Who holds a stop back and for how many seconds at most, and when KILL comes at the latest."""
+
+    held_by: tuple[str, ...] = ()
+    hold: float = 0.0
+    kill_by: float | None = None
+
+
 class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
     why: Reason
+    terms: StopTerms = StopTerms()
 
 
 class RestartWanted(Struct, frozen=True):
@@ -206,27 +268,20 @@ class RestartWanted(Struct, frozen=True):
 
     spec: ProcessSpec
     why: Reason
+    terms: StopTerms = StopTerms()
 
+
+LifeEvent: TypeAlias = Spawned | SpawnFailed | Exited | Emptied | Probed | Notified | Released
+"""What is handed to the instance that it names, and to nobody else."""
 
 SlotEvent: TypeAlias = (
-    Spawned
-    | SpawnFailed
-    | Exited
-    | Emptied
-    | Adopted
-    | TimerFired
-    | StartWanted
-    | StopWanted
-    | RestartWanted
-    | KillAsked
+    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | KillAsked
 )
 Event: TypeAlias = (
     FormationStarted
-    | Spawned
-    | SpawnFailed
-    | Exited
-    | Emptied
+    | LifeEvent
     | Adopted
+    | Measured
     | Orphaned
     | OrphanReaped
     | TimerFired

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from procman.core import closing, commands, wording
+from procman.core import closing, commands, recycling, wording
 from procman.core.actions import Action, Finish, Publish, Refuse, Reply
 from procman.core.commands import Granted
 from procman.core.events import (
@@ -21,8 +21,12 @@ from procman.core.events import (
     FormationStarted,
     InterruptAsked,
     KillAsked,
+    Measured,
+    Notified,
     Orphaned,
     OrphanReaped,
+    Probed,
+    Released,
     Reload,
     Scale,
     ScaleAsked,
@@ -37,7 +41,16 @@ from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
-from procman.core.timers import CrashLoopTimer, FallbackTimer, OrphansTimer, SlotTimer, WaitingLineTimer
+from procman.core.timers import (
+    ClosingTimer,
+    CrashLoopTimer,
+    FallbackTimer,
+    OrphansTimer,
+    RecycleTimer,
+    RolloutTimer,
+    SlotTimer,
+    WaitingLineTimer,
+)
 from procman.core.view import FleetView, Kind, Operation
 from procman.core.wording import ended_line, view_of
 
@@ -97,10 +110,7 @@ class Fleet:
     def view(self, now: float) -> FleetView:
         formation = self._formation
         rows = [view_of(i, now, crash_loop=formation.crashes.loops(i, now)) for i in formation.slots]
-        types = [
-            formation.counters.view(spec, self.counts.get(t, 0), formation.slots.of(t), crash_loop=self.crash_loop(t))
-            for t, spec in self.plan.types.items()
-        ]
+        types = [formation.type_view(spec) for spec in self.plan.types.values()]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping, types=tuple(types))
 
     # ---- the one way in
@@ -110,10 +120,12 @@ class Fleet:
         match event:
             case FormationStarted():
                 self._begin(now)
-            case Spawned() | SpawnFailed() | Exited() | Emptied():
+            case Spawned() | SpawnFailed() | Exited() | Emptied() | Probed() | Notified() | Released():
                 i = self.get(event.name)
                 if i is not None:
                     self._formation.step(i, event, now)
+            case Measured():
+                self._measured(event)
             case Adopted():
                 self._formation.adopted(event, now)
             case Orphaned():
@@ -131,6 +143,7 @@ class Fleet:
             case _:
                 assert_never(event)
         self._formation.reconcile(now)
+        self._formation.end_rollouts(now)
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out
@@ -153,10 +166,21 @@ class Fleet:
                 self._formation.out += self._formation.orphans.deadline(event.token, now)
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
-            case FallbackTimer():
-                pass
+            case RecycleTimer(name):
+                i = self.get(name)
+                why = recycling.too_old(i) if i is not None and i.generation == event.token else None
+                if i is not None and why is not None:
+                    self._formation.recycle(i, why)
+            case RolloutTimer() | ClosingTimer() | FallbackTimer():
+                pass  # what may move by then is moved after every event
             case _:
                 assert_never(event.key)
+
+    def _measured(self, event: Measured) -> None:
+        i = self.get(event.name)
+        why = recycling.too_large(i, event.memory) if i is not None and i.generation == event.generation else None
+        if i is not None and why is not None:
+            self._formation.recycle(i, why)
 
     # ---- commands
 
@@ -183,7 +207,10 @@ class Fleet:
     def _carry_out(self, granted: Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
+        formation.roll(granted.desired, formation.plan)
         formation.desired = granted.desired
+        if granted.holds is not None:
+            formation.hold(granted.holds)
         formation.out += granted.actions
         if granted.change is not None:
             formation.out.append(Publish(granted.change))

@@ -18,18 +18,23 @@ from msgspec.structs import replace
 from procman import __version__
 from procman.core.actions import (
     Action,
+    CloseSockets,
     Finish,
+    OpenSockets,
     OperationEnded,
     Publish,
     ReclaimDaemons,
     Refuse,
     Remove,
     Reply,
+    RunHelper,
     SetTimer,
     ShareDaemon,
     Signal,
     SignalProcess,
     Spawn,
+    StartProbe,
+    StopProbe,
 )
 from procman.core.decider import AT_FAULT, Decider, Survivor
 from procman.core.events import (
@@ -373,6 +378,8 @@ class Kernel:
                 self._tell(change)
             case Reply() | Refuse():
                 self._answers.pop(action.request)(action)
+            case StartProbe() | StopProbe() | RunHelper() | OpenSockets() | CloseSockets():
+                pass
             case OperationEnded(operation):
                 self.on_operation(operation)
             case Finish(code):
