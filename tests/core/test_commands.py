@@ -261,6 +261,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(command):
 @pytest.mark.parametrize("command", [Scale(to={"web": 2}), Restart(), Stop(all=True), SendSignal("USR1", ())])
 def test_commands_are_refused_while_procman_stops(command):
     story = running({"web": 1})
-    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW))
+    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW, 10.0))
     assert "stopping" in refusal(ask(story, command)).message
     assert of_type(story.seen, Finish) == []

@@ -18,13 +18,14 @@ from procman.cli import outcome
 from procman.cli.group import VERBS
 from procman.cli.verbs import run as one_off
 from procman.cli.verbs.ps import HEAD, Listing, Row
-from procman.config.sections import DefaultsSection, ProcessSection, ProcmanYml, RestartSection, StopSection
+from procman.config.keys import DefaultsSection, ProcessSection, ProcmanYml
+from procman.config.sections import RestartSection, StopSection
 from procman.control.codec import Code
 from procman.control.methods import METHODS, NOTIFICATIONS
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.process.reaper import signal_name
+from procman.text.signals import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
 SETTINGS = [

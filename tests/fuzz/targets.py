@@ -31,10 +31,11 @@ from procman.errors import ConfigError, Fault
 from procman.kernel.output.history import History
 from procman.kernel.survive.guardian import RECORD, read_table
 from procman.serve.attachments import instance_of
-from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, parameters, parse, signal_name
+from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, LogsStream, refuse_names
 from procman.text import lines as display
 from procman.text.ansi import SharedView, visible
+from procman.text.signals import read_signal
 
 SLOW = 20.0
 """Seconds, also on a busy machine: what takes longer on a few kilobytes holds up everything else."""
@@ -65,7 +66,7 @@ def protocol(data: bytes) -> None:
     names = getattr(params, "names", None)
     if names and Chosen(names).refuse({"web": 1}, ["web.1", "web.2"]) is None:
         Chosen(names).means("web.1")
-    signal_name(getattr(params, "signal", "TERM"))
+    read_signal(getattr(params, "signal", "TERM"))
 
 
 class _Backend:

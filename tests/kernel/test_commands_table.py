@@ -10,7 +10,8 @@ from procman.control.codec import Request
 from procman.control.messages import LogsParams
 from procman.control.methods import METHODS
 from procman.core.events import SendSignal
-from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
+from procman.serve.methods import HANDLERS, Failure, parameters, parse
+from procman.text.signals import read_signal
 
 
 def test_every_method_has_its_function():
@@ -19,17 +20,17 @@ def test_every_method_has_its_function():
 
 @pytest.mark.parametrize("word", ["TERM", "SIGTERM", "term", "sigterm", "15"])
 def test_a_signal_can_be_named_in_each_usual_way(word):
-    assert signal_name(word) == "TERM"
+    assert read_signal(word) == "TERM"
 
 
 @pytest.mark.parametrize("word", ["", "SIG", "SIGSIGTERM", "0", "-15", "9999999999", "TERM ", "__class__"])
 def test_what_names_no_signal_is_none(word):
-    assert signal_name(word) is None
+    assert read_signal(word) is None
 
 
 def test_every_signal_of_the_system_is_known_by_name_and_number():
     for number in signal.Signals:
-        assert signal_name(number.name) == signal_name(str(number.value))
+        assert read_signal(number.name) == read_signal(str(number.value))
 
 
 def told(params):

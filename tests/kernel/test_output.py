@@ -18,7 +18,7 @@ from procman.kernel.output.fanout import MAX_LINE, Mux
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
 from procman.kernel.output.sinks import PIPE_SIZE, Sink
-from procman.text import lines as display
+from procman.text.colour import color_of
 
 PLAIN = Format(timestamps=False)
 
@@ -245,13 +245,13 @@ def test_each_type_has_its_colour_and_its_instances_share_it(bench_of):
         os.write(bench.open(name)[1], name.encode() + b"\n")
         bench.shown(name.encode())
     colors = {stream.name: stream.color for stream in bench.mux._streams}
-    assert colors == {"web.1": display.color_of(0), "web.2": display.color_of(0), "worker.1": display.color_of(1)}
+    assert colors == {"web.1": color_of(0), "web.2": color_of(0), "worker.1": color_of(1)}
 
 
 def test_a_coloured_line_has_colour_in_its_prefix_only(bench_of):
     bench = bench_of(timestamps=False, color=True)
     os.write(bench.open("web.1")[1], b"hello\n")
-    assert bench.shown(b"hello") == display.color_of(0) + b"web.1  | \x1b[0mhello\n"
+    assert bench.shown(b"hello") == color_of(0) + b"web.1  | \x1b[0mhello\n"
 
 
 def test_without_prefix_the_lines_are_as_they_were_written(bench_of):

@@ -1,18 +1,48 @@
 """The options of the verbs that read the inputs themselves (start, check, run), as values: what each is called, and holds.
 
-`declared` makes click's options of them, `plain` reads a plain command line without click. The verbs that talk to a
-running procman have `place`.
+`cli.line` reads them, by click or without it, and makes one value of them: `StartOptions`, or `Options` for the inputs
+alone. The verbs that talk to a running procman have `cli.target`.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from procman.config.options import Options
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Value: TypeAlias = Any
 """What an option holds: a str, int, float, bool, a tuple of str, or None; whoever reads the command line checks it."""
+
+
+class OutputOptions(Struct, frozen=True, kw_only=True):
+    """How the output looks and how much of it is kept, as given on the command line."""
+
+    log_format: str
+    timestamps: bool | None
+    no_prefix: bool
+    quiet: tuple[str, ...]
+    color: str
+    history: int
+    split_streams: bool
+    log_dir: str | None
+    log_max_bytes: int
+    log_keep: int
+
+
+class StartOptions(Struct, frozen=True, kw_only=True):
+    """All that `start` is told. Whoever reads the command line makes one; `app.run` does it."""
+
+    inputs: Options
+    output: OutputOptions
+    socket: str | None
+    watch: bool
+    detach: bool
 
 
 class OptionKind(Enum):
@@ -127,9 +157,6 @@ START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
 TYPES = "types"
 """The argument of the verbs that take FORMATION: process types, any number of them."""
 
-FIELDS = {"env": "env_files", "except": "leave_out"}
-"""The fields of `Options` that are not called as their options are."""
-
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -147,11 +174,22 @@ def split(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for value in values for name in value.replace(",", " ").split())
 
 
-def collect(values: dict[str, Value]) -> Options:
-    """Takes out of `values`, which are by the options' names, what belongs to the inputs."""
-    fields = {}
-    for name in list(values):
-        field = FIELDS.get(name, name)
-        if field in Options.__struct_fields__:
-            fields[field] = values.pop(name)
-    return Options(**fields)
+FIELDS = {"env": "env_files", "except": "leave_out"}
+"""The fields of `Options` that are not called as their options are."""
+
+
+def input_options(values: Mapping[str, Value]) -> Options:
+    """What belongs to the inputs among these values, which are by the options' names."""
+    named = {FIELDS.get(name, name): value for name, value in values.items()}
+    return Options(**{field: named[field] for field in Options.__struct_fields__ if field in named})
+
+
+def start_options(values: Mapping[str, Value]) -> StartOptions:
+    """The values of all of `START`, by the options' names, as one."""
+    return StartOptions(
+        inputs=input_options(values),
+        output=OutputOptions(**{field: values[field] for field in OutputOptions.__struct_fields__}),
+        socket=values["socket"],
+        watch=values["watch"],
+        detach=values["detach"],
+    )

@@ -55,12 +55,12 @@ def _dispatch(args: list[str]) -> int:
     if args[:1] == ["start"]:
         from procman.cli.line import fast_parse as plain  # noqa: PLC0415  no other verb is read without click
 
-        values = plain.read(args[1:], os.environ)
-        if values is not None:
-            from procman.app.run import supervise  # noqa: PLC0415  only where it is done
+        options = plain.read(args[1:], os.environ)
+        if options is not None:
+            from procman.cli.starting import start_formation  # noqa: PLC0415  only where it is done
 
             loaded()
-            return supervise(values)
+            return start_formation(options)
     from procman.cli.group import dispatch  # noqa: PLC0415  as above
 
     return dispatch(args)

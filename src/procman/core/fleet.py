@@ -52,7 +52,7 @@ from procman.core.timers import (
     WaitingLineTimer,
 )
 from procman.core.view import FleetView, Kind, Operation
-from procman.core.wording import ended_line, view_of
+from procman.core.wording import ended_line
 
 MAIN_TYPE = "web"
 """The type that a signal scales, where there is more than one."""
@@ -104,12 +104,19 @@ class Fleet:
     def operation(self, number: int) -> Operation | None:
         return self._formation.operations.get(number)
 
+    def why(self, name: str, now: float) -> tuple[str, ...]:
+        """Sentences about how an instance is, what comes next and what can be done; none where there is no such."""
+        from procman.core.why import explain  # noqa: PLC0415  only asked for by a person
+
+        i = self.get(name)
+        return explain(self._formation, i, now) if i is not None else ()
+
     def crash_loop(self, type_name: str) -> bool:
         return self._formation.crashes.looping(type_name)
 
     def view(self, now: float) -> FleetView:
         formation = self._formation
-        rows = [view_of(i, now, crash_loop=formation.crashes.loops(i, now)) for i in formation.slots]
+        rows = [formation.row(i, now) for i in formation.slots]
         types = [formation.type_view(spec) for spec in self.plan.types.values()]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping, types=tuple(types))
 

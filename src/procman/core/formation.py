@@ -37,13 +37,14 @@ from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
 from procman.core.policies import Dependency
 from procman.core.reload import decide as decide_reload
 from procman.core.rollout import Rollout, Rollouts, away
-from procman.core.select import type_of
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
 from procman.core.turn import Turn
-from procman.core.view import Change, Kind, Reason, ReasonCode, TypeView
+from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
+from procman.core.wording import view_of
+from procman.text.words import type_of
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
@@ -239,7 +240,7 @@ class Formation:
         if i is not None and i.generation == event.generation and not isinstance(i.phase, (*AT_REST, Backoff)):
             self.step(i, event, now)
             return
-        spec = self.plan.types.get(event.name.rpartition(".")[0])
+        spec = self.plan.types.get(type_of(event.name))
         stop = spec.stop if spec is not None else StopPolicy(grace=closing.longest_grace(self.plan))
         self.out += self.orphans.left_behind(event.pid, stop, now)
 
@@ -254,6 +255,15 @@ class Formation:
         self.reconcile(now)
         settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
         self.out += self.operations.settle(number, settled, self.looping(now))
+
+    def row(self, i: Instance, now: float) -> InstanceView:
+        """One row of ps. What it waits for is told by what keeps it waiting."""
+        row = view_of(i, now, crash_loop=self.crashes.loops(i, now))
+        if not isinstance(i.phase, Waiting):
+            return row
+        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
+        told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
+        return replace(row, reason=f"waiting for {told}" if told else "about to be started")
 
     def type_view(self, spec: ProcessSpec) -> TypeView:
         t = spec.type

@@ -2,22 +2,19 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase      shown as   StartWanted WaitWanted StopWanted     RestartWanted    Spawned    SpawnFailed     Exited               Emptied    Probed     Released   TimerFired
-    DOWN       stopped    spawn       WAITING                   spawn
-    WAITING    waiting    spawn       on others  DOWN           other spec
-    SPAWNING   starting   wanted                 unwanted       anew, after      STARTING   BACKOFF/FAILED
-                                                                Spawned          or stop
-    STARTING   starting                          stop: asked    stop: replaced                              CLEARING: by verdict                                 READY, or
-                                                                                                                                                                 stop: not ready
-    READY      ready                             stop: asked    stop: replaced                              CLEARING: by verdict
-    UNHEALTHY  unhealthy                         stop: asked    stop: replaced                              CLEARING: by verdict            READY
-    DRAINING   draining   wanted                 unwanted       wanted, anew                                STOPPING                                   STOPPING  STOPPING
-    STOPPING   stopping   wanted                 unwanted       wanted, anew                                status noted         DOWN, or                        escalate
-                                                                                                                                 spawn
-    CLEARING   by verdict wanted                 unwanted       wanted, anew                                                     by verdict                      KILL, unkillable
-    BACKOFF    backoff                           DOWN           spawn now                                                                                        spawn
-    FAILED     failed     spawn       WAITING    DOWN           spawn
-    DONE       done       spawn       WAITING    DOWN           spawn
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       Exited       Emptied       Probed Released TimerFired
+    DOWN      stopped    spawn       WAITING               spawn
+    WAITING   waiting    spawn       others     DOWN       other spec
+    SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED
+    STARTING  starting                          stop       stop, anew                                             CLEARING                                   READY, or stop: not ready
+    READY     ready                             stop       stop, anew                                             CLEARING
+    UNHEALTHY unhealthy                         stop       stop, anew                                             CLEARING                   READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                           STOPPING                          STOPPING STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                           status noted DOWN or spawn                 escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                        by verdict                    KILL, unkillable
+    BACKOFF   backoff                           DOWN       spawn now                                                                                         spawn
+    FAILED    failed     spawn       WAITING    DOWN       spawn
+    DONE      done       spawn       WAITING    DOWN       spawn
 
 A stop leads to DRAINING first where one that was ready is held, or its type drains, else to STOPPING. With a readiness probe
 an answer makes STARTING ready, and the deadline ends it; with a health probe READY and UNHEALTHY change by answers.

@@ -11,7 +11,7 @@ from procman.core.phases import UP, Done, Failed, Instance, Ready
 from procman.core.policies import Dependency, Until
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec
-from procman.core.view import duration
+from procman.text.words import duration
 
 STOP_LEAD = 2.0
 """Seconds before the end of the whole stop at which everyone is asked, whoever is still waited for; at half time, where that

@@ -109,7 +109,7 @@ class Unhealthy(Struct, frozen=True, tag=True):
     shown: ClassVar[str] = "unhealthy"
     leader: Leader
     ready_at: float
-    failures: int
+    failed_checks: int
     answer: str
 
 

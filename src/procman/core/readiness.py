@@ -49,8 +49,8 @@ def probed(i: Instance, event: Probed, now: float) -> Step:
         case Unhealthy(leader, ready_at) if event.ok:
             i = enter(i, Ready(leader, ready_at), now)
             return Step(i, (wording.is_healthy(i),), (BecameReady(i.name, i.generation),))
-        case Unhealthy(failures=failures) as phase if i.spec.health is not None:
-            return _unhealthy(i, replace(phase, failures=failures + 1, answer=event.answer), now)
+        case Unhealthy(failed_checks=failed_checks) as phase if i.spec.health is not None:
+            return _unhealthy(i, replace(phase, failed_checks=failed_checks + 1, answer=event.answer), now)
         case _:
             return Step(i)
 
@@ -89,8 +89,8 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
     assert health is not None
     facts = (BecameUnready(i.name),) if isinstance(i.phase, Ready) else ()
     i = enter(i, phase, now) if facts else replace(i, phase=phase)
-    if health.on_failure is OnUnhealthy.RESTART and phase.failures >= health.failures:
-        step = _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failures), now)
+    if health.on_failure is OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
+        step = _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failed_checks), now)
         return step._replace(facts=(*facts, *step.facts))
     return Step(i, (wording.is_unhealthy(i, phase.answer),) if facts else (), facts)
 

@@ -116,11 +116,11 @@ class Rollouts:
 
     def shown(self, type_name: str, pending: int) -> str | None:
         """`2 of 4`, or `aborted: …`."""
-        rollout = self._running.get(type_name)
-        if rollout is not None:
-            return f"{'back to the old: ' if rollout.back else ''}{rollout.total - pending} of {rollout.total}"
-        aborted = self._aborted.get(type_name)
-        return f"aborted: {aborted}" if aborted is not None else None
+        rollout, aborted = self._running.get(type_name), self._aborted.get(type_name)
+        done = f"{rollout.total - pending} of {rollout.total}" if rollout is not None else None
+        if aborted is None:
+            return done
+        return f"aborted: {aborted}" + (f"; back to the old settings: {done}" if done else "")
 
 
 def away(slots: list[Instance]) -> int:

@@ -28,7 +28,8 @@ from procman.core.phases import (
 )
 from procman.core.restart import Outcome, described
 from procman.core.select import LISTED
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, duration, times
+from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
+from procman.text.words import duration, times
 
 # ---- why an instance is as it is
 
@@ -243,8 +244,8 @@ def _reason(i: Instance) -> Reason | None:
             return None
         case Waiting(on):
             return Reason(ReasonCode.WAITING, f"waiting for {', '.join(on)}")
-        case Unhealthy(answer=answer, failures=failures):
-            return unhealthy(answer, failures)
+        case Unhealthy(answer=answer, failed_checks=failed_checks):
+            return unhealthy(answer, failed_checks)
         case phase:
             return phase.why
 

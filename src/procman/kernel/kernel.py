@@ -72,11 +72,11 @@ from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
 from procman.kernel.process.launcher import Launcher, SpawnContext
 from procman.kernel.process.oom import OomNotes
 from procman.kernel.process.ports import PortNotes
-from procman.kernel.process.reaper import signal_number
 from procman.kernel.process.table import MARK, Process, ProcessTable, ProcessTableState
 from procman.kernel.survive.guarding import Guarding, Kept, can_guard
 from procman.kernel.survive.tracefile import write_private
 from procman.text.shell import is_led_by_shell
+from procman.text.signals import signal_number
 
 if TYPE_CHECKING:
     from procman.kernel.survive.upgrading import LiveUpgrade, Told

@@ -12,7 +12,7 @@ from procman.core.events import InterruptAsked, ScaleAsked, ShutdownAsked
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.process.reaper import signal_name
+from procman.text.signals import signal_name
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
 """What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""

@@ -29,13 +29,14 @@ from procman.control.messages import (
     Taken,
     Typist,
 )
-from procman.core.view import Change, FleetView, duration
+from procman.core.view import Change, FleetView
 from procman.errors import nearest
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.fanout import ChildStream, Mux
 from procman.kernel.output.history import History
 from procman.serve import keyboard
 from procman.serve.methods import Failure
+from procman.text.words import duration
 
 KEPT = 64 * 1024
 """Most bytes that are shown first, and that wait for a slow watcher."""

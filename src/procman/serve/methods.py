@@ -7,7 +7,6 @@ and of streams only that the connection opens them.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -39,6 +38,7 @@ from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
+from procman.text.signals import KNOWN, read_signal
 
 
 class Failure(Struct, frozen=True):
@@ -185,10 +185,9 @@ def _stop(caller: Caller, command: Stop, answer: Answer) -> None:
 
 @serves(methods.SIGNAL)
 def _signal(caller: Caller, command: SendSignal, answer: Answer) -> None:
-    name = signal_name(command.signal)
+    name = read_signal(command.signal)
     if name is None:
-        known = [number.name.removeprefix("SIG") for number in signal.Signals]
-        hint = nearest(command.signal[:16].upper().removeprefix("SIG"), known)
+        hint = nearest(command.signal[:16].upper().removeprefix("SIG"), KNOWN)
         text = f"cannot send the signal '{command.signal[:16]}': there is none of that name"
         answer(Failure(Code.REFUSED, text, hint))
     elif not command.names:
@@ -257,16 +256,3 @@ def _accepted(answer: Answer) -> Callable[[Reply | Refuse], None]:
 
 def _refused(refusal: Refuse) -> Failure:
     return Failure(Code.REFUSED, refusal.message, refusal.hint)
-
-
-def signal_name(word: str) -> str | None:
-    """`TERM` for `TERM`, `SIGTERM`, `term` or `15`; None where the system has no such signal."""
-    try:
-        found = signal.Signals(int(word)) if word.isdecimal() else signal.Signals[_with_sig(word.upper())]
-    except (KeyError, ValueError):
-        return None
-    return found.name.removeprefix("SIG")
-
-
-def _with_sig(word: str) -> str:
-    return word if word.startswith("SIG") else f"SIG{word}"

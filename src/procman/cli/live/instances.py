@@ -27,7 +27,7 @@ PHASES = {
     "failed": BAD,
     "stopped": IDLE,
 }
-"""Colours of the 256-colour table that can be read on black and on white (see core/display.PALETTE)."""
+"""Colours of the 256-colour table that can be read on black and on white (see text/colour.PALETTE)."""
 
 
 class Instances(DataTable[Text]):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.cli.line.click_options import input_options
+from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.show.table import columns
-from procman.config.load import load, read_stdin
+from procman.config.load import load
 from procman.config.options import Options
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def check(options: Options) -> None:
       procman check
       procman check -f Procfile.dev -m web=2,worker=0
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    given = read_stdin() if options.procfile == "-" else None
-    click.echo(shown(load(options, os.environ, stdin=given)))
+    click.echo(shown(load(nearest_inputs(options), os.environ)))
 
 
 def shown(plan: Plan) -> str:

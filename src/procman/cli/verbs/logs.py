@@ -15,6 +15,8 @@ from msgspec import Struct
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.text import lines as display
+from procman.text.colour import color_of, wants_color
+from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from procman.control.messages import Output
@@ -41,7 +43,7 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         fleet = client.ps().fleet
-        look = LogFormat.at(fleet, colored=_colored())
+        look = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=sys.stdout.isatty()))
         out = sys.stdout.buffer
         for output in client.logs(names, lines, follow=follow):
             out.write(look.as_json(output) if json else look.as_text(output))
@@ -58,12 +60,12 @@ class LogFormat(Struct, frozen=True):
     @classmethod
     def at(cls, fleet: FleetView, *, colored: bool) -> LogFormat:
         width = max(len(name) for name in [display.SYSTEM, *(i.name for i in fleet.instances)])
-        colors = {name: display.color_of(n) for n, name in enumerate(fleet.formation)} if colored else {}
+        colors = {name: color_of(n) for n, name in enumerate(fleet.formation)} if colored else {}
         return cls(width, colors)
 
     def as_text(self, output: Output) -> bytes:
         clock = time.strftime("%H:%M:%S", time.localtime(output.time))
-        color = self.colors.get(output.instance.rpartition(".")[0])
+        color = self.colors.get(type_of(output.instance))
         prefix = display.text_prefix(output.instance, self.width, clock, color)
         lines = self._shown(output, colored=bool(self.colors))
         gap = prefix + f"[missed {output.missed} bytes]\n".encode() if output.missed else b""
@@ -94,10 +96,3 @@ def data_of(output: Output) -> bytes:
 def iso(seconds: float) -> str:
     """Seconds since the epoch as `start --log-format json` writes them: local time with its offset (RFC 3339)."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
-
-
-def _colored() -> bool:
-    """On a terminal; NO_COLOR (no-color.org) and FORCE_COLOR (force-color.org) decide before that."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb")

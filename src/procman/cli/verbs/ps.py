@@ -12,11 +12,12 @@ from procman.cli.show.screen import Screen, can_redraw
 from procman.cli.show.table import columns
 from procman.cli.target import TargetOptions, client_options
 from procman.core.select import Chosen
-from procman.core.view import InstanceView, duration
+from procman.core.view import InstanceView
 from procman.errors import RefusedError
 from procman.observe.poll import Poller
 from procman.observe.processes import Meter
 from procman.text.lines import clean, json_object
+from procman.text.words import duration
 
 if TYPE_CHECKING:
     from procman.observe.poll import Poll

@@ -11,6 +11,7 @@ from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
 from procman.errors import RefusedError, nearest
+from procman.text.signals import KNOWN, read_signal
 
 WHOM = "name types or instances, or say --self: `procman signal HUP web`"
 
@@ -35,7 +36,9 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
       procman signal TTIN web.1 --leader
       procman signal USR1 --self
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    name = signal_name(sig)
+    name = read_signal(sig)
+    if name is None:
+        raise UsageError(f"cannot send '{sig}': no such signal", nearest(sig.upper().removeprefix("SIG"), KNOWN))
     if bool(names) == procman:
         raise UsageError("cannot send a signal to " + ("instances and to procman at once" if names else "nobody"), WHOM)
     with place.connect() as client:
@@ -55,14 +58,3 @@ def _send(pid: int, name: str) -> None:
     except (PermissionError, ProcessLookupError) as error:
         raise RefusedError(f"cannot send {name} to procman (pid {pid}): {error.strerror}") from None
     click.echo(f"sent {name} to procman (pid {pid})")
-
-
-def signal_name(word: str) -> str:
-    """`hup`, `SIGHUP` or `1` as `HUP`."""
-    known = {s.name.removeprefix("SIG"): s.value for s in signal.Signals}
-    if word.isdecimal():
-        word = next((name for name, number in known.items() if number == int(word)), word)
-    name = word.upper().removeprefix("SIG")
-    if name not in known:
-        raise UsageError(f"cannot send '{word}': no such signal", nearest(name, known))
-    return name

@@ -1,4 +1,4 @@
-"""`python -m procman.companions.watcher TYPE=PATTERN…`, run by procman in the root, with its socket in PROCMAN_SOCKET.
+"""`python -m procman.companions.watcher`, run by procman in the root, with its socket in PROCMAN_SOCKET.
 
 Waits for changes and asks procman to restart. Each time anew over a connection of its own: it asks rarely, and whoever
 answers then is the right one.
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import watchfiles
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
+from procman.companions.registry import own_settings
+from procman.companions.watcher import WatchSettings
 from procman.companions.watcher.rules import Rule, concerned, instances
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
@@ -28,8 +30,8 @@ TRIES = 3
 """How often procman is asked, should it close the connection: it is being replaced, or ends."""
 
 
-def main(args: list[str]) -> int:
-    rules = [Rule.read(word) for word in args]
+def main(settings: WatchSettings) -> int:
+    rules = [Rule.of(name, pattern) for name, of_type in settings.patterns.items() for pattern in of_type]
     root = os.getcwd()
     places = folders(rules, root)
     print(f"watching {', '.join(os.path.relpath(place, root) for place in places) or 'nothing'}", flush=True)
@@ -99,4 +101,4 @@ def _is_full(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(own_settings(WatchSettings)))

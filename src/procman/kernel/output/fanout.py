@@ -30,6 +30,8 @@ from procman.kernel.output import terminals as pty
 from procman.kernel.output.formatting import Format, Formatter
 from procman.kernel.output.sinks import SinkState
 from procman.text import lines as display
+from procman.text.colour import color_of, system_color
+from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,7 +166,7 @@ class Mux:
         self._pipes = selectors.DefaultSelector()
         self.terminals = pty.Terminals(reactor, self._formatter.prefix_width, self._show_unfinished)
         self._own = ChildStream(display.SYSTEM, -1, None, _Life())
-        self._own.color = display.system_color() if format.color else None
+        self._own.color = system_color() if format.color else None
         self._own_lost = 0  # lines
         self._resting: dict[str, _Life] = {}  # whose rest is queued in the sink
         sink.on_stalled.append(self._pause)
@@ -211,7 +213,7 @@ class Mux:
         stream.life.open += 1
         stream.quiet = type_name in self._formatter.format.quiet
         position = self._positions.setdefault(type_name, len(self._positions))
-        stream.color = display.color_of(position) if self._formatter.format.color else None
+        stream.color = color_of(position) if self._formatter.format.color else None
         self._streams.add(stream)
         return stream
 
@@ -347,7 +349,7 @@ class Mux:
         return restored
 
     def _restored(self, state: StreamState, life: _Life) -> ChildStream:
-        stream = self._add(ChildStream(state.name, state.fd, state.tag, life), state.name.rpartition(".")[0])
+        stream = self._add(ChildStream(state.name, state.fd, state.tag, life), type_of(state.name))
         self._lives[state.name] = life
         stream.partial += state.partial
         stream.ended = state.ended

@@ -46,7 +46,8 @@ class Launcher:
     def launch(self, action: Spawn, plan: Plan) -> Process:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
-        env = {**spec.env, **self._port_variables(plan), **instance_environment(spec, action.index)}
+        env = {**spec.environment(), **self._port_variables(plan), **instance_environment(spec, action.index)}
+        env["PWD"] = spec.cwd
         if not spec.tty:
             env.setdefault("PYTHONUNBUFFERED", "1")
         elif not env.get("TERM"):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.output.terminals import UNKNOWN, open_terminal
 from procman.text.lines import clean
+from procman.text.shell import argv as argv_of
 from procman.text.shell import is_plain
 
 SIGNALS_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
@@ -182,13 +183,6 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
 # ---- what is executed
 
 
-def direct(command: str, env: dict[str, str], folder: str) -> list[str]:
-    """The words of a plain command, the first one looked up in `env`'s PATH as a shell in `folder` would."""
-    words = command.split()
-    words[0] = find_program(words[0], env.get("PATH", os.defpath), folder)
-    return words
-
-
 def find_program(word: str, path: str, folder: str) -> str:
     """The file that a shell in `folder` would execute for this word; raises SpawnError(127 or 126)."""
     candidates = [word] if "/" in word else [f"{place or '.'}/{word}" for place in path.split(":")]
@@ -211,10 +205,8 @@ def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
-    if is_plain(spec.command):
-        argv = direct(spec.command, env, spec.cwd)
-    else:
-        argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
+    argv = argv_of(spec.command, spec.shell)
+    argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if is_plain(spec.command) else root)
     script = NOHUP if spec.tty else ""
     if launch.nofile is not None:
         script += f"ulimit -Sn {launch.nofile}; "

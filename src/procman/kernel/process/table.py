@@ -16,7 +16,7 @@ from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.kernel.output.fanout import ChildStream
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
-from procman.kernel.process.reaper import signal_number
+from procman.text.signals import signal_number
 
 MARK = "PROCMAN_INSTANCE"
 """The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
