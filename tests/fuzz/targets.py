@@ -73,7 +73,7 @@ class _Backend:
     """Two types that stand at 2 and 0, and some output: what a request can do to the core and the history."""
 
     root = "/srv"
-    mux = None
+    out = None
 
     def __init__(self) -> None:
         types = {name: ProcessSpec(type=name, command="x", cwd="/", env={}) for name in ("web", "job")}

@@ -21,7 +21,7 @@ class Backend:
     def __init__(self, root="/srv/app"):
         self.root = root
         self.history = History()
-        self.mux = None  # see test_attachments
+        self.output = None  # see test_attachments
         self.formation = {"web": 2, "worker": 0}
         self.commands = []
         self.faults = []
@@ -40,8 +40,8 @@ class Backend:
     def reload(self, answer):
         answer(self.reply(None))
 
-    def upgrade(self, told):
-        self.upgrading.append(told)
+    def upgrade(self, answer):
+        self.upgrading.append(answer)
 
     def fault(self, error):
         self.faults.append(error)

@@ -9,24 +9,28 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from procman.app import output
 from procman.app.inputs import reload
 from procman.app.parts import ReloadInputs, RunningParts
 from procman.control.locate import Claim, trace_file
+from procman.core.fleet import Fleet
 from procman.errors import ProcmanError
 from procman.kernel import signals
-from procman.kernel.kernel import Kernel, KernelSettings
+from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.wiring import KernelSettings
 from procman.serve.server import Server
 
 if TYPE_CHECKING:
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
-    from procman.kernel.kernel import Handover
     from procman.kernel.output.logfiles import FilesState, LogFiles
+    from procman.kernel.saved import Handover
     from procman.kernel.survive.upgrading import LiveUpgrade
 
 FLUSH_WITHIN = 2.0
@@ -38,11 +42,11 @@ class Before(Protocol):
 
     files: FilesState | None
 
-    def restore(self, history: History, mux: Mux) -> Handover:
+    def restore(self, history: History, output: Multiplexer) -> Handover:
         """Fill them, and return what is the kernel's."""
         ...
 
-    def go_on(self, kernel: Kernel, server: Server | None) -> None:
+    def go_on(self, server: Server | None) -> None:
         """The last step before it runs."""
         ...
 
@@ -59,23 +63,28 @@ def build(
             claimed.release()
         raise
     history = History(limit_all=looks.history * 1024 * 1024)
-    mux = Mux(reactor, output.sink(reactor), history, output.line_format(looks), files)
-    mux.widen([*(f"{name}.1" for name in plan.types)])
-    state = before.restore(history, mux) if before is not None else None
-    kernel = Kernel(reactor, plan, mux, history, _settings(plan, claimed, looks, inputs))
-    if state is not None:
-        kernel.take_over(state)
+    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
+    lines.widen([*(f"{name}.1" for name in plan.types)])
+
+    def upgrading() -> LiveUpgrade:
+        return _upgrading(parts)
+
+    settings = replace(_settings(plan, claimed, looks, inputs), upgrading=upgrading)
+    if before is None:
+        kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
+    else:
+        state = before.restore(history, lines)
+        kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
         del state  # all of it, in memory
     signals.install(reactor, kernel)
     server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
     if server is not None:
-        kernel.on_change = server.publish
+        kernel.listeners.append(server.publish)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
-        before.go_on(kernel, server)
+        before.go_on(server)
     else:
-        kernel.say(output.headline(plan, claimed))
-    kernel.make_upgrading = partial(_upgrading, parts)
+        kernel.log(output.headline(plan, claimed))
     return parts
 
 
@@ -84,7 +93,7 @@ def run(parts: RunningParts) -> int:
     try:
         return parts.kernel.run()
     finally:
-        parts.kernel.mux.finish(time.monotonic() + FLUSH_WITHIN)
+        parts.kernel.output.finish(time.monotonic() + FLUSH_WITHIN)
         if parts.claimed is not None and parts.server is not None:
             parts.server.stop_listening()
             parts.claimed.release()  # before the connections end: who waits for that may start the next procman at once

@@ -15,10 +15,10 @@ from procman.control.locate import Claim
 from procman.core.fleet import Fleet
 from procman.core.snapshot import unpack
 from procman.errors import RefusedError
-from procman.kernel.kernel import Handover, Kernel
-from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import spawn
+from procman.kernel.saved import Handover
 from procman.kernel.survive import handover
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Restored:
         self.claimed = _claim(whole.claimed) if whole.claimed is not None else None
         os.fchdir(whole.inputs.root)
 
-    def restore(self, history: History, mux: Mux) -> Handover:
+    def restore(self, history: History, output: Multiplexer) -> Handover:
         """Fill them with what the ones before them had."""
         assert self._whole is not None
         whole = self._whole
@@ -70,14 +70,13 @@ class Restored:
         running = sum(not life.reaped for life in whole.kernel.lives.lives)
         before = self._received.origin.procman
         go_on = "1 process goes on" if running == 1 else f"{running} processes go on"
-        news = f"upgraded: procman {before} -> {__version__}; {go_on}"
-        return Handover(whole.kernel, mux.restore(whole.output), news)
+        notice = f"upgraded: procman {before} -> {__version__}; {go_on}"
+        return Handover(whole.kernel, output.restore(whole.output), whole.upgrades, notice)
 
-    def go_on(self, kernel: Kernel, server: Server | None) -> None:
+    def go_on(self, server: Server | None) -> None:
         """The last step before it runs: the handlers stand, and so the signals that came meanwhile are let in."""
         assert self._whole is not None
         whole, self._whole = self._whole, None  # a large part of it is of no use any more
-        kernel.upgrades = whole.upgrades
         if server is not None:
             server.restore(whole.server)
         handover.unblock_signals(whole.blocked)

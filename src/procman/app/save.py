@@ -15,10 +15,11 @@ from msgspec import Struct
 from procman.app.options import OutputOptions
 from procman.app.parts import ReloadInputs
 from procman.control.locate import Claim, Place
-from procman.kernel.kernel import KernelState
-from procman.kernel.output.fanout import MuxState
+from procman.core.fleet import Fleet
 from procman.kernel.output.history import HistoryState
 from procman.kernel.output.logfiles import FilesState
+from procman.kernel.output.multiplexer import OutputState
+from procman.kernel.saved import KernelState, save
 from procman.kernel.survive import handover
 from procman.kernel.survive.upgrading import LiveUpgrade, Written
 from procman.serve.server import ServerState
@@ -47,7 +48,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
     inputs: ReloadInputs
     claimed: Claimed | None
     kernel: KernelState
-    output: MuxState
+    output: OutputState
     history: HistoryState
     files: FilesState | None
     server: ServerState
@@ -62,6 +63,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
             *((self.files.lock,) if self.files is not None else ()),
             *(stream.fd for stream in self.output.streams),
             *(life.stdin for life in lives if life.stdin is not None),
+            *self.kernel.on_demand.descriptors(),
         )
 
 
@@ -79,6 +81,8 @@ def _nobody() -> None:
 
 def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
     kernel, claimed, server, history = parts.kernel, parts.claimed, parts.server, parts.kernel.history
+    fleet = kernel.fleet
+    assert isinstance(fleet, Fleet)  # else it was refused
     whole = SavedState(
         pid=os.getpid(),
         upgrades=kernel.upgrades + 1,
@@ -86,8 +90,8 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
         looks=parts.output,
         inputs=parts.inputs,
         claimed=_claimed(claimed) if claimed is not None else None,
-        kernel=kernel.state(),
-        output=kernel.mux.state(),
+        kernel=save(kernel.parts, fleet),
+        output=kernel.output.state(),
         history=history.state(),
         files=parts.files.state() if parts.files is not None else None,
         server=server.state() if server is not None else ServerState(),

@@ -72,8 +72,8 @@ class ReclaimDaemons(Struct, frozen=True):
 
 
 class StartProbe(Struct, frozen=True):
-    """Probe this life until StopProbe or its end, and answer with Probed. A readiness probe is tried after 50 ms and then at
-    doubling intervals up to `interval`; a health probe every `interval`, each answer within `timeout`.
+    """Probe this life until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long its
+    readiness is waited for, with `health` how long one answer may take. Seconds.
     """
 
     name: str
@@ -85,12 +85,14 @@ class StartProbe(Struct, frozen=True):
 
 
 class StopProbe(Struct, frozen=True):
+    """Probe this life no more."""
+
     name: str
     generation: int
 
 
 class RunHelper(Struct, frozen=True):
-    """Run a command in the instance's environment, beside it, for so many seconds at most."""
+    """Run a command in this life's environment and folder, for so many seconds at most."""
 
     name: str
     generation: int
@@ -99,13 +101,15 @@ class RunHelper(Struct, frozen=True):
 
 
 class OpenSockets(Struct, frozen=True):
-    """Open the sockets that the instances of a type share; those that are open already are kept."""
+    """Listen on these for a type. They stay open over every life of its instances until CloseSockets."""
 
     type: str
     sockets: tuple[ListenSocket, ...]
 
 
 class CloseSockets(Struct, frozen=True):
+    """No instance is handed these any more."""
+
     type: str
     sockets: tuple[ListenSocket, ...]
 

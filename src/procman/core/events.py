@@ -79,40 +79,12 @@ class Adopted(Struct, frozen=True, tag=True):
     in_group: bool
 
 
-class Probed(Struct, frozen=True, tag=True):
-    """An answer of the current readiness or health probe; also READY of sd_notify(3), and a matching line."""
-
-    name: str
-    generation: int
-    ok: bool
-    answer: str = ""
-
-
-class Notified(Struct, frozen=True, tag=True):
-    """What a program tells of itself by sd_notify(3) beside READY. `extend`: seconds that it asks for from now on."""
-
-    name: str
-    generation: int
-    status: str | None = None
-    stopping: bool = False
-    reloading: bool = False
-    extend: float | None = None
-
-
 class Released(Struct, frozen=True, tag=True):
     """A companion lets go of a stop that it held."""
 
     name: str
     generation: int
     by: str
-
-
-class Measured(Struct, frozen=True, tag=True):
-    """Bytes that the whole tree of an instance takes."""
-
-    name: str
-    generation: int
-    memory: int
 
 
 class Orphaned(Struct, frozen=True, tag=True):
@@ -125,6 +97,38 @@ class OrphanReaped(Struct, frozen=True, tag=True):
     """A process that was orphaned, or adopted from a life that is over, is gone."""
 
     pid: int
+
+
+class Probed(Struct, frozen=True, tag=True):
+    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success that
+    says what the last one said is not told again.
+    """
+
+    name: str
+    generation: int
+    ok: bool
+    answer: str = ""
+
+
+class Notified(Struct, frozen=True, tag=True):
+    """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
+    now on.
+    """
+
+    name: str
+    generation: int
+    status: str | None = None
+    stopping: bool = False
+    reloading: bool = False
+    extend: float | None = None
+
+
+class Measured(Struct, frozen=True, tag=True):
+    """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
+
+    name: str
+    generation: int
+    memory: int
 
 
 class TimerFired(Struct, frozen=True, tag=True):
@@ -284,6 +288,8 @@ Event: TypeAlias = (
     | Measured
     | Orphaned
     | OrphanReaped
+    | Probed
+    | Notified
     | TimerFired
     | Commanded
     | ShutdownAsked

@@ -44,8 +44,8 @@ class _Signals:
             on(number, partial(self._end, number))
         on(signal.SIGINT, self._interrupted)
         on(signal.SIGQUIT, self._dump)
-        on(signal.SIGUSR1, self._kernel.reopen)
-        on(signal.SIGUSR2, partial(self._kernel.upgrade, _told))
+        on(signal.SIGUSR1, self._reopen)
+        on(signal.SIGUSR2, partial(self._kernel.upgrade, _ignore))
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
             on(signal.SIGHUP, self._hung_up)
         for number, by in ((signal.SIGTTIN, 1), (signal.SIGTTOU, -1)):
@@ -71,22 +71,27 @@ class _Signals:
 
     def _reloaded(self, answer: Reply | Refuse | ConfigError) -> None:
         if isinstance(answer, Refuse):
-            self._kernel.say(f"reload refused: {answer.message}")
+            self._kernel.log(f"reload refused: {answer.message}")
 
     def _scale(self, by: int) -> None:
         self._kernel.ask(ScaleAsked(by))
 
+    def _reopen(self) -> None:
+        """The log files have been renamed, as logrotate(8) does."""
+        if not self._kernel.output.reopen():
+            self._kernel.log("SIGUSR1: no log files to reopen; --log-dir makes some")
+
     def _dump(self) -> None:
         view = self._kernel.view()
         formation = " ".join(f"{name}={count}" for name, count in view.formation.items())
-        self._kernel.say(f"state: {formation}{'; stopping' if view.stopping else ''}")
+        self._kernel.log(f"state: {formation}{'; stopping' if view.stopping else ''}")
         for row in view.instances:
             parts = [row.name, row.phase, f"pid {row.pid}" if row.pid else "", f"restarts {row.restarts}", row.reason]
-            self._kernel.say("state: " + ", ".join(part for part in parts if part))
+            self._kernel.log("state: " + ", ".join(part for part in parts if part))
         self._kernel.write_trace("SIGQUIT")
 
 
-def _told(_outcome: object) -> None:
+def _ignore(_outcome: object) -> None:
     """The output says what has become of an upgrade."""
 
 

@@ -36,8 +36,8 @@ from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
-from procman.kernel.output.fanout import Mux
 from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
 
 
@@ -61,7 +61,7 @@ class Backend(Protocol):
     @property
     def history(self) -> History: ...
     @property
-    def mux(self) -> Mux: ...
+    def output(self) -> Multiplexer: ...
     def view(self) -> FleetView: ...
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         """Hand a command to the core; answered before this returns."""
@@ -71,7 +71,7 @@ class Backend(Protocol):
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again."""
 
-    def upgrade(self, told: Callable[[str | Refuse], None]) -> None:
+    def upgrade(self, answer: Callable[[str | Refuse], None]) -> None:
         """Let the installed program take over, whose version is told."""
 
     def fault(self, error: BaseException) -> None:

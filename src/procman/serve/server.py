@@ -200,7 +200,7 @@ class Server:
         if isinstance(name, Failure):
             return name
         if self._attachments is None:
-            self._attachments = Attachments(self.reactor, self.backend.mux, self.backend.history)
+            self._attachments = Attachments(self.reactor, self.backend.output, self.backend.history)
         attachment = self._attachments.attach(next(self._numbers), name, connection.peer, connection.wake)
         attachment.open(params)
         return attachment

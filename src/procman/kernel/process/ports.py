@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 
-from procman.kernel.process.table import Process
+from procman.kernel.process.process import Process
 from procman.text.lines import clean
 from procman.text.words import index_of
 
