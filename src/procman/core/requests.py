@@ -23,10 +23,11 @@ ValueError where it is put into a message."""
 
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it."""
 
     to: dict[Name, Count] = {}
     by: dict[Name, Count] = {}
+    why: Annotated[str, Meta(max_length=256)] = ""
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

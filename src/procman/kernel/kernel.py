@@ -18,6 +18,7 @@ from procman.core.events import (
     FormationStarted,
     InterruptAsked,
     KillAsked,
+    Released,
     Reload,
     ScaleAsked,
     ShutdownAsked,
@@ -227,6 +228,14 @@ class Kernel:
     def operation(self, number: int) -> Operation | None:
         """How something stands that was asked for; None where there is none of that number, or none any more."""
         return self.fleet.operation(number)
+
+    def why(self, name: str) -> tuple[str, ...]:
+        """Sentences about why an instance is as it is; none where there is no such."""
+        return self.fleet.why(name, time.monotonic())
+
+    def release(self, name: str, generation: int, by: str) -> None:
+        """Whoever held the stop of this life lets go of it."""
+        self.post(Released(name, generation, by))
 
     def command(self, command: Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
