@@ -21,6 +21,7 @@ from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
 from procman.control.locate import Claim, claim, start_places
 from procman.core.spec import Plan
+from procman.errors import RefusedError
 from procman.kernel.process import spawn
 
 if TYPE_CHECKING:
@@ -70,7 +71,15 @@ def _run(
     plan: Plan, looks: OutputOptions, inputs: ReloadInputs, socket: str | None, listening: Listening | None = None
 ) -> int:
     """Claim the root and supervise there."""
-    claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+    try:
+        claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+    except RefusedError as error:
+        if not inputs.options.types:
+            raise
+        names = " ".join(inputs.options.types)
+        raise RefusedError(
+            error.message, f"`procman restart {names}` starts what is stopped there; {error.hint}"
+        ) from None
     if listening is not None:
         listening(claimed)
     os.chdir(plan.root)

@@ -18,7 +18,7 @@ from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
 from procman.core.spec import Plan, refuse_count
-from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
 class World(NamedTuple):
@@ -68,7 +68,9 @@ def scale(command: Scale, world: World) -> Decision:
     if changed:
         text = f"{wording.scaled(changed)}{f': {command.why}' if command.why else ''}"
         one = next(iter(changed)) if len(changed) == 1 else None
-        change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
+        change = Change(
+            event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
+        )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(target, touched), what, change)
 

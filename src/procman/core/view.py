@@ -52,11 +52,18 @@ class Kind(Enum):
         return member
 
 
+class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
+    """The counts of a type before and after it was scaled."""
+
+    before: int
+    after: int
+
+
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
 
-    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` are the old and
-    the new count of each type that was scaled.
+    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
+    types that were scaled.
     """
 
     event: Kind
@@ -70,7 +77,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int | None = None
     ready: bool | None = None
     port: int | None = None
-    counts: dict[str, tuple[int, int]] | None = None
+    counts: dict[str, CountChange] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
 
