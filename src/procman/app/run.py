@@ -19,9 +19,11 @@ from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
-from procman.control.locate import Claim, claim, start_places
+from procman.control.claim import Claim, Wanted, claim
+from procman.control.places import logical, start_places
 from procman.core.spec import Plan
 from procman.errors import RefusedError
+from procman.kernel import signals
 from procman.kernel.process import spawn
 
 if TYPE_CHECKING:
@@ -71,15 +73,16 @@ def _run(
     plan: Plan, looks: OutputOptions, inputs: ReloadInputs, socket: str | None, listening: Listening | None = None
 ) -> int:
     """Claim the root and supervise there."""
+    roots = (plan.root, logical(plan.root, inputs.environ))
     try:
-        claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+        claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
     except RefusedError as error:
         if not inputs.options.types:
             raise
         names = " ".join(inputs.options.types)
-        raise RefusedError(
-            error.message, f"`procman restart {names}` starts what is stopped there; {error.hint}"
-        ) from None
+        hint = f"`procman restart {names}` starts what is stopped there; {error.hint}"
+        raise RefusedError(error.message, hint) from None
+    signals.hold()
     if listening is not None:
         listening(claimed)
     os.chdir(plan.root)

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "start": Verb("start", "Run the formation in the foreground."),
         "run": Verb("run", "Run a one-off command in the application's environment."),
         "check": Verb("check", "Check the Procfile, .env and procman.yml."),
+        "init": Verb("init", "Write a Procfile, by the folder or another tool's file."),
     },
     "Change what runs": {
         "scale": Verb("scale", "Set how many instances of each type run."),
