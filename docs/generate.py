@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from generator import commands, diagram, links, listings, messages, pages, settings
+from generator import commands, diagram, links, listings, messages, pages, programs, settings
 
 DOCS = Path(__file__).resolve().parent
 
@@ -23,6 +23,7 @@ BLOCKS = {
     "values": messages.values,
     "errors": messages.errors,
     "state-diagram": diagram.render,
+    "known-programs": programs.known,
 }
 FILES = {
     "reference/protocol.schema.json": messages.schema,

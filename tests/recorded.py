@@ -10,7 +10,6 @@ import contextlib
 import json
 import socket
 import threading
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +52,15 @@ class Recording:
 
     def results(self, method: str, *verbs: str) -> list[Message]:
         """What procman answered to a method, in its order."""
-        asked = {
-            (m["verb"], m["connection"], m["frame"]["id"])
-            for m in self._said
-            if m["from"] == "client" and m["frame"]["method"] == method
-        }
+        return [result for _, result in self.answers(method, *verbs)]
+
+    def answers(self, method: str, *verbs: str) -> list[tuple[Message, Message]]:
+        """The parameters that a method was called with, and what was answered."""
+        asked = {_key(m): m["frame"]["params"] for m in self._said if m["frame"].get("method") == method}
         return [
-            m["frame"]["result"]
+            (asked[_key(m)], m["frame"]["result"])
             for m in self._said
-            if (m["verb"], m["connection"], m["frame"].get("id")) in asked
-            and "result" in m["frame"]
-            and (not verbs or m["verb"] in verbs)
+            if "result" in m["frame"] and _key(m) in asked and (not verbs or m["verb"] in verbs)
         ]
 
     def validator(self, name: str) -> jsonschema.Draft202012Validator:
@@ -71,8 +68,14 @@ class Recording:
         return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": self._schema["$defs"]})
 
 
+def _key(said: Message) -> tuple[object, ...]:
+    """What an answer and its request have in common."""
+    return said["verb"], said["connection"], said["frame"].get("id")
+
+
 class OlderServer:
-    """Answers as the recorded procman did while a verb was called: by method, and the n-th time as it then was.
+    """Answers as the recorded procman did while a verb was called: to the same parameters the same, else the n-th time as it
+    then was.
 
     What its protocol does not have is refused, in its words. What it told unasked follows the next `ps` after a stream
     was opened.
@@ -82,9 +85,7 @@ class OlderServer:
         self.asked: list[Message] = []
         self._recording = recording
         self._request = recording.validator("request")
-        self._results = {
-            method: deque(recording.results(method, *verbs) or recording.results(method)) for method in RESULTS
-        }
+        self._answers = {method: recording.answers(method, *verbs) or recording.answers(method) for method in RESULTS}
         self._news = [frame for frame in recording.frames("server", *verbs) if "method" in frame]
         self._stream: socket.socket | None = None
         self._peers: list[socket.socket] = []
@@ -116,6 +117,7 @@ class OlderServer:
                 if request["method"] == "ps" and self._stream is not None:
                     self._send(self._stream, *self._news)
                     self._news = []
+                    del self._answers["ps"][:-1]  # as it was after all that
 
     def _answer(self, request: Message) -> Message:
         method = request["method"]
@@ -125,8 +127,11 @@ class OlderServer:
             return self._refusal(
                 -32602, "of scale: Object contains unknown field `remove`", f"of {method}: an unknown field"
             )
-        results = self._results[method]
-        return {"jsonrpc": "2.0", "result": results.popleft() if len(results) > 1 else results[0]}
+        answers = self._answers[method]
+        same = [n for n, (params, _) in enumerate(answers) if _given(params) == _given(request["params"])]
+        at = same[0] if same else 0
+        _, result = answers[at] if len(answers) == 1 else answers.pop(at)
+        return {"jsonrpc": "2.0", "result": result}
 
     def _refusal(self, code: int, recorded: str, text: str) -> Message:
         frames = self._recording.frames("server", "newer members")
@@ -138,3 +143,8 @@ class OlderServer:
     @staticmethod
     def _send(peer: socket.socket, *messages: Message) -> None:
         peer.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+
+
+def _given(params: Message) -> Message:
+    """Without what the older client sent although it was the default."""
+    return {name: value for name, value in params.items() if value}

@@ -15,18 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from procman.control.client import Client, ClosedError
-from procman.control.messages import Accepted
+from procman.control.messages import WaitParams
+from procman.control.waiting import EndedError
+from procman.core.requests import AwaitedState
 from procman.core.view import FleetView, InstanceView
 from procman.errors import NotRunningError, ProcmanError
 
 __all__ = ["Client", "FleetView", "Formation", "FormationError", "InstanceView", "ProcmanError"]
 
-UP = ("ready", "done")
 TYPES = 10
 """Types whose first ports are looked at before a base is chosen."""
 TAIL = 20
@@ -134,67 +135,44 @@ class Formation:
         """Set counts by type, and wait until these types have as many instances, all of them ready or done."""
         with self.connect() as client:
             client.scale(counts)
-
-        def reached(fleet: FleetView) -> bool:
-            rows = [i for i in fleet.instances if i.type in counts]
-            return len(rows) == sum(counts.values()) and all(i.phase in UP for i in rows)
-
-        self._until(reached, f"{', '.join(counts)} to be scaled")
+        self._wait(tuple(counts), AwaitedState.READY, f"{', '.join(counts)} to be scaled")
 
     def restart(self, *names: str) -> None:
         """Restart instances (all without a name), and wait until each of them is ready or done again."""
-        before = {i.name: i.generation for i in self.ps().instances}
         with self.connect() as client:
-            touched = client.restart(names)
-
-        def reached(fleet: FleetView) -> bool:
-            rows = [i for i in fleet.instances if i.name in touched.instances]
-            return all(i.phase in UP and i.generation > before.get(i.name, 0) for i in rows)
-
-        self._until(reached, f"{_listed(touched)} to be restarted")
+            touched = client.restart(names).instances
+        if touched:
+            self._wait(touched, AwaitedState.READY, f"{', '.join(touched)} to be restarted")
 
     def stop(self, *names: str) -> None:
         """Stop instances, and wait until they have ended."""
         with self.connect() as client:
-            touched = client.stop(names)
-
-        def reached(fleet: FleetView) -> bool:
-            return all(i.phase == "stopped" for i in fleet.instances if i.name in touched.instances)
-
-        self._until(reached, f"{_listed(touched)} to stop")
+            touched = client.stop(names).instances
+        if touched:
+            self._wait(touched, AwaitedState.STOPPED, f"{', '.join(touched)} to stop")
 
     def wait(self, *names: str) -> None:
         """Wait until every instance, or those of these names or types, is ready or done.
 
         Raises FormationError at the timeout, and as soon as one of them has failed or is in a crash loop.
         """
-
-        def reached(fleet: FleetView) -> bool:
-            rows = [i for i in fleet.instances if not names or i.name in names or i.type in names]
-            for i in rows:
-                if i.phase == "failed" or i.crash_loop:
-                    raise self._failed(f"cannot go on waiting for {i.name}: {i.reason or i.phase}")
-            return all(i.phase in UP for i in rows)
-
-        self._until(reached, f"{', '.join(names) or 'the formation'} to be ready")
+        self._wait(names, AwaitedState.READY, f"{', '.join(names) or 'the formation'} to be ready")
 
     # ---- waiting
 
-    def _until(self, reached: Callable[[FleetView], bool], what: str) -> None:
-        """Look after each change until it is reached. Raises FormationError."""
+    def _wait(self, names: Sequence[str], until: AwaitedState, what: str) -> None:
+        """Raises FormationError where it is not so in time, or never will be."""
         deadline = time.monotonic() + self.timeout
         self._listening(deadline)
         try:
-            with self.connect() as asked, self.connect() as told:
-                changes = told.events()
-                while not reached(asked.ps().fleet):
-                    changes.timeout = max(0.0, deadline - time.monotonic())
-                    if next(changes, None) is None:
-                        raise self._failed(f"cannot wait for {what}: procman has ended")
-        except TimeoutError:
-            raise self._failed(f"cannot wait longer than {self.timeout:g} s for {what}") from None
-        except (NotRunningError, ClosedError):
+            with self.connect() as client:
+                waited = client.wait(WaitParams(tuple(names), until, max(0.0, deadline - time.monotonic())))
+        except (EndedError, NotRunningError, ClosedError):
             raise self._failed(f"cannot wait for {what}: procman has ended") from None
+        if waited.outcome == "late":
+            raise self._failed(f"cannot wait longer than {self.timeout:g} s for {what}")
+        if waited.outcome != "reached":
+            raise self._failed(waited.reason)
 
     def _listening(self, deadline: float) -> None:
         """Until it answers: nothing tells of a socket before it is there."""
@@ -235,7 +213,3 @@ def _is_free(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _listed(touched: Accepted) -> str:
-    return ", ".join(touched.instances) or "nothing"

@@ -121,6 +121,9 @@ class Script:
             case "shutdown":
                 peer.sendall(codec.encode_result(request.id, self.answers["shutdown"]))
                 self.close()
+            case method if method not in self.answers:
+                text = f"cannot find the method '{method}'"
+                peer.sendall(codec.encode_error(request.id, codec.Code.METHOD_NOT_FOUND, text))
             case _:
                 answer = self.answers[request.method]
                 if isinstance(answer, Error):

@@ -82,7 +82,7 @@ def test_a_missing_argument_is_named(procman):
 def test_a_signal_without_a_receiver_is_refused_with_what_can_be_typed(procman):
     done = procman("signal", "HUP")
     assert done.code == 2
-    assert done.err.startswith("procman: cannot send a signal to nobody")
+    assert done.err.startswith("procman: cannot send HUP: no instance is named")
     assert "`procman signal HUP web`" in done.err
 
 

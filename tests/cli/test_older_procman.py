@@ -38,7 +38,7 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def test_an_older_procman_is_scaled_and_waited_for(older, procman):
     older("scale --wait")
     done = procman("scale", "web=2", "--wait")
-    assert (done.code, done.out, done.err) == (0, "web 1 -> 2\n", "")
+    assert (done.code, done.out, done.err) == (0, "web -> 2\n", "")
 
 
 def test_an_older_procman_restarts_and_is_waited_for(older, procman):

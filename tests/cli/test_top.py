@@ -16,10 +16,10 @@ pytest.importorskip("textual")
 from textual.widgets import Log, Static
 
 from procman.cli.live.app import Top, attach_command
-from procman.cli.live.feed import LINES, lines_of
 from procman.cli.live.instances import Instances
 from procman.control.codec import Error, ErrorData
 from procman.control.messages import Accepted, Output
+from procman.observe.feed import LINES, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ import signal
 import pytest
 from scripted import END, NOW, fleet, happened, instance
 
-from procman.cli.verbs.ps import size
+from procman.cli.show.instances import size
 from procman.control.codec import Error, ErrorData
 from procman.control.messages import Accepted, Checked, Hello, Output
 from procman.core.view import Kind
@@ -35,13 +35,19 @@ def test_scale_sends_counts_and_changes_together(procman, script):
 
 
 def test_the_same_count_is_a_success(procman, script):
-    script.answers["scale"] = TWO
+    script.answers["scale"] = Accepted((), {"web": 2}, before={"web": 2})
     done = procman("scale", "web=2")
     assert (done.code, done.out) == (0, "web stays at 2\n")
 
 
+def test_scale_tells_what_changes(procman, script):
+    script.answers["scale"] = Accepted(("web.2",), {"web": 2, "worker": 0}, 7, {"web": 1, "worker": 1})
+    assert procman("scale", "web=2", "worker=0").out == "web 1 -> 2\nworker 1 -> 0\n"
+    assert len(script.asked) == 1
+
+
 def test_scale_as_json(procman, script):
-    script.answers["scale"] = Accepted(("web.2",), {"web": 2})
+    script.answers["scale"] = Accepted(("web.2",), {"web": 2}, 7, {"web": 2})
     told = json.loads(procman("scale", "web=2", "--json").out)
     assert told == {"formation": {"web": 2}, "before": {"web": 2}, "instances": ["web.2"]}
 

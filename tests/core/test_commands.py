@@ -6,11 +6,11 @@ import pytest
 from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
-from procman.core.actions import Finish, OperationEnded, Refuse, Remove, Reply, Signal, Target
+from procman.core.actions import Finish, OperationEnded, Publish, Refuse, Remove, Reply, Signal, Target
 from procman.core.desired import Closing
 from procman.core.events import Commanded, Restart, Scale, SendSignal, Stop
 from procman.core.phases import Down, Ready, Stopping
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 from procman.core.timers import WaitingLineTimer
 from procman.core.view import Kind
 
@@ -155,6 +155,19 @@ def test_a_restart_stops_first_and_starts_once_all_is_gone():
     assert spawned_names(actions) == []
     assert spawned_names(story.ends("web.2", 143, "TERM")) == ["web.2"]
     assert story.instance("web.2").record.restarts == 0  # nobody's crash
+
+
+def test_a_restart_by_a_program_says_why_to_events_and_leaves_the_log_to_that_program():
+    story = running({"web": 1})
+    (change,) = [
+        one.change
+        for one in of_type(ask(story, Restart(("web",), "app.py changed")), Publish)
+        if one.change.event is Kind.COMMAND
+    ]
+    assert change.text == "app.py changed: restarting web.1"
+    assert not change.logged
+    (row,) = story.fleet.view(NOW).instances
+    assert (row.reason or "").startswith("app.py changed")
 
 
 def test_a_restart_of_nothing_in_particular_is_one_of_all():

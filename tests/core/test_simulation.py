@@ -252,7 +252,7 @@ class Formation(RuleBasedStateMachine):
     def restart_a_type(self, name: str, together: bool) -> None:
         if name in self.types and not self.is_stopping():
             self.stopped = {one for one in self.stopped if not one.startswith(f"{name}.")}
-            assert isinstance(self.os.command(Restart((name,), together)), Reply)
+            assert isinstance(self.os.command(Restart((name,), together=together)), Reply)
 
     @precondition(lambda self: self.os.probes)
     @rule(which=pick, ok=st.booleans())

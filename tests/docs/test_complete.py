@@ -16,8 +16,8 @@ from procman import errors
 from procman.app import usage
 from procman.cli import outcome
 from procman.cli.group import VERBS
+from procman.cli.show.instances import HEAD
 from procman.cli.verbs import run as one_off
-from procman.cli.verbs.ps import HEAD, Listing, Row
 from procman.config.keys import DefaultsSection, ProcessSection, ProcmanYml
 from procman.config.sections import RestartSection, StopSection
 from procman.control.codec import Code
@@ -25,6 +25,7 @@ from procman.control.methods import METHODS, NOTIFICATIONS
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
+from procman.observe.listing import Listing, Row
 from procman.text.signals import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]

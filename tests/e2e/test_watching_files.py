@@ -68,6 +68,7 @@ def test_a_change_restarts_the_type_that_it_concerns(watched: Supervisor) -> Non
     watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web lives anew")
     assert watched.ps()["job.1"]["generation"] == 1
     watched.expect(r"@watch\.1 +\| restarting web: web/deep/b\.py changed")
+    assert not any("procman restart" in line for line in watched.own())  # nobody has typed that
 
 
 def test_the_watcher_is_nobodys_business(watched: Supervisor) -> None:

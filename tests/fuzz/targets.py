@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -26,7 +26,7 @@ from procman.core.fleet import Fleet
 from procman.core.select import Chosen
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.trace import read, replay
-from procman.core.view import FleetView
+from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, Fault
 from procman.kernel.output.history import History
 from procman.kernel.survive.guardian import RECORD, read_table
@@ -84,6 +84,13 @@ class _Backend:
 
     def view(self) -> FleetView:
         return self.fleet.view(1.0)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self.fleet.counts
+
+    def operation(self, number: int) -> Operation | None:
+        return self.fleet.operation(number)
 
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         for action in self.fleet.handle(Commanded(command, 1), 1.0):

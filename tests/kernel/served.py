@@ -25,13 +25,21 @@ class Backend:
         self.formation = {"web": 2, "worker": 0}
         self.commands = []
         self.faults = []
-        self.reply = lambda _command: Reply(0, ("web.1",), self.formation)
+        self.reply = lambda _command: Reply(0, ("web.1",), self.formation, 7)
         self.upgrades = 0
+        self.operations = {}
         self.upgrading = []
 
     def view(self):
         names = [f"{t}.{n + 1}" for t, count in self.formation.items() for n in range(count)]
         return FleetView(formation=self.formation, instances=tuple(map(instance, names)), stopping=False)
+
+    @property
+    def counts(self):
+        return self.formation
+
+    def operation(self, number):
+        return self.operations.get(number)
 
     def command(self, command, answer):
         self.commands.append(command)
@@ -165,7 +173,7 @@ class Served:
             listener.bind(self.path)
         listener.listen(512)
         self.listener = listener
-        self.server = Server(self.reactor, listener, self.backend, limits or ConnectionLimits())
+        self.server = Server(self.reactor, [listener], self.backend, limits or ConnectionLimits())
         self.open = True
         self.threads = ThreadPoolExecutor(4)
 

@@ -59,7 +59,13 @@ def test_ps_tells_the_whole_view(peer):
 def test_a_command_reaches_the_core_and_is_answered_with_the_new_formation(served, peer, method, params, command):
     answer = peer.ask(method, params)
     assert served.backend.commands == [command]
-    assert answer["result"] == {"instances": ["web.1"], "formation": {"web": 2, "worker": 0}}
+    formation = {"web": 2, "worker": 0}
+    assert answer["result"] == {
+        "instances": ["web.1"],
+        "formation": formation,
+        "operation": 7,
+        "before": formation,
+    }
 
 
 def test_a_refusal_carries_message_and_hint(served, peer):

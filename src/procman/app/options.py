@@ -43,6 +43,9 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     socket: str | None
     watch: bool
     detach: bool
+    then: str | None = None
+    words: tuple[str, ...] = ()
+    """What stands behind `--`: a command, word by word, as `then` is a line."""
 
 
 class OptionKind(Enum):
@@ -98,27 +101,31 @@ class Option(NamedTuple):
 FILES = (
     Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", OptionKind.TEXT, "FILE"),
     Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", OptionKind.TEXT, "DIR"),
-    Option(("--config",), "How to run the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"),
-    Option(("-e", "--env"), "Read this instead of .env; repeatable, the last wins.", OptionKind.TEXTS, "FILE"),
+    Option(
+        ("--config",), "Settings of the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"
+    ),
+    Option(("-e", "--env"), "Read this file instead of .env; repeatable, later files win.", OptionKind.TEXTS, "FILE"),
     Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", OptionKind.FLAG),
     Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", OptionKind.TEXT, "PATH"),
 )
 FORMATION = (
     Option(
         ("-m", "--formation", "-c", "--concurrency"),
-        "How many of each; all=N: others.",
+        "How many instances of each type; all=N sets the others.",
         OptionKind.TEXTS,
         "TYPE=N,...",
         types=True,
     ),
     Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
     Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
-    Option(("--port-step",), "Ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"),
-    Option(("--no-port",), "Give nobody a PORT.", OptionKind.FLAG),
-    Option(("-t", "--timeout"), "From the stop signal to KILL.  [default: 10]", OptionKind.SECONDS, "SECONDS"),
+    Option(
+        ("--port-step",), "Distance of the ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"
+    ),
+    Option(("--no-port",), "Do not set PORT.", OptionKind.FLAG),
+    Option(("-t", "--timeout"), "Time from the stop signal to KILL.  [default: 10]", OptionKind.SECONDS, "SECONDS"),
 )
 SUPERVISION = (
-    Option(("--max-restarts",), "Give an instance up after N restarts in a row.", OptionKind.INTEGER, "N"),
+    Option(("--max-restarts",), "Stop restarting an instance after N restarts in a row.", OptionKind.INTEGER, "N"),
     Option(("--no-restart",), "End everything when the first process ends, with its exit code.", OptionKind.FLAG),
     Option(("--exit-on",), "End everything when one of these types ends.", OptionKind.NAMES, "TYPE,...", types=True),
 )
@@ -129,9 +136,9 @@ OUTPUT = (
     ),
     Option(("--no-prefix",), "Lines as the processes write them, without time and name.", OptionKind.FLAG),
     Option(("-q", "--quiet"), "Show no output of these types.", OptionKind.NAMES, "TYPE,...", types=True),
-    Option(("--color",), "A colour for each type.", OptionKind.CHOICE, "auto|always|never", "auto"),
-    Option(("--history",), "Output kept for `logs`, over all.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
-    Option(("--log-dir",), "Also a file for each instance in this folder: web.1.log.", OptionKind.TEXT, "DIR"),
+    Option(("--color",), "Show each type in a colour of its own.", OptionKind.CHOICE, "auto|always|never", "auto"),
+    Option(("--history",), "Output kept for `logs`, of all instances.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
+    Option(("--log-dir",), "Also write a file for each instance into this folder: web.1.log.", OptionKind.TEXT, "DIR"),
     Option(
         ("--log-max-bytes",),
         "Rotate a file before it is larger than this; 0: never.  [default: 10M]",
@@ -150,12 +157,21 @@ OUTPUT = (
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
-    Option(("-D", "--detach"), "Go to the background once all is up.", OptionKind.FLAG),
+    Option(
+        ("--then",),
+        "Once everything is ready or done, run this, stop everything, and end as it ended; also as words after --.",
+        OptionKind.TEXT,
+        "COMMAND",
+    ),
+    Option(("-D", "--detach"), "Go to the background once everything is ready or done.", OptionKind.FLAG),
 )
 START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
 
 TYPES = "types"
 """The argument of the verbs that take FORMATION: process types, any number of them."""
+
+WORDS = "words"
+"""The words behind `--`, where there are some."""
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -192,4 +208,6 @@ def start_options(values: Mapping[str, Value]) -> StartOptions:
         socket=values["socket"],
         watch=values["watch"],
         detach=values["detach"],
+        then=values["then"],
+        words=values.get(WORDS, ()),
     )

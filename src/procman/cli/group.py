@@ -32,22 +32,24 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Run": {
         "start": Verb("start", "Run the formation in the foreground."),
         "run": Verb("run", "Run a one-off command in the application's environment."),
-        "check": Verb("check", "Check the Procfile and everything that goes with it."),
+        "check": Verb("check", "Check the Procfile, .env and procman.yml."),
+        "init": Verb("init", "Write a Procfile, by the folder or another tool's file."),
     },
     "Change what runs": {
         "scale": Verb("scale", "Set how many instances of each type run."),
         "restart": Verb("restart", "Restart instances, or start stopped ones."),
         "stop": Verb("stop", "Stop instances and keep them stopped."),
         "signal": Verb("signal_", "Send a signal to instances."),
-        "reload": Verb("reload", "Read the Procfile again and apply what changed."),
-        "upgrade": Verb("upgrade", "Replace the running procman by the installed one."),
+        "reload": Verb("reload", "Read the Procfile again and apply what has changed."),
+        "upgrade": Verb("upgrade", "Replace the running procman by the installed version."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
     "Look": {
         "ps": Verb("ps", "List the instances."),
+        "wait": Verb("wait", "Wait until instances are ready, done or stopped."),
         "top": Verb("top", "Watch and change the instances on a live screen."),
         "logs": Verb("logs", "Show what the instances wrote."),
-        "attach": Verb("attach", "Type into an instance, and see its screen."),
+        "attach": Verb("attach", "Connect keyboard and screen to an instance."),
         "events": Verb("events", "Show every change as it happens."),
         "debug": Verb("debug", "Run a trace of procman's decisions again."),
     },
@@ -93,7 +95,7 @@ class LazyGroup(click.Group):
 @click.command(
     cls=LazyGroup,
     invoke_without_command=True,
-    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"]},
+    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Completion: `eval "$(_PROCMAN_COMPLETE=bash_source procman)"` in ~/.bashrc; also zsh_source and fish_source.',
 )
 @click.version_option(__version__, "-V", "--version", message="procman %(version)s", allow_from_autoenv=False)

@@ -15,9 +15,8 @@ from typing import TypeVar
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from procman.control import locate
 from procman.control.codec import UNREADABLE, Code, Error, Incoming, decode, encode_request
-from procman.control.sockets import is_trusted
+from procman.control.sockets import connect, is_trusted, peer_of
 from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
 
 T = TypeVar("T", bound=Struct)
@@ -63,7 +62,7 @@ class Channel:
     @property
     def peer(self) -> int:
         """Procman's pid as this process sees it: another one than procman's own where their PID namespaces differ."""
-        return locate.peer_of(self._socket)[0]
+        return peer_of(self._socket)[0]
 
     def fileno(self) -> int:
         """For select; what has been received already does not show there."""
@@ -90,10 +89,18 @@ class Channel:
                 if message.id == self._number or (message.error is not None and message.id is None):
                     return answer(message, result)
         except TimeoutError:
-            text = f"cannot get an answer: procman did not give one within {limit:g} s"
-            raise ProcmanError(text, "is it suspended?") from None
+            raise self.silent(limit) from None
         except OSError as error:
             raise ProcmanError(f"cannot talk to procman: {error.strerror or error}") from None
+
+    def silent(self, limit: float | None = None) -> ProcmanError:
+        """No answer has come in time, and why that may be. What was asked lies in the socket, and is done once it is read."""
+        pid = self.peer
+        if _is_suspended(pid):
+            text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it goes on"
+            return ProcmanError(text, f"`kill -CONT {pid}` lets it go on")
+        text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
+        return ProcmanError(text, "it may still do what was asked; see `procman ps`")
 
     def connect_again(self) -> None:
         """A new connection in place of one that has ended, as it does when procman is upgraded. Raises NotRunningError."""
@@ -207,9 +214,18 @@ def _error(error: Error) -> ProcmanError:
             return ProcmanError(error.message, error.data.hint)
 
 
+def _is_suspended(pid: int) -> bool:
+    """By job control or a debugger (proc(5)); False where that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
+
+
 def _connect(path: str, timeout: float) -> socket.socket:
     try:
-        connected = locate.connect(path, timeout)
+        connected = connect(path, timeout)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NotRunningError(
             f"cannot reach procman: none listens on {path}", "start it with `procman start`"
@@ -225,7 +241,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
     except OSError as error:
         raise ProcmanError(f"cannot reach procman on {path}: {error.strerror or error}") from None
     if not is_trusted(connected, path):
-        _, uid = locate.peer_of(connected)
+        _, uid = peer_of(connected)
         connected.close()
         text = f"cannot trust the socket {path}: {_user(uid)} listens there"
         raise RefusedError(text, "run this as that user, or name another with --socket")

@@ -6,7 +6,7 @@ Prints nothing. The command line and the companions use it, and so may any progr
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -29,9 +29,12 @@ from procman.control.messages import (
     Ps,
     ResizeParams,
     StreamStarted,
+    Waited,
+    WaitParams,
 )
 from procman.control.methods import Method
-from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -41,6 +44,10 @@ __all__ = ["Client", "ClosedError", "LackingError"]
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
+
+
+def _ignore(_change: Change) -> None:
+    """For who does not want to know."""
 
 
 class LackingError(ProcmanError):
@@ -105,15 +112,28 @@ class Client:
         self.hello()
         return self._call(methods.EVENTS, params)
 
+    def wait(self, what: WaitParams, tell: Callable[[Change], object] = _ignore) -> Waited:
+        """Block until instances are ready, done or stopped, or an operation has come to its end.
+
+        `tell` gets every change meanwhile. An older procman, which cannot wait, is looked at after each change. Raises
+        `waiting.EndedError` where procman ends.
+        """
+        from procman.control import waiting  # noqa: PLC0415  as above
+
+        try:
+            return waiting.wait(self.channel, what, tell)
+        except NotUnderstoodError:
+            return waiting.wait_by_looking(self.channel, what, tell)
+
     # ---- changing
 
     def scale(self, to: Mapping[str, int] | None = None, by: Mapping[str, int] | None = None) -> Accepted:
         """Set counts, and change counts; all or nothing. With neither, the formation as it is."""
         return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {})))
 
-    def restart(self, names: Sequence[str] = ()) -> Accepted:
-        """Restart types, instances or patterns, all where none is named."""
-        return self._call(methods.RESTART, Restart(tuple(names)))
+    def restart(self, names: Sequence[str] = (), why: str = "") -> Accepted:
+        """Restart types, instances or patterns, all where none is named. A program says why, and logs it itself."""
+        return self._call(methods.RESTART, Restart(tuple(names), why))
 
     def stop(self, names: Sequence[str] = (), *, everything: bool = False) -> Accepted:
         """Stop types, instances or patterns, or everything."""

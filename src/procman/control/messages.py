@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Struct
 
-from procman.core.events import Name
+from procman.core.requests import AwaitedState, Name
 from procman.core.view import Change, FleetView
 
 # ---- parameters
@@ -77,6 +77,18 @@ class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     rows: Cells
 
 
+class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Types, instances or shell patterns (all when empty) that are to be ready or done, to be done, or to be stopped; for at
+    most `timeout` seconds, for as long as it takes where null. With `operation`: until what was asked for, by that number,
+    has come.
+    """
+
+    names: tuple[Name, ...] = ()
+    until: AwaitedState = AwaitedState.READY
+    timeout: Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
+    operation: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 # ---- results
 
 
@@ -104,16 +116,32 @@ class Ps(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A change that was accepted: the instances it touches and the formation that is wanted from now on."""
+    """A change that was accepted: the instances it touches, the formation that is wanted from now on, and the one before.
+
+    `operation` is the number by which `wait` waits for it; 0 where nothing changes.
+    """
 
     instances: tuple[str, ...]
     formation: dict[str, int]
+    operation: int = 0
+    before: dict[str, int] | None = None
 
 
 class Checked(Struct, frozen=True):
     """The installed program, of this version, has shown that it can take over, and does so now: `upgrading` follows."""
 
     version: str
+
+
+class Waited(Struct, frozen=True, omit_defaults=True):
+    """How it ended: `reached`; `failed`, as it cannot become true any more, and why; `ending`, as procman is stopping; `late`,
+    with what is still to come.
+    """
+
+    outcome: str
+    reason: str = ""
+    hint: str = ""
+    pending: tuple[str, ...] = ()
 
 
 class StreamStarted(Struct, frozen=True, omit_defaults=True):

@@ -32,8 +32,10 @@ from procman.control.messages import (
     StreamStarted,
     Taken,
     Upgrading,
+    Waited,
+    WaitParams,
 )
-from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
 
 VERSION = 1
 """Raised when a message changes so that an older peer would misread it, which the rule of `messages` forbids."""
@@ -84,6 +86,9 @@ PS = _row(Method("ps", NoParams, Ps, _LOOK, "the formation and every instance"))
 SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, tell them"))
 RESTART = _row(Method("restart", Restart, Accepted, _CHANGE, "restart the named instances; starts stopped ones"))
 STOP = _row(Method("stop", Stop, Accepted, _CHANGE, "stop the named instances and keep them stopped"))
+WAIT = _row(
+    Method("wait", WaitParams, Waited, _LOOK, "answer once the named instances are as wanted, or never will be")
+)
 SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
 LOGS = _row(
     Method(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -104,6 +105,12 @@ class LogStream(Stream[LogsParams, Output]):
 
     def _came(self, told: Output) -> None:
         self._offsets[told.instance] = told.after
+
+
+def data_of(output: Output) -> bytes:
+    """The lines, ending with a newline; nothing where only a gap is told."""
+    data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
+    return data if data.endswith(b"\n") or not data else data + b"\n"
 
 
 def notification(message: Incoming) -> Struct | None:

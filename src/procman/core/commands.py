@@ -18,7 +18,7 @@ from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
 from procman.core.spec import Plan, refuse_count
-from procman.core.view import Change, Kind, Reason
+from procman.core.view import Change, Kind, Reason, ReasonCode
 
 
 class World(NamedTuple):
@@ -104,10 +104,15 @@ def restart(command: Restart, world: World) -> Decision:
     if not isinstance(chosen, list):
         return chosen
     desired = world.desired
+    reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
     rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
-    moves: dict[str, Move] = {i.name: RestartMove(wording.RESTARTED, i.name in rolls) for i in chosen}
+    moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
     needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
-    return _granted(desired.moving(moves), chosen, needs, "procman restart")
+    granted = _granted(desired.moving(moves), chosen, needs, "procman restart")
+    if not command.why or granted.change is None:
+        return granted
+    said = f"{command.why}: restarting {select.listed(chosen)}"
+    return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
 
 
 def is_rolled(i: Instance, names: tuple[str, ...], desired: Desired) -> bool:

@@ -7,14 +7,38 @@ is tagged with its name, so that a trace can be written and read back.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from procman.core.requests import (
+    AwaitedState,
+    Count,
+    Hold,
+    Name,
+    Restart,
+    Scale,
+    SendSignal,
+    Shutdown,
+    Stop,
+    Wait,
+)
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Reason
+
+__all__ = [
+    "AwaitedState",
+    "Count",
+    "Hold",
+    "Name",
+    "Restart",
+    "Scale",
+    "SendSignal",
+    "Shutdown",
+    "Stop",
+    "Wait",
+]  # besides what is here
 
 
 class ExitStatus(Struct, frozen=True):
@@ -136,77 +160,11 @@ class TimerFired(Struct, frozen=True, tag=True):
     token: int
 
 
-# ---- what people asked: these are the parameters of the control protocol's methods, too
-
-Name = Annotated[str, Meta(max_length=128)]
-"""A type, an instance or a pattern: 69 characters are the most that any type or instance has. What is longer costs time
-to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
-
-Count = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
-"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
-ValueError where it is put into a message."""
-
-
-class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
-
-    to: dict[Name, Count] = {}
-    by: dict[Name, Count] = {}
-
-
-class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty. A type of two and more is restarted a few at a time, unless
-    `together`; an instance that is named is restarted at once.
-    """
-
-    names: tuple[Name, ...] = ()
-    together: bool = False
-
-
-class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; to stop everything `all` must be said."""
-
-    names: tuple[Name, ...] = ()
-    all: bool = False
-
-
-class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
-
-    signal: str
-    names: tuple[Name, ...]
-    leader: bool = False
+# ---- what people asked; most of it is in `requests`
 
 
 class Reload(Struct, frozen=True, tag=True):
     plan: Plan
-
-
-class AwaitedState(Enum):
-    """What instances can be waited for to be. What is done counts as ready."""
-
-    READY = "ready"
-    DONE = "done"
-    STOPPED = "stopped"
-
-
-class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Changes nothing: an operation that ends when all that are named are so. All, where none is named."""
-
-    names: tuple[Name, ...] = ()
-    until: AwaitedState = AwaitedState.READY
-
-
-class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """From now on stops of ready instances of these types wait until `by` releases each, `seconds` at most; 0: no more."""
-
-    by: str
-    names: tuple[Name, ...]
-    seconds: float
-
-
-class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
 
 
 Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Hold | Shutdown

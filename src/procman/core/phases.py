@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from procman.core.actions import Action
 from procman.core.events import ExitStatus
 from procman.core.facts import Fact
-from procman.core.spec import MAX_COUNT, ProcessSpec, StopPolicy
+from procman.core.requests import MAX_COUNT
+from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import Reason
 
 

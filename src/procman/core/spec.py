@@ -12,9 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from procman.core.policies import Dependency, Drain, Group, Health, ListenSocket, Readiness, Recycle, Rolling
-
-MAX_COUNT = 1000
-"""Most instances of one type: a typing error in `scale` must not take the machine down."""
+from procman.core.requests import MAX_COUNT
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """How many instances of a type, where it is read from bytes that may be anybody's."""
@@ -131,7 +129,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
     A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
-    `positions` may therefore hold types that are no longer there. `sections` are the keys of procman.yml that are meant
+    `positions` may therefore hold types that are no longer there; that of a one-off, which has no port, is -1. `sections` are the keys of procman.yml that are meant
     for companions: by key, then by type, what stands there. `companions` are programs of procman's own that run beside
     the formation, and are no part of it.
     """

@@ -11,24 +11,14 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from procman.core import actions
+from procman.core import actions, events
 from procman.core.decider import AT_FAULT, Decider
-from procman.core.events import (
-    Command,
-    FormationStarted,
-    InterruptAsked,
-    KillAsked,
-    Reload,
-    ScaleAsked,
-    ShutdownAsked,
-    TimerFired,
-)
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
 from procman.errors import ConfigError
 from procman.kernel.ending import Ending
-from procman.kernel.eventqueue import Answer, EventQueue, Requests
+from procman.kernel.eventqueue import Answer, EventQueue, Publisher, Requests
 from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
@@ -39,6 +29,7 @@ from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.launcher import Launcher
 from procman.kernel.process.ondemand import OnDemand
 from procman.kernel.process.process import Process
+from procman.kernel.process.promises import broken
 from procman.kernel.process.table import MARK, ProcessTable
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
@@ -48,9 +39,7 @@ from procman.text.signals import signal_number
 
 
 class Kernel:
-    """Performs what the fleet decides. `run()` returns the exit code. `listeners` are given every change that is published,
-    with its time in seconds since the epoch, and `operation_listeners` every operation that has ended.
-    """
+    """Performs what the fleet decides. `run()` returns the exit code."""
 
     def __init__(
         self, reactor: Reactor, fleet: Fleet, output: Multiplexer, history: History, settings: KernelSettings
@@ -59,15 +48,15 @@ class Kernel:
         self.history = history
         self.output = output
         self.log = output.log
-        self.listeners: list[Callable[[float, Change], None]] = []
-        self.operation_listeners: list[Callable[[Operation], None]] = []
-        self._changes = 0  # published so far: the number of the last
+        self._publisher = publisher = Publisher(output.log)
+        self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been replaced
         self._reactor = reactor
         self._load = settings.load
         self._guarded = settings.guarded is not None
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}")
+        self._lives.on_refusal = output.log
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
         self._on_demand = OnDemand(reactor, self._lives, self)
@@ -76,8 +65,8 @@ class Kernel:
         self.post = self._events.post
         self._deaths = Deaths(self._lives, output, self.helpers, self.post, look=self._adoption.known)
         self._guarding = Guarding(reactor, self.helpers, self._lives.ledger, settings.guarded or (), output.log)
-        self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
-        self._ending = Ending(reactor, self._adoption, self._deaths, self._publish, lambda: self.fleet.stuck)
+        self._deadlines = Deadlines(reactor, lambda key, token: self.post(events.TimerFired(key, token)))
+        self._ending = Ending(reactor, self._adoption, self._deaths, self._publisher.publish, lambda: self.fleet.stuck)
         self._upgrade = LazyUpgrade(reactor, self, settings.upgrading)
         self.parts = KernelParts(
             self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
@@ -103,14 +92,17 @@ class Kernel:
         that does not work, nothing is left behind.
         """
         try:
-            if self._notice is None:
+            self._reactor.handle_signals()  # who asks for an end before anything has begun
+            if self._notice is None and not self.finished:
                 self._adoption.begin()
-                self.post(FormationStarted())
-            else:
-                self._publish(Change(event=Kind.UPGRADED, text=self._notice))
+                for line in broken(known=self._adoption.known, subreaper=self._lives.subreaper):
+                    self.log(line)
+                self.post(events.FormationStarted())
+            elif self._notice is not None:
+                self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
                 self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal for many
                 self._adoption.sweep_soon()
-            if self._guarded and self._adoption.known and can_guard():
+            if self._guarded and not self.finished and self._adoption.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
             self._upgrade.load_soon()
             self._supervise()
@@ -143,6 +135,7 @@ class Kernel:
                 self._events.spawns.add(action)
             case actions.Signal(name, generation, signal, target):
                 if life := self._lives.find(name, generation):
+                    self._adoption.remember(life)
                     self._lives.signal(life, signal, target)
                     self._adoption.sweep_soon()
             case actions.SignalProcess(pid, signal):
@@ -159,12 +152,11 @@ class Kernel:
                 self.output.forget(name)
                 self._on_demand.forget(name)
             case actions.Publish(change):
-                self._publish(change)
+                self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
                 self._requests.answer(action)
             case actions.OperationEnded(operation):
-                for listener in self.operation_listeners:
-                    listener(operation)
+                self._publisher.end(operation)
             case actions.Finish(code):
                 self._ending.begin(code)
             case _:
@@ -173,13 +165,6 @@ class Kernel:
     def environment(self, life: Process) -> Mapping[str, str]:
         """What this life was given."""
         return self._launcher.environment(life, self.fleet.plan)
-
-    def _publish(self, change: Change) -> None:
-        self._changes += 1
-        if change.logged:
-            self.log(change.text)
-        for publish in self.listeners:
-            publish(time.time(), change)
 
     # ---- children
 
@@ -212,14 +197,22 @@ class Kernel:
 
     def view(self) -> FleetView:
         """The formation at this moment."""
-        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._changes)
+        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._publisher.number)
 
-    def ask(self, event: ShutdownAsked | KillAsked | InterruptAsked | ScaleAsked) -> None:
+    def ask(self, event: events.ShutdownAsked | events.KillAsked | events.InterruptAsked | events.ScaleAsked) -> None:
         """Hand on what a signal asks for."""
         self._adoption.scan_children()
         self.post(event)
 
-    def command(self, command: Command, answer: Answer) -> None:
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self.fleet.counts
+
+    def operation(self, number: int) -> Operation | None:
+        """How something stands that was asked for; None where there is none of that number, or none any more."""
+        return self.fleet.operation(number)
+
+    def command(self, command: events.Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
         self._events.decide(self._requests.add(command, answer))
@@ -233,7 +226,7 @@ class Kernel:
                 self.log(f"reload refused: {line}")
             answer(error)
         else:
-            self.command(Reload(plan), answer)
+            self.command(events.Reload(plan), answer)
 
     def fault(self, error: BaseException) -> None:
         """A fault of procman's own that nobody else can be told of."""

@@ -18,12 +18,13 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from procman.control.codec import MAX_REQUEST, Code, Request, encode_error, encode_notification, encode_result
-from procman.control.locate import peer_of
-from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading
+from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading, WaitParams
 from procman.control.methods import METHODS, MethodKind
+from procman.control.sockets import peer_of
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
 from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, ServedStream
+from procman.serve.waits import Waits
 
 REQUESTS_A_TURN = 16
 TURN = 0.005
@@ -59,6 +60,7 @@ class ConnectionHost(Protocol):
     reactor: Reactor
     backend: Backend
     limits: ConnectionLimits
+    waits: Waits
 
     def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure: ...
 
@@ -108,7 +110,10 @@ class Connection:
     # ---- what calls it
 
     def _on_ready(self) -> None:
-        self._turn(self._receive, self._work)
+        if self._events == 0:  # only the hang-up of one who waits for an answer is told then (poll(2)): it has gone
+            self.close()
+        else:
+            self._turn(self._receive, self._work)
 
     def wake(self) -> None:
         """A stream has something to tell. It is told at once where it can be: a removed instance is soon forgotten.
@@ -133,6 +138,7 @@ class Connection:
         if not self.closed:
             self.closed = True
             self._keep_streams(lambda _stream: False)
+            self._host.waits.leave(self)
             self._host.reactor.unregister(self._socket.fileno())
             self._socket.close()
             self._host.closed(self)
@@ -188,7 +194,7 @@ class Connection:
         return not self._at_end and len(self._unsent) < self._host.limits.unsent and not self._has_line()
 
     def _rearm(self) -> None:
-        """Watch for what can be gone on with; at least one of the two, as else the connection is over."""
+        """Watch for what can be gone on with: at least one of the two, or an answer is yet to come."""
         told = self._unsent or self._has_line() or any(stream.waiting for stream in self.streams)
         events = (READ if self._may_read() else 0) | (WRITE if told else 0)
         if events != self._events:
@@ -303,6 +309,9 @@ class Connection:
             if isinstance(started, StreamStarted):
                 started = replace(started, upgrades=self._host.backend.upgrades)
             answer(started)
+
+    def wait(self, params: WaitParams, answer: Answer) -> None:
+        self._host.waits.add(self, params, answer)
 
     def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
         stream = next((stream for stream in self.streams if stream.number == params.stream), None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -30,11 +30,12 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ResizeParams,
+    WaitParams,
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, Stop
-from procman.core.view import FleetView
+from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
@@ -67,6 +68,9 @@ class Backend(Protocol):
         """Hand a command to the core; answered before this returns."""
 
     @property
+    def counts(self) -> Mapping[str, int]: ...
+    def operation(self, number: int) -> Operation | None: ...
+    @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again."""
@@ -88,6 +92,9 @@ class Caller(Protocol):
     def backend(self) -> Backend: ...
     def open_stream(self, params: StreamParams, answer: Answer) -> None:
         """A stream of notifications for this connection begins."""
+
+    def wait(self, params: WaitParams, answer: Answer) -> None:
+        """Answer when that has come."""
 
     def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
         """Something for one of its streams."""
@@ -170,17 +177,17 @@ def _ps(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 @serves(methods.SCALE)
 def _scale(caller: Caller, command: Scale, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.RESTART)
 def _restart(caller: Caller, command: Restart, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.STOP)
 def _stop(caller: Caller, command: Stop, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.SIGNAL)
@@ -193,7 +200,12 @@ def _signal(caller: Caller, command: SendSignal, answer: Answer) -> None:
     elif not command.names:
         answer(Failure(Code.REFUSED, "cannot signal: no instance is named", "name some, or '*' for all"))
     else:
-        caller.backend.command(replace(command, signal=name), _accepted(answer))
+        caller.backend.command(replace(command, signal=name), _accepted(caller, answer))
+
+
+@serves(methods.WAIT)
+def _wait(caller: Caller, params: WaitParams, answer: Answer) -> None:
+    caller.wait(params, answer)
 
 
 @serves(methods.LOGS)
@@ -223,11 +235,13 @@ def _resize(caller: Caller, params: ResizeParams, answer: Answer) -> None:
 
 @serves(methods.RELOAD)
 def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
+    accepted = _accepted(caller, answer)
+
     def told(reply: Reply | Refuse | ConfigError) -> None:
         if isinstance(reply, ConfigError):
             answer(Failure(Code.BAD_CONFIG, "\n".join(reply.lines())))
         else:
-            _accepted(answer)(reply)
+            accepted(reply)
 
     caller.backend.reload(told)
 
@@ -242,14 +256,18 @@ def _upgrade(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 @serves(methods.SHUTDOWN)
 def _shutdown(caller: Caller, command: Shutdown, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(answer))
+    caller.backend.command(command, _accepted(caller, answer))
 
 
-def _accepted(answer: Answer) -> Callable[[Reply | Refuse], None]:
+def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None]:
     """The core's answer in the protocol's words."""
+    before = dict(caller.backend.counts)
 
     def told(reply: Reply | Refuse) -> None:
-        answer(Accepted(reply.instances, reply.formation) if isinstance(reply, Reply) else _refused(reply))
+        if isinstance(reply, Reply):
+            answer(Accepted(reply.instances, reply.formation, reply.operation, before))
+        else:
+            answer(_refused(reply))
 
     return told
 

@@ -1,6 +1,6 @@
 """The control socket: who may connect, how many, and who is told what happens.
 
-Owns the listener and the connections. What a connection says is `connection`'s and `methods`'. No client, however
+Owns the listeners and the connections. What a connection says is `connection`'s and `methods`'. No client, however
 many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
 """
 
@@ -13,18 +13,21 @@ import resource
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.control.codec import Code, encode_error
-from procman.control.locate import peer_of
 from procman.control.messages import AttachParams, EventsParams, LogsParams
-from procman.core.view import Change
+from procman.control.sockets import peer_of
+from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.methods import Backend, Failure, StreamParams
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
@@ -52,12 +55,17 @@ class Server:
     """Serves the control protocol from the reactor's thread."""
 
     def __init__(
-        self, reactor: Reactor, listener: socket.socket, backend: Backend, limits: ConnectionLimits | None = None
+        self,
+        reactor: Reactor,
+        listeners: Iterable[socket.socket],
+        backend: Backend,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.reactor = reactor
         self.backend = backend
         self.limits = limits or ConnectionLimits()
-        self._listener = listener
+        self.waits = Waits(reactor, backend)
+        self._listeners = [*listeners]
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
         self._numbers = itertools.count(1)
@@ -67,7 +75,8 @@ class Server:
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._listening = False
         self._closed = False
-        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        for listener in self._listeners:
+            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
         self._fill_spares()
         self._listen()
         backend.history.listeners.append(self._on_append)
@@ -80,6 +89,11 @@ class Server:
             told = [stream.push(time, change) for stream in connection.streams]
             if any(told):
                 connection.wake()
+        self.waits.changed()
+
+    def operation_ended(self, _operation: Operation) -> None:
+        """Something that was asked for has come to its end."""
+        self.waits.changed()
 
     def state(self) -> ServerState:
         """What another one can go on from."""
@@ -102,10 +116,12 @@ class Server:
     def close(self) -> None:
         """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
         self.stop_listening()
+        self.waits.look()  # the last instance's end was procman's, too
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         while self._spares:
             os.close(self._spares.pop())
 
@@ -114,7 +130,25 @@ class Server:
     def _listen(self) -> None:
         if not self._listening:
             self._listening = True
-            self.reactor.register(self._listener.fileno(), READ, self._on_connect)
+            for listener in self._listeners:
+                self._register(listener)
+
+    def _register(self, listener: socket.socket) -> None:
+        self.reactor.register(listener.fileno(), READ, partial(self._on_connect, listener))
+
+    def listen(self, listener: socket.socket) -> None:
+        """Serve who connects here, too."""
+        self._listeners.append(listener)
+        if self._listening:
+            self._register(listener)
+
+    def replace(self, before: socket.socket, listener: socket.socket) -> None:
+        """Nobody finds `before` any more."""
+        self._listeners.remove(before)
+        if self._listening:
+            self.reactor.unregister(before.fileno())
+        before.close()
+        self.listen(listener)
 
     def _listen_again(self) -> None:
         if not self._closed:
@@ -124,12 +158,13 @@ class Server:
     def _pause(self) -> None:
         if self._listening:
             self._listening = False
-            self.reactor.unregister(self._listener.fileno())
+            for listener in self._listeners:
+                self.reactor.unregister(listener.fileno())
 
-    def _on_connect(self) -> None:
+    def _on_connect(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
-                connected, _address = self._listener.accept()
+                connected, _address = listener.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -165,7 +200,7 @@ class Server:
     def _fill_spares(self) -> None:
         with contextlib.suppress(OSError):  # none left: the next client that leaves gives one
             while len(self._spares) < SPARES:
-                self._spares.append(os.dup(self._listener.fileno()))
+                self._spares.append(os.dup(self._listeners[0].fileno()))
 
     def closed(self, connection: Connection) -> None:
         """A connection has ended: its descriptor is the next client's."""

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PALETTE = (31, 166, 28, 165, 94, 62, 168, 29, 133, 68, 196, 199, 135, 100)
+PALETTE = (33, 166, 28, 129, 101, 199, 30, 94, 61, 100, 164, 67, 134, 27, 96, 162)
 """Foregrounds of the 256-colour table, one per type. Each has a contrast of 3.5 or more to black and to white alike
-(WCAG 2's formula; 3 is its minimum for large text); the order puts the most different ones first."""
+(WCAG 2's formula; 3 is its minimum for large text); the order puts the most different ones first. None is red, which is
+kept for what went wrong."""
 
 BOLD = b"\x1b[1m"
+BOLD_RED = b"\x1b[1;38;5;196m"
 RESET = b"\x1b[0m"
 
 OFF = ("0", "false", "no", "off")
@@ -23,9 +25,9 @@ def color_of(position: int) -> bytes:
     return b"\x1b[38;5;%dm" % PALETTE[position % len(PALETTE)]
 
 
-def system_color() -> bytes:
-    """Procman's own lines are bold, which is no type's colour."""
-    return BOLD
+def system_color(*, trouble: bool = False) -> bytes:
+    """Procman's own lines are bold, which is no type's colour; red as well where something went wrong."""
+    return BOLD_RED if trouble else BOLD
 
 
 def wants_color(environ: Mapping[str, str], *, terminal: bool, choice: str = "auto") -> bool:

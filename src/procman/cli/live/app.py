@@ -18,11 +18,11 @@ from textual.message import Message
 from textual.widgets import Footer, Input, Log, Static
 
 from procman.cli.live.dialogs import Keys, Question
-from procman.cli.live.feed import LINES, Looks, Seen, Tail
 from procman.cli.live.instances import Instances
-from procman.cli.verbs.ps import size
+from procman.cli.show.instances import size
 from procman.control.client import Client
 from procman.errors import ProcmanError
+from procman.observe.feed import LINES, Looks, Seen, Tail
 from procman.text.lines import clean
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from procman.cli.verbs.ps import Listing, Row
+    from procman.observe.listing import Listing, Row
 
 THEME = "ansi-dark"
 """The terminal's own colours: what its owner can read, be it dark or light. What this theme takes from a dark one, the

@@ -7,28 +7,47 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procman.app.promises import broken_here
 from procman.cli.line.click_options import input_options, nearest_inputs
+from procman.cli.line.grouped import GroupedCommand
+from procman.cli.show import programs
+from procman.cli.show.formation import explanation
 from procman.cli.show.table import columns
-from procman.config.load import load
+from procman.config.load import Kept, load
 from procman.config.options import Options
 
 if TYPE_CHECKING:
     from procman.core.spec import Plan
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @input_options
-def check(options: Options) -> None:
+@click.option("--fix", is_flag=True, help="Write the advice about known programs into procman.yml.", show_envvar=True)
+def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own.
+    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Where procman.yml speaks of
+    order, readiness or restarts, it tells who waits for whom, who is ready by what, and whom a restart costs requests. Below
+    that stands what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes that into it, and
+    changes nothing that stands there.
 
     \b
     Examples:
       procman check
       procman check -f Procfile.dev -m web=2,worker=0
+      procman check --fix
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    click.echo(shown(load(nearest_inputs(options), os.environ)))
+    options = nearest_inputs(options)
+    kept: Kept = {}
+    plan = load(options, os.environ, kept=kept)
+    click.echo(shown(plan))
+    texts = programs.read_texts(options, plan, kept)
+    found = programs.findings(plan, texts)
+    advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
+    for line in [*explanation(plan), *advice]:
+        click.echo(line)
+    for line in broken_here():
+        click.echo(f"procman: {line}", err=True)
 
 
 def shown(plan: Plan) -> str:

@@ -22,7 +22,7 @@ def events(place: TargetOptions, *, json: bool) -> None:
     """Show every change (started, ready, ended, scaled …) as it happens, until procman ends or you press Ctrl-C.
 
     With --json each line has `time` (seconds since the epoch), `event`, `text`, and where they apply `instance`,
-    `type`, `phase`, `pid`, `exit`, `retry_in` and `missed`: how many changes came too fast to be told before this.
+    `type`, `phase`, `pid`, `exit`, `retry_in`, and `missed`: how many changes before this one came too fast to be shown.
 
     \b
     Examples:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 import time
@@ -14,8 +13,9 @@ from msgspec import Struct
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
+from procman.control.streaming import data_of
 from procman.text import lines as display
-from procman.text.colour import color_of, wants_color
+from procman.text.colour import color_of, system_color, wants_color
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
@@ -26,14 +26,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
-@click.option("-f", "--follow", is_flag=True, show_envvar=True, help="Go on with what comes, until procman ends.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    show_envvar=True,
+    help="Also show what comes, until procman ends or you press Ctrl-C.",
+)
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", show_envvar=True, help="Only the last N lines.")
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
 @client_options
 def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
     """Show what instances wrote, as the terminal of `procman start` does: all of them, or by type, name or pattern.
 
-    procman keeps the last 256 KiB of each. What a reader was too slow for, or came too late for, is told as a gap.
+    procman keeps the last 256 KiB of each. Where output is missing, because this reader was too slow or too late, a line
+    says how much.
 
     \b
     Examples:
@@ -66,6 +73,8 @@ class LogFormat(Struct, frozen=True):
     def as_text(self, output: Output) -> bytes:
         clock = time.strftime("%H:%M:%S", time.localtime(output.time))
         color = self.colors.get(type_of(output.instance))
+        if output.instance == display.SYSTEM and self.colors:
+            color = system_color()
         prefix = display.text_prefix(output.instance, self.width, clock, color)
         lines = self._shown(output, colored=bool(self.colors))
         gap = prefix + f"[missed {output.missed} bytes]\n".encode() if output.missed else b""
@@ -85,12 +94,6 @@ class LogFormat(Struct, frozen=True):
 
             lines = self.views.setdefault(output.instance, SharedView(color=colored)).lines(lines)
         return display.end_styles(lines) if colored and b"\x1b" in lines else lines
-
-
-def data_of(output: Output) -> bytes:
-    """The lines, ending with a newline; nothing where only a gap is told."""
-    data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
-    return data if data.endswith(b"\n") or not data else data + b"\n"
 
 
 def iso(seconds: float) -> str:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from procman.app.usage import UsageError
 from procman.cli.line.click_options import file_options, nearest_inputs
 from procman.cli.line.completion import complete_types
+from procman.cli.line.grouped import GroupedCommand
 from procman.config.load import OneOffInputs, load_one_off
 from procman.config.options import Options
 from procman.errors import ProcmanError
@@ -43,16 +44,16 @@ class OneOff(Struct, frozen=True):
     shell: str = SHELL
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=GroupedCommand, context_settings={"allow_interspersed_args": False})
 @click.argument("command", metavar="NAME_OR_COMMAND", shell_complete=complete_types)
 @click.argument("args", metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED)
 @file_options
 def run(options: Options, command: str, args: tuple[str, ...]) -> None:
     """Run one command in the application's folder and environment, and end as it ends.
 
-    A process type's name runs its command from the Procfile, with the ARGs added to it; anything else is a command of
-    its own. No running procman is needed and none notices: PS is run.1 and there is no PORT. Options come before the
-    command; all that follows it is the command's.
+    The name of a process type runs its command from the Procfile, with the ARGs added to it; anything else is a command.
+    No running procman is needed, and none is affected. PS is run.1, and PORT is not set. Options come before the command;
+    what follows it belongs to the command.
 
     \b
     Examples:
@@ -73,9 +74,9 @@ def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
     spec = inputs.spec
     if spec is None:
         environment = {**inputs.env, "PS": "run.1", "PWD": inputs.root}
-        return OneOff([*words] if args else argv(command, shell), inputs.root, environment, shell)
+        return OneOff([*words] if args else argv(command, shell, env=environment), inputs.root, environment, shell)
     environment = {**spec.environment(), "PS": "run.1", "PWD": spec.cwd}
-    return OneOff(argv(spec.command, spec.shell, args, command), spec.cwd, environment, spec.shell)
+    return OneOff(argv(spec.command, spec.shell, args, command, environment), spec.cwd, environment, spec.shell)
 
 
 def execute(what: OneOff) -> NoReturn:

@@ -11,7 +11,10 @@ from procman.control.client import Client
 
 @click.command()
 @click.option(
-    "--wait/--no-wait", default=True, show_envvar=True, help="Return when procman is gone, or at once.  [default: wait]"
+    "--wait/--no-wait",
+    default=True,
+    show_envvar=True,
+    help="Return when procman has ended, or at once.  [default: wait]",
 )
 @client_options
 def shutdown(place: TargetOptions, *, wait: bool) -> None:

@@ -40,7 +40,8 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
     if name is None:
         raise UsageError(f"cannot send '{sig}': no such signal", nearest(sig.upper().removeprefix("SIG"), KNOWN))
     if bool(names) == procman:
-        raise UsageError("cannot send a signal to " + ("instances and to procman at once" if names else "nobody"), WHOM)
+        what = "names and --self exclude each other" if names else "no instance is named"
+        raise UsageError(f"cannot send {name}: {what}", WHOM)
     with place.connect() as client:
         if procman:
             _send(client.channel.peer, name)

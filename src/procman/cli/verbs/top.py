@@ -17,9 +17,9 @@ from procman.observe.poll import Poller
 def top(place: TargetOptions) -> int:
     """Show the formation on a live screen, with the last lines of one instance, and change it by keys.
 
-    Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / looks
-    for names, ? explains the keys and q leaves. CPU is the use of the last second; CPU and MEMORY are those of the
-    process and everything it started. When procman ends the screen waits for it to come back.
+    Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / filters
+    the names, ? explains the keys and q quits. CPU is the use in the last second; CPU and MEMORY are those of the process
+    and everything it started. When procman ends, the screen waits until it runs again.
 
     It needs textual, which is not installed with procman; where it is missing, the message says how to install it.
 

@@ -18,9 +18,9 @@ WITHIN = 30.0
 def upgrade(place: TargetOptions) -> None:
     """Replace the running procman by the version that is installed now, without touching what it runs.
 
-    Processes keep their pids, pipes and terminals; counts, backoffs and kept output stay. The new version is asked
-    first whether it can take over; where it cannot, nothing changes and the reason is told. Other commands that are
-    connected meanwhile go on with the new one.
+    Processes keep their pids, pipes and terminals; counts, delays and kept output stay. The new version is asked first
+    whether it can take over; where it cannot, nothing changes and the reason is printed. Other commands that are
+    connected at that time continue with the new version.
 
     \b
     Examples:

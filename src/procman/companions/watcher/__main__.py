@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 QUIET_MS, LATEST_MS = 200, 5000
 """A burst of changes is one, once nothing has changed for so long; of one that never ends something is told, too."""
 
+MOST = 256
+"""Characters of a reason that procman takes."""
+
 TRIES = 3
 """How often procman is asked, should it close the connection: it is being replaced, or ends."""
 
@@ -84,7 +87,7 @@ def _ask(type_name: str, paths: list[str]) -> None:
                 names = instances(client.ps().fleet, type_name)
                 if names:
                     print(f"restarting {type_name}: {_told(paths)} changed", flush=True)
-                    client.restart(names)
+                    client.restart(names, f"{_told(paths)} changed"[:MOST])
                 return
         except ClosedError:
             if not tries_left:
@@ -93,7 +96,8 @@ def _ask(type_name: str, paths: list[str]) -> None:
 
 def _told(paths: list[str]) -> str:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{clean(paths[0])}{more}"
+    name = paths[0].encode(errors="replace").decode()  # a name that is not UTF-8 can be no text of JSON
+    return f"{clean(name)}{more}"
 
 
 def _is_full(error: Exception) -> bool:

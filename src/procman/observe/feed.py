@@ -1,4 +1,4 @@
-"""What the live screen shows, as it comes: a thread that looks at the formation, and one that follows an instance.
+"""What a live screen shows, as it comes: a thread that looks at the formation, and one that follows an instance.
 
 Each has its own connection, makes it again when procman is replaced or comes back, and keeps only the newest: however
 slow the screen is, nothing piles up. Knows no screen: it calls `wake`, once until what there is has been taken.
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.cli.verbs.logs import data_of
-from procman.cli.verbs.ps import Listing, listed
 from procman.control.client import Client
+from procman.control.streaming import data_of
 from procman.errors import ProcmanError
+from procman.observe.listing import Listing, listed
 from procman.observe.poll import Poller
 from procman.observe.processes import Meter
 from procman.text.lines import clean
