@@ -75,6 +75,16 @@ def scale(command: Scale, world: World) -> Decision:
     return Granted(after, touched, needs_of_counts(target, touched), what, change)
 
 
+MAIN_TYPE = "web"
+"""The type that a signal scales, where there is more than one."""
+
+
+def scale_by_signal(by: int, world: World) -> Decision:
+    counts = world.desired.counts
+    main = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
+    return scale(Scale(by={main: by}), world) if main is not None else (wording.no_main_type(MAIN_TYPE), "")
+
+
 def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Reason) -> tuple[Desired, list[str]]:
     """The same with another count of a type, and the slots that come or go."""
     standing = slots.of(type_name)
@@ -97,8 +107,8 @@ def restart(command: Restart, world: World) -> Decision:
     if not isinstance(chosen, list):
         return chosen
     desired = world.desired
-    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
     reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
+    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
     moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
     needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
     granted = _granted(desired.moving(moves), chosen, needs, "procman restart")

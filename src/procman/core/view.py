@@ -30,7 +30,6 @@ class Kind(Enum):
     ADOPTED = "adopted"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
-    ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
