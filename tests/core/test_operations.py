@@ -60,6 +60,22 @@ def test_the_start_is_the_first_and_done_when_all_are_ready_or_done():
     assert ended(story) == [(1, DONE)]
 
 
+def test_a_one_off_has_to_be_done():
+    story = Story(plan_of({"migrate": 1}, spec_of("migrate", oneshot=True)))
+    story.ready("migrate.1")
+    assert state(story, 1) is RUNNING
+    story.ends("migrate.1", 0)
+    assert state(story, 1) is DONE
+
+
+def test_a_one_off_that_fails_is_not_tried_again_and_fails_the_start():
+    story = Story(plan_of({"migrate": 1, "web": 1}, spec_of("migrate", oneshot=True)))
+    story.spawned("migrate.1")
+    story.ends("migrate.1", 3)
+    assert state(story, 1) is FAILED
+    assert "a one-off is not tried again" in story.fleet.operation(1).reason.text
+
+
 def test_a_scaling_is_done_when_the_new_are_ready_and_the_old_are_gone():
     story = running({"web": 2, "job": 2})
     number = ask(story, Scale(to={"web": 3, "job": 1}))
