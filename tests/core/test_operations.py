@@ -12,6 +12,8 @@ from procman.core.events import (
     Commanded,
     Exited,
     InterruptAsked,
+    Notified,
+    Probed,
     Reload,
     Restart,
     Scale,
@@ -288,3 +290,11 @@ def test_a_signal_scales_the_main_type_or_the_only_one(counts, count):
 def test_a_signal_that_means_no_type_and_one_below_zero_are_told():
     assert "there is no type 'web'" in told(running({"a": 1, "b": 1}).happens(ScaleAsked(1)), Kind.COMMAND)[0]
     assert told(running({"web": 0}).happens(ScaleAsked(-1)), Kind.COMMAND)[0].endswith("(asked by signal)")
+
+
+def test_a_life_from_before_is_none_of_a_restart_though_it_becomes_ready_again():
+    story = running({"web": 2})
+    number = ask(story, Restart(("web",)))
+    story.happens(Notified("web.2", 1, reloading=True))
+    story.happens(Probed("web.2", 1, ok=True))
+    assert "web.2" in story.fleet.operation(number).left
