@@ -168,6 +168,9 @@ class Formation:
                 rollout = self.rollouts.died(i, fact)
                 if rollout is not None:
                     self._abort(rollout, i, now)
+                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                    code = i.record.last_exit.code if i.record.last_exit is not None else 1
+                    self.shut_down(code, f"{i.name} failed", now)
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.core.select import Chosen
+from procman.core.view import OrphanView
 from procman.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -40,9 +41,12 @@ class Row(Struct, frozen=True, kw_only=True):
     adopted: tuple[int, ...]
 
 
-class Listing(Struct, frozen=True):
+class Listing(Struct, frozen=True, omit_defaults=True):
+    """`orphans` are processes that left their instance in a way that does not tell which that was."""
+
     formation: dict[str, int]
     instances: list[Row]
+    orphans: tuple[OrphanView, ...] = ()
 
 
 def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
@@ -55,7 +59,8 @@ def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
         raise RefusedError(*refusal)
     meant = [i for i in known if not names or chosen.means(i.name)]
     meter.forget_all_but({(i.name, i.generation) for i in meant})
-    return Listing(answer.fleet.formation, [_row(i, answer.time, look.trees, meter) for i in meant])
+    rows = [_row(i, answer.time, look.trees, meter) for i in meant]
+    return Listing(answer.fleet.formation, rows, () if names else answer.fleet.orphans)
 
 
 def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:

@@ -15,11 +15,20 @@ HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REAS
 NUMBERS = (2, 4, 5, 6, 7)
 
 
+MOST_ORPHANS = 10
+"""As PID 1 procman may have many."""
+
+
 def shown(listing: Listing) -> str:
     """The table. Nothing in it can move a terminal's cursor, whatever a reason holds."""
     if not listing.instances:
         return "no instances; `procman scale TYPE=N` starts some"
-    return columns([HEAD, *map(cells, listing.instances)], right=NUMBERS)
+    table = columns([HEAD, *map(cells, listing.instances)], right=NUMBERS)
+    if not listing.orphans:
+        return table
+    named = ", ".join(f"pid {orphan.pid} ({clean(orphan.name)})" for orphan in listing.orphans[:MOST_ORPHANS])
+    more = len(listing.orphans) - MOST_ORPHANS
+    return f"{table}\nof an instance that cannot be told: {named}{f' and {more} more' if more > 0 else ''}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
