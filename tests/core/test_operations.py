@@ -146,8 +146,8 @@ def test_a_crash_loop_fails_it():
 def test_what_kill_does_not_remove_fails_a_stop():
     story = running({"web": 1})
     number = ask(story, Stop(("web",)))
-    for _ in range(2):
-        story.now += 60.0
+    for seconds in (10.0, 5.0):
+        story.now += seconds
         story.timer("web.1")
     assert state(story, number) is FAILED
     assert story.fleet.operation(number).reason.code is ReasonCode.UNKILLABLE
