@@ -1,0 +1,123 @@
+"""An example of docs/examples under the real procman: its copy, its ports, and requests to what it serves."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Done, Supervisor, World, eventually
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+SLOW = 90.0
+"""Seconds within which a virtual machine or a cluster is up, also on a machine that is busy."""
+
+
+def needs(*programs: str, modules: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    """Skip where a program or a module of Python is missing, naming what to install."""
+    from importlib.util import find_spec
+
+    missing = [p for p in programs if shutil.which(p, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin") is None]
+    missing += [module for module in modules if find_spec(module) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+class Example:
+    """A copy of one example in the world's folder."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        shutil.copytree(EXAMPLES / name, world.folder, dirs_exist_ok=True)
+        self.port = free_ports(600)
+        self.supervisor: Supervisor | None = None
+
+    def start(self, *args: str, **how: Any) -> Supervisor:
+        """`procman start` with a base port below which nothing of ours is, and above which 600 are free."""
+        self.supervisor = self.world.start("-p", str(self.port), *args, **how)
+        return self.supervisor
+
+    def port_of(self, name: str) -> int:
+        """The port of an instance, as `ps` tells it."""
+        assert self.supervisor is not None
+        port: int = self.supervisor.ps()[name]["port"]
+        return port
+
+    def run(self, *args: str, seconds: float = SLOW) -> Done:
+        """Any verb, to its end."""
+        return self.world.run(*args, timeout=seconds)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row, of which a few spread over the row are free."""
+    for base in range(21000, 60000, count):
+        if all(_is_free(base + offset) for offset in (*range(8), *range(100, count, 100))):
+            return base
+    raise AssertionError("no row of ports is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def get(port: int, path: str = "/", seconds: float = 30.0) -> tuple[int, str]:
+    """Status and body; status 0 where the connection fails."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error)
+    finally:
+        connection.close()
+
+
+def serves(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Pending(threading.Thread):
+    """A request that is under way; `answer` is there once it has ended."""
+
+    def __init__(self, port: int, path: str) -> None:
+        super().__init__(daemon=True)
+        self._where = (port, path)
+        self.answer: tuple[int, str] | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.answer = get(*self._where)
+
+    def result(self) -> tuple[int, str]:
+        self.join(SLOW)
+        assert self.answer is not None
+        return self.answer
+
+
+def under_way(supervisor: Supervisor, port: int, path: str) -> Pending:
+    """A slow request that the server has accepted: its connection is established in both directions."""
+    request = Pending(port, path)
+    eventually(lambda: established(port), "the request is accepted")
+    return request
+
+
+def established(port: int) -> bool:
+    """Whether a connection to this port of ours is established (proc_net(5): state 01)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "01" and int(fields[1].rpartition(":")[2], 16) == port:
+            return True
+    return False
