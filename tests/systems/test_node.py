@@ -11,6 +11,8 @@ from system import SLOW, Example, get, needs, serves, under_way
 
 pytestmark = needs("node", "npm")
 
+KINDS = ("web", "npm", "cluster")
+
 
 def test_instances_serve_on_their_ports_and_follow_the_scale(example):
     """2, then 6, then 1: each port listens when its instance is ready, and no more when it is gone."""
@@ -26,10 +28,10 @@ def test_instances_serve_on_their_ports_and_follow_the_scale(example):
     assert supervisor.stop() == 0
 
 
-@pytest.mark.parametrize("kind", ["web", "npm", "cluster"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_slow_request_is_answered_over_a_stop_and_nothing_is_left(example, kind):
     node: Example = example("node")
-    supervisor = node.start("-m", f"web=0,npm=0,cluster=0,{kind}=1")
+    supervisor = node.start("-m", ",".join(f"{other}={int(other == kind)}" for other in KINDS))
     supervisor.phase(**{f"{kind}_1": "ready"})
     port = node.port_of(f"{kind}.1")
     request = under_way(supervisor, port, "/slow/1500")

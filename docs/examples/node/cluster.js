@@ -1,5 +1,5 @@
-// The same server in several processes that share one port. Without an end of its own the primary would leave its workers
-// to finish alone; it tells them, and ends when the last one has.
+// The same server in several processes that share one port. The primary passes SIGTERM on and ends after its last worker:
+// if it ended first, the workers would have to be told a second time.
 "use strict";
 const cluster = require("node:cluster");
 
@@ -9,14 +9,15 @@ if (cluster.isWorker) {
   let ending = false;
   for (let number = 0; number < 2; number += 1) cluster.fork();
   cluster.on("exit", (worker, code, signal) => {
-    if (!ending) {
+    if (ending) {
+      if (Object.keys(cluster.workers).length === 0) process.exit(0);
+    } else {
       console.log(`worker ${worker.process.pid} ended (${signal || code}); another one takes its place`);
       cluster.fork();
     }
   });
-  process.once("SIGTERM", () => {
+  process.on("SIGTERM", () => {
     ending = true;
     for (const worker of Object.values(cluster.workers)) worker.process.kill("SIGTERM");
-    cluster.disconnect(() => process.exit(0));
   });
 }

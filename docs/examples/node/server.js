@@ -21,8 +21,11 @@ server.listen(Number(process.env.PORT), "127.0.0.1", () => {
   console.log(`listening on ${server.address().port}`);
 });
 
-process.once("SIGTERM", () => {
+let ending = false;
+process.on("SIGTERM", () => { // not once(): without a handler a second TERM would end it in the midst of a request
+  if (ending) return;
+  ending = true;
   console.log("finishing");
-  server.close(() => process.exit(0)); // keep-alive connections that are idle are closed, requests are finished
-  server.closeIdleConnections();
+  server.close(() => process.exit(0));
+  server.closeIdleConnections(); // the keep-alive connections on which nothing is under way
 });
