@@ -72,6 +72,8 @@ def test_the_cluster_replaces_its_own_workers_and_procman_its_primary(example):
     supervisor.expect(r"worker \d+ ended \(SIGKILL\); another one takes its place", SLOW)
     assert supervisor.ps()["cluster.1"]["restarts"] == 0
     os.kill(primary, signal.SIGKILL)
-    supervisor.until(lambda now: now["cluster.1"]["phase"] == "ready" and now["cluster.1"]["restarts"] == 1, "it is back")
+    supervisor.until(
+        lambda now: now["cluster.1"]["phase"] == "ready" and now["cluster.1"]["restarts"] == 1, "it is back"
+    )
     assert get(node.port_of("cluster.1"))[0] == 200
     assert supervisor.stop() == 0

@@ -1,0 +1,25 @@
+"""A web server that says who it is, and finishes what it has begun when it is told to stop."""
+
+import http.server
+import os
+import signal
+import threading
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = f"hello from {os.environ['PS']}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """A line for each request would be too many."""
+
+
+server = http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+print(f"listening on {server.server_port}")
+server.serve_forever()
+print("web says goodbye")
