@@ -3,11 +3,13 @@
 import os
 import time
 
+import redis
 from celery import Celery
 
 BROKER = os.environ.get("BROKER_URL", f"redis://127.0.0.1:{os.environ.get('PROCMAN_PORT_REDIS', '6379')}/0")
 
 app = Celery("tasks", broker=BROKER)
+store = redis.Redis.from_url(BROKER)
 app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_prefetch_multiplier = 1
 app.conf.beat_schedule = {"tick": {"task": "tasks.tick", "schedule": 1.0}}
@@ -17,19 +19,10 @@ app.conf.beat_schedule = {"tick": {"task": "tasks.tick", "schedule": 1.0}}
 def work(number: int, seconds: float = 2.0) -> None:
     """Sleep, then count this task as done once more."""
     time.sleep(seconds)
-    app.backend_client().hincrby("done", number, 1)
+    store.hincrby("done", number, 1)
 
 
 @app.task
 def tick() -> None:
     """What beat asks for each second."""
-    app.backend_client().rpush("ticks", time.time())
-
-
-def _client():
-    import redis
-
-    return redis.Redis.from_url(BROKER)
-
-
-app.backend_client = _client
+    store.rpush("ticks", time.time())
