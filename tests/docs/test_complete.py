@@ -16,13 +16,17 @@ from procman import errors
 from procman.app import usage
 from procman.cli import outcome
 from procman.cli.group import VERBS
+from procman.cli.show.instances import HEAD
 from procman.cli.verbs import run as one_off
-from procman.config.sections import DefaultsSection, ProcessSection, ProcmanYml, RestartSection, StopSection
-from procman.control.protocol import METHODS, NOTIFICATIONS, Code
+from procman.config.keys import DefaultsSection, ProcessSection, ProcmanYml
+from procman.config.sections import RestartSection, StopSection
+from procman.control.codec import Code
+from procman.control.methods import METHODS, NOTIFICATIONS
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.process.reaper import signal_name
+from procman.observe.listing import Listing, Row
+from procman.text.signals import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
 SETTINGS = [
@@ -90,6 +94,21 @@ def test_every_event_kind_is_documented(kind):
 @pytest.mark.parametrize("field", [field.encode_name for field in fields(Change)])
 def test_every_member_of_an_event_is_documented(field):
     assert f"`{field}`" in page("reference/events.md")
+
+
+@pytest.mark.parametrize("field", [*fields(Listing), *fields(Row)], ids=lambda field: field.encode_name)
+def test_every_member_of_ps_as_json_is_documented(field):
+    assert f"`{field.encode_name}`" in page("reference/ps.md")
+
+
+def test_every_column_of_ps_is_documented():
+    assert [column for column in HEAD if f"\n| {column} |" not in page("reference/ps.md")] == []
+
+
+def test_every_phase_is_documented():
+    shown = set(re.findall(r"^\| [A-Z]+ \| (\w+) \|", page("explanation/state-diagram.md"), re.MULTILINE))
+    assert {phase for phase in shown if f"\n| `{phase}` |" not in page("reference/ps.md")} == set()
+    assert "ready" in shown
 
 
 def test_every_exit_code_is_documented():

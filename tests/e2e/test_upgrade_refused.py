@@ -19,7 +19,7 @@ BROKEN = {
         r"the state of procman \S+ is of version \d+, and procman \S+ reads version 1000",
     ),
     "a field that it does not find": (
-        "from procman.app import resume as t\nclass Whole(t.Whole, frozen=True, kw_only=True):\n    unheard_of: int\nt.Whole = Whole",
+        "from procman.app import resume as t\nclass SavedState(t.SavedState, frozen=True, kw_only=True):\n    unheard_of: int\nt.SavedState = SavedState",
         "unheard_of",
     ),
     "a mistake in it": ("import nosuchmodule", "exit 1: ModuleNotFoundError: No module named 'nosuchmodule'"),

@@ -14,6 +14,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec
+from procman.core.timers import SlotTimer
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.kernel.survive.guardian import HEADER, RECORD, VERSION
 
@@ -27,7 +28,7 @@ def a_trace() -> bytes:
         FormationStarted(),
         Spawned("web.1", 1, 10),
         Spawned("web.2", 1, 11),
-        TimerFired("web.1", 1),
+        TimerFired(SlotTimer("web.1"), 1),
         Exited("web.2", 1, ExitStatus(1), "", 0.5),
         Commanded(Scale({"web": 3}, {}), 1),
         ShutdownAsked("TERM"),

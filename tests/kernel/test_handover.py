@@ -24,7 +24,7 @@ from procman.kernel.survive.handover import Program, Received
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no memory files here")
 
-STATE_OF_VERSION = {2: "6dc977eb1404b13e"}
+STATE_OF_VERSION = {3: "0d3d90b53fcf306d"}
 """A digest of everything that a state is made of, for each version of it."""
 
 

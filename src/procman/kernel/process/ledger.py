@@ -16,7 +16,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from procman.core.spec import StopMode, StopPolicy
-from procman.kernel.process.reaper import signal_number
+from procman.text.signals import signal_number
 
 HEADER = struct.Struct("=8si52s")
 """Version, procman's pid, and how the mark in the environment of what it started begins."""

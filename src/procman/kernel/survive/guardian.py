@@ -29,11 +29,11 @@ TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
 
 DEFAULT_GRACE = 10.0
-LAST_CALL = 2.0
-YOUNG = 1.0
-REPEAT_EVERY = 1.0
+GROUP_TERM_LEAD = 2.0
+YOUNG = 2.0
+REPEAT_AFTER = 1.0
 UNKILLABLE_AFTER = 5.0
-"""Seconds, as in core/stopping.py: `YOUNG` is the age under which an instance is not ready and may lose a signal."""
+"""Seconds, as in core/stopping.py: `YOUNG` is the age under which a process may lose a signal."""
 
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 """Seconds between looks, growing while nothing changes."""
@@ -174,7 +174,7 @@ class Family:
 def call_at(record: Record) -> float:
     """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
     if record.mode == TOP_DOWN:
-        return record.grace - min(LAST_CALL, record.grace / 2)
+        return record.grace - min(GROUP_TERM_LEAD, record.grace / 2)
     return 0.0 if record.mode == GROUP else math.inf
 
 
@@ -212,10 +212,11 @@ class Asking:
         return member.is_leader
 
     def _is_repeat(self, member: Member, elapsed: float) -> bool:
-        """An instance that was not ready is asked each second (Erlang loses a TERM in its first 300 ms)."""
+        """A young process is asked once more after a second (Erlang loses a TERM in its first 300 ms)."""
         if member.asked_at is None or not member.is_leader or member.record in self._called:
             return False
-        return self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_EVERY
+        once = member.asked_at < REPEAT_AFTER  # it was asked in the first look, and not again since
+        return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
 
 
 def next_deadline(members: dict[int, Member], elapsed: float) -> float:
