@@ -1,7 +1,7 @@
 """Events in the order they came, each decided and all its actions performed before the next.
 
-Owns the queue, who waits for the answer to which command, and what follows where the core or what performs it raises: the
-fallback takes over.
+Owns the queue, who waits for the answer to which command, who is given what is published, and what follows where the core
+or what performs it raises: the fallback takes over.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from procman.core.actions import Action, Refuse, Reply
 from procman.core.decider import AT_FAULT, Survivor
 from procman.core.events import Command, Commanded, Event, ShutdownAsked, Spawned, SpawnFailed
+from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.launcher import Launcher, SpawnQueue
 from procman.kernel.survive.faults import Faults
@@ -118,3 +119,26 @@ class Requests:
         answer = self._answers.pop(outcome.request, None)
         if answer is not None:
             answer(outcome)
+
+
+class Publisher:
+    """Logs what changes and gives it to the `listeners`, with its time in seconds since the epoch. `number` is the last one's;
+    `operation_listeners` are given the operations that have ended.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.number = 0
+        self.listeners: list[Callable[[float, Change], None]] = []
+        self.operation_listeners: list[Callable[[Operation], None]] = []
+        self._log = log
+
+    def publish(self, change: Change) -> None:
+        self.number += 1
+        if change.logged:
+            self._log(change.text)
+        for listener in self.listeners:
+            listener(time.time(), change)
+
+    def end(self, operation: Operation) -> None:
+        for listener in self.operation_listeners:
+            listener(operation)

@@ -11,24 +11,14 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from procman.core import actions
+from procman.core import actions, events
 from procman.core.decider import AT_FAULT, Decider
-from procman.core.events import (
-    Command,
-    FormationStarted,
-    InterruptAsked,
-    KillAsked,
-    Reload,
-    ScaleAsked,
-    ShutdownAsked,
-    TimerFired,
-)
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
 from procman.errors import ConfigError
 from procman.kernel.ending import Ending
-from procman.kernel.eventqueue import Answer, EventQueue, Requests
+from procman.kernel.eventqueue import Answer, EventQueue, Publisher, Requests
 from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
@@ -48,9 +38,7 @@ from procman.text.signals import signal_number
 
 
 class Kernel:
-    """Performs what the fleet decides. `run()` returns the exit code. `listeners` are given every change that is published,
-    with its time in seconds since the epoch, and `operation_listeners` every operation that has ended.
-    """
+    """Performs what the fleet decides. `run()` returns the exit code."""
 
     def __init__(
         self, reactor: Reactor, fleet: Fleet, output: Multiplexer, history: History, settings: KernelSettings
@@ -59,9 +47,8 @@ class Kernel:
         self.history = history
         self.output = output
         self.log = output.log
-        self.listeners: list[Callable[[float, Change], None]] = []
-        self.operation_listeners: list[Callable[[Operation], None]] = []
-        self._changes = 0  # published so far: the number of the last
+        self._publisher = publisher = Publisher(output.log)
+        self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been replaced
         self._reactor = reactor
@@ -76,8 +63,8 @@ class Kernel:
         self.post = self._events.post
         self._deaths = Deaths(self._lives, output, self.helpers, self.post, look=self._adoption.known)
         self._guarding = Guarding(reactor, self.helpers, self._lives.ledger, settings.guarded or (), output.log)
-        self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
-        self._ending = Ending(reactor, self._adoption, self._deaths, self._publish, lambda: self.fleet.stuck)
+        self._deadlines = Deadlines(reactor, lambda key, token: self.post(events.TimerFired(key, token)))
+        self._ending = Ending(reactor, self._adoption, self._deaths, self._publisher.publish, lambda: self.fleet.stuck)
         self._upgrade = LazyUpgrade(reactor, self, settings.upgrading)
         self.parts = KernelParts(
             self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
@@ -105,9 +92,9 @@ class Kernel:
         try:
             if self._notice is None:
                 self._adoption.begin()
-                self.post(FormationStarted())
+                self.post(events.FormationStarted())
             else:
-                self._publish(Change(event=Kind.UPGRADED, text=self._notice))
+                self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
                 self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal for many
                 self._adoption.sweep_soon()
             if self._guarded and self._adoption.known and can_guard():
@@ -159,12 +146,11 @@ class Kernel:
                 self.output.forget(name)
                 self._on_demand.forget(name)
             case actions.Publish(change):
-                self._publish(change)
+                self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
                 self._requests.answer(action)
             case actions.OperationEnded(operation):
-                for listener in self.operation_listeners:
-                    listener(operation)
+                self._publisher.end(operation)
             case actions.Finish(code):
                 self._ending.begin(code)
             case _:
@@ -173,13 +159,6 @@ class Kernel:
     def environment(self, life: Process) -> Mapping[str, str]:
         """What this life was given."""
         return self._launcher.environment(life, self.fleet.plan)
-
-    def _publish(self, change: Change) -> None:
-        self._changes += 1
-        if change.logged:
-            self.log(change.text)
-        for publish in self.listeners:
-            publish(time.time(), change)
 
     # ---- children
 
@@ -212,23 +191,22 @@ class Kernel:
 
     def view(self) -> FleetView:
         """The formation at this moment."""
-        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._changes)
+        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._publisher.number)
 
-    def ask(self, event: ShutdownAsked | KillAsked | InterruptAsked | ScaleAsked) -> None:
+    def ask(self, event: events.ShutdownAsked | events.KillAsked | events.InterruptAsked | events.ScaleAsked) -> None:
         """Hand on what a signal asks for."""
         self._adoption.scan_children()
         self.post(event)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many instances of each type are wanted."""
         return self.fleet.counts
 
     def operation(self, number: int) -> Operation | None:
         """How something stands that was asked for; None where there is none of that number, or none any more."""
         return self.fleet.operation(number)
 
-    def command(self, command: Command, answer: Answer) -> None:
+    def command(self, command: events.Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
         self._events.decide(self._requests.add(command, answer))
@@ -242,7 +220,7 @@ class Kernel:
                 self.log(f"reload refused: {line}")
             answer(error)
         else:
-            self.command(Reload(plan), answer)
+            self.command(events.Reload(plan), answer)
 
     def fault(self, error: BaseException) -> None:
         """A fault of procman's own that nobody else can be told of."""

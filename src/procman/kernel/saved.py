@@ -18,6 +18,14 @@ from procman.kernel.survive.guarding import Kept
 from procman.kernel.wiring import KernelParts
 
 
+class DeadlineState(Struct, frozen=True):
+    """What a deadline is for, when it is, and its token."""
+
+    key: TimerKey
+    at: float
+    token: int
+
+
 class OnDemandState(Struct, frozen=True, kw_only=True):
     """What only some types ask for: probes in force, shared sockets, and the sockets for sd_notify(3) by instance."""
 
@@ -36,7 +44,7 @@ class KernelState(Struct, frozen=True, kw_only=True):
 
     fleet: Packed
     lives: ProcessTableState
-    deadlines: dict[TimerKey, tuple[float, int]]
+    deadlines: tuple[DeadlineState, ...]
     not_ours: tuple[int, ...]
     guardian: Kept | None = None
     limit: int | None = None
@@ -65,8 +73,8 @@ class Handover(Struct, frozen=True):
         parts.limits.original = state.limit
         if state.guardian is not None:
             parts.guarding.take_over(state.guardian)
-        for key, (at, token) in state.deadlines.items():
-            parts.deadlines.set(key, token, at)
+        for deadline in state.deadlines:
+            parts.deadlines.set(deadline.key, deadline.token, deadline.at)
         if state.on_demand.notify:
             parts.on_demand.notify().restore(state.lives.ident, state.on_demand.notify)
         if state.on_demand.listeners:
@@ -80,7 +88,7 @@ def save(parts: KernelParts, fleet: Fleet) -> KernelState:
     return KernelState(
         fleet=pack(fleet.state()),
         lives=parts.lives.state(),
-        deadlines=parts.deadlines.state(),
+        deadlines=tuple(DeadlineState(key, at, token) for key, (at, token) in parts.deadlines.state().items()),
         not_ours=tuple(parts.adoption.not_ours),
         guardian=parts.guarding.kept,
         limit=parts.limits.original,

@@ -36,12 +36,14 @@ class GroupedCommand(click.Command):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows, col_max=WIDTH)
-        own = [record for name, record in records.items() if name not in {*grouped, "help"}]
+        helping = {parameter.name for parameter in self.get_params(ctx) if "--help" in parameter.opts}
+        helps = [record for name, record in records.items() if name in helping]
+        own = [record for name, record in records.items() if name not in {*grouped, *helping}]
         if own:
             with formatter.section("This verb alone"):
                 formatter.write_dl(own, col_max=WIDTH)
         with formatter.section("Help"):
-            formatter.write_dl([records["help"]], col_max=WIDTH)
+            formatter.write_dl(helps, col_max=WIDTH)
         verb = f"PROCMAN_{(ctx.info_name or '').upper()}_"
         formatter.write_paragraph()
         formatter.write_text(

@@ -4,9 +4,8 @@ Started by `/dev/fd/N`, with Python's standard library alone: it must work when 
 meanwhile, so it imports nothing of procman, and procman imports nothing of it. What it knows of procman is the table in
 a memory file (process/ledger.py writes it) and the mark in the environment of what procman started.
 
-It stops everything as procman would (docs/reference/signals.md): the stop signal from the top down, a last call to all,
-KILL at the grace. Unlike procman it is not the parent of what it ends: it cannot be told of an end and has no claim on a
-pid. So it looks at the process table again and again, knows each process by pid and start, and signals through a pidfd.
+It stops everything as procman would (docs/reference/signals.md), but is nobody's parent: it looks at the process table
+again and again, knows each process by pid and start, and signals through a pidfd.
 """
 
 from __future__ import annotations
