@@ -13,6 +13,15 @@ import pytest
 from harness import World
 from system import Example
 
+LONGEST = 240
+"""Seconds that a test may take: servers and clusters start, are loaded and stop in it, on a machine that is busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONGEST))
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:

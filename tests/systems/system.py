@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -30,11 +31,12 @@ def needs(*programs: str, modules: tuple[str, ...] = ()) -> pytest.MarkDecorator
 
 
 class Example:
-    """A copy of one example in the world's folder."""
+    """A copy of one example in the world's folder; without a name what the test writes there."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str = "") -> None:
         self.world = world
-        shutil.copytree(EXAMPLES / name, world.folder, dirs_exist_ok=True)
+        if name:
+            shutil.copytree(EXAMPLES / name, world.folder, dirs_exist_ok=True)
         self.port = free_ports(600)
         self.supervisor: Supervisor | None = None
 
@@ -48,6 +50,12 @@ class Example:
         assert self.supervisor is not None
         port: int = self.supervisor.ps()[name]["port"]
         return port
+
+    def one(self, command: str, **settings: Any) -> str:
+        """A formation of one type, `web`, with these keys of procman.yml; returns the instance's name."""
+        self.world.procfile(web=command)
+        self.world.file("procman.yml", json.dumps({"processes": {"web": settings}}))  # which is YAML, too
+        return "web.1"
 
     def run(self, *args: str) -> Done:
         """Any verb, to its end, which may take long."""
@@ -63,7 +71,7 @@ def free_ports(count: int) -> int:
 
     Below those that the system gives out by itself (ip(7): 32768), and another row for each process that tests.
     """
-    rows = range(10000, 32000 - count, count)
+    rows = range(21000, 32000 - count, count)
     first = os.getpid() % len(rows)
     for base in (*rows[first:], *rows[:first]):
         if all(_is_free(base + offset) for offset in (*range(8), *range(100, count, 100))):
@@ -92,6 +100,17 @@ def get(port: int, path: str = "/", seconds: float = 30.0) -> tuple[int, str]:
         return 0, str(error)
     finally:
         connection.close()
+
+
+def fails(port: int, path: str, until: threading.Event) -> list[str]:
+    """Every request that failed, of those that were made one after the other until then; at least one is made."""
+    failed = []
+    while True:
+        status, body = get(port, path)
+        if status != 200:
+            failed.append(f"{status} {body}")
+        if until.is_set():
+            return failed
 
 
 def serves(port: int) -> bool:
