@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from harness import Supervisor, eventually
 from system import EXAMPLES, SLOW, Example, get, needs, serves, under_way
 
@@ -22,7 +22,8 @@ pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400), pytest.mark.xdist_
 def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's program, built once."""
     shared = tmp_path_factory.getbasetemp().parent / "akka"
-    with FileLock(f"{shared}.lock"):
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "target" / "node.jar").exists():
             shutil.copytree(EXAMPLES / "akka", shared, dirs_exist_ok=True)
             subprocess.run(["mvn", "-q", "-B", "package"], cwd=shared, check=True, timeout=380)
