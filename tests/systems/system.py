@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -19,6 +20,9 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 SLOW = 90.0
 """Seconds within which a virtual machine or a cluster is up, also on a machine that is busy."""
+
+BUILD = 380.0
+"""Seconds for a build tool, which loads what it needs first."""
 
 
 def needs(*programs: str, modules: tuple[str, ...] = ()) -> pytest.MarkDecorator:
@@ -64,6 +68,21 @@ class Example:
 
     def _where(self) -> dict[str, Any]:
         return {"cwd": self.world.folder, "env": self.world.env, "stdin": subprocess.DEVNULL}
+
+
+def built(name: str, command: list[str], product: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What this command makes of an example, built once for all processes that test; returns the path of the product."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    folder = shared / f"built-{name}"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / product).exists():
+            shutil.copytree(EXAMPLES / name, folder, dirs_exist_ok=True)
+            env = os.environ | {"MIX_ENV": "prod"}
+            subprocess.run(command, cwd=folder, env=env, check=True, timeout=BUILD)
+    return folder / product
 
 
 def free_ports(count: int) -> int:
@@ -140,14 +159,11 @@ class Pending(threading.Thread):
 def under_way(supervisor: Supervisor, port: int, path: str) -> Pending:
     """A slow request that the server has accepted: its connection is established in both directions."""
     request = Pending(port, path)
-    eventually(lambda: established(port), "the request is accepted")
+    eventually(lambda: established(port) > 0, "the request is accepted")
     return request
 
 
-def established(port: int) -> bool:
-    """Whether a connection to this port of ours is established (proc_net(5): state 01)."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == "01" and int(fields[1].rpartition(":")[2], 16) == port:
-            return True
-    return False
+def established(port: int) -> int:
+    """How many connections to this port of ours are established (proc_net(5): state 01)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "01" and int(row[1].rpartition(":")[2], 16) == port for row in rows)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from harness import Supervisor, eventually
-from system import EXAMPLES, SLOW, Example, get, needs, serves, under_way
+from system import SLOW, Example, built, get, needs, serves, under_way
 
 pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400), pytest.mark.xdist_group("akka")]
 
@@ -21,13 +18,7 @@ pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400), pytest.mark.xdist_
 @pytest.fixture(scope="session")
 def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's program, built once."""
-    shared = tmp_path_factory.getbasetemp().parent / "akka"
-    with shared.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "target" / "node.jar").exists():
-            shutil.copytree(EXAMPLES / "akka", shared, dirs_exist_ok=True)
-            subprocess.run(["mvn", "-q", "-B", "package"], cwd=shared, check=True, timeout=380)
-    return shared / "target" / "node.jar"
+    return built("akka", ["mvn", "-q", "-B", "package"], "target/node.jar", tmp_path_factory)
 
 
 @pytest.fixture
@@ -91,8 +82,14 @@ def test_a_node_whose_port_is_taken_ends_with_0_and_is_a_failed_start(akka):
     """It says so in its reason, and is tried again."""
     first = akka.start("-m", "web=1")
     ready(first, 1)
-    second = akka.world.start("-m", "web=1", "-p", str(akka.port), "--name", "other")
-    second.expect(r"web\.1 .*(did not start|ended).*exit 0", SLOW)
+    other = akka.world.folder / "other"  # the same program in another folder, on the same ports
+    other.mkdir()
+    for name in ("Procfile", "procman.yml", "target"):
+        (other / name).symlink_to(akka.world.folder / name)
+    second = akka.world.start("-m", "web=1", "-p", str(akka.port), cwd=other)
+    said = second.expect(r"web\.1 .*exit 0.*", SLOW)[0]
+    assert "done" not in said
+    assert "again in" in said
     assert second.stop(SLOW) == 0
     assert first.stop(SLOW) == 0
 

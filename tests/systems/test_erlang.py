@@ -1,4 +1,4 @@
-"""Erlang/OTP: nodes that form a cluster, with epmd as a type of its own."""
+"""Erlang/OTP and a release of Elixir: nodes that form a cluster, with epmd as a type of its own."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from pathlib import Path
 
 import pytest
 from harness import eventually
-from system import SLOW, Example, free_ports, get, needs, under_way
+from system import SLOW, Example, built, free_ports, get, needs, under_way
 
-pytestmark = needs("erl", "erlc", "epmd")
+pytestmark = [needs("erl", "erlc", "epmd"), pytest.mark.timeout(500)]
 
 
-@pytest.fixture
-def erlang(example) -> Example:
+@pytest.fixture(params=["erlang", pytest.param("elixir", marks=needs("elixir", "mix"))])
+def erlang(example, request, tmp_path_factory) -> Example:
     """With an epmd of its own: every node of a machine would share the usual one."""
-    made: Example = example("erlang")
+    made: Example = example(request.param)
     folder: Path = made.world.folder
-    subprocess.run(["erlc", "web.erl"], cwd=folder, check=True, timeout=SLOW)
+    if request.param == "erlang":
+        subprocess.run(["erlc", "web.erl"], cwd=folder, check=True, timeout=SLOW)
+    else:
+        command = ["mix", "release", "--quiet"]
+        program = built("elixir", command, "_build/prod/rel/web/bin/web", tmp_path_factory)
+        shutil.copytree(program.parents[4], folder / "_build", symlinks=True)
     made.world.env["ERL_EPMD_PORT"] = str(free_ports(20) + 15)
     made.world.env["PATH"] += f":{Path(shutil.which('erl') or '').parent}"
     return made

@@ -18,8 +18,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """A line for each request would be too many."""
 
 
-server = http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler)
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = False  # so that `server_close` waits for those who answer
+
+
+server = Server(("0.0.0.0", int(os.environ["PORT"])), Handler)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 print(f"listening on {server.server_port}")
 server.serve_forever()
+server.server_close()
 print("web says goodbye")
