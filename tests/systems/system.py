@@ -165,5 +165,6 @@ def under_way(supervisor: Supervisor, port: int, path: str) -> Pending:
 
 def established(port: int) -> int:
     """How many connections to this port of ours are established (proc_net(5): state 01)."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    tables = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))  # Java's are all in the second one
+    rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
     return sum(row[3] == "01" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
