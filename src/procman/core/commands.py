@@ -12,13 +12,13 @@ from procman.core import desired as wanted
 from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
 from procman.core.desired import Desired, Move, RestartMove, StopMove
-from procman.core.events import AwaitedState, Restart, Scale, SendSignal, Stop, Wait
+from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want
 from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
 from procman.core.spec import Plan, refuse_count
-from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
 class World(NamedTuple):
@@ -42,6 +42,7 @@ class Granted(Struct, frozen=True):
     what: str = ""
     change: Change | None = None
     actions: tuple[Action, ...] = ()
+    holds: Hold | None = None
 
 
 Decision: TypeAlias = Granted | Refusal
@@ -65,10 +66,23 @@ def scale(command: Scale, world: World) -> Decision:
         touched += names
     change = None
     if changed:
-        text = wording.scaled(changed)
-        change = Change(event=Kind.SCALED, text=text, type=next(iter(changed)) if len(changed) == 1 else None)
+        text = f"{wording.scaled(changed)}{f': {command.why}' if command.why else ''}"
+        one = next(iter(changed)) if len(changed) == 1 else None
+        change = Change(
+            event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
+        )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(target, touched), what, change)
+
+
+MAIN_TYPE = "web"
+"""The type that a signal scales, where there is more than one."""
+
+
+def scale_by_signal(by: int, world: World) -> Decision:
+    counts = world.desired.counts
+    main = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
+    return scale(Scale(by={main: by}), world) if main is not None else (wording.no_main_type(MAIN_TYPE), "")
 
 
 def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Reason) -> tuple[Desired, list[str]]:
@@ -92,14 +106,21 @@ def restart(command: Restart, world: World) -> Decision:
     chosen = _selected(command.names, world)
     if not isinstance(chosen, list):
         return chosen
+    desired = world.desired
     reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
-    moves: dict[str, Move] = {i.name: RestartMove(reason) for i in chosen}
+    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
+    moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
     needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
-    granted = _granted(world.desired.moving(moves), chosen, needs, "procman restart")
+    granted = _granted(desired.moving(moves), chosen, needs, "procman restart")
     if not command.why or granted.change is None:
         return granted
     said = f"{command.why}: restarting {select.listed(chosen)}"
     return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
+
+
+def is_rolled(i: Instance, names: tuple[str, ...], desired: Desired) -> bool:
+    """Whether it is replaced in its turn: one of several of its type, and not meant by its own name."""
+    return i.name not in names and desired.count(i.spec.type) > 1 and i.spec.max != 1
 
 
 def stop(command: Stop, world: World) -> Decision:
@@ -122,6 +143,14 @@ def send_signal(command: SendSignal, world: World) -> Decision:
     target = Target.LEADER if command.leader else Target.GROUP
     signals = tuple(Signal(i.name, i.generation, command.signal, target) for i in alive)
     return Granted(world.desired, [i.name for i in alive], actions=signals)
+
+
+def hold(command: Hold, world: World) -> Decision:
+    for name in command.names:
+        refusal = select.refuse_type(name, world.plan.types)
+        if refusal:
+            return refusal
+    return Granted(world.desired, holds=command)
 
 
 _WANTS = {AwaitedState.READY: Want.UP, AwaitedState.DONE: Want.DONE, AwaitedState.STOPPED: Want.DOWN}
@@ -147,7 +176,7 @@ def _granted(desired: Desired, chosen: list[Instance], needs: dict[str, Need], w
     return Granted(desired, [i.name for i in chosen], needs, said, change)
 
 
-def decide(command: Scale | Restart | Stop | SendSignal | Wait, world: World) -> Decision:
+def decide(command: Scale | Restart | Stop | SendSignal | Wait | Hold, world: World) -> Decision:
     """Reload and Shutdown, which change more than what is wanted, are the fleet's."""
     match command:
         case Scale():
@@ -160,5 +189,7 @@ def decide(command: Scale | Restart | Stop | SendSignal | Wait, world: World) ->
             return send_signal(command, world)
         case Wait():
             return wait(command, world)
+        case Hold():
+            return hold(command, world)
         case _:
             assert_never(command)

@@ -23,17 +23,21 @@ ValueError where it is put into a message."""
 
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it."""
 
     to: dict[Name, Count] = {}
     by: dict[Name, Count] = {}
+    why: Annotated[str, Meta(max_length=256)] = ""
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty. A program says `why`, for `ps` and `events`, and logs it itself."""
+    """Types, instances or shell patterns; all when empty. A program says `why`, for `ps` and `events`, and logs it itself.
+    A type of two and more is restarted a few at a time, unless `together`; an instance that is named is at once.
+    """
 
     names: tuple[Name, ...] = ()
     why: Annotated[str, Meta(max_length=256)] = ""
+    together: bool = False
 
 
 class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -64,6 +68,14 @@ class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
 
     names: tuple[Name, ...] = ()
     until: AwaitedState = AwaitedState.READY
+
+
+class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """From now on stops of ready instances of these types wait until `by` releases each, `seconds` at most; 0: no more."""
+
+    by: Annotated[str, Meta(min_length=1, max_length=128)]
+    names: tuple[Name, ...]
+    seconds: Annotated[float, Meta(ge=0, le=3600)]
 
 
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

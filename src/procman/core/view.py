@@ -28,6 +28,9 @@ class Kind(Enum):
     KILLED = "killed"
     UNKILLABLE = "unkillable"
     ADOPTED = "adopted"
+    UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+    ABORTED = "rollout-aborted"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
     RECOVERED = "recovered"
@@ -48,8 +51,23 @@ class Kind(Enum):
         return member
 
 
+TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP)
+"""What went wrong, beside an end that was none of success."""
+
+
+class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
+    """The counts of a type before and after it was scaled."""
+
+    before: int
+    after: int
+
+
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try."""
+    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
+
+    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
+    types that were scaled.
+    """
 
     event: Kind
     text: str
@@ -59,8 +77,17 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     exit: str | None = None
     retry_in: float | None = None
+    generation: int | None = None
+    ready: bool | None = None
+    port: int | None = None
+    counts: dict[str, CountChange] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
+
+    @property
+    def trouble(self) -> bool:
+        """Whether something went wrong, which people are shown in red."""
+        return self.event in TROUBLE or (self.event is Kind.ENDED and self.exit not in (None, "exit 0"))
 
 
 class ReasonCode(Enum):
@@ -76,6 +103,11 @@ class ReasonCode(Enum):
     ENDED = "ended"
     GAVE_UP = "gave-up"
     CANNOT_START = "cannot-start"
+    WAITING = "waiting"
+    NOT_READY = "not-ready"
+    UNHEALTHY = "unhealthy"
+    ROLLED_BACK = "rolled-back"
+    RECYCLED = "recycled"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
 
@@ -90,7 +122,8 @@ class Reason(Struct, frozen=True):
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
 
-    `reason_code` is a word of `ReasonCode`, or a later version's.
+    `reason_code` is a word of `ReasonCode`, or a later version's. `ready`: it is in rotation, at `host` and `port`. `probe` is
+    the last answer of its readiness or health probe.
     """
 
     name: str
@@ -107,6 +140,9 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     crash_loop: bool = False
     adopted: tuple[int, ...] = ()
     reason_code: str | None = None
+    host: str | None = None
+    ready: bool = False
+    probe: str | None = None
 
 
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -132,13 +168,16 @@ class OrphanView(Struct, frozen=True):
 
 
 class FleetView(Struct, frozen=True, kw_only=True):
-    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's."""
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's;
+    `companions` are the programs of procman's own.
+    """
 
     formation: dict[str, int]
     instances: tuple[InstanceView, ...]
     stopping: bool
     types: tuple[TypeView, ...] = ()
     number: int = 0
+    companions: tuple[InstanceView, ...] = ()
     orphans: tuple[OrphanView, ...] = ()
 
 
