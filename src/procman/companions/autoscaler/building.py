@@ -1,0 +1,40 @@
+"""The settings of a type -> what the loop needs of it: the rule, the gauges, the schedule."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from procman.companions.autoscaler.loop import ScaledType
+from procman.companions.autoscaler.metrics.registry import gauge_of
+from procman.companions.autoscaler.readings import MetricReader
+from procman.core.autoscale_settings import Autoscale, rule_of
+from procman.core.demand import Bounds
+from procman.errors import ConfigError
+
+
+def scaled(settings: Autoscale) -> ScaledType:
+    """For settings in which `faults_of` has found nothing. Raises ConfigError for what cannot be used after all."""
+    rule = rule_of(settings)
+    readers = tuple(
+        MetricReader(metric.name, gauge_of(wanted), wanted.timeout)
+        for metric, wanted in zip(rule.metrics, settings.metrics, strict=True)
+    )
+    if not settings.schedule:
+        return ScaledType(rule, readers, _no_window)
+    try:
+        from procman.companions.autoscaler import calendar  # noqa: PLC0415  an extra: only who has a schedule needs it
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("procman"):
+            raise
+        message = f"cannot follow the schedule: the Python package {error.name} is not installed"
+        raise ConfigError(message, "pip install 'procman[autoscale]'") from None
+    faults = calendar.check_schedule(settings.schedule)
+    if faults:
+        number, what = faults[0]
+        raise ConfigError(f"cannot follow the schedule: schedule[{number}]: {what}")
+    return ScaledType(rule, readers, partial(calendar.window_at, settings.schedule))
+
+
+def _no_window(now: object) -> Bounds | None:
+    del now
+    return None
