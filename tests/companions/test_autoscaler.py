@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from procman.companions.autoscaler.building import scaled
 from procman.companions.autoscaler.fleet import InstanceSeen, TypeSeen
 from procman.companions.autoscaler.loop import Autoscaler, ScaledType, Surroundings
 from procman.companions.autoscaler.metrics import ReadingError
@@ -23,8 +24,9 @@ from procman.companions.autoscaler.store import (
     remembered,
 )
 from procman.core.autoscale import replay
+from procman.core.autoscale_settings import Autoscale
 from procman.core.demand import Because, Bounds, Decided, Measure, MetricRule, Pace, ReplicaState, ScalingRule
-from procman.errors import ProcmanError, RefusedError
+from procman.errors import ConfigError, ProcmanError, RefusedError
 
 QUEUE = MetricRule(name="queue", measure=Measure.TOTAL, target=10, wakes=True)
 RULE = ScalingRule(max=8, metrics=(QUEUE,), down=Pace(window=60))
@@ -83,9 +85,9 @@ class World:
         self.rule, self.more = rule, more
         self.start()
 
-    def start(self):
+    def start(self, samplers=()):
         """As after a kill."""
-        scaled = ScaledType(self.rule, (MetricReader("queue", self.gauge, 5.0),), lambda now: self.window)
+        scaled = ScaledType(self.rule, (MetricReader("queue", self.gauge, 5.0),), lambda now: self.window, samplers)
         around = Surroundings(lambda: self.now, self.wall, lambda: None, self.lines.append)
         self.scaler = Autoscaler(self.fleet, {"web": scaled}, self.store, around, **self.more)
         self.scaler.restore()
@@ -328,3 +330,52 @@ def test_two_looks_within_a_moment_are_compared_with_the_one_before():
     gauge.read(cpu_seen(100.0), 0.0)
     assert gauge.read(cpu_seen(100.1), 0.1) == {}
     assert gauge.read(cpu_seen(105.0), 10.0) == {"web.1": 0.5}
+
+
+def test_a_new_instance_is_measured_from_its_first_sample_when_it_is_ready():
+    gauge = CpuGauge()
+    starting = msgspec.structs.replace(cpu_seen(50.0).instances[0], state=ReplicaState.STARTING)
+    gauge.sample(TypeSeen(type="web", count=1, instances=(starting,)), 0.0)
+    gauge.sample(cpu_seen(60.0), 2.0)  # what its start has cost is no load
+    gauge.sample(cpu_seen(61.0), 4.0)
+    assert gauge.read(cpu_seen(65.0), 12.0) == {"web.1": 0.5}
+
+
+def test_while_there_are_new_instances_samples_are_taken_between_two_looks(tmp_path):
+    world, sampled = World(tmp_path), []
+    world.start(samplers=(lambda seen, now: sampled.append(now),))
+    world.gauge.value = 60
+    look = world.fleet.look
+    world.fleet.look = lambda: {"web": young(look()["web"], 1.0 if world.now < 1008 else 99.0)}
+    world.run(15)
+    assert len(sampled) >= 4
+    count = len(sampled)
+    world.gauge.value = 60
+    world.run(60)
+    assert len(sampled) <= count + 10
+
+
+def young(seen, ready_for):
+    instances = tuple(msgspec.structs.replace(i, ready_for=ready_for) for i in seen.instances)
+    return msgspec.structs.replace(seen, instances=instances)
+
+
+def test_settings_are_built_into_what_the_loop_needs():
+    settings = msgspec.convert(
+        {
+            "max": 8,
+            "metrics": [{"cpu": 0.7}, {"command": "echo 5", "target": 2}],
+            "schedule": [{"cron": "0 0 1 1 *", "min": 3}],
+        },
+        Autoscale,
+    )
+    built = scaled(settings)
+    assert [reader.name for reader in built.readers] == ["cpu", "command"]
+    assert len(built.samplers) == 1
+    assert built.window_at(datetime(2026, 5, 5, tzinfo=UTC)).min == 3
+
+
+def test_a_schedule_that_names_no_time_is_refused():
+    settings = msgspec.convert({"max": 8, "schedule": [{"cron": "x", "min": 3}]}, Autoscale)
+    with pytest.raises(ConfigError, match=r"schedule\[0\]"):
+        scaled(settings)

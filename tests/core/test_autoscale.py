@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import msgspec
 import pytest
@@ -90,8 +91,8 @@ def test_the_documented_arithmetic_of_an_average(name):
     assert counted(rule_of(), seen_of(count, cpu(*loads), replicas=replicas)) == wanted
 
 
-def test_an_instance_that_has_been_ready_for_less_than_an_interval_says_nothing():
-    replicas = (*ready(1), Replica(name="web.2", state=READY, ready_for=5.0))
+def test_an_instance_that_is_ready_for_a_moment_only_says_nothing():
+    replicas = (*ready(1), Replica(name="web.2", state=READY, ready_for=4.9))
     assert counted(rule_of(), seen_of(2, cpu(200, 0), replicas=replicas)) == 2
     assert counted(rule_of(), seen_of(2, cpu(20, 500), replicas=replicas)) == 1
 
@@ -336,3 +337,45 @@ def test_a_recorded_decision_gives_the_same_when_it_is_replayed():
         again = msgspec.json.decode(msgspec.json.encode(record), type=Decided)
         assert again == record
         assert replay(again) == decision
+
+
+# ---- as a whole: a web server that is bound by CPU, with noise
+
+
+def cpu_trace(rng, cores, seconds, count=1):
+    """The counts over time where `cores(at)` CPUs of work are shared by all; a new instance is ready after 2 s."""
+    rule = ScalingRule(max=10, metrics=(MetricRule(name="cpu", measure=Measure.EACH, target=0.7),))
+    state, since, counts = Scaler(), dict.fromkeys(range(1, count + 1), -1000.0), []
+    for at in range(0, seconds, 15):
+        ready_for = {n: at - started - 2.0 for n, started in since.items()}
+        share = min(1.0, cores(at) * rng.uniform(0.93, 1.07) / len(since))
+        members = tuple(
+            Replica(name=f"web.{n}", state=READY if age > 0 else STARTING, ready_for=max(age, 0.0))
+            for n, age in ready_for.items()
+        )
+        values = {f"web.{n}": share * rng.uniform(0.95, 1.05) for n in since}
+        reading = MetricReading(metric="cpu", values=values)
+        seen = Observation(count=len(since), replicas=members, readings=(reading,))
+        state, decision = decide(rule, state, seen, float(at))
+        since = {n: since.get(n, float(at)) for n in range(1, decision.count + 1)}
+        counts.append(decision.count)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_step_of_load_is_followed_and_noise_is_not(seed):
+    """Up from the first look after it, down once the window is over, and nothing in between for ten minutes."""
+    rng = random.Random(seed)
+    counts = cpu_trace(rng, lambda at: 0.5 if at < 60 or at >= 900 else 2.45, 2100)
+    calm, loaded, after = counts[:4], counts[4:60], counts[60:]
+    assert set(calm) == {1}
+    assert loaded[0] == 2  # a saturated instance uses one core, whatever waits
+    assert loaded[2] >= 3  # within 30 s of the first look
+    assert loaded[3] >= 4
+    settled = loaded[16:]
+    assert len(set(settled)) == 1
+    assert settled[0] in {4, 5}
+    moves = [b - a for a, b in itertools.pairwise(after) if a != b]
+    assert all(move < 0 for move in moves)
+    assert len(moves) <= 2
+    assert after[-1] == 1

@@ -55,7 +55,7 @@ def random_pace(rng):
 def random_look(rng, rule, count):
     states = rng.choices((READY, STARTING, LEAVING, RESTING), (20, 3, 1, 1), k=max(count + rng.randint(-1, 1), 0))
     replicas = tuple(
-        Replica(name=f"web.{n}", state=state, ready_for=rng.choice((1.0, 14.9, 15.0, 600.0)))
+        Replica(name=f"web.{n}", state=state, ready_for=rng.choice((1.0, 4.9, 5.0, 600.0)))
         for n, state in enumerate(states, 1)
     )
     readings = []

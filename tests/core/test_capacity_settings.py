@@ -53,7 +53,7 @@ def test_what_adds_up_is_a_total_and_an_age_is_none():
 
 def test_the_defaults_are_those_of_the_horizontal_pod_autoscaler():
     rule = rule_of(autoscale(metrics=[QUEUE]))
-    assert (rule.every, rule.tolerance, rule.young) == (15, 0.1, 15)
+    assert (rule.every, rule.tolerance) == (15, 0.1)
     assert rule.up == Pace(percent=100, count=4, period=15, window=0)
     assert rule.down == Pace(window=300)
 

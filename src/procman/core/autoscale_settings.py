@@ -136,7 +136,9 @@ class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tolerance: Annotated[float, Meta(ge=0, lt=1, description="A difference that changes nothing")] = 0.1
     up: Annotated[Movement, Meta(description="How fast it goes up")] = Movement()
     down: Annotated[Movement, Meta(description="How fast it goes down")] = Movement()
-    young: Annotated[Duration, Meta(description="An instance ready for less says nothing yet")] | UnsetType = UNSET
+    young: (
+        Annotated[Duration, Meta(description="Seconds that an instance is ready before its load counts")] | UnsetType
+    ) = UNSET
     idle: Annotated[Duration, Meta(description="With min 0: seconds without demand before the last one goes")] = 300.0
     fallback: Annotated[Capacity, Meta(description="Count after three failed readings of a metric")] | UnsetType = UNSET
     schedule: Annotated[tuple[Schedule, ...], Meta(description="Other bounds at times of the calendar")] = ()
@@ -262,7 +264,7 @@ def rule_of(settings: Autoscale) -> ScalingRule:
         tolerance=settings.tolerance,
         up=_pace(settings.up, default.up),
         down=_pace(settings.down, default.down),
-        young=settings.every if settings.young is UNSET else settings.young,
+        young=default.young if settings.young is UNSET else settings.young,
         idle=settings.idle,
         fallback=None if settings.fallback is UNSET else settings.fallback,
     )

@@ -60,7 +60,7 @@ class ScalingRule(Struct, frozen=True, kw_only=True):
     tolerance: float = 0.1
     up: Pace = Pace(percent=100.0, count=4)
     down: Pace = Pace(window=300.0)
-    young: float = 15.0
+    young: float = 5.0
     idle: float = 300.0
     fallback: int | None = None
     fallback_after: int = 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from procman.companions.autoscaler.loop import ScaledType
+from procman.companions.autoscaler.metrics.cpu import CpuGauge
 from procman.companions.autoscaler.metrics.registry import gauge_of
 from procman.companions.autoscaler.readings import MetricReader
 from procman.core.autoscale_settings import Autoscale, rule_of
@@ -15,12 +16,14 @@ from procman.errors import ConfigError
 def scaled(settings: Autoscale) -> ScaledType:
     """For settings in which `faults_of` has found nothing. Raises ConfigError for what cannot be used after all."""
     rule = rule_of(settings)
+    gauges = [gauge_of(wanted) for wanted in settings.metrics]
     readers = tuple(
-        MetricReader(metric.name, gauge_of(wanted), wanted.timeout)
-        for metric, wanted in zip(rule.metrics, settings.metrics, strict=True)
+        MetricReader(metric.name, gauge, wanted.timeout)
+        for metric, gauge, wanted in zip(rule.metrics, gauges, settings.metrics, strict=True)
     )
+    samplers = tuple(gauge.sample for gauge in gauges if isinstance(gauge, CpuGauge))
     if not settings.schedule:
-        return ScaledType(rule, readers, _no_window)
+        return ScaledType(rule, readers, _no_window, samplers)
     try:
         from procman.companions.autoscaler import calendar  # noqa: PLC0415  an extra: only who has a schedule needs it
     except ModuleNotFoundError as error:
@@ -32,7 +35,7 @@ def scaled(settings: Autoscale) -> ScaledType:
     if faults:
         number, what = faults[0]
         raise ConfigError(f"cannot follow the schedule: schedule[{number}]: {what}")
-    return ScaledType(rule, readers, partial(calendar.window_at, settings.schedule))
+    return ScaledType(rule, readers, partial(calendar.window_at, settings.schedule), samplers)
 
 
 def _no_window(now: object) -> Bounds | None:

@@ -7,7 +7,7 @@ read anew each time. It owns what is remembered between looks, and nothing else:
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,18 +38,25 @@ from procman.errors import ProcmanError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from procman.companions.autoscaler.fleet import ScalableFleet, TypeSeen
+    from procman.companions.autoscaler.fleet import InstanceSeen, ScalableFleet, TypeSeen
 
 RETRY = 1.0
 """Seconds until procman is asked again after it did not answer."""
 
 
+SAMPLE_EVERY = 2.0
+"""Seconds between two samples, while there are instances that are young or not ready yet."""
+
+
 class ScaledType(Struct, frozen=True):
-    """A type that is scaled: its rule, how its metrics are read, and the bounds of its schedule at a time."""
+    """A type that is scaled: its rule, how its metrics are read, the bounds of its schedule at a time, and who wants to
+    see new instances between two looks.
+    """
 
     rule: ScalingRule
     readers: tuple[MetricReader, ...]
     window_at: Callable[[datetime], Bounds | None]
+    samplers: tuple[Callable[[TypeSeen, float], None], ...] = ()
 
 
 class Surroundings(Struct, frozen=True):
@@ -79,6 +86,7 @@ class Autoscaler:
         self._around = around
         self._dry = dry
         self._due = dict.fromkeys(types, 0.0)
+        self._unsettled: set[str] = set()  # with new instances, of which samples are wanted
         self._states = {name: Scaler() for name in types}
         self._status: dict[str, TypeStatus] = {}
         self._said: dict[str, str] = {}
@@ -94,7 +102,7 @@ class Autoscaler:
         """Do what is due; the seconds until the next is."""
         now = self._around.monotonic()
         due = [name for name, at in self._due.items() if at <= now]
-        if due:
+        if due or self._unsettled:
             try:
                 controls = self._store.controls()
                 seen = self._fleet.look()
@@ -103,13 +111,27 @@ class Autoscaler:
                 self._due.update(dict.fromkeys(due, now + RETRY))
                 return RETRY
             self._say("procman", "")
+            self._sample(seen, now)
             for name in due:
                 if name in seen:  # all of them at once: a metric that hangs holds up its own type only
                     start_all(self._types[name].readers, seen[name], now)
             for name in due:
                 self._scale(name, seen.get(name), controls)
+        if due:
             self._save()
-        return max(0.0, min(self._due.values(), default=now + RETRY) - self._around.monotonic())
+        following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
+        return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
+
+    def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
+        """Show new instances to those who measure them, and note which types have any."""
+        self._unsettled = set()
+        for name, scaled in self._types.items():
+            if not scaled.samplers or name not in seen:
+                continue
+            for sampler in scaled.samplers:
+                sampler(seen[name], now)
+            if any(_is_new(instance, scaled.rule) for instance in seen[name].instances):
+                self._unsettled.add(name)
 
     def _scale(self, name: str, seen: TypeSeen | None, controls: Controls) -> None:
         scaled, now = self._types[name], self._around.monotonic()
@@ -160,6 +182,8 @@ class Autoscaler:
         )
         if done and (decision.changes or is_news):
             self._attempt("events", lambda: self._fleet.publish(decided))
+        if done and decision.count > decision.before and self._types[decided.type].samplers:
+            self._unsettled.add(decided.type)
         if done and decision.changes:
             self._around.log(f"{decided.type} {decision.before} -> {decision.count}: {decision.text}")
         return done
@@ -210,3 +234,15 @@ class Autoscaler:
             self._say("status", error.message)
         else:
             self._say("status", "")
+
+
+def _is_new(instance: InstanceSeen, rule: ScalingRule) -> bool:
+    match instance.state:
+        case ReplicaState.READY:
+            return instance.ready_for < rule.young
+        case ReplicaState.STARTING:
+            return True
+        case ReplicaState.LEAVING | ReplicaState.RESTING:
+            return False
+        case _:
+            assert_never(instance.state)
