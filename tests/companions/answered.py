@@ -35,7 +35,7 @@ web,BACKEND,3,8,12,20,998,88,1,2,42,,UP,,
 
 """
 
-INFO = "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nRelease_date: 2026/10/17\nNbthread: 2\n\n"
+INFO = "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nRelease_date: 2026/10/17\nNbthread: 2\nPid: 4242\nUptime: 0d\n\n"
 
 
 class FakeHaproxy:
@@ -46,9 +46,14 @@ class FakeHaproxy:
         self.commands: list[str] = []
         self.broken: HaproxyError | None = None
         self.dynamic = dynamic
+        self.replacing = False
 
     def check_version(self) -> None:
         self._fail()
+
+    def is_replacing(self) -> bool:
+        self._fail()
+        return self.replacing
 
     def state(self) -> str:
         self._fail()

@@ -16,6 +16,7 @@ from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
 from procman.companions.balancer.loop import BalancerLoop
 from procman.companions.balancer.planning import BackendSpec
 from procman.companions.balancer.template import JinjaTemplate, TemplateFile, run
+from procman.companions.balancer.workers import former_workers
 from procman.errors import ConfigError, ProcmanError
 
 
@@ -59,6 +60,44 @@ def test_a_leaving_one_is_released_when_its_time_is_over():
     assert backend.step([web(1, draining=True)], 0.0).released == ()
     assert backend.step([web(1, draining=True)], 4.9).released == ()
     assert backend.step([web(1, draining=True)], 5.0).released == (("web.1", 1),)
+
+
+def test_after_a_reload_a_leaving_one_waits_for_the_former_worker():
+    haproxy = FakeHaproxy(slot(1, 20011, maintenance=False))
+    haproxy.replacing = True
+    backend = backend_of(haproxy, drain=5.0)
+    assert backend.step([web(1, draining=True)], 0.0).released == ()
+    haproxy.replacing = False
+    assert backend.step([web(1, draining=True)], 1.0).released == (("web.1", 1),)
+    haproxy.replacing = True
+    assert backend.step([web(1, draining=True)], 5.0).released == (("web.1", 1),)
+
+
+PROCESSES = {
+    7: ("haproxy", "haproxy\0-sf\x005\x006\x009\x00-x\0sockpair@4\0-W\x008\0-f\0a.cfg\0"),
+    5: ("haproxy", "haproxy\0-W\0"),
+    6: ("cat", "cat\0"),
+    8: ("haproxy", "haproxy\0-W\0"),
+    10: ("haproxy", "haproxy\0-st\x005\0"),
+    11: ("haproxy", ""),
+}
+
+
+@pytest.mark.parametrize(("pid", "former"), [(7, (5,)), (5, ()), (10, (5,)), (11, ()), (99, ())])
+def test_former_workers_are_named_by_the_command_line(tmp_path, pid, former):
+    for number, (program, line) in PROCESSES.items():
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cmdline").write_text(line)
+        (tmp_path / str(number) / "stat").write_text(f"{number} ({program}) S 1 1 1")
+    assert former_workers(pid, str(tmp_path)) == former
+
+
+def test_a_former_worker_that_is_a_zombie_has_ended(tmp_path):
+    for number, state in ((7, "S"), (5, "Z")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cmdline").write_text("haproxy\0-sf\x005\0")
+        (tmp_path / str(number) / "stat").write_text(f"{number} (haproxy) {state} 1 1 1")
+    assert former_workers(7, str(tmp_path)) == ()
 
 
 def test_the_next_life_has_a_time_of_its_own():

@@ -12,6 +12,7 @@ from procman.companions.balancer.answers import (
     HaproxyError,
     Refusal,
     read_load,
+    read_pid,
     read_state,
     read_used,
     read_version,
@@ -23,6 +24,7 @@ READERS = {
     "show servers conn": (read_used, USED),
     "show stat": (lambda answer: read_load(answer, "web"), STAT),
     "show info": (read_version, INFO),
+    "show info for the pid": (read_pid, INFO),
 }
 
 
@@ -49,6 +51,7 @@ def test_the_row_of_a_backend_in_the_statistics():
 
 def test_the_version():
     assert read_version(INFO) == (2, 6)
+    assert read_pid(INFO) == 4242
     assert read_version("Name: HAProxy\nVersion: 3.2-dev1\n") == (3, 2)
 
 

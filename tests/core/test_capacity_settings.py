@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
+import yaml
 
 from procman.core import autoscale_settings, balancer_settings
 from procman.core.autoscale_settings import Autoscale, RedisSource, rule_of
@@ -165,3 +169,24 @@ def test_every_key_is_described(settings):
         for key, schema in component.get("properties", {}).items():
             text = str(schema)
             assert "description" in text or "$ref" in text, f"{name}.{key}"
+
+
+# ---- the pages that explain them
+
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "how-to").glob("*ing.md"))
+SHOWN = [block for page in PAGES for block in re.findall(r"```yml\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_settings_that_are_shown_can_be_used(text):
+    for process in yaml.safe_load(text)["processes"].values():
+        if "autoscale" in process:
+            value = process["autoscale"]
+            settings = autoscale_settings.short(value) if isinstance(value, str) else msgspec.convert(value, Autoscale)
+            assert autoscale_settings.faults_of(settings) == []
+        if "balancer" in process:
+            assert balancer_settings.faults_of(msgspec.convert(process["balancer"], Balancer)) == []
+
+
+def test_settings_are_shown():
+    assert len(SHOWN) >= 6

@@ -154,9 +154,10 @@ def _unreadable(command: str, what: str) -> HaproxyError:
 def read_state(answer: str) -> tuple[BackendServer, ...]:
     """`show servers state`: every server with its address and what was commanded of it."""
     command = "show servers state"
-    version, header, *rows = [*_table(command, answer), ""][:-1]
-    if version != STATE_VERSION:
+    version, *rest = _table(command, answer)
+    if version != STATE_VERSION or not rest:
         raise _unreadable(command, f"format {_brief(version)!r} is not known")
+    header, *rows = rest
     names = header.removeprefix("# ").split(" ")
     try:
         at = {field: names.index(field) for field in STATE_FIELDS}
@@ -217,10 +218,18 @@ def read_load(answer: str, backend: str) -> BackendLoad:
 
 def read_version(answer: str) -> tuple[int, int]:
     """`show info`: major and minor version."""
-    match = re.search(r"^Version: (\d{1,4})\.(\d{1,4})", answer, re.MULTILINE)
+    match = re.search(r"^Version: ([0-9]{1,4})\.([0-9]{1,4})", answer, re.MULTILINE)
     if match is None:
         raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's version: {_brief(answer)!r}")
     return int(match[1]), int(match[2])
+
+
+def read_pid(answer: str) -> int:
+    """`show info`: the worker's pid, as HAProxy sees it."""
+    match = re.search(r"^Pid: ([0-9]{1,10})$", answer, re.MULTILINE)
+    if match is None:
+        raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's pid: {_brief(answer)!r}")
+    return int(match[1])
 
 
 def _number(command: str, text: str) -> int:

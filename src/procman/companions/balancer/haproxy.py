@@ -47,6 +47,8 @@ class HaproxyRuntime(Protocol):
 
     def check_version(self) -> None: ...
 
+    def is_replacing(self) -> bool: ...
+
 
 class StepResult(Struct, frozen=True, kw_only=True):
     """What came of a step: instances (name, generation) to be released, a fault in words ("" for none), and when to look
@@ -95,6 +97,9 @@ class HaproxyBackend:
         ]
         try:
             planned = self._reconcile(wanted)
+            gone = set(planned.gone)
+            waits = any(life[0] in gone for life in leaving - overdue) and self._runtime.is_replacing()
+            gone = set() if waits else gone
         except HaproxyError as error:
             self._met = False
             released = leaving if error.kind in HOPELESS else overdue
@@ -102,8 +107,7 @@ class HaproxyBackend:
             return StepResult(released=tuple(sorted(released)), fault=_told(error), again_in=again)
         except ProcmanError as error:  # the file cannot be written: HAProxy itself is in step
             return StepResult(released=tuple(sorted(overdue)), fault=_told(error))
-        gone = set(planned.gone)
-        released = {life for life in leaving if life[0] in gone or life in overdue}
+        released = overdue | {life for life in leaving if life[0] in gone}
         homeless = (
             f"cannot add {', '.join(planned.homeless)}: no free slot in {self._backend.name}"
             if planned.homeless
@@ -112,7 +116,7 @@ class HaproxyBackend:
         return StepResult(
             released=tuple(sorted(released)),
             fault=f"{homeless} (raise the number of its server-template)" if homeless else "",
-            again_in=SOON if planned.draining else CALM,
+            again_in=SOON if planned.draining or waits else CALM,
         )
 
     def _reconcile(self, wanted: Sequence[Endpoint]) -> Planned:

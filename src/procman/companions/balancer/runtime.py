@@ -17,11 +17,13 @@ from procman.companions.balancer.answers import (
     HaproxyError,
     Refusal,
     read_load,
+    read_pid,
     read_state,
     read_used,
     read_version,
     refusal,
 )
+from procman.companions.balancer.workers import former_workers
 
 PATIENCE = 1.0
 """Seconds for one command. HAProxy answers in under a millisecond, or it hangs."""
@@ -64,6 +66,10 @@ class Runtime:
         version = read_version(self.ask("show info"))
         if version < OLDEST:
             raise HaproxyError(Refusal.TOO_OLD, f"cannot work with HAProxy {version[0]}.{version[1]}")
+
+    def is_replacing(self) -> bool:
+        """Whether workers from before a reload still finish what they have."""
+        return bool(former_workers(read_pid(self.ask("show info"))))
 
     def ask(self, command: str) -> str:
         """The whole answer to one line."""
