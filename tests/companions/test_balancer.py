@@ -7,16 +7,18 @@ import socket
 import pytest
 from answered import FakeHaproxy, hung, slot
 from msgspec.structs import replace
-from waiting import is_gone, until
+from waiting import free_port, is_gone, until
 
-from procman.companions.balancer.agent import AgentServer, answer
+from procman.companions.balancer.agent import answer
 from procman.companions.balancer.answers import HaproxyError, Refusal
+from procman.companions.balancer.building import target_of
 from procman.companions.balancer.fleet import BalancedInstance
 from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
 from procman.companions.balancer.loop import BalancerLoop
 from procman.companions.balancer.planning import BackendSpec
-from procman.companions.balancer.template import JinjaTemplate, TemplateFile, run
+from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile, run
 from procman.companions.balancer.workers import former_workers
+from procman.core.balancer_settings import Balancer, HaproxyBalancer
 from procman.errors import ConfigError, ProcmanError
 
 
@@ -155,9 +157,13 @@ def test_dynamic_servers_are_written_as_a_backend(tmp_path):
 def test_a_file_that_cannot_be_written_is_a_fault_and_no_end(tmp_path):
     (tmp_path / "folder").write_text("")
     haproxy = FakeHaproxy(slot(1))
-    kept = backend_of(haproxy, file=str(tmp_path / "folder" / "state")).step([web(1)], 0.0)
-    assert "cannot write" in kept.fault
+    backend = backend_of(haproxy, file=str(tmp_path / "folder" / "state"))
+    assert "cannot write" in backend.step([web(1)], 0.0).fault
     assert haproxy.serving() == {20011}
+    kept = backend.step([web(1, draining=True)], 1.0)
+    assert kept.released == (("web.1", 1),)
+    (tmp_path / "folder").unlink()
+    assert not backend.step([web(1)], 2.0).fault
 
 
 # ---- a file made of a template
@@ -170,7 +176,8 @@ def filled(tmp_path):
     (tmp_path / "nginx.j2").write_text(UPSTREAM)
     template = JinjaTemplate(str(tmp_path / "nginx.j2"))
     path = str(tmp_path / "run" / "upstreams.conf")
-    return TemplateFile("web", template, path, f"echo x >> {tmp_path}/reloads", 0.1), tmp_path
+    command = f"test ! -e {tmp_path}/forbidden || {{ echo not yet; exit 3; }}; echo x >> {tmp_path}/reloads"
+    return TemplateFile("web", template, FileOutput(path=path, reload=command)), tmp_path
 
 
 def reloads(folder):
@@ -198,15 +205,25 @@ def test_a_leaving_one_is_released_when_the_file_without_it_was_read(filled):
     assert "20012" not in (folder / "run" / "upstreams.conf").read_text()
 
 
-def test_a_reload_that_fails_is_tried_again(filled):
+def test_a_reload_that_fails_is_tried_again_and_nobody_is_released_before(filled):
     file, folder = filled
-    file._reload = f"test -e {folder}/allowed || {{ echo not yet; exit 3; }}"
-    file.step([web(1)], 0.0)
-    kept = file.step([web(1)], 0.1)
+    (folder / "forbidden").write_text("")
+    file.step([web(1), web(2, draining=True)], 0.0)
+    kept = file.step([web(1), web(2, draining=True)], 0.1)
     assert "not yet" in kept.fault
-    (folder / "allowed").write_text("")
-    file._names = frozenset()
-    assert file.step([web(1)], 2.0).fault == ""
+    assert kept.released == ()
+    (folder / "forbidden").unlink()
+    assert file.step([web(1), web(2, draining=True)], 2.0) == StepResult(released=(("web.2", 1),))
+    assert reloads(folder) == 1
+
+
+def test_a_restart_under_the_same_name_and_port_is_no_change(filled):
+    file, folder = filled
+    file.step([web(1)], 0.0)
+    file.step([web(1)], 0.1)
+    file.step([web(1, generation=2)], 1.0)
+    file.step([web(1, generation=2)], 2.0)
+    assert reloads(folder) == 1
 
 
 def test_a_command_that_hangs_is_ended_with_its_group(tmp_path):
@@ -253,17 +270,36 @@ def test_a_server_is_told_how_its_instance_is(question, told):
     assert answer(question, [web(1), web(2, draining=True), web(3, ready=False)]) == told
 
 
-def test_agent_checks_are_answered_on_a_socket():
-    agent = AgentServer("127.0.0.1", 0)
+def asked(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"web.1\n")
+        return connection.recv(100)
+
+
+def test_agent_checks_are_answered_on_a_socket_once_it_is_known_who_is_there():
+    port = free_port()
+    target = target_of("web", Balancer(haproxy=HaproxyBalancer(agent=f"127.0.0.1:{port}")))
+    with pytest.raises(ConnectionRefusedError):
+        asked(port)
     try:
-        address = agent._server.server_address
-        for instances, told in (((), b"down\n"), ((web(1),), b"ready up\n"), ((web(1, draining=True),), b"drain\n")):
-            agent.instances = instances
-            with socket.create_connection(address, timeout=10) as connection:
-                connection.sendall(b"web.1\n")
-                assert connection.recv(100) == told
+        for instances, told in (((web(1),), b"ready up\n"), ((web(1, draining=True),), b"drain\n"), ((), b"down\n")):
+            assert target.step(instances, 0.0) == StepResult()
+            assert asked(port) == told
     finally:
-        agent.close()
+        target.close()
+
+
+def test_a_port_that_is_taken_is_a_fault():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        target = target_of("web", Balancer(haproxy=HaproxyBalancer(agent=f"127.0.0.1:{other.getsockname()[1]}")))
+        assert "cannot listen" in target.step((), 0.0).fault
+
+
+def test_settings_are_built_into_targets(tmp_path):
+    (tmp_path / "a.j2").write_text("")
+    haproxy = target_of("web", Balancer(haproxy=HaproxyBalancer(socket="run/haproxy.sock"), drain=3.0))
+    file = target_of("web", Balancer(file="a", template=str(tmp_path / "a.j2"), drain=4.0))
+    assert (haproxy.holds, file.holds) == (3.0, 4.0)
 
 
 # ---- the loop
@@ -273,6 +309,7 @@ class FakeFleet:
     def __init__(self, *instances):
         self.instances = list(instances)
         self.released = []
+        self.held = {}
         self.broken = None
 
     def look(self):
@@ -281,7 +318,7 @@ class FakeFleet:
         return self.instances
 
     def hold(self, type_name, seconds):
-        pass
+        self.held[type_name] = seconds
 
     def release(self, name, generation):
         if self.broken:
@@ -302,6 +339,7 @@ def test_the_loop_brings_all_in_step_and_releases_who_has_left():
     fleet.instances = [web(1), web(2, draining=True)]
     loop.step()
     assert fleet.released == [("web.2", 1)]
+    assert fleet.held == {"web": 10.0}
     assert lines == []
 
 

@@ -40,9 +40,9 @@ def answer(question: bytes, instances: Iterable[BalancedInstance]) -> bytes:
 class AgentServer:
     """Listens until it is closed. `instances` is replaced whole whenever something has changed."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, instances: tuple[BalancedInstance, ...]) -> None:
         agent = self
-        self.instances: tuple[BalancedInstance, ...] = ()
+        self.instances = instances
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:

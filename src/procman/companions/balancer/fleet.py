@@ -33,7 +33,7 @@ class BalancedFleet(Protocol):
         ...
 
     def hold(self, type_name: str, seconds: float) -> None:
-        """Let stops of this type wait for `release`, so many seconds at most. Said once a connection."""
+        """Let stops of this type wait for `release`, so many seconds at most. Said before each look: no news, as a rule."""
         ...
 
     def release(self, name: str, generation: int) -> None:

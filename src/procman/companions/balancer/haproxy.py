@@ -72,6 +72,7 @@ class HaproxyBackend:
         file: str = "",
         section: Sequence[str] = (),
     ) -> None:
+        self.holds = drain
         self._backend = backend
         self._runtime = runtime
         self._drain = drain
@@ -79,6 +80,7 @@ class HaproxyBackend:
         self._section = section
         self._since: dict[tuple[str, int], float] = {}
         self._met = False
+        self._is_kept = False  # whether the file has what was last commanded
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
         """Bring the backend to what these instances need. `now` is monotonic seconds."""
@@ -99,42 +101,38 @@ class HaproxyBackend:
             planned = self._reconcile(wanted)
             gone = set(planned.gone)
             waits = any(life[0] in gone for life in leaving - overdue) and self._runtime.is_replacing()
-            gone = set() if waits else gone
         except HaproxyError as error:
             self._met = False
             released = leaving if error.kind in HOPELESS else overdue
             again = CALM if error.kind in HOPELESS else SOON * 5
             return StepResult(released=tuple(sorted(released)), fault=_told(error), again_in=again)
-        except ProcmanError as error:  # the file cannot be written: HAProxy itself is in step
-            return StepResult(released=tuple(sorted(overdue)), fault=_told(error))
-        released = overdue | {life for life in leaving if life[0] in gone}
-        homeless = (
-            f"cannot add {', '.join(planned.homeless)}: no free slot in {self._backend.name}"
-            if planned.homeless
-            else ""
-        )
+        released = overdue | {life for life in leaving if life[0] in gone and not waits}
         return StepResult(
             released=tuple(sorted(released)),
-            fault=f"{homeless} (raise the number of its server-template)" if homeless else "",
+            fault=self._keep(wanted) or self._homeless(planned),
             again_in=SOON if planned.draining or waits else CALM,
         )
+
+    def _homeless(self, planned: Planned) -> str:
+        if not planned.homeless:
+            return ""
+        names = ", ".join(planned.homeless)
+        return f"cannot add {names}: no free slot in {self._backend.name} (raise the number of its server-template)"
 
     def _reconcile(self, wanted: Sequence[Endpoint]) -> Planned:
         if not self._met:
             self._runtime.check_version()
+            self._is_kept = False
         planned = Planned()
-        changed = not self._met
         for _ in range(ROUNDS):
             actual = self._runtime.servers(self._backend.name)
             backend = replace(self._backend, keeping=keeping_of(self._backend.name, self._backend.prefix, actual))
             planned = plan(backend, wanted, actual)
             if not planned.commands:
                 break
-            changed = True
+            self._is_kept = False
             for command in planned.commands:
                 self._command(command)
-        if changed:
-            self._keep(wanted)
         self._met = True
         return planned
 
@@ -152,15 +150,20 @@ class HaproxyBackend:
             }:
                 raise
 
-    def _keep(self, wanted: Sequence[Endpoint]) -> None:
-        """Write where HAProxy reads its servers at its next start."""
-        if not self._file:
-            return
-        actual = self._runtime.servers(self._backend.name)
-        if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
-            write_whole(self._file, self._runtime.state())
-        else:
-            write_whole(self._file, included(self._backend, wanted, self._section))
+    def _keep(self, wanted: Sequence[Endpoint]) -> str:
+        """Write where HAProxy reads its servers at its next start; why that could not be done, "" where it was."""
+        if not self._file or self._is_kept:
+            return ""
+        try:
+            actual = self._runtime.servers(self._backend.name)
+            if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
+                write_whole(self._file, self._runtime.state())
+            else:
+                write_whole(self._file, included(self._backend, wanted, self._section))
+        except ProcmanError as error:
+            return _told(error)
+        self._is_kept = True
+        return ""
 
 
 def _told(error: ProcmanError) -> str:

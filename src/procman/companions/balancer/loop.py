@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class BalancerTarget(Protocol):
-    """A balancer that is told of one type's instances."""
+    """A balancer that is told of one type's instances. `holds`: seconds for which their stops wait for it; 0: not at all."""
+
+    holds: float
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult: ...
 
@@ -39,6 +41,9 @@ class BalancerLoop:
     def step(self) -> float:
         """Bring everything in step with what is now; the seconds until it is to be looked at again."""
         try:
+            for name, target in self._targets.items():
+                if target.holds:
+                    self._fleet.hold(name, target.holds)
             instances = self._fleet.look()
         except ProcmanError as error:
             self._say("procman", error.message)

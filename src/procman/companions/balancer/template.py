@@ -10,6 +10,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.haproxy import CALM, StepResult
 from procman.errors import ConfigError, ProcmanError
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from procman.companions.balancer.fleet import BalancedInstance
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds for the command."""
 
 
@@ -58,51 +60,67 @@ class JinjaTemplate:
             raise ProcmanError(f"cannot fill the template {self._path}: {error}") from None
 
 
-class TemplateFile:
-    """The file of one process type. `gather`: seconds from the first change to the writing."""
+class FileOutput(Struct, frozen=True, kw_only=True):
+    """The file, the command that lets it be read ("" for none), and seconds: in which changes become one, and for which
+    a stop waits at most until it was read.
+    """
 
-    def __init__(self, type_name: str, template: JinjaTemplate, path: str, reload: str, gather: float) -> None:
+    path: str
+    reload: str = ""
+    gather: float = 0.1
+    drain: float = 10.0
+
+
+class TemplateFile:
+    """The file of one process type."""
+
+    def __init__(self, type_name: str, template: JinjaTemplate, output: FileOutput) -> None:
+        self.holds = output.drain
         self._type = type_name
         self._template = template
-        self._path = path
-        self._reload = reload
-        self._gather = gather
-        self._names: frozenset[tuple[str, int, str, int]] | None = None  # who is in the file that was read last
+        self._output = output
+        self._read: frozenset[tuple[str, str, int]] | None = None  # who is in the file that was read last
         self._changed_at: float | None = None
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Write and reload what has changed and has waited for long enough. `now` is monotonic seconds."""
+        """Write and reload what has changed and has waited for long enough. `now` is monotonic seconds.
+
+        The first time it is read in any case: the one before may have been killed between the two.
+        """
         serving = [i for i in instances if i.ready and not i.draining]
         leaving = tuple(sorted((i.name, i.generation) for i in instances if i.draining))
-        names = frozenset((i.name, i.generation, i.host, i.port) for i in serving)
-        if names == self._names:
+        names = frozenset((i.name, i.host, i.port) for i in serving)
+        if names == self._read:
             self._changed_at = None
             return StepResult(released=leaving)
         if self._changed_at is None:
             self._changed_at = now
-        left = self._changed_at + self._gather - now
+        left = self._changed_at + self._output.gather - now
         if left > 0:
             return StepResult(again_in=left)
         try:
-            changed = write_whole(self._path, self._template.render(self._type, serving))
-            if self._reload and (changed or self._names is not None):
-                run(self._reload)
+            write_whole(self._output.path, self._template.render(self._type, serving))
+            if self._output.reload:
+                run(self._output.reload)
         except ProcmanError as error:
             self._changed_at = now  # tried again as a whole, after a moment
-            return StepResult(fault=error.message, again_in=max(self._gather, CALM))
-        self._names, self._changed_at = names, None
+            return StepResult(fault=error.message, again_in=max(self._output.gather, CALM))
+        self._read, self._changed_at = names, None
         return StepResult(released=leaving)
 
 
 def run(command: str, patience: float = PATIENCE) -> None:
     """Run a command in a group of its own, to success. Raises ProcmanError with the last line that it said."""
-    child = subprocess.Popen(  # noqa: S603  the user's own command
-        ["/bin/sh", "-c", command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    try:
+        child = subprocess.Popen(  # noqa: S603  the user's own command
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcmanError(f"cannot reload: `{command}` cannot be started: {error.strerror or error}") from None
     with child:
         try:
             output, _ = child.communicate(timeout=patience)
