@@ -214,6 +214,12 @@ def test_after_a_start_nothing_is_scaled_down_before_a_whole_window():
 # ---- bounds
 
 
+def test_the_text_of_a_decision_names_the_wish_and_every_rule_that_limited_it():
+    rule = ScalingRule(max=6, metrics=(QUEUE,))
+    decision = decide(rule, Scaler(), seen_of(4, queue(497)), 0.0)[1]
+    assert decision.text == "queue wishes 50: 497 at 10 an instance; up to 8 at most within 15 s; max is 6"
+
+
 def test_bounds_of_a_person_go_before_the_schedule_and_this_before_the_rule():
     rule = rule_of(min=1, max=5)
     window, asked = Bounds(min=2, max=6), Bounds(min=3)

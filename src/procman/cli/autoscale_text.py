@@ -60,7 +60,7 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
 
 
 def decided(name: str, status: TypeStatus, now: float) -> str:
-    """`web 2 -> 5: queue default: 60 at 12 an instance (up); next look in 12 s`."""
+    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next look in 12 s`."""
     decision = status.decided.decision
     change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
     left = status.at + decision.next_in - now

@@ -132,9 +132,9 @@ def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
     count, largest = max(known, key=lambda pair: pair[0], default=(low, None))
     if failed and count <= seen.count:
         return _Choice(seen.count, Because.UNREADABLE, f"cannot read {failed[0].metric}: {failed[0].text}")
-    text = f"{largest.metric}: {largest.text}" if largest else "no metric"
     if count == seen.count:
-        return _Choice(count, Because.STEADY, text)
+        return _Choice(count, Because.STEADY, f"{largest.metric}: {largest.text}" if largest else "no metric")
+    text = f"{largest.metric} wishes {count}: {largest.text}" if largest else f"no metric: the minimum, {count}"
     return _Choice(count, Because.UP if count > seen.count else Because.DOWN, text)
 
 
@@ -153,7 +153,7 @@ def _stabilized(
     if held == choice.count:
         return choice
     seconds = rule.down.window if choice.count < seen.count else rule.up.window
-    text = f"wishes {choice.count} ({choice.text}); recommendations of the last {seconds:g} s hold {held}"
+    text = f"{choice.text}; recommendations of the last {seconds:g} s hold {held}"
     return _Choice(held, Because.STABILIZING, text)
 
 
@@ -182,7 +182,7 @@ def _paced(rule: ScalingRule, choice: _Choice, changes: tuple[Mark, ...], seen: 
     if limit is None or (choice.count <= limit if goes_up else choice.count >= limit):
         return choice
     way = "up" if goes_up else "down"
-    text = f"wishes {choice.count} ({choice.text}); {way} to {limit} at most within {pace.period:g} s"
+    text = f"{choice.text}; {way} to {limit} at most within {pace.period:g} s"
     return _Choice(limit, Because.PACED, text)
 
 
@@ -205,7 +205,7 @@ def _guarded(choice: _Choice, seen: Observation) -> _Choice:
     if choice.count <= seen.count:
         return choice
     if seen.crash_loop:
-        text = f"wishes {choice.count} ({choice.text}); the type is in a crash loop"
+        text = f"{choice.text}; the type is in a crash loop"
         return _Choice(seen.count, Because.CRASH_LOOP, text)
     if seen.free_memory is None or not seen.instance_memory:
         return choice
@@ -213,14 +213,14 @@ def _guarded(choice: _Choice, seen: Observation) -> _Choice:
     if choice.count <= affordable:
         return choice
     sizes = f"{seen.free_memory >> 20} MiB free, an instance takes {seen.instance_memory >> 20} MiB"
-    return _Choice(affordable, Because.MEMORY, f"wishes {choice.count} ({choice.text}); {sizes}")
+    return _Choice(affordable, Because.MEMORY, f"{choice.text}; {sizes}")
 
 
 def _bounded(choice: _Choice, demanded: _Choice, low: int, high: int) -> _Choice:
     if choice.count > high:
-        return _Choice(high, Because.AT_MAX, f"wishes {choice.count} ({choice.text}); max is {high}")
+        return _Choice(high, Because.AT_MAX, f"{choice.text}; max is {high}")
     if choice.count < low:
-        return _Choice(low, Because.AT_MIN, f"wishes {choice.count} ({choice.text}); min is {low}")
+        return _Choice(low, Because.AT_MIN, f"{choice.text}; min is {low}")
     if choice.count == low and demanded.count < low:
         return _Choice(low, Because.AT_MIN, f"{choice.text}; min is {low}")
     return choice
