@@ -369,7 +369,7 @@ def test_settings_are_built_into_what_the_loop_needs():
         },
         Autoscale,
     )
-    built = scaled(settings)
+    built = scaled(settings, {})
     assert [reader.name for reader in built.readers] == ["cpu", "command"]
     assert len(built.samplers) == 1
     assert built.window_at(datetime(2026, 5, 5, tzinfo=UTC)).min == 3
@@ -378,4 +378,12 @@ def test_settings_are_built_into_what_the_loop_needs():
 def test_a_schedule_that_names_no_time_is_refused():
     settings = msgspec.convert({"max": 8, "schedule": [{"cron": "x", "min": 3}]}, Autoscale)
     with pytest.raises(ConfigError, match=r"schedule\[0\]"):
-        scaled(settings)
+        scaled(settings, {})
+
+
+def test_a_variable_in_an_address_is_put_in_and_one_that_is_not_set_is_named():
+    metric = {"http": {"url": "$WHERE/metrics", "json": "a"}, "target": 1}
+    settings = msgspec.convert({"max": 8, "metrics": [metric]}, Autoscale)
+    assert len(scaled(settings, {"WHERE": "http://host"}).readers) == 1
+    with pytest.raises(ConfigError, match="WHERE is not set"):
+        scaled(settings, {})

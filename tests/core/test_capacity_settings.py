@@ -119,6 +119,25 @@ def test_settings_go_to_the_companion_and_back_as_json():
     assert msgspec.json.decode(msgspec.json.encode(settings), type=Autoscale) == settings
 
 
+def test_variables_are_put_into_addresses_only():
+    http = {"url": "http://$HOST/", "json": "$a"}
+    settings = autoscale(
+        metrics=[
+            {"queue": {"redis": "${REDIS}", "list": "$list"}, "target": 1},
+            {"http": http, "target": 1},
+            {"prometheus": {"url": "$HOST", "metric": "a"}, "target": 1},
+            {"command": "echo $HOST", "target": 1},
+            {"cpu": 0.7},
+        ]
+    )
+    queue, page, prometheus, command, cpu = autoscale_settings.with_variables(
+        settings, {"REDIS": "redis://:a@h/0", "HOST": "host"}
+    ).metrics
+    assert (queue.queue.redis, queue.queue.list) == ("redis://:a@h/0", "$list")
+    assert (page.http.url, page.http.json, prometheus.prometheus.url) == ("http://host/", "$a", "host")
+    assert (command.command, cpu.cpu) == ("echo $HOST", 0.7)
+
+
 # ---- balancer
 
 HAPROXY = {"socket": "run/haproxy.sock"}

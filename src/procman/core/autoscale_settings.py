@@ -11,8 +11,9 @@ from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
-from procman.core.addresses import masked
+from procman.core.addresses import expanded, masked
 from procman.core.demand import Measure, MetricRule, Pace, ScalingRule
 
 MOST_INSTANCES = 1000
@@ -251,6 +252,21 @@ def _measure(metric: Metric) -> Measure:
         if isinstance(source, HttpSource | PrometheusSource) and source.ratio:
             return Measure.RATIO
     return Measure.TOTAL
+
+
+def with_variables(settings: Autoscale, environ: dict[str, str]) -> Autoscale:
+    """The settings with `$NAME` in addresses replaced. Raises KeyError for a name that is not set."""
+    return replace(settings, metrics=tuple(_filled(metric, environ) for metric in settings.metrics))
+
+
+def _filled(metric: Metric, environ: dict[str, str]) -> Metric:
+    for kind in ("queue", "latency", "http", "prometheus"):
+        source = getattr(metric, kind)
+        if isinstance(source, RedisSource):
+            return replace(metric, **{kind: replace(source, redis=expanded(source.redis, environ))})
+        if isinstance(source, HttpSource | PrometheusSource):
+            return replace(metric, **{kind: replace(source, url=expanded(source.url, environ))})
+    return metric
 
 
 def rule_of(settings: Autoscale) -> ScalingRule:

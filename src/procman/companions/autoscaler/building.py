@@ -8,13 +8,20 @@ from procman.companions.autoscaler.loop import ScaledType
 from procman.companions.autoscaler.metrics.cpu import CpuGauge
 from procman.companions.autoscaler.metrics.registry import gauge_of
 from procman.companions.autoscaler.readings import MetricReader
-from procman.core.autoscale_settings import Autoscale, rule_of
+from procman.core.autoscale_settings import Autoscale, rule_of, with_variables
 from procman.core.demand import Bounds
 from procman.errors import ConfigError
 
 
-def scaled(settings: Autoscale) -> ScaledType:
-    """For settings in which `faults_of` has found nothing. Raises ConfigError for what cannot be used after all."""
+def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
+    """For settings in which `faults_of` has found nothing; `environ` is what the type's instances get.
+
+    Raises ConfigError for what cannot be used after all.
+    """
+    try:
+        settings = with_variables(settings, environ)
+    except KeyError as error:
+        raise ConfigError(f"cannot read a metric: the variable {error.args[0]} is not set") from None
     rule = rule_of(settings)
     gauges = [gauge_of(wanted) for wanted in settings.metrics]
     readers = tuple(
