@@ -16,8 +16,8 @@ from pretended import Life, Nature, Proc
 from procman.core.actions import (
     Action,
     Finish,
-    Inherit,
-    Keep,
+    ReclaimDaemons,
+    ShareDaemon,
     Publish,
     Refuse,
     Remove,
@@ -30,7 +30,7 @@ from procman.core.actions import (
 )
 from procman.core.events import (
     Adopted,
-    Begun,
+    FormationStarted,
     Command,
     Commanded,
     Emptied,
@@ -49,7 +49,7 @@ from procman.core.fleet import Fleet
 from procman.core.restart import backoff
 from procman.core.spec import DEFAULT_GRACE, Plan, ProcessSpec
 from procman.core.state import Instance, Phase, Stage
-from procman.core.strays import KEY as STRAYS
+from procman.core.orphans import KEY as STRAYS
 from procman.core.view import Kind
 
 NUMBERS = {"TERM": 15, "INT": 2, "KILL": 9, "QUIT": 3}
@@ -93,7 +93,7 @@ class SimulatedOS:
     # ---- the one way to the fleet
 
     def start(self) -> None:
-        self._perform(self.fleet.handle(Begun(), self.now))
+        self._perform(self.fleet.handle(FormationStarted(), self.now))
 
     def tell(self, event: Event) -> list[Action]:
         self._subject = event
@@ -131,9 +131,9 @@ class SimulatedOS:
                     self._signal(action)
                 case SignalProcess():
                     self._signal_process(action)
-                case Keep():
+                case ShareDaemon():
                     self._keep(action)
-                case Inherit():
+                case ReclaimDaemons():
                     self._inherit(action)
                 case SetTimer():
                     self.timers.append(action)
@@ -304,13 +304,13 @@ class SimulatedOS:
         spec = self.fleet.plan.types.get(type_name)
         return spec.stop.grace if spec else DEFAULT_GRACE
 
-    def _keep(self, action: Keep) -> None:
+    def _keep(self, action: ShareDaemon) -> None:
         life = self.lives.get(action.name)
         if life is not None and action.pid in life.procs:
             self.kept.setdefault(life.spec.type, {})[action.pid] = life.procs.pop(action.pid)
             self._bury(life)
 
-    def _inherit(self, action: Inherit) -> None:
+    def _inherit(self, action: ReclaimDaemons) -> None:
         life = self.lives[action.name]
         assert life.generation == action.generation
         for pid, proc in self.kept.pop(life.spec.type, {}).items():

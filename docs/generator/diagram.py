@@ -13,9 +13,9 @@ from procman.core.events import (
     Exited,
     ExitStatus,
     KillAsked,
-    Lowered,
-    Raised,
-    Replaced,
+    StopWanted,
+    StartWanted,
+    RestartWanted,
     SlotEvent,
     Spawned,
     SpawnFailed,
@@ -32,7 +32,7 @@ CODES = (0, 1, 2)
 
 def events(i: Instance) -> Iterator[SlotEvent]:
     """Everything that can be said to the instance as it stands."""
-    yield from (Raised(), Lowered("stop"), Replaced(SPEC, "restart"), KillAsked())
+    yield from (StartWanted(), StopWanted("stop"), RestartWanted(SPEC, "restart"), KillAsked())
     yield Spawned(i.name, i.generation, 1)
     yield from (SpawnFailed(i.name, i.generation, code, "why") for code in (127, 126))
     yield from (Exited(i.name, i.generation, ExitStatus(code)) for code in CODES)

@@ -9,7 +9,7 @@ from msgspec.structs import fields
 
 from generator.pages import table
 from generator.schemas import Schema, kind, shown
-from procman.config.settings import schema
+from procman.config.sections import schema
 from procman.core.spec import ProcessSpec, RestartPolicy, StopPolicy
 
 PLACES: dict[str, type[Struct]] = {"restart": RestartPolicy, "stop": StopPolicy, "processes.*": ProcessSpec}

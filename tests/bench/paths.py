@@ -32,7 +32,7 @@ from trial import READY, Trial
 
 PROFILED = """
 import cProfile, signal, sys
-from procman.cli import start
+from procman.cli.verbs import start
 from procman.cli.outcome import run
 profile = cProfile.Profile()
 into = sys.argv.pop(1)

@@ -64,7 +64,7 @@ def test_start_loads_few_modules_and_not_click(tmp_path: Path) -> None:
     library, own = beyond(tmp_path / "told", WITHOUT_CLICK, "start", "--no-restart", **alone(tmp_path))
     assert "procman.kernel.kernel" in own
     assert "click" not in library
-    assert "procman.kernel.upgrading" not in own
+    assert "procman.kernel.survive.upgrading" not in own
     assert len(library) <= 22, sorted(library)
     assert len(own) <= 70, sorted(own)
 
@@ -83,7 +83,7 @@ def test_a_dotenv_file_loads_only_the_parser(tmp_path: Path) -> None:
 def test_what_needs_no_verb_loads_no_library_but_click(tmp_path: Path, word: str) -> None:
     loaded = modules(tmp_path / "told", RUN, word)
     assert "click" in loaded
-    assert not {"msgspec", "procman.cli.options", "procman.core"} & loaded
+    assert not {"msgspec", "procman.app.options", "procman.core"} & loaded
 
 
 def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:

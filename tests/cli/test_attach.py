@@ -11,7 +11,7 @@ import pexpect
 import pytest
 from scripted import NOW, fleet, happened, instance
 
-from procman.cli.attachment import BETWEEN_LIVES
+from procman.cli.attach.session import BETWEEN_LIVES
 from procman.control import protocol
 from procman.control.protocol import Attached, Error, ErrorData, Keyboard, KeyboardChanged, Output, Taken, Typist
 from procman.core.view import Kind

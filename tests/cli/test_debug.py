@@ -5,7 +5,7 @@ from making import FAILURE, Story, plan_of
 
 from procman.core.events import Exited
 from procman.core.fleet import Fleet
-from procman.core.trace import FORMAT, Header, Trace
+from procman.core.trace import FORMAT, TraceHeader, Trace
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def trace(tmp_path):
     for event in (Exited("web.1", 1, FAILURE), Exited("web.2", 1, FAILURE)):
         trace.note(story.now + 1.5, event)
     path = tmp_path / "a.trace"
-    path.write_bytes(b"".join(trace.lines(Header(FORMAT, "9.9", "SIGQUIT", 0.0))))
+    path.write_bytes(b"".join(trace.lines(TraceHeader(FORMAT, "9.9", "SIGQUIT", 0.0))))
     return path
 
 

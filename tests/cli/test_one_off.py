@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from procman.cli.run import Root, one_off
+from procman.cli.verbs.run import Root, one_off
 from procman.core.spec import ProcessSpec
 
 MAIN = [sys.executable, "-c", "from procman.cli import main; main()", "run"]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.cli import plain
-from procman.cli.declared import declared, types_argument
-from procman.cli.options import START, SWITCHES, Kind, Option
+from procman.cli.line import fast_parse as plain
+from procman.cli.line.click_options import declared, types_argument
+from procman.app.options import START, SWITCHES, OptionKind, Option
 
 
 @click.command()
@@ -44,11 +44,11 @@ SIZES = st.sampled_from(["10M", "1g", "4096", "0", "M", "", "1.5M", "٣K", " 1K 
 
 def worth(option: Option) -> st.SearchStrategy[str]:
     match option.kind:
-        case Kind.CHOICE:
+        case OptionKind.CHOICE:
             return st.sampled_from([*option.choices, "TEXT", "no"])
-        case Kind.SIZE:
+        case OptionKind.SIZE:
             return SIZES
-        case Kind.INTEGER | Kind.COUNT | Kind.SECONDS:
+        case OptionKind.INTEGER | OptionKind.COUNT | OptionKind.SECONDS:
             return NUMBERS
         case _:
             return TEXTS

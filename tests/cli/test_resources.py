@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from procman.cli.resources import Meter, Process, Trees, linux_table, portable_table
+from procman.observe.processes import Meter, ProcessUsage, Trees, linux_table, portable_table
 
 TABLE = {
-    10: Process(1, 1.0, 100),
-    11: Process(10, 2.0, 200),
-    12: Process(11, 4.0, 400),
-    20: Process(1, 8.0, 800),
+    10: ProcessUsage(1, 1.0, 100),
+    11: ProcessUsage(10, 2.0, 200),
+    12: ProcessUsage(11, 4.0, 400),
+    20: ProcessUsage(1, 8.0, 800),
 }
 
 
@@ -27,7 +27,7 @@ def test_a_process_that_is_reached_twice_counts_once():
 
 
 def test_a_member_of_the_group_counts_though_its_parent_has_ended():
-    assert Trees(TABLE | {30: Process(1, 16.0, 1600, 10), 31: Process(30, 32.0, 3200)}).used_by([10]) == (55.0, 5500)
+    assert Trees(TABLE | {30: ProcessUsage(1, 16.0, 1600, 10), 31: ProcessUsage(30, 32.0, 3200)}).used_by([10]) == (55.0, 5500)
 
 
 def test_a_tree_that_has_ended_is_not_known():
@@ -35,7 +35,7 @@ def test_a_tree_that_has_ended_is_not_known():
 
 
 def test_a_table_that_changed_while_it_was_read_may_hold_a_circle():
-    assert Trees({1: Process(2, 1.0, 1), 2: Process(1, 1.0, 1)}).used_by([1]) == (2.0, 2)
+    assert Trees({1: ProcessUsage(2, 1.0, 1), 2: ProcessUsage(1, 1.0, 1)}).used_by([1]) == (2.0, 2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from procman.cli.shown import LEAVE_SCREEN, USUAL, USUAL_KEYS, Shown, without_queries
+from procman.cli.attach.screen_state import LEAVE_SCREEN, USUAL, USUAL_KEYS, ScreenState, without_queries
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def pages_of(monkeypatch):
 
 def test_bytes_of_a_terminal_pass_as_they_are_and_those_of_a_pipe_get_their_returns(pages_of):
     pages = pages_of(terminal=True)
-    shown = Shown(raw=True)
+    shown = ScreenState(raw=True)
     shown.write(b"one\r\ntwo\n", terminal=True)
     shown.write(b"three\n", terminal=False)
     assert pages.out == b"one\r\ntwo\nthree\r\n"
@@ -83,7 +83,7 @@ def test_bytes_of_a_terminal_pass_as_they_are_and_those_of_a_pipe_get_their_retu
 
 def test_a_note_stands_in_a_line_of_its_own(pages_of):
     pages = pages_of(terminal=True)
-    shown = Shown(raw=True)
+    shown = ScreenState(raw=True)
     shown.say("one\x1b[2J")
     shown.write(b"(Pdb) ", terminal=True)
     shown.say("two")
@@ -97,7 +97,7 @@ def test_a_note_stands_in_a_line_of_its_own(pages_of):
 
 def test_notes_are_not_mixed_into_output_that_goes_elsewhere(pages_of):
     pages = pages_of(terminal=False)
-    shown = Shown(raw=False)
+    shown = ScreenState(raw=False)
     shown.write(b"half", terminal=False)
     shown.say("note")
     shown.end_line()
@@ -121,7 +121,7 @@ def test_notes_are_not_mixed_into_output_that_goes_elsewhere(pages_of):
 def test_what_a_program_did_to_the_screen_is_undone_once(pages_of, data, undone):
     for cut in range(len(data)):
         pages = pages_of(terminal=True)
-        shown = Shown(raw=True)
+        shown = ScreenState(raw=True)
         shown.write(data[:cut], terminal=True)  # a sequence may come in pieces
         shown.write(data[cut:], terminal=True)
         shown.undo()

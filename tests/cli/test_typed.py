@@ -2,7 +2,7 @@
 
 import pytest
 
-from procman.cli.typed import AHEAD, AT_ONCE, DetachKeys, Typed
+from procman.cli.attach.input_queue import AHEAD, AT_ONCE, DetachKeys, Typed
 
 
 class Sent(list):

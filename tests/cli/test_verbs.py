@@ -10,7 +10,7 @@ import re
 import pytest
 from scripted import END, NOW, fleet, happened, instance
 
-from procman.cli.ps import size
+from procman.cli.verbs.ps import size
 from procman.control.protocol import Accepted, Checked, Error, ErrorData, Hello, Output
 from procman.core.view import Kind
 
@@ -209,10 +209,10 @@ def test_logs_show_what_was_missed(procman, script):
 
 
 def test_logs_give_back_bytes_that_are_no_text(script):
-    from procman.cli.logs import Look
+    from procman.cli.verbs.logs import LogFormat
 
     data = base64.b64encode(b"\xff\xfe\n").decode()
-    assert Look(5, {}).as_text(Output(1, "web.1", NOW, base64=data)).endswith(b"web.1 | \xff\xfe\n")
+    assert LogFormat(5, {}).as_text(Output(1, "web.1", NOW, base64=data)).endswith(b"web.1 | \xff\xfe\n")
 
 
 def test_logs_of_a_terminal_show_what_the_shared_view_does(procman, script, monkeypatch):

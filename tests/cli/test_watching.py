@@ -11,7 +11,7 @@ import pyte
 import pytest
 from scripted import fleet, instance
 
-from procman.cli.screen import picture
+from procman.cli.show.screen import picture
 
 WATCH = [sys.executable, "-m", "procman", "ps", "--watch", "--interval", "0.1"]
 

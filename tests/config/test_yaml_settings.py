@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from procman.config.settings import Settings, schema, schema_text
+from procman.config.sections import ProcmanYml, schema, schema_text
 from procman.config.yamlfile import parse_settings
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 
@@ -78,7 +78,7 @@ def test_lines_are_those_of_the_values():
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "---\n...\n", "\ufeff", "{}"])
 def test_an_empty_file_is_fine(text):
-    assert settings(text) == Settings()
+    assert settings(text) == ProcmanYml()
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_node_inside_itself_is_refused():
 
 
 def test_the_schema_that_ships_is_the_current_one():
-    """Where not: python -c 'from procman.config.settings import schema_text as s; print(s(), end="")' > (the file)."""
+    """Where not: python -c 'from procman.config.sections import schema_text as s; print(s(), end="")' > (the file)."""
     assert resources.files("procman.config").joinpath("procman.schema.json").read_text("utf-8") == schema_text()
 
 
@@ -302,7 +302,7 @@ FRAGMENTS = [
 @given(st.binary() | st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(lambda parts: "".join(parts).encode()))
 def test_any_bytes_give_settings_and_faults_and_nothing_else(data):
     document, faults = parse_settings(data, "procman.yml")
-    assert isinstance(document.settings, Settings)
+    assert isinstance(document.settings, ProcmanYml)
     assert all("cannot " in fault.message and "\n" not in str(fault) for fault in faults)
 
 

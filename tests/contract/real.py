@@ -20,13 +20,13 @@ from procman.core.events import Event, KillAsked
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan
 from procman.kernel import signals
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
-from procman.kernel.kernel import Kernel, Settings
-from procman.kernel.launcher import Given
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.kernel import Kernel, KernelSettings
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.output.fanout import Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink
 
 PYTHON = f"{sys.executable} -I -S -u"
 COMMANDS = {
@@ -96,7 +96,7 @@ class Player:
             plan,
             mux,
             self.history,
-            Settings(lambda old: old, Given(plan.root), os.path.join(plan.root, "trace")),
+            KernelSettings(lambda old: old, SpawnContext(plan.root), os.path.join(plan.root, "trace")),
         )
         self.fleet = self.kernel.fleet = Recording(plan)
         self.steps = list(story.steps)

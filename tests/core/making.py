@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from procman.core.actions import Action, Publish, SetTimer, Signal, Spawn, Target
-from procman.core.events import Begun, Emptied, Event, Exited, ExitStatus, Spawned, TimerFired
+from procman.core.events import FormationStarted, Emptied, Event, Exited, ExitStatus, Spawned, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.instance import READY_AFTER
 from procman.core.spec import Plan, ProcessSpec, RestartPolicy, StopPolicy
@@ -88,7 +88,7 @@ class Story:
         self.begins()
 
     def begins(self) -> None:
-        self.happens(Begun())
+        self.happens(FormationStarted())
 
     def _note(self, actions: list[Action]) -> list[Action]:
         self.seen += actions

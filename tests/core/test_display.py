@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.core import display
+from procman.text import lines as display
 
 
 def luminance(number):

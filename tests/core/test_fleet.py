@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
 
-from procman.core.actions import Finish, Inherit, Keep, Remove, SetTimer, Signal, SignalProcess, Spawn
+from procman.core.actions import Finish, ReclaimDaemons, ShareDaemon, Remove, SetTimer, Signal, SignalProcess, Spawn
 from procman.core.events import (
     Adopted,
-    Begun,
+    FormationStarted,
     Commanded,
     Emptied,
     Exited,
@@ -42,12 +42,12 @@ def scaled(story: Story, **counts: int):
 
 def test_the_formation_starts_in_the_procfiles_order_and_lowest_number_first():
     fleet = Fleet(plan_of({"web": 2, "release": 0, "job": 1}))
-    assert spawned_names(fleet.handle(Begun(), NOW)) == ["web.1", "web.2", "job.1"]
+    assert spawned_names(fleet.handle(FormationStarted(), NOW)) == ["web.1", "web.2", "job.1"]
 
 
 def test_a_spawn_carries_what_the_kernel_needs_to_know():
     spec = spec_of("web", command="serve")
-    assert Fleet(plan_of({"web": 1}, spec)).handle(Begun(), NOW) == [Spawn("web.1", 1, spec, 1)]
+    assert Fleet(plan_of({"web": 1}, spec)).handle(FormationStarted(), NOW) == [Spawn("web.1", 1, spec, 1)]
 
 
 def test_nothing_at_all_keeps_running():
@@ -216,16 +216,16 @@ def test_a_failed_start_of_such_a_type_is_an_end():
 def test_a_daemon_is_kept_until_the_last_leader_of_its_type_has_ended():
     story = Story(plan_of({"web": 2}))
     story.ready("web.1", "web.2")
-    assert of_type(story.happens(Adopted("web.1", 1, 77, in_group=False)), Keep) == [Keep("web.1", 77)]
-    assert of_type(story.ends("web.1"), Inherit) == []
-    assert of_type(story.exited("web.2"), Inherit) == [Inherit("web.2", 1, "TERM")]
+    assert of_type(story.happens(Adopted("web.1", 1, 77, in_group=False)), ShareDaemon) == [ShareDaemon("web.1", 77)]
+    assert of_type(story.ends("web.1"), ReclaimDaemons) == []
+    assert of_type(story.exited("web.2"), ReclaimDaemons) == [ReclaimDaemons("web.2", 1, "TERM")]
 
 
 def test_the_daemons_are_inherited_once():
     story = Story(plan_of({"web": 1}))
     story.ready("web.1")
-    assert len(of_type(story.exited("web.1"), Inherit)) == 1
-    assert of_type(story.exited("web.1"), Inherit) == []
+    assert len(of_type(story.exited("web.1"), ReclaimDaemons)) == 1
+    assert of_type(story.exited("web.1"), ReclaimDaemons) == []
 
 
 def test_what_a_life_that_is_over_left_behind_is_ended_at_once():
@@ -243,7 +243,7 @@ def test_what_an_earlier_life_left_behind_is_not_taken_for_a_daemon_of_the_next(
     story.timer("web.1")
     story.ready("web.1")
     actions = story.happens(Adopted("web.1", 1, 77, in_group=False))
-    assert of_type(actions, Keep) == []
+    assert of_type(actions, ShareDaemon) == []
     assert SignalProcess(77, "TERM") in actions
 
 

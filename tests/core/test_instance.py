@@ -23,16 +23,16 @@ from making import (
 from msgspec.structs import replace
 
 from procman.core import instance as machine
-from procman.core.actions import Keep, SetTimer, Signal, SignalProcess, Spawn, Target
+from procman.core.actions import ShareDaemon, SetTimer, Signal, SignalProcess, Spawn, Target
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
     ExitStatus,
     KillAsked,
-    Lowered,
-    Raised,
-    Replaced,
+    StopWanted,
+    StartWanted,
+    RestartWanted,
     Spawned,
     SpawnFailed,
     TimerFired,
@@ -44,9 +44,9 @@ from procman.core.view import Kind
 NEW = spec_of(command="serve better", stop={"grace": 3.0})
 
 EVENTS = {
-    "Raised": Raised(),
-    "Lowered": Lowered("scaled down"),
-    "Replaced": Replaced(NEW, "reload"),
+    "Raised": StartWanted(),
+    "Lowered": StopWanted("scaled down"),
+    "Replaced": RestartWanted(NEW, "reload"),
     "Spawned": Spawned("web.1", 7, PID),
     "SpawnFailed": SpawnFailed("web.1", 7, 127, "no such command"),
     "Exited": Exited("web.1", 7, FAILURE),
@@ -346,7 +346,7 @@ CIRCUMSTANCES = {
     "a daemon of a living instance is kept for its type": (
         instance_in(Phase.READY),
         Adopted("web.1", 7, 77, in_group=False),
-        ({}, (Keep("web.1", 77), Kind.ADOPTED)),
+        ({}, (ShareDaemon("web.1", 77), Kind.ADOPTED)),
     ),
     "an adopted member of a living group is left alone": (
         instance_in(Phase.READY),
@@ -372,7 +372,7 @@ def test_circumstances_decide_where_a_cell_leads(name):
 def test_a_life_is_stopped_by_the_rules_it_was_started_with():
     """A reload may change the grace; what runs was promised the old one."""
     before = instance_in(Phase.READY, stop=SPEC.stop)
-    after, _ = step(before, Replaced(NEW, "reload"), NOW)
+    after, _ = step(before, RestartWanted(NEW, "reload"), NOW)
     assert after.deadline == NOW + SPEC.stop.grace
     again, _ = step(replace(after, exit=TERMINATED), EVENTS["Emptied"], NOW)
     assert again.stop == NEW.stop

@@ -3,7 +3,7 @@
 import pytest
 from making import NOW, SUCCESS, essence, plan_of, spec_of, told
 
-from procman.core.actions import Finish, Inherit, Publish, Refuse, Reply, SetTimer, Signal, SignalProcess, Target
+from procman.core.actions import Finish, ReclaimDaemons, Publish, Refuse, Reply, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import (
     Adopted,
     Commanded,
@@ -17,16 +17,16 @@ from procman.core.events import (
     Spawned,
     TimerFired,
 )
-from procman.core.lastresort import CALLED, GIVEN_UP, KILLED, LastResort, Left
+from procman.core.fallback import CALLED, GIVEN_UP, KILLED, Fallback, Survivor
 from procman.core.state import Phase
 from procman.core.view import Kind
 
 SPEC = spec_of("web", stop={"grace": 10.0, "signal": "QUIT"})
 
 
-def resort(count: int = 2, spec=SPEC) -> LastResort:
-    left = [Left(f"web.{n}", 3, 100 + n, spec) for n in range(1, count + 1)]
-    return LastResort(plan_of({"web": count}, spec), {"web": count}, left)
+def resort(count: int = 2, spec=SPEC) -> Fallback:
+    left = [Survivor(f"web.{n}", 3, 100 + n, spec) for n in range(1, count + 1)]
+    return Fallback(plan_of({"web": count}, spec), {"web": count}, left)
 
 
 def acts(actions) -> list:
@@ -100,7 +100,7 @@ def test_the_last_of_a_type_takes_its_daemons_along():
     last = resort()
     last.handle(ShutdownAsked("TERM"), NOW)
     assert acts(last.handle(Exited("web.1", 3, SUCCESS), NOW)) == []
-    assert acts(last.handle(Exited("web.2", 3, SUCCESS), NOW)) == [Inherit("web.2", 3, "QUIT")]
+    assert acts(last.handle(Exited("web.2", 3, SUCCESS), NOW)) == [ReclaimDaemons("web.2", 3, "QUIT")]
 
 
 def test_an_adopted_process_is_asked_only_in_a_stop_and_killed_after_it():

@@ -7,13 +7,13 @@ from making import FAILURE, NOW, PID, both, essence, instance_in, spec_of
 from msgspec.structs import replace
 
 from procman.core.actions import SetTimer, Signal, SignalProcess, Target
-from procman.core.events import Adopted, Exited, Lowered, TimerFired
+from procman.core.events import Adopted, Exited, StopWanted, TimerFired
 from procman.core.instance import step
 from procman.core.spec import StopMode
 from procman.core.state import Cause, Phase, Stage
 from procman.core.view import Kind
 
-STOP = Lowered("procman stop")
+STOP = StopWanted("procman stop")
 
 
 def ready(mode: StopMode = StopMode.TOP_DOWN, grace: float = 10.0, phase: Phase = Phase.READY, **changes):

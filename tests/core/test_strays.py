@@ -6,15 +6,15 @@ import pytest
 
 from procman.core.actions import SetTimer, SignalProcess
 from procman.core.spec import StopPolicy
-from procman.core.strays import Strays
+from procman.core.orphans import Orphans
 
 ASKED = [SignalProcess(7, "TERM"), SignalProcess(7, "CONT")]
 KILL = SignalProcess(7, "KILL")
 
 
 @pytest.fixture
-def strays() -> Strays:
-    return Strays()
+def strays() -> Orphans:
+    return Orphans()
 
 
 def last_timer(actions) -> SetTimer:

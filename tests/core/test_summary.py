@@ -6,7 +6,7 @@ import pytest
 from making import FAILURE, NOW, PID, SUCCESS, TERMINATED, Story, instance_in, plan_of, spec_of
 
 from procman.core.state import Cause, Phase, Stage
-from procman.core.summary import ended_line, reason_of, view_of, waiting_line
+from procman.core.wording import ended_line, reason_of, view_of, waiting_line
 
 
 def test_a_row_has_ages_not_moments():

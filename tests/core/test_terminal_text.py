@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from procman.core.terminal_text import SharedView, visible
+from procman.text.ansi import SharedView, visible
 
 ESC = "\x1b"
 

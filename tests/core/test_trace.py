@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from procman.core.actions import Reply
 from procman.core.events import Adopted, Commanded, Emptied, Exited, Reload, Restart, Scale, ShutdownAsked, TimerFired
 from procman.core.fleet import Fleet
-from procman.core.trace import FORMAT, Header, Trace, read, replay
+from procman.core.trace import FORMAT, TraceHeader, Trace, read, replay
 
-HEADER = Header(FORMAT, "9.9", "a test", 0.0)
+HEADER = TraceHeader(FORMAT, "9.9", "a test", 0.0)
 
 
 class Traced(Story):

@@ -12,18 +12,19 @@ from msgspec.structs import fields
 from written import page
 
 from procman import errors
-from procman.cli import outcome, usage
-from procman.cli import run as one_off
+from procman.cli import outcome
+from procman.app import usage
+from procman.cli.verbs import run as one_off
 from procman.cli.group import VERBS
-from procman.config.settings import Defaults, Process, Restart, Settings, Stop
+from procman.config.sections import DefaultsSection, ProcessSection, RestartSection, ProcmanYml, StopSection
 from procman.control.protocol import METHODS, NOTIFICATIONS, Code
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.reaper import signal_name
+from procman.kernel.process.reaper import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
-SETTINGS = [field.encode_name for struct in (Settings, Defaults, Process, Restart, Stop) for field in fields(struct)]
+SETTINGS = [field.encode_name for struct in (ProcmanYml, DefaultsSection, ProcessSection, RestartSection, StopSection) for field in fields(struct)]
 
 
 def section(verb: str) -> str:

@@ -15,7 +15,7 @@ SLEEPER = "sleep 1000"
 
 BROKEN = {
     "another version of the state": (
-        "import procman.kernel.handover as h; h.VERSION = 1000; import procman; procman.__version__ = '9.9.9'",
+        "import procman.kernel.survive.handover as h; h.VERSION = 1000; import procman; procman.__version__ = '9.9.9'",
         r"the state of procman \S+ is of version \d+, and procman \S+ reads version 1000",
     ),
     "a field that it does not find": (

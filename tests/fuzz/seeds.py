@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from procman.core.events import Begun, Commanded, Exited, ExitStatus, Scale, ShutdownAsked, Spawned, TimerFired
+from procman.core.events import FormationStarted, Commanded, Exited, ExitStatus, Scale, ShutdownAsked, Spawned, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec
-from procman.core.trace import FORMAT, Header, Trace
-from procman.kernel.guardian import HEADER, RECORD, VERSION
+from procman.core.trace import FORMAT, TraceHeader, Trace
+from procman.kernel.survive.guardian import HEADER, RECORD, VERSION
 
 
 def a_trace() -> bytes:
@@ -15,7 +15,7 @@ def a_trace() -> bytes:
     fleet = Fleet(Plan(root="/", types={"web": spec}, counts={"web": 2}, positions={"web": 0}))
     trace = Trace(fleet)
     events = [
-        Begun(),
+        FormationStarted(),
         Spawned("web.1", 1, 10),
         Spawned("web.2", 1, 11),
         TimerFired("web.1", 1),
@@ -26,7 +26,7 @@ def a_trace() -> bytes:
     for number, event in enumerate(events):
         trace.note(float(number), event)
         fleet.handle(event, float(number))
-    return b"".join(trace.lines(Header(FORMAT, "0", "a test", 0.0)))
+    return b"".join(trace.lines(TraceHeader(FORMAT, "0", "a test", 0.0)))
 
 
 SEEDS: dict[str, list[bytes]] = {

@@ -30,21 +30,21 @@ from procman.config.procfile import claimed_names, parse_procfile
 from procman.config.source import MAX_SIZE
 from procman.config.yamlfile import parse_settings
 from procman.control.protocol import AttachParams, Code, Incoming, LogsParams, encode_error, encode_result
-from procman.core import display
+from procman.text import lines as display
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Begun, Command, Commanded
+from procman.core.events import FormationStarted, Command, Commanded
 from procman.core.fleet import Fleet
 from procman.core.select import Chosen
 from procman.core.spec import Plan, ProcessSpec
-from procman.core.terminal_text import SharedView, visible
+from procman.text.ansi import SharedView, visible
 from procman.core.trace import read, replay
 from procman.core.view import FleetView
 from procman.errors import ConfigError, Fault
-from procman.kernel.attachments import instance_of
-from procman.kernel.commands import HANDLERS, Failure, parameters, parse, signal_name
-from procman.kernel.guardian import RECORD, read_table
-from procman.kernel.history import History
-from procman.kernel.streams import LogsStream, refuse_names
+from procman.serve.attachments import instance_of
+from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
+from procman.kernel.survive.guardian import RECORD, read_table
+from procman.kernel.output.history import History
+from procman.serve.streams import LogsStream, refuse_names
 
 SLOW = 20.0
 """Seconds, also on a busy machine: what takes longer on a few kilobytes holds up everything else."""
@@ -87,7 +87,7 @@ class _Backend:
     def __init__(self) -> None:
         types = {name: ProcessSpec(type=name, command="x", cwd="/", env={}) for name in ("web", "job")}
         self.fleet = Fleet(Plan(root="/", types=types, counts={"web": 2, "job": 0}, positions={"web": 0, "job": 1}))
-        self.fleet.handle(Begun(), 0.0)
+        self.fleet.handle(FormationStarted(), 0.0)
         self.history = History()
         self.history.append("web.1", 1.0, b"one\ntwo\n")
 

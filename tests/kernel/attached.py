@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from served import Served
 
-from procman.kernel import terminal
-from procman.kernel.connection import Limits
-from procman.kernel.formatting import Format
-from procman.kernel.output import Mux
-from procman.kernel.sinks import Sink
+from procman.kernel.output.fanout import terminals as terminal
+from procman.serve.connection import ConnectionLimits
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.fanout import Mux
+from procman.kernel.output.sinks import Sink
 
 
 class Stage(Served):
@@ -21,7 +21,7 @@ class Stage(Served):
     """
 
     def __init__(self, folder):
-        super().__init__(folder, Limits(streams=4))
+        super().__init__(folder, ConnectionLimits(streams=4))
         self.handlers = {number: signal.getsignal(number) for number in (signal.SIGWINCH, signal.SIGCONT)}
         self.null = os.open(os.devnull, os.O_WRONLY)
         sink = Sink(self.reactor, self.null, on_trouble=print)

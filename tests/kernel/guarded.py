@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from procman.core.spec import StopPolicy
-from procman.kernel.guarding import Guarding
-from procman.kernel.ledger import Kind, Ledger
-from procman.kernel.lives import MARK
-from procman.kernel.reactor import Reactor
+from procman.kernel.survive.guarding import Guarding
+from procman.kernel.process.ledger import EntryKind, Ledger
+from procman.kernel.process.table import MARK
+from procman.kernel.loop.reactor import Reactor
 
 DEADLINE = 20.0
 IDENT = f"guarded-{os.getpid()}"
@@ -46,7 +46,7 @@ class Supervised:
         argv = ["/bin/sh", "-c", script]
         pid = os.posix_spawn("/bin/sh", argv, ENV if env is None else env, file_actions=actions, setsid=True)
         os.close(writer)
-        self.ledger.note(pid, Kind.LIFE, StopPolicy(grace=grace))
+        self.ledger.note(pid, EntryKind.LIFE, StopPolicy(grace=grace))
         told = b""
         while told.count(b"\n") < lines:
             got = os.read(reader, 1000)

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from procman.core.actions import Refuse, Reply
 from procman.core.view import Change, FleetView, InstanceView, Kind
-from procman.kernel.connection import Limits
-from procman.kernel.history import History
-from procman.kernel.reactor import Reactor
-from procman.kernel.server import Server
+from procman.serve.connection import ConnectionLimits
+from procman.kernel.output.history import History
+from procman.kernel.loop.reactor import Reactor
+from procman.serve.server import Server
 
 DEADLINE = 10.0
 
@@ -165,7 +165,7 @@ class Served:
             listener.bind(self.path)
         listener.listen(512)
         self.listener = listener
-        self.server = Server(self.reactor, listener, self.backend, limits or Limits())
+        self.server = Server(self.reactor, listener, self.backend, limits or ConnectionLimits())
         self.open = True
         self.threads = ThreadPoolExecutor(4)
 

@@ -7,8 +7,8 @@ from attached import Stage, attach, keyboard_of, output_of, size_of, type_into
 from served import request
 
 from procman.control.protocol import Code
-from procman.kernel.attachments import KEPT, Tape
-from procman.kernel.keyboard import LIMIT
+from procman.serve.attachments import KEPT, Tape
+from procman.serve.keyboard import LIMIT
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from served import change
 
 from procman.control.protocol import Code
 from procman.core.view import Change, Kind
-from procman.kernel import terminal
-from procman.kernel.attachments import KEPT, NEWS
-from procman.kernel.keyboard import LIMIT
+from procman.kernel.output.fanout import terminals as terminal
+from procman.serve.attachments import KEPT, NEWS
+from procman.serve.keyboard import LIMIT
 
 
 @pytest.fixture

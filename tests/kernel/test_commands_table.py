@@ -6,7 +6,7 @@ import pytest
 from served import Backend
 
 from procman.control.protocol import METHODS, LogsParams, Request, SignalParams
-from procman.kernel.commands import HANDLERS, Failure, parameters, parse, signal_name
+from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
 
 
 def test_every_method_is_a_handler_or_a_stream():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.kernel.deadlines import Deadlines
+from procman.kernel.loop.deadlines import Deadlines
 
 
 class Clock:

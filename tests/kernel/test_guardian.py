@@ -7,9 +7,10 @@ import math
 import pytest
 
 from procman.core.spec import StopMode, StopPolicy
-from procman.kernel import guardian, ledger
-from procman.kernel.guardian import Asking, Family, Member, Process, Record, call_at, next_deadline, read_table
-from procman.kernel.ledger import Kind, Ledger
+from procman.kernel.survive import guardian
+from procman.kernel.process import ledger
+from procman.kernel.survive.guardian import Asking, Family, Member, Listed, Record, call_at, next_deadline, read_table
+from procman.kernel.process.ledger import EntryKind, Ledger
 
 INIT = 1
 NOW = 1000.0
@@ -17,12 +18,12 @@ LEADER_MODE = ledger.MODES[StopMode.LEADER]
 
 
 def life(pid, mode=guardian.TOP_DOWN, grace=10.0, born=NOW - 100):
-    return Record(pid, Kind.LIFE, mode, 15, born, grace)
+    return Record(pid, EntryKind.LIFE, mode, 15, born, grace)
 
 
 def process(pid, parent=INIT, group=None, session=None, born=10.0):
     """`born` in seconds; a leader of its own group and session unless said otherwise."""
-    return Process(pid, parent, group or pid, session or group or pid, int(born * guardian.TICKS), 0)
+    return Listed(pid, parent, group or pid, session or group or pid, int(born * guardian.TICKS), 0)
 
 
 def family(records, marked=()):
@@ -89,7 +90,7 @@ def test_a_member_whose_pid_is_somebody_elses_by_now_does_not_belong():
 
 
 def test_what_is_known_by_mark_alone_and_strays_get_the_longest_grace():
-    stray = Record(30, Kind.STRAY, 0, 15, NOW, 10.0)
+    stray = Record(30, EntryKind.STRAY, 0, 15, NOW, 10.0)
     made = looked([life(10, grace=3.0), life(11, grace=7.0), stray], process(10), process(20), process(30), marked=[20])
     assert {pid: member.record.grace for pid, member in made.members.items()} == {10: 3.0, 20: 7.0, 30: 7.0}
 
@@ -163,9 +164,9 @@ def test_mode_leader_has_no_call():
 
 def test_the_guardian_reads_what_the_ledger_writes():
     made = Ledger("PROCMAN_INSTANCE=7-abc/")
-    made.note(10, Kind.LIFE, StopPolicy(signal="INT", grace=2.5, mode=StopMode.LEADER))
-    made.note(11, Kind.ADOPTED, StopPolicy())
-    made.note(12, Kind.STRAY, StopPolicy())
+    made.note(10, EntryKind.LIFE, StopPolicy(signal="INT", grace=2.5, mode=StopMode.LEADER))
+    made.note(11, EntryKind.ADOPTED, StopPolicy())
+    made.note(12, EntryKind.STRAY, StopPolicy())
     made.forget(11)
     table = read_table(bytes(made._data))
     assert table.mark == b"PROCMAN_INSTANCE=7-abc/"
@@ -192,12 +193,12 @@ def test_no_record_lies_across_two_pages():
 
 
 def test_nothing_is_said_where_there_was_nothing_to_end():
-    ending = guardian.Ending(guardian.Table(7, b"mark", []))
+    ending = guardian.GuardedStop(guardian.Table(7, b"mark", []))
     assert guardian.report(ending, 7) == ""
 
 
 def test_what_could_not_be_ended_is_named():
-    ending = guardian.Ending(guardian.Table(7, b"mark", []))
+    ending = guardian.GuardedStop(guardian.Table(7, b"mark", []))
     ending.seen = {(10, 1), (11, 1)}
     ending.killed = {(10, 1)}
     ending._family.members = {10: Member(process(10), life(10))}

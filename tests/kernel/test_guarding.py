@@ -14,8 +14,8 @@ from forked import alone
 from guarded import HELD, PYTHON, STUBBORN, Supervised, end, eventually, killed, runs
 
 from procman.core.spec import StopPolicy
-from procman.kernel import guarding
-from procman.kernel.ledger import Kind
+from procman.kernel.survive import guarding
+from procman.kernel.process.ledger import EntryKind
 
 pytestmark = [
     pytest.mark.processes,
@@ -69,7 +69,7 @@ def test_a_double_forked_daemon_is_found_by_its_mark() -> None:
 def test_a_double_forked_daemon_without_environment_is_found_in_the_table() -> None:
     def do(supervised: Supervised) -> list[int]:
         leader, daemon = supervised.run("(setsid env -i sleep 1000 & echo $!); exec sleep 1000", env={})
-        supervised.ledger.note(daemon, Kind.ADOPTED, StopPolicy(grace=1.0))
+        supervised.ledger.note(daemon, EntryKind.ADOPTED, StopPolicy(grace=1.0))
         supervised.guarding.start()
         return [leader, daemon]
 
@@ -118,7 +118,7 @@ def test_a_stranger_that_got_a_recorded_pid_is_not_touched() -> None:
 
     def do(supervised: Supervised) -> list[int]:
         ours = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, setsid=True)
-        supervised.ledger.note(ours, Kind.LIFE, StopPolicy(grace=1.0))
+        supervised.ledger.note(ours, EntryKind.LIFE, StopPolicy(grace=1.0))
         at = supervised.ledger._slots[ours]
         stranger, child = supervised.run("sleep 1000 & echo $!; wait", env={})
         supervised.ledger.forget(stranger)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from test_output import Bench
 
 from procman.core.spec import ProcessSpec, StopPolicy
-from procman.kernel.deadlines import Deadlines
-from procman.kernel.history import History
-from procman.kernel.ledger import Kind, Ledger
-from procman.kernel.lives import Life, Lives
-from procman.kernel.logfiles import LogFiles, Rotation
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink, Way
+from procman.kernel.loop.deadlines import Deadlines
+from procman.kernel.output.history import History
+from procman.kernel.process.ledger import EntryKind, Ledger
+from procman.kernel.process.table import Process, ProcessTable
+from procman.kernel.output.logfiles import LogFiles, Rotation
+from procman.kernel.output.fanout import Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink, Way
 
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={"A": "1"})
 
@@ -83,13 +83,13 @@ def test_terminals_are_known_as_such_and_listeners_are_not_handed_on():
 def test_the_ledger_has_the_records_that_were_there_with_their_times():
     ledger = Ledger("mark")
     for pid in range(1, 6):
-        ledger.note(pid, Kind(pid % 3 + 1), StopPolicy(signal="INT", grace=float(pid)))
+        ledger.note(pid, EntryKind(pid % 3 + 1), StopPolicy(signal="INT", grace=float(pid)))
     ledger.forget(2)
     made = Ledger("mark")
     made.restore("mark", tuple(map(over_the_wire, ledger.state())))
     assert sorted(made.state(), key=lambda r: r.pid) == sorted(ledger.state(), key=lambda r: r.pid)
     made.forget(3)
-    made.note(9, Kind.LIFE, StopPolicy())
+    made.note(9, EntryKind.LIFE, StopPolicy())
     assert sorted(r.pid for r in made.state()) == [1, 4, 5, 9]
 
 
@@ -112,13 +112,13 @@ def test_deadlines_are_those_that_have_not_fired():
 
 
 def test_every_list_of_the_table_is_handed_on(monkeypatch):
-    lives = Lives("ident")
+    lives = ProcessTable("ident")
     lives.subreaper = True
     older = ProcessSpec(type="a", command="older", cwd="/", env={})
-    made = [Life(f"a.{n}", n, SPEC if n % 2 else older, 1000 + n, float(n)) for n in range(1, 7)]
+    made = [Process(f"a.{n}", n, SPEC if n % 2 else older, 1000 + n, float(n)) for n in range(1, 7)]
     for life in made:
         lives.add(life)
-    monkeypatch.setattr("procman.kernel.lives._environment", lambda _pid: b"X=1\0")
+    monkeypatch.setattr("procman.kernel.process.table._environment", lambda _pid: b"X=1\0")
     monkeypatch.setattr(os, "getpgid", lambda pid: {31: 1001, 32: 1002, 33: 1003}.get(pid, 0))
     monkeypatch.setattr(os, "getsid", lambda _pid: 0)
     for pid in (31, 32, 33, 34):
@@ -129,7 +129,7 @@ def test_every_list_of_the_table_is_handed_on(monkeypatch):
     lives.lingering.append(made[5])
     state = over_the_wire(lives.state())
     assert len(state.specs) == 2
-    other = Lives("other")
+    other = ProcessTable("other")
     other.restore(state, {})
     assert other.mark("a.1", 1) == "ident/a.1/1"
     assert other.state() == lives.state() == state
@@ -146,12 +146,12 @@ def test_every_list_of_the_table_is_handed_on(monkeypatch):
 
 
 def test_equal_specs_are_handed_on_once_however_often():
-    lives = Lives("ident")
+    lives = ProcessTable("ident")
     for round_ in range(5):
         for n in range(3):
-            lives.add(Life(f"a.{round_}{n}", 1, msgspec.structs.replace(SPEC), 100 * round_ + n, 0.0))
+            lives.add(Process(f"a.{round_}{n}", 1, msgspec.structs.replace(SPEC), 100 * round_ + n, 0.0))
         state = lives.state()
-        lives = Lives("ident")
+        lives = ProcessTable("ident")
         lives.restore(state, {})
     assert len(lives.state().specs) == 1
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from procman import __version__
-from procman.cli.takeover import Whole
+from procman.app.resume import SavedState
 from procman.errors import RefusedError
-from procman.kernel import handover
-from procman.kernel.handover import Program, Received
+from procman.kernel.survive import handover
+from procman.kernel.survive.handover import Program, Received
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no memory files here")
 
@@ -129,7 +129,7 @@ def test_a_descriptor_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_change_of_the_state_is_noticed() -> None:
     """Raise handover.VERSION where a program without the change would misread it, and note the digest here."""
-    schema = msgspec.json.encode(msgspec.json.schema(Whole), order="deterministic")
+    schema = msgspec.json.encode(msgspec.json.schema(SavedState), order="deterministic")
     digest = hashlib.sha256(re.sub(rb'"description":"[^"]*",?', b"", schema)).hexdigest()[:16]
     assert STATE_OF_VERSION[handover.VERSION] == digest
 

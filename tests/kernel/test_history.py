@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.kernel.history import Entry, History
+from procman.kernel.output.history import HistoryEntry, History
 
 
 def text(entries):
@@ -16,7 +16,7 @@ def test_what_was_appended_can_be_read_with_its_times():
     history.append("web.1", 1.0, b"one\n")
     history.append("web.1", 2.0, b"two\nthree\n")
     assert history.read("web.1", 0) == (
-        [Entry("web.1", 1.0, b"one\n", 0, 4), Entry("web.1", 2.0, b"two\nthree\n", 0, 14)],
+        [HistoryEntry("web.1", 1.0, b"one\n", 0, 4), HistoryEntry("web.1", 2.0, b"two\nthree\n", 0, 14)],
         14,
     )
 
@@ -26,7 +26,7 @@ def test_reading_goes_on_at_the_offset_that_was_returned():
     history.append("web.1", 1.0, b"one\n")
     _, offset = history.read("web.1", 0)
     history.append("web.1", 2.0, b"two\n")
-    assert history.read("web.1", offset) == ([Entry("web.1", 2.0, b"two\n", 0, 8)], 8)
+    assert history.read("web.1", offset) == ([HistoryEntry("web.1", 2.0, b"two\n", 0, 8)], 8)
     assert history.read("web.1", 8) == ([], 8)
 
 
@@ -49,14 +49,14 @@ def test_a_reader_that_is_too_slow_is_told_how_much_it_missed():
     history.append("web.1", 1.0, b"one\n")
     history.append("web.1", 2.0, b"two\nthree\n")
     entries, offset = history.read("web.1", 0)
-    assert entries == [Entry("web.1", 2.0, b"two\nthree\n", 4, 14)]
+    assert entries == [HistoryEntry("web.1", 2.0, b"two\nthree\n", 4, 14)]
     assert offset == history.end("web.1") == 14
 
 
 def test_the_oldest_line_is_never_shown_torn():
     history = History(limit_each=10)
     history.append("web.1", 1.0, b"0123456\nabcdef\n")
-    assert history.read("web.1", 0)[0] == [Entry("web.1", 1.0, b"abcdef\n", 8, 15)]
+    assert history.read("web.1", 0)[0] == [HistoryEntry("web.1", 1.0, b"abcdef\n", 8, 15)]
 
 
 def test_a_line_that_is_longer_than_everything_kept_leaves_nothing_but_its_count():
@@ -152,7 +152,7 @@ def test_an_instance_that_comes_again_starts_at_zero_and_its_follower_sees_all_o
     history.forget("web.1")
     assert history.names() == []
     history.append("web.1", 2.0, b"new\n")
-    assert history.read("web.1", offset) == ([Entry("web.1", 2.0, b"new\n", 0, 4)], 4)
+    assert history.read("web.1", offset) == ([HistoryEntry("web.1", 2.0, b"new\n", 0, 4)], 4)
 
 
 def test_an_unknown_name_reads_as_nothing():
@@ -206,7 +206,7 @@ def test_without_memory_the_greatest_gives_up_what_it_keeps_and_readers_are_told
     history.relieve()
     history.append("great.1", 300.0, b"new\n")
     entries, _ = history.read("great.1", 0)
-    assert entries == [Entry("great.1", 300.0, b"new\n", 200_000, 200_004)]
+    assert entries == [HistoryEntry("great.1", 300.0, b"new\n", 200_000, 200_004)]
     assert text(history.read("small.1", 0)[0]) == b"kept\n"
     history.relieve()  # nobody has more than the least: nothing happens
     assert text(history.read("great.1", 0)[0]) == b"new\n"

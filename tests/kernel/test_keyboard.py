@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from procman.kernel.keyboard import LIMIT, Keyboard
-from procman.kernel.reactor import Reactor
+from procman.serve.keyboard import LIMIT, InputQueue
+from procman.kernel.loop.reactor import Reactor
 
 SYSTEM = 16 * 1024
 """What the system holds for a program that does not read; a little more, in fact."""
@@ -24,7 +24,7 @@ class Desk:
         os.set_blocking(self.master, False)
         os.set_blocking(self.slave, False)
         self.emptied = 0
-        self.keyboard = Keyboard(self.reactor, self.master, self._emptied)
+        self.keyboard = InputQueue(self.reactor, self.master, self._emptied)
         self.read = b""
 
     def _emptied(self):

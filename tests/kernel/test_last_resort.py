@@ -166,7 +166,7 @@ def test_nothing_is_left_behind_where_the_last_resort_raises_too(
         def raising(*_: object) -> None:
             raise RuntimeError("the last resort is broken")
 
-        monkeypatch.setattr("procman.core.lastresort.LastResort.handle", raising)
+        monkeypatch.setattr("procman.core.fallback.LastResort.handle", raising)
 
         def break_it() -> None:
             raises_on(None, bench)()

@@ -13,7 +13,7 @@ import pytest
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec
-from procman.kernel.lives import EXEC_TAKES, MARK, Life, Lives, group_lives
+from procman.kernel.process.table import EXEC_TAKES, MARK, Process, ProcessTable, group_lives
 
 pytestmark = pytest.mark.processes
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={})
@@ -24,7 +24,7 @@ class Bench:
     """Lives with real processes; every one of them is this process's child."""
 
     def __init__(self) -> None:
-        self.lives = Lives("ident")
+        self.lives = ProcessTable("ident")
         self.lives.subreaper = True
         self.pids: list[int] = []
 
@@ -38,9 +38,9 @@ class Bench:
             select.select([], [], [], 0.001)
         return pid
 
-    def life(self, name: str = "a.1", generation: int = 1) -> Life:
+    def life(self, name: str = "a.1", generation: int = 1) -> Process:
         pid = self.process(self.lives.mark(name, generation))
-        life = Life(name, generation, SPEC, pid, 0.0)
+        life = Process(name, generation, SPEC, pid, 0.0)
         self.lives.add(life)
         return life
 

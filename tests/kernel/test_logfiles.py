@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procman.errors import ConfigError, RefusedError
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
-from procman.kernel.logfiles import LogFiles, Rotation
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.output.logfiles import LogFiles, Rotation
+from procman.kernel.output.fanout import Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from procman.kernel.oom import NOTE, OomNotes
+from procman.kernel.process.oom import NOTE, OomNotes
 
 
 @pytest.mark.parametrize(

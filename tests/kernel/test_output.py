@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.core import display
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
-from procman.kernel.output import MAX_LINE, Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import PIPE_SIZE, Sink
+from procman.text import lines as display
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.output.fanout import MAX_LINE, Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import PIPE_SIZE, Sink
 
 PLAIN = Format(timestamps=False)
 

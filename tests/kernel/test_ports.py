@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from procman.kernel.ports import stranger_on
+from procman.kernel.process.ports import stranger_on
 
 NOBODY = 2**22
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from procman.kernel.reactor import READ, ROUND, Reactor
+from procman.kernel.loop.reactor import READ, ROUND, Reactor
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from forked import alone
 
 from procman.core.events import ExitStatus
-from procman.kernel import reaper
+from procman.kernel.process import reaper
 
 pytestmark = pytest.mark.processes
 

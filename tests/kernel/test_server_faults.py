@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from served import Served, request
 
 from procman.control.protocol import MAX_REQUEST, Code
-from procman.kernel.connection import TURN, Limits
-from procman.kernel.server import SPARES
+from procman.serve.connection import TURN, ConnectionLimits
+from procman.serve.server import SPARES
 
 
 @pytest.fixture
 def served(tmp_path):
-    with Served(tmp_path, Limits(stalled=0.05)) as served:
+    with Served(tmp_path, ConnectionLimits(stalled=0.05)) as served:
         yield served
 
 
@@ -72,7 +72,7 @@ def test_a_silent_client_without_a_begun_request_is_not_dropped(served):
 
 
 def test_a_client_that_reads_no_answers_is_no_longer_read_from(tmp_path):
-    with Served(tmp_path, Limits(unsent=10_000)) as served:
+    with Served(tmp_path, ConnectionLimits(unsent=10_000)) as served:
         peer = served.peer()
         flood = memoryview(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"ps"}\n' % n for n in range(100_000)))
         sent = 0
@@ -109,7 +109,7 @@ def test_five_hundred_clients_are_served_while_one_never_reads(tmp_path):
 
 
 def test_one_client_too_many_is_told_so(tmp_path):
-    with Served(tmp_path, Limits(connections=2)) as served:
+    with Served(tmp_path, ConnectionLimits(connections=2)) as served:
         first, _second, third = (served.peer() for _ in range(3))
         assert third.messages(1)[0]["error"]["message"] == "cannot serve another client: 2 are connected"
         third.wait_closed()
@@ -290,7 +290,7 @@ def test_a_client_whose_requests_are_dear_has_one_answered_a_turn(served):
 
 
 def test_unread_answers_of_all_together_are_bounded_and_those_who_have_most_are_closed(tmp_path):
-    with Served(tmp_path, Limits(held=1_000_000)) as served:
+    with Served(tmp_path, ConnectionLimits(held=1_000_000)) as served:
         served.backend.formation = {"web": 200}
         deaf = [served.peer() for _ in range(40)]
         for peer in deaf:

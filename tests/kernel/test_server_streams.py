@@ -9,12 +9,12 @@ from served import Served, change, request
 
 from procman.control.client import Client
 from procman.control.protocol import LogsParams, NoParams
-from procman.kernel.connection import Limits
+from procman.serve.connection import ConnectionLimits
 
 
 @pytest.fixture
 def served(tmp_path):
-    with Served(tmp_path, Limits(events=3, streams=4, kept=100_000)) as served:
+    with Served(tmp_path, ConnectionLimits(events=3, streams=4, kept=100_000)) as served:
         yield served
 
 

@@ -12,8 +12,8 @@ from procman.control.client import Client
 from procman.control.protocol import Checked, EventsParams, Happened, LogsParams, NoParams, Output, ScaleParams
 from procman.core.actions import Refuse
 from procman.errors import NotRunningError, ProcmanError, RefusedError
-from procman.kernel.connection import Limits
-from procman.kernel.server import RECENT, Server
+from procman.serve.connection import ConnectionLimits
+from procman.serve.server import RECENT, Server
 
 
 def upgrade(served):
@@ -229,7 +229,7 @@ def test_a_stream_ends_where_nobody_takes_over(served, client):
 
 
 def test_a_limit_of_the_next_program_is_told(tmp_path):
-    with Served(tmp_path, Limits(streams=0)) as served:
+    with Served(tmp_path, ConnectionLimits(streams=0)) as served:
         with served.blocking(Client, served.path) as client, pytest.raises(ProcmanError, match="another stream"):
             served.blocking(client.stream, "events", EventsParams())
         assert isinstance(served.server, Server)

@@ -11,13 +11,13 @@ from forked import alone
 
 from procman.core.spec import Plan, ProcessSpec
 from procman.kernel import signals
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
-from procman.kernel.kernel import Kernel, Settings
-from procman.kernel.launcher import Given
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.kernel import Kernel, KernelSettings
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.output.fanout import Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink
 
 pytestmark = pytest.mark.processes
 
@@ -29,7 +29,7 @@ def installed(log: Path, **counts: int) -> Kernel:
     reactor = Reactor()
     history = History()
     mux = Mux(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
-    kernel = Kernel(reactor, plan, mux, history, Settings(lambda old: old, Given(plan.root), f"{plan.root}/trace"))
+    kernel = Kernel(reactor, plan, mux, history, KernelSettings(lambda old: old, SpawnContext(plan.root), f"{plan.root}/trace"))
     signals.install(reactor, kernel)
     return kernel
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from procman.kernel import sinks
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.kernel.output.fanout import sinks
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink
 
 
 class Log:

@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from procman.core.spec import ProcessSpec, Stdin
-from procman.kernel.spawn import Launch, Limits, SpawnError, close_on_exec, direct, find_program, start
+from procman.kernel.process.spawn import Launch, DescriptorLimits, SpawnError, close_on_exec, direct, find_program, start
 
 pytestmark = pytest.mark.processes
 
@@ -204,7 +204,7 @@ def test_a_child_gets_its_own_limit_of_descriptors(spec: ProcessSpec) -> None:
 def test_the_limit_is_raised_only_where_it_is_needed() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        limits = Limits()
+        limits = DescriptorLimits()
         limits.make_room(1)
         assert limits.original is None
         resource.setrlimit(resource.RLIMIT_NOFILE, (80, before[1]))
@@ -286,7 +286,7 @@ def test_hup_is_ignored_so_that_the_end_of_a_shell_does_not_take_its_program_alo
 def test_no_terminal_left_is_a_failed_start(spec: ProcessSpec) -> None:
     code = (
         "from procman.core.spec import ProcessSpec\n"
-        "from procman.kernel.spawn import *\n"
+        "from procman.kernel.process.spawn import *\n"
         "import os; kept = os.openpty()\n"
         "try: start(Launch(ProcessSpec(type='a', command='true', cwd='/', env={}, tty=True), {'PATH': '/bin'}, '/'))\n"
         "except SpawnError as error: print(error.code, error.descriptors, error.why)\n"

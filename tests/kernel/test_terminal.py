@@ -8,13 +8,13 @@ from contextlib import suppress
 
 import pytest
 
-from procman.core import display
-from procman.kernel import terminal
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
-from procman.kernel.output import MAX_LINE, Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.text import lines as display
+from procman.kernel.output.fanout import terminals as terminal
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.output.fanout import MAX_LINE, Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink
 
 
 class Desk:

@@ -13,10 +13,11 @@ import pytest
 from procman.control.protocol import Checked
 from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
-from procman.kernel import handover, upgrading
-from procman.kernel.handover import CAN, Program
-from procman.kernel.reactor import Reactor
-from procman.kernel.upgrading import Upgrading, Written
+from procman.kernel.survive import handover
+from procman.kernel.survive import upgrading
+from procman.kernel.survive.handover import CAN, Program
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.survive.upgrading import LiveUpgrade, Written
 
 pytestmark = [
     pytest.mark.processes,
@@ -43,7 +44,7 @@ class Bench:
         here = os.open(".", os.O_RDONLY)
         self.descriptors = (self.folder, here)
         program = Program(("/bin/sh", "-e", "program"), ("start", "a"), {"A": "1"}, self.folder, here)
-        self.upgrading = Upgrading(self.reactor, self, program, self.write, self.part)
+        self.upgrading = LiveUpgrade(self.reactor, self, program, self.write, self.part)
 
     def why_not(self) -> str:
         return self.why

@@ -13,13 +13,13 @@ from procman.core.events import ShutdownAsked
 from procman.core.spec import Plan, ProcessSpec, StopPolicy
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.formatting import Format
-from procman.kernel.history import History
-from procman.kernel.kernel import Kernel, Settings
-from procman.kernel.launcher import Given
-from procman.kernel.output import Mux
-from procman.kernel.reactor import Reactor
-from procman.kernel.sinks import Sink
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.history import History
+from procman.kernel.kernel import Kernel, KernelSettings
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.output.fanout import Mux
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.sinks import Sink
 
 DEADLINE = 20.0
 
@@ -49,7 +49,7 @@ class Bench:
             self.plan,
             mux,
             self.history,
-            Settings(load, Given(self.plan.root, "/the/socket"), f"{self.plan.root}/trace"),
+            KernelSettings(load, SpawnContext(self.plan.root, "/the/socket"), f"{self.plan.root}/trace"),
         )
         self.kernel.on_change = self._changed
         self.changes: list[Change] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.cli.table import columns
+from procman.cli.show.table import columns
 from procman.core.demand import Because
 from procman.core.view import duration
 

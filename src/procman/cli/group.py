@@ -14,8 +14,8 @@ import click
 
 from procman import __version__
 from procman.cli import loaded
-from procman.cli.mistakes import explained
-from procman.cli.usage import UsageError
+from procman.cli.line.click_errors import explained
+from procman.app.usage import UsageError
 from procman.errors import nearest
 
 if TYPE_CHECKING:

@@ -53,11 +53,11 @@ def _dispatch(args: list[str]) -> int:
 
         return complete(COMPLETE, os.environ[COMPLETE])
     if args[:1] == ["start"]:
-        from procman.cli import plain  # noqa: PLC0415  no other verb is read without click
+        from procman.cli.line import fast_parse as plain# noqa: PLC0415  no other verb is read without click
 
         values = plain.read(args[1:], os.environ)
         if values is not None:
-            from procman.cli.supervise import supervise  # noqa: PLC0415  only where it is done
+            from procman.app.run import supervise  # noqa: PLC0415  only where it is done
 
             loaded()
             return supervise(values)
@@ -67,7 +67,7 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _tell(error: ProcmanError) -> int:
-    from procman.core.display import clean  # noqa: PLC0415  only on the way to an error
+    from procman.text.lines import clean  # noqa: PLC0415  only on the way to an error
 
     for line in "\n".join(error.lines()).split("\n"):
         if sys.stderr is not None:

@@ -15,7 +15,7 @@ import click
 
 from procman.control.client import Client, Stream
 from procman.control.protocol import EventsParams, Happened, Output
-from procman.core.display import clean
+from procman.text.lines import clean
 from procman.core.view import FleetView, Kind
 from procman.errors import ProcmanError
 

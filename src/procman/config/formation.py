@@ -43,7 +43,7 @@ def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
             name, count = _assignment(item)
             _claim(name, counts)
             counts[name] = count
-        except _Refused as why:
+        except _BadWord as why:
             faults.append(_fault(item, why))
     return counts, faults
 
@@ -61,7 +61,7 @@ def parse_changes(args: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
                 to[name] = count
             else:
                 by[name] = count if sign == "+" else -count
-        except _Refused as why:
+        except _BadWord as why:
             faults.append(_fault(item, why))
     if faults:
         raise ConfigError(faults)
@@ -86,11 +86,11 @@ def _count(name: str, asked: Asked) -> int:
     return max(count, 1) if name in asked.types else count  # who names a type wants to see it run
 
 
-class _Refused(Exception):  # noqa: N818  never leaves this module
+class _BadWord(Exception):  # noqa: N818  never leaves this module
     """Why an item cannot be used, with the hint."""
 
 
-def _fault(item: str, why: _Refused) -> Fault:
+def _fault(item: str, why: _BadWord) -> Fault:
     reason, hint = why.args
     return Fault("", 0, f"cannot use {brief(item)} as a count: {reason}", hint)
 
@@ -102,7 +102,7 @@ def _items(texts: Sequence[str]) -> list[str]:
 def _assignment(item: str) -> tuple[str, int]:
     name, sign, number = item.partition("=")
     if not sign:
-        raise _Refused("it has no '='", "write TYPE=N, such as web=2")
+        raise _BadWord("it has no '='", "write TYPE=N, such as web=2")
     return _name(name, "write TYPE=N, such as web=2"), _number(number)
 
 
@@ -110,31 +110,31 @@ def _change(item: str) -> tuple[str, str, int]:
     usage = "write TYPE=N, TYPE+N or TYPE-N, such as web=2"
     match = _CHANGE.fullmatch(item)
     if not match:
-        raise _Refused("it has no '=', '+' or '-'", usage)
+        raise _BadWord("it has no '=', '+' or '-'", usage)
     if match["name"].rstrip().endswith("="):
-        raise _Refused("expected a whole number, 0 or more", usage)
+        raise _BadWord("expected a whole number, 0 or more", usage)
     return _name(match["name"], usage), match["sign"], _number(match["number"])
 
 
 def _name(text: str, usage: str) -> str:
     name = text.strip()
     if not name:
-        raise _Refused("it names no process type", usage)
+        raise _BadWord("it names no process type", usage)
     if not NAME.fullmatch(name):
-        raise _Refused(f"{brief(name)} is no name of a process type", usage)
+        raise _BadWord(f"{brief(name)} is no name of a process type", usage)
     return name
 
 
 def _number(text: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit()):
-        raise _Refused("expected a whole number, 0 or more", "")
+        raise _BadWord("expected a whole number, 0 or more", "")
     digits = digits.lstrip("0") or "0"
     if len(digits) > len(str(MAX_COUNT)) or int(digits) > MAX_COUNT:  # int() refuses 4,301 digits with a ValueError
-        raise _Refused(f"at most {MAX_COUNT} instances of a type", "")
+        raise _BadWord(f"at most {MAX_COUNT} instances of a type", "")
     return int(digits)
 
 
 def _claim(name: str, taken: dict[str, int]) -> None:
     if name in taken:
-        raise _Refused(f"'{name}' is named twice", "name each type once")
+        raise _BadWord(f"'{name}' is named twice", "name each type once")

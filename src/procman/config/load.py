@@ -16,7 +16,7 @@ from procman.config.envfile import Assignment, merge, read_assignments
 from procman.config.options import Options
 from procman.config.plan import DEFAULT_PORT, Inputs, build_plan, build_spec, is_ours, refuse_config
 from procman.config.procfile import Entry, claimed_names, parse_procfile
-from procman.config.settings import Document
+from procman.config.sections import Document
 from procman.config.source import absolute, read
 from procman.errors import ConfigError, Fault
 

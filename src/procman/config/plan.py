@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from procman.config.formation import Asked, choose_counts, parse_formation
 from procman.config.procfile import ALL, Entry
-from procman.config.settings import YEAR, Document, Process, Restart, Stop
+from procman.config.sections import YEAR, Document, ProcessSection, RestartSection, StopSection
 from procman.config.source import absolute, brief, plain
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, RestartPolicy, StopPolicy, When, refuse_count
 from procman.errors import Fault, nearest
@@ -82,7 +82,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
 
 
-def _processes(inputs: Inputs) -> list[tuple[str, Process]]:
+def _processes(inputs: Inputs) -> list[tuple[str, ProcessSection]]:
     """What procman.yml says of the types that there are."""
     return [(name, p) for name, p in inputs.document.settings.processes.items() if name in inputs.entries]
 
@@ -100,7 +100,7 @@ def place_types(names: Iterable[str], positions: Mapping[str, int]) -> dict[str,
 
 def build_spec(inputs: Inputs, options: Options, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
     """How a type is run, and what is wrong with its settings. `port` is its place's, None where nobody gets one."""
-    process = inputs.document.settings.processes.get(name, Process())
+    process = inputs.document.settings.processes.get(name, ProcessSection())
     defaults = inputs.document.settings.defaults
     given: dict[str, Any] = {
         "on_end": OnEnd.EXIT if options.no_restart or name in options.exit_on else process.on_end,
@@ -127,7 +127,7 @@ def _written(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not UNSET}
 
 
-def _tty(process: Process, options: Options) -> bool:
+def _tty(process: ProcessSection, options: Options) -> bool:
     """A terminal is one stream: who asks for two gets pipes."""
     if options.split_streams:
         return False
@@ -146,7 +146,7 @@ def _successes(listed: tuple[int, ...] | UnsetType) -> tuple[int, ...]:
 
 
 @lru_cache
-def _restart(own: Restart, defaults: Restart, options: Options) -> RestartPolicy:
+def _restart(own: RestartSection, defaults: RestartSection, options: Options) -> RestartPolicy:
     values = _written(structs.asdict(defaults)) | _written(structs.asdict(own))
     if options.max_restarts is not None:
         values["max_restarts"] = options.max_restarts
@@ -156,7 +156,7 @@ def _restart(own: Restart, defaults: Restart, options: Options) -> RestartPolicy
 
 
 @lru_cache
-def _stop(own: Stop, defaults: Stop, options: Options) -> StopPolicy:
+def _stop(own: StopSection, defaults: StopSection, options: Options) -> StopPolicy:
     values: dict[str, Any] = {"grace": INIT_GRACE if options.init else DEFAULT_GRACE}
     values |= _written(structs.asdict(defaults)) | _written(structs.asdict(own))
     if options.timeout is not None:
@@ -254,7 +254,7 @@ def _no_type(inputs: Inputs, name: str) -> tuple[str, str]:
     return message, nearest(name, inputs.entries)
 
 
-def _refuse_settings(inputs: Inputs, name: str, process: Process, spec: ProcessSpec) -> list[Fault]:
+def _refuse_settings(inputs: Inputs, name: str, process: ProcessSection, spec: ProcessSpec) -> list[Fault]:
     """What is wrong with a type's values although each is of the right type."""
     faults = []
     path = f"processes.{name}"

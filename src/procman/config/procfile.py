@@ -44,7 +44,7 @@ class _Line(Struct, frozen=True):
     continued: bool
 
 
-class _Refused(Exception):  # noqa: N818  never leaves this module
+class _BadLine(Exception):  # noqa: N818  never leaves this module
     """Why a line is no entry, with the hint."""
 
 
@@ -60,7 +60,7 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
     for number, raw in enumerate(_lines(data), 1):
         try:
             entry = _entry(_Line(number, _text(raw), continued), seen)
-        except _Refused as why:
+        except _BadLine as why:
             message, hint = why.args
             faults.append(Fault(file, number, message, _CONTINUED if continued else hint))
         else:
@@ -87,11 +87,11 @@ def _text(raw: bytes) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise _Refused(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
+        raise _BadLine(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
     control = _CONTROL.search(text)
     if control is not None:
         hint = "end lines with LF or CRLF" if control[0] == "\r" else "remove it"
-        raise _Refused(f"cannot use the control character U+{ord(control[0]):04X} in a line", hint)
+        raise _BadLine(f"cannot use the control character U+{ord(control[0]):04X} in a line", hint)
     return text.strip(BLANKS)
 
 
@@ -101,24 +101,24 @@ def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
         return None
     name, colon, command = line.text.partition(":")
     if not colon:
-        raise _Refused(f"cannot read {brief(line.text)}: it has no ':'", "write 'name: command'")
+        raise _BadLine(f"cannot read {brief(line.text)}: it has no ':'", "write 'name: command'")
     name, command = name.rstrip(BLANKS), command.lstrip(BLANKS)
     _check_name(name)
     first = seen.setdefault(name, line.number)
     if first != line.number:
         hint = f"to run several of it: --formation {name}=2"
-        raise _Refused(f"cannot define '{name}' twice: line {first} does it", hint)
+        raise _BadLine(f"cannot define '{name}' twice: line {first} does it", hint)
     if not command:
-        raise _Refused(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
+        raise _BadLine(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
     return Entry(name, command, line.number)
 
 
 def _check_name(name: str) -> None:
     if name == ALL:
-        raise _Refused("cannot use 'all' as a name: in a formation it means every type", "choose another name")
+        raise _BadLine("cannot use 'all' as a name: in a formation it means every type", "choose another name")
     if NAME.fullmatch(name):
         return
     if not name:
-        raise _Refused("cannot read the line: there is no name before its ':'", "write 'name: command'")
+        raise _BadLine("cannot read the line: there is no name before its ':'", "write 'name: command'")
     hint = "a name is made of letters A-Z and a-z, digits, '-' and '_', at most 63"
-    raise _Refused(f"cannot use {brief(name)} as a name", hint)
+    raise _BadLine(f"cannot use {brief(name)} as a name", hint)

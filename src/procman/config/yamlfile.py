@@ -1,4 +1,4 @@
-"""procman.yml -> Settings, with the line of everything and every fault in one run. Pure.
+"""procman.yml -> ProcmanYml, with the line of everything and every fault in one run. Pure.
 
 msgspec's own errors name the first fault only and no line; so the nodes are walked along the types of settings.py and
 each single value is converted by itself. What a value means for the rest (does that type exist?) is plan.py's.
@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Struct, UnsetType
 
-from procman.config.settings import AsWritten, Document, Settings
+from procman.config.sections import AsWritten, Document, ProcmanYml
 from procman.config.source import plain
 from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
 from procman.errors import Fault, nearest
@@ -45,8 +45,8 @@ def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
     if node is None:
         return Document(file=file), []
     walk = _Walk(file)
-    settings = walk.value(node, Settings, "")
-    return Document(settings if isinstance(settings, Settings) else Settings(), walk.lines, file), walk.faults
+    settings = walk.value(node, ProcmanYml, "")
+    return Document(settings if isinstance(settings, ProcmanYml) else ProcmanYml(), walk.lines, file), walk.faults
 
 
 class _Faulty(Enum):

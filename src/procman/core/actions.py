@@ -54,14 +54,14 @@ class SignalProcess(Struct, frozen=True):
     signal: str
 
 
-class Keep(Struct, frozen=True):
+class ShareDaemon(Struct, frozen=True):
     """An adopted daemon serves its whole type from now on: it does not hold up the end of the life it came from."""
 
     name: str
     pid: int
 
 
-class Inherit(Struct, frozen=True):
+class ReclaimDaemons(Struct, frozen=True):
     """The daemons kept for the type belong to this life, the last one of the type, and get `signal`."""
 
     name: str
@@ -108,5 +108,5 @@ class Finish(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    Spawn | Signal | SignalProcess | Keep | Inherit | SetTimer | Remove | Publish | Reply | Refuse | Finish
+    Spawn | Signal | SignalProcess | ShareDaemon | ReclaimDaemons | SetTimer | Remove | Publish | Reply | Refuse | Finish
 )

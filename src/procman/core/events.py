@@ -27,7 +27,7 @@ class ExitStatus(Struct, frozen=True):
 # ---- what the kernel saw
 
 
-class Begun(Struct, frozen=True, tag=True):
+class FormationStarted(Struct, frozen=True, tag=True):
     """The formation is to come up: the first event of a fleet that does not go on where another one was."""
 
 
@@ -148,17 +148,17 @@ class KillAsked(Struct, frozen=True, tag=True):
 # ---- what the fleet asks of one instance (never from outside)
 
 
-class Raised(Struct, frozen=True):
+class StartWanted(Struct, frozen=True):
     """The instance is wanted (a new slot, or one that was on its way out)."""
 
 
-class Lowered(Struct, frozen=True):
+class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
     why: str
 
 
-class Replaced(Struct, frozen=True):
+class RestartWanted(Struct, frozen=True):
     """A new life is wanted, from this spec."""
 
     spec: ProcessSpec
@@ -166,10 +166,10 @@ class Replaced(Struct, frozen=True):
 
 
 SlotEvent: TypeAlias = (
-    Spawned | SpawnFailed | Exited | Emptied | Adopted | TimerFired | Raised | Lowered | Replaced | KillAsked
+    Spawned | SpawnFailed | Exited | Emptied | Adopted | TimerFired | StartWanted | StopWanted | RestartWanted | KillAsked
 )
 Event: TypeAlias = (
-    Begun
+    FormationStarted
     | Spawned
     | SpawnFailed
     | Exited

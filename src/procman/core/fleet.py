@@ -11,25 +11,26 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import reloading, select
-from procman.core.actions import Action, Finish, Inherit, Publish, Refuse, Remove, Reply, SetTimer, Signal, Target
+from procman.core import select
+from procman.core import reload as reloading
+from procman.core.actions import Action, Finish, ReclaimDaemons, Publish, Refuse, Remove, Reply, SetTimer, Signal, Target
 from procman.core.crashes import KEY as CRASH
 from procman.core.crashes import Crashes
 from procman.core.events import (
     Adopted,
-    Begun,
+    FormationStarted,
     Command,
     Commanded,
     Emptied,
     Event,
     Exited,
     KillAsked,
-    Lowered,
+    StopWanted,
     Orphaned,
     OrphanReaped,
-    Raised,
+    StartWanted,
     Reload,
-    Replaced,
+    RestartWanted,
     Restart,
     Scale,
     SendSignal,
@@ -46,16 +47,16 @@ from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
 from procman.core.spec import DEFAULT_GRACE, OnEnd, Plan, ProcessSpec, StopPolicy, refuse_count
 from procman.core.state import AT_REST, Cause, Instance, Phase, Stage
-from procman.core.strays import KEY as STRAYS
-from procman.core.strays import Strays
-from procman.core.summary import ended_line, view_of, waiting_line
+from procman.core.orphans import KEY as STRAYS
+from procman.core.orphans import Orphans
+from procman.core.wording import ended_line, view_of, waiting_line
 from procman.core.view import Change, FleetView, Kind
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
 
 WAITING = "waiting"
-"""Key of that line's timer. Strays and crashes have their own; an instance's key has a dot and a number."""
+"""Key of that line's timer. Orphans and crashes have their own; an instance's key has a dot and a number."""
 
 
 class Fleet:
@@ -70,7 +71,7 @@ class Fleet:
         self._slots = Slots(state.slots)
         self._scaled = set(state.scaled)  # types whose count was set at run time
         self._crashes = Crashes(state.crashes)
-        self._strays = Strays(state.strays)
+        self._strays = Orphans(state.strays)
         self._waiting_token = state.waiting_token
         self._finished = state.finished
         self._out: list[Action] = []
@@ -122,7 +123,7 @@ class Fleet:
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about an event."""
         match event:
-            case Begun():
+            case FormationStarted():
                 self._begin(now)
             case Spawned() | SpawnFailed() | Exited() | Emptied():
                 self._lived(event, now)
@@ -177,7 +178,7 @@ class Fleet:
             self._out += self._crashes.death(after, now)
         # Looked at from the end: of a thousand that are stopped together, the last are the last to go.
         if before.alive and not after.alive and not any(i.alive for i in reversed(self._slots.of(after.spec.type))):
-            self._out.append(Inherit(after.name, after.generation, after.stop.signal))
+            self._out.append(ReclaimDaemons(after.name, after.generation, after.stop.signal))
         if after.spec.on_end is OnEnd.EXIT and after.ended_for_good and not before.ended_for_good:
             failed = after.phase is Phase.FAILED or after.cause is Cause.GAVE_UP
             self._shut_down(after.last_exit.code if failed and after.last_exit else 0, f"{after.name} ended", now)
@@ -237,7 +238,7 @@ class Fleet:
 
     def _raise(self, i: Instance, spec: ProcessSpec, now: float) -> Instance:
         """Want it. One on its way out may have been started from an older spec."""
-        return self._step(i, Raised() if i.spec == spec else Replaced(spec, "changed by reload"), now)
+        return self._step(i, StartWanted() if i.spec == spec else RestartWanted(spec, "changed by reload"), now)
 
     def _set_count(self, type_name: str, count: int, why: str, now: float) -> list[str]:
         """Change a type's count; returns the slots that come or go."""
@@ -247,7 +248,7 @@ class Fleet:
             return self._fill(type_name, before, count, now)
         leaving = [i for index in range(before, count, -1) if (i := self._slots.at(type_name, index))]
         for i in leaving:
-            self._step(i, Lowered(why), now)
+            self._step(i, StopWanted(why), now)
         if leaving:
             self._watch_stop(now)
         return [i.name for i in leaving]
@@ -311,7 +312,7 @@ class Fleet:
             return
         self._say("procman restart", chosen)
         for i in chosen:
-            self._step(i, Replaced(self.plan.types[i.spec.type], "procman restart"), now)
+            self._step(i, RestartWanted(self.plan.types[i.spec.type], "procman restart"), now)
         self._watch_stop(now)
         self._reply(request, [i.name for i in chosen])
 
@@ -324,7 +325,7 @@ class Fleet:
             return
         self._say("procman stop", chosen)
         for i in chosen:
-            self._step(i, Lowered("stopped by procman stop"), now)
+            self._step(i, StopWanted("stopped by procman stop"), now)
         self._watch_stop(now)
         self._reply(request, [i.name for i in chosen])
 
@@ -372,7 +373,7 @@ class Fleet:
             if i.spec == spec or self._surplus(i):
                 continue
             if i.wanted:
-                self._step(i, Replaced(spec, "changed by reload"), now)
+                self._step(i, RestartWanted(spec, "changed by reload"), now)
                 names.append(i.name)
             else:
                 self._slots.put(replace(i, spec=spec))
@@ -383,7 +384,7 @@ class Fleet:
         wanted = self.plan.companions
         for i in self._slots.companions():
             if i.spec.type not in wanted:
-                self._step(i, Lowered("removed by reload"), now)
+                self._step(i, StopWanted("removed by reload"), now)
         for type_name, spec in wanted.items():
             self._raise(self._slots.at(type_name, 1) or self._slots.new(spec, 1, now), spec, now)
 
@@ -399,7 +400,7 @@ class Fleet:
             self._publish(Kind.SHUTDOWN, f"stopping {len(living)} instance{plural}: {why}")
         grace = max((i.stop.grace for i in living), default=DEFAULT_GRACE)
         for i in [*living, *self._slots.companions()]:
-            self._step(i, Lowered(why), now)
+            self._step(i, StopWanted(why), now)
         self._out += self._strays.end_all(now, grace)
         self._watch_stop(now)
 

@@ -2,7 +2,7 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase      shown as   Raised    Lowered        Replaced         Spawned    SpawnFailed     Exited               Emptied    TimerFired
+    phase      shown as   StartWanted    StopWanted        RestartWanted         Spawned    SpawnFailed     Exited               Emptied    TimerFired
     DOWN       stopped    spawn                    spawn
     SPAWNING   starting   wanted    unwanted       again, after     STARTING   BACKOFF/FAILED
                                                    Spawned          or stop
@@ -29,16 +29,16 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from procman.core import restart, stopping
-from procman.core.actions import Action, Keep, SetTimer, Spawn
+from procman.core.actions import Action, ShareDaemon, SetTimer, Spawn
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
     ExitStatus,
     KillAsked,
-    Lowered,
-    Raised,
-    Replaced,
+    StopWanted,
+    StartWanted,
+    RestartWanted,
     SlotEvent,
     Spawned,
     SpawnFailed,
@@ -55,11 +55,11 @@ READY_AFTER = 1.0
 def step(i: Instance, event: SlotEvent, now: float) -> Step:
     """The instance after the event, and what to do. Late and foreign events change nothing."""
     match event:
-        case Raised():
+        case StartWanted():
             return _raised(i, now)
-        case Lowered():
+        case StopWanted():
             return _lowered(i, event, now)
-        case Replaced():
+        case RestartWanted():
             return _replaced(i, event, now)
         case KillAsked():
             return _kill_asked(i, now)
@@ -97,7 +97,7 @@ def _raised(i: Instance, now: float) -> Step:
             assert_never(i.phase)
 
 
-def _lowered(i: Instance, event: Lowered, now: float) -> Step:
+def _lowered(i: Instance, event: StopWanted, now: float) -> Step:
     match i.phase:
         case Phase.DOWN:
             return i, ()
@@ -113,7 +113,7 @@ def _lowered(i: Instance, event: Lowered, now: float) -> Step:
             assert_never(i.phase)
 
 
-def _replaced(i: Instance, event: Replaced, now: float) -> Step:
+def _replaced(i: Instance, event: RestartWanted, now: float) -> Step:
     i = replace(i, spec=event.spec, wanted=True)
     match i.phase:
         case Phase.DOWN | Phase.BACKOFF | Phase.FAILED | Phase.DONE:
@@ -136,7 +136,7 @@ def _kill_asked(i: Instance, now: float) -> Step:
             i = replace(i, wanted=False, phase=Phase.STOPPING, cause=i.cause or Cause.ASKED, since=now)
             return stopping.kill(i, now)
         case Phase.BACKOFF:
-            return _lowered(i, Lowered("killed"), now)
+            return _lowered(i, StopWanted("killed"), now)
         case Phase.DOWN | Phase.FAILED | Phase.DONE:
             return i, ()
         case _:
@@ -246,7 +246,7 @@ def _adopted(i: Instance, event: Adopted) -> tuple[Action, ...]:
         return stopping.adopted(i, event)
     if event.in_group:
         return ()
-    return Keep(i.name, event.pid), told(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {event.pid})", quiet=True)
+    return ShareDaemon(i.name, event.pid), told(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {event.pid})", quiet=True)
 
 
 def _timer(i: Instance, now: float) -> Step:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from procman.core.restart import CrashWatch
 from procman.core.slots import SlotsState
 from procman.core.spec import Count, Plan, ProcessSpec
-from procman.core.strays import StraysState
+from procman.core.orphans import OrphansState
 
 
 class FleetState(Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     finished: bool = False
     scaled: tuple[str, ...] = ()
     crashes: dict[str, CrashWatch] = {}
-    strays: StraysState = StraysState()
+    strays: OrphansState = OrphansState()
     waiting_token: int = 0
 
 

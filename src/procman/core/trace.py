@@ -28,7 +28,7 @@ KEPT = 1000
 """Events that are kept at least; at most twice as many."""
 
 
-class Header(Struct, frozen=True):
+class TraceHeader(Struct, frozen=True):
     """The first line. `cause` is why it was written, with the traceback of a fault; `time` seconds since the epoch."""
 
     trace: int
@@ -37,7 +37,7 @@ class Header(Struct, frozen=True):
     time: float
 
 
-class Happened(Struct, frozen=True):
+class Recorded(Struct, frozen=True):
     """One event and when it was handled, in monotonic seconds."""
 
     at: float
@@ -45,7 +45,7 @@ class Happened(Struct, frozen=True):
 
 
 class _Part:
-    """Events with the state before the first of them. A clock is 8 bytes here, and 80 as a `Happened` of its own."""
+    """Events with the state before the first of them. A clock is 8 bytes here, and 80 as a `Recorded` of its own."""
 
     __slots__ = ("clocks", "events", "state")
 
@@ -54,8 +54,8 @@ class _Part:
         self.clocks = array("d")
         self.events: list[Event] = []
 
-    def happened(self) -> Iterator[Happened]:
-        return map(Happened, self.clocks, self.events)
+    def happened(self) -> Iterator[Recorded]:
+        return map(Recorded, self.clocks, self.events)
 
 
 class Trace:
@@ -75,7 +75,7 @@ class Trace:
         self._now.clocks.append(at)
         self._now.events.append(event)
 
-    def lines(self, header: Header) -> Iterator[bytes]:
+    def lines(self, header: TraceHeader) -> Iterator[bytes]:
         """The trace as it is written, each line with its newline."""
         parts = [part for part in (self._before, self._now) if part is not None]
         masks = _Masks()
@@ -103,17 +103,17 @@ class _Masks:
         return self._numbers.setdefault(value, f"value {len(self._numbers) + 1}")
 
 
-def read(lines: Iterable[bytes]) -> tuple[Header, FleetState, list[Happened]]:
+def read(lines: Iterable[bytes]) -> tuple[TraceHeader, FleetState, list[Recorded]]:
     """A trace that was written. Raises msgspec.DecodeError, with the line in its text, where it is none."""
     number = 1
     rest = iter(lines)
     try:
-        header = msgspec.json.decode(next(rest, b""), type=Header)
+        header = msgspec.json.decode(next(rest, b""), type=TraceHeader)
         if header.trace != FORMAT:
             raise msgspec.ValidationError(f"its format is {header.trace}, and this procman knows {FORMAT}")
         number = 2
         state = unpack(msgspec.json.decode(next(rest, b""), type=Packed))
-        decoder = msgspec.json.Decoder(Happened)
+        decoder = msgspec.json.Decoder(Recorded)
         happened = []
         for line in rest:
             number += 1
@@ -123,7 +123,7 @@ def read(lines: Iterable[bytes]) -> tuple[Header, FleetState, list[Happened]]:
     return header, state, happened
 
 
-def replay(state: FleetState, happened: Iterable[Happened]) -> Iterator[tuple[Happened, list[Action] | str]]:
+def replay(state: FleetState, happened: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Action] | str]]:
     """Every event with what the fleet decides on it; a traceback where it raises, which ends the replay."""
     fleet = Fleet(state.plan, state)
     for one in happened:

@@ -19,8 +19,8 @@ from procman import __version__
 from procman.core.actions import (
     Action,
     Finish,
-    Inherit,
-    Keep,
+    ReclaimDaemons,
+    ShareDaemon,
     Publish,
     Refuse,
     Remove,
@@ -31,7 +31,7 @@ from procman.core.actions import (
     Spawn,
 )
 from procman.core.events import (
-    Begun,
+    FormationStarted,
     Command,
     Commanded,
     Event,
@@ -46,29 +46,30 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.lastresort import REASON, LastResort, Left
+from procman.core.fallback import REASON, Fallback, Survivor
 from procman.core.snapshot import Packed, pack, unpack
 from procman.core.spec import Plan
 from procman.core.state import Phase
-from procman.core.trace import FORMAT, Header, Trace
+from procman.core.trace import FORMAT, TraceHeader, Trace
 from procman.core.view import Change, FleetView, Kind
 from procman.errors import ConfigError
-from procman.kernel import reaper, spawn
-from procman.kernel.census import SWEEP_FIRST, Census
-from procman.kernel.deadlines import Deadlines
-from procman.kernel.guarding import Guarding, Kept, can_guard
-from procman.kernel.history import History
-from procman.kernel.launcher import Given, Launcher
-from procman.kernel.lives import MARK, Life, Lives, LivesState
-from procman.kernel.oom import OomNotes
-from procman.kernel.output import TELL_AGAIN, Mux, Stream
-from procman.kernel.ports import PortNotes
-from procman.kernel.reactor import Reactor
-from procman.kernel.reaper import signal_number
-from procman.kernel.tracefile import write_private
+from procman.kernel.process import reaper
+from procman.kernel.process import spawn
+from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
+from procman.kernel.loop.deadlines import Deadlines
+from procman.kernel.survive.guarding import Guarding, Kept, can_guard
+from procman.kernel.output.history import History
+from procman.kernel.process.launcher import SpawnContext, Launcher
+from procman.kernel.process.table import MARK, Process, ProcessTable, ProcessTableState
+from procman.kernel.process.oom import OomNotes
+from procman.kernel.output.fanout import TELL_AGAIN, Mux, ChildStream
+from procman.kernel.process.ports import PortNotes
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.reaper import signal_number
+from procman.kernel.survive.tracefile import write_private
 
 if TYPE_CHECKING:
-    from procman.kernel.upgrading import Told, Upgrading
+    from procman.kernel.survive.upgrading import Told, LiveUpgrade
 
 LAST_REST = 5.0
 """Seconds that a process which appears after the end is waited for once it got KILL."""
@@ -99,22 +100,22 @@ class KernelState(Struct, frozen=True, kw_only=True):
     """
 
     fleet: Packed
-    lives: LivesState
+    lives: ProcessTableState
     deadlines: dict[str, tuple[float, int]]
     not_ours: tuple[int, ...]
     guardian: Kept | None = None
     limit: int | None = None
 
 
-class Before(Struct, frozen=True):
+class Handover(Struct, frozen=True):
     """What another program has handed over: its state, the streams of the Mux by descriptor, and what is told of it."""
 
     state: KernelState
-    streams: dict[int, Stream]
+    streams: dict[int, ChildStream]
     news: str
 
 
-class Settings(Struct, frozen=True):
+class KernelSettings(Struct, frozen=True):
     """What the kernel needs beside the plan: how to read the inputs again, what instances are given, and where a trace
     of the core's last events is written when it is asked for or needed.
 
@@ -122,7 +123,7 @@ class Settings(Struct, frozen=True):
     """
 
     load: Callable[[Plan], Plan]
-    given: Given
+    given: SpawnContext
     trace: str
     guarded: tuple[int, ...] | None = None
 
@@ -130,21 +131,21 @@ class Settings(Struct, frozen=True):
 class Kernel:
     """Performs what the fleet decides. `run()` returns the exit code."""
 
-    def __init__(self, reactor: Reactor, plan: Plan, mux: Mux, history: History, settings: Settings) -> None:
+    def __init__(self, reactor: Reactor, plan: Plan, mux: Mux, history: History, settings: KernelSettings) -> None:
         self.root = plan.root
         self.history = history
         fleet = Fleet(plan)
-        self.fleet: Fleet | LastResort = fleet
+        self.fleet: Fleet | Fallback = fleet
         self.on_change: Callable[[float, Change], None] = lambda _time, _change: None
         self._reactor = reactor
         self.mux = mux
         self._settings = settings
         self.upgrades = 0
-        self.make_upgrading: Callable[[], Upgrading] | None = None
-        self._upgrading: Upgrading | None = None
+        self.make_upgrading: Callable[[], LiveUpgrade] | None = None
+        self._upgrading: LiveUpgrade | None = None
         self._taken_over: str | None = None  # what is told of it
-        self._lives = Lives(f"{os.getpid()}-{os.urandom(4).hex()}")
-        self._census = Census(reactor, self._lives, mux, self)
+        self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}")
+        self._census = Adoption(reactor, self._lives, mux, self)
         self._guarding = Guarding(reactor, self._lives.ledger, settings.guarded or (), self.say)
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(TimerFired(key, token)))
         self._ports = PortNotes(look=self._census.known)
@@ -207,9 +208,9 @@ class Kernel:
 
     def _begin(self) -> None:
         self._census.begin()
-        self.post(Begun())
+        self.post(FormationStarted())
 
-    def take_over(self, before: Before) -> None:
+    def take_over(self, before: Handover) -> None:
         """Go on in `run()` where another program was. A subreaper stays one over an exec (prctl(2))."""
         state = before.state
         fleet = Fleet(self.fleet.plan, unpack(state.fleet))
@@ -268,19 +269,19 @@ class Kernel:
 
             self.write_trace("".join(traceback.format_exception(error)))
         now = time.monotonic()
-        if isinstance(self.fleet, LastResort):
+        if isinstance(self.fleet, Fallback):
             self._act(self.fleet.handle(ShutdownAsked("procman is at fault"), now))
             return
         self._spawns.clear()
         self._queue.clear()
-        left = [Left(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
+        left = [Survivor(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
         stop = stop or self.fleet.stopping
-        self.fleet = LastResort(self.fleet.plan, self.fleet.counts, left)
+        self.fleet = Fallback(self.fleet.plan, self.fleet.counts, left)
         self._act(self.fleet.start(now, stop=stop))
 
     def write_trace(self, cause: str) -> None:
         """The core's last events, as `procman debug replay` reads them."""
-        header = Header(FORMAT, __version__, cause, time.time())
+        header = TraceHeader(FORMAT, __version__, cause, time.time())
         try:
             write_private(self._settings.trace, self._trace.lines(header))
         except OSError as error:
@@ -350,9 +351,9 @@ class Kernel:
             case SignalProcess(pid, signal):
                 self._lives.signal_process(pid, signal)
                 self._census.sweep_soon()
-            case Keep(_, pid):
+            case ShareDaemon(_, pid):
                 self._lives.keep(pid)
-            case Inherit(name, generation, signal):
+            case ReclaimDaemons(name, generation, signal):
                 life = self._life(name, generation)
                 if life is not None:
                     self._lives.inherit(life, signal_number(signal))
@@ -369,7 +370,7 @@ class Kernel:
             case _:
                 assert_never(action)
 
-    def _life(self, name: str, generation: int) -> Life | None:
+    def _life(self, name: str, generation: int) -> Process | None:
         life = self._lives.current.get(name)
         return life if life is not None and life.generation == generation else None
 
@@ -431,7 +432,7 @@ class Kernel:
     def _helper_ended(self, pid: int, status: ExitStatus) -> bool:
         return self._guarding.reaped(pid) or (self._upgrading is not None and self._upgrading.reaped(pid, status))
 
-    def _leader_ended(self, life: Life, status: ExitStatus) -> None:
+    def _leader_ended(self, life: Process, status: ExitStatus) -> None:
         """Its last words come before the line that reports its end; it is reaped only after its group got KILL."""
         for stream in life.streams:
             self.mux.drain(stream)
@@ -532,7 +533,7 @@ class Kernel:
 
     def why_not(self) -> str:
         """Why there can be no upgrade now; "" where there can."""
-        if isinstance(self.fleet, LastResort):
+        if isinstance(self.fleet, Fallback):
             return REASON
         if self.fleet.stopping or self.finished:
             return "procman is stopping"

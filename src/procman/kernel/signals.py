@@ -11,8 +11,8 @@ from procman.core.actions import Refuse, Reply
 from procman.core.events import KillAsked, Scale, ShutdownAsked
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
-from procman.kernel.reactor import Reactor
-from procman.kernel.reaper import signal_name
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.reaper import signal_name
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
 """What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""

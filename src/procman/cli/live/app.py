@@ -20,10 +20,10 @@ from textual.widgets import Footer, Input, Log, Static
 from procman.cli.live.dialogs import Keys, Question
 from procman.cli.live.feed import LINES, Looks, Seen, Tail
 from procman.cli.live.instances import Instances
-from procman.cli.ps import size
+from procman.cli.verbs.ps import size
 from procman.control.client import Client
 from procman.control.protocol import NamesParams, ScaleParams, StopParams
-from procman.core.display import clean
+from procman.text.lines import clean
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from procman.cli.ps import Listing, Row
+    from procman.cli.verbs.ps import Listing, Row
 
 THEME = "ansi-dark"
 """The terminal's own colours: what its owner can read, be it dark or light. What this theme takes from a dark one, the

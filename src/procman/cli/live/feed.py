@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.cli.logs import data_of
-from procman.cli.looking import Looker
-from procman.cli.ps import Listing, listed
-from procman.cli.resources import Meter
+from procman.cli.verbs.logs import data_of
+from procman.observe.poll import Poller
+from procman.cli.verbs.ps import Listing, listed
+from procman.observe.processes import Meter
 from procman.control.client import Client
 from procman.control.protocol import LogsParams, Output
-from procman.core.display import clean
+from procman.text.lines import clean
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class Looks:
         meter = Meter()
         while not self._ended:
             try:
-                with Looker(self._path) as looker:
+                with Poller(self._path) as looker:
                     self._look_on(looker, meter)
             except ProcmanError as error:
                 self._tell(Seen(trouble=error.message))
                 self._pause()
 
-    def _look_on(self, looker: Looker, meter: Meter) -> None:
+    def _look_on(self, looker: Poller, meter: Meter) -> None:
         while not self._ended:
             look = looker.look()
             fleet = look.answer.fleet

@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import DataTable
 
-from procman.cli.ps import HEAD, NUMBERS, Row, cells
+from procman.cli.verbs.ps import HEAD, NUMBERS, Row, cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from procman.companions.watcher.rules import Rule, concerned, instances
 from procman.control.client import Client, ClosedError
 from procman.control.protocol import NamesParams
-from procman.core.display import clean
+from procman.text.lines import clean
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:

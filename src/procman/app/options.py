@@ -1,0 +1,155 @@
+"""The options of the verbs that read the inputs themselves (start, check, run), as values: what each is called, and holds.
+
+`declared` makes click's options of them, `plain` reads a plain command line without click. The verbs that talk to a
+running procman have `place`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any, NamedTuple, TypeAlias
+
+from procman.config.options import Options
+
+Value: TypeAlias = Any
+"""What an option holds: a str, int, float, bool, a tuple of str, or None; whoever reads the command line checks it."""
+
+
+class OptionKind(Enum):
+    """What an option holds, by how it is read."""
+
+    TEXT = auto()
+    TEXTS = auto()
+    """Repeatable."""
+    NAMES = auto()
+    """Repeatable; each may be several, with commas or blanks between them."""
+    FLAG = auto()
+    SWITCH = auto()
+    """`--it` and `--no-it`; None where neither is given."""
+    INTEGER = auto()
+    COUNT = auto()
+    """An integer from 0."""
+    SECONDS = auto()
+    SIZE = auto()
+    """Bytes: `50M`, `1G`, `4096`."""
+    CHOICE = auto()
+    """One of those that `metavar` names."""
+
+
+REPEATABLE = (OptionKind.TEXTS, OptionKind.NAMES)
+SWITCHES = (OptionKind.FLAG, OptionKind.SWITCH)
+
+
+class Option(NamedTuple):
+    """`names` with their dashes, the first long one is also that of the value; a switch has `--it/--no-it`.
+
+    `default` is what a person would type, None where nothing is there or the help text says what happens then.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    kind: OptionKind = OptionKind.TEXT
+    metavar: str | None = None
+    default: str | None = None
+    types: bool = False
+    """The shell completes process types."""
+
+    @property
+    def name(self) -> str:
+        long = next(name for name in self.names if name.startswith("--"))
+        return long.partition("/")[0].removeprefix("--").replace("-", "_")
+
+    @property
+    def choices(self) -> list[str]:
+        assert self.metavar is not None
+        return self.metavar.split("|")
+
+
+FILES = (
+    Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", OptionKind.TEXT, "FILE"),
+    Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", OptionKind.TEXT, "DIR"),
+    Option(("--config",), "How to run the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"),
+    Option(("-e", "--env"), "Read this instead of .env; repeatable, the last wins.", OptionKind.TEXTS, "FILE"),
+    Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", OptionKind.FLAG),
+    Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", OptionKind.TEXT, "PATH"),
+)
+FORMATION = (
+    Option(
+        ("-m", "--formation", "-c", "--concurrency"),
+        "How many of each; all=N: others.",
+        OptionKind.TEXTS,
+        "TYPE=N,...",
+        types=True,
+    ),
+    Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
+    Option(("--port-step",), "Ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"),
+    Option(("--no-port",), "Give nobody a PORT.", OptionKind.FLAG),
+    Option(("-t", "--timeout"), "From the stop signal to KILL.  [default: 10]", OptionKind.SECONDS, "SECONDS"),
+)
+SUPERVISION = (
+    Option(("--max-restarts",), "Give an instance up after N restarts in a row.", OptionKind.INTEGER, "N"),
+    Option(("--no-restart",), "End everything when the first process ends, with its exit code.", OptionKind.FLAG),
+    Option(("--exit-on",), "End everything when one of these types ends.", OptionKind.NAMES, "TYPE,...", types=True),
+)
+OUTPUT = (
+    Option(("--log-format",), "Lines of text, or one JSON object a line.", OptionKind.CHOICE, "text|json", "text"),
+    Option(("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", OptionKind.SWITCH),
+    Option(("--no-prefix",), "Lines as the processes write them, without time and name.", OptionKind.FLAG),
+    Option(("-q", "--quiet"), "Show no output of these types.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("--color",), "A colour for each type.", OptionKind.CHOICE, "auto|always|never", "auto"),
+    Option(("--history",), "Output kept for `logs`, over all.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
+    Option(("--log-dir",), "Also a file for each instance in this folder: web.1.log.", OptionKind.TEXT, "DIR"),
+    Option(
+        ("--log-max-bytes",),
+        "Rotate a file before it is larger than this; 0: never.  [default: 10M]",
+        OptionKind.SIZE,
+        "SIZE",
+        "10M",
+    ),
+    Option(("--log-keep",), "Rotated files to keep.  [default: 5]", OptionKind.COUNT, "N", "5"),
+    Option(
+        ("--tty/--no-tty",),
+        "A terminal of its own for each instance.  [default: where standard output is one]",
+        OptionKind.SWITCH,
+    ),
+    Option(("--split-streams",), "Keep stdout and stderr apart (json lines then name the stream).", OptionKind.FLAG),
+)
+PROCMAN = (
+    Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
+    Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
+    Option(("-D", "--detach"), "Go to the background once all is up.", OptionKind.FLAG),
+)
+START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
+
+TYPES = "types"
+"""The argument of the verbs that take FORMATION: process types, any number of them."""
+
+FIELDS = {"env": "env_files", "except": "leave_out"}
+"""The fields of `Options` that are not called as their options are."""
+
+UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def size(word: str) -> int:
+    """Bytes. Raises ValueError."""
+    word = word.strip().upper()
+    digits, unit = (word[:-1], word[-1:]) if word[-1:] in UNITS else (word, "")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ValueError
+    return int(digits) * UNITS[unit]
+
+
+def split(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names given one by one, with commas or with blanks."""
+    return tuple(name for value in values for name in value.replace(",", " ").split())
+
+
+def collect(values: dict[str, Value]) -> Options:
+    """Takes out of `values`, which are by the options' names, what belongs to the inputs."""
+    fields = {}
+    for name in list(values):
+        field = FIELDS.get(name, name)
+        if field in Options.__struct_fields__:
+            fields[field] = values.pop(name)
+    return Options(**fields)

@@ -1,0 +1,335 @@
+"""Being attached to an instance: what is typed there and what is told of it, from the greeting to the end.
+
+The terminal is `raw`'s, the screen `shown`'s, what is typed and not taken yet `typed`'s; who may type decides procman.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import select
+import signal
+import time
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+from procman.cli.attach.raw import make_raw
+from procman.cli.attach.screen_state import without_queries
+from procman.cli.attach.input_queue import AT_ONCE, Typed
+from procman.control.client import ClosedError, answer, notification
+from procman.control.protocol import (
+    Happened,
+    InputParams,
+    Keyboard,
+    KeyboardChanged,
+    Output,
+    ResizeParams,
+    StreamEnded,
+    Taken,
+)
+from procman.core.view import Kind
+from procman.errors import NotRunningError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from procman.cli.attach.screen_state import ScreenState
+    from procman.cli.attach.input_queue import DetachKeys
+    from procman.control.client import Client
+    from procman.control.protocol import Attached, Incoming
+    from procman.core.view import Change, FleetView
+
+CTRL_C = b"\x03"
+
+BETWEEN_LIVES = {
+    *(Kind.STARTED, Kind.START_FAILED, Kind.ENDED),
+    *(Kind.STOPPING, Kind.STOPPED, Kind.KILLED, Kind.UNKILLABLE),
+}
+"""What is told here. The rest comes while a program has the screen, or says the same again."""
+
+
+class AttachEnd(Enum):
+    """Why somebody is not attached any more."""
+
+    DETACHED = auto()
+    NO_MORE_INPUT = auto()
+    REMOVED = auto()
+    LOST = auto()  # procman has ended
+    UPGRADED = auto()  # another program has taken its place, and can be asked to go on
+
+
+class Endpoints(NamedTuple):
+    """How somebody is attached: `person` is one at a terminal, which is raw then."""
+
+    detach: DetachKeys
+    read_only: bool
+    person: bool
+
+
+class AttachSession:
+    """One attachment, from its greeting to its end."""
+
+    def __init__(self, client: Client, attached: Attached, way: Endpoints, shown: ScreenState) -> None:
+        self._client = client
+        self._name = attached.instance
+        self._stream = attached.stream
+        self._kept_left = attached.kept
+        self._kept = b""  # output from before, as far as it has come
+        self._keyboard = attached.keyboard
+        self._way = way
+        self._shown = shown
+        self._typed = Typed(self._send_typed)
+        self._input: int | None = None  # the request that is not answered yet
+        self._reads = way.person or not way.read_only  # standard input
+        self._has_typed = False
+        self._mute = way.read_only or not attached.keyboard.terminal  # there was nothing to type into, so far
+        self._told_why = False  # what is typed goes nowhere
+        self._ending: AttachEnd | None = None
+
+    def follow(self, fleet: FleetView, wake: int) -> AttachEnd:
+        """Show and type until something ends it. `fleet` is as it was just before; `wake` is that of `wakes()`."""
+        self._say(f"{self._greeting(fleet)}; {self._leave_words} leaves")
+        self._take()
+        while self._ending is None:
+            self._turn(wake)
+        if self._ending is AttachEnd.LOST and self._client.upgrading:
+            self._ending = self._upgraded()
+        return self._ending
+
+    def _upgraded(self) -> AttachEnd:
+        """A person sees which keys are missing. Raises RefusedError where piped in was what nobody has taken."""
+        if not self._way.person and not self._typed.empty:
+            text = f"cannot tell how much {self._name} got of what was piped in: procman was upgraded meanwhile"
+            raise RefusedError(text, "its output tells")
+        return AttachEnd.UPGRADED
+
+    def leave(self, ending: AttachEnd) -> int:
+        """Tell how it ended, on a screen that is as it was before; the exit code. Raises NotRunningError."""
+        self._shown.raw = False
+        self._shown.end_line()
+        match ending:
+            case AttachEnd.DETACHED:
+                self._say(f"detached from {self._name}")
+            case AttachEnd.REMOVED:
+                self._say(f"{self._name} is no more")
+            case AttachEnd.LOST:
+                raise NotRunningError(f"cannot go on with {self._name}: procman has ended")
+            case AttachEnd.NO_MORE_INPUT | AttachEnd.UPGRADED:
+                pass
+        return 0
+
+    # ---- what is said
+
+    @property
+    def _leave_words(self) -> str:
+        return self._way.detach.words if self._way.person and not self._mute else "Ctrl-C"
+
+    def _greeting(self, fleet: FleetView) -> str:
+        row = next((row for row in fleet.instances if row.name == self._name), None)
+        if not self._keyboard.terminal:
+            if row is None or row.pid is None:
+                phase = f", which is {row.phase}" if row is not None else ""
+                return f"watching {self._name}{phase} and writes nothing until it runs"
+            hint = "`tty: true` in procman.yml or `procman start --tty` gives it one"
+            return f"watching {self._name}, which has no terminal and so reads no keys: {hint}"
+        if self._way.read_only:
+            return f"watching {self._name}"
+        if self._may_type():
+            return f"attached to {self._name}"
+        return f"watching {self._name}, as {self._typist()} types there"
+
+    def _typist(self) -> str:
+        typist = self._keyboard.typist
+        if typist is None:
+            return "nobody"
+        since = time.strftime("%H:%M:%S", time.localtime(typist.since))
+        return f"{f'pid {typist.pid}' if typist.pid else 'somebody'} (since {since})"
+
+    def _say(self, text: str) -> None:
+        self._shown.say(text)
+
+    # ---- the loop
+
+    def _turn(self, wake: int) -> None:
+        waited = [self._client.fileno(), wake]
+        if self._reads and (self._way.person or self._typed.room >= AT_ONCE):
+            waited.append(0)
+        ready, _, _ = select.select(waited, [], [])
+        with suppress(ConnectionError):  # it has closed the connection: what it has said last is read below
+            if wake in ready:
+                self._woken(os.read(wake, 512))
+            if 0 in ready:
+                self._read_keys()
+        if self._client.fileno() in ready:
+            if not self._client.receive():
+                self._ending = self._ending or AttachEnd.LOST
+            self._take()
+
+    def _woken(self, numbers: bytes) -> None:
+        if signal.SIGCONT in numbers and self._way.person:
+            make_raw()
+        self._client.send("resize", ResizeParams(self._stream, *size()))
+
+    # ---- what is typed
+
+    def _read_keys(self) -> None:
+        try:
+            data = os.read(0, AT_ONCE)
+        except OSError:  # EIO: the terminal has gone
+            data = b""
+        if not data:
+            self._reads = False
+            self._end_with_input()
+            return
+        if self._way.person:
+            data, detached = self._way.detach.feed(data)
+            if detached or (self._mute and CTRL_C in data):
+                self._ending = AttachEnd.DETACHED
+        if not data or self._way.read_only:
+            return
+        if self._keyboard.terminal and self._may_type():
+            self._has_typed = True
+            if not self._typed.add(data):
+                self._tell_once(f"{self._name} reads nothing: what is typed is lost until it does")
+        else:
+            self._refuse_keys()
+
+    def _may_type(self) -> bool:
+        return self._keyboard.yours or self._keyboard.typist is None
+
+    def _refuse_keys(self) -> None:
+        """For what is piped in it is the end."""
+        why = f"{self._typist()} types there" if self._keyboard.terminal else "it has no terminal, or does not run"
+        refusal = f"cannot type into {self._name}: {why}"
+        if not self._way.person:
+            raise RefusedError(refusal)
+        self._tell_once(f"{refusal}; {self._leave_words} leaves")
+
+    def _tell_once(self, text: str) -> None:
+        """Until something changes."""
+        if not self._told_why:
+            self._told_why = True
+            self._say(text)
+
+    def _send_typed(self, data: bytes) -> None:
+        encoded = base64.b64encode(data).decode()
+        self._input = self._client.send("input", InputParams(self._stream, base64=encoded))
+
+    def _end_with_input(self) -> None:
+        """Piped in: once all of it is where it should be. Nothing at all is somebody who only looks (`</dev/null`)."""
+        if not self._reads and (self._way.person or (self._has_typed and self._typed.empty)):
+            self._ending = self._ending or AttachEnd.NO_MORE_INPUT
+
+    # ---- what is told
+
+    def _take(self) -> None:
+        """Everything that has come."""
+        for message in self._client.take():
+            if message.id is not None and message.id == self._input:
+                self._answered(message)
+            else:
+                told = notification(message)
+                if getattr(told, "stream", None) == self._stream:
+                    self._notified(told)
+
+    def _answered(self, message: Incoming) -> None:
+        self._input = None
+        try:
+            taken = answer(message, "input")
+        except RefusedError:
+            if not self._way.person:
+                raise
+            self._typed.refused()  # somebody else was first, or it ended: a `keyboard` notification tells
+        else:
+            assert isinstance(taken, Taken)
+            self._typed.taken(taken.taken)
+        self._end_with_input()
+
+    def _notified(self, told: object) -> None:
+        match told:
+            case Output():
+                self._show(told)
+            case Happened():
+                self._tell(told.change)
+            case KeyboardChanged():
+                self._keyboard_changed(told.keyboard)
+            case StreamEnded():
+                self._ending = self._ending or self._removed()
+            case _:
+                pass  # a newer procman may tell more
+
+    def _removed(self) -> AttachEnd:
+        """The stream ends with its instance, and with procman."""
+        try:
+            self._client.call("hello")
+        except ClosedError:
+            return AttachEnd.LOST
+        return AttachEnd.REMOVED
+
+    def _show(self, output: Output) -> None:
+        data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
+        if output.missed:
+            self._kept_left = max(0, self._kept_left - output.missed)
+            self._say(f"{output.missed} bytes of output are left out: they were too many for this screen")
+        if self._kept_left:
+            past, data = data[: self._kept_left], data[self._kept_left :]
+            self._kept_left -= len(past)
+            self._kept += past
+            if self._kept_left:
+                return
+            data = without_queries(self._kept) + data
+            self._kept = b""
+        if not (self._keyboard.yours and self._way.person):
+            data = without_queries(data)  # only the terminal of the one who types may answer
+        self._shown.write(data, terminal=self._keyboard.terminal)
+
+    def _tell(self, change: Change) -> None:
+        if change.event in BETWEEN_LIVES:
+            if change.event is not Kind.STOPPING:
+                self._shown.undo()  # what the last life left on the screen would stay there
+            self._say(change.text)
+
+    def _keyboard_changed(self, keyboard: Keyboard) -> None:
+        before, self._keyboard = self._keyboard, keyboard
+        self._told_why = False
+        if keyboard.terminal:
+            self._mute = self._way.read_only
+            self._typed.may_go_on()
+        elif self._way.person or self._typed.empty:
+            self._typed.refused()
+        else:
+            self._refuse_keys()
+        others = before.typist is not None and not before.yours
+        if others and keyboard.typist is None and keyboard.terminal and not self._way.read_only:
+            self._say(f"nobody types into {self._name} any more; you may")
+
+
+@contextmanager
+def wakes() -> Iterator[int]:
+    """A descriptor that is ready when the screen has another size, or this process was stopped and goes on.
+
+    To be entered before the size is looked at.
+    """
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    for number in (signal.SIGWINCH, signal.SIGCONT):
+        signal.signal(number, lambda _number, _frame: None)
+    try:
+        yield woken
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(woken)
+        os.close(wake)
+
+
+def size() -> tuple[int, int]:
+    """Columns and rows of this terminal; zeros where there is none."""
+    for fd in (1, 0, 2):
+        try:
+            columns, rows = os.get_terminal_size(fd)
+        except OSError:
+            continue
+        return columns, rows
+    return 0, 0

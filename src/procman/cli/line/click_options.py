@@ -1,0 +1,94 @@
+"""The options of `options` as click's own: for help, completion, variables, mistakes, and every line that is not plain.
+
+Each option reads PROCMAN_<VERB>_<OPTION> (click's auto_envvar_prefix), which its help names; the command line wins.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from procman.cli.line.completion import complete_types
+from procman.app.options import FILES, FORMATION, REPEATABLE, SWITCHES, TYPES, OptionKind, Option, collect, size, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Verb: TypeAlias = Callable[..., Any]
+
+
+class VerbatimText(click.types.StringParamType):
+    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+
+    envvar_list_splitter = "\0"
+
+
+def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    try:
+        return size(value)
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not a size, such as 50M") from None
+
+
+def _split(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return split(values)
+
+
+TAKEN_AS = {
+    OptionKind.TEXTS: VerbatimText(),
+    OptionKind.NAMES: VerbatimText(),
+    OptionKind.INTEGER: click.INT,
+    OptionKind.COUNT: click.IntRange(0),
+    OptionKind.SECONDS: click.FLOAT,
+}
+CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size}
+
+
+def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:
+    """Declares them, in this order in the help."""
+
+    def declare(verb: Verb) -> Verb:
+        for option in reversed(options):  # decorators apply from the bottom up
+            verb = _clicked(option)(verb)
+        return verb
+
+    return declare
+
+
+def _clicked(option: Option) -> Callable[[Verb], Verb]:
+    kind = option.kind
+    if kind in SWITCHES:
+        how: dict[str, Any] = {"is_flag": True, **({"default": None} if kind is OptionKind.SWITCH else {})}
+    elif kind is OptionKind.CHOICE:
+        how = {"type": click.Choice(option.choices), "default": option.default}
+    else:
+        how = {"type": TAKEN_AS.get(kind), "metavar": option.metavar, "default": option.default}
+    if kind in REPEATABLE:
+        how["multiple"] = True
+    if option.types:
+        how["shell_complete"] = complete_types
+    return click.option(*option.names, help=option.help, show_envvar=True, callback=CALLBACKS.get(kind), **how)
+
+
+types_argument = click.argument(TYPES, metavar="[TYPE]...", nargs=-1, shell_complete=complete_types)
+
+
+def input_options(verb: Verb) -> Verb:
+    """Everything that says what to run. The verb is called with `options: Options` and whatever else it declares."""
+    return types_argument(declared(FILES + FORMATION)(_collected(verb)))
+
+
+def file_options(verb: Verb) -> Verb:
+    """Where the inputs are, without the formation: for one command. As `input_options` otherwise."""
+    return declared(FILES)(_collected(verb))
+
+
+def _collected(verb: Verb) -> Verb:
+    @functools.wraps(verb)
+    def call(**values: Any) -> Any:  # noqa: ANN401  click's own types
+        options = collect(values)
+        return verb(options=options, **values)
+
+    return call

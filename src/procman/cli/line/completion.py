@@ -1,0 +1,73 @@
+"""Shell completion of types and instances: from the procman that runs, else from the Procfile.
+
+Called by the shell while somebody types: quick (a second at most), and silent whatever goes wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    import click
+
+    from procman.core.view import FleetView
+
+PATIENCE = 1.0
+"""Seconds that a running procman is given to answer."""
+
+
+def complete_instances(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Types, and where procman runs, instances: `web`, `web.1`."""
+    fleet = running(context)
+    words = [*fleet.formation, *(i.name for i in fleet.instances)] if fleet else procfile_types(context)
+    return _beginning(incomplete, words)
+
+
+def complete_types(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Types of the Procfile, for the verbs that read it; after a comma or several, the next one."""
+    done, comma, word = incomplete.rpartition(",")
+    return [f"{done}{comma}{name}" for name in _beginning(word, procfile_types(context))]
+
+
+def complete_changes(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """`web=3` (as it is), `web+1`, `web-1`: several, so that the shell puts no blank after the type."""
+    fleet = running(context)
+    counts = fleet.formation if fleet else dict.fromkeys(procfile_types(context), 1)
+    return _beginning(incomplete, [f"{name}{how}" for name, n in counts.items() for how in (f"={n}", "+1", "-1")])
+
+
+def complete_signals(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    import signal  # noqa: PLC0415  2 ms at import, for this completion alone
+
+    return _beginning(incomplete.upper(), [s.name.removeprefix("SIG") for s in signal.Signals])
+
+
+def running(context: click.Context) -> FleetView | None:
+    """What the procman of this command line answers; None where none does."""
+    from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
+    from procman.control.client import Client  # noqa: PLC0415
+    from procman.control.protocol import NoParams  # noqa: PLC0415
+
+    place = TargetOptions(context.params.get("root"), context.params.get("socket"))
+    try:
+        with Client(place.find(), timeout=PATIENCE) as client:
+            return client.call("ps", NoParams()).fleet
+    except (ProcmanError, OSError):
+        return None
+
+
+def procfile_types(context: click.Context) -> list[str]:
+    """The names in the Procfile that this command line means; none where it cannot be read."""
+    from procman.config.procfile import parse_procfile  # noqa: PLC0415  only where a shell asks
+    from procman.config.source import read  # noqa: PLC0415
+
+    folder = context.params.get("root") or os.curdir
+    data = read(context.params.get("procfile") or os.path.join(folder, "Procfile"), "Procfile")
+    return [entry.name for entry in parse_procfile(data)[0]] if isinstance(data, bytes) else []
+
+
+def _beginning(incomplete: str, words: list[str]) -> list[str]:
+    return [word for word in words if word.startswith(incomplete)]

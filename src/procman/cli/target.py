@@ -1,0 +1,56 @@
+"""Which running procman a verb talks to: `-d/--root` and `--socket`, handed to the verb as one `TargetOptions`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+from msgspec import Struct
+
+from procman.control import locate
+from procman.control.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Verb: TypeAlias = Callable[..., Any]
+
+
+class TargetOptions(Struct, frozen=True):
+    """A folder to look from (the current one where None), or a socket."""
+
+    root: str | None = None
+    socket: str | None = None
+
+    def find(self) -> str:
+        """The socket's path. A folder that is named wins over an inherited PROCMAN_SOCKET."""
+        environ = dict(os.environ)
+        if self.root is not None:
+            environ.pop("PROCMAN_SOCKET", None)
+        return locate.find(self.root or os.curdir, self.socket, environ)
+
+    def connect(self) -> Client:
+        return Client(self.find())
+
+
+ROOT = click.option(
+    *("-d", "--root"),
+    metavar="DIR",
+    show_envvar=True,
+    help="Talk to the procman of this folder, or of one above it.  [default: the current folder]",
+)
+SOCKET = click.option(
+    "--socket", metavar="PATH", help="Talk to the procman behind this socket.  [env var: PROCMAN_SOCKET]"
+)
+
+
+def client_options(verb: Verb) -> Verb:
+    """Declares both options; the verb is called with `place: TargetOptions` instead."""
+
+    @functools.wraps(verb)
+    def call(root: str | None, socket: str | None, **values: Any) -> Any:  # noqa: ANN401  click's own types
+        return verb(place=TargetOptions(root, socket), **values)
+
+    return ROOT(SOCKET(call))

@@ -1,0 +1,38 @@
+"""`procman restart`: a new life for instances."""
+
+from __future__ import annotations
+
+import click
+
+from procman.cli.goal import renewed
+from procman.cli.line.completion import complete_instances
+from procman.cli.target import TargetOptions, client_options
+from procman.cli.wait import WaitingCommand, until, wait_option
+from procman.control.client import Client
+from procman.control.protocol import NamesParams
+
+
+@click.command(cls=WaitingCommand)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
+@wait_option("until all of them are ready again")
+@client_options
+def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) -> None:
+    """Restart instances: all of them, or those of the types, names or shell patterns given.
+
+    An instance is stopped as `procman stop` does it and started again under its name and port. One that is stopped,
+    done or failed is started.
+
+    \b
+    Examples:
+      procman restart
+      procman restart web.2
+      procman restart web 'work*' --wait
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    path = place.find()
+    with Client(path) as client:
+        before = client.call("ps").fleet
+        answer = client.call("restart", NamesParams(names))
+        after = client.call("ps").fleet
+    click.echo(f"restarting {', '.join(answer.instances)}" if answer.instances else "nothing to restart")
+    if wait is not None:
+        until(path, renewed(answer, before, after), wait)

@@ -1,0 +1,37 @@
+"""`procman shutdown`: stop everything and end procman."""
+
+from __future__ import annotations
+
+import click
+
+from procman.cli.target import TargetOptions, client_options
+from procman.cli.wait import until_gone
+from procman.control.client import Client
+
+
+@click.command()
+@click.option(
+    "--wait/--no-wait", default=True, show_envvar=True, help="Return when procman is gone, or at once.  [default: wait]"
+)
+@client_options
+def shutdown(place: TargetOptions, *, wait: bool) -> None:
+    """Stop every instance, each with its own grace, and end procman: what TERM to procman does.
+
+    \b
+    Examples:
+      procman shutdown
+      procman shutdown --no-wait
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    path = place.find()
+    if not wait:
+        _ask(path)
+        return
+    until_gone(path, lambda: _ask(path))
+    click.echo("procman has ended")
+
+
+def _ask(path: str) -> None:
+    with Client(path) as client:
+        answer = client.call("shutdown")
+    if answer.instances:
+        click.echo(f"stopping {', '.join(answer.instances)}")

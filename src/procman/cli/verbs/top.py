@@ -1,0 +1,44 @@
+"""`procman top`: a live screen. The screen itself, and with it textual, is loaded only once it is known that it can show."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from procman.observe.poll import Poller
+from procman.cli.target import TargetOptions, client_options
+from procman.errors import ProcmanError
+
+
+@click.command()
+@client_options
+def top(place: TargetOptions) -> int:
+    """Show the formation on a live screen, with the last lines of one instance, and change it by keys.
+
+    Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / looks
+    for names, ? explains the keys and q leaves. CPU is the use of the last second; CPU and MEMORY are those of the
+    process and everything it started. When procman ends the screen waits for it to come back.
+
+    It is made with textual, which `pip install 'procman[tui]'` installs as well.
+
+    \b
+    Examples:
+      procman top
+      procman top -d shop
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    path = place.find()
+    with Poller(path) as looker:
+        looker.look()  # who runs nowhere, or may not be talked to, is told before the screen changes
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")
+    try:
+        from procman.cli.live.app import Top  # noqa: PLC0415  textual is an extra, and 0.1 s at import
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
+            raise
+        text = "cannot show a live screen: textual is not installed"
+        raise ProcmanError(text, "`pip install 'procman[tui]'` installs it; `procman ps --watch` needs none") from None
+    screen = Top(path)
+    screen.run()
+    return screen.return_code or 0

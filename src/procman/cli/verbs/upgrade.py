@@ -1,0 +1,39 @@
+"""`procman upgrade`: replace the running procman by the installed one."""
+
+from __future__ import annotations
+
+import click
+
+from procman.cli.target import TargetOptions, client_options
+from procman.control.client import Client, ClosedError
+from procman.errors import NotRunningError, ProcmanError
+
+WITHIN = 30.0
+"""Seconds for an answer: procman gives the new program 20 to show that it can take over."""
+
+
+@click.command()
+@client_options
+def upgrade(place: TargetOptions) -> None:
+    """Replace the running procman by the version that is installed now, without touching what it runs.
+
+    Processes keep their pids, pipes and terminals; counts, backoffs and kept output stay. The new version is asked
+    first whether it can take over; where it cannot, nothing changes and the reason is told. Other commands that are
+    connected meanwhile go on with the new one.
+
+    \b
+    Examples:
+      procman upgrade
+      pip install --upgrade procman && procman upgrade
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    with Client(place.find(), WITHIN) as client:
+        before = client.call("hello")
+        client.call("upgrade")
+        try:
+            after = client.call("hello")
+        except (NotRunningError, ClosedError):
+            text = "cannot upgrade: procman has ended instead"
+            raise ProcmanError(text, "its standard error says why; what it ran is ended as after a kill") from None
+    if after.upgrades == before.upgrades:
+        raise ProcmanError("cannot upgrade: the new program could not be executed", "see procman's output")
+    click.echo(f"procman {before.version} -> {after.version} (pid {after.pid})")

@@ -1,0 +1,46 @@
+"""One deadline a key: the newest counts, as in the core, which drops a stale token anyway.
+
+Without this each death of a crash loop would leave a timer of a minute in the reactor's heap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from procman.kernel.loop.reactor import Reactor
+
+
+class Deadlines:
+    """Calls `fired(key, token)` at the newest time that was set for the key. Times are monotonic seconds."""
+
+    def __init__(self, reactor: Reactor, fired: Callable[[str, int], None]) -> None:
+        self._reactor = reactor
+        self._fired = fired
+        self._newest: dict[str, tuple[float, int]] = {}
+        self._armed: dict[str, float] = {}  # when the reactor calls next for the key
+
+    def set(self, key: str, token: int, at: float) -> None:
+        """The deadline of this key, instead of an earlier one."""
+        self._newest[key] = at, token
+        self._arm(key, at)
+
+    def state(self) -> dict[str, tuple[float, int]]:
+        """When each key's deadline is, and its token."""
+        return dict(self._newest)
+
+    def _arm(self, key: str, at: float) -> None:
+        if at < self._armed.get(key, float("inf")):
+            self._armed[key] = at
+            self._reactor.call_at(at, partial(self._due, key, at))
+
+    def _due(self, key: str, called_for: float) -> None:
+        if self._armed.get(key) != called_for:
+            return  # another call for the key comes, or came, earlier
+        del self._armed[key]
+        at, token = self._newest[key]
+        if at > called_for:
+            self._arm(key, at)
+            return
+        del self._newest[key]
+        self._fired(key, token)

@@ -1,0 +1,378 @@
+"""The last output of every instance, in bounded memory, for readers that each keep a byte offset.
+
+Owns the bytes and when they came; must not know who reads them or how they are shown. An instance has one ring of
+bytes, and beside it three flat arrays with a row for each chunk that was appended: a Python object for each chunk would
+cost more than the chunk itself (57 bytes for an empty `bytes` in a tuple in a deque, against 24 here).
+
+Offsets are absolute: they count from the instance's first byte and never go back, so that a reader that was too slow
+can be told what it missed. Whole lines go in, whole lines come out: the oldest line, torn where the ring has overwritten
+a part of it, is never shown.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_FIRST_SIZE = 128
+"""A ring's first size: most instances say little. It doubles as it fills."""
+
+_GRANTED = 4096
+"""The size that any ring may have, however little room there is over all."""
+
+_BYTES_A_ROW = 32
+"""At most one row for so many bytes of a ring, so that an instance that writes one-byte lines stays bounded too."""
+
+
+class HistoryEntry(NamedTuple):
+    """Lines that an instance wrote at `time` (seconds since the epoch); `missed` bytes before them are gone. `after` is the
+    offset behind them.
+    """
+
+    name: str
+    time: float
+    data: bytes
+    missed: int
+    after: int
+
+
+class RingState(Struct, frozen=True, kw_only=True):
+    """A ring without its bytes, of which it has one more than `size`; the arrays as they are in memory."""
+
+    name: str
+    size: int
+    limit: int
+    floor: int
+    end: int
+    times: bytes
+    ends: bytes
+    sequences: bytes
+
+
+class HistoryState(Struct, frozen=True):
+    """Everything but the rings' bytes, which follow in the order of `rings`."""
+
+    sequence: int = 0
+    terminals: tuple[str, ...] = ()
+    rings: tuple[RingState, ...] = ()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that follow."""
+        return sum(ring.size + 1 for ring in self.rings)
+
+
+class _Ring:
+    """The last `size` bytes of one instance. The byte with the absolute offset n is at n modulo the length.
+
+    One byte more than `size` is held: what stands before the oldest byte says whether that begins a line.
+    """
+
+    __slots__ = ("_prune_at", "data", "end", "ends", "floor", "limit", "sequences", "size", "times")
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        self.data = bytearray(size + 1)
+        self.floor = 0  # absolute offset of the oldest byte
+        self.end = 0  # absolute offset after the newest
+        self.times = array("d")
+        self.ends = array("Q")
+        self.sequences = array("Q")
+        self._prune_at = 64
+
+    def append(self, data: bytes | memoryview, time: float, sequence: int) -> None:
+        position = self.end % len(self.data)
+        after = position + len(data)
+        if after <= len(self.data):
+            memoryview(self.data)[position:after] = data
+        else:
+            self._place(self.end, data)
+        self.end += len(data)
+        self.floor = max(self.floor, self.end - self.size)
+        self.times.append(time)
+        self.ends.append(self.end)
+        self.sequences.append(sequence)
+        if len(self.ends) >= self._prune_at:
+            self._prune()
+
+    def _place(self, at: int, data: bytes | memoryview) -> None:
+        length = len(self.data)
+        source = memoryview(data)[-length:]
+        position = (at + len(data) - len(source)) % length
+        room = length - position
+        view = memoryview(self.data)
+        if len(source) <= room:
+            view[position : position + len(source)] = source
+        else:
+            view[position:] = source[:room]
+            view[: len(source) - room] = source[room:]
+
+    def _prune(self) -> None:
+        """Forget the rows whose bytes are gone. Done once in a while, as it moves the rest of the arrays."""
+        gone = max(bisect_right(self.ends, self.floor), len(self.ends) - max(self.size, _GRANTED) // _BYTES_A_ROW)
+        if gone > 0:
+            self.floor = max(self.floor, self.ends[gone - 1])
+            del self.times[:gone], self.ends[:gone], self.sequences[:gone]
+        self._prune_at = len(self.ends) * 5 // 4 + 64
+
+    def resize(self, size: int) -> None:
+        """Change the size, keeping the newest bytes. MemoryError leaves all as it was."""
+        floor = max(self.floor, self.end - size)
+        first = max(0, floor - 1)
+        kept = self.get(first, self.end)
+        data = bytearray(size + 1)
+        self.floor = floor
+        self.size = size
+        self.data = data
+        self._place(first, kept)
+        self._prune()
+
+    def empty(self) -> int:
+        """Begin anew with the least size, as if everything had been read; tells the size before. `end` stays."""
+        before, self.size = self.size, _FIRST_SIZE
+        del self.data[_FIRST_SIZE + 1 :]  # in place: it is here that memory is given back
+        self.floor = self.end
+        self.data[(self.end - 1) % len(self.data)] = 10  # what comes next begins a line
+        for rows in (self.times, self.ends, self.sequences):
+            del rows[:]
+        return before
+
+    def state(self, name: str) -> RingState:
+        return RingState(
+            name=name,
+            size=self.size,
+            limit=self.limit,
+            floor=self.floor,
+            end=self.end,
+            times=self.times.tobytes(),
+            ends=self.ends.tobytes(),
+            sequences=self.sequences.tobytes(),
+        )
+
+    def restore(self, state: RingState) -> None:
+        self.floor, self.end = state.floor, state.end
+        self.times.frombytes(state.times)
+        self.ends.frombytes(state.ends)
+        self.sequences.frombytes(state.sequences)
+        self._prune_at = len(self.ends) * 5 // 4 + 64
+
+    @property
+    def memory(self) -> memoryview:
+        """All its bytes, as they lie there."""
+        return memoryview(self.data)
+
+    def get(self, begin: int, end: int) -> bytes:
+        """The bytes between two absolute offsets that are both held."""
+        position, length = begin % len(self.data), end - begin
+        view = memoryview(self.data)
+        first = bytes(view[position : position + length])
+        return first if len(first) == length else first + bytes(view[: length - len(first)])
+
+    def start(self) -> int:
+        """The absolute offset of the oldest whole line."""
+        return self.floor and self.after_line(self.floor - 1)
+
+    def after_line(self, at: int) -> int:
+        """The absolute offset after the first newline from `at` on, or the end."""
+        position, length = at % len(self.data), self.end - at
+        hit = self.data.find(b"\n", position, position + length)
+        if hit >= 0:
+            return at + hit - position + 1
+        wrapped = position + length - len(self.data)
+        hit = self.data.find(b"\n", 0, wrapped) if wrapped > 0 else -1
+        return self.end if hit < 0 else at + len(self.data) - position + hit + 1
+
+    def cut(self, begin: int, end: int) -> int:
+        """The last end of a line in the range; `begin` where there is none."""
+        return begin + self.get(begin, end).rfind(b"\n") + 1
+
+    def newest_first(self, name: str) -> Iterator[tuple[int, str, float, int, int]]:
+        """Every row as (sequence, name, time, begin, end)."""
+        start = self.start()
+        for row in range(len(self.ends) - 1, -1, -1):
+            begin = max(start, self.ends[row - 1]) if row else start
+            if self.ends[row] <= begin:
+                return
+            yield self.sequences[row], name, self.times[row], begin, self.ends[row]
+
+
+class History:
+    """The kept output of all instances.
+
+    `limit_each` bytes an instance and `limit_all` over all. A ring starts small and doubles as it fills. Where all of
+    them together have no more room, the largest is halved for one that stays at half its size or less: in the end a few
+    chatty instances share what the silent ones leave. Each may have 4 KiB in any case.
+    `terminals` holds the names whose output is that of a terminal, for those who show it.
+    `listeners` are called with the name after each append; they must be quick and do nothing but take note.
+    """
+
+    def __init__(self, limit_each: int = 256 * 1024, limit_all: int = 32 * 1024 * 1024) -> None:
+        self._limit_each = min(limit_each, limit_all)
+        self._limit_all = limit_all
+        self._rings: dict[str, _Ring] = {}
+        self._total = 0
+        self._sequence = 0
+        self.listeners: list[Callable[[str], None]] = []
+        self.terminals: set[str] = set()  # names whose bytes, or some of them, were written to a terminal
+
+    def append(self, name: str, time: float, data: bytes | memoryview) -> None:
+        """Keep these lines (whole ones, with their newlines) that came at `time`, seconds since the epoch."""
+        ring = self._rings.get(name) or self._add(name)
+        if ring.size < ring.limit and ring.end - ring.floor + len(data) > ring.size:
+            self._grow(ring, ring.end - ring.floor + len(data))
+        self._sequence += 1
+        ring.append(data, time, self._sequence)
+        for listener in self.listeners:
+            listener(name)
+
+    def end(self, name: str) -> int:
+        """The absolute offset after the last byte; 0 for an unknown name."""
+        ring = self._rings.get(name)
+        return ring.end if ring else 0
+
+    def read(self, name: str, offset: int, limit: int = 65536) -> tuple[list[HistoryEntry], int]:
+        """Lines from `offset` on, about `limit` bytes of them (one line in any case), and where to go on.
+
+        The first entry tells what was dropped since `offset`. An offset beyond the end is one from before the name was
+        forgotten: everything kept is new to that reader.
+        """
+        ring = self._rings.get(name)
+        if ring is None:
+            return [], 0
+        start = ring.start()
+        if offset > ring.end:
+            offset = start
+        at = max(offset, start)
+        missed = at - offset
+        entries: list[HistoryEntry] = []
+        for row in range(bisect_right(ring.ends, at), len(ring.ends)):
+            end = ring.ends[row]
+            if end - at > limit:
+                end = ring.cut(at, at + limit)
+                if end == at:
+                    if entries:
+                        break
+                    end = ring.after_line(at)
+            entries.append(HistoryEntry(name, ring.times[row], ring.get(at, end), missed, end))
+            limit -= end - at
+            at, missed = end, 0
+            if limit <= 0 or end < ring.ends[row]:
+                break
+        return entries, at
+
+    def tail(self, names: Sequence[str], lines: int | None) -> tuple[list[HistoryEntry], dict[str, int]]:
+        """The last `lines` lines over all these instances together (all lines where None), in the order they came.
+
+        And the offset from which `read` goes on, for each of the names.
+        """
+        ends = {name: self.end(name) for name in names}
+        rings = {name: self._rings[name] for name in ends if name in self._rings}
+        found: list[HistoryEntry] = []
+        for _, name, time, begin, end in heapq.merge(
+            *(ring.newest_first(name) for name, ring in rings.items()), reverse=True
+        ):
+            if lines is not None and lines <= 0:
+                break
+            data = rings[name].get(begin, end)
+            if lines is not None:
+                data = _last_lines(data, lines)
+                lines -= data.count(b"\n")
+            found.append(HistoryEntry(name, time, data, 0, end))
+        found.reverse()
+        return found, ends
+
+    def names(self) -> list[str]:
+        """Who has written anything, in the order of their first lines."""
+        return list(self._rings)
+
+    def forget(self, name: str) -> None:
+        """Drop everything of a removed instance; one of that name that comes later starts at 0 again."""
+        self.terminals.discard(name)
+        ring = self._rings.pop(name, None)
+        if ring is not None:
+            self._total -= ring.size
+            for other in self._rings.values():
+                other.limit = self._limit_each
+
+    def relieve(self) -> None:
+        """There is no memory: what the one with most has is given up, without needing any for it."""
+        ring = max(self._rings.values(), key=lambda ring: ring.size, default=None)
+        if ring is not None and ring.size > _FIRST_SIZE:
+            size = ring.empty()
+            self._total -= size - ring.size
+            ring.limit = ring.size
+
+    # ---- handing it on
+
+    def state(self) -> HistoryState:
+        """What another one can be made of, with the bytes that `memory` has."""
+        rings = tuple(ring.state(name) for name, ring in self._rings.items())
+        return HistoryState(self._sequence, tuple(sorted(self.terminals)), rings)
+
+    def memory(self) -> list[memoryview]:
+        """The bytes of every ring; nothing is copied."""
+        return [ring.memory for ring in self._rings.values()]
+
+    def restore(self, state: HistoryState) -> list[memoryview]:
+        """Go on where another one was. The memory that is returned is to be filled with what `memory` had."""
+        for one in state.rings:
+            ring = self._rings[one.name] = _Ring(one.size, one.limit)
+            ring.restore(one)
+            self._total += one.size
+        self._sequence = state.sequence
+        self.terminals.update(state.terminals)
+        return self.memory()
+
+    # ---- sharing the room
+
+    def _add(self, name: str) -> _Ring:
+        size = min(_FIRST_SIZE, self._limit_each)
+        self._make_room(size, size)
+        ring = self._rings[name] = _Ring(size, self._limit_each)
+        self._total += size
+        return ring
+
+    def _grow(self, ring: _Ring, need: int) -> None:
+        """Double the ring until it holds `need` bytes, or as far as it may."""
+        while ring.size < min(need, ring.limit):
+            size = min(ring.size * 2, ring.limit)
+            try:
+                if not self._make_room(size - ring.size, size) and size > _GRANTED:
+                    ring.limit = ring.size  # until someone is forgotten: else every chunk would look again
+                    return
+                self._resize(ring, size)
+            except MemoryError:
+                ring.limit = ring.size
+                return
+
+    def _make_room(self, extra: int, size: int) -> bool:
+        """Whether there is room for `extra` bytes more, for a ring of then `size`; halves larger ones to make it.
+
+        Only one that stays at least as large gives way, so that two rings never take from each other in turns.
+        """
+        while self._total + extra > self._limit_all:
+            largest = max(self._rings.values(), key=lambda ring: ring.size, default=None)
+            if largest is None or largest.size < 2 * max(size, _GRANTED):
+                return False
+            self._resize(largest, largest.size // 2)
+            largest.limit = largest.size
+        return True
+
+    def _resize(self, ring: _Ring, size: int) -> None:
+        before = ring.size
+        ring.resize(size)
+        self._total += size - before
+
+
+def _last_lines(data: bytes, count: int) -> bytes:
+    """The last `count` of these whole lines."""
+    pieces = data.rsplit(b"\n", count + 1)
+    return data if len(pieces) <= count + 1 else b"\n".join(pieces[1:])

@@ -1,0 +1,145 @@
+r"""Pseudo-terminals: how one is made, how large it is, and when an unfinished line on it is shown.
+
+Knows descriptors, sizes and times; neither instances nor what is written. The terminal's settings stay at their defaults
+(echo, `\n` made `\r\n`): a program is to find what it would find when run by hand. It becomes the controlling terminal of
+its session, so that job control, `/dev/tty` and the signals of the keyboard work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procman.kernel.output.fanout import ChildStream
+    from procman.kernel.loop.reactor import Reactor
+
+CHUNK = 4096
+"""Most bytes that one read of a pseudo-terminal gives (the line discipline's buffer; Linux gives one less)."""
+
+PROMPT_AFTER = 0.25
+"""Seconds that a line stands unfinished until it is shown: its program seems to wait for an answer."""
+
+UNKNOWN = (80, 24)
+"""Columns and lines where nothing tells them: what every terminal had once."""
+
+LEAST = 20
+"""Columns that a child gets in any case: programs fail to wrap their lines into less."""
+
+
+class Terminal(NamedTuple):
+    """Both sides of a pseudo-terminal, and the device that a child opens. procman closes `slave` after the spawn."""
+
+    master: int
+    slave: int
+    path: str
+
+
+def open_terminal(size: tuple[int, int]) -> Terminal:
+    """A new one of that many columns and lines, both descriptors non-inheritable. Raises OSError: no descriptor, none left
+    (ENOSPC: pts(4)), or no /dev/pts.
+    """
+    master, slave = os.openpty()
+    try:
+        set_size(master, size)
+        return Terminal(master, slave, os.ttyname(slave))
+    except OSError:
+        os.close(master)
+        os.close(slave)
+        raise
+
+
+def set_size(master: int, size: tuple[int, int]) -> None:
+    """Columns and lines; its programs get WINCH where that is a change (TIOCSWINSZ: ioctl_tty(2))."""
+    columns, lines = size
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+
+def screen_size(fd: int) -> tuple[int, int]:
+    """Columns and lines of the terminal that this is; `UNKNOWN` where it is none, or says 0, as a serial line does."""
+    try:
+        columns, lines = os.get_terminal_size(fd)
+    except OSError:
+        return UNKNOWN
+    return (columns, lines) if columns and lines else UNKNOWN
+
+
+class Terminals:
+    """All that are open: they have the size of procman's screen less the prefix, and one timer for their prompts.
+
+    `show` is called with a stream whose unfinished line has not grown for a while. Where there is no terminal there is
+    no handler and no timer.
+    """
+
+    def __init__(self, reactor: Reactor, width: Callable[[], int], show: Callable[[ChildStream], None]) -> None:
+        self._reactor = reactor
+        self._width = width
+        self._show = show
+        self._open: set[ChildStream] = set()
+        self._followed: dict[str, tuple[int, int]] = {}  # by instance: the size of the screen of who types there
+        self._watching = False
+        self._unfinished: dict[ChildStream, float] = {}  # when each is to be shown
+        self._armed = False
+
+    def size(self) -> tuple[int, int]:
+        """Columns and lines of a child's terminal that nobody is attached to."""
+        columns, lines = screen_size(1)
+        return max(columns - self._width(), LEAST), lines
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        """Columns and lines of this instance's terminal."""
+        return self._followed.get(name) or self.size()
+
+    def add(self, stream: ChildStream) -> None:
+        self._open.add(stream)
+        if not self._watching:
+            self._watching = True
+            self._reactor.on_signal(signal.SIGWINCH, self.fit)
+            self._reactor.on_signal(
+                signal.SIGCONT, self.fit
+            )  # while it is stopped, WINCH goes to others (tty_ioctl(4))
+
+    def discard(self, stream: ChildStream) -> None:
+        self._open.discard(stream)
+        self._unfinished.pop(stream, None)
+
+    def fit(self) -> None:
+        """The screen or the prefix has changed."""
+        for stream in self._open:
+            set_size(stream.fd, self.size_of(stream.name))
+
+    def follow(self, name: str, size: tuple[int, int] | None) -> None:
+        """An instance's terminal, in this life and the next ones, has this size; the others' again where None."""
+        if size is None:
+            self._followed.pop(name, None)
+        else:
+            self._followed[name] = size
+        for stream in self._open:
+            if stream.name == name:
+                set_size(stream.fd, self.size_of(name))
+
+    def unfinished(self, stream: ChildStream) -> None:
+        """Its line has grown, and has no end yet."""
+        self._unfinished[stream] = time.monotonic() + PROMPT_AFTER
+        if not self._armed:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._reactor.call_at(min(self._unfinished.values()), self._look)
+
+    def _look(self) -> None:
+        self._armed = False
+        now = time.monotonic()
+        for stream in [stream for stream, at in self._unfinished.items() if at <= now]:
+            del self._unfinished[stream]
+            self._show(stream)
+        if self._unfinished:
+            self._arm()

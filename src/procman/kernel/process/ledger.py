@@ -1,0 +1,125 @@
+"""The table for the guardian: whom procman would have to end, kept in a memory file that outlives procman.
+
+Owns the form of the file (the guardian reads it, kernel/guardian.py) and knows nothing of when anything starts or ends.
+An entry costs one pwrite, and none before there is a file. The form is of fixed size, so that a procman that is killed in
+the midst of a write leaves no half table: no record lies across two pages.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable
+from enum import IntEnum
+
+from msgspec import Struct
+
+from procman.core.spec import StopMode, StopPolicy
+from procman.kernel.process.reaper import signal_number
+
+HEADER = struct.Struct("=8si52s")
+"""Version, procman's pid, and how the mark in the environment of what it started begins."""
+
+RECORD = struct.Struct("=iBBHdd8x")
+"""pid, kind, mode, number of the stop signal, boot clock in seconds, grace in seconds. A record of zeros is free."""
+
+VERSION = b"guard 1"
+
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Where there is no such clock (macOS) there is no guardian either, and nobody reads it."""
+
+MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
+
+
+class EntryKind(IntEnum):
+    """What a record is about. A life's pid is also its group and session; a stray has no grace of its own."""
+
+    LIFE = 1
+    ADOPTED = 2
+    STRAY = 3
+
+
+class Noted(Struct, frozen=True):
+    """One record, with the numbers that the file has."""
+
+    pid: int
+    kind: int
+    mode: int
+    signal: int
+    born: float
+    grace: float
+
+
+class Ledger:
+    """The records by pid, and the file once there is one.
+
+    A record bears the time at which it was made, when its process was there: whoever has that pid and is younger is a
+    stranger (field 22 of proc_pid_stat(5), on the same clock).
+    """
+
+    def __init__(self, mark: str) -> None:
+        self.fd: int | None = None
+        self.on_trouble: Callable[[str], None] = lambda _text: None
+        self._data = bytearray(HEADER.pack(VERSION, os.getpid(), mark.encode()))
+        self._slots: dict[int, int] = {}  # offset by pid
+        self._free: list[int] = []
+        self._told = False
+
+    def state(self) -> tuple[Noted, ...]:
+        """What another one can be made of."""
+        return tuple(Noted(*RECORD.unpack_from(self._data, at)) for at in self._slots.values())
+
+    def restore(self, mark: str, records: tuple[Noted, ...]) -> None:
+        """Go on with these, before there is a file."""
+        self._data[: HEADER.size] = HEADER.pack(VERSION, os.getpid(), mark.encode())
+        for r in records:
+            self._slots[r.pid] = len(self._data)
+            self._data += RECORD.pack(r.pid, r.kind, r.mode, r.signal, r.born, r.grace)
+
+    def open(self) -> int:
+        """The file with everything that is noted so far; from now on it is kept up to date. Raises OSError."""
+        if self.fd is None:
+            fd = os.memfd_create("ledger", os.MFD_CLOEXEC)
+            try:
+                os.pwrite(fd, self._data, 0)
+            except OSError:
+                os.close(fd)
+                raise
+            self.fd = fd
+        return self.fd
+
+    def close(self) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+    def note(self, pid: int, kind: EntryKind, stop: StopPolicy) -> None:
+        """It is procman's from now on, and to be stopped that way."""
+        at = self._slots.get(pid)
+        if at is None:
+            at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
+        born = time.clock_gettime(CLOCK)
+        self._write(at, RECORD.pack(pid, kind, MODES[stop.mode], signal_number(stop.signal), born, stop.grace))
+
+    def forget(self, pid: int) -> None:
+        """It has ended and is reaped."""
+        at = self._slots.pop(pid, None)
+        if at is not None:
+            self._free.append(at)
+            self._write(at, bytes(RECORD.size))
+
+    def _write(self, at: int, record: bytes) -> None:
+        self._data[at : at + len(record)] = record
+        if self.fd is not None:
+            try:
+                os.pwrite(self.fd, record, at)
+            except OSError as error:  # such as EFBIG: `ulimit -f` holds for a memory file too
+                self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            self.on_trouble(
+                f"cannot write the guardian's table: {error.strerror}; if procman is killed, it may miss some"
+            )

@@ -1,0 +1,276 @@
+"""How a command becomes a process: what is executed, with which descriptors, signals and limits.
+
+Knows commands, descriptors and errno; nothing of instances, restarts or output. `os.posix_spawn` costs 1.03 x a
+C posix_spawn, where `preexec_fn` costs 4.5 x and more; what it cannot do (a folder, a limit) a shell does on the way.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from procman.text.shell import is_plain
+from procman.text.lines import clean
+from procman.core.spec import ProcessSpec, Stdin
+from procman.kernel.output.terminals import UNKNOWN, open_terminal
+
+SIGNALS_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+"""Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec keeps that."""
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+NO_ROOM = 1
+"""Exit codes of a failed start; the first two as sh reports them."""
+
+
+NOHUP = "trap '' HUP; "
+"""Where there is a terminal, the system sends HUP to the group when its leader ends (credentials(7)). The leader of most
+commands is a shell, which ends at once at the stop signal: without this the program behind it would get HUP before its
+own stop signal, and have no time to end in order. Inherited by all that do not set HUP themselves, as with nohup(1)."""
+
+FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
+"""A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
+
+
+class SpawnError(Exception):
+    """The process could not be made. `code` is 127, 126 or 1; `why` says it to the user.
+
+    `descriptors`: it was for want of a descriptor, and would work under a higher limit.
+    """
+
+    def __init__(self, code: int, why: str, *, descriptors: bool = False) -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
+        self.descriptors = descriptors
+
+
+class Started(NamedTuple):
+    """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
+
+    Of a process with a terminal `stdout` is the master, which is its input as well.
+    """
+
+    pid: int
+    stdout: int
+    stderr: int | None
+    stdin: int | None
+
+
+class Launch(NamedTuple):
+    """What to start: a spec in its environment. `root` is procman's working directory.
+
+    `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
+    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one.
+    """
+
+    spec: ProcessSpec
+    env: dict[str, str]
+    root: str
+    split: bool = False
+    nofile: int | None = None
+    size: tuple[int, int] = UNKNOWN
+
+
+class _Ends(NamedTuple):
+    """What a child is connected to: what it does to get there, which ends are procman's, and which only the child's."""
+
+    actions: list[FileAction]
+    ours: tuple[int, int | None, int | None]  # stdout, stderr, stdin
+    theirs: list[int]
+
+
+def start(launch: Launch) -> Started:
+    """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
+    argv = _argv(launch)
+    opened: list[int] = []
+    try:
+        ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
+        pid = _spawn(argv, launch.spec, launch.env, ends.actions)
+    except SpawnError:
+        _close(opened)
+        raise
+    except (OSError, ValueError) as error:
+        _close(opened)
+        raise _explained(error, argv[0]) from error
+    _close(ends.theirs)
+    return Started(pid, *ends.ours)
+
+
+def _pipes(launch: Launch, opened: list[int]) -> _Ends:
+    out = _pipe(opened)
+    err = _pipe(opened) if launch.split else None
+    into = _pipe(opened) if launch.spec.stdin is Stdin.OPEN else None
+    actions: list[FileAction] = [
+        (os.POSIX_SPAWN_DUP2, into[0], 0) if into else (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, out[1], 1),
+        (os.POSIX_SPAWN_DUP2, err[1] if err else out[1], 2),
+    ]
+    theirs = [out[1], *([err[1]] if err else []), *([into[0]] if into else [])]
+    return _Ends(actions, (out[0], err[0] if err else None, into[1] if into else None), theirs)
+
+
+def _terminal(launch: Launch, opened: list[int]) -> _Ends:
+    """The first terminal that the leader of a session opens becomes its controlling one: credentials(7)."""
+    try:
+        made = open_terminal(launch.size)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "?")
+        why = f"cannot make a terminal: {os.strerror(error.errno or 0)} ({name}); --no-tty or 'tty: false' does without"
+        raise SpawnError(NO_ROOM, why, descriptors=error.errno == errno.EMFILE) from error
+    opened += [made.master, made.slave]
+    actions: list[FileAction] = [
+        (os.POSIX_SPAWN_OPEN, 0, made.path, os.O_RDWR, 0),
+        (os.POSIX_SPAWN_DUP2, 0, 1),
+        (os.POSIX_SPAWN_DUP2, 0, 2),
+    ]
+    return _Ends(actions, (made.master, None, None), [made.slave])
+
+
+def in_session(argv: list[str], env: Mapping[str, str], actions: Sequence[FileAction]) -> int:
+    """Execute `argv[0]` as the leader of a session, with no signal blocked and none ignored; the pid. Raises OSError."""
+    return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET)
+
+
+def _spawn(argv: list[str], spec: ProcessSpec, env: dict[str, str], actions: list[FileAction]) -> int:
+    try:
+        return in_session(argv, env, actions)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    return in_session(
+        [spec.shell, "-c", spec.command], env, actions
+    )  # a script without #!: a shell runs it, as execvp(3) does
+
+
+def _pipe(pipes: list[int]) -> tuple[int, int]:
+    ends = os.pipe()
+    pipes.extend(ends)
+    return ends
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _explained(error: OSError | ValueError, program: str) -> SpawnError:
+    if isinstance(error, ValueError):  # a NUL, or a '=' in a name of the environment
+        return SpawnError(NO_ROOM, f"the environment or the command cannot be passed on: {error}")
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
+            return SpawnError(NOT_FOUND, f"cannot find '{program}', or the interpreter that its first line names")
+        case errno.EACCES | errno.EPERM | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
+            return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': {os.strerror(error.errno)}")
+        case errno.EAGAIN:
+            return SpawnError(NO_ROOM, "cannot make a process: the limit is reached (EAGAIN; ulimit -u, pids cgroup)")
+        case errno.EMFILE | errno.ENFILE:
+            why = f"cannot make a pipe: no descriptor left ({errno.errorcode[error.errno]})"
+            return SpawnError(NO_ROOM, why, descriptors=error.errno == errno.EMFILE)
+        case errno.E2BIG:
+            return SpawnError(NO_ROOM, "cannot start: the command and its environment are too long (E2BIG)")
+        case _:
+            name = errno.errorcode.get(error.errno or 0, "?")
+            return SpawnError(NO_ROOM, f"cannot make a process: {os.strerror(error.errno or 0)} ({name})")
+
+
+# ---- what is executed
+
+
+def direct(command: str, env: dict[str, str], folder: str) -> list[str]:
+    """The words of a plain command, the first one looked up in `env`'s PATH as a shell in `folder` would."""
+    words = command.split()
+    words[0] = find_program(words[0], env.get("PATH", os.defpath), folder)
+    return words
+
+
+def find_program(word: str, path: str, folder: str) -> str:
+    """The file that a shell in `folder` would execute for this word; raises SpawnError(127 or 126)."""
+    candidates = [word] if "/" in word else [f"{place or '.'}/{word}" for place in path.split(":")]
+    seen = ""
+    for candidate in candidates:
+        full = os.path.join(folder, candidate)
+        if os.path.isfile(full):
+            if os.access(full, os.X_OK):
+                return full
+            seen = seen or candidate
+    if seen:
+        raise SpawnError(NOT_EXECUTABLE, f"{seen}: not executable (chmod +x?)")
+    if "/" in word:
+        what = "is a directory" if os.path.isdir(os.path.join(folder, word)) else "no such file"
+        raise SpawnError(NOT_EXECUTABLE if what == "is a directory" else NOT_FOUND, f"{word}: {what}")
+    raise SpawnError(NOT_FOUND, f"{word}: command not found in PATH")
+
+
+def _argv(launch: Launch) -> list[str]:
+    spec, env, root = launch.spec, launch.env, launch.root
+    if spec.cwd != root and not os.path.isdir(spec.cwd):
+        raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
+    if is_plain(spec.command):
+        argv = direct(spec.command, env, spec.cwd)
+    else:
+        argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
+    script = NOHUP if spec.tty else ""
+    if launch.nofile is not None:
+        script += f"ulimit -Sn {launch.nofile}; "
+    if spec.cwd != root:
+        script += 'cd "$0" && '
+    return ["/bin/sh", "-c", f'{script}exec "$@"', spec.cwd, *argv] if script else argv
+
+
+# ---- limits
+
+
+SPARE = 64
+"""Descriptors that procman needs besides those of its instances."""
+
+
+class DescriptorLimits:
+    """procman's own soft limit of descriptors, raised where the formation needs more; children keep the original."""
+
+    def __init__(self) -> None:
+        self.original: int | None = None  # what children are to be given back, once the limit is raised
+
+    def make_room(self, descriptors: int) -> None:
+        """Raise the soft limit where that many do not fit (they fail one by one where even that does not help)."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and descriptors + SPARE > soft:
+            self._raise(descriptors + SPARE)
+
+    def double(self) -> bool:
+        """Twice as many, where there turned out to be too few (clients take some too); whether that was possible."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return soft != resource.RLIM_INFINITY and self._raise(2 * soft)
+
+    def _raise(self, wanted: int) -> bool:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if top <= soft:
+            return False
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+        self.original = self.original or soft
+        return True
+
+
+def close_on_exec() -> list[int]:
+    """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited; which those are."""
+    try:
+        inherited = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        inherited = list(range(3, 256))
+    changed = []
+    for fd in inherited:
+        if fd > 2:
+            try:
+                flags = fcntl.fcntl(fd, fcntl.F_GETFD)
+            except OSError:  # the descriptor of the listing itself
+                continue
+            if not flags & fcntl.FD_CLOEXEC:
+                fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+                changed.append(fd)
+    return changed

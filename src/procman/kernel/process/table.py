@@ -1,0 +1,410 @@
+"""The table of what runs: every life's leader, its group, and what was adopted from it.
+
+The only module that sends signals. It signals nothing but pids that are in its table, which are children that nobody
+else can have reaped, and groups that still live, whose number the system does not give to anyone else (kill(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from procman.core.actions import Target
+from procman.core.spec import ProcessSpec, StopPolicy
+from procman.kernel.process.ledger import EntryKind, Ledger, Noted
+from procman.kernel.output.fanout import ChildStream
+from procman.kernel.process.reaper import signal_number
+
+MARK = "PROCMAN_INSTANCE"
+"""The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
+
+EXEC_TAKES = 0.05
+"""Seconds."""
+
+NOBODY: frozenset[int] = frozenset()
+
+
+class Process:
+    """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes.
+
+    Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
+    """
+
+    __slots__ = ("adopted", "born", "daemons", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
+
+    def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
+        self.name = name
+        self.generation = generation
+        self.spec = spec
+        self.pid = pid
+        self.born = born
+        self.reaped = False
+        self.adopted = NOBODY
+        self.daemons = NOBODY  # what it brought into its type, and may outlive it
+        self.streams: tuple[ChildStream, ...] = ()
+        self.stdin: int | None = None
+
+
+class LifeState(Struct, frozen=True, kw_only=True):
+    """A life as a value: `spec` is a number in the table's `specs`, `streams` are the descriptors of those that are open."""
+
+    name: str
+    generation: int
+    spec: int
+    pid: int
+    born: float
+    reaped: bool
+    adopted: tuple[int, ...]
+    daemons: tuple[int, ...]
+    streams: tuple[int, ...]
+    stdin: int | None
+
+
+class ProcessTableState(Struct, frozen=True, kw_only=True):
+    """The table as a value. ProcessTable are numbers in `lives`, other numbers are pids."""
+
+    ident: str
+    subreaper: bool
+    specs: tuple[ProcessSpec, ...]
+    lives: tuple[LifeState, ...]
+    current: tuple[int, ...]
+    by_pid: tuple[int, ...]
+    ending: tuple[int, ...]
+    lingering: tuple[int, ...]
+    adopted: dict[int, int]
+    kept: dict[int, int]
+    origins: dict[int, int]
+    strays: tuple[int, ...]
+    changing: dict[int, float]
+    ledger: tuple[Noted, ...]
+
+
+class ProcessTable:
+    """Every process that is procman's: leaders, adopted ones, daemons kept for a type, strays."""
+
+    def __init__(self, ident: str) -> None:
+        self.ident = ident
+        self.ledger = Ledger(_mark_of(ident))
+        self.subreaper = False
+        self.current: dict[str, Process] = {}  # by instance
+        self._by_pid: dict[int, Process] = {}  # by leader, which is also the group and the session
+        self._ending: list[Process] = []  # the leader is reaped, something may be left
+        self.lingering: list[Process] = []  # over, but for a daemon that may still write
+        self._adopted: dict[int, Process] = {}
+        self._kept: dict[int, Process] = {}
+        self._strays: set[int] = set()
+        self._changing: dict[int, float] = {}  # since when
+        self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
+
+    # ---- handing it on
+
+    def state(self) -> ProcessTableState:
+        """What another one can be made of, in the program that this one becomes."""
+        numbers: dict[Process, int] = {}
+        specs: list[ProcessSpec] = []
+
+        def of(life: Process) -> int:
+            return numbers.setdefault(life, len(numbers))
+
+        def spec_of(life: Process) -> int:
+            known = next((n for n, spec in enumerate(specs) if spec is life.spec or spec == life.spec), len(specs))
+            specs[known:] = specs[known:] or [life.spec]
+            return known
+
+        tables = [
+            {pid: of(life) for pid, life in table.items()} for table in (self._adopted, self._kept, self._origins)
+        ]
+        lists = (self.current.values(), self._by_pid.values(), self._ending, self.lingering)
+        current, by_pid, ending, lingering = (tuple(map(of, lives)) for lives in lists)
+        return ProcessTableState(
+            ident=self.ident,
+            subreaper=self.subreaper,
+            lives=tuple(_state_of(life, spec_of(life)) for life in numbers),
+            specs=tuple(specs),
+            current=current,
+            by_pid=by_pid,
+            ending=ending,
+            lingering=lingering,
+            adopted=tables[0],
+            kept=tables[1],
+            origins=tables[2],
+            strays=tuple(self._strays),
+            changing=dict(self._changing),
+            ledger=self.ledger.state(),
+        )
+
+    def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
+        """Go on with the table that another program had, under its ident; `streams` by descriptor."""
+        self.ident = state.ident
+        lives = [_life(one, state.specs[one.spec], streams) for one in state.lives]
+        self.subreaper = state.subreaper
+        self.current = {lives[n].name: lives[n] for n in state.current}
+        self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
+        self._ending = [lives[n] for n in state.ending]
+        self.lingering = [lives[n] for n in state.lingering]
+        self._adopted = {pid: lives[n] for pid, n in state.adopted.items()}
+        self._kept = {pid: lives[n] for pid, n in state.kept.items()}
+        self._origins = {pid: lives[n] for pid, n in state.origins.items()}
+        self._strays = set(state.strays)
+        self._changing = dict(state.changing)
+        self.ledger.restore(_mark_of(state.ident), state.ledger)
+
+    # ---- coming and going
+
+    def add(self, life: Process) -> None:
+        self.current[life.name] = life
+        self._by_pid[life.pid] = life
+        self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop)
+
+    def leader(self, pid: int) -> Process | None:
+        """The life whose leader this is, as long as it is not reaped."""
+        life = self._by_pid.get(pid)
+        return life if life is not None and not life.reaped else None
+
+    def gone(self, pid: int) -> bool:
+        """A child has been reaped; whether it belonged to no life."""
+        life = self.leader(pid)
+        if life is not None:
+            life.reaped = True
+            self._ending.append(life)
+            return False
+        self.ledger.forget(pid)
+        origin = self._origins.pop(pid, None)
+        if origin is not None:
+            origin.daemons = _without(pid, origin.daemons)
+        life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
+        if life is not None:
+            life.adopted = _without(pid, life.adopted)
+            return False
+        self._strays.discard(pid)
+        self._changing.pop(pid, None)
+        return True
+
+    def emptied(self) -> list[Process]:
+        """The lives of which nothing is left; they leave the table."""
+        over = [life for life in self._ending if not life.adopted and not group_lives(life)]
+        for life in over:
+            self._ending.remove(life)
+            del self._by_pid[life.pid]
+            self.ledger.forget(life.pid)
+            if self.current.get(life.name) is life:
+                del self.current[life.name]
+        return over
+
+    def ending(self) -> bool:
+        """Whether a life is without its leader, and so on its way out."""
+        return bool(self._ending)
+
+    # ---- adoption
+
+    def known(self, pid: int) -> bool:
+        return self.leader(pid) is not None or pid in self._adopted or pid in self._kept or pid in self._strays
+
+    def is_changing(self, pid: int, now: float) -> bool:
+        """Whether a new child may be in the midst of an exec, in which its environment is empty for a moment.
+
+        One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
+        """
+        if _group_of(pid) in self._by_pid or _environment(pid) != b"":
+            self._changing.pop(pid, None)
+            return False
+        if pid not in self._changing:
+            self._changing[pid] = now
+            # ours in any case, should procman be killed before it is told
+            self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
+        return now < self._changing[pid] + EXEC_TAKES
+
+    def adopt(self, pid: int) -> tuple[str, int, bool] | None:
+        """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
+        try:
+            group, session = os.getpgid(pid), os.getsid(pid)
+        except ProcessLookupError:  # it is a zombie already, or gone
+            group = session = 0
+        life = self._by_pid.get(group)
+        if life is None:
+            marked = self._marked(pid)
+            if marked is not None and (
+                marked[0] not in self.current or self.current[marked[0]].generation != marked[1]
+            ):
+                self._add_stray(pid)  # of a life that is over
+                return (*marked, False)
+            life = self.current[marked[0]] if marked is not None else self._by_pid.get(session)
+        if life is None:
+            self._add_stray(pid)
+            return None
+        self._adopted[pid] = life
+        life.adopted |= {pid}
+        self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
+        return life.name, life.generation, group == life.pid
+
+    def _add_stray(self, pid: int) -> None:
+        self._strays.add(pid)
+        self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
+
+    def mark(self, name: str, generation: int) -> str:
+        return f"{self.ident}/{name}/{generation}"
+
+    def _marked(self, pid: int) -> tuple[str, int] | None:
+        start = _mark_of(self.ident).encode()
+        for variable in (_environment(pid) or b"").split(b"\0"):
+            if variable.startswith(start):
+                name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
+                # A child can write what it likes here, and int() refuses 4,301 digits with a ValueError.
+                return (name, int(generation)) if generation.isdecimal() and len(generation) < 19 else None
+        return None
+
+    def keep(self, pid: int) -> None:
+        """The daemon serves its whole type: its life can end without it."""
+        life = self._adopted.pop(pid, None)
+        if life is not None:
+            life.adopted = _without(pid, life.adopted)
+            self._kept[pid] = self._origins[pid] = life
+            life.daemons |= {pid}
+
+    def inherit(self, life: Process, number: int) -> None:
+        """The daemons kept for the type end with this life, and are told so."""
+        for pid in [pid for pid, from_life in self._kept.items() if from_life.spec.type == life.spec.type]:
+            del self._kept[pid]
+            self._adopted[pid] = life
+            life.adopted |= {pid}
+            _kill(pid, number)
+            _kill(pid, signal.SIGCONT)
+
+    def adopted(self) -> dict[str, tuple[int, ...]]:
+        """What `ps` lists under each instance: what was adopted from it, and the daemons it brought into its type."""
+        listed: dict[str, tuple[int, ...]] = {}
+        for pid, life in sorted({**self._adopted, **self._kept}.items()):
+            listed[life.name] = (*listed.get(life.name, ()), pid)
+        return listed
+
+    # ---- signals
+
+    def signal(self, life: Process, name: str, target: Target) -> None:
+        """Send a signal to a part of a life; what has ended meanwhile does not mind."""
+        number = signal_number(name)
+        match target:
+            case Target.TOP if self.subreaper:
+                self._to_leader(life, number)
+                for pid in life.adopted:  # also one that has left the group since (setsid)
+                    _kill(pid, number)
+            case Target.LEADER:
+                self._to_leader(life, number)
+            case Target.GROUP | Target.TOP:
+                self._to_group(life, number)
+            case Target.ADOPTED:
+                self._to_adopted(life, number)
+            case Target.ALL:
+                self._to_group(life, number)
+                self._to_adopted(life, number)
+
+    def signal_process(self, pid: int, name: str) -> None:
+        """Send a signal to one adopted process or stray."""
+        if pid in self._adopted or pid in self._kept or pid in self._strays:
+            _kill(pid, signal_number(name))
+
+    def kill_all(self) -> None:
+        """KILL to everything in the table."""
+        for life in self._by_pid.values():
+            self._to_group(life, signal.SIGKILL)
+        for pid in [*self._adopted, *self._kept, *self._strays]:
+            _kill(pid, signal.SIGKILL)
+
+    def _to_leader(self, life: Process, number: int) -> None:
+        if not life.reaped:
+            _kill(life.pid, number)
+
+    def _to_group(self, life: Process, number: int) -> None:
+        if not life.reaped or group_lives(life):
+            try:
+                os.killpg(life.pid, number)
+            except (ProcessLookupError, PermissionError):  # empty meanwhile; or only set-uid programs, which we may not
+                return
+
+    def _to_adopted(self, life: Process, number: int) -> None:
+        for pid in life.adopted:
+            if _group_of(pid) != life.pid:
+                _kill(pid, number)
+
+
+def _without(pid: int, pids: frozenset[int]) -> frozenset[int]:
+    return pids - {pid} or NOBODY
+
+
+def _mark_of(ident: str) -> str:
+    """How the mark of all lives under this ident begins, in an environment."""
+    return f"{MARK}={ident}/"
+
+
+def _state_of(life: Process, spec: int) -> LifeState:
+    return LifeState(
+        name=life.name,
+        generation=life.generation,
+        spec=spec,
+        pid=life.pid,
+        born=life.born,
+        reaped=life.reaped,
+        adopted=tuple(life.adopted),
+        daemons=tuple(life.daemons),
+        streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
+        stdin=life.stdin,
+    )
+
+
+def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
+    life = Process(state.name, state.generation, spec, state.pid, state.born)
+    life.reaped = state.reaped
+    life.adopted = frozenset(state.adopted) or NOBODY
+    life.daemons = frozenset(state.daemons) or NOBODY
+    life.streams = tuple(streams[fd] for fd in state.streams)
+    life.stdin = state.stdin
+    return life
+
+
+def group_lives(life: Process) -> bool:
+    """Whether the group of a reaped leader still has a member.
+
+    As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
+    stranger, who can only have got it after the group had ended.
+    """
+    try:
+        os.kill(life.pid, 0)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    else:
+        return False
+    try:
+        os.killpg(life.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _environment(pid: int) -> bytes | None:
+    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return environ.read()
+    except OSError:
+        return None
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _kill(pid: int, number: int) -> None:
+    """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):  # a set-uid program is not ours to signal: SPEC of kill(2), EPERM
+        return

@@ -1,0 +1,400 @@
+"""Ends what a killed procman has left behind. A program of its own, which runs after procman's death.
+
+Started by `/dev/fd/N`, with Python's standard library alone: it must work when the package was upgraded or removed
+meanwhile, so it imports nothing of procman, and procman imports nothing of it. What it knows of procman is the table in
+a memory file (kernel/ledger.py writes it) and the mark in the environment of what procman started.
+
+It stops everything as procman would (docs/reference/signals.md): the stop signal from the top down, a last call to all,
+KILL at the grace. Unlike procman it is not the parent of what it ends: it cannot be told of an end and has no claim on a
+pid. So it looks at the process table again and again, knows each process by pid and start, and signals through a pidfd.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+HEADER = struct.Struct("=8si52s")
+RECORD = struct.Struct("=iBBHdd8x")
+VERSION = b"guard 1"
+LIFE, STRAY = 1, 3
+TOP_DOWN, GROUP = 0, 1
+"""The table, as kernel/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
+
+DEFAULT_GRACE = 10.0
+LAST_CALL = 2.0
+YOUNG = 1.0
+REPEAT_EVERY = 1.0
+UNKILLABLE_AFTER = 5.0
+"""Seconds, as in core/stopping.py: `YOUNG` is the age under which an instance is not ready and may lose a signal."""
+
+PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
+"""Seconds between looks, growing while nothing changes."""
+
+EMPTY_LOOKS = 3
+"""In a row before it ends, some 50 ms: a process in the midst of an exec has no environment, and so no mark."""
+
+FREEZES = 20
+"""Looks at most for what a process has forked while it was being stopped."""
+
+TICKS = os.sysconf("SC_CLK_TCK")
+KERNEL_THREAD = 0x00200000
+"""PF_KTHREAD of the flags in /proc/PID/stat: it has no environment."""
+
+
+class Record(NamedTuple):
+    """How one process and what belongs to it are ended. `born`: seconds on the boot clock at which it was there."""
+
+    pid: int
+    kind: int
+    mode: int
+    signal: int
+    born: float
+    grace: float
+
+
+class Listed(NamedTuple):
+    """A process that runs. `born` in clock ticks since the boot: with the pid it tells it from any other."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    born: int
+    flags: int
+
+
+class Table(NamedTuple):
+    """What procman wrote: its pid, how its mark begins, and whom it knew."""
+
+    procman: int
+    mark: bytes
+    records: list[Record]
+
+
+def read_table(data: bytes) -> Table:
+    """Raises ValueError where the table is none, or of another version."""
+    if len(data) < HEADER.size:
+        raise ValueError(f"its table has {len(data)} bytes")
+    version, procman, mark = HEADER.unpack_from(data)
+    if version.rstrip(b"\0") != VERSION:
+        raise ValueError(f"its table is of version {version!r}, not {VERSION!r}")
+    whole = len(data) - (len(data) - HEADER.size) % RECORD.size
+    records = [Record(*fields) for fields in RECORD.iter_unpack(data[HEADER.size : whole])]
+    return Table(procman, mark.rstrip(b"\0"), [record for record in records if record.kind])
+
+
+# ---- who belongs to it
+
+
+class Member:
+    """A process that is to be ended, and what it has been sent."""
+
+    __slots__ = ("asked_at", "frozen", "is_leader", "killed", "process", "record")
+
+    def __init__(self, process: Listed, record: Record) -> None:
+        self.process = process
+        self.record = record
+        self.is_leader = record.kind == LIFE and record.pid == process.pid
+        self.asked_at: float | None = None
+        self.frozen = self.killed = False
+
+
+class Family:
+    """Everything that comes from procman: what the table names, its groups and sessions, descendants, what is marked.
+
+    A process that was seen once stays a member for its life, also when it has lost its parent and left its session.
+    """
+
+    def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
+        lives = [record.grace for record in records if record.kind == LIFE]
+        self._rest = Record(0, STRAY, TOP_DOWN, signal.SIGTERM, 0.0, max(lives, default=DEFAULT_GRACE))
+        self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in records]
+        self._numbers = {record.pid: record for record in records if record.kind == LIFE}  # groups and sessions
+        self._is_marked = is_marked
+        self.members: dict[int, Member] = {}
+
+    def look(self, processes: dict[int, Listed]) -> None:
+        """Bring `members` up to date."""
+        before, self.members = self.members, {}
+        for pid, member in before.items():
+            if pid in processes and processes[pid].born == member.process.born:
+                member.process = processes[pid]
+                self.members[pid] = member
+        for record in self._records:
+            process = processes.get(record.pid)
+            if process is not None and process.born <= record.born * TICKS:  # else a stranger got the pid later
+                self._admit(process, record)
+        self._forget_strangers(processes)
+        for process in processes.values():
+            number = self._numbers.get(process.group) or self._numbers.get(process.session)
+            if number is not None:
+                self._admit(process, number)
+        self._admit_descendants(processes)
+        for process in processes.values():
+            if process.pid not in self.members and self._is_marked(process):
+                self._admit(process, self._rest)
+        self._admit_descendants(processes)
+
+    def _forget_strangers(self, processes: dict[int, Listed]) -> None:
+        """A group or session whose number is now somebody else's pid has ended (fork(2) gives no number in use)."""
+        for number in [n for n in self._numbers if n in processes and n not in self.members]:
+            del self._numbers[number]
+
+    def _admit(self, process: Listed, record: Record) -> None:
+        if process.pid in self.members:
+            return
+        self.members[process.pid] = Member(process, record)
+        if process.pid in (process.group, process.session):
+            self._numbers.setdefault(process.pid, record)
+
+    def _admit_descendants(self, processes: dict[int, Listed]) -> None:
+        children: dict[int, list[Listed]] = {}
+        for process in processes.values():
+            children.setdefault(process.parent, []).append(process)
+        parents = list(self.members.values())
+        while parents:
+            parent = parents.pop()
+            for child in children.get(parent.process.pid, ()):
+                if child.pid not in self.members:
+                    self._admit(child, parent.record)
+                    parents.append(self.members[child.pid])
+
+
+# ---- what it is sent
+
+
+def call_at(record: Record) -> float:
+    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
+    if record.mode == TOP_DOWN:
+        return record.grace - min(LAST_CALL, record.grace / 2)
+    return 0.0 if record.mode == GROUP else math.inf
+
+
+class Asking:
+    """Who gets the stop signal when. `died`: when procman did, in seconds on the boot clock."""
+
+    def __init__(self, died: float) -> None:
+        self._died = died
+        self._called: set[Record] = set()
+
+    def due(self, members: dict[int, Member], elapsed: float) -> list[Member]:
+        """Who is to be asked now; it is noted that they were. `elapsed` is seconds since procman's death.
+
+        A call is for those who are there: what a program starts after it to clean up with is left in peace.
+        """
+        records = {member.record for member in members.values()}
+        calls = {record for record in records - self._called if elapsed >= call_at(record)}
+        self._called |= calls
+        asked = [
+            member
+            for member in members.values()
+            if elapsed < member.record.grace
+            and (member.record in calls or self._is_first(member, members) or self._is_repeat(member, elapsed))
+        ]
+        for member in asked:
+            member.asked_at = elapsed
+        return asked
+
+    def _is_first(self, member: Member, members: dict[int, Member]) -> bool:
+        """The leader, and top-down whoever has no parent any more to ask it."""
+        if member.asked_at is not None:
+            return False
+        if member.record.mode == TOP_DOWN:
+            return member.process.parent not in members
+        return member.is_leader
+
+    def _is_repeat(self, member: Member, elapsed: float) -> bool:
+        """An instance that was not ready is asked each second (Erlang loses a TERM in its first 300 ms)."""
+        if member.asked_at is None or not member.is_leader or member.record in self._called:
+            return False
+        return self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_EVERY
+
+
+def next_deadline(members: dict[int, Member], elapsed: float) -> float:
+    """When a grace ends or a call comes next, as `elapsed`; infinity where none does."""
+    times = {at for member in members.values() for at in (member.record.grace, call_at(member.record))}
+    return min((at for at in times if at > elapsed), default=math.inf)
+
+
+class GuardedStop:
+    """Ends the family of a table. `run()` returns when nothing is left, or KILL has had no effect for 5 s."""
+
+    def __init__(self, table: Table) -> None:
+        self._family = Family(table.records, lambda process: is_marked(process, table.mark))
+        self._began = time.monotonic()
+        self._asking = Asking(time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._killed_at = 0.0
+        self.seen: set[tuple[int, int]] = set()
+        self.killed: set[tuple[int, int]] = set()
+
+    @property
+    def left(self) -> list[int]:
+        return sorted(self._family.members)
+
+    def run(self) -> None:
+        pause, empty_looks = PAUSE_FIRST, 0
+        while empty_looks < EMPTY_LOOKS:
+            began = self._elapsed()
+            if self._round():
+                pause = PAUSE_FIRST
+            members, elapsed = self._family.members, self._elapsed()
+            if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
+                return
+            empty_looks = 0 if members else empty_looks + 1
+            long_enough = max(pause, elapsed - began)  # on a machine with very many processes a look takes its time
+            time.sleep(max(0.0, min(long_enough, next_deadline(members, elapsed) - elapsed)))
+            pause = min(pause * 1.5, PAUSE_LAST)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _round(self) -> bool:
+        """Look, and send what is due; whether anything has changed."""
+        before = set(self._family.members)
+        self._look()
+        asked = self._asking.due(self._family.members, self._elapsed())
+        for member in asked:
+            send(member.process, member.record.signal)
+            send(member.process, signal.SIGCONT)  # so that one that was suspended can act on it
+        return self._kill_late() or bool(asked) or before != set(self._family.members)
+
+    def _look(self) -> None:
+        self._family.look(processes())
+        self.seen |= {(m.process.pid, m.process.born) for m in self._family.members.values()}
+
+    def _kill_late(self) -> bool:
+        """KILL to whoever is beyond its grace; whether there was anyone.
+
+        All are stopped first, until a look finds nobody new: what forks meanwhile would be an orphan of nobody.
+        """
+        for _ in range(FREEZES):
+            fresh = [member for member in self._late() if not member.frozen]
+            for member in fresh:
+                member.frozen = True
+                send(member.process, signal.SIGSTOP)
+            if not fresh:
+                break
+            self._look()
+        late = self._late()
+        for member in late:
+            member.killed = True
+            self.killed.add((member.process.pid, member.process.born))
+            send(member.process, signal.SIGKILL)
+        if late:
+            self._killed_at = self._elapsed()
+        return bool(late)
+
+    def _late(self) -> list[Member]:
+        elapsed = self._elapsed()
+        return [m for m in self._family.members.values() if elapsed >= m.record.grace and not m.killed]
+
+
+# ---- the system
+
+
+def is_marked(process: Listed, mark: bytes) -> bool:
+    """Whether it bears procman's mark. Asked anew each time: between fork and exec its environment is another's."""
+    if process.flags & KERNEL_THREAD:
+        return False
+    try:
+        with open(f"/proc/{process.pid}/environ", "rb") as file:
+            environment = file.read()
+    except OSError:  # it has ended, or is another user's
+        return False
+    return environment.startswith(mark) or b"\0" + mark in environment
+
+
+def processes() -> dict[int, Listed]:
+    """Every process that runs but ourselves and init, by pid. One that waits to be reaped does not run."""
+    spared = (1, os.getpid())
+    pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
+    found = (look_at(pid) for pid in pids if pid not in spared)  # the newest first, they may be gone soonest
+    return {process.pid: process for process in found if process is not None}
+
+
+def look_at(pid: int) -> Listed | None:
+    """As /proc/PID/stat tells (proc_pid_stat(5)); None where it does not run any more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    state, parent, group, session, flags, threads, born = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
+    if state in b"ZX" and int(threads) <= 1:  # only its first thread has ended, where there are more
+        return None
+    return Listed(pid, int(parent), int(group), int(session), int(born), int(flags))
+
+
+def send(process: Listed, number: int) -> None:
+    """Send a signal to this very process, and to no other that has got its pid."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    except OSError:  # before Linux 5.3, forbidden by a seccomp filter, or no descriptor left
+        pidfd = -1
+    try:
+        now = look_at(process.pid)
+        if now is None or now.born != process.born:
+            return
+        if pidfd < 0:
+            os.kill(process.pid, number)
+        else:
+            signal.pidfd_send_signal(pidfd, number)
+    except (ProcessLookupError, PermissionError):  # it has ended; or it is a set-uid program and not ours to signal
+        return
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+
+
+# ---- the program
+
+
+def report(ending: GuardedStop, procman: int) -> str:
+    """What a person is told; empty where there was nothing to end."""
+    if not ending.seen:
+        return ""
+    many = "1 process" if len(ending.seen) == 1 else f"{len(ending.seen)} processes"
+    by_kill = f", {len(ending.killed)} by KILL" if ending.killed else ""
+    text = f"procman (pid {procman}) was killed; ended what it left: {many}{by_kill}"
+    if ending.left:
+        text += f"; cannot end pid {', '.join(map(str, ending.left))}: still there after KILL"
+    return text
+
+
+def tell(text: str) -> None:
+    """One line on standard error. Nobody may read it, or it may be full: that must not hold the lock."""
+    ready = select.poll()
+    ready.register(2, select.POLLOUT)
+    if text and ready.poll(0):
+        try:
+            os.write(2, f"procman: {text}\n".encode())
+        except OSError:  # the terminal, or the reader, has gone
+            return
+
+
+def main() -> int:
+    """`guardian.py FD …`: FD is the table's; what follows is for people who look at the list of processes."""
+    fd = int(sys.argv[1])
+    try:
+        table = read_table(os.pread(fd, os.fstat(fd).st_size, 0))
+    except ValueError as error:
+        tell(f"cannot end what a killed procman left behind: {error}")
+        return 1
+    ending = GuardedStop(table)
+    ending.run()
+    tell(report(ending, table.procman))
+    return 1 if ending.left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The guardian's start, restart and end, seen from procman. What it does after procman's death is kernel/guardian.py.
+
+While procman lives the guardian is a sleeping shell that reads from a pipe whose only writer is procman: at procman's
+death, however it comes, the system closes the pipe, and the shell becomes the Python program that ends what is left. It
+holds what that needs: the program's file, the table, procman's locks (a next start waits for them) and standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from procman.core.restart import backoff
+from procman.core.spec import RestartPolicy
+from procman.kernel.process.ledger import Ledger
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.spawn import FileAction, in_session
+
+SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
+
+WAIT = (
+    ": ends the workers, should their supervisor be killed;"
+    "trap '' HUP INT QUIT TERM USR1 USR2 ALRM TSTP TTIN TTOU; cd /; read x; "
+    'exec "$0" -I -S "$@"'
+)
+"""What the shell runs. It does not contain procman's name: `pkill -9 -f procman` spares it. A TERM is not for it (a service
+manager sends one to everything that procman has started); procman ends it with KILL."""
+
+PURPOSE = "ends-the-workers-of-a-killed-supervisor"
+"""For who reads the list of processes while it works."""
+
+PASSED_ON = ("LD_LIBRARY_PATH",)
+"""Some Pythons do not start without. Nothing else of procman's environment is the guardian's, above all no mark."""
+
+RETRY = RestartPolicy()
+"""When it is started again: as an instance is by default."""
+
+
+class Kept(Struct, frozen=True):
+    """What an exec of procman must leave as it is: the guardian, and the end of the pipe (to be made inheritable)."""
+
+    pid: int
+    pipe: int
+
+
+class Guarding:
+    """Keeps one guardian running from `start()` to `end()`. `say` is for procman's own lines.
+
+    `held` are descriptors that it is to hold open. `pids` are those children of procman that are no part of what it runs.
+    """
+
+    def __init__(self, reactor: Reactor, ledger: Ledger, held: tuple[int, ...], say: Callable[[str], None]) -> None:
+        self._reactor = reactor
+        self._ledger = ledger
+        self._held = held
+        self._say = say
+        self._script: int | None = None
+        self._now: Kept | None = None
+        self._before: Kept | None = None  # an earlier program's, until our own runs
+        self._began = 0.0
+        self._failures = 0
+        self._over = False
+        ledger.on_trouble = say
+
+    @property
+    def pids(self) -> set[int]:
+        return {kept.pid for kept in (self._now, self._before) if kept is not None}
+
+    @property
+    def kept(self) -> Kept | None:
+        """For an exec of procman: what the new program hands to `take_over()`."""
+        return self._now or self._before
+
+    def take_over(self, kept: Kept) -> None:
+        """There is a guardian from before an exec: it watches until `start()` has put a new one in its place."""
+        self._before = kept
+
+    def start(self) -> None:
+        """Start it; where that fails it is said once and tried again."""
+        try:
+            self._now = self._spawn()
+        except OSError as error:
+            if self._failures == 0:
+                why = error.strerror or str(error)
+                self._say(f"cannot start the guardian: {why}; if procman is killed, what it runs is left behind")
+            self._try_again()
+        else:
+            self._began = time.monotonic()
+            self._drop_earlier()
+
+    def reaped(self, pid: int) -> bool:
+        """A child of procman's has been reaped: whether it was the guardian, which is then started again."""
+        if self._before is not None and pid == self._before.pid:
+            os.close(self._before.pipe)
+            self._before = None
+            return True
+        if self._now is None or pid != self._now.pid:
+            return False
+        os.close(self._now.pipe)
+        self._now = None
+        if time.monotonic() - self._began >= RETRY.reset_after:
+            self._failures = 0
+        if self._failures == 0:
+            self._say(f"the guardian (pid {pid}) has ended; starting it again")
+        self._try_again()
+        return True
+
+    def end(self) -> None:
+        """An orderly end: nobody is left to guard, and the next start need not wait."""
+        self._over = True
+        self._drop_earlier()
+        if self._now is not None:
+            _end(self._now)
+            self._now = None
+        if self._script is not None:
+            os.close(self._script)
+            self._script = None
+        self._ledger.close()
+
+    def _try_again(self) -> None:
+        self._failures += 1
+        self._reactor.call_at(time.monotonic() + backoff(RETRY, self._failures, 0.0), self._again)
+
+    def _again(self) -> None:
+        if not self._over:
+            self.start()
+
+    def _drop_earlier(self) -> None:
+        if self._before is not None:
+            _end(self._before)
+            self._before = None
+
+    def _spawn(self) -> Kept:
+        """Raises OSError, with nothing left of it but the script and the table, which are for the next attempt."""
+        if self._script is None:  # kept open: the file may be replaced or removed while procman runs
+            self._script = os.open(SCRIPT, os.O_RDONLY | os.O_CLOEXEC)
+        table = self._ledger.open()
+        reader, writer = os.pipe()
+        try:
+            actions: list[FileAction] = [
+                (os.POSIX_SPAWN_DUP2, reader, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                # onto itself: no longer closed by the exec
+                *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in (self._script, table, *self._held)),
+            ]
+            python = os.path.realpath(sys.executable)
+            argv = ["/bin/sh", "-c", WAIT, python, f"/dev/fd/{self._script}", str(table), PURPOSE]
+            env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+            pid = in_session(argv, env, actions)
+        except OSError:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        return Kept(pid, writer)
+
+
+def can_guard() -> bool:
+    """Not as PID 1, with which the kernel ends all, and not without memory files (macOS)."""
+    return os.getpid() != 1 and hasattr(os, "memfd_create")
+
+
+def _end(kept: Kept) -> None:
+    """It is our child and not reaped yet, so its pid is nobody else's."""
+    os.kill(kept.pid, signal.SIGKILL)
+    os.waitpid(kept.pid, 0)
+    os.close(kept.pipe)

@@ -1,0 +1,72 @@
+"""Looking at one procman, once or again and again: what it says of its instances, and what the process table adds.
+
+Owns the connection over several looks, which is made anew when procman is replaced while it runs. Knows no table and
+no screen.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from procman.observe.processes import Trees, process_table
+from procman.control.client import Client, ClosedError
+from procman.errors import NotRunningError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from procman.control.protocol import Ps
+
+TRIES = 3
+"""How often a connection that ends in the midst of a look is made again: once where procman has been replaced."""
+
+
+class Poll(NamedTuple):
+    """The trees are empty where procman's pids mean nothing here (another PID namespace)."""
+
+    answer: Ps
+    trees: Trees
+
+
+class Poller:
+    """Looks at the procman behind a socket."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._client = Client(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def look(self) -> Poll:
+        """What is so now. Raises NotRunningError where procman has ended since, else ProcmanError."""
+        for _ in range(TRIES):
+            try:
+                answer = self._client.call("ps")
+            except ClosedError:
+                self._connect_again()
+            else:
+                table = process_table() if self._client.peer in (answer.pid, 0) else {}
+                return Poll(answer, Trees(table))
+        raise _ended()
+
+    def pause(self, seconds: float) -> None:
+        """Until so much time has passed, or the connection ends."""
+        select.select([self._client], [], [], seconds)
+
+    def _connect_again(self) -> None:
+        self._client.close()
+        try:
+            self._client = Client(self._path)
+        except NotRunningError:
+            raise _ended() from None
+
+
+def _ended() -> NotRunningError:
+    return NotRunningError("cannot go on looking: procman has ended")

@@ -1,0 +1,352 @@
+"""Who is attached to which instance: what each has been told of its output, and which one of them types.
+
+Owns, for each instance that somebody is attached to, its newest bytes as they were written, its watchers, and the one
+among them that types. An attachment is to the slot: it goes on over every life of it, and ends when the slot is removed.
+Knows the pipes of children through the Mux, and nothing of sockets.
+
+Everything is bounded, whatever a client does: the bytes are kept once for all watchers of an instance, of whom each is a
+place in them; one that is too slow skips to the newest and is told how much it missed.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from binascii import a2b_base64, b2a_base64
+from collections import deque
+from collections.abc import Callable
+
+from procman.control.protocol import (
+    Attached,
+    AttachParams,
+    Code,
+    Happened,
+    InputParams,
+    Keyboard,
+    KeyboardChanged,
+    Output,
+    ResizeParams,
+    Taken,
+    Typist,
+    encode_notification,
+)
+from procman.core.view import Change, FleetView, duration
+from procman.errors import nearest
+from procman.serve import keyboard
+from procman.serve.methods import Failure
+from procman.kernel.output.history import History
+from procman.kernel.output.fanout import Mux, ChildStream
+from procman.kernel.loop.reactor import Reactor
+
+KEPT = 64 * 1024
+"""Most bytes that are shown first, and that wait for a slow watcher."""
+
+PIECE = 32 * 1024
+"""Most bytes of one notification."""
+
+NEWS = 100
+"""Most changes of the instance that wait for a slow watcher."""
+
+Size = tuple[int, int]
+"""Columns and rows."""
+
+
+class Tape:
+    """The newest bytes of an instance. Offsets are absolute and never go back."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = bytearray(data)
+        self.start = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self._data)
+
+    def append(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > 2 * KEPT:  # once in a while, as it moves the rest
+            gone = len(self._data) - KEPT
+            del self._data[:gone]
+            self.start += gone
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes between two offsets that are both held."""
+        return bytes(self._data[begin - self.start : end - self.start])
+
+    def newest(self) -> int:
+        """Where somebody begins who cannot see all: behind the end of a line, where there is one."""
+        begin = max(0, len(self._data) - KEPT)
+        if begin or self.start:
+            begin = self._data.find(b"\n", begin) + 1 or begin
+        return self.start + begin
+
+
+class Slot:
+    """An instance that somebody is attached to: the Mux tells it what its pipes do."""
+
+    def __init__(self, name: str, reactor: Reactor, mux: Mux, seed: bytes) -> None:
+        self.name = name
+        self.tape = Tape(seed)
+        self.watchers: list[ServedAttachment] = []
+        self.typist: ServedAttachment | None = None
+        self.since = 0.0  # the typist types
+        self.keyboard: keyboard.InputQueue | None = None
+        self._reactor = reactor
+        self._mux = mux
+
+    # ---- what the Mux tells
+
+    def opened(self, stream: ChildStream) -> None:
+        """A life has begun to write here."""
+        if stream.terminal:
+            self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
+            self.tell_keyboard()
+
+    def read(self, data: bytes) -> None:
+        """Bytes as they were written."""
+        self.tape.append(data)
+        for watcher in tuple(self.watchers):
+            watcher.wake()
+
+    def ended(self, stream: ChildStream) -> None:
+        """Nothing more is read from it, and nothing more can be typed there; it is still open."""
+        if stream.terminal and self.keyboard is not None:
+            self.keyboard.close()
+            self.keyboard = None
+            self.tell_keyboard()
+            self._retire()
+
+    def removed(self) -> None:
+        """The slot is no more; one of that name that comes later is another."""
+        self.typist = None
+        self.fit()
+        for watcher in tuple(self.watchers):
+            watcher.removed()
+
+    # ---- who types
+
+    def take(self, watcher: ServedAttachment) -> None:
+        """From now on this one types: the terminal has the size of its screen."""
+        if self.typist is not watcher:
+            self.typist, self.since = watcher, clock.time()
+            self.fit()
+            self.tell_keyboard()
+
+    def leave(self, watcher: ServedAttachment) -> None:
+        if watcher in self.watchers:
+            self.watchers.remove(watcher)
+        if self.typist is watcher:
+            self.typist = None
+            self.fit()
+            self.tell_keyboard()
+        self._retire()
+
+    def _caught_up(self) -> None:
+        """Everything that was typed is written: who had too much may go on."""
+        self.tell_keyboard()
+        self._retire()
+
+    def _retire(self) -> None:
+        """Once nobody is attached any more, and what was typed is where it was typed, nothing is kept."""
+        idle = self.keyboard is None or self.keyboard.empty
+        if not self.watchers and idle and self._mux.taps.get(self.name) is self:
+            del self._mux.taps[self.name]
+
+    def fit(self) -> None:
+        """The terminal follows the one who types; without one it is as large as the shared view."""
+        self._mux.terminals.follow(self.name, self.typist.size if self.typist is not None else None)
+
+    def tell_keyboard(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher.keyboard_changed = True
+            watcher.wake()
+
+
+class ServedAttachment:
+    """One watcher of an instance, as a stream of its connection."""
+
+    endless = True
+
+    def __init__(self, number: int, slot: Slot, peer: int, wake: Callable[[], None]) -> None:
+        self.number = number
+        self.size: Size | None = None
+        self.read_only = False
+        self.keyboard_changed = False
+        self.wake = wake
+        self.peer = peer
+        self._slot = slot
+        self._at = slot.tape.newest()
+        self._news: deque[tuple[int, Happened]] = deque()  # each with where in the output it happened
+        self._missed_news = 0
+        self._removed = False
+
+    # ---- what it is told
+
+    def push(self, time: float, change: Change) -> bool:
+        """A change; whether it is one of this instance."""
+        if change.instance != self._slot.name:
+            return False
+        if len(self._news) >= NEWS:
+            self._news.popleft()
+            self._missed_news += 1
+        self._news.append((self._slot.tape.end, Happened(self.number, time, change)))
+        return True
+
+    def removed(self) -> None:
+        """The slot is no more: what is left is told, then the end."""
+        self._removed = True
+        self.wake()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to tell."""
+        return self._removed or self._behind()
+
+    @property
+    def ended(self) -> bool:
+        return self._removed and not self._behind()
+
+    def _behind(self) -> bool:
+        return self.keyboard_changed or bool(self._news) or self._at < self._slot.tape.end
+
+    def pull(self) -> bytes:
+        """The next notifications, in the order in which things happened; nothing where everything is told."""
+        if self._news and self._news[0][0] <= self._at:
+            _, happened = self._news.popleft()
+            missed, self._missed_news = self._missed_news, 0
+            happened = Happened(happened.stream, happened.time, happened.change, missed)
+            return encode_notification("event", happened)
+        tape = self._slot.tape
+        if self._at < tape.end:
+            return self._output(self._news[0][0] if self._news else tape.end)
+        if self.keyboard_changed:
+            self.keyboard_changed = False
+            return encode_notification("keyboard", KeyboardChanged(self.number, self._keyboard()))
+        return b""
+
+    def _output(self, end: int) -> bytes:
+        tape = self._slot.tape
+        begin = self._at if self._at >= tape.start else tape.newest()
+        missed = begin - self._at
+        self._at = max(begin, min(end, begin + PIECE))
+        data = tape.read(begin, self._at)
+        try:
+            text, encoded = data.decode(), None
+        except UnicodeDecodeError:
+            text, encoded = None, b2a_base64(data, newline=False).decode()
+        output = Output(self.number, self._slot.name, clock.time(), text, encoded, missed)
+        return encode_notification("output", output)
+
+    def started(self) -> Attached:
+        """The answer that opens the stream."""
+        kept = self._slot.tape.end - self._at
+        return Attached(self.number, self._slot.name, kept, self._keyboard())
+
+    def _keyboard(self) -> Keyboard:
+        slot = self._slot
+        typist = Typist(slot.typist.peer, slot.since) if slot.typist is not None else None
+        room = slot.keyboard.room if slot.keyboard is not None else 0
+        return Keyboard(slot.keyboard is not None, slot.typist is self, typist, room)
+
+    # ---- what it does
+
+    def perform(self, params: InputParams | ResizeParams) -> Taken | Keyboard | Failure:
+        """Type, or tell the size of its screen."""
+        if isinstance(params, ResizeParams):
+            self._resize(params.columns, params.rows)
+            return self._keyboard()
+        try:
+            data = params.text.encode() + a2b_base64(params.base64, strict_mode=True)
+        except ValueError as error:
+            return Failure(Code.INVALID_PARAMS, f"cannot read what is typed: {error}")
+        return self._type(data)
+
+    def _resize(self, columns: int, rows: int) -> None:
+        self.size = (columns, rows) if columns and rows else None
+        if self._slot.typist is self:
+            self._slot.fit()
+
+    def _type(self, data: bytes) -> Taken | Failure:
+        slot = self._slot
+        what = f"cannot type into {slot.name}"
+        if self.read_only:
+            return Failure(Code.REFUSED, f"{what}: this attachment is read-only", "attach again without read_only")
+        if slot.typist is not None and slot.typist is not self:
+            for_long = duration(clock.time() - slot.since)
+            who = f"pid {slot.typist.peer}" if slot.typist.peer else "somebody"
+            return Failure(Code.REFUSED, f"{what}: {who} types there, since {for_long}", "watch until that one leaves")
+        if slot.keyboard is None:
+            return Failure(Code.REFUSED, f"{what}: it has no terminal, or does not run", NO_TERMINAL)
+        slot.take(self)
+        return Taken(slot.keyboard.type(data))
+
+    def open(self, params: AttachParams) -> None:
+        """Begin: who may type does, where nobody else does."""
+        self._slot.watchers.append(self)
+        self.read_only = params.read_only
+        self._resize(params.columns, params.rows)
+        if not self.read_only and self._slot.typist is None:
+            self._slot.take(self)
+        self.keyboard_changed = False  # the answer tells it
+
+    def close(self) -> None:
+        """It has gone; what it typed still goes where it was typed."""
+        self._slot.leave(self)
+        self.wake = _nothing
+
+
+def _nothing() -> None:
+    """Nobody is told any more."""
+
+
+NO_TERMINAL = "'tty: true' in procman.yml or 'procman start --tty' gives it one"
+
+
+class Attachments:
+    """Makes them. Nothing is kept of an instance that nobody is attached to."""
+
+    def __init__(self, reactor: Reactor, mux: Mux, history: History) -> None:
+        self._reactor = reactor
+        self._mux = mux
+        self._history = history
+
+    def attach(self, number: int, name: str, peer: int, wake: Callable[[], None]) -> ServedAttachment:
+        """A new watcher of this instance, whose stream has that number."""
+        slot = self._mux.taps.get(name) or self._begin(name)
+        assert isinstance(slot, Slot)  # nobody else taps
+        return ServedAttachment(number, slot, peer, wake)
+
+    def _begin(self, name: str) -> Slot:
+        streams = self._mux.streams_of(name)
+        seed = self._seed(name) + b"".join(bytes(stream.partial) for stream in streams)
+        slot = Slot(name, self._reactor, self._mux, seed)
+        for stream in streams:
+            if not stream.ended:
+                slot.opened(stream)
+        self._mux.taps[name] = slot
+        return slot
+
+    def _seed(self, name: str) -> bytes:
+        """The newest whole lines of what is kept of it."""
+        begin = at = max(0, self._history.end(name) - KEPT)
+        parts: list[bytes] = []
+        while True:
+            entries, at = self._history.read(name, at)
+            if not entries:
+                kept = b"".join(parts)
+                return kept[kept.find(b"\n") + 1 :] if begin else kept
+            parts += [entry.data for entry in entries]
+
+
+def instance_of(word: str, view: FleetView) -> str | Failure:
+    """The instance that is meant by its name, or by that of a type that has one; else why there is none."""
+    names = [row.name for row in view.instances]
+    if word in names:
+        return word
+    of_type = [row.name for row in view.instances if row.type == word]
+    if len(of_type) == 1:
+        return of_type[0]
+    if of_type:
+        return Failure(Code.REFUSED, f"cannot attach to {word}: it has {len(of_type)} instances", f"{of_type[0]}, say")
+    if word in view.formation:
+        return Failure(Code.REFUSED, f"cannot attach to {word}: it has no instance", f"`procman scale {word}=1`")
+    return Failure(Code.REFUSED, f"cannot find an instance '{word}'", nearest(word, [*names, *view.formation]))

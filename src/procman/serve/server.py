@@ -1,0 +1,235 @@
+"""The control socket: who may connect, how many, and who is told what happens.
+
+Owns the listener and the connections. What a connection says is `connection`'s and `commands`'. No client, however
+many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.control.locate import peer_of
+from procman.control.protocol import AttachParams, Code, EventsParams, LogsParams, encode_error
+from procman.core.view import Change
+from procman.serve.methods import Backend, Failure
+from procman.serve.connection import Connection, ConnectionLimits
+from procman.kernel.loop.reactor import READ, Reactor
+from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+
+if TYPE_CHECKING:
+    from procman.serve.attachments import Attachments
+
+ACCEPTS_A_TURN = 32
+
+RECENT = 256
+"""Changes that are kept for who comes back after an upgrade."""
+
+SPARES = 4
+"""Descriptors kept for clients, so that procman can be spoken to when its instances have taken all the others."""
+
+RETRY = 1.0
+"""Seconds until the listener is tried again when there was no descriptor for a client."""
+
+
+class ServerState(Struct, frozen=True):
+    """How many changes were told, and the last of them, each with its time."""
+
+    told: int = 0
+    recent: tuple[tuple[float, Change], ...] = ()
+
+
+class Server:
+    """Serves the control protocol from the reactor's thread."""
+
+    def __init__(
+        self, reactor: Reactor, listener: socket.socket, backend: Backend, limits: ConnectionLimits | None = None
+    ) -> None:
+        self.reactor = reactor
+        self.backend = backend
+        self.limits = limits or ConnectionLimits()
+        self._listener = listener
+        self._connections: dict[Connection, None] = {}
+        self._streaming: dict[Connection, None] = {}
+        self._numbers = itertools.count(1)
+        self._spares: list[int] = []
+        self._attachments: Attachments | None = None
+        self._told = 0
+        self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
+        self._listening = False
+        self._closed = False
+        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        self._fill_spares()
+        self._listen()
+        backend.history.listeners.append(self._on_append)
+
+    def publish(self, time: float, change: Change) -> None:
+        """Tell every reader of changes; `time` is seconds since the epoch."""
+        self._told += 1
+        self._recent.append((time, change))
+        for connection in tuple(self._streaming):
+            told = [stream.push(time, change) for stream in connection.streams]
+            if any(told):
+                connection.wake()
+
+    def state(self) -> ServerState:
+        """What another one can go on from."""
+        return ServerState(self._told, tuple(self._recent))
+
+    def restore(self, state: ServerState) -> None:
+        self._told = state.told
+        self._recent.extend(state.recent)
+
+    def upgrade(self) -> None:
+        """Every client is told to connect again; until somebody accepts, it waits in the listener's queue."""
+        for connection in tuple(self._connections):
+            connection.upgrade()
+
+    def stop_listening(self) -> None:
+        """Let nobody in any more; to be called before the listener is closed."""
+        self._closed = True
+        self._pause()
+
+    def close(self) -> None:
+        """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
+        self.stop_listening()
+        self.backend.history.listeners.remove(self._on_append)
+        for connection in tuple(self._connections):
+            connection.finish()
+        self._listener.close()
+        while self._spares:
+            os.close(self._spares.pop())
+
+    # ---- who connects
+
+    def _listen(self) -> None:
+        if not self._listening:
+            self._listening = True
+            self.reactor.register(self._listener.fileno(), READ, self._on_connect)
+
+    def _listen_again(self) -> None:
+        if not self._closed:
+            self._fill_spares()
+            self._listen()
+
+    def _pause(self) -> None:
+        if self._listening:
+            self._listening = False
+            self.reactor.unregister(self._listener.fileno())
+
+    def _on_connect(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                connected, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError:  # EMFILE, ENFILE, ENOMEM: the client stays in the queue, so a spin must be avoided
+                if not self._spares:
+                    self._pause()
+                    self.reactor.call_at(time.monotonic() + RETRY, self._listen_again)
+                    return
+                os.close(self._spares.pop())
+                continue
+            self._admit(connected)
+
+    def _admit(self, connected: socket.socket) -> None:
+        if not _is_trusted(connected):
+            connected.close()
+        elif len(self._connections) >= self._most():
+            text = f"cannot serve another client: {len(self._connections)} are connected"
+            with contextlib.suppress(OSError):  # it may have gone already
+                connected.send(encode_error(None, Code.REFUSED, text, "close some, or try later"), socket.MSG_DONTWAIT)
+            connected.close()
+        else:
+            try:
+                self._connections[Connection(self, connected)] = None
+            except OSError:  # no memory, or no watch left for it (epoll(7)): as if it had not been let in
+                connected.close()
+
+    def _most(self) -> int:
+        """Clients at a time: half of the descriptors are the instances'."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return self.limits.connections if soft == resource.RLIM_INFINITY else min(self.limits.connections, soft // 2)
+
+    def _fill_spares(self) -> None:
+        with contextlib.suppress(OSError):  # none left: the next client that leaves gives one
+            while len(self._spares) < SPARES:
+                self._spares.append(os.dup(self._listener.fileno()))
+
+    def closed(self, connection: Connection) -> None:
+        """A connection has ended: its descriptor is the next client's."""
+        self._connections.pop(connection, None)
+        self._streaming.pop(connection, None)
+        self._listen_again()
+
+    def relieve(self) -> None:
+        """Where all connections together hold too much, those who hold most, and do not read, are closed."""
+        held = sum(connection.held for connection in self._connections)
+        while held > self.limits.held:
+            greatest = max(self._connections, key=lambda connection: connection.held)
+            held -= greatest.held
+            greatest.close()
+
+    # ---- who is told
+
+    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure:
+        """The stream that `logs`, `events` or `attach` asks for."""
+        if isinstance(params, AttachParams):
+            stream: ServedStream | Failure = self._attach(connection, params)
+        else:
+            stream = self._logs(params) if isinstance(params, LogsParams) else self._events(params)
+        if not isinstance(stream, Failure):
+            self._streaming[connection] = None
+        return stream
+
+    def _attach(self, connection: Connection, params: AttachParams) -> ServedStream | Failure:
+        from procman.serve.attachments import Attachments, instance_of  # noqa: PLC0415  where somebody attaches
+
+        name = instance_of(params.instance, self.backend.view())
+        if isinstance(name, Failure):
+            return name
+        if self._attachments is None:
+            self._attachments = Attachments(self.reactor, self.backend.mux, self.backend.history)
+        attachment = self._attachments.attach(next(self._numbers), name, connection.peer, connection.wake)
+        attachment.open(params)
+        return attachment
+
+    def _events(self, params: Struct) -> EventsStream:
+        assert isinstance(params, EventsParams), params
+        after = self._told if params.after is None else min(params.after, self._told)
+        kept = list(self._recent)[len(self._recent) - min(self._told - after, len(self._recent)) :]
+        return EventsStream(next(self._numbers), self.limits.events, after, kept, self._told - after - len(kept))
+
+    def _logs(self, params: LogsParams) -> LogsStream | Failure:
+        history = self.backend.history
+        streams = (stream for connection in self._streaming for stream in connection.streams)
+        if sum(stream.kept_bytes for stream in streams if isinstance(stream, LogsStream)) > self.limits.kept:
+            text = "cannot show kept output now: other readers of logs have too much of it unread"
+            return Failure(Code.REFUSED, text, "try later")
+        refusal = refuse_names(params.names, self.backend.view(), history) if params.names else None
+        return refusal or LogsStream(next(self._numbers), history, params)
+
+    def _on_append(self, name: str) -> None:
+        for connection in tuple(self._streaming):
+            noted = [s for s in connection.streams if isinstance(s, LogsStream) and s.note(name)]
+            if noted:
+                connection.wake()
+
+
+def _is_trusted(connected: socket.socket) -> bool:
+    """Whether the client is this user, or root."""
+    try:
+        _, uid = peer_of(connected)
+    except OSError:  # gone already
+        return False
+    return uid in (os.geteuid(), 0)
