@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from generator import commands, diagram, links, messages, pages, settings
+from generator import commands, diagram, links, listings, messages, pages, programs, settings
 
 DOCS = Path(__file__).resolve().parent
 
@@ -23,9 +23,11 @@ BLOCKS = {
     "values": messages.values,
     "errors": messages.errors,
     "state-diagram": diagram.render,
+    "known-programs": programs.known,
 }
 FILES = {
     "reference/protocol.schema.json": messages.schema,
+    "reference/ps.schema.json": listings.ps_schema,
 }
 
 

@@ -14,6 +14,8 @@ class Nature(Enum):
     OBEYS = "ends at the stop signal"
     IGNORES = "ends only at KILL"
     IMMORTAL = "not even at KILL"
+    SHELL = "a shell that hands no signal on, and ends when its program has"
+    DEAF_SHELL = "a shell that ends only at KILL"
     TREE = "obeys, and leaves a chain of two in its group that is adopted one at a time"
     STUBBORN_TREE = "obeys, and leaves one in its group that ends only at KILL"
     DAEMON = "obeys, and has a daemon that has left the group"
@@ -40,15 +42,17 @@ class Proc:
 class Life:
     """What runs of one life. `leader` stays known when it is dead; `procs` are alive."""
 
-    def __init__(self, action: Spawn, leader: int) -> None:
+    def __init__(self, action: Spawn, leader: int, *, shell: bool = False) -> None:
         self.name = action.name
         self.generation = action.generation
         self.spec = action.spec
         self.leader = leader
+        self.shell = shell
         self.procs: dict[int, Proc] = {}
         self.noticed = False  # its end has been told to the fleet
         self.over = False  # Emptied is on its way, or told
         self.asked_at: float | None = None  # the first stop signal
+        self.asked_leader = 0  # how often the leader got it
         self.polite = False  # top-down: the leader was asked first
         self.called_at: float | None = None  # the whole group has been signalled
         self.told_at: float | None = None  # Spawned has been told

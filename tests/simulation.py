@@ -16,13 +16,14 @@ from pretended import Life, Nature, Proc
 from procman.core.actions import (
     Action,
     Finish,
-    ReclaimDaemons,
-    ShareDaemon,
+    OperationEnded,
     Publish,
+    ReclaimDaemons,
     Refuse,
     Remove,
     Reply,
     SetTimer,
+    ShareDaemon,
     Signal,
     SignalProcess,
     Spawn,
@@ -30,13 +31,13 @@ from procman.core.actions import (
 )
 from procman.core.events import (
     Adopted,
-    FormationStarted,
     Command,
     Commanded,
     Emptied,
     Event,
     Exited,
     ExitStatus,
+    FormationStarted,
     KillAsked,
     Orphaned,
     OrphanReaped,
@@ -46,10 +47,10 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
+from procman.core.phases import Backoff, Clearing, Done, Down, Failed, Instance, Ready, Spawning, Starting, Stopping
 from procman.core.restart import backoff
 from procman.core.spec import DEFAULT_GRACE, Plan, ProcessSpec
-from procman.core.state import Instance, Phase, Stage
-from procman.core.orphans import KEY as STRAYS
+from procman.core.timers import OrphansTimer, SlotTimer
 from procman.core.view import Kind
 
 NUMBERS = {"TERM": 15, "INT": 2, "KILL": 9, "QUIT": 3}
@@ -141,7 +142,7 @@ class SimulatedOS:
                     self.answers[action.request] = action
                 case Finish():
                     self.finished.append(action.code)
-                case Publish() | Remove():
+                case Publish() | Remove() | OperationEnded():
                     pass
                 case _:
                     assert_never(action)
@@ -181,14 +182,17 @@ class SimulatedOS:
             self._queue(action.name, SpawnFailed(action.name, action.generation, 127, "no such command", self.jitter))
             return
         leader = self._pid()
-        life = self.lives[action.name] = Life(action, leader)
-        obeys = nature not in (Nature.IGNORES, Nature.IMMORTAL)
+        shell = nature in (Nature.SHELL, Nature.DEAF_SHELL)
+        life = self.lives[action.name] = Life(action, leader, shell=shell)
+        obeys = nature not in (Nature.IGNORES, Nature.IMMORTAL, Nature.SHELL, Nature.DEAF_SHELL)
         life.add(Proc(leader, 0, in_group=True, obeys=obeys, immortal=nature is Nature.IMMORTAL))
-        self._queue(action.name, Spawned(action.name, action.generation, leader))
+        self._queue(action.name, Spawned(action.name, action.generation, leader, shell))
         if nature in (Nature.TREE, Nature.STUBBORN_TREE):
             child = life.add(Proc(self._pid(), leader, in_group=True, obeys=nature is Nature.TREE))
             if nature is Nature.TREE:
                 life.add(Proc(self._pid(), child.pid, in_group=True, obeys=True))
+        if nature is Nature.SHELL:
+            life.add(Proc(self._pid(), leader, in_group=True, obeys=True))
         if nature is Nature.DAEMON:
             self.daemon(life)
         if nature is Nature.DIES:
@@ -225,6 +229,9 @@ class SimulatedOS:
         self.strangers.add(pid)
         if pid == life.leader:
             self._queue(life.name, Exited(life.name, life.generation, status, "", self.jitter))
+        elif life.shell and life.leads and len(life.procs) == 1:  # what the shell has waited for
+            self._die(life, life.leader, status)
+            return
         for child in life.procs.values():
             if child.parent == pid:
                 child.parent = 0
@@ -261,7 +268,9 @@ class SimulatedOS:
             life.asked_at = self.now if life.asked_at is None else life.asked_at
             life.polite = life.polite or action.target is Target.TOP
             if action.target is Target.ALL:
+                assert not life.polite or (life.shell and life.leads), f"{life.name}: its program gets a second TERM"
                 life.called_at = self.now
+            self._check_repeat(life)
         for pid in life.aimed_at(action.target):
             self._hit(life, pid, action.signal)
 
@@ -272,10 +281,19 @@ class SimulatedOS:
         assert life.asked_at is not None or stop.grace <= 0, f"{life.name} is killed unasked"
         asked_at = self.now if life.asked_at is None else life.asked_at
         assert self.now >= asked_at + stop.grace - EPSILON, f"{life.name} is killed before its grace"
-        if life.polite:
-            assert life.called_at is not None, f"{life.name} is killed without a last call"
+        if life.polite and life.shell and life.leads:
+            assert life.called_at is not None, f"{life.name} is killed without a signal to its group"
             notice = min(2.0, stop.grace / 2)
-            assert self.now >= life.called_at + notice - EPSILON, f"{life.name} is killed right after its last call"
+            assert self.now >= life.called_at + notice - EPSILON, (
+                f"{life.name} is killed right after its group was asked"
+            )
+
+    def _check_repeat(self, life: Life) -> None:
+        """A program gets the stop signal once; twice only where it was asked to end in its first two seconds."""
+        life.asked_leader += life.leads
+        assert life.asked_at is not None
+        young = life.told_at is not None and life.asked_at - life.told_at < 2.0
+        assert life.asked_leader <= 1 + young + life.shell, f"{life.name} gets the stop signal too often"
 
     def _hit(self, life: Life, pid: int, signal: str) -> None:
         assert pid not in self.strangers, f"a stranger ({pid}) gets {signal}"
@@ -301,8 +319,9 @@ class SimulatedOS:
     def _grace_of(self, event: Orphaned | Adopted) -> float:
         """What is left of an ended life is stopped as its type is, as far as that is still there."""
         type_name = event.name.rpartition(".")[0] if isinstance(event, Adopted) else ""
-        spec = self.fleet.plan.types.get(type_name)
-        return spec.stop.grace if spec else DEFAULT_GRACE
+        types = self.fleet.plan.types
+        longest = max((spec.stop.grace for spec in types.values()), default=DEFAULT_GRACE)
+        return types[type_name].stop.grace if type_name in types else longest
 
     def _keep(self, action: ShareDaemon) -> None:
         life = self.lives.get(action.name)
@@ -363,19 +382,20 @@ class SimulatedOS:
     def stuck(self) -> list[Instance]:
         """Instances that are unsettled with nothing on its way that could move them."""
         timers = {(timer.key, timer.token) for timer in self.timers}
-        strays = self.fleet._strays
-        assert not (strays._ending or strays._killed) or (STRAYS, strays._token) in timers, "the strays are stuck"
-        return [i for i in self.fleet.instances() if not self._has_a_mover(i, (i.name, i.token) in timers)]
+        orphans = self.fleet._formation.orphans
+        due = (OrphansTimer(), orphans._token) in timers
+        assert due or not (orphans._ending or orphans._killed), "the orphans are stuck"
+        return [i for i in self.fleet.instances() if not self._has_a_mover(i, (SlotTimer(i.name), i.token) in timers)]
 
     def _has_a_mover(self, i: Instance, deadline: bool) -> bool:
         match i.phase:
-            case Phase.SPAWNING:
+            case Spawning():
                 return any(fork.name == i.name for fork in self.forks) or bool(self.queues.get(i.name))
-            case Phase.STARTING | Phase.BACKOFF:
+            case Starting() | Backoff():
                 return deadline
-            case Phase.STOPPING:
-                return deadline or i.stage is Stage.UNKILLABLE
-            case Phase.DOWN | Phase.READY | Phase.FAILED | Phase.DONE:
+            case Stopping() | Clearing():
+                return deadline or i.unkillable
+            case Down() | Ready() | Failed() | Done():
                 return True
             case _:
                 assert_never(i.phase)

@@ -9,7 +9,7 @@ import click
 from generator.pages import console, table
 from procman.cli.group import SECTIONS, VERBS, procman
 
-_DEFAULT = re.compile(r" *\[default: (?P<value>.*?)\] *")
+_DEFAULT = re.compile(r" *\[default: (?P<value>.*?)\](?= |$) *")  # which may itself end in a bracket: `ctrl-]`
 _VARIABLE = re.compile(r" *\[env var: (?P<name>\w+)\] *")
 
 
@@ -53,7 +53,8 @@ def _verb(name: str, verb: click.Command) -> str:
     parts = [f"### procman {name}", f"{VERBS[name].help}", f"`{usage}`", said]
     if examples:
         parts.append(console(examples))
-    parts.append(table(("option", "what", "variable"), [_row(name, option) for option in options(verb)]))
+    if rows := [_row(name, option) for option in options(verb)]:
+        parts.append(table(("option", "what", "variable"), rows))
     return "\n\n".join(parts)
 
 

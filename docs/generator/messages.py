@@ -6,7 +6,9 @@ import json
 
 from generator.pages import table
 from generator.schemas import Schema, fields, said
-from procman.control.protocol import METHODS, NOTIFICATIONS, Code, json_schema
+from procman.control.codec import Code
+from procman.control.methods import METHODS, NOTIFICATIONS
+from procman.control.schema import json_schema
 
 MEANINGS = {
     Code.PARSE_ERROR: "not JSON",
@@ -24,7 +26,8 @@ def methods() -> str:
     defs = json_schema()["$defs"]
     parts = []
     for name, method in METHODS.items():
-        parts.append(f"### `{name}` method\n\n{method.doc[:1].upper()}{method.doc[1:]}.")
+        access = f"Access: {method.access.value}."
+        parts.append(f"### `{name}` method\n\n{method.doc[:1].upper()}{method.doc[1:]}. {access}")
         params = fields(method.params.__name__, defs)
         if params:
             parts += [f"Parameters: {said(method.params.__name__, defs)}", params]
@@ -44,7 +47,7 @@ def values() -> str:
     """The results, and the values in them."""
     defs = json_schema()["$defs"]
     results = dict.fromkeys(method.result.__name__ for method in METHODS.values())
-    names = [*results, "FleetView", "InstanceView", "Typist", "Change"]
+    names = [*results, "FleetView", "InstanceView", "TypeView", "Typist", "Change"]
     return "\n\n".join(_value(f"### {name}", name, defs) for name in names)
 
 

@@ -15,13 +15,15 @@ def kind(schema: Schema, defs: Schema) -> str:
     """What a value is: `number, 0 to 31536000`, `list of text`, `always, never or on-failure`."""
     if "$ref" in schema:
         target = schema["$ref"].rpartition("/")[2]
-        if "enum" in defs[target]:
+        if "enum" in defs[target] or "anyOf" in defs[target]:
             return kind(defs[target], defs)
         return f"[{target}](#{target.lower()})"
     if "anyOf" in schema:
         return " or ".join(kind(one, defs) for one in schema["anyOf"])
     if "enum" in schema:
         return "one of " + ", ".join(f"`{word}`" for word in schema["enum"])
+    if "examples" in schema:  # a number, or a word that stands for one
+        return f"{_WORDS.get(schema['type'][0], schema['type'][0])} or such as `{schema['examples'][0]}`"
     if isinstance(schema["type"], list):
         return " or ".join(_WORDS[one] if one in _WORDS else str(one) for one in schema["type"])
     word = str(schema["type"])

@@ -1,7 +1,8 @@
-"""The keys of procman.yml, from the definition that reads them; the defaults from the values that the core runs by."""
+"""The keys of procman.yml, from the rows that read them; the defaults from the values that the core runs by."""
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from msgspec import Struct
@@ -9,51 +10,69 @@ from msgspec.structs import fields
 
 from generator.pages import table
 from generator.schemas import Schema, kind, shown
-from procman.config.sections import schema
+from procman.config.keys import rows, schema
+from procman.core.policies import Drain, Health, Readiness, Recycle, Rolling
 from procman.core.spec import ProcessSpec, RestartPolicy, StopPolicy
 
-PLACES: dict[str, type[Struct]] = {"restart": RestartPolicy, "stop": StopPolicy, "processes.*": ProcessSpec}
-ELSEWHERE = {
-    "processes.*.port": "by the type's place in the Procfile",
-    "processes.*.cwd": "the root",
-    "processes.*.tty": "whether standard output is a terminal",
-    "processes.*.watch": "every file, where no type has this key",
-    "stop.grace": "`10.0`; `25.0` as PID 1",
+POLICIES: dict[str, type[Struct]] = {
+    "ProcessSection": ProcessSpec,
+    "RestartSection": RestartPolicy,
+    "StopSection": StopPolicy,
+    "DrainSection": Drain,
+    "ReadySection": Readiness,
+    "HealthSection": Health,
+    "RollingSection": Rolling,
+    "RecycleSection": Recycle,
 }
+"""What the sections become: a key that they do not set has the default of the field of its name."""
+
+ELSEWHERE = {"StopSection.grace": "`10.0`; `25.0` as PID 1"}
+TITLES = {"ProcmanYml": "Top level", "ProcessSection": "`processes.NAME`: one type"}
 
 
 def keys() -> str:
     """Every key: where it stands, what it takes, what holds without it, what it does."""
     defs = schema()["$defs"]
-    parts = [
-        _section("Top level", "", "Settings", defs),
-        _section("`processes.NAME`: one type", "processes.*", "Process", defs),
-        _section("`restart`, in `defaults` and in `processes.NAME`", "restart", "Restart", defs),
-        _section("`stop`, in `defaults` and in `processes.NAME`", "stop", "Stop", defs),
-    ]
-    return "\n\n".join(parts)
+    return "\n\n".join(_section(name, key, defs) for name, key in _sections(defs).items())
 
 
-def _section(title: str, place: str, name: str, defs: Schema) -> str:
-    rows = [_row(place, key, member, defs) for key, member in defs[name]["properties"].items()]
-    return f"### {title}\n\n" + table(("key", "value", "default", "what it does"), rows)
+def _sections(defs: Schema) -> dict[str, str]:
+    """Every mapping with keys of its own, in the order in which one meets them, and the first key that leads there."""
+    found = {"ProcmanYml": ""}
+    waiting = ["ProcmanYml"]
+    while waiting:
+        for key, member in defs[waiting.pop(0)]["properties"].items():
+            for name in re.findall(r"'#/\$defs/(\w+)'", str(member)):
+                if name not in found and "properties" in defs[name]:
+                    found[name] = key
+                    waiting.append(name)
+    return found
 
 
-def _row(place: str, key: str, member: Schema, defs: Schema) -> tuple[str, str, str, str]:
+def _section(name: str, key: str, defs: Schema) -> str:
+    title = TITLES.get(name, f"`{key}`")
+    listed = [_row(name, key, member, defs) for key, member in defs[name]["properties"].items()]
+    return f"### {title}\n\n" + table(("key", "value", "default", "what it does"), listed)
+
+
+def _row(section: str, key: str, member: Schema, defs: Schema) -> tuple[str, str, str, str]:
+    value = re.sub(r"\[\w+\]\(#\w+\)", "mapping", kind(member, defs)).replace("mapping of text to mapping", "mapping")
     target = member.get("$ref", "").rpartition("/")[2]
-    if target in ("Restart", "Stop", "Defaults") or key == "processes":
-        value, default = "mapping", ""
-    else:
-        value, default = kind(member, defs), _default(f"{place}.{key}".strip("."))
+    default = "" if value == "mapping" else _default(section, key, member)
     said = member.get("description") or (defs[target].get("description", "").rstrip(".") if target else "")
     return f"`{key}`", value, default, said
 
 
-def _default(path: str) -> str:
-    if path in ELSEWHERE:
-        return ELSEWHERE[path]
-    place, _, key = path.rpartition(".")
-    found = next((f.default for f in fields(PLACES[place]) if f.encode_name == key), None) if place in PLACES else {}
-    if key == "env":
-        found = {}
+def _default(section: str, key: str, member: Schema) -> str:
+    if f"{section}.{key}" in ELSEWHERE:
+        return ELSEWHERE[f"{section}.{key}"]
+    if section == "ProcessSection" and (said := rows()[key].default) is not None:
+        return said
+    if "default" in member:
+        return f"`{shown(member['default'])}`"
+    found = (
+        next((f.default for f in fields(POLICIES[section]) if f.encode_name == key), "") if section in POLICIES else ""
+    )
+    if found == "" or isinstance(found, Struct) or type(found).__name__ == "NoDefault":
+        return ""
     return f"`{shown(found.value if isinstance(found, Enum) else found)}`"

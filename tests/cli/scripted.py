@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from procman.control import protocol
-from procman.control.protocol import Error, Happened, Ps, Request, StreamEnded, StreamStarted
+from procman.control import codec, messages, methods
+from procman.control.codec import Error, Request
+from procman.control.messages import Happened, Hello, Ps, StreamEnded, StreamStarted
 from procman.core.view import Change, FleetView, InstanceView, Kind
 
 NOW = 1_700_000_000.0
@@ -46,7 +47,7 @@ class Script:
     def __init__(self, path: str) -> None:
         self.path = path
         self.fleets = [fleet()]
-        self.answers: dict[str, msgspec.Struct] = {}
+        self.answers: dict[str, msgspec.Struct] = {"hello": Hello("9.9.9", 1, "/app", 1)}
         self.after: dict[str, Callable[[], object]] = {}  # what is done after an answer, by method
         self.stream: list[msgspec.Struct] = []
         self.asked: list[tuple[str, dict[str, object]]] = []
@@ -66,8 +67,8 @@ class Script:
     def tell(self, *messages: msgspec.Struct) -> None:
         """Tell these to whoever has opened a stream last."""
         for message in messages:
-            name = next(n for n, kind in protocol.NOTIFICATIONS.items() if isinstance(message, kind))
-            self._watchers[-1].sendall(protocol.encode_notification(name, message))
+            name = next(n for n, kind in methods.NOTIFICATIONS.items() if isinstance(message, kind))
+            self._watchers[-1].sendall(codec.encode_notification(name, message))
 
     def drop(self) -> None:
         """End every connection and go on listening, as procman does when it is replaced by a newer one."""
@@ -80,7 +81,7 @@ class Script:
         """Say that another program takes over, and end."""
         for peer in self._peers:
             with contextlib.suppress(OSError):  # gone already
-                peer.sendall(protocol.encode_notification("upgrading", protocol.Upgrading()))
+                peer.sendall(codec.encode_notification("upgrading", messages.Upgrading()))
         os.unlink(self.path)
         self.close()
 
@@ -109,23 +110,26 @@ class Script:
         match request.method:
             case "ps":
                 view = self.fleets[0]
-                peer.sendall(protocol.encode_result(request.id, Ps(1, "/app", NOW, view)))
+                peer.sendall(codec.encode_result(request.id, Ps(1, "/app", NOW, view)))
                 if self._watchers and len(self.fleets) > 1:
                     del self.fleets[0]
-                    self._watchers[-1].sendall(protocol.encode_notification("event", happened(Kind.READY, "ready")))
+                    self._watchers[-1].sendall(codec.encode_notification("event", happened(Kind.READY, "ready")))
             case "events" | "logs" | "attach":
                 self._watchers.append(peer)  # before the answer, which may be followed by a `ps` at once
-                peer.sendall(protocol.encode_result(request.id, self.answers.get(request.method, StreamStarted(1))))
+                peer.sendall(codec.encode_result(request.id, self.answers.get(request.method, StreamStarted(1))))
                 self.tell(*self.stream)
             case "shutdown":
-                peer.sendall(protocol.encode_result(request.id, self.answers["shutdown"]))
+                peer.sendall(codec.encode_result(request.id, self.answers["shutdown"]))
                 self.close()
+            case method if method not in self.answers:
+                text = f"cannot find the method '{method}'"
+                peer.sendall(codec.encode_error(request.id, codec.Code.METHOD_NOT_FOUND, text))
             case _:
                 answer = self.answers[request.method]
                 if isinstance(answer, Error):
-                    peer.sendall(protocol.encode_error(request.id, answer.code, answer.message, answer.data.hint))
+                    peer.sendall(codec.encode_error(request.id, answer.code, answer.message, answer.data.hint))
                 else:
-                    peer.sendall(protocol.encode_result(request.id, answer))
+                    peer.sendall(codec.encode_result(request.id, answer))
                 self.after.get(request.method, lambda: None)()
 
 

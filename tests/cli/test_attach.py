@@ -12,8 +12,9 @@ import pytest
 from scripted import NOW, fleet, happened, instance
 
 from procman.cli.attach.session import BETWEEN_LIVES
-from procman.control import protocol
-from procman.control.protocol import Attached, Error, ErrorData, Keyboard, KeyboardChanged, Output, Taken, Typist
+from procman.control import codec
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Attached, Keyboard, KeyboardChanged, Output, Taken, Typist
 from procman.core.view import Kind
 
 MINE = Keyboard(terminal=True, yours=True, typist=Typist(4242, NOW), room=65536)
@@ -126,7 +127,7 @@ def test_what_was_not_taken_is_typed_again_once_there_is_room(person):
 
 def test_somebody_else_was_faster(person):
     at = person(keyboard=FREE)
-    at.script.answers["input"] = Error(protocol.Code.REFUSED.value, "cannot type", ErrorData())
+    at.script.answers["input"] = Error(codec.Code.REFUSED.value, "cannot type", ErrorData())
     at.types("x")
     at.has_typed(1)
     at.script.tell(KeyboardChanged(1, THEIRS), output("seen."))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.testing import CliRunner
 
-from procman.cli.line.click_options import declared, input_options
 from procman.app.options import SUPERVISION
+from procman.cli.line.click_options import declared, input_options
 from procman.config.options import Options
 
 

@@ -15,7 +15,7 @@ from scripted import fleet, instance
 
 from procman import __version__
 from procman.cli.group import VERBS, Verb
-from procman.control.protocol import Accepted
+from procman.control.messages import Accepted
 
 MAIN = [sys.executable, "-c", "from procman.cli import main; main()"]
 
@@ -71,12 +71,19 @@ def test_an_unknown_option_is_told_with_the_nearest(procman):
 
 
 def test_a_missing_argument_is_named(procman):
-    done = procman("signal", "HUP")
+    done = procman("attach")
     assert done.code == 2
     assert done.err.splitlines() == [
-        "procman: cannot do 'procman signal' without NAME...",
-        "procman: try 'procman signal --help'",
+        "procman: cannot do 'procman attach' without INSTANCE",
+        "procman: try 'procman attach --help'",
     ]
+
+
+def test_a_signal_without_a_receiver_is_refused_with_what_can_be_typed(procman):
+    done = procman("signal", "HUP")
+    assert done.code == 2
+    assert done.err.startswith("procman: cannot send HUP: no instance is named")
+    assert "`procman signal HUP web`" in done.err
 
 
 def test_a_bad_value_names_its_option(procman):

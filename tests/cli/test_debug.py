@@ -5,7 +5,7 @@ from making import FAILURE, Story, plan_of
 
 from procman.core.events import Exited
 from procman.core.fleet import Fleet
-from procman.core.trace import FORMAT, TraceHeader, Trace
+from procman.core.trace import FORMAT, Trace, TraceHeader
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from procman.cli.verbs.run import Root, one_off
+from procman.cli.verbs.run import one_off
+from procman.config.load import OneOffInputs
 from procman.core.spec import ProcessSpec
 
 MAIN = [sys.executable, "-c", "from procman.cli import main; main()", "run"]
@@ -17,7 +18,7 @@ MAIN = [sys.executable, "-c", "from procman.cli import main; main()", "run"]
 
 def argv_of(*words, command=None):
     spec = command and ProcessSpec(type=words[0], command=command, cwd="/", env={})
-    return one_off(spec, {}, Root("/"), words).argv
+    return one_off(OneOffInputs(spec, {}, "/"), "/bin/sh", words).argv
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from procman.app.options import START, SWITCHES, Option, OptionKind, StartOptions, start_options
 from procman.cli.line import fast_parse as plain
 from procman.cli.line.click_options import declared, types_argument
-from procman.app.options import START, SWITCHES, OptionKind, Option
 
 
 @click.command()
 @types_argument
 @declared(START)
-def start(**values: object) -> dict[str, object]:
-    return values
+def start(**values: object) -> StartOptions:
+    return start_options(values)
 
 
-def by_click(words: list[str]) -> dict[str, object] | None:
+def by_click(words: list[str]) -> StartOptions | None:
     try:
         return start.main(words, standalone_mode=False)
     except click.ClickException:

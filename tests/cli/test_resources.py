@@ -27,7 +27,10 @@ def test_a_process_that_is_reached_twice_counts_once():
 
 
 def test_a_member_of_the_group_counts_though_its_parent_has_ended():
-    assert Trees(TABLE | {30: ProcessUsage(1, 16.0, 1600, 10), 31: ProcessUsage(30, 32.0, 3200)}).used_by([10]) == (55.0, 5500)
+    assert Trees(TABLE | {30: ProcessUsage(1, 16.0, 1600, 10), 31: ProcessUsage(30, 32.0, 3200)}).used_by([10]) == (
+        55.0,
+        5500,
+    )
 
 
 def test_a_tree_that_has_ended_is_not_known():

@@ -16,9 +16,10 @@ pytest.importorskip("textual")
 from textual.widgets import Log, Static
 
 from procman.cli.live.app import Top, attach_command
-from procman.cli.live.feed import LINES, lines_of
 from procman.cli.live.instances import Instances
-from procman.control.protocol import Accepted, Error, ErrorData, Output
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Accepted, Output
+from procman.observe.feed import LINES, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -159,10 +160,10 @@ def test_names_can_be_filtered(two):
 @pytest.mark.parametrize(
     ("keys", "method", "params"),
     [
-        (["plus"], "scale", {"to": {}, "by": {"web": 1}}),
-        (["minus"], "scale", {"to": {}, "by": {"web": -1}}),
+        (["plus"], "scale", {"by": {"web": 1}}),
+        (["minus"], "scale", {"by": {"web": -1}}),
         (["j", "r"], "restart", {"names": ["web.2"]}),
-        (["s", "y"], "stop", {"names": ["web.1"], "all": False}),
+        (["s", "y"], "stop", {"names": ["web.1"]}),
     ],
 )
 def test_a_key_asks_procman(two, keys, method, params):
@@ -253,7 +254,7 @@ def test_without_textual_the_way_to_it_is_told(script):
     )
     done = subprocess.run([sys.executable, "-c", code], stderr=-1, text=True)
     assert done.returncode == 1
-    assert "pip install 'procman[tui]'" in done.stderr
+    assert f"`{sys.executable} -m pip install 'textual>=8'` installs it" in done.stderr
 
 
 def test_nobody_running_ends_with_three(procman, nobody):

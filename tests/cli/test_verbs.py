@@ -6,12 +6,14 @@ import base64
 import json
 import os
 import re
+import signal
 
 import pytest
 from scripted import END, NOW, fleet, happened, instance
 
-from procman.cli.verbs.ps import size
-from procman.control.protocol import Accepted, Checked, Error, ErrorData, Hello, Output
+from procman.cli.show.instances import size
+from procman.control.codec import Error, ErrorData
+from procman.control.messages import Accepted, Checked, Hello, Output
 from procman.core.view import Kind
 
 TWO = Accepted((), {"web": 2, "worker": 1})
@@ -23,7 +25,7 @@ TWO = Accepted((), {"web": 2, "worker": 1})
 def test_scale_without_arguments_tells_the_formation(procman, script):
     script.answers["scale"] = TWO
     assert procman("scale").out == "web=2 worker=1\n"
-    assert script.asked == [("scale", {"to": {}, "by": {}})]
+    assert script.asked == [("scale", {})]
 
 
 def test_scale_sends_counts_and_changes_together(procman, script):
@@ -33,13 +35,19 @@ def test_scale_sends_counts_and_changes_together(procman, script):
 
 
 def test_the_same_count_is_a_success(procman, script):
-    script.answers["scale"] = TWO
+    script.answers["scale"] = Accepted((), {"web": 2}, before={"web": 2})
     done = procman("scale", "web=2")
     assert (done.code, done.out) == (0, "web stays at 2\n")
 
 
+def test_scale_tells_what_changes(procman, script):
+    script.answers["scale"] = Accepted(("web.2",), {"web": 2, "worker": 0}, 7, {"web": 1, "worker": 1})
+    assert procman("scale", "web=2", "worker=0").out == "web 1 -> 2\nworker 1 -> 0\n"
+    assert len(script.asked) == 1
+
+
 def test_scale_as_json(procman, script):
-    script.answers["scale"] = Accepted(("web.2",), {"web": 2})
+    script.answers["scale"] = Accepted(("web.2",), {"web": 2}, 7, {"web": 2})
     told = json.loads(procman("scale", "web=2", "--json").out)
     assert told == {"formation": {"web": 2}, "before": {"web": 2}, "instances": ["web.2"]}
 
@@ -94,7 +102,7 @@ def test_stop_waits_and_tells_how_each_ended(procman, script):
 def test_stop_without_waiting_does_not_look(procman, script):
     script.answers["stop"] = Accepted(("web.1",), {"web": 1})
     assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
-    assert script.asked == [("stop", {"names": [], "all": True})]
+    assert script.asked == [("stop", {"all": True})]
 
 
 @pytest.mark.parametrize("word", ["HUP", "hup", "SIGHUP", "1"])
@@ -102,6 +110,22 @@ def test_a_signal_may_be_written_in_every_usual_way(procman, script, word):
     script.answers["signal"] = Accepted(("web.1",), {"web": 1})
     assert procman("signal", word, "web", "--leader").out == "sent HUP to web.1\n"
     assert script.asked == [("signal", {"signal": "HUP", "names": ["web"], "leader": True})]
+
+
+def test_a_signal_to_procman_itself_asks_nothing_of_the_instances(procman, script):
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)  # the scripted procman is a thread of this process
+    try:
+        assert procman("signal", "usr1", "--self").out == f"sent USR1 to procman (pid {os.getpid()})\n"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert script.asked == []
+
+
+@pytest.mark.parametrize("args", [["HUP"], ["HUP", "web", "--self"]])
+def test_a_signal_needs_either_names_or_procman_itself(procman, script, args):
+    done = procman("signal", *args)
+    assert done.code == 2
+    assert done.err.splitlines()[1].startswith("procman: name types or instances, or say --self")
 
 
 @pytest.mark.parametrize("word", ["HPU", "0", "99"])

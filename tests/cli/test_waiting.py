@@ -1,11 +1,15 @@
-"""`--wait`: by events and not by the clock, with the reason where it fails."""
+"""`--wait` and `procman wait`: by events and not by the clock, with the reason where it fails.
+
+The scripted procman is an older one, which is looked at after each change, unless it is given an answer to `wait`.
+"""
 
 from __future__ import annotations
 
 import pytest
-from scripted import END, fleet, instance
+from scripted import END, fleet, happened, instance
 
-from procman.control.protocol import Accepted
+from procman.control.messages import Accepted, Waited
+from procman.core.view import Kind
 
 UP = [fleet(instance("web.1", "starting")), fleet(instance("web.1", "starting")), fleet(instance("web.1"))]
 
@@ -28,7 +32,7 @@ def test_scale_waits_until_all_are_ready(procman, script):
 
 def test_each_change_is_one_look(procman, script):
     procman("scale", "web=1", "--wait")
-    assert looks(script) == 4  # one for the counts so far, then one for each fleet
+    assert looks(script) == 3  # one for each fleet
 
 
 def test_wait_may_stand_before_the_change_and_take_a_number_with_or_without_a_sign(procman, script):
@@ -52,10 +56,9 @@ def test_a_failed_instance_ends_the_wait_with_its_reason(procman, script):
     assert "web.1: it is failed: exit 78" in done.err
 
 
-def test_restart_waits_for_a_new_life(procman, script):
-    script.fleets = [fleet(instance("web.1", generation=1)), fleet(instance("web.1", generation=2))]
+def test_restart_waits_until_they_are_ready(procman, script):
     assert procman("restart", "--wait").code == 0
-    assert script.fleets[0].instances[0].generation == 2
+    assert script.fleets == UP[2:]
 
 
 def test_the_end_of_procman_ends_the_wait(procman, script):
@@ -74,3 +77,55 @@ def test_no_wait_does_not_subscribe(procman, script):
 @pytest.mark.parametrize("number", ["0", "-1", "soon"])
 def test_a_wait_needs_a_time_above_zero(procman, script, number):
     assert procman("restart", f"--wait={number}").code == 2
+
+
+# ---- procman wait
+
+
+def test_a_procman_that_can_wait_is_asked_to(procman, script):
+    script.answers["wait"] = Waited("reached")
+    assert procman("wait", "web", "--for", "stopped", "--timeout", "5").code == 0
+    (params,) = [params for name, params in script.asked if name == "wait"]
+    assert params.pop("timeout") == pytest.approx(5, abs=2)
+    assert params == {"names": ["web"], "until": "stopped"}
+    assert looks(script) == 0
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["wait", "ps"])
+class TestWait:
+    """Whoever judges."""
+
+    def scripted(self, script, answers, waited, *fleets):
+        script.fleets = list(fleets)
+        if answers:
+            script.answers["wait"] = waited
+
+    def test_ready_is_0(self, procman, script, answers):
+        self.scripted(script, answers, Waited("reached"), *UP)
+        done = procman("wait")
+        assert (done.code, done.out, done.err) == (0, "", "")
+
+    def test_failed_is_1_with_the_reason(self, procman, script, answers):
+        why = "cannot go on waiting for web.1: it is failed: exit 78"
+        failed = Waited("failed", why, "`procman restart web.1` starts it")
+        self.scripted(script, answers, failed, fleet(instance("web.1", "failed", reason="exit 78")))
+        done = procman("wait")
+        assert (done.code, done.err) == (1, f"procman: {why}\nprocman: `procman restart web.1` starts it\n")
+
+    def test_the_deadline_is_124_and_names_who_is_waited_for(self, procman, script, answers):
+        self.scripted(script, answers, Waited("late", pending=("web.1 (starting)",)), UP[0])
+        done = procman("wait", "--timeout", "0.01")
+        assert (done.code, done.err) == (124, "procman: cannot wait longer than 0.01 s for web.1 (starting)\n")
+
+    def test_it_is_told_who_else_is_waited_for(self, procman, script, answers):
+        script.stream = [happened(Kind.WAITING, "waiting for web.1 (pid 7, 8 s left)")]
+        self.scripted(script, answers, Waited("reached"), *UP)
+        assert "waiting for web.1 (pid 7, 8 s left)" in procman("wait").err
+
+    def test_the_end_of_procman_is_the_stop_of_everything(self, procman, script, answers):
+        script.fleets = UP[:1]
+        if answers:
+            script.answers["wait"] = Waited("reached")
+            script.after["wait"] = script.close
+        script.stream = [] if answers else [END]
+        assert procman("wait", "--for", "stopped").code == 0

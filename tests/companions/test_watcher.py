@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from procman.companions.watcher import watcher
+from procman.companions.registry import SETTINGS, own_settings, wanted
+from procman.companions.watcher import WatchSettings
 from procman.companions.watcher.rules import Rule, concerned, instances
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import FleetView, InstanceView
@@ -42,7 +43,7 @@ from procman.core.view import FleetView, InstanceView
     ],
 )
 def test_a_pattern_is_matched_name_by_name(pattern, path, matches):
-    assert Rule.read(f"web={pattern}").concerns(path) is matches
+    assert Rule.of("web", pattern).concerns(path) is matches
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_only_the_types_whose_patterns_match_are_concerned():
     [("**", "."), ("*.py", "."), ("app.py", "."), ("src/**/*.py", "src"), ("a/b/c.py", "a/b"), ("a/*/b/*.py", "a")],
 )
 def test_only_the_folder_above_a_pattern_need_be_watched(pattern, base):
-    assert Rule.read(f"web={pattern}").base() == base
+    assert Rule.of("web", pattern).base() == base
 
 
 def test_folders_inside_others_and_those_not_there_yet_are_watched_once(tmp_path):
@@ -92,9 +93,9 @@ def test_folders_inside_others_and_those_not_there_yet_are_watched_once(tmp_path
     (tmp_path / "src" / "deep").mkdir(parents=True)
     (tmp_path / "lib").mkdir()
     root = str(tmp_path)
-    rules = [Rule.read(f"web={pattern}") for pattern in ("src/**", "src/deep/*", "lib/new/**")]
+    rules = [Rule.of("web", pattern) for pattern in ("src/**", "src/deep/*", "lib/new/**")]
     assert folders(rules, root) == [f"{root}/lib", f"{root}/src"]
-    assert folders([*rules, Rule.read("web=gone/*")], root) == [root]
+    assert folders([*rules, Rule.of("web", "gone/*")], root) == [root]
 
 
 def row(name: str, phase: str) -> InstanceView:
@@ -114,25 +115,41 @@ def test_who_is_stopped_or_on_the_way_is_left_alone():
 # ---- how it is started
 
 
-def words_of(watch: dict[str, tuple[str, ...]], root: str = "/app") -> list[str]:
-    types = {name: ProcessSpec(type=name, command="x", cwd=root, env={}) for name in ("web", "job")}
-    plan = Plan(root=root, types=types, counts={}, positions={}, watch=watch)
-    return shlex.split(watcher(plan, {}).command)
+def watcher(watch: dict[str, list[str]], environ: dict[str, str] | None = None) -> ProcessSpec:
+    types = {name: ProcessSpec(type=name, command="x", cwd="/app", env={}) for name in ("web", "job")}
+    plan = Plan(root="/app", types=types, counts={}, positions={}, sections={"watch": watch} if watch else {})
+    return wanted(plan, ("watch",), environ or {})["@watch"]
+
+
+@pytest.fixture
+def settings_of(monkeypatch):
+    """What the watcher reads of what it was given."""
+
+    def settings(watch: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+        monkeypatch.setenv(SETTINGS, watcher(watch).environment()[SETTINGS])
+        return own_settings(WatchSettings).patterns
+
+    return settings
 
 
 def test_it_is_run_by_the_same_python_and_not_by_what_lies_in_the_folder():
-    assert words_of({})[:5] == ["exec", sys.executable, "-P", "-m", "procman.companions.watcher"]
+    words = ["exec", sys.executable, "-P", "-m", "procman.companions.watcher"]
+    assert shlex.split(watcher({}).command) == words
 
 
-def test_without_any_pattern_every_type_watches_everything():
-    assert words_of({})[5:] == ["web=**", "job=**"]
-    assert words_of({"job": ()})[5:] == ["web=**"]
+def test_without_any_pattern_every_type_watches_everything(settings_of):
+    assert settings_of({}) == {"web": ("**",), "job": ("**",)}
+    assert settings_of({"job": []}) == {"web": ("**",), "job": ()}
 
 
-def test_with_patterns_only_those_who_have_some_watch():
-    assert words_of({"web": ("src/**", "it's *.html")})[5:] == ["web=src/**", "web=it's *.html"]
+def test_with_patterns_only_those_who_have_some_watch(settings_of):
+    assert settings_of({"web": ["src/**", "it's *.html"]}) == {"web": ("src/**", "it's *.html")}
 
 
 def test_it_has_procmans_own_environment():
-    plan = Plan(root="/app", types={}, counts={}, positions={})
-    assert watcher(plan, os.environ).env == dict(os.environ)
+    assert watcher({}, dict(os.environ)).base.inherited == dict(os.environ)
+
+
+def test_without_its_option_there_is_no_watcher():
+    plan = Plan(root="/app", types={}, counts={}, positions={}, sections={"watch": {"web": ["src"]}})
+    assert wanted(plan, (), {}) == {}

@@ -42,7 +42,13 @@ def test_a_plan_of_the_least(folder):
     assert plan.counts == {"web": 1, "worker": 1, "release": 0}
     assert plan.positions == {"web": 0, "worker": 1, "release": 2}
     web = plan.types["web"]
-    assert (web.type, web.command, web.cwd, web.env, web.port) == ("web", "serve", str(folder), {"HOME": "/h"}, 5000)
+    assert (web.type, web.command, web.cwd, web.environment(), web.port) == (
+        "web",
+        "serve",
+        str(folder),
+        {"HOME": "/h"},
+        5000,
+    )
     assert (web.shell, web.stop.grace, web.success_exit_codes, web.max) == ("/bin/sh", 10, (0,), None)
     assert [spec.port for spec in plan.types.values()] == [5000, 5100, 5200]
 
@@ -137,21 +143,21 @@ def test_an_empty_port_is_none(folder):
 
 def test_port_is_not_in_the_environment_of_a_type(folder):
     write(folder, env="PORT=4000")
-    assert all("PORT" not in spec.env for spec in load(Options(), {"PORT": "3000"}).types.values())
+    assert all("PORT" not in spec.environment() for spec in load(Options(), {"PORT": "3000"}).types.values())
 
 
 def test_without_ports_nobody_has_one(folder):
     write(folder, env="PORT=x\nURL=:${PORT}", yml="processes: {web: {port: 80}}")
     plan = load(Options(no_port=True), {"PORT": "y"})
     assert {spec.port for spec in plan.types.values()} == {None}
-    assert plan.types["web"].env == {"URL": ":"}
+    assert plan.types["web"].environment() == {"URL": ":"}
 
 
 def test_a_reference_to_port_sees_the_first_types(folder):
     write(folder, env="URL=:${PORT}")
-    assert load(Options(), {}).types["web"].env["URL"] == ":5000"
-    assert load(Options(port=7000), {"PORT": "1"}).types["web"].env["URL"] == ":7000"
-    assert load(Options(), {"PORT": "3000"}).types["web"].env["URL"] == ":3000"
+    assert load(Options(), {}).types["web"].environment()["URL"] == ":5000"
+    assert load(Options(port=7000), {"PORT": "1"}).types["web"].environment()["URL"] == ":7000"
+    assert load(Options(), {"PORT": "3000"}).types["web"].environment()["URL"] == ":3000"
 
 
 @pytest.mark.parametrize("port", ["x", "0", "65536", "-1", "1.5", "99999999999", "\u0663"])
@@ -193,13 +199,17 @@ def test_a_type_keeps_its_position_over_a_reload(folder):
 
 def test_the_environment_wins_over_dotenv_and_the_other_way_round(folder):
     write(folder, env="A=file\nB=${A}")
-    assert load(Options(), {"A": "os"}).types["web"].env == {"A": "os", "B": "os"}
-    assert load(Options(env_overrides=True), {"A": "os"}).types["web"].env == {"A": "file", "B": "file"}
+    assert load(Options(), {"A": "os"}).types["web"].environment() == {"A": "os", "B": "os"}
+    assert load(Options(env_overrides=True), {"A": "os"}).types["web"].environment() == {"A": "file", "B": "file"}
 
 
 def test_named_files_replace_dotenv_and_the_last_wins(folder):
     write(folder, env="A=0\nZ=0", one="A=1\nB=1", two="B=2\nC=${A}", three="C=3")
-    assert load(Options(env_files=("one, two", "three")), {}).types["web"].env == {"A": "1", "B": "2", "C": "3"}
+    assert load(Options(env_files=("one, two", "three")), {}).types["web"].environment() == {
+        "A": "1",
+        "B": "2",
+        "C": "3",
+    }
 
 
 def test_a_named_file_that_is_missing_is_a_fault(folder):
@@ -210,7 +220,7 @@ def test_a_named_file_that_is_missing_is_a_fault(folder):
 
 def test_a_folder_called_dotenv_is_left_alone(folder):
     (folder / ".env").mkdir()
-    assert load(Options(), {}).types["web"].env == {}
+    assert load(Options(), {}).types["web"].environment() == {}
 
 
 def test_a_dotenv_that_leads_nowhere_is_a_fault(folder):
@@ -224,18 +234,18 @@ def test_what_an_outer_procman_gave_does_not_get_through(folder):
     )
     write(folder, env="PROCMAN_SOCKET=y\nA=${PS:-none}\n")
     kept = {"PROCMAN_START_PORT": "1", "DYNO": "web.1", "PS1": "$ "}
-    assert load(Options(), ours | kept).types["web"].env == kept | {"A": "none"}
+    assert load(Options(), ours | kept).types["web"].environment() == kept | {"A": "none"}
 
 
 def test_a_value_that_is_not_utf8_survives(folder):
-    assert load(Options(), {"A": os.fsdecode(b"\xff")}).types["web"].env == {"A": "\udcff"}
+    assert load(Options(), {"A": os.fsdecode(b"\xff")}).types["web"].environment() == {"A": "\udcff"}
 
 
 def test_a_types_own_environment_is_on_top(folder):
     write(folder, env="A=1\nB=1", yml="processes: {web: {env: {A: 2}}}")
     plan = load(Options(env_overrides=True), {"B": "0"})
-    assert plan.types["web"].env == {"A": "2", "B": "1"}
-    assert plan.types["worker"].env == {"A": "1", "B": "1"}
+    assert plan.types["web"].environment() == {"A": "2", "B": "1"}
+    assert plan.types["worker"].environment() == {"A": "1", "B": "1"}
 
 
 @pytest.mark.parametrize("name", ["PORT", "PS", "PROCMAN_TYPE", "PROCMAN_PORT_WEB", "''", "A=B"])

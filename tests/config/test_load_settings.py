@@ -146,7 +146,7 @@ def test_patterns_to_watch_are_no_part_of_how_a_type_is_run(folder):
     before = load(Options(), {})
     write(folder, yml="processes: {web: {watch: ['src/**/*.py', app.py]}, worker: {watch: []}}")
     plan = load(Options(), {})
-    assert plan.watch == {"web": ("src/**/*.py", "app.py"), "worker": ()}
+    assert plan.sections == {"watch": {"web": ("src/**/*.py", "app.py"), "worker": ()}}
     assert plan.types == before.types
 
 

@@ -12,7 +12,7 @@ from folders import faults_of, only_fault, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from procman.config.load import Options, load, load_one_off
+from procman.config.load import OneOffInputs, Options, load, load_one_off
 from procman.errors import ConfigError
 
 # ---- where things are
@@ -72,7 +72,7 @@ def test_the_root_is_the_procfiles_folder(folder):
     sub.mkdir()
     write(sub, Procfile="a: 1", env="A=1", yml="formation: {a: 2}")
     plan = load(Options(procfile="sub/Procfile"), {})
-    assert (plan.root, plan.types["a"].env, plan.counts) == (str(sub), {"A": "1"}, {"a": 2})
+    assert (plan.root, plan.types["a"].environment(), plan.counts) == (str(sub), {"A": "1"}, {"a": 2})
     assert plan.procfile == "sub/Procfile"
 
 
@@ -81,7 +81,7 @@ def test_with_a_root_its_procfile_is_read(folder):
     sub.mkdir()
     write(sub, Procfile="a: 1", env="A=1", yml="formation: {a: 2}")
     plan = load(Options(root="sub"), {})
-    assert (plan.root, plan.types["a"].env, plan.counts) == (str(sub), {"A": "1"}, {"a": 2})
+    assert (plan.root, plan.types["a"].environment(), plan.counts) == (str(sub), {"A": "1"}, {"a": 2})
 
 
 def test_with_both_the_root_has_the_env_and_the_procfiles_folder_the_config(folder):
@@ -90,7 +90,7 @@ def test_with_both_the_root_has_the_env_and_the_procfiles_folder_the_config(fold
     write(root, env="A=1", yml="nonsense")
     write(folder, yml="formation: {web: 2}")
     plan = load(Options(root="root", procfile="Procfile"), {})
-    assert (plan.root, plan.types["web"].cwd, plan.types["web"].env) == (str(root), str(root), {"A": "1"})
+    assert (plan.root, plan.types["web"].cwd, plan.types["web"].environment()) == (str(root), str(root), {"A": "1"})
     assert plan.counts["web"] == 2
 
 
@@ -123,9 +123,9 @@ def test_dots_after_a_link_mean_what_the_system_means(folder, tmp_path_factory):
 
 def test_standard_input_has_the_current_folder_as_its_root(folder):
     write(folder, env="A=1", yml="formation: {x: 2}")
-    plan = load(Options(procfile="-"), {}, stdin=b"x: y\n")
-    assert (plan.root, plan.types["x"].env, plan.counts) == (str(folder), {"A": "1"}, {"x": 2})
-    assert only_fault(Options(procfile="-"), stdin=b"x: y\nz").startswith("<stdin>:2: ")
+    plan = load(Options(procfile="-"), {}, kept={"-": b"x: y\n"})
+    assert (plan.root, plan.types["x"].environment(), plan.counts) == (str(folder), {"A": "1"}, {"x": 2})
+    assert only_fault(Options(procfile="-"), kept={"-": b"x: y\nz"}).startswith("<stdin>:2: ")
 
 
 def test_standard_input_is_read_where_it_was_not_yet(folder):
@@ -138,7 +138,7 @@ def test_standard_input_is_read_where_it_was_not_yet(folder):
 
 
 def test_a_closed_standard_input_is_a_fault(folder):
-    code = "from procman.config.load import read_stdin; read_stdin()"
+    code = "from procman.config.load import Options, load; load(Options(procfile='-'), {})"
     run = subprocess.run(["/bin/sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code], stderr=subprocess.PIPE)
     assert b"cannot read <stdin>: bad file descriptor" in run.stderr
 
@@ -204,27 +204,33 @@ def test_any_inputs_give_a_plan_or_faults(folder, procfile, env, yml, words):
 def test_a_one_off_has_the_settings_of_its_type_and_no_port(folder):
     (folder / "sub").mkdir()
     write(folder, env="A=1", yml="processes: {release: {env: {B: 2}, cwd: sub, port: 80}}")
-    spec, env, root = load_one_off(Options(), {"PORT": "3000", "PS": "x"}, "release")
-    assert (env, root) == ({"A": "1"}, str(folder))
+    inputs = load_one_off(Options(), {"PORT": "3000", "PS": "x"}, "release")
+    assert (inputs.env, inputs.root) == ({"A": "1"}, str(folder))
+    spec = inputs.spec
     assert spec is not None
-    assert (spec.command, spec.cwd, spec.env, spec.port) == ("migrate", str(folder / "sub"), {"A": "1", "B": "2"}, None)
+    assert (spec.command, spec.cwd, spec.environment(), spec.port) == (
+        "migrate",
+        str(folder / "sub"),
+        {"A": "1", "B": "2"},
+        None,
+    )
 
 
 def test_a_one_off_may_be_no_type(folder):
-    assert load_one_off(Options(), {"A": "1"}, "bash") == (None, {"A": "1"}, str(folder))
+    assert load_one_off(Options(), {"A": "1"}, "bash") == OneOffInputs(None, {"A": "1"}, str(folder))
 
 
 def test_a_one_off_needs_no_procfile_unless_it_was_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, env="A=1")
-    assert load_one_off(Options(), {}, "bash") == (None, {"A": "1"}, str(tmp_path))
+    assert load_one_off(Options(), {}, "bash") == OneOffInputs(None, {"A": "1"}, str(tmp_path))
     with pytest.raises(ConfigError, match="no such file"):
         load_one_off(Options(procfile="gone"), {}, "bash")
 
 
 def test_a_one_off_minds_neither_ports_nor_counts(folder):
     write(folder, yml="formation: {web: 500}")
-    assert load_one_off(Options(), {"PORT": "x"}, "web")[0] is not None
+    assert load_one_off(Options(), {"PORT": "x"}, "web").spec is not None
 
 
 def test_a_one_off_minds_faulty_inputs(folder):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from procman.config.sections import ProcmanYml, schema, schema_text
+from procman.config.keys import ProcmanYml, schema, schema_text
 from procman.config.yamlfile import parse_settings
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 
@@ -30,6 +30,9 @@ processes:
     stdin: "null"
   beat: {max: 1}
 """
+
+
+TIME = "expected a number, or a time such as 90s, 5m or 12h"
 
 
 def settings(text):
@@ -111,7 +114,7 @@ def test_an_alias_is_what_it_stands_for():
 
 def test_the_message_has_file_line_path_and_what_is_expected():
     text = "processes:\n  web:\n    port: 1\n    stop:\n      grace: ten\n"
-    assert only_fault(text) == "procman.yml:5: processes.web.stop.grace: cannot use 'ten': expected a number"
+    assert only_fault(text) == "procman.yml:5: processes.web.stop.grace: cannot use 'ten': " + TIME
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_the_message_has_file_line_path_and_what_is_expected():
         ("restart: never", "a mapping"),
         ("stop: {signal: 15}", "text"),
         ("stop: {signal: ''}", "text of length >= 1"),
-        ("stop: {grace: '10'}", "a number"),
+        ("stop: {grace: '10'}", "a number, or a time such as 90s, 5m or 12h"),
         ("stop: {grace: [1]}", "a number"),
         ("stop: {grace: {a: 1}}", "a number"),
         ("stop: {mode: no}", "one of top-down, group, leader"),
@@ -256,7 +259,7 @@ def test_a_node_inside_itself_is_refused():
 
 
 def test_the_schema_that_ships_is_the_current_one():
-    """Where not: python -c 'from procman.config.sections import schema_text as s; print(s(), end="")' > (the file)."""
+    """Where not: python -c 'from procman.config.keys import schema_text as s; print(s(), end="")' > (the file)."""
     assert resources.files("procman.config").joinpath("procman.schema.json").read_text("utf-8") == schema_text()
 
 

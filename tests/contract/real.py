@@ -20,13 +20,14 @@ from procman.core.events import Event, KillAsked
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan
 from procman.kernel import signals
+from procman.kernel.kernel import Kernel
+from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
-from procman.kernel.kernel import Kernel, KernelSettings
-from procman.kernel.process.launcher import SpawnContext
-from procman.kernel.output.fanout import Mux
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.wiring import KernelSettings
 
 PYTHON = f"{sys.executable} -I -S -u"
 COMMANDS = {
@@ -90,15 +91,15 @@ class Player:
     def __init__(self, story: Story, plan: Plan) -> None:
         self.reactor = Reactor()
         self.history = History()
-        mux = Mux(self.reactor, Sink(self.reactor, os.open(os.devnull, os.O_WRONLY)), self.history, Format())
+        out = Multiplexer(self.reactor, Sink(self.reactor, os.open(os.devnull, os.O_WRONLY)), self.history, Format())
+        self.fleet = Recording(plan)
         self.kernel = Kernel(
             self.reactor,
-            plan,
-            mux,
+            self.fleet,
+            out,
             self.history,
             KernelSettings(lambda old: old, SpawnContext(plan.root), os.path.join(plan.root, "trace")),
         )
-        self.fleet = self.kernel.fleet = Recording(plan)
         self.steps = list(story.steps)
 
     def run(self) -> int:

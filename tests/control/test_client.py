@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from procman.control.client import Client, answer, notification
-from procman.control.protocol import Accepted, Happened, LogsParams, NoParams, Output, Ps, ScaleParams, StreamEnded
+from procman.control.channel import answer
+from procman.control.client import Client
+from procman.control.messages import Accepted, NoParams, Ps, StreamEnded
+from procman.control.streaming import notification
+from procman.core.events import Scale
 from procman.errors import ConfigError, NotRunningError, ProcmanError, RefusedError
 
 
@@ -76,8 +79,8 @@ def path(tmp_path):
 
 def test_a_call_sends_the_parameters_and_decodes_the_result(path):
     with Script(path, [[result(ACCEPTED)]]) as script, Client(path) as client:
-        assert client.call("scale", ScaleParams({"web": 1})) == Accepted(("web.1",), {"web": 1})
-        sent = {"jsonrpc": "2.0", "id": 1, "method": "scale", "params": {"to": {"web": 1}, "by": {}}}
+        assert client.scale({"web": 1}) == Accepted(("web.1",), {"web": 1})
+        sent = {"jsonrpc": "2.0", "id": 1, "method": "scale", "params": {"to": {"web": 1}}}
         assert script.requests == [sent]
 
 
@@ -85,21 +88,21 @@ def test_a_client_can_ask_more_than_once(path):
     fleet = {"formation": {}, "instances": [], "stopping": False}
     ps = {"pid": 1, "root": "/", "time": 1.0, "fleet": fleet}
     with Script(path, [[result(ps)], [result(ps, id=2)]]), Client(path) as client:
-        assert isinstance(client.call("ps"), Ps)
-        assert isinstance(client.call("ps"), Ps)
+        assert isinstance(client.ps(), Ps)
+        assert isinstance(client.ps(), Ps)
 
 
 def test_a_refusal_is_raised_with_its_hint(path):
     with Script(path, [[failure(1, "cannot do", hint="do else")]]), Client(path) as client:
         with pytest.raises(RefusedError) as error:
-            client.call("restart")
+            client.restart()
         assert error.value.lines() == ["cannot do", "do else"]
 
 
 def test_faulty_inputs_are_raised_one_fault_a_line(path):
     with Script(path, [[failure(2, "Procfile:1: cannot x\nProcfile:2: cannot y")]]), Client(path) as client:
         with pytest.raises(ConfigError) as error:
-            client.call("reload")
+            client.reload()
         assert error.value.lines() == ["Procfile:1: cannot x", "Procfile:2: cannot y"]
         assert len(error.value.faults) == 2
 
@@ -111,12 +114,12 @@ def test_any_other_error_is_raised_as_one_of_procman(path, code):
         Client(path) as client,
         pytest.raises(ProcmanError, match="cannot find the method 'x'"),
     ):
-        client.call("hello")
+        client.ps()
 
 
 def test_a_connection_closed_before_the_answer_is_an_error(path):
     with Script(path, [[]]), Client(path) as client, pytest.raises(ProcmanError, match="procman closed the connection"):
-        client.call("ps")
+        client.ps()
 
 
 def test_no_answer_in_time_is_an_error(path):
@@ -125,7 +128,7 @@ def test_no_answer_in_time_is_an_error(path):
         Client(path, timeout=0.02) as client,
         pytest.raises(ProcmanError, match=r"did not give one within 0\.02 s"),
     ):
-        client.call("ps")
+        client.ps()
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\n", b"\xff\n", b'{"id": 1, "result": {"instances": 5}}\n'])
@@ -135,7 +138,7 @@ def test_an_answer_that_cannot_be_understood_is_an_error(path, answer):
         Client(path) as client,
         pytest.raises(ProcmanError, match="cannot understand the answer"),
     ):
-        client.call("scale")
+        client.scale()
 
 
 def test_nobody_there_is_not_running(path):
@@ -184,33 +187,30 @@ def test_a_stream_tells_what_comes_until_its_end(path):
         told("end", stream=5),
     ]
     with Script(path, [messages], close=False), Client(path) as client:
-        output, happened = client.stream("logs", LogsParams())
-    assert isinstance(output, Output)
-    assert output.text == "a\n"
-    assert isinstance(happened, Happened)
-    assert happened.change.text == "web.1 is ready"
+        assert [output.text for output in client.logs()] == ["a\n"]
 
 
 def test_a_stream_ends_when_procman_goes(path):
     with Script(path, [[result({"stream": 1})]]), Client(path) as client:
-        assert list(client.stream("events", NoParams())) == []
+        assert list(client.logs()) == []
 
 
 def test_a_stream_is_subscribed_before_it_is_iterated(path):
     with Script(path, [[result({"stream": 1})]]) as script, Client(path) as client:
-        client.stream("events", NoParams())
-        assert [request["method"] for request in script.requests] == ["events"]
+        client.logs()
+        assert [request["method"] for request in script.requests] == ["logs"]
 
 
 def test_a_refused_stream_raises_at_once(path):
     with Script(path, [[failure(1, "cannot find")]]), Client(path) as client, pytest.raises(RefusedError):
-        client.stream("logs", LogsParams(("x",)))
+        client.logs(["x"])
 
 
 def test_a_silent_stream_times_out_and_can_be_gone_on_with(path):
     half = b'{"jsonrpc": "2.0", "method": "output", "params": {"stream": 1, '
     with Script(path, [[result({"stream": 1}), half]], close=False) as script, Client(path) as client:
-        stream = client.stream("logs", LogsParams(follow=True), timeout=0.01)
+        stream = client.logs(follow=True)
+        stream.timeout = 0.01
         with pytest.raises(TimeoutError):
             next(stream)
         script.last = b'"instance": "web.1", "time": 1, "text": "late\\n"}}\n'
@@ -221,8 +221,8 @@ def test_a_silent_stream_times_out_and_can_be_gone_on_with(path):
 
 def test_a_client_can_be_waited_for_with_select(path):
     with Script(path, [[]]), Client(path) as client:
-        client._send(b"{}\n")
-        assert select.select([client], [], [], 10)[0] == [client]
+        client.channel._send(b"{}\n")
+        assert select.select([client.channel], [], [], 10)[0] == [client.channel]
 
 
 def test_a_call_to_one_that_closes_at_once_still_reads_why(tmp_path):
@@ -235,7 +235,7 @@ def test_a_call_to_one_that_closes_at_once_still_reads_why(tmp_path):
         connected.sendall(json.dumps(failure(1, "cannot serve another client", id=None)).encode() + b"\n")
         connected.close()
         with pytest.raises(RefusedError, match="cannot serve another client"):
-            client.call("ps")
+            client.ps()
         client.close()
 
 
@@ -243,20 +243,20 @@ def test_who_waits_for_other_things_too_asks_and_takes_what_has_come(path):
     news = told("end", stream=7)
     with Script(path, [[news, result(ACCEPTED)], [b'{"jsonrpc": "2.0", "id":', b" 2}\n"]]) as script:
         with Client(path) as client:
-            assert client.take() == []
-            first = client.send("scale", ScaleParams({"web": 1}))
+            assert client.channel.take() == []
+            first = client.channel.send("scale", Scale({"web": 1}))
             taken = []
             while len(taken) < 2:
-                assert client.receive()
-                taken += client.take()
+                assert client.channel.receive()
+                taken += client.channel.take()
             assert notification(taken[0]) == StreamEnded(7)
             assert notification(taken[1]) is None
-            assert (taken[1].id, answer(taken[1], "scale")) == (first, Accepted(("web.1",), {"web": 1}))
-            second = client.send("hello", NoParams())
-            while not (rest := client.take()):
-                assert client.receive()
+            assert (taken[1].id, answer(taken[1], Accepted)) == (first, Accepted(("web.1",), {"web": 1}))
+            second = client.channel.send("hello", NoParams())
+            while not (rest := client.channel.take()):
+                assert client.channel.receive()
             assert [message.id for message in rest] == [second] == [2]
-            assert not client.receive()  # it has closed
+            assert not client.channel.receive()  # it has closed
         assert len(script.requests) == 2
 
 
@@ -265,4 +265,4 @@ def test_who_waits_for_other_things_too_asks_and_takes_what_has_come(path):
 )
 def test_an_answer_that_is_nested_too_deeply_is_not_understood(path, deep):
     with Script(path, [[deep + b"\n"]]), Client(path) as client, pytest.raises(ProcmanError, match="cannot understand"):
-        client.call("ps")
+        client.ps()

@@ -10,7 +10,8 @@ import pytest
 
 from claiming import as_root, mode
 from procman.control import locate, sockets
-from procman.control.client import MAX_MESSAGE, Client
+from procman.control.channel import MAX_MESSAGE
+from procman.control.client import Client
 from procman.control.locate import find, start_places
 from procman.errors import NotRunningError, ProcmanError, RefusedError
 
@@ -235,7 +236,7 @@ def test_an_answer_without_end_is_not_waited_for(tmp_path):
             os._exit(0)
         connected.close()
         with pytest.raises(ProcmanError, match=f"more than {MAX_MESSAGE} bytes"):
-            client.call("ps")
+            client.ps()
         client.close()
         os.waitpid(child, 0)
 

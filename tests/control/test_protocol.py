@@ -6,18 +6,11 @@ import jsonschema
 import msgspec
 import pytest
 
-from procman.control.protocol import (
-    METHODS,
-    NOTIFICATIONS,
-    Error,
-    Incoming,
-    LogsParams,
-    Request,
-    ScaleParams,
-    encode_error,
-    encode_request,
-    json_schema,
-)
+from procman.control.codec import Error, Incoming, Request, encode_error, encode_request
+from procman.control.messages import LogsParams
+from procman.control.methods import METHODS, NOTIFICATIONS
+from procman.control.schema import json_schema
+from procman.core.events import Scale
 
 SCHEMA = jsonschema.Draft202012Validator(json_schema())
 
@@ -51,11 +44,11 @@ def test_the_schema_refuses_what_the_protocol_refuses(message):
 
 
 def test_a_request_is_one_line_that_reads_back():
-    line = encode_request(3, "scale", ScaleParams({"web": 2}))
+    line = encode_request(3, "scale", Scale({"web": 2}))
     assert line.count(b"\n") == 1
     request = msgspec.json.decode(line, type=Request)
     assert (request.id, request.method) == (3, "scale")
-    assert msgspec.json.decode(request.params, type=ScaleParams) == ScaleParams({"web": 2})
+    assert msgspec.json.decode(request.params, type=Scale) == Scale({"web": 2})
 
 
 def test_an_error_without_a_hint_has_no_data():

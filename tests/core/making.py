@@ -5,12 +5,30 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from procman.core.actions import Action, Publish, SetTimer, Signal, Spawn, Target
-from procman.core.events import FormationStarted, Emptied, Event, Exited, ExitStatus, Spawned, TimerFired
+from procman.core.events import Emptied, Event, Exited, ExitStatus, FormationStarted, Spawned, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.instance import READY_AFTER
+from procman.core.phases import (
+    AfterClearing,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Failed,
+    Instance,
+    Leader,
+    Phase,
+    Ready,
+    SlotRecord,
+    Spawning,
+    Starting,
+    Stopping,
+    StopReason,
+    StopStep,
+)
 from procman.core.spec import Plan, ProcessSpec, RestartPolicy, StopPolicy
-from procman.core.state import Cause, Instance, Phase, Stage
-from procman.core.view import Kind
+from procman.core.timers import SlotTimer, TimerKey
+from procman.core.view import Kind, Reason, ReasonCode
 
 NOW = 1000.0
 PID = 4242
@@ -36,22 +54,43 @@ def plan_of(counts: dict[str, int], *specs: ProcessSpec) -> Plan:
     return Plan(root="/app", types=types, counts=counts, positions=positions)
 
 
-def instance_in(phase: Phase, **changes) -> Instance:
-    """web.1 in its seventh life, as it stands in that phase."""
-    lives = {"pid": PID, "wanted": True, "born": NOW - 50.0}
-    usual = {
-        Phase.DOWN: {"last_exit": TERMINATED},
-        Phase.SPAWNING: {"wanted": True},
-        Phase.STARTING: lives | {"born": NOW - 0.5},
-        Phase.READY: lives | {"ready_at": NOW - 49.0},
-        Phase.STOPPING: lives
-        | {"ready_at": NOW - 49.0, "wanted": False, "cause": Cause.ASKED, "stage": Stage.POLITE, "deadline": NOW + 9.0},
-        Phase.BACKOFF: {"wanted": True, "last_exit": FAILURE, "failures": 2, "deadline": NOW},
-        Phase.FAILED: {"wanted": True, "last_exit": FAILURE, "failures": 2},
-        Phase.DONE: {"wanted": True, "last_exit": SUCCESS},
-    }[phase]
-    base = {"name": "web.1", "index": 1, "spec": SPEC, "generation": 7, "token": 40, "since": NOW - 1.0}
-    return Instance(**(base | {"phase": phase} | usual | changes))
+CRASHED = Reason(ReasonCode.ENDED, "exit 1")
+ASKED = Reason(ReasonCode.STOPPED, "stopped by procman stop")
+LEADER = Leader(PID, NOW - 50.0, SPEC.stop)
+
+USUAL: dict[type[Phase], tuple[Phase, SlotRecord]] = {
+    Down: (Down(), SlotRecord(last_exit=TERMINATED)),
+    Spawning: (Spawning(SPEC.stop), SlotRecord()),
+    Starting: (Starting(replace(LEADER, started_at=NOW - 0.5)), SlotRecord()),
+    Ready: (Ready(LEADER, NOW - 49.0), SlotRecord()),
+    Stopping: (Stopping(LEADER, StopReason.ASKED, ASKED, StopStep.TERM_SENT, NOW + 9.0), SlotRecord()),
+    Clearing: (
+        Clearing(LEADER, AfterClearing.BACKOFF, CRASHED, StopStep.TERM_SENT, NOW + 9.0, 4.0),
+        SlotRecord(last_exit=FAILURE, failures=2),
+    ),
+    Backoff: (Backoff(CRASHED, NOW, 1.0), SlotRecord(last_exit=FAILURE, failures=2)),
+    Failed: (Failed(CRASHED), SlotRecord(last_exit=FAILURE, failures=2)),
+    Done: (Done(CRASHED), SlotRecord(last_exit=SUCCESS)),
+}
+
+
+def instance_in(kind: type[Phase], **changes) -> Instance:
+    """web.1 in its seventh life, as it stands in that phase. A change goes to the leader, the phase, the record or the slot."""
+    phase, record = USUAL[kind]
+    wanted = kind not in (Down, Stopping)
+    base = Instance(name="web.1", index=1, spec=SPEC, generation=7, token=40, phase_since=NOW - 1.0, wanted=wanted)
+    return changed(replace(base, phase=phase, record=record), **changes)
+
+
+def changed(i: Instance, **changes) -> Instance:
+    """The instance with these fields of its leader, its phase, its record or itself changed."""
+    leader = {name: changes.pop(name) for name in Leader.__struct_fields__ if name in changes and i.leader}
+    if leader:
+        changes.setdefault("leader", replace(i.leader, **leader))
+    of_phase = {name: changes.pop(name) for name in i.phase.__struct_fields__ if name in changes}
+    of_record = {name: changes.pop(name) for name in i.record.__struct_fields__ if name in changes}
+    phase = changes.pop("phase", replace(i.phase, **of_phase))
+    return replace(i, phase=phase, record=replace(i.record, **of_record), **changes)
 
 
 def essence(actions) -> tuple[Action | Kind, ...]:
@@ -103,8 +142,8 @@ class Story:
         assert found is not None, f"{name} is no slot"
         return found
 
-    def phase(self, name: str) -> Phase:
-        return self.instance(name).phase
+    def phase(self, name: str) -> type[Phase]:
+        return type(self.instance(name).phase)
 
     def spawned(self, *names: str) -> None:
         for name in names:
@@ -118,9 +157,9 @@ class Story:
             self.timer(name)
 
     def timer(self, name: str) -> list[Action]:
-        return self.happens(TimerFired(name, self.instance(name).token))
+        return self.happens(TimerFired(SlotTimer(name), self.instance(name).token))
 
-    def fleet_timer(self, key: str) -> list[Action]:
+    def fleet_timer(self, key: TimerKey) -> list[Action]:
         """The newest deadline of that key comes, at its time."""
         due = [a for a in self.seen if isinstance(a, SetTimer) and a.key == key][-1]
         self.now = max(self.now, due.at)

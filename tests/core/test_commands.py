@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
+from msgspec.structs import replace
 
-from procman.core.actions import Finish, Refuse, Remove, Reply, Signal, Target
+from procman.core.actions import Finish, OperationEnded, Publish, Refuse, Remove, Reply, Signal, Target
+from procman.core.desired import Closing
 from procman.core.events import Commanded, Restart, Scale, SendSignal, Stop
-from procman.core.spec import MAX_COUNT
-from procman.core.state import Phase
+from procman.core.phases import Down, Ready, Stopping
+from procman.core.requests import MAX_COUNT
+from procman.core.timers import WaitingLineTimer
 from procman.core.view import Kind
 
 
@@ -26,7 +29,7 @@ def ask(story: Story, command) -> list:
 def reply(actions) -> Reply:
     (answer,) = of_type(actions, Reply)
     assert answer.request == 5
-    return answer
+    return replace(answer, operation=0)
 
 
 def refusal(actions) -> Refuse:
@@ -52,7 +55,7 @@ def test_scaling_down_stops_the_highest_numbers_first():
     actions = ask(story, Scale(to={"web": 1}))
     assert [s.name for s in of_type(actions, Signal) if s.signal == "TERM"] == ["web.3", "web.2"]
     assert reply(actions) == Reply(5, ("web.3", "web.2"), {"web": 1})
-    assert story.phase("web.1") is Phase.READY
+    assert story.phase("web.1") is Ready
 
 
 def test_a_slot_beyond_the_count_is_gone_once_its_processes_are():
@@ -96,7 +99,8 @@ def test_a_count_of_more_digits_than_python_prints_is_refused(scale):
 
 def test_the_same_count_is_granted_and_changes_nothing():
     actions = ask(running({"web": 2}), Scale(to={"web": 2}))
-    assert actions == [Reply(5, (), {"web": 2})]
+    assert reply(actions) == Reply(5, (), {"web": 2})
+    assert {type(action) for action in actions} == {Reply, OperationEnded}
 
 
 def test_scale_never_starts_a_slot_that_stands():
@@ -104,7 +108,7 @@ def test_scale_never_starts_a_slot_that_stands():
     ask(story, Stop(("web.1",)))
     story.ends("web.1", 143, "TERM")
     assert spawned_names(ask(story, Scale(to={"web": 3}))) == ["web.3"]
-    assert story.phase("web.1") is Phase.DOWN
+    assert story.phase("web.1") is Down
 
 
 def test_scaling_takes_away_a_stopped_slot_at_once():
@@ -150,7 +154,20 @@ def test_a_restart_stops_first_and_starts_once_all_is_gone():
     assert reply(actions).instances == ("web.2",)
     assert spawned_names(actions) == []
     assert spawned_names(story.ends("web.2", 143, "TERM")) == ["web.2"]
-    assert story.instance("web.2").restarts == 0  # nobody's crash
+    assert story.instance("web.2").record.restarts == 0  # nobody's crash
+
+
+def test_a_restart_by_a_program_says_why_to_events_and_leaves_the_log_to_that_program():
+    story = running({"web": 1})
+    (change,) = [
+        one.change
+        for one in of_type(ask(story, Restart(("web",), "app.py changed")), Publish)
+        if one.change.event is Kind.COMMAND
+    ]
+    assert change.text == "app.py changed: restarting web.1"
+    assert not change.logged
+    (row,) = story.fleet.view(NOW).instances
+    assert (row.reason or "").startswith("app.py changed")
 
 
 def test_a_restart_of_nothing_in_particular_is_one_of_all():
@@ -162,7 +179,7 @@ def test_a_restart_starts_what_is_stopped_done_or_waiting_at_once_and_counts_ane
     story = running({"web": 1, "other": 1})
     story.ends("web.1", code)
     assert spawned_names(ask(story, Restart(("web",)))) == ["web.1"]
-    assert story.instance("web.1").failures == 0
+    assert story.instance("web.1").record.failures == 0
 
 
 def test_a_restart_starts_a_stopped_one():
@@ -186,7 +203,7 @@ def test_a_stop_stops_and_keeps_the_slot():
     story = running({"web": 1})
     assert reply(ask(story, Stop(("web.1",)))).instances == ("web.1",)
     story.ends("web.1", 143, "TERM")
-    assert story.phase("web.1") is Phase.DOWN
+    assert story.phase("web.1") is Down
     assert story.fleet.counts == {"web": 1}
 
 
@@ -200,9 +217,9 @@ def test_stop_during_spawn_is_not_forgotten():
     story = Story(plan_of({"web": 1}))
     ask(story, Stop(("web.1",)))
     story.spawned("web.1")
-    assert story.phase("web.1") is Phase.STOPPING
+    assert story.phase("web.1") is Stopping
     story.ends("web.1", 143, "TERM")
-    assert story.phase("web.1") is Phase.DOWN
+    assert story.phase("web.1") is Down
 
 
 def test_a_stop_takes_back_a_restart():
@@ -216,7 +233,7 @@ def test_who_is_waited_for_is_named_after_two_seconds():
     story = running({"web": 2})
     ask(story, Stop(("web.2",)))
     asked_at = story.now
-    (line,) = told(story.fleet_timer("waiting"), Kind.WAITING)
+    (line,) = told(story.fleet_timer(WaitingLineTimer()), Kind.WAITING)
     assert story.now == asked_at + 2.0
     assert line == f"waiting for web.2 (pid {story.instance('web.2').pid}, 8.0 s left)"
 
@@ -257,6 +274,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(command):
 @pytest.mark.parametrize("command", [Scale(to={"web": 2}), Restart(), Stop(all=True), SendSignal("USR1", ())])
 def test_commands_are_refused_while_procman_stops(command):
     story = running({"web": 1})
-    story.fleet.exit_code = 0
+    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW))
     assert "stopping" in refusal(ask(story, command)).message
     assert of_type(story.seen, Finish) == []

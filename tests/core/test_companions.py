@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from procman.core.actions import Finish, Refuse, Reply, SetTimer, Signal
 from procman.core.events import Commanded, KillAsked, Reload, Restart, SendSignal, ShutdownAsked, Stop
+from procman.core.phases import Backoff, Ready
 from procman.core.spec import Plan, When
-from procman.core.state import Phase
+from procman.core.timers import SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 
 WATCH = spec_of("@watch", restart={"policy": When.ALWAYS})
@@ -42,7 +43,7 @@ def test_it_is_neither_counted_nor_listed():
 def test_it_comes_back_after_its_backoff_whatever_it_ended_with():
     story = running({"web": 1})
     story.ends("@watch.1", 0)
-    assert story.phase("@watch.1") is Phase.BACKOFF
+    assert story.phase("@watch.1") is Backoff
     assert spawned_names(story.timer("@watch.1")) == ["@watch.1"]
 
 
@@ -84,7 +85,7 @@ def test_it_is_not_told_among_those_who_ended():
 def test_who_waits_for_it_is_told_so():
     story = running({"web": 0})
     story.happens(ShutdownAsked("asked"))
-    assert "@watch.1" in told(story.fleet_timer("waiting"), Kind.WAITING)[0]
+    assert "@watch.1" in told(story.fleet_timer(WaitingLineTimer()), Kind.WAITING)[0]
 
 
 def test_a_kill_is_for_it_too():
@@ -105,7 +106,7 @@ def test_no_command_can_name_it():
     story = running({"web": 1})
     for name in ("@watch", "@watch.1", "@*"):
         assert of_type(story.happens(Commanded(Stop((name,)), 1)), Refuse)
-    assert story.phase("@watch.1") is Phase.READY
+    assert story.phase("@watch.1") is Ready
 
 
 # ---- reload
@@ -144,4 +145,4 @@ def test_it_has_deadlines_of_its_own():
     story = running({"web": 1})
     story.ends("web.1", 1)
     story.ends("@watch.1", 1)
-    assert {a.key for a in of_type(story.seen, SetTimer)} >= {"web.1", "@watch.1"}
+    assert {a.key for a in of_type(story.seen, SetTimer)} >= {SlotTimer("web.1"), SlotTimer("@watch.1")}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from procman.core.state import Phase
+from procman.core.phases import PHASES, Clearing, Ready, Starting, Stopping
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -32,10 +32,10 @@ def test_it_is_drawn_the_same_each_time(diagram):
 
 def test_every_phase_is_reached_and_left(diagram):
     moves = diagram.moves()
-    assert {new for _, new in moves} == set(Phase)
-    assert {old for old, _ in moves} == set(Phase)
+    assert {new for _, new in moves} == set(PHASES)
+    assert {old for old, _ in moves} == set(PHASES)
 
 
 def test_a_process_that_may_live_is_never_left_but_through_stopping(diagram):
-    alive = (Phase.STARTING, Phase.READY)
-    assert {new for old, new in diagram.moves() if old in alive} <= {*alive, Phase.STOPPING}
+    alive = (Starting, Ready)
+    assert {new for old, new in diagram.moves() if old in alive} <= {*alive, Stopping, Clearing}

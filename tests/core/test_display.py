@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procman.text import lines as display
+from procman.text.colour import PALETTE, color_of
 
 
 def luminance(number):
@@ -18,7 +19,7 @@ def luminance(number):
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("number", display.PALETTE)
+@pytest.mark.parametrize("number", PALETTE)
 def test_each_colour_is_readable_on_black_and_on_white(number):
     light = luminance(number)
     assert (light + 0.05) / 0.05 >= 3.5
@@ -26,9 +27,9 @@ def test_each_colour_is_readable_on_black_and_on_white(number):
 
 
 def test_a_dozen_types_have_colours_of_their_own_and_then_they_repeat():
-    colors = [display.color_of(n) for n in range(len(display.PALETTE))]
+    colors = [color_of(n) for n in range(len(PALETTE))]
     assert len(set(colors)) == len(colors) >= 12
-    assert display.color_of(len(colors)) == colors[0]
+    assert color_of(len(colors)) == colors[0]
 
 
 def test_a_prefix_is_padded_to_the_widest_name():

@@ -5,14 +5,24 @@ from __future__ import annotations
 import pytest
 from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
 
-from procman.core.actions import Finish, ReclaimDaemons, ShareDaemon, Remove, SetTimer, Signal, SignalProcess, Spawn
+from procman.core.actions import (
+    Finish,
+    OperationEnded,
+    ReclaimDaemons,
+    Remove,
+    SetTimer,
+    ShareDaemon,
+    Signal,
+    SignalProcess,
+    Spawn,
+)
 from procman.core.events import (
     Adopted,
-    FormationStarted,
     Commanded,
     Emptied,
     Exited,
     ExitStatus,
+    FormationStarted,
     Orphaned,
     OrphanReaped,
     Scale,
@@ -21,8 +31,9 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
+from procman.core.phases import Backoff, Starting, Stopping
 from procman.core.spec import OnEnd, When
-from procman.core.state import Phase
+from procman.core.timers import CrashLoopTimer, SlotTimer
 from procman.core.view import Kind
 
 EXIT = {"on_end": OnEnd.EXIT}
@@ -52,7 +63,7 @@ def test_a_spawn_carries_what_the_kernel_needs_to_know():
 
 def test_nothing_at_all_keeps_running():
     story = Story(plan_of({"web": 0}))
-    assert story.seen == []
+    assert [type(action) for action in story.seen] == [OperationEnded]
     assert spawned_names(scaled(story, web=1)) == ["web.1"]
 
 
@@ -61,7 +72,7 @@ def test_an_event_for_nobody_changes_nothing():
     before = story.fleet.instances()
     for name in ("web.2", "job.1", "web", "", "web.x", "..1"):
         assert story.happens(Exited(name, 1, ExitStatus(1))) == []
-        assert story.happens(TimerFired(name, 1)) == []
+        assert story.happens(TimerFired(SlotTimer(name), 1)) == []
     assert story.fleet.instances() == before
 
 
@@ -71,7 +82,7 @@ def test_siblings_are_not_touched_by_an_end():
     others = [story.instance("web.1"), story.instance("web.3")]
     story.ends("web.2", 137, "KILL")
     assert [story.instance("web.1"), story.instance("web.3")] == others
-    assert story.phase("web.2") is Phase.BACKOFF
+    assert story.phase("web.2") is Backoff
 
 
 def test_a_slot_that_is_gone_leaves_its_numbers_to_the_next_of_its_name():
@@ -86,7 +97,7 @@ def test_a_slot_that_is_gone_leaves_its_numbers_to_the_next_of_its_name():
     story.spawned("web.1")
     assert story.instance("web.1").generation == 2
     story.happens(TimerFired(stale.key, stale.token))
-    assert story.phase("web.1") is Phase.STARTING
+    assert story.phase("web.1") is Starting
     assert story.happens(Exited("web.1", 1, ExitStatus(1))) == []
 
 
@@ -97,7 +108,12 @@ def test_a_removed_slot_forgets_its_history():
     scaled(story, web=0)
     scaled(story, web=1)
     fresh = story.instance("web.1")
-    assert (fresh.failures, fresh.early, fresh.restarts, fresh.last_exit) == (0, 0, 0, None)
+    assert (fresh.record.failures, fresh.record.early_exits, fresh.record.restarts, fresh.record.last_exit) == (
+        0,
+        0,
+        0,
+        None,
+    )
 
 
 # ---- the end by itself
@@ -183,16 +199,20 @@ def test_the_first_end_decides_also_where_what_it_left_takes_longer_than_the_sec
     story = Story(plan_of({"a": 1, "b": 1}, *specs))
     story.ready("a.1", "b.1")
     story.exited("b.1", 3)
-    assert story.phase("a.1") is Phase.STOPPING
+    assert story.phase("a.1") is Stopping
     story.ends("a.1", 4)
     assert finish(story.emptied("b.1")) == [3]
 
 
-def test_a_crash_that_is_tried_again_is_no_end():
-    story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **EXIT)))
+@pytest.mark.parametrize("policy", When)
+@pytest.mark.parametrize(("code", "signal"), [(0, None), (1, None), (143, None), (137, "KILL")])
+def test_its_first_end_stops_everything_with_its_status_whatever_the_policy_says(policy, code, signal):
+    spec = spec_of("a", restart={"policy": policy}, success_exit_codes=(0, 143), **EXIT)
+    story = Story(plan_of({"a": 1, "b": 1}, spec))
     story.ready("a.1", "b.1")
-    story.ends("a.1", 1)
-    assert not story.fleet.stopping
+    actions = story.ends("a.1", code, signal)
+    assert spawned_names(actions) == []
+    assert finish(story.ends("b.1", 143, "TERM")) == [code]
 
 
 def test_a_stop_that_was_asked_for_is_no_end():
@@ -263,7 +283,7 @@ def test_an_orphan_is_left_alone_and_holds_up_the_end_until_it_is_reaped():
 def crash(story: Story, name: str = "web.1") -> list:
     story.spawned(name)
     actions = story.ends(name)
-    story.now = story.instance(name).deadline
+    story.now = story.instance(name).phase.until
     story.timer(name)
     return actions
 
@@ -313,7 +333,7 @@ def test_a_minute_without_a_death_ends_the_crash_loop():
     for _ in range(3):
         crash(story)
     story.ready("web.1")
-    assert len(told(story.fleet_timer("crash:web"), Kind.RECOVERED)) == 1
+    assert len(told(story.fleet_timer(CrashLoopTimer("web")), Kind.RECOVERED)) == 1
     assert not story.fleet.crash_loop("web")
 
 
@@ -321,7 +341,7 @@ def test_a_death_within_the_minute_makes_it_start_anew():
     story = Story(plan_of({"web": 1}))
     for _ in range(3):
         crash(story)
-    first = [a for a in of_type(story.seen, SetTimer) if a.key == "crash:web"][-1]
+    first = [a for a in of_type(story.seen, SetTimer) if a.key == CrashLoopTimer("web")][-1]
     crash(story)
     assert story.happens(TimerFired(first.key, first.token)) == []
     assert story.fleet.crash_loop("web")
@@ -331,8 +351,8 @@ def test_a_deadline_of_an_earlier_crash_loop_does_not_end_the_next():
     story = Story(plan_of({"web": 1}))
     for _ in range(3):
         crash(story)
-    old = [a for a in of_type(story.seen, SetTimer) if a.key == "crash:web"][-1]
-    story.fleet_timer("crash:web")
+    old = [a for a in of_type(story.seen, SetTimer) if a.key == CrashLoopTimer("web")][-1]
+    story.fleet_timer(CrashLoopTimer("web"))
     for _ in range(3):
         crash(story)
     story.happens(TimerFired(old.key, old.token))
@@ -353,3 +373,37 @@ def test_an_event_of_an_earlier_life_is_no_death():
         assert story.happens(Exited("web.1", 1, ExitStatus(1))) == []
         assert story.happens(Emptied("web.1", 1)) == []
     assert not story.fleet.crash_loop("web")
+
+
+def test_a_crash_loop_is_told_of_the_type_once_and_shown_at_those_that_crash():
+    story = Story(plan_of({"web": 2}))
+    story.ready("web.2")
+    for _ in range(3):
+        crash(story)
+    rows = story.fleet.view(story.now).instances
+    assert [(row.name, row.crash_loop) for row in rows] == [("web.1", True), ("web.2", False)]
+    assert "crash loop" in (rows[0].reason or "")
+    assert rows[1].reason is None
+
+
+def test_an_instance_that_lives_for_a_minute_is_out_of_the_loop_though_its_type_is_not():
+    story = Story(plan_of({"web": 2}))
+    story.ready("web.2")
+    for _ in range(3):
+        crash(story)
+    story.ready("web.1")
+    story.now += 55.0
+    story.ends("web.2")
+    story.now += 5.0
+    assert [row.crash_loop for row in story.fleet.view(story.now).instances] == [False, True]
+
+
+def test_what_is_given_up_is_not_said_to_be_tried_again():
+    story = Story(plan_of({"web": 1}, spec_of(restart={"max_restarts": 2})))
+    for _ in range(2):
+        crash(story)
+    story.spawned("web.1")
+    actions = story.ends("web.1")
+    assert "given up" in told(actions, Kind.ENDED)[0]
+    assert told(actions, Kind.CRASH_LOOP) == []
+    assert not story.fleet.view(story.now).instances[0].crash_loop

@@ -10,12 +10,17 @@ import re
 
 import pytest
 from making import (
+    ASKED,
+    CRASHED,
     FAILURE,
     NOW,
     PID,
     SPEC,
+    SUCCESS,
     TERMINATED,
+    USUAL,
     both,
+    changed,
     essence,
     instance_in,
     spec_of,
@@ -23,168 +28,213 @@ from making import (
 from msgspec.structs import replace
 
 from procman.core import instance as machine
-from procman.core.actions import ShareDaemon, SetTimer, Signal, SignalProcess, Spawn, Target
+from procman.core.actions import SetTimer, ShareDaemon, Signal, SignalProcess, Spawn, Target
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
     ExitStatus,
     KillAsked,
-    StopWanted,
-    StartWanted,
     RestartWanted,
     Spawned,
     SpawnFailed,
+    StartWanted,
+    StopWanted,
     TimerFired,
 )
+from procman.core.facts import BecameReady, Died, EndedItself, LeaderEnded, Rested, Started
 from procman.core.instance import step
-from procman.core.state import Cause, Phase, Stage
-from procman.core.view import Kind
+from procman.core.phases import (
+    PHASES,
+    AfterClearing,
+    AfterSpawn,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Failed,
+    Leader,
+    Ready,
+    Spawning,
+    Starting,
+    Stopping,
+    StopReason,
+    StopStep,
+)
+from procman.core.timers import SlotTimer
+from procman.core.view import Kind, Reason, ReasonCode
+from procman.core.wording import KILLED
 
 NEW = spec_of(command="serve better", stop={"grace": 3.0})
 
 EVENTS = {
-    "Raised": StartWanted(),
-    "Lowered": StopWanted("scaled down"),
-    "Replaced": RestartWanted(NEW, "reload"),
+    "StartWanted": StartWanted(),
+    "StopWanted": StopWanted(Reason(ReasonCode.SCALED_DOWN, "scaled down")),
+    "RestartWanted": RestartWanted(NEW, Reason(ReasonCode.RELOADED, "reload")),
     "Spawned": Spawned("web.1", 7, PID),
     "SpawnFailed": SpawnFailed("web.1", 7, 127, "no such command"),
     "Exited": Exited("web.1", 7, FAILURE),
     "Emptied": Emptied("web.1", 7),
-    "TimerFired": TimerFired("web.1", 40),
+    "TimerFired": TimerFired(SlotTimer("web.1"), 40),
 }
 
-# ---- what the moves lead to
+# ---- what the moves lead to: changes, actions, facts
+
+STOP_ASKED = EVENTS["StopWanted"].why
+RESTART_ASKED = EVENTS["RestartWanted"].why
+YOUNG, OLD = Leader(PID, NOW - 0.5, SPEC.stop), Leader(PID, NOW - 50.0, SPEC.stop)
+TIMER = SlotTimer("web.1")
+RESTED = Rested("web.1")
+STARTED = (Started("web.1", 7),)
 
 
 def spawning(spec=SPEC, **more):
-    fresh = {
-        "phase": Phase.SPAWNING,
-        "wanted": True,
-        "generation": 8,
-        "token": 41,
-        "pid": None,
-        "stop": spec.stop,
-        "cause": None,
-        "stage": None,
-        "exit": None,
-        "since": NOW,
-        "born": NOW,
-        "ready_at": None,
-        "spec": spec,
-    }
-    return fresh | more, (Spawn("web.1", 8, spec, 1),)
+    fresh = {"phase": Spawning(spec.stop), "wanted": True, "generation": 8, "token": 41, "phase_since": NOW}
+    return fresh | {"spec": spec} | more, (Spawn("web.1", 8, spec, 1),), ()
 
 
-def afresh(spec=SPEC):
-    return spawning(spec, failures=0, early=0)
+def afresh(spec=SPEC, **more):
+    return spawning(spec, failures=0, early_exits=0, died_at=None, **more)
 
 
-def down(**more):
-    rest = {"phase": Phase.DOWN, "wanted": False, "pid": None, "cause": None, "stage": None, "since": NOW, "token": 41}
-    return rest | more, (Kind.STOPPED,)
+def down(why=STOP_ASKED, **more):
+    rest = {"phase": Down(why), "wanted": False, "phase_since": NOW, "token": 41}
+    return rest | more, (Kind.STOPPED,), (RESTED,)
 
 
-def stopping(cause, timer_at, *, wanted, reason, **more):
-    asked = {
-        "phase": Phase.STOPPING,
-        "wanted": wanted,
-        "cause": cause,
-        "stage": Stage.POLITE,
-        "since": NOW,
-        "reason": reason,
-        "deadline": NOW + 10.0,
-        "token": 41,
-    }
-    return asked | more, (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer("web.1", 41, timer_at))
+def stopping(leader, reason, why, timer_at, *, wanted, **more):
+    phase = Stopping(leader, reason, why, StopStep.TERM_SENT, NOW + 10.0)
+    asked = {"phase": phase, "wanted": wanted, "phase_since": NOW, "token": 41}
+    return asked | more, (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, timer_at)), ()
 
 
-def clearing(cause, *, failures, early, delay, reason, status=FAILURE):
+def with_facts(facts, moved):
+    return (*moved[:2], facts)
+
+
+def clearing(leader, then, why, *, early, delay=0.5, status=FAILURE, facts=()):
     ended = {
-        "phase": Phase.STOPPING,
-        "cause": cause,
-        "stage": Stage.LAST_CALL,
-        "since": NOW,
-        "deadline": NOW + 10.0,
+        "phase": Clearing(leader, then, why, StopStep.TERM_SENT, NOW + 10.0, delay),
+        "phase_since": NOW,
         "token": 41,
-        "exit": status,
         "last_exit": status,
-        "ended": NOW,
-        "failures": failures,
-        "early": early,
-        "delay": delay,
-        "reason": reason,
+        "ended_at": NOW,
+        "failures": 1,
+        "early_exits": early,
+        "died_at": NOW if facts else None,
     }
     kill = Signal("web.1", 7, "KILL", Target.GROUP)
-    return ended, (Kind.ENDED, kill, *both("TERM", Target.ADOPTED), SetTimer("web.1", 41, NOW + 10.0))
+    actions = (Kind.ENDED, kill, *both("TERM", Target.ADOPTED), SetTimer(TIMER, 41, NOW + 10.0))
+    return ended, actions, (LeaderEnded("web.1", 7, status), EndedItself("web.1", status), *facts)
 
 
-NOT_READY_YET = NOW + 1.0  # the signal is repeated after a second
-LAST_CALL = NOW + 8.0  # two seconds before the grace of ten is over
+def in_phase(kind, **more):
+    """The phase as it is in `instance_in`, with these fields changed."""
+    return {"phase": replace(USUAL[kind][0], **more)}
+
+
+REPEAT = NOW + 1.0  # a young process gets the signal once more
+DEADLINE = NOW + 10.0
+DIED = (Died("web.1", retried=True),)
+CANNOT_START = Reason(ReasonCode.CANNOT_START, "cannot start: no such command")
 
 MOVES = {
-    (Phase.DOWN, "Raised"): afresh(),
-    (Phase.DOWN, "Replaced"): afresh(NEW),
-    (Phase.SPAWNING, "Raised"): ({"wanted": True}, ()),
-    (Phase.SPAWNING, "Lowered"): ({"wanted": False, "reason": "scaled down"}, ()),
-    (Phase.SPAWNING, "Replaced"): ({"spec": NEW, "cause": Cause.REPLACED, "reason": "reload"}, ()),
-    (Phase.SPAWNING, "Spawned"): (
-        {"phase": Phase.STARTING, "pid": PID, "born": NOW, "since": NOW},
-        (SetTimer("web.1", 40, NOW + 1.0), Kind.STARTED),
+    (Down, "StartWanted"): afresh(),
+    (Down, "RestartWanted"): afresh(NEW),
+    (Spawning, "StartWanted"): ({"wanted": True}, (), ()),
+    (Spawning, "StopWanted"): ({"wanted": False} | in_phase(Spawning, why=STOP_ASKED), (), ()),
+    (Spawning, "RestartWanted"): (
+        {"spec": NEW} | in_phase(Spawning, then=AfterSpawn.REPLACE, why=RESTART_ASKED),
+        (),
+        (),
     ),
-    (Phase.SPAWNING, "SpawnFailed"): (
+    (Spawning, "Spawned"): (
+        {"phase": Starting(Leader(PID, NOW, SPEC.stop)), "phase_since": NOW, "token": 41},
+        (SetTimer(TIMER, 41, NOW + 1.0), Kind.STARTED),
+        STARTED,
+    ),
+    (Spawning, "SpawnFailed"): (
         {
-            "phase": Phase.BACKOFF,
-            "exit": ExitStatus(127),
+            "phase": Backoff(CANNOT_START, NOW + 0.5, 0.5),
             "last_exit": ExitStatus(127),
-            "ended": NOW,
+            "ended_at": NOW,
+            "died_at": NOW,
             "failures": 1,
-            "early": 1,
-            "delay": 0.5,
-            "deadline": NOW + 0.5,
-            "since": NOW,
+            "early_exits": 1,
+            "phase_since": NOW,
             "token": 41,
-            "reason": "cannot start: no such command",
         },
-        (Kind.START_FAILED, SetTimer("web.1", 41, NOW + 0.5), Kind.BACKOFF),
+        (Kind.START_FAILED, SetTimer(TIMER, 41, NOW + 0.5), Kind.BACKOFF),
+        (EndedItself("web.1", ExitStatus(127)), *DIED),
     ),
-    (Phase.STARTING, "Lowered"): stopping(Cause.ASKED, NOT_READY_YET, wanted=False, reason="scaled down"),
-    (Phase.STARTING, "Replaced"): stopping(Cause.REPLACED, NOT_READY_YET, wanted=True, reason="reload", spec=NEW),
-    (Phase.STARTING, "Exited"): clearing(Cause.CRASHED, failures=1, early=1, delay=0.5, reason="exit 1"),
-    (Phase.STARTING, "TimerFired"): (
-        {"phase": Phase.READY, "since": NOW, "ready_at": NOW, "early": 0},
+    (Starting, "StopWanted"): stopping(YOUNG, StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False),
+    (Starting, "RestartWanted"): stopping(YOUNG, StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True, spec=NEW),
+    (Starting, "Exited"): clearing(YOUNG, AfterClearing.BACKOFF, CRASHED, early=1, facts=DIED),
+    (Starting, "TimerFired"): (
+        {"phase": Ready(YOUNG, NOW), "phase_since": NOW, "token": 41, "early_exits": 0},
         (Kind.READY,),
+        (BecameReady("web.1", 7),),
     ),
-    (Phase.READY, "Lowered"): stopping(Cause.ASKED, LAST_CALL, wanted=False, reason="scaled down"),
-    (Phase.READY, "Replaced"): stopping(Cause.REPLACED, LAST_CALL, wanted=True, reason="reload", spec=NEW),
-    (Phase.READY, "Exited"): clearing(Cause.CRASHED, failures=1, early=0, delay=0.5, reason="exit 1"),
-    (Phase.STOPPING, "Raised"): ({"wanted": True}, ()),
-    (Phase.STOPPING, "Lowered"): ({"reason": "scaled down"}, ()),
-    (Phase.STOPPING, "Replaced"): ({"wanted": True, "spec": NEW, "cause": Cause.REPLACED, "reason": "reload"}, ()),
-    (Phase.STOPPING, "Exited"): ({"exit": FAILURE, "last_exit": FAILURE}, ()),
-    (Phase.STOPPING, "Emptied"): down(),
-    (Phase.STOPPING, "TimerFired"): ({"token": 41}, (*both("TERM", Target.LEADER), SetTimer("web.1", 41, NOW + 7.0))),
-    (Phase.BACKOFF, "Lowered"): down(reason="scaled down"),
-    (Phase.BACKOFF, "Replaced"): afresh(NEW),
-    (Phase.BACKOFF, "TimerFired"): spawning(restarts=1),
-    (Phase.FAILED, "Raised"): afresh(),
-    (Phase.FAILED, "Lowered"): down(reason="scaled down"),
-    (Phase.FAILED, "Replaced"): afresh(NEW),
-    (Phase.DONE, "Raised"): afresh(),
-    (Phase.DONE, "Lowered"): down(reason="scaled down"),
-    (Phase.DONE, "Replaced"): afresh(NEW),
+    (Ready, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
+    (Ready, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
+    (Ready, "Exited"): clearing(OLD, AfterClearing.BACKOFF, CRASHED, early=0, facts=DIED),
+    (Stopping, "StartWanted"): ({"wanted": True}, (), ()),
+    (Stopping, "StopWanted"): (in_phase(Stopping, why=STOP_ASKED), (), ()),
+    (Stopping, "RestartWanted"): (
+        {"wanted": True, "spec": NEW} | in_phase(Stopping, reason=StopReason.REPLACED, why=RESTART_ASKED),
+        (),
+        (),
+    ),
+    (Stopping, "Exited"): (
+        in_phase(Stopping, exit=FAILURE) | {"last_exit": FAILURE},
+        (),
+        (LeaderEnded("web.1", 7, FAILURE),),
+    ),
+    (Stopping, "Emptied"): down(ASKED),
+    (Stopping, "TimerFired"): ({"token": 41}, (*both("TERM", Target.LEADER), SetTimer(TIMER, 41, NOW + 9.0)), ()),
+    (Clearing, "StartWanted"): ({}, (), ()),
+    (Clearing, "StopWanted"): (
+        {"wanted": False} | in_phase(Clearing, then=AfterClearing.RESPAWN, why=STOP_ASKED),
+        (),
+        (),
+    ),
+    (Clearing, "RestartWanted"): (
+        {"spec": NEW} | in_phase(Clearing, then=AfterClearing.RESPAWN, why=RESTART_ASKED),
+        (),
+        (),
+    ),
+    (Clearing, "Emptied"): (
+        {"phase": Backoff(CRASHED, NOW + 4.0, 4.0), "phase_since": NOW, "token": 41},
+        (SetTimer(TIMER, 41, NOW + 4.0), Kind.BACKOFF),
+        (),
+    ),
+    (Clearing, "TimerFired"): (
+        in_phase(Clearing, step=StopStep.KILL_SENT, kill_at=NOW) | {"token": 41},
+        (Kind.KILLED, Signal("web.1", 7, "KILL", Target.ALL), SetTimer(TIMER, 41, NOW + 5.0)),
+        (),
+    ),
+    (Backoff, "StopWanted"): down(),
+    (Backoff, "RestartWanted"): afresh(NEW),
+    (Backoff, "TimerFired"): spawning(restarts=1),
+    (Failed, "StartWanted"): afresh(),
+    (Failed, "StopWanted"): down(),
+    (Failed, "RestartWanted"): afresh(NEW),
+    (Done, "StartWanted"): afresh(),
+    (Done, "StopWanted"): down(),
+    (Done, "RestartWanted"): afresh(NEW),
 }
 
-CELLS = [pytest.param(phase, event, id=f"{phase.name}-{event}") for phase in Phase for event in EVENTS]
+CELLS = [pytest.param(phase, event, id=f"{phase.__name__}-{event}") for phase in PHASES for event in EVENTS]
 
 
 @pytest.mark.parametrize(("phase", "event"), CELLS)
 def test_each_cell_of_the_table_does_what_it_says_and_an_empty_one_nothing(phase, event):
     before = instance_in(phase)
-    changes, actions = MOVES.get((phase, event), ({}, ()))
-    after, happened = step(before, EVENTS[event], NOW)
-    assert after == replace(before, **changes)
+    changes, actions, facts = MOVES.get((phase, event), ({}, (), ()))
+    after, happened, meant = step(before, EVENTS[event], NOW)
+    assert after == changed(before, **changes)
     assert essence(happened) == actions
+    assert meant == facts
 
 
 def docstring_cells() -> dict[str, set[str]]:
@@ -204,7 +254,8 @@ def docstring_cells() -> dict[str, set[str]]:
 
 
 def test_the_table_in_the_docstring_has_a_row_for_every_phase_and_just_these_cells():
-    assert docstring_cells() == {p.name: {event for phase, event in MOVES if phase is p} for p in Phase}
+    cells = {p: {event for phase, event in MOVES if phase is p} for p in PHASES}
+    assert docstring_cells() == {p.__name__.upper(): events for p, events in cells.items()}
 
 
 LATE = [
@@ -216,166 +267,194 @@ LATE = [
     Adopted("web.1", 6, 77, in_group=False),
     Spawned("web.1", 8, 77),
     Exited("web.1", 8, FAILURE),
-    TimerFired("web.1", 39),
-    TimerFired("web.1", 41),
+    TimerFired(SlotTimer("web.1"), 39),
+    TimerFired(SlotTimer("web.1"), 41),
 ]
 
 
-@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
 @pytest.mark.parametrize("event", LATE, ids=lambda event: f"{type(event).__name__}-{event}"[-40:])
 def test_an_event_of_another_life_or_another_deadline_changes_nothing(phase, event):
     before = instance_in(phase)
-    assert step(before, event, NOW) == (before, ())
+    assert step(before, event, NOW) == (before, (), ())
 
 
 # ---- rows beyond the table: what the same cell does in other circumstances
 
-KILLED = {"stage": Stage.KILLED, "deadline": NOW, "token": 41}
-KILL_ALL = (Signal("web.1", 7, "KILL", Target.ALL), SetTimer("web.1", 41, NOW + 5.0))
-KILLED_NOW = {"phase": Phase.STOPPING, "wanted": False, "cause": Cause.ASKED, "since": NOW} | KILLED
-RETURN = spawning(failures=0, early=0)
-BACK_OFF = (
-    {"phase": Phase.BACKOFF, "pid": None, "cause": None, "stage": None, "since": NOW, "token": 41}
-    | {"deadline": NOW + 4.0},
-    (SetTimer("web.1", 41, NOW + 4.0), Kind.BACKOFF),
-)
+
+def two_later(actions):
+    """It enters the stop and the kill, each with a deadline of its own."""
+    return (*actions[:-1], replace(actions[-1], token=42))
 
 
-def at_rest(phase):
-    return {"phase": phase, "pid": None, "cause": None, "stage": None, "since": NOW, "token": 41}
+KILL_ALL = (Signal("web.1", 7, "KILL", Target.ALL), SetTimer(TIMER, 41, NOW + 5.0))
+
+
+def killed(leader, why=KILLED):
+    phase = Stopping(leader, StopReason.ASKED, why, StopStep.KILL_SENT, NOW)
+    return {"phase": phase, "wanted": False, "phase_since": NOW}
 
 
 CIRCUMSTANCES = {
-    "stop during spawn kills the new process": (
-        instance_in(Phase.SPAWNING, wanted=False, reason="scaled down"),
+    "stop during spawn stops the new process": (
+        instance_in(Spawning, wanted=False, why=STOP_ASKED),
         EVENTS["Spawned"],
-        stopping(Cause.ASKED, NOT_READY_YET, wanted=False, reason="scaled down", pid=PID, born=NOW),
+        with_facts(STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False)),
     ),
     "restart during spawn stops the new process and starts the next": (
-        instance_in(Phase.SPAWNING, cause=Cause.REPLACED, reason="reload"),
+        instance_in(Spawning, then=AfterSpawn.REPLACE, why=RESTART_ASKED),
         EVENTS["Spawned"],
-        stopping(Cause.REPLACED, NOT_READY_YET, wanted=True, reason="reload", pid=PID, born=NOW),
+        with_facts(
+            STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True)
+        ),
     ),
     "restart and then stop during spawn leaves it down": (
-        instance_in(Phase.SPAWNING, wanted=False, cause=Cause.REPLACED, reason="scaled down"),
+        instance_in(Spawning, wanted=False, then=AfterSpawn.REPLACE, why=STOP_ASKED),
         EVENTS["Spawned"],
-        stopping(Cause.ASKED, NOT_READY_YET, wanted=False, reason="scaled down", pid=PID, born=NOW),
+        with_facts(STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False)),
     ),
     "kill during spawn kills the new process": (
-        instance_in(Phase.SPAWNING, wanted=False, stage=Stage.KILLED),
+        instance_in(Spawning, wanted=False, then=AfterSpawn.KILL, why=STOP_ASKED),
         EVENTS["Spawned"],
-        (KILLED_NOW | {"pid": PID, "born": NOW}, KILL_ALL),
+        (killed(Leader(PID, NOW, SPEC.stop), STOP_ASKED) | {"token": 42}, two_later(KILL_ALL), STARTED),
+    ),
+    "a restart does not take a kill during spawn back": (
+        instance_in(Spawning, wanted=False, then=AfterSpawn.KILL),
+        EVENTS["RestartWanted"],
+        ({"wanted": True, "spec": NEW} | in_phase(Spawning, then=AfterSpawn.KILL, why=RESTART_ASKED), (), ()),
+    ),
+    "a shell is known as one": (
+        instance_in(Spawning),
+        Spawned("web.1", 7, PID, shell=True),
+        (
+            {"phase": Starting(Leader(PID, NOW, SPEC.stop, shell=True)), "phase_since": NOW, "token": 41},
+            (SetTimer(TIMER, 41, NOW + 1.0), Kind.STARTED),
+            STARTED,
+        ),
     ),
     "a spawn that failed and is not wanted any more is down": (
-        instance_in(Phase.SPAWNING, wanted=False),
+        instance_in(Spawning, wanted=False, why=STOP_ASKED),
         EVENTS["SpawnFailed"],
-        down(exit=ExitStatus(127), last_exit=ExitStatus(127)),
+        down(last_exit=ExitStatus(127)),
     ),
     "a spawn that failed and was to be replaced is tried anew at once": (
-        instance_in(Phase.SPAWNING, cause=Cause.REPLACED, spec=NEW, failures=3),
+        instance_in(Spawning, then=AfterSpawn.REPLACE, spec=NEW, failures=3),
         EVENTS["SpawnFailed"],
-        spawning(NEW, failures=0, early=0, last_exit=ExitStatus(127)),
+        afresh(NEW, last_exit=ExitStatus(127)),
     ),
     "wanted again while stopping starts once all is gone": (
-        instance_in(Phase.STOPPING, wanted=True),
+        instance_in(Stopping, wanted=True),
         EVENTS["Emptied"],
-        RETURN,
+        afresh(),
     ),
     "replaced starts the new spec once all is gone": (
-        instance_in(Phase.STOPPING, wanted=True, cause=Cause.REPLACED, spec=NEW),
+        instance_in(Stopping, wanted=True, reason=StopReason.REPLACED, spec=NEW),
         EVENTS["Emptied"],
-        spawning(NEW, failures=0, early=0),
-    ),
-    "a crash waits once all is gone": (
-        instance_in(Phase.STOPPING, wanted=True, cause=Cause.CRASHED, delay=4.0),
-        EVENTS["Emptied"],
-        BACK_OFF,
+        afresh(NEW),
     ),
     "given up is failed once all is gone": (
-        instance_in(Phase.STOPPING, wanted=True, cause=Cause.GAVE_UP),
+        instance_in(Clearing, then=AfterClearing.FAILED),
         EVENTS["Emptied"],
-        (at_rest(Phase.FAILED), (Kind.FAILED,)),
+        ({"phase": Failed(CRASHED), "phase_since": NOW, "token": 41}, (Kind.FAILED,), (RESTED,)),
     ),
     "ended is done once all is gone": (
-        instance_in(Phase.STOPPING, wanted=True, cause=Cause.ENDED),
+        instance_in(Clearing, then=AfterClearing.DONE),
         EVENTS["Emptied"],
-        (at_rest(Phase.DONE), (Kind.DONE,)),
+        ({"phase": Done(CRASHED), "phase_since": NOW, "token": 41}, (Kind.DONE,), (RESTED,)),
     ),
     "a crash that was stopped meanwhile is down": (
-        instance_in(Phase.STOPPING, wanted=False, cause=Cause.ASKED, exit=FAILURE, last_exit=FAILURE),
+        instance_in(Clearing, wanted=False, then=AfterClearing.RESPAWN, why=STOP_ASKED),
         EVENTS["Emptied"],
         down(),
     ),
-    "a stop during the clean-up of a crash is a stop that was asked for": (
-        instance_in(Phase.STOPPING, wanted=True, cause=Cause.CRASHED, stage=Stage.LAST_CALL),
-        EVENTS["Lowered"],
-        ({"wanted": False, "cause": Cause.ASKED, "reason": "scaled down"}, ()),
+    "wanted again after a stop during the clean-up starts afresh": (
+        instance_in(Clearing, wanted=True, then=AfterClearing.RESPAWN),
+        EVENTS["Emptied"],
+        afresh(),
     ),
     "a second end of the same life is not noted": (
-        instance_in(Phase.STOPPING, wanted=True, cause=Cause.CRASHED, exit=FAILURE, last_exit=FAILURE),
+        instance_in(Clearing),
         Exited("web.1", 7, TERMINATED),
-        ({}, ()),
+        ({}, (), ()),
+    ),
+    "a second end of a stop is not noted": (
+        instance_in(Stopping, exit=FAILURE, last_exit=FAILURE),
+        Exited("web.1", 7, TERMINATED),
+        ({}, (), ()),
     ),
     "a good end is done": (
-        instance_in(Phase.READY),
-        Exited("web.1", 7, ExitStatus(0)),
-        clearing(Cause.ENDED, failures=1, early=0, delay=0.5, reason="exit 0", status=ExitStatus(0)),
+        instance_in(Ready),
+        Exited("web.1", 7, SUCCESS),
+        clearing(OLD, AfterClearing.DONE, Reason(ReasonCode.ENDED, "exit 0"), early=0, status=SUCCESS),
     ),
-    "kill a starting one": (instance_in(Phase.STARTING), KillAsked(), (KILLED_NOW, KILL_ALL)),
-    "kill a ready one": (instance_in(Phase.READY), KillAsked(), (KILLED_NOW, KILL_ALL)),
-    "kill a stopping one": (instance_in(Phase.STOPPING), KillAsked(), (KILLED | {"since": NOW}, KILL_ALL)),
-    "kill during a spawn is remembered": (
-        instance_in(Phase.SPAWNING),
+    "kill a starting one": (
+        instance_in(Starting),
         KillAsked(),
-        ({"wanted": False, "stage": Stage.KILLED}, ()),
+        (killed(YOUNG) | {"token": 42}, two_later(KILL_ALL), ()),
+    ),
+    "kill a ready one": (instance_in(Ready), KillAsked(), (killed(OLD) | {"token": 42}, two_later(KILL_ALL), ())),
+    "kill a stopping one": (
+        instance_in(Stopping),
+        KillAsked(),
+        (in_phase(Stopping, step=StopStep.KILL_SENT, kill_at=NOW) | {"token": 41}, KILL_ALL, ()),
+    ),
+    "kill what a crash left": (
+        instance_in(Clearing),
+        KillAsked(),
+        (in_phase(Clearing, step=StopStep.KILL_SENT, kill_at=NOW) | {"token": 41, "wanted": False}, KILL_ALL, ()),
+    ),
+    "kill during a spawn is remembered": (
+        instance_in(Spawning),
+        KillAsked(),
+        ({"wanted": False} | in_phase(Spawning, then=AfterSpawn.KILL), (), ()),
     ),
     "kill a killed one again without more patience": (
-        instance_in(Phase.STOPPING, stage=Stage.KILLED),
+        instance_in(Stopping, step=StopStep.KILL_SENT),
         KillAsked(),
-        ({}, KILL_ALL[:1]),
+        ({}, KILL_ALL[:1], ()),
     ),
     "kill is tried once more on the unkillable": (
-        instance_in(Phase.STOPPING, stage=Stage.UNKILLABLE),
+        instance_in(Stopping, step=StopStep.UNKILLABLE),
         KillAsked(),
-        ({}, KILL_ALL[:1]),
+        ({}, KILL_ALL[:1], ()),
     ),
-    "kill ends a backoff": (instance_in(Phase.BACKOFF), KillAsked(), down(reason="killed")),
-    "kill leaves the stopped as it is": (instance_in(Phase.DOWN), KillAsked(), ({}, ())),
-    "kill leaves the failed as it is": (instance_in(Phase.FAILED), KillAsked(), ({}, ())),
-    "kill leaves the done as it is": (instance_in(Phase.DONE), KillAsked(), ({}, ())),
+    "kill ends a backoff": (instance_in(Backoff), KillAsked(), down(KILLED)),
+    "kill leaves the stopped as it is": (instance_in(Down), KillAsked(), ({}, (), ())),
+    "kill leaves the failed as it is": (instance_in(Failed), KillAsked(), ({}, (), ())),
+    "kill leaves the done as it is": (instance_in(Done), KillAsked(), ({}, (), ())),
     "a daemon of a living instance is kept for its type": (
-        instance_in(Phase.READY),
+        instance_in(Ready),
         Adopted("web.1", 7, 77, in_group=False),
-        ({}, (ShareDaemon("web.1", 77), Kind.ADOPTED)),
+        ({}, (ShareDaemon("web.1", 77), Kind.ADOPTED), ()),
     ),
     "an adopted member of a living group is left alone": (
-        instance_in(Phase.READY),
+        instance_in(Ready),
         Adopted("web.1", 7, 77, in_group=True),
-        ({}, ()),
+        ({}, (), ()),
     ),
     "a member adopted during a stop gets the signal": (
-        instance_in(Phase.STOPPING),
+        instance_in(Stopping),
         Adopted("web.1", 7, 77, in_group=True),
-        ({}, (SignalProcess(77, "TERM"), SignalProcess(77, "CONT"))),
+        ({}, (SignalProcess(77, "TERM"), SignalProcess(77, "CONT")), ()),
     ),
 }
 
 
 @pytest.mark.parametrize("name", CIRCUMSTANCES)
 def test_circumstances_decide_where_a_cell_leads(name):
-    before, event, (changes, actions) = CIRCUMSTANCES[name]
-    after, happened = step(before, event, NOW)
-    assert after == replace(before, **changes)
+    before, event, (changes, actions, facts) = CIRCUMSTANCES[name]
+    after, happened, meant = step(before, event, NOW)
+    assert after == changed(before, **changes)
     assert essence(happened) == actions
+    assert meant == facts
 
 
 def test_a_life_is_stopped_by_the_rules_it_was_started_with():
     """A reload may change the grace; what runs was promised the old one."""
-    before = instance_in(Phase.READY, stop=SPEC.stop)
-    after, _ = step(before, RestartWanted(NEW, "reload"), NOW)
-    assert after.deadline == NOW + SPEC.stop.grace
-    again, _ = step(replace(after, exit=TERMINATED), EVENTS["Emptied"], NOW)
-    assert again.stop == NEW.stop
+    after, _, _ = step(instance_in(Ready), EVENTS["RestartWanted"], NOW)
+    assert after.phase.kill_at == NOW + SPEC.stop.grace
+    again, _, _ = step(after, EVENTS["Emptied"], NOW)
+    assert again.phase.stop == NEW.stop
 
 
 @pytest.mark.parametrize(
@@ -384,5 +463,5 @@ def test_a_life_is_stopped_by_the_rules_it_was_started_with():
     ids=str,
 )
 def test_a_stop_is_clean_with_0_and_with_its_own_signal(status, loud):
-    _, actions = step(instance_in(Phase.STOPPING, exit=status, last_exit=status), EVENTS["Emptied"], NOW)
-    assert actions[0].change.quiet is not loud
+    _, actions, _ = step(instance_in(Stopping, exit=status, last_exit=status), EVENTS["Emptied"], NOW)
+    assert actions[0].change.logged is loud

@@ -13,8 +13,8 @@ from making import spec_of
 
 from pretended import Nature
 from procman.core.events import Restart, Scale, Stop
+from procman.core.phases import Done, Down, Ready
 from procman.core.spec import ProcessSpec, StopMode
-from procman.core.state import Phase
 from simulation import SimulatedOS, simulated
 
 DEPTH = 6
@@ -74,14 +74,14 @@ def state_of(os: SimulatedOS) -> str:
     lives = [
         (life.generation, life.noticed, life.asked_at, life.called_at, sorted(life.procs)) for life in os.lives.values()
     ]
-    fleet = (os.fleet.instances(), os.fleet.counts, os.fleet.exit_code, os.fleet._slots._past)
-    return repr((os.now, fleet, lives, os.forks, os.queues, sorted((t.at, t.key, t.token) for t in os.timers)))
+    fleet = (os.fleet.instances(), os.fleet.counts, os.fleet._formation.desired, os.fleet._formation.slots._past)
+    return repr((os.now, fleet, lives, os.forks, os.queues, sorted((t.at, repr(t.key), t.token) for t in os.timers)))
 
 
 def check(os: SimulatedOS) -> None:
     os.run(100.0)
     if not os.fleet.stopping:
-        assert all(i.phase in (Phase.READY, Phase.DONE, Phase.DOWN) for i in os.fleet.instances())
+        assert all(isinstance(i.phase, (Ready, Done, Down)) for i in os.fleet.instances())
         os.shut_down()
         os.run(100.0)
     assert len(os.finished) == 1

@@ -1,14 +1,15 @@
 """What decides when the fleet has raised: one row a rule, without processes."""
 
-import pytest
 from making import NOW, SUCCESS, essence, plan_of, spec_of, told
 
-from procman.core.actions import Finish, ReclaimDaemons, Publish, Refuse, Reply, SetTimer, Signal, SignalProcess, Target
+from procman.core.actions import Finish, Publish, Refuse, Reply, SetTimer, Signal, SignalProcess, Target
+from procman.core.decider import Survivor
 from procman.core.events import (
     Adopted,
     Commanded,
     Emptied,
     Exited,
+    InterruptAsked,
     KillAsked,
     Orphaned,
     Restart,
@@ -17,8 +18,8 @@ from procman.core.events import (
     Spawned,
     TimerFired,
 )
-from procman.core.fallback import CALLED, GIVEN_UP, KILLED, Fallback, Survivor
-from procman.core.state import Phase
+from procman.core.fallback import GIVE_UP, KILL, Fallback
+from procman.core.timers import CrashLoopTimer, FallbackTimer, OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 
 SPEC = spec_of("web", stop={"grace": 10.0, "signal": "QUIT"})
@@ -43,21 +44,16 @@ def test_nothing_happens_until_a_stop_is_asked_for():
     assert last.start(NOW, stop=False) == []
     assert last.handle(Spawned("web.1", 3, 101), NOW) == []
     assert last.handle(Orphaned(7), NOW) == []
-    assert not last.any_in(Phase.STOPPING)
+    assert not last.ending
 
 
-@pytest.mark.parametrize(
-    ("mode", "target"), [("top-down", Target.TOP), ("group", Target.ALL), ("leader", Target.LEADER)]
-)
-def test_a_stop_asks_as_the_type_says_and_calls_all_two_seconds_before_kill(mode, target):
-    last = resort(1, spec_of("web", stop={"grace": 10.0, "signal": "QUIT", "mode": type(SPEC.stop.mode)(mode)}))
+def test_a_stop_is_the_types_signal_to_the_top_and_kill_at_its_grace():
+    last = resort(1, spec_of("web", stop={"grace": 10.0, "signal": "QUIT"}))
     begun = acts(last.handle(ShutdownAsked("TERM"), NOW))
-    assert begun == [*signals("web.1", target, "QUIT", "CONT"), SetTimer("last:web.1", CALLED, NOW + 8.0)]
-    called = acts(last.handle(TimerFired("last:web.1", CALLED), NOW + 8.0))
-    assert called == [*signals("web.1", Target.ALL, "QUIT", "CONT"), SetTimer("last:web.1", KILLED, NOW + 10.0)]
-    killed = acts(last.handle(TimerFired("last:web.1", KILLED), NOW + 10.0))
-    assert killed == [*signals("web.1", Target.ALL, "KILL"), SetTimer("last:web.1", GIVEN_UP, NOW + 15.0)]
-    given_up = last.handle(TimerFired("last:web.1", GIVEN_UP), NOW + 15.0)
+    assert begun == [*signals("web.1", Target.TOP, "QUIT", "CONT"), SetTimer(FallbackTimer("web.1"), KILL, NOW + 10.0)]
+    killed = acts(last.handle(TimerFired(FallbackTimer("web.1"), KILL), NOW + 10.0))
+    assert killed == [*signals("web.1", Target.ALL, "KILL"), SetTimer(FallbackTimer("web.1"), GIVE_UP, NOW + 15.0)]
+    given_up = last.handle(TimerFired(FallbackTimer("web.1"), GIVE_UP), NOW + 15.0)
     assert essence(given_up) == (Kind.UNKILLABLE, Finish(1))
 
 
@@ -92,15 +88,14 @@ def test_a_stop_that_had_begun_goes_on():
 def test_what_ends_by_itself_is_told_cleared_and_not_started_again():
     last = resort()
     actions = last.handle(Exited("web.1", 3, SUCCESS), NOW)
-    assert acts(actions) == signals("web.1", Target.ALL, "KILL")
+    assert acts(actions)[:1] == signals("web.1", Target.ALL, "KILL")
     assert "nothing is started or restarted" in told(actions, Kind.ENDED)[0]
 
 
-def test_the_last_of_a_type_takes_its_daemons_along():
-    last = resort()
-    last.handle(ShutdownAsked("TERM"), NOW)
-    assert acts(last.handle(Exited("web.1", 3, SUCCESS), NOW)) == []
-    assert acts(last.handle(Exited("web.2", 3, SUCCESS), NOW)) == [ReclaimDaemons("web.2", 3, "QUIT")]
+def test_an_interrupt_stops_and_a_second_one_kills():
+    last = resort(1)
+    assert signals("web.1", Target.TOP, "QUIT")[0] in last.handle(InterruptAsked(terminal=True), NOW)
+    assert signals("web.1", Target.ALL, "KILL")[0] in last.handle(InterruptAsked(terminal=True), NOW + 1.0)
 
 
 def test_an_adopted_process_is_asked_only_in_a_stop_and_killed_after_it():
@@ -120,7 +115,7 @@ def test_what_is_adopted_from_nobody_that_is_left_is_killed():
 def test_timers_of_the_fleet_mean_nothing():
     last = resort(1)
     last.handle(ShutdownAsked("TERM"), NOW)
-    for key in ("web.1", "waiting", "strays", "crash:web"):
+    for key in (SlotTimer("web.1"), WaitingLineTimer(), OrphansTimer(), CrashLoopTimer("web")):
         assert last.handle(TimerFired(key, 2), NOW) == []
 
 

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from procman.core.actions import Remove, Reply, Signal
 from procman.core.events import Commanded, Reload, Restart, Scale, Stop
+from procman.core.phases import Down, Starting, Stopping
 from procman.core.spec import Plan
-from procman.core.state import Phase
 from procman.core.view import Kind
 
 CHANGED = spec_of("web", command="serve better")
@@ -34,7 +34,7 @@ def test_the_same_inputs_change_nothing():
     actions = reload(story, plan_of({"web": 2, "job": 1}))
     assert story.fleet.instances() == before
     assert of_type(actions, Signal) == []
-    assert of_type(actions, Reply) == [Reply(9, (), {"web": 2, "job": 1})]
+    assert of_type(actions, Reply) == [Reply(9, (), {"web": 2, "job": 1}, 2)]
     assert told(actions, Kind.RELOADED) == ["reloaded: nothing changed"]
 
 
@@ -80,7 +80,7 @@ def test_a_stopped_instance_stays_stopped_and_starts_later_as_it_is_now():
     story.happens(Commanded(Stop(("web.1",)), 1))
     story.ends("web.1", 143, "TERM")
     reload(story, plan_of({"web": 2}, CHANGED))
-    assert story.phase("web.1") is Phase.DOWN
+    assert story.phase("web.1") is Down
     story.happens(Commanded(Restart(("web.1",)), 1))
     assert story.instance("web.1").spec == CHANGED
 
@@ -123,7 +123,7 @@ def test_the_new_ones_of_a_changed_type_are_started_once():
     actions = reload(story, plan_of({"web": 2}, CHANGED))
     assert spawned_names(actions) == ["web.2"]
     story.spawned("web.2")
-    assert story.phase("web.2") is Phase.STARTING
+    assert story.phase("web.2") is Starting
 
 
 def test_a_slot_on_its_way_out_that_comes_back_runs_what_is_written_now():
@@ -133,7 +133,7 @@ def test_a_slot_on_its_way_out_that_comes_back_runs_what_is_written_now():
     reload(story, plan_of({"web": 0}, CHANGED))
     story.happens(Commanded(Scale(to={"web": 1}), 1))
     story.spawned("web.1")
-    assert story.phase("web.1") is Phase.STOPPING
+    assert story.phase("web.1") is Stopping
     (spawn,) = [a for a in story.ends("web.1", 143, "TERM") if spawned_names([a])]
     assert spawn.spec == CHANGED
 
@@ -149,7 +149,7 @@ def test_a_type_that_is_removed_and_put_back_waits_for_its_old_processes():
 def test_the_life_that_a_reload_ends_has_its_old_grace():
     story = running({"web": 1}, spec_of("web", stop={"grace": 30.0}))
     reload(story, plan_of({"web": 1}, spec_of("web", stop={"grace": 1.0})))
-    assert story.instance("web.1").deadline == story.now + 30.0
+    assert story.instance("web.1").phase.kill_at == story.now + 30.0
 
 
 def test_another_step_of_the_ports_alone_changes_nothing():

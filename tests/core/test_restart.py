@@ -7,9 +7,10 @@ from making import NOW, instance_in, spec_of
 
 from procman.core.events import Exited, ExitStatus, SpawnFailed, TimerFired
 from procman.core.instance import step
+from procman.core.phases import AfterClearing, Backoff, Failed, Ready, Spawning, Starting
 from procman.core.restart import CrashWatch, Outcome, backoff, described, judge
 from procman.core.spec import RestartPolicy, When
-from procman.core.state import Cause, Phase
+from procman.core.timers import SlotTimer
 
 RETRY, GIVE_UP, DONE = Outcome.RETRY, Outcome.GIVE_UP, Outcome.DONE
 
@@ -75,57 +76,57 @@ def test_thousands_of_failures_are_no_overflow():
 
 @pytest.mark.parametrize(("ready_for", "failures"), [(29.9, 6), (30.0, 1), (3000.0, 1)])
 def test_half_a_minute_of_ready_life_starts_the_count_anew(ready_for, failures):
-    before = instance_in(Phase.READY, failures=5, ready_at=NOW - ready_for)
-    after, _ = step(before, Exited("web.1", 7, ExitStatus(1)), NOW)
-    assert after.failures == failures
+    before = instance_in(Ready, failures=5, ready_at=NOW - ready_for)
+    after, _, _ = step(before, Exited("web.1", 7, ExitStatus(1)), NOW)
+    assert after.record.failures == failures
 
 
 def test_a_life_that_was_never_ready_never_starts_the_count_anew():
-    before = instance_in(Phase.STARTING, failures=5, born=NOW - 100.0)
-    assert step(before, Exited("web.1", 7, ExitStatus(1)), NOW)[0].failures == 6
+    before = instance_in(Starting, failures=5, started_at=NOW - 100.0)
+    assert step(before, Exited("web.1", 7, ExitStatus(1)), NOW)[0].record.failures == 6
 
 
 def test_reset_after_is_the_types_own():
-    before = instance_in(Phase.READY, spec=spec_of(restart={"reset_after": 5.0}), failures=5, ready_at=NOW - 6.0)
-    assert step(before, Exited("web.1", 7, ExitStatus(1)), NOW)[0].failures == 1
+    before = instance_in(Ready, spec=spec_of(restart={"reset_after": 5.0}), failures=5, ready_at=NOW - 6.0)
+    assert step(before, Exited("web.1", 7, ExitStatus(1)), NOW)[0].record.failures == 1
 
 
 def test_early_deaths_count_only_until_ready():
-    ready, _ = step(instance_in(Phase.STARTING, early=2), TimerFired("web.1", 40), NOW)
-    assert ready.early == 0
-    assert step(instance_in(Phase.STARTING, early=2), Exited("web.1", 7, ExitStatus(1)), NOW)[0].early == 3
+    ready, _, _ = step(instance_in(Starting, early_exits=2), TimerFired(SlotTimer("web.1"), 40), NOW)
+    assert ready.record.early_exits == 0
+    assert step(instance_in(Starting, early_exits=2), Exited("web.1", 7, ExitStatus(1)), NOW)[0].record.early_exits == 3
 
 
 @pytest.mark.parametrize(
     ("restart", "success", "code", "phase"),
     [
-        ({}, (0, 1), 1, Phase.BACKOFF),  # no room is no exit code, and no success
-        ({}, (0, 127), 127, Phase.BACKOFF),
-        ({"no_retry_exit_codes": (1,)}, (0,), 1, Phase.BACKOFF),
-        ({"no_retry_exit_codes": (127,)}, (0,), 127, Phase.FAILED),
-        ({"policy": When.NEVER}, (0,), 127, Phase.FAILED),
-        ({"max_restarts": 0}, (0,), 126, Phase.FAILED),
-        ({"policy": When.ALWAYS}, (0,), 126, Phase.BACKOFF),
+        ({}, (0, 1), 1, Backoff),  # no room is no exit code, and no success
+        ({}, (0, 127), 127, Backoff),
+        ({"no_retry_exit_codes": (1,)}, (0,), 1, Backoff),
+        ({"no_retry_exit_codes": (127,)}, (0,), 127, Failed),
+        ({"policy": When.NEVER}, (0,), 127, Failed),
+        ({"max_restarts": 0}, (0,), 126, Failed),
+        ({"policy": When.ALWAYS}, (0,), 126, Backoff),
     ],
 )
 def test_a_start_that_failed_is_judged_as_a_failure_whatever_its_code(restart, success, code, phase):
-    before = instance_in(Phase.SPAWNING, spec=spec_of(restart=restart, success_exit_codes=success))
-    after, _ = step(before, SpawnFailed("web.1", 7, code, "why"), NOW)
-    assert after.phase is phase
-    assert after.reason.startswith("cannot start: why")
+    before = instance_in(Spawning, spec=spec_of(restart=restart, success_exit_codes=success))
+    after, _, _ = step(before, SpawnFailed("web.1", 7, code, "why"), NOW)
+    assert isinstance(after.phase, phase)
+    assert after.phase.why.text.startswith("cannot start: why")
 
 
 def test_the_jitter_of_the_event_reaches_the_deadline():
-    before = instance_in(Phase.READY)
-    after, _ = step(before, Exited("web.1", 7, ExitStatus(1), "", 0.5), NOW)
-    assert after.delay == pytest.approx(0.525)
-    failed, _ = step(instance_in(Phase.SPAWNING), SpawnFailed("web.1", 7, 127, "why", 0.5), NOW)
-    assert failed.deadline == pytest.approx(NOW + 0.525)
+    before = instance_in(Ready)
+    after, _, _ = step(before, Exited("web.1", 7, ExitStatus(1), "", 0.5), NOW)
+    assert after.phase.delay == pytest.approx(0.525)
+    failed, _, _ = step(instance_in(Spawning), SpawnFailed("web.1", 7, 127, "why", 0.5), NOW)
+    assert failed.phase.until == pytest.approx(NOW + 0.525)
 
 
 def test_a_note_says_who_is_in_the_way():
-    after, _ = step(instance_in(Phase.READY), Exited("web.1", 7, ExitStatus(1), "port 5000 is nginx's"), NOW)
-    assert (after.cause, after.reason) == (Cause.CRASHED, "exit 1: port 5000 is nginx's")
+    after, _, _ = step(instance_in(Ready), Exited("web.1", 7, ExitStatus(1), "port 5000 is nginx's"), NOW)
+    assert (after.phase.then, after.phase.why.text) == (AfterClearing.BACKOFF, "exit 1: port 5000 is nginx's")
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,9 @@ def test_an_end_is_described_as_people_say_it(status, lived, text):
     ],
 )
 def test_an_end_says_how_after_how_long_how_often_and_what_follows(before, line, reason):
-    i = instance_in(Phase.READY, failures=before, born=NOW - 4.0, ready_at=NOW - 3.0)
-    after, actions = step(i, Exited("web.1", 7, ExitStatus(1)), NOW)
-    assert (actions[0].change.text, after.reason) == (line, reason)
+    i = instance_in(Ready, failures=before, started_at=NOW - 4.0, ready_at=NOW - 3.0)
+    after, actions, _ = step(i, Exited("web.1", 7, ExitStatus(1)), NOW)
+    assert (actions[0].change.text, after.phase.why.text) == (line, reason)
 
 
 # ---- crash loops
@@ -162,7 +163,7 @@ def test_an_end_says_how_after_how_long_how_often_and_what_follows(before, line,
 def deaths(*times_and_early: tuple[float, int]) -> CrashWatch:
     watch = CrashWatch()
     for at, early in times_and_early:
-        watch = watch.death(at, early)
+        watch = watch.death(at, early, retried=True)
     return watch
 
 
@@ -179,9 +180,15 @@ def test_five_deaths_of_a_type_in_a_minute_make_a_crash_loop():
 
 def test_a_crash_loop_goes_on_until_somebody_says_otherwise_and_remembers_five_deaths():
     watch = deaths(*((at, 3) for at in range(50)))
-    assert watch.death(10_000, 0).looping
+    assert watch.death(10_000, 0, retried=True).looping
     assert len(watch.deaths) == 5
 
 
 def test_each_death_has_its_own_token():
     assert deaths((0, 1)).token != deaths((0, 1), (1, 1)).token
+
+
+def test_a_death_that_is_the_last_makes_no_crash_loop_but_counts_in_one():
+    watch = deaths((0, 1), (1, 2))
+    assert not watch.death(2, 3, retried=False).looping
+    assert watch.death(2, 3, retried=False).death(3, 3, retried=True).looping

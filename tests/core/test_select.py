@@ -7,14 +7,12 @@ import sys
 import pytest
 from making import instance_in, spec_of
 
+from procman.core.phases import Ready
 from procman.core.select import MOST_PATTERNS, Chosen, listed, matching, refuse_type
-from procman.core.state import Phase
 
 NAMES = ("web.1", "web.2", "worker.1", "job.1")
 TYPES = ("web", "worker", "job", "idle")
-SLOTS = [
-    instance_in(Phase.READY, name=name, index=int(name[-1]), spec=spec_of(name.partition(".")[0])) for name in NAMES
-]
+SLOTS = [instance_in(Ready, name=name, index=int(name[-1]), spec=spec_of(name.partition(".")[0])) for name in NAMES]
 
 
 @pytest.mark.parametrize(
@@ -50,13 +48,13 @@ def test_a_type_is_one_by_its_exact_name():
 
 @pytest.mark.parametrize(("count", "end"), [(8, "x.8"), (9, " and 1 more"), (48, " and 40 more")])
 def test_a_long_list_of_names_is_counted_from_the_ninth_on(count, end):
-    slots = [instance_in(Phase.READY, name=f"x.{n}") for n in range(1, count + 1)]
+    slots = [instance_in(Ready, name=f"x.{n}") for n in range(1, count + 1)]
     assert listed(slots).endswith(end)
     assert listed(slots).count(", ") == 7
 
 
 def test_a_thousand_names_are_not_compared_with_a_thousand_instances():
-    slots = [instance_in(Phase.READY, name=f"x.{n}") for n in range(1000)]
+    slots = [instance_in(Ready, name=f"x.{n}") for n in range(1000)]
     names = [i.name for i in slots]
     assert calls_in(lambda: matching(names, slots, ["x"])) < 20_000
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from making import Story, of_type, plan_of, spawned_names, spec_of, told
 
-from procman.core.actions import Finish, Reply, Signal, SignalProcess, Target
+from procman.core.actions import Finish, Reply, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import Adopted, Commanded, KillAsked, Orphaned, Restart, Shutdown, ShutdownAsked, TimerFired
-from procman.core.state import Phase
+from procman.core.phases import Down
+from procman.core.timers import OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 
 TERM = ShutdownAsked("SIGTERM")
@@ -28,7 +29,7 @@ def sent(actions, signal: str) -> list[str]:
 
 
 def unkillable(story: Story, name: str) -> list:
-    for _ in range(3):  # last call, KILL, five seconds
+    for _ in range(2):  # KILL, five seconds
         story.now += 60.0
         actions = story.timer(name)
     return actions
@@ -37,7 +38,7 @@ def unkillable(story: Story, name: str) -> list:
 def test_all_are_asked_at_the_same_moment_and_the_end_is_0_whatever_they_return():
     story = running({"web": 2, "job": 1})
     assert sent(story.happens(TERM), "TERM") == ["web.1", "web.2", "job.1"]
-    assert len({i.deadline for i in story.fleet.instances()}) == 1
+    assert len({i.phase.kill_at for i in story.fleet.instances()}) == 1
     assert finish([*story.ends("web.1", 1), *story.ends("job.1", 9)]) == []
     assert finish(story.ends("web.2", 143, "TERM")) == [0]
 
@@ -46,7 +47,7 @@ def test_procman_ends_at_once_where_nothing_lives():
     story = running({"web": 1})
     story.ends("web.1", 1)
     actions = story.happens(TERM)
-    assert story.phase("web.1") is Phase.DOWN
+    assert story.phase("web.1") is Down
     assert finish(actions) == [0]
 
 
@@ -69,10 +70,10 @@ def test_nothing_is_spawned_after_a_shutdown():
     story.ends("back.1")
     story.ends("again.1")
     story.timer("again.1")
-    stale = TimerFired("back.1", story.instance("back.1").token)
+    stale = TimerFired(SlotTimer("back.1"), story.instance("back.1").token)
     story.spawned("starting.1")
     actions = story.happens(TERM)
-    for event in (stale, TimerFired("back.1", story.instance("back.1").token)):
+    for event in (stale, TimerFired(SlotTimer("back.1"), story.instance("back.1").token)):
         actions += story.happens(event, after=60.0)
     story.spawned("web.1", "again.1")
     for name in ("web.1", "again.1", "starting.1"):
@@ -91,8 +92,8 @@ def test_a_restart_under_way_ends_with_the_stop():
 def test_shutdown_answers_with_whom_it_stops():
     story = running({"web": 1, "job": 1})
     story.ends("job.1", 0)
-    assert of_type(story.happens(Commanded(Shutdown(), 3)), Reply) == [Reply(3, ("web.1",), {"web": 1, "job": 1})]
-    assert of_type(story.happens(Commanded(Shutdown(), 4)), Reply) == [Reply(4, ("web.1",), {"web": 1, "job": 1})]
+    assert of_type(story.happens(Commanded(Shutdown(), 3)), Reply) == [Reply(3, ("web.1",), {"web": 1, "job": 1}, 2)]
+    assert of_type(story.happens(Commanded(Shutdown(), 4)), Reply) == [Reply(4, ("web.1",), {"web": 1, "job": 1}, 3)]
 
 
 def test_a_kill_reaches_everything_at_once_and_ends_with_130():
@@ -120,7 +121,7 @@ def test_a_kill_during_a_spawn_reaches_the_new_process():
 def test_kills_again_and_again_do_not_put_off_the_end():
     story = running({"web": 1})
     story.happens(KillAsked())
-    deadline = TimerFired("web.1", story.instance("web.1").token)
+    deadline = TimerFired(SlotTimer("web.1"), story.instance("web.1").token)
     for _ in range(4):
         assert sent(story.happens(KillAsked(), after=1.0), "KILL") == ["web.1"]
     assert finish(story.happens(deadline, after=1.0)) == [1]
@@ -160,9 +161,9 @@ def test_orphans_are_asked_at_the_end_and_killed_with_the_longest_grace():
     asked_at = story.now
     story.ends("web.1", 143, "TERM")
     story.ends("slow.1", 143, "TERM")
-    assert SignalProcess(77, "KILL") in story.fleet_timer("strays")
+    assert SignalProcess(77, "KILL") in story.fleet_timer(OrphansTimer())
     assert story.now == asked_at + 30.0
-    assert finish(story.fleet_timer("strays")) == [1]
+    assert finish(story.fleet_timer(OrphansTimer())) == [1]
 
 
 def test_what_appears_after_a_kill_is_killed():
@@ -178,7 +179,7 @@ def test_one_that_ended_by_itself_just_before_is_waited_for_and_named(code):
     story = running({"web": 1, "job": 1})
     story.exited("job.1", code)
     story.happens(TERM)
-    (line,) = told(story.fleet_timer("waiting"), Kind.WAITING)
+    (line,) = told(story.fleet_timer(WaitingLineTimer()), Kind.WAITING)
     assert "job.1" in line
     story.ends("web.1", 143, "TERM")
     assert finish(story.emptied("job.1")) == [0]
@@ -189,3 +190,13 @@ def test_the_last_line_says_how_each_ended():
     story.happens(TERM)
     story.ends("web.2", 143, "TERM")
     assert told(story.ends("web.1", 0), Kind.FINISHED) == ["stopped: web.1 exit 0, web.2 SIGTERM"]
+
+
+def test_what_is_left_behind_has_the_longest_grace_that_the_settings_give():
+    specs = [spec_of("web", stop={"grace": 2.0}), spec_of("job", stop={"grace": 1.0})]
+    story = Story(plan_of({"web": 0, "job": 0}, *specs))
+    story.happens(Orphaned(77))
+    actions = story.happens(TERM)
+    assert [a.at for a in of_type(actions, SetTimer) if a.key == OrphansTimer()] == [story.now + 2.0]
+    gone = story.happens(Adopted("old.1", 1, 78, in_group=False))
+    assert [a.at for a in of_type(gone, SetTimer) if a.key == OrphansTimer()] == [story.now + 2.0]

@@ -28,9 +28,10 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
+from procman.core.phases import Clearing, Done, Down, Failed, Instance, Ready, Spawning, Stopping
 from procman.core.snapshot import decode, encode
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopMode, When
-from procman.core.state import Instance, Phase, Stage
+from procman.core.timers import SlotTimer
 from simulation import SimulatedOS
 
 pytestmark = pytest.mark.timeout(600)  # a failure takes its time to be made small; so does the long profile
@@ -181,7 +182,7 @@ class Formation(RuleBasedStateMachine):
     def old_news_comes_again(self, which: int) -> None:
         """What was said of a life, or a deadline, was for that moment and has no second effect."""
         told = [e for e in self.os.fired if isinstance(e, Spawned | SpawnFailed | Exited | Emptied | TimerFired)]
-        told = [e for e in told if not isinstance(e, TimerFired) or "." in e.key]
+        told = [e for e in told if not isinstance(e, TimerFired) or isinstance(e.key, SlotTimer)]
         if told:
             event, before = told[which % len(told)], self.os.fleet.instances()
             assert self.os.fleet.handle(event, self.os.now) == []
@@ -257,7 +258,7 @@ class Formation(RuleBasedStateMachine):
             for index in indexes - set(range(1, self.counts[name] + 1)):
                 i = self.os.fleet.get(f"{name}.{index}")
                 assert i is not None
-                assert i.phase in (Phase.SPAWNING, Phase.STOPPING)
+                assert isinstance(i.phase, (Spawning, Stopping, Clearing))
                 assert not i.wanted
 
     # ---- fair driving, to the end
@@ -281,12 +282,12 @@ class Formation(RuleBasedStateMachine):
             assert not any(self.os.kept.values())
 
     def check_settled(self, i: Instance) -> None:
-        if i.stage is Stage.UNKILLABLE:
+        if i.unkillable:
             return
         if i.name in self.stopped:
-            assert i.phase is Phase.DOWN
+            assert isinstance(i.phase, Down)
         else:
-            assert i.phase in (Phase.READY, Phase.DONE, Phase.FAILED), f"{i} is not what is wanted"
+            assert isinstance(i.phase, (Ready, Done, Failed)), f"{i} is not what is wanted"
 
 
 TestFormation = Formation.TestCase

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from procman.core.events import Commanded, Exited, ExitStatus, Orphaned, Reload, Scale
 from procman.core.fleet import Fleet
+from procman.core.phases import Stopping
 from procman.core.snapshot import decode, encode, pack, unpack
-from procman.core.state import Phase
 
 
 def after_a_while() -> Story:
@@ -47,7 +47,7 @@ def test_instances_of_a_type_share_their_spec_again():
 def test_a_spec_that_the_plan_has_no_more_is_kept():
     story = after_a_while()
     job = next(i for i in decode(encode(story.fleet.state())).slots.instances if i.name == "job.1")
-    assert job.phase is Phase.STOPPING
+    assert isinstance(job.phase, Stopping)
     assert story.fleet.plan.types["job"].command == "other"
 
 
@@ -75,7 +75,7 @@ def test_a_slot_that_no_formation_can_have_is_refused(index):
 @pytest.mark.parametrize("where", ["plan", "state"])
 def test_a_count_that_no_formation_can_have_is_refused(where):
     good = msgspec.to_builtins(pack(Story(plan_of({"web": 2})).fleet.state()))
-    (good["state"]["plan"] if where == "plan" else good["state"])["counts"]["web"] = 1_000_000_000
+    (good["state"]["plan"] if where == "plan" else good["state"]["desired"])["counts"]["web"] = 1_000_000_000
     with pytest.raises(msgspec.ValidationError):
         decode(msgspec.msgpack.encode(good))
 

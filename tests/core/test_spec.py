@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from making import plan_of, spec_of
 
-from procman.core.spec import MAX_COUNT, instance_environment, port_variable, refuse_count
+from procman.core.requests import MAX_COUNT
+from procman.core.spec import instance_environment, port_variable, refuse_count
 
 
 def test_an_instance_has_its_types_port_and_its_number():

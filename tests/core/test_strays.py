@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from procman.core.actions import SetTimer, SignalProcess
-from procman.core.spec import StopPolicy
 from procman.core.orphans import Orphans
+from procman.core.spec import StopPolicy
+from procman.core.timers import OrphansTimer
 
 ASKED = [SignalProcess(7, "TERM"), SignalProcess(7, "CONT")]
 KILL = SignalProcess(7, "KILL")
@@ -24,12 +25,12 @@ def last_timer(actions) -> SetTimer:
 def test_an_orphan_is_left_alone_until_everything_ends(strays):
     assert strays.orphaned(7, now=0.0) == []
     assert strays.left
-    assert strays.end_all(now=5.0, grace=10.0) == [*ASKED, SetTimer("strays", 1, 15.0)]
+    assert strays.end_all(now=5.0, grace=10.0) == [*ASKED, SetTimer(OrphansTimer(), 1, 15.0)]
 
 
 def test_an_orphan_that_appears_while_everything_ends_is_asked_with_what_is_left_of_the_grace(strays):
     strays.end_all(now=0.0, grace=10.0)
-    assert strays.orphaned(7, now=4.0) == [*ASKED, SetTimer("strays", 1, 10.0)]
+    assert strays.orphaned(7, now=4.0) == [*ASKED, SetTimer(OrphansTimer(), 1, 10.0)]
 
 
 def test_an_orphan_that_appears_after_the_grace_is_killed_at_once(strays):
@@ -38,14 +39,14 @@ def test_an_orphan_that_appears_after_the_grace_is_killed_at_once(strays):
 
 
 def test_what_a_life_left_behind_is_ended_at_once_with_its_own_grace(strays):
-    assert strays.left_behind(7, StopPolicy(), now=0.0) == [*ASKED, SetTimer("strays", 1, 10.0)]
+    assert strays.left_behind(7, StopPolicy(), now=0.0) == [*ASKED, SetTimer(OrphansTimer(), 1, 10.0)]
     assert strays.deadline(1, now=10.0)[0] == KILL
 
 
 def test_what_a_life_left_behind_gets_the_stop_signal_and_the_grace_of_its_type(strays):
     stop = StopPolicy(signal="QUIT", exit_code=131, grace=3.0)
     quit_, _, timer = strays.left_behind(7, stop, now=0.0)
-    assert (quit_, timer) == (SignalProcess(7, "QUIT"), SetTimer("strays", 1, 3.0))
+    assert (quit_, timer) == (SignalProcess(7, "QUIT"), SetTimer(OrphansTimer(), 1, 3.0))
 
 
 def test_what_is_left_behind_while_everything_ends_has_no_more_time_than_the_rest(strays):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from making import FAILURE, NOW, PID, SUCCESS, TERMINATED, Story, instance_in, plan_of, spec_of
+from making import ASKED, FAILURE, NOW, PID, SUCCESS, TERMINATED, Story, instance_in, plan_of, spec_of
 
-from procman.core.state import Cause, Phase, Stage
-from procman.core.wording import ended_line, reason_of, view_of, waiting_line
+from procman.core.phases import PHASES, Backoff, Clearing, Down, Failed, Ready, Starting, Stopping, StopStep
+from procman.core.wording import SCALED_DOWN, ended_line, reason_of, view_of, waiting_line
 
 
 def test_a_row_has_ages_not_moments():
-    row = view_of(instance_in(Phase.READY, spec=spec_of(port=5000)), NOW, crash_loop=False)
+    row = view_of(instance_in(Ready, spec=spec_of(port=5000)), NOW, crash_loop=False)
     assert (row.name, row.type, row.phase, row.pid, row.port) == ("web.1", "web", "ready", PID, 5000)
     assert (row.uptime, row.age, row.restarts, row.generation, row.reason) == (50.0, 1.0, 0, 7, None)
 
 
-@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
 def test_every_phase_is_shown_by_a_name_that_users_know(phase):
     row = view_of(instance_in(phase), NOW, crash_loop=False)
     assert row.phase in {"starting", "ready", "stopping", "backoff", "failed", "done", "stopped"}
@@ -25,19 +25,15 @@ def test_every_phase_is_shown_by_a_name_that_users_know(phase):
 @pytest.mark.parametrize(
     ("i", "crash_loop", "reason"),
     [
-        (instance_in(Phase.BACKOFF, reason="exit 1", deadline=NOW + 3.8), False, "exit 1; again in 3.8 s"),
-        (instance_in(Phase.BACKOFF, reason="exit 1", deadline=NOW - 1), True, "exit 1; again in 0.0 s (crash loop)"),
-        (instance_in(Phase.STOPPING, reason="scaled down"), False, "scaled down; KILL in 9.0 s"),
-        (instance_in(Phase.STOPPING, reason="exit 1", cause=Cause.CRASHED), False, "exit 1"),
-        (
-            instance_in(Phase.DOWN, reason="stopped by procman stop", since=NOW - 60),
-            False,
-            "stopped by procman stop 1m 0s ago",
-        ),
-        (instance_in(Phase.DOWN), True, None),
-        (instance_in(Phase.FAILED, reason="exit 1; not restarted"), False, "exit 1; not restarted"),
-        (instance_in(Phase.READY, reason="an old one"), False, None),
-        (instance_in(Phase.STARTING, reason="an old one"), True, "crash loop"),
+        (instance_in(Backoff, until=NOW + 3.8), False, "exit 1; again in 3.8 s"),
+        (instance_in(Backoff, until=NOW - 1), True, "exit 1; again in 0.0 s (crash loop)"),
+        (instance_in(Stopping, why=SCALED_DOWN), False, "scaled down; KILL in 9.0 s"),
+        (instance_in(Clearing), False, "exit 1"),
+        (instance_in(Down, why=ASKED, phase_since=NOW - 60), False, "stopped by procman stop 1m 0s ago"),
+        (instance_in(Down), False, None),
+        (instance_in(Failed), False, "exit 1"),
+        (instance_in(Ready), False, None),
+        (instance_in(Starting), True, "crash loop"),
     ],
 )
 def test_the_reason_says_why_and_what_comes_next(i, crash_loop, reason):
@@ -45,24 +41,24 @@ def test_the_reason_says_why_and_what_comes_next(i, crash_loop, reason):
 
 
 def test_who_is_waited_for_is_named_with_pid_and_seconds_left():
-    waited = instance_in(Phase.STOPPING, deadline=NOW + 8.0)
-    late = instance_in(Phase.STOPPING, name="web.2", deadline=NOW - 8.0, stage=Stage.KILLED)
-    line = waiting_line([waited, instance_in(Phase.READY), late], NOW)
+    waited = instance_in(Stopping, kill_at=NOW + 8.0)
+    late = instance_in(Stopping, name="web.2", kill_at=NOW - 8.0, step=StopStep.KILL_SENT)
+    line = waiting_line([waited, instance_in(Ready), late], NOW)
     assert line == f"waiting for web.1 (pid {PID}, 8.0 s left), web.2 (pid {PID}, 0.0 s left)"
-    assert waiting_line([instance_in(Phase.READY)], NOW) == ""
+    assert waiting_line([instance_in(Ready)], NOW) == ""
 
 
 def test_many_that_are_waited_for_are_counted():
-    many = [instance_in(Phase.STOPPING, name=f"web.{n}") for n in range(1, 12)]
+    many = [instance_in(Stopping, name=f"web.{n}") for n in range(1, 12)]
     assert waiting_line(many, NOW).endswith("and 3 more")
 
 
 def test_the_end_names_few_and_counts_many():
-    few = [instance_in(Phase.DOWN, name=f"web.{n}", last_exit=status) for n, status in enumerate((SUCCESS, FAILURE), 1)]
+    few = [instance_in(Down, name=f"web.{n}", last_exit=status) for n, status in enumerate((SUCCESS, FAILURE), 1)]
     assert ended_line(few) == "stopped: web.1 exit 0, web.2 exit 1"
-    many = [instance_in(Phase.DOWN, name=f"web.{n}", last_exit=TERMINATED if n > 2 else SUCCESS) for n in range(1, 12)]
+    many = [instance_in(Down, name=f"web.{n}", last_exit=TERMINATED if n > 2 else SUCCESS) for n in range(1, 12)]
     assert ended_line(many) == "stopped: 2 web exit 0, 9 web SIGTERM"
-    assert ended_line([instance_in(Phase.DOWN, last_exit=None)]) == ""
+    assert ended_line([instance_in(Down, last_exit=None)]) == ""
 
 
 def test_the_view_has_the_formation_and_every_slot_in_order():

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from procman.core.actions import Reply
 from procman.core.events import Adopted, Commanded, Emptied, Exited, Reload, Restart, Scale, ShutdownAsked, TimerFired
-from procman.core.fleet import Fleet
-from procman.core.trace import FORMAT, TraceHeader, Trace, read, replay
+from procman.core.formation import Formation
+from procman.core.timers import WaitingLineTimer
+from procman.core.trace import FORMAT, Trace, TraceHeader, read, replay
 
 HEADER = TraceHeader(FORMAT, "9.9", "a test", 0.0)
 
@@ -45,7 +46,7 @@ def told(story: Traced) -> Traced:
     story.happens(Emptied("web.2", 1))
     story.happens(Commanded(Scale({"web": 2}), 1))
     story.happens(Commanded(Restart(("w*",)), 2))
-    story.happens(TimerFired("waiting", 1), 2.0)
+    story.happens(TimerFired(WaitingLineTimer(), 1), 2.0)
     plan = story.fleet.plan
     web = replace(plan.types["web"], command="other")
     story.happens(Commanded(Reload(replace(plan, types={"web": web})), 3))
@@ -91,7 +92,7 @@ def test_a_decision_that_raises_is_shown_and_ends_the_replay(monkeypatch):
     def raising(*_):
         raise ZeroDivisionError("the core is broken")
 
-    monkeypatch.setattr(Fleet, "_adopted", raising)
+    monkeypatch.setattr(Formation, "adopted", raising)
     *_, (last, decided) = replay(state, happened)
     assert isinstance(last.event, Adopted)
     assert "ZeroDivisionError: the core is broken" in decided
@@ -101,7 +102,7 @@ def test_a_decision_that_raises_is_shown_and_ends_the_replay(monkeypatch):
     ("number", "line", "why"),
     [
         (0, b"", "line 1"),
-        (0, b'{"trace":2,"procman":"","cause":"","time":0}', "format"),
+        (0, b'{"trace":1,"procman":"","cause":"","time":0}', "format"),
         (1, b"{}", "line 2"),
         (2, b'{"at":1,"event":{"type":"Nothing"}}', "line 3"),
         (3, b"\xff", "line 4"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from procman.core.view import duration, times
+from procman.text.words import duration, times
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from generator import commands
@@ -12,19 +13,27 @@ from msgspec.structs import fields
 from written import page
 
 from procman import errors
-from procman.cli import outcome
 from procman.app import usage
-from procman.cli.verbs import run as one_off
+from procman.cli import outcome
 from procman.cli.group import VERBS
-from procman.config.sections import DefaultsSection, ProcessSection, RestartSection, ProcmanYml, StopSection
-from procman.control.protocol import METHODS, NOTIFICATIONS, Code
+from procman.cli.show.instances import HEAD
+from procman.cli.verbs import run as one_off
+from procman.config.keys import DefaultsSection, ProcessSection, ProcmanYml
+from procman.config.sections import RestartSection, StopSection
+from procman.control.codec import Code
+from procman.control.methods import METHODS, NOTIFICATIONS
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.core.view import Change, Kind
 from procman.kernel import signals
-from procman.kernel.process.reaper import signal_name
+from procman.observe.listing import Listing, Row
+from procman.text.signals import signal_name
 
 OPTIONS = [(verb, option) for verb in VERBS for option in commands.options(commands.command(verb))]
-SETTINGS = [field.encode_name for struct in (ProcmanYml, DefaultsSection, ProcessSection, RestartSection, StopSection) for field in fields(struct)]
+SETTINGS = [
+    field.encode_name
+    for struct in (ProcmanYml, DefaultsSection, ProcessSection, RestartSection, StopSection)
+    for field in fields(struct)
+]
 
 
 def section(verb: str) -> str:
@@ -87,6 +96,21 @@ def test_every_member_of_an_event_is_documented(field):
     assert f"`{field}`" in page("reference/events.md")
 
 
+@pytest.mark.parametrize("field", [*fields(Listing), *fields(Row)], ids=lambda field: field.encode_name)
+def test_every_member_of_ps_as_json_is_documented(field):
+    assert f"`{field.encode_name}`" in page("reference/ps.md")
+
+
+def test_every_column_of_ps_is_documented():
+    assert [column for column in HEAD if f"\n| {column} |" not in page("reference/ps.md")] == []
+
+
+def test_every_phase_is_documented():
+    shown = set(re.findall(r"^\| [A-Z]+ \| (\w+) \|", page("explanation/state-diagram.md"), re.MULTILINE))
+    assert {phase for phase in shown if f"\n| `{phase}` |" not in page("reference/ps.md")} == set()
+    assert "ready" in shown
+
+
 def test_every_exit_code_is_documented():
     kinds = (errors.ProcmanError, errors.ConfigError, errors.RefusedError, errors.NotRunningError, usage.UsageError)
     codes = {0, 130, 141} | {kind.exit_code for kind in kinds}
@@ -116,11 +140,12 @@ def test_every_variable_that_a_process_finds_is_documented(name):
     assert f"`{name}`" in page("reference/environment.md")
 
 
-@pytest.mark.parametrize("room", ["core", "config", "control", "kernel", "cli", "companions"])
-def test_every_module_stands_in_the_table_of_rooms(room):
-    """But for the verbs, whose files have their names."""
+def test_every_room_and_module_stands_in_the_table_of_rooms():
+    """But for the verbs, whose files have their names, and what is inside a companion or the live screen."""
     rooms = page("explanation/architecture.md").split("```")[1]
-    verbs = {f"{verb.module}.py" for verb in VERBS.values()}
-    entries = [entry for entry in files(f"procman.{room}").iterdir() if not entry.name.startswith("_")]
-    found = {entry.name for entry in entries if entry.is_dir() or entry.name.endswith(".py")}
-    assert {name for name in found - verbs if not re.search(rf" {re.escape(name)}/? ", rooms)} == set()
+    package = Path(str(files("procman")))
+    closed = [package / "cli/verbs", package / "cli/live", *(path for path in (package / "companions").iterdir())]
+    modules = [path for path in package.rglob("*.py") if not path.name.startswith("_")]
+    found = {path.name for path in modules if not any(folder in path.parents for folder in closed)}
+    found |= {f"{path.parent.name}/" for path in package.rglob("__init__.py") if path.parent != package}
+    assert {name for name in found if not re.search(rf"(?<![\w.]){re.escape(name)}", rooms)} == set()

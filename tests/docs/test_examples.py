@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import click
@@ -17,6 +18,7 @@ from procman.config.yamlfile import parse_settings
 
 BLOCKS = written.blocks()
 CALLS = [(block.page, call) for block in BLOCKS for line in written.typed(block) for call in written.calls(line)]
+INLINE = [(page, call) for page, line in written.inline() for call in written.calls(line)]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -44,6 +46,15 @@ def test_a_command_that_is_shown_is_understood(page, call):
         commands.command(call[0]).make_context(call[0], call[1:], parent=context)
     else:
         pytest.fail(f"{page}: no verb {call[0]}")
+
+
+@pytest.mark.parametrize(
+    ("page", "call"), INLINE, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_a_command_within_the_text_is_understood(page, call):
+    """A verb alone names the verb, also where it needs more than that."""
+    with contextlib.suppress(click.MissingParameter, click.exceptions.Exit):
+        test_a_command_that_is_shown_is_understood(page, [word for word in call if word != "help"] or ["start"])
 
 
 def test_there_are_commands_to_be_checked():

@@ -12,6 +12,8 @@ from generator import links
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
+_INLINE = re.compile(r"`((?:\w+=\S+ )*procman [a-z][^`]*)`")
+_PLACEHOLDER = re.compile(r"…|\\|\[|\bVERB\b")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 _OPERATORS = {"|", "&&", "||", ";", "&", ">"}
 
@@ -41,6 +43,17 @@ def typed(block: Block) -> list[str]:
     if block.language == "console":
         return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     return lines if block.language == "sh" else []
+
+
+def inline() -> list[tuple[str, str]]:
+    """Commands of procman within the text, by page: those that are whole, without a placeholder in them."""
+    found = []
+    for path in links.pages(ROOT):
+        text = _FENCE.sub("", path.read_text(encoding="utf-8"))
+        name = str(path.relative_to(ROOT))
+        lines = [" ".join(match[1].split()) for match in _INLINE.finditer(text)]
+        found += [(name, line) for line in lines if not _PLACEHOLDER.search(line)]
+    return found
 
 
 def calls(line: str) -> list[list[str]]:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 
 import pytest
-from harness import World, alive, eventually
+from harness import DEADLINE, World, alive, eventually
+from upgrades import upgrade
 
 SLEEPER = "sleep 1000"
 TALKER = "echo hello from $PS; exec sleep 1000"
@@ -328,3 +329,36 @@ def test_signal_refuses_what_does_not_run_and_what_is_no_signal(world: World) ->
     supervisor.up("a.1")
     assert world.run("signal", "NOSUCH", "a").code == 2
     assert world.run("signal", "HUP", "b").code == 1
+
+
+def test_wait_ends_with_what_has_become_of_them(world):
+    world.procfile(web="exec sleep 1000", job="read line < go", bad="exit 3")
+    os.mkfifo(world.folder / "go")
+    supervisor = world.start("-m", "web=1,job=1,bad=0")
+    supervisor.up("web.1")
+    assert world.run("wait", "web").code == 0
+    late = world.run("wait", "job", "--for", "done", "--timeout", "0.05")
+    assert (late.code, late.err) == (124, "procman: cannot wait longer than 0.05 s for job.1 (ready)\n")
+    waiting = world.popen("wait", "job", "--for", "done")
+    (world.folder / "go").write_text("now\n")
+    assert waiting.wait(DEADLINE) == 0
+    supervisor.ask("scale", to={"bad": 1})
+    failed = world.run("wait", "bad")
+    assert failed.code == 1
+    assert "bad.1" in failed.err
+    waiting = world.popen("wait", "web", "--for", "stopped")
+    assert world.run("stop", "web").code == 0
+    assert waiting.wait(DEADLINE) == 0
+
+
+def test_a_wait_goes_on_over_an_upgrade(world):
+    world.procfile(job="read line < go")
+    os.mkfifo(world.folder / "go")
+    supervisor = world.start()
+    supervisor.up("job.1")
+    waiting = world.popen("wait", "--for", "done")
+    eventually(lambda: supervisor.clients() >= 1, "it is connected")
+    upgrade(supervisor)
+    assert waiting.poll() is None
+    (world.folder / "go").write_text("now\n")
+    assert waiting.wait(DEADLINE) == 0

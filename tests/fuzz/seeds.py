@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from procman.core.events import FormationStarted, Commanded, Exited, ExitStatus, Scale, ShutdownAsked, Spawned, TimerFired
+from procman.core.events import (
+    Commanded,
+    Exited,
+    ExitStatus,
+    FormationStarted,
+    Scale,
+    ShutdownAsked,
+    Spawned,
+    TimerFired,
+)
 from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec
-from procman.core.trace import FORMAT, TraceHeader, Trace
+from procman.core.timers import SlotTimer
+from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.kernel.survive.guardian import HEADER, RECORD, VERSION
 
 
@@ -18,7 +28,7 @@ def a_trace() -> bytes:
         FormationStarted(),
         Spawned("web.1", 1, 10),
         Spawned("web.2", 1, 11),
-        TimerFired("web.1", 1),
+        TimerFired(SlotTimer("web.1"), 1),
         Exited("web.2", 1, ExitStatus(1), "", 0.5),
         Commanded(Scale({"web": 3}, {}), 1),
         ShutdownAsked("TERM"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -29,22 +29,24 @@ from procman.config.formation import parse_changes, parse_formation
 from procman.config.procfile import claimed_names, parse_procfile
 from procman.config.source import MAX_SIZE
 from procman.config.yamlfile import parse_settings
-from procman.control.protocol import AttachParams, Code, Incoming, LogsParams, encode_error, encode_result
-from procman.text import lines as display
+from procman.control.codec import Code, Incoming, encode_error, encode_result
+from procman.control.messages import AttachParams, InputParams, LogsParams, ResizeParams, StreamStarted
 from procman.core.actions import Refuse, Reply
-from procman.core.events import FormationStarted, Command, Commanded
+from procman.core.events import Command, Commanded, FormationStarted
 from procman.core.fleet import Fleet
 from procman.core.select import Chosen
 from procman.core.spec import Plan, ProcessSpec
-from procman.text.ansi import SharedView, visible
 from procman.core.trace import read, replay
-from procman.core.view import FleetView
+from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, Fault
-from procman.serve.attachments import instance_of
-from procman.serve.methods import HANDLERS, Failure, parameters, parse, signal_name
-from procman.kernel.survive.guardian import RECORD, read_table
 from procman.kernel.output.history import History
-from procman.serve.streams import LogsStream, refuse_names
+from procman.kernel.survive.guardian import RECORD, read_table
+from procman.serve.attachments import instance_of
+from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, parameters, parse
+from procman.serve.streams import NOT_ATTACHED, LogsStream, refuse_names
+from procman.text import lines as display
+from procman.text.ansi import SharedView, visible
+from procman.text.signals import read_signal
 
 SLOW = 20.0
 """Seconds, also on a busy machine: what takes longer on a few kilobytes holds up everything else."""
@@ -75,14 +77,14 @@ def protocol(data: bytes) -> None:
     names = getattr(params, "names", None)
     if names and Chosen(names).refuse({"web": 1}, ["web.1", "web.2"]) is None:
         Chosen(names).means("web.1")
-    signal_name(getattr(params, "signal", "TERM"))
+    read_signal(getattr(params, "signal", "TERM"))
 
 
 class _Backend:
     """Two types that stand at 2 and 0, and some output: what a request can do to the core and the history."""
 
     root = "/srv"
-    mux = None
+    out = None
 
     def __init__(self) -> None:
         types = {name: ProcessSpec(type=name, command="x", cwd="/", env={}) for name in ("web", "job")}
@@ -93,6 +95,13 @@ class _Backend:
 
     def view(self) -> FleetView:
         return self.fleet.view(1.0)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self.fleet.counts
+
+    def operation(self, number: int) -> Operation | None:
+        return self.fleet.operation(number)
 
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         for action in self.fleet.handle(Commanded(command, 1), 1.0):
@@ -106,25 +115,38 @@ class _Backend:
         raise error
 
 
+class _Caller:
+    """A connection that asks."""
+
+    any_word = False
+
+    def __init__(self) -> None:
+        self.backend = _Backend()
+
+    def open_stream(self, params: StreamParams, answer: Answer) -> None:
+        backend = self.backend
+        if isinstance(params, LogsParams):
+            refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
+            stream = None if refusal else LogsStream(1, backend.history, params)
+            while stream is not None and stream.waiting and not stream.ended:
+                _one_line(stream.pull(any_word=False))
+        elif isinstance(params, AttachParams):
+            instance_of(params.instance, backend.view())
+        answer(StreamStarted(1))
+
+    def perform(self, _params: InputParams | ResizeParams, answer: Answer) -> None:
+        answer(NOT_ATTACHED)
+
+
 def request(data: bytes) -> None:
     """A line of a client, carried out."""
     told = parse(data)
     params = told if isinstance(told, Failure) else parameters(told)
     if isinstance(told, Failure) or isinstance(params, Failure):
         return
-    backend = _Backend()
     answers: list[msgspec.Struct] = []
-    handler = HANDLERS.get(told.method)
-    if handler is not None:
-        handler(backend, params, answers.append)
-        assert len(answers) == 1
-    elif isinstance(params, LogsParams):
-        refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
-        stream = None if refusal else LogsStream(1, backend.history, params)
-        while stream is not None and stream.waiting and not stream.ended:
-            _one_line(stream.pull())
-    elif isinstance(params, AttachParams):
-        instance_of(params.instance, backend.view())
+    HANDLERS[told.method](_Caller(), params, answers.append)
+    assert len(answers) == 1
     for each in answers:
         if isinstance(each, Failure):
             assert each.code != Code.INTERNAL_ERROR

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from served import Served
 
-from procman.kernel.output.fanout import terminals as terminal
-from procman.serve.connection import ConnectionLimits
+from procman.kernel.output import terminals as terminal
 from procman.kernel.output.formatting import Format
-from procman.kernel.output.fanout import Mux
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink
+from procman.serve.connection import ConnectionLimits
 
 
 class Stage(Served):
@@ -25,34 +25,34 @@ class Stage(Served):
         self.handlers = {number: signal.getsignal(number) for number in (signal.SIGWINCH, signal.SIGCONT)}
         self.null = os.open(os.devnull, os.O_WRONLY)
         sink = Sink(self.reactor, self.null, on_trouble=print)
-        self.mux = self.backend.mux = Mux(self.reactor, sink, self.backend.history, Format(timestamps=False))
+        self.out = self.backend.output = Multiplexer(self.reactor, sink, self.backend.history, Format(timestamps=False))
         self.sides = []
 
     def __exit__(self, *exc):
         super().__exit__(*exc)
-        for fd in (*self.sides, *(stream.fd for stream in self.mux._streams), self.null):
+        for fd in (*self.sides, *(stream.fd for stream in self.out._reader.streams), self.null):
             os.close(fd)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
     def terminal(self, name="web.1"):
         """A life with a terminal: its stream, and the program's side of it, raw and non-blocking."""
-        made = terminal.open_terminal(self.mux.terminals.size_of(name))
+        made = terminal.open_terminal(self.out.terminals.size_of(name))
         tty.setraw(made.slave)
         os.set_blocking(made.slave, False)
         self.sides.append(made.slave)
-        return self.mux.open(name, "web", made.master, terminal=True), made.slave
+        return self.out.open(name, "web", made.master, terminal=True), made.slave
 
     def pipe(self, name="web.1"):
         read, write = os.pipe()
         self.sides.append(write)
-        return self.mux.open(name, "web", read), write
+        return self.out.open(name, "web", read), write
 
     def end(self, stream, side):
         """The life is over."""
         self.sides.remove(side)
         os.close(side)
-        self.mux.close(stream)
+        self.out.close(stream)
 
     def read(self, side, count):
         """So many bytes that were typed."""

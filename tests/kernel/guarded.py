@@ -12,11 +12,13 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from procman.core.events import ExitStatus
 from procman.core.spec import StopPolicy
-from procman.kernel.survive.guarding import Guarding
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.ledger import EntryKind, Ledger
 from procman.kernel.process.table import MARK
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.survive.guarding import Guarding
 
 DEADLINE = 20.0
 IDENT = f"guarded-{os.getpid()}"
@@ -24,6 +26,8 @@ ENV = {"PATH": os.environ["PATH"], MARK: f"{IDENT}/a.1/1"}
 
 STUBBORN = "trap '' TERM; echo $$; while :; do sleep 1000 & wait; done"
 """Shell commands: each writes the pids that it is about."""
+
+KILLED = ExitStatus(137, "KILL")
 
 
 class Supervised:
@@ -36,8 +40,9 @@ class Supervised:
         self.answer = answer
         self.said: list[str] = []
         self.reactor = Reactor()
+        self.helpers = Helpers(self.reactor)
         self.ledger = Ledger(f"{MARK}={IDENT}/")
-        self.guarding = Guarding(self.reactor, self.ledger, (HELD[1],), self.said.append)
+        self.guarding = Guarding(self.reactor, self.helpers, self.ledger, (HELD[1],), self.said.append)
 
     def run(self, script: str, grace: float = 1.0, *, lines: int = 1, env: dict[str, str] | None = None) -> list[int]:
         """Start a shell command as a life; the pids that it writes."""
@@ -59,9 +64,9 @@ class Supervised:
         """Run the reactor until it is so; the guardian's death is noticed as procman notices it."""
 
         def look() -> None:
-            pid, _ = os.waitpid(-1, os.WNOHANG) if self.guarding.pids else (0, 0)
+            pid, _ = os.waitpid(-1, os.WNOHANG) if self.helpers.pids else (0, 0)
             if pid:
-                self.guarding.reaped(pid)
+                self.helpers.reaped(pid, KILLED)
             if reached():
                 self.reactor.stop()
             else:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from procman.core.actions import Refuse, Reply
 from procman.core.view import Change, FleetView, InstanceView, Kind
-from procman.serve.connection import ConnectionLimits
-from procman.kernel.output.history import History
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.history import History
+from procman.serve.connection import ConnectionLimits
 from procman.serve.server import Server
 
 DEADLINE = 10.0
@@ -21,17 +21,25 @@ class Backend:
     def __init__(self, root="/srv/app"):
         self.root = root
         self.history = History()
-        self.mux = None  # see test_attachments
+        self.output = None  # see test_attachments
         self.formation = {"web": 2, "worker": 0}
         self.commands = []
         self.faults = []
-        self.reply = lambda _command: Reply(0, ("web.1",), self.formation)
+        self.reply = lambda _command: Reply(0, ("web.1",), self.formation, 7)
         self.upgrades = 0
+        self.operations = {}
         self.upgrading = []
 
     def view(self):
         names = [f"{t}.{n + 1}" for t, count in self.formation.items() for n in range(count)]
         return FleetView(formation=self.formation, instances=tuple(map(instance, names)), stopping=False)
+
+    @property
+    def counts(self):
+        return self.formation
+
+    def operation(self, number):
+        return self.operations.get(number)
 
     def command(self, command, answer):
         self.commands.append(command)
@@ -40,8 +48,8 @@ class Backend:
     def reload(self, answer):
         answer(self.reply(None))
 
-    def upgrade(self, told):
-        self.upgrading.append(told)
+    def upgrade(self, answer):
+        self.upgrading.append(answer)
 
     def fault(self, error):
         self.faults.append(error)

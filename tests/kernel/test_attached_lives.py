@@ -6,7 +6,7 @@ import pytest
 from attached import Stage, attach, keyboard_of, output_of, size_of, type_into
 from served import request
 
-from procman.control.protocol import Code
+from procman.control.codec import Code
 from procman.serve.attachments import KEPT, Tape
 from procman.serve.keyboard import LIMIT
 
@@ -33,7 +33,7 @@ def test_the_terminal_has_the_size_of_the_typists_screen_in_every_life(stage):
     stage.end(stream, side)
     _, side = stage.terminal()
     assert size_of(side) == (130, 60)
-    stage.mux.terminals.fit()
+    stage.out.terminals.fit()
     assert (size_of(side), size_of(other)) == ((130, 60), shared)
     first.socket.close()
     stage.drive(lambda: size_of(side) == shared)
@@ -80,7 +80,7 @@ def test_a_slot_that_is_removed_ends_its_streams_after_its_last_words(stage):
     attached = attach(peer)
     os.write(side, b"bye")
     stage.end(stream, side)
-    stage.mux.forget("web.1")
+    stage.out.forget("web.1")
     told = [message["method"] for message in peer.messages(3)]
     assert told == ["output", "keyboard", "end"]
     assert type_into(peer, attached, "x")["error"]["message"].startswith("cannot do that")
@@ -92,7 +92,7 @@ def test_a_slot_of_the_same_name_that_comes_later_is_another(stage):
     first, second = stage.peer(), stage.peer()
     attach(first, columns=100, rows=30)
     stage.end(stream, side)
-    stage.mux.forget("web.1")
+    stage.out.forget("web.1")
     _, side = stage.terminal()
     assert size_of(side) != (100, 30)
     theirs = attach(second, columns=70, rows=20)
@@ -109,11 +109,11 @@ def test_without_anybody_attached_nothing_is_kept(stage):
     peers = [stage.peer() for _ in range(3)]
     for peer in peers:
         attach(peer)
-    assert list(stage.mux.taps) == ["web.1"]
+    assert list(stage.out._reader.taps) == ["web.1"]
     for peer in peers:
         peer.socket.close()
-    stage.drive(lambda: not stage.mux.taps)
-    assert not stage.mux.terminals._followed
+    stage.drive(lambda: not stage.out._reader.taps)
+    assert not stage.out.terminals._followed
 
 
 def test_procman_ends(stage):

@@ -9,9 +9,9 @@ import pytest
 from attached import Stage, attach, keyboard_of, output_of, type_into
 from served import change
 
-from procman.control.protocol import Code
+from procman.control.codec import Code
 from procman.core.view import Change, Kind
-from procman.kernel.output.fanout import terminals as terminal
+from procman.kernel.output import terminals as terminal
 from procman.serve.attachments import KEPT, NEWS
 from procman.serve.keyboard import LIMIT
 
@@ -29,7 +29,7 @@ def test_the_last_output_comes_first_then_what_is_written_as_it_is(stage):
     stage.backend.history.append("web.1", 1.0, b"\x1b[2Jold\r\n")
     _, side = stage.terminal()
     os.write(side, b"half a li")
-    stage.drive(lambda: stage.mux.streams_of("web.1")[0].partial)
+    stage.drive(lambda: stage.out.streams_of("web.1")[0].partial)
     peer = stage.peer()
     attached = attach(peer)
     assert (attached["instance"], attached["kept"]) == ("web.1", len(b"\x1b[2Jold\r\nhalf a li"))
@@ -86,7 +86,7 @@ def test_a_watcher_that_does_not_read_costs_a_bounded_amount_and_then_sees_the_n
 
     stage.drive(fill)
     os.write(side, b"newest")
-    [slot] = stage.mux.taps.values()
+    [(slot,)] = stage.out._reader.taps.values()
     assert len(slot.tape._data) <= 2 * KEPT + terminal.CHUNK
     told, missed = peer.caught_up("newest")
     assert missed > 0
@@ -98,7 +98,7 @@ def test_events_of_the_instance_come_where_they_happened(stage):
     peer = stage.peer()
     attach(peer)
     os.write(side, b"last words")
-    stage.mux.drain(stream)
+    stage.out.drain(stream)
     stage.server.publish(1.0, Change(event=Kind.ENDED, text="web.1 ended", instance="web.1"))
     stage.server.publish(1.0, Change(event=Kind.ENDED, text="worker.1 ended", instance="worker.1"))
     stage.end(stream, side)
@@ -214,14 +214,14 @@ def test_what_was_typed_arrives_though_its_typist_has_left_and_another_types_on(
     """One way to a terminal, however many are attached one after the other: nothing is lost, doubled or overtaken."""
     _, side = stage.terminal()
     type_and_leave(stage, "a" * 40_000)
-    assert stage.mux.taps  # for what still waits
+    assert stage.out._reader.taps  # for what still waits
     second = stage.peer()
     theirs = attach(second)
     assert theirs["keyboard"]["yours"] is True
     assert type_into(second, theirs, "bb")["result"] == {"taken": 2}
     assert stage.read(side, 40_002) == b"a" * 40_000 + b"bb"
     second.socket.close()
-    stage.drive(lambda: not stage.mux.taps)  # nothing is kept
+    stage.drive(lambda: not stage.out._reader.taps)  # nothing is kept
 
 
 def test_a_life_that_ends_takes_along_what_waits_for_it(stage):
@@ -230,4 +230,4 @@ def test_a_life_that_ends_takes_along_what_waits_for_it(stage):
     master = stream.fd
     stage.end(stream, side)
     assert master not in stage.reactor._selector.get_map()
-    assert not stage.mux.taps
+    assert not stage.out._reader.taps

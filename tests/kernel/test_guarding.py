@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from forked import alone
-from guarded import HELD, PYTHON, STUBBORN, Supervised, end, eventually, killed, runs
+from guarded import HELD, KILLED, PYTHON, STUBBORN, Supervised, end, eventually, killed, runs
 
 from procman.core.spec import StopPolicy
-from procman.kernel.survive import guarding
 from procman.kernel.process.ledger import EntryKind
+from procman.kernel.survive import guarding
 
 pytestmark = [
     pytest.mark.processes,
@@ -203,7 +203,7 @@ def alone_with(body) -> None:
 
 
 def guardian(supervised: Supervised) -> int:
-    [pid] = supervised.guarding.pids
+    [pid] = supervised.helpers.pids
     return pid
 
 
@@ -214,7 +214,7 @@ def test_an_orderly_end_leaves_no_guardian() -> None:
         pid = guardian(supervised)
         supervised.guarding.end()
         assert not os.path.exists(f"/proc/{pid}")
-        assert supervised.guarding.pids == set()
+        assert not supervised.helpers.pids
         assert len(os.listdir("/dev/fd")) == before
 
     alone_with(body)
@@ -260,7 +260,7 @@ def test_a_guardian_that_has_ended_is_started_again_and_told_of() -> None:
         supervised.guarding.start()
         first = guardian(supervised)
         os.kill(first, signal.SIGKILL)
-        supervised.turn_until(lambda: supervised.guarding.pids - {first})
+        supervised.turn_until(lambda: supervised.helpers.pids - {first})
         assert supervised.said == [f"the guardian (pid {first}) has ended; starting it again"]
 
     alone_with(body)
@@ -273,8 +273,8 @@ def test_the_second_guardian_does_what_the_first_would_have_done() -> None:
         first = guardian(supervised)
         os.kill(first, signal.SIGKILL)
         os.waitpid(first, 0)
-        supervised.guarding.reaped(first)
-        supervised.turn_until(lambda: supervised.guarding.pids)
+        supervised.helpers.reaped(first, KILLED)
+        supervised.turn_until(lambda: supervised.helpers.pids)
         return pids
 
     assert [pid for pid in killed(do) if runs(pid)] == []
@@ -290,7 +290,7 @@ def test_a_guardian_that_cannot_be_started_is_told_once_and_tried_again() -> Non
         assert len(supervised.said) == 1
         assert supervised.said[0].startswith("cannot start the guardian: Too many open files")
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        supervised.turn_until(lambda: supervised.guarding.pids)
+        supervised.turn_until(lambda: supervised.helpers.pids)
 
     alone_with(body)
 
@@ -325,7 +325,7 @@ def test_an_earlier_programs_guardian_ends_when_there_is_a_new_one() -> None:
         assert kept is not None
         after = Supervised()
         after.guarding.take_over(kept)
-        assert after.guarding.pids == {kept.pid}
+        assert set(after.helpers.pids) == {kept.pid}
         after.guarding.start()
         assert guardian(after) != kept.pid
         assert not os.path.exists(f"/proc/{kept.pid}")

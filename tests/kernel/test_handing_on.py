@@ -15,13 +15,14 @@ from test_output import Bench
 
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.kernel.loop.deadlines import Deadlines
-from procman.kernel.output.history import History
-from procman.kernel.process.ledger import EntryKind, Ledger
-from procman.kernel.process.table import Process, ProcessTable
-from procman.kernel.output.logfiles import LogFiles, Rotation
-from procman.kernel.output.fanout import Mux
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.history import History
+from procman.kernel.output.logfiles import LogFiles, Rotation
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink, Way
+from procman.kernel.process.ledger import EntryKind, Ledger
+from procman.kernel.process.process import Process
+from procman.kernel.process.table import ProcessTable
 
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={"A": "1"})
 
@@ -168,12 +169,12 @@ def bench() -> Iterator[Bench]:
 
 def next_mux(bench: Bench) -> Bench:
     """Another program: it has the same descriptors, the output among them, and no selector knows of the first one's."""
-    state = over_the_wire(bench.mux.state())
+    state = over_the_wire(bench.out.state())
     bench.reactor = Reactor()
     bench.reactor._running = True
     bench.sink = Sink(bench.reactor, bench.fd, on_trouble=bench.trouble.append)
-    bench.mux = Mux(bench.reactor, bench.sink, bench.history, bench.look)
-    bench.streams = bench.mux.restore(state)
+    bench.out = Multiplexer(bench.reactor, bench.sink, bench.history, bench.look)
+    bench.streams = bench.out.restore(state)
     return bench
 
 
@@ -190,14 +191,14 @@ def test_what_lies_in_a_pipe_and_in_the_backlog_comes_in_order_once_it_is_read(b
     _, write = bench.stall()
     other, last = bench.open("other.1")
     os.write(last, b"last words")
-    bench.mux.close(other)  # a life that ends leaves a rest while the output is held up
-    bench.mux.system("a line of procman's own")
+    bench.out.close(other)  # a life that ends leaves a rest while the output is held up
+    bench.out.log("a line of procman's own")
     assert bench.sink.stalled
-    queued = bench.mux.state().sink
+    queued = bench.out.state().sink
     next_mux(bench)
     assert bench.sink.stalled
-    assert bench.mux.state().sink == queued
-    assert bench.mux.state().own_rest > 0
+    assert bench.out.state().sink == queued
+    assert bench.out.state().own_rest > 0
     shown = bench.shown(b"a line of procman's own")
     assert shown.count(b"last words\n") == 1
     lines = [line for line in shown.splitlines() if b"noisy" in line]
@@ -205,7 +206,7 @@ def test_what_lies_in_a_pipe_and_in_the_backlog_comes_in_order_once_it_is_read(b
     bench.turn(lambda: not bench.sink.stalled)
     os.write(write, b"and on\n")
     assert bench.shown(b"and on")
-    assert bench.mux.state().rests == (0,)
+    assert bench.out.state().rests == (0,)
 
 
 def test_the_rest_of_an_earlier_life_still_makes_room_for_that_of_the_next(bench):
@@ -213,7 +214,7 @@ def test_the_rest_of_an_earlier_life_still_makes_room_for_that_of_the_next(bench
     for word in (b"first", b"second"):
         stream, write = bench.open("a.1")
         os.write(write, word + b"\n")
-        bench.mux.close(stream)
+        bench.out.close(stream)
         next_mux(bench)
     shown = bench.shown(b"second")
     assert b"first" not in shown
@@ -227,18 +228,18 @@ def test_a_pipe_that_has_ended_is_closed_by_the_next(bench):
     next_mux(bench)
     restored = bench.streams[stream.fd]
     assert restored.ended
-    bench.mux.close(restored)
+    bench.out.close(restored)
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(stream.fd)
 
 
 def test_colours_and_widths_stay(bench):
-    bench.mux.widen(["a-long-name.1"])
+    bench.out.widen(["a-long-name.1"])
     bench.open("a.1")
     bench.open("b.1")
-    before = bench.mux.state()
+    before = bench.out.state()
     next_mux(bench)
-    after = bench.mux.state()
+    after = bench.out.state()
     assert (after.width, after.positions) == (before.width, before.positions)
     assert {s.fd for s in after.streams} == {s.fd for s in before.streams}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.kernel.output.history import HistoryEntry, History
+from procman.kernel.output.history import History, HistoryEntry
 
 
 def text(entries):

@@ -17,7 +17,7 @@ from procman.core.events import Reload, Restart, Scale, SendSignal, Stop
 from procman.core.spec import Plan
 from procman.core.view import Kind
 from procman.errors import ConfigError, Fault
-from procman.kernel.kernel import SPAWNS_A_ROUND
+from procman.kernel.process.launcher import SPAWNS_A_ROUND
 from procman.kernel.process.table import MARK
 
 pytestmark = pytest.mark.processes

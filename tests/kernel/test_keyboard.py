@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from procman.serve.keyboard import LIMIT, InputQueue
 from procman.kernel.loop.reactor import Reactor
+from procman.serve.keyboard import LIMIT, InputQueue
 
 SYSTEM = 16 * 1024
 """What the system holds for a program that does not read; a little more, in fact."""

@@ -13,7 +13,7 @@ from workbench import Bench
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Event, Exited, KillAsked, Scale, Shutdown, ShutdownAsked
-from procman.core.fleet import Fleet
+from procman.core.formation import Formation
 from procman.core.trace import read, replay
 from procman.core.view import Kind
 
@@ -166,7 +166,7 @@ def test_nothing_is_left_behind_where_the_last_resort_raises_too(
         def raising(*_: object) -> None:
             raise RuntimeError("the last resort is broken")
 
-        monkeypatch.setattr("procman.core.fallback.LastResort.handle", raising)
+        monkeypatch.setattr("procman.core.fallback.Fallback.handle", raising)
 
         def break_it() -> None:
             raises_on(None, bench)()
@@ -181,14 +181,14 @@ def test_nothing_is_left_behind_where_the_last_resort_raises_too(
 def test_the_trace_of_a_fault_raises_again_in_a_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> None:
         bench = Bench(tmp_path, "exec sleep 1000", env={"SECRET": "hunter2"})
-        whole = Fleet._shut_down
+        whole = Formation.shut_down
 
-        def raising(fleet: Fleet, code: int, why: str, now: float) -> None:
+        def raising(formation: Formation, code: int, why: str, now: float) -> None:
             if why == "break":
                 raise RuntimeError("the core is broken")
-            whole(fleet, code, why, now)
+            whole(formation, code, why, now)
 
-        monkeypatch.setattr(Fleet, "_shut_down", raising)
+        monkeypatch.setattr(Formation, "shut_down", raising)
 
         def break_it() -> None:
             bench.kernel.ask(ShutdownAsked("break"))

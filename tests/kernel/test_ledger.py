@@ -9,8 +9,8 @@ import pytest
 from forked import alone
 
 from procman.core.spec import StopPolicy
-from procman.kernel.survive.guardian import read_table
 from procman.kernel.process.ledger import HEADER, RECORD, EntryKind, Ledger
+from procman.kernel.survive.guardian import read_table
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no memory files here")
 STOP = StopPolicy()

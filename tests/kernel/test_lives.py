@@ -13,7 +13,8 @@ import pytest
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec
-from procman.kernel.process.table import EXEC_TAKES, MARK, Process, ProcessTable, group_lives
+from procman.kernel.process.process import Process, group_lives
+from procman.kernel.process.table import EXEC_TAKES, MARK, ProcessTable
 
 pytestmark = pytest.mark.processes
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={})

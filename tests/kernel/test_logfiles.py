@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procman.errors import ConfigError, RefusedError
+from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
 from procman.kernel.output.logfiles import LogFiles, Rotation
-from procman.kernel.output.fanout import Mux
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink
 
 
@@ -247,12 +247,12 @@ def test_a_folder_of_another_procman_is_refused_until_that_ends(reactor, tmp_pat
 
 
 class Written:
-    """A Mux with log files, a pipe that is somebody's output, and what stands in the files."""
+    """A multiplexer with log files, a pipe that is somebody's output, and what stands in the files."""
 
     def __init__(self, reactor: Reactor, folder: Path, **look) -> None:
         self.folder = folder
         self.out = os.open(folder / "stdout", os.O_RDWR | os.O_CREAT)
-        self.mux = Mux(
+        self.out = Multiplexer(
             reactor,
             Sink(reactor, self.out),
             History(),
@@ -262,10 +262,10 @@ class Written:
 
     def say(self, name: str, data: bytes) -> None:
         read, write = os.pipe()
-        stream = self.mux.open(name, name.partition(".")[0], read)
+        stream = self.out.open(name, name.partition(".")[0], read)
         os.write(write, data)
         os.close(write)
-        self.mux.close(stream)
+        self.out.close(stream)
 
     def file(self, name: str) -> bytes:
         return (self.folder / "logs" / f"{name}.log").read_bytes()
@@ -281,10 +281,10 @@ def test_a_file_has_the_lines_without_prefix_also_of_a_quiet_type(reactor, tmp_p
 def test_a_terminals_lines_are_filed_as_they_look_without_colours(reactor, tmp_path):
     written = Written(reactor, tmp_path, color=True)
     master, slave = os.openpty()
-    stream = written.mux.open("web.1", "web", master, terminal=True)
+    stream = written.out.open("web.1", "web", master, terminal=True)
     os.write(slave, b"\x1b[31mred\x1b[0m\x1b[2J\n10%\r100%\n")
     os.close(slave)
-    written.mux.close(stream)
+    written.out.close(stream)
     assert written.file("web.1") == b"red\n100%\n"
 
 
@@ -297,7 +297,7 @@ def test_as_json_a_file_has_the_objects(reactor, tmp_path):
 
 def test_procmans_own_lines_have_the_time_in_their_file(reactor, tmp_path):
     written = Written(reactor, tmp_path, timestamps=False)
-    written.mux.system("one\ntwo")
+    written.out.log("one\ntwo")
     lines = written.file("system").decode().splitlines()
     assert [line.partition(" ")[2] for line in lines] == ["one", "two"]
     assert all(line.startswith("20") for line in lines)
@@ -307,7 +307,7 @@ def test_the_file_of_a_removed_slot_is_closed_and_stays(reactor, tmp_path):
     written = Written(reactor, tmp_path)
     written.say("web.1", b"one\n")
     before = len(os.listdir("/dev/fd"))
-    written.mux.forget("web.1")
+    written.out.forget("web.1")
     assert len(os.listdir("/dev/fd")) == before - 1
     written.say("web.1", b"two\n")
     assert written.file("web.1") == b"one\ntwo\n"

@@ -13,18 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.text import lines as display
+from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
-from procman.kernel.output.fanout import MAX_LINE, Mux
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.output.reader import MAX_LINE
 from procman.kernel.output.sinks import PIPE_SIZE, Sink
+from procman.text.colour import color_of
 
 PLAIN = Format(timestamps=False)
 
 
 class Bench:
-    """A Mux between pipes that the test writes and an output that the test reads."""
+    """A multiplexer between pipes that the test writes and an output that the test reads."""
 
     def __init__(self, look=PLAIN):
         self.look = look
@@ -35,7 +36,7 @@ class Bench:
         os.set_blocking(self.output, False)
         self.sink = Sink(self.reactor, self.fd, on_trouble=self.trouble.append)
         self.history = History()
-        self.mux = Mux(self.reactor, self.sink, self.history, look)
+        self.out = Multiplexer(self.reactor, self.sink, self.history, look)
         self.ends = [self.output, self.fd]
 
     def open(self, name, stream=None):
@@ -43,7 +44,7 @@ class Bench:
         read, write = os.pipe()
         os.set_blocking(write, False)
         self.ends.append(write)
-        return self.mux.open(name, name.partition(".")[0], read, stream), write
+        return self.out.open(name, name.partition(".")[0], read, stream), write
 
     def hang_up(self, fd):
         self.ends.remove(fd)
@@ -81,7 +82,7 @@ class Bench:
         return stream, write
 
     def close(self):
-        self.mux.finish(time.monotonic())
+        self.out.finish(time.monotonic())
         self.sink.close()
         self.reactor.close()
         for fd in tuple(self.ends):
@@ -131,7 +132,7 @@ def test_lines_of_two_children_are_never_mixed(bench):
     first, second = bench.open("web.1")[1], bench.open("worker.1")[1]
     os.write(first, b"from w")
     os.write(second, b"from work")
-    bench.turn(lambda: all(stream.partial for stream in bench.mux._streams))
+    bench.turn(lambda: all(stream.partial for stream in bench.out._reader.streams))
     os.write(first, b"eb\n")
     bench.turn(lambda: bench.history.end("web.1"))
     os.write(second, b"er\n")
@@ -150,9 +151,9 @@ def test_a_missing_last_newline_is_added_at_the_end_of_the_output(bench):
 def test_a_partial_line_comes_before_the_line_that_reports_the_end(bench):
     stream, write = bench.open("web.1")
     os.write(write, b"one\nlast words")
-    bench.mux.drain(stream)
-    bench.mux.flush_partial(stream)
-    bench.mux.system("web.1 ended: exit 1")
+    bench.out.drain(stream)
+    bench.out.end_line(stream)
+    bench.out.log("web.1 ended: exit 1")
     assert bench.shown(b"exit 1") == b"web.1  | one\nweb.1  | last words\nsystem | web.1 ended: exit 1\n"
 
 
@@ -175,7 +176,7 @@ def test_a_line_over_the_limit_is_cut_into_marked_pieces(bench):
     stream, write = bench.open("web.1")
     for _ in range(2):
         os.write(write, b"x" * MAX_LINE)
-        bench.mux.drain(stream)
+        bench.out.drain(stream)
     os.write(write, b"x\nend\n")
     piece = b"web.1  | " + b"x" * MAX_LINE + b" [cut]\n"
     assert bench.shown(b"end") == piece * 2 + b"web.1  | x\nweb.1  | end\n"
@@ -194,7 +195,7 @@ def test_an_endless_line_takes_bounded_memory_and_lets_others_through(bench):
     _, other = bench.open("worker.1")
     for _ in range(50):
         os.write(write, b"x" * 60_000)
-        bench.mux.drain(stream)
+        bench.out.drain(stream)
         bench.turn(lambda: not bench.read() and not bench.sink.stalled)
         assert len(stream.partial) <= MAX_LINE
     os.write(other, b"still here\n")
@@ -208,9 +209,9 @@ def test_however_a_child_splits_its_writes_the_lines_are_its_own(parts):
         stream, write = bench.open("web.1")
         for part in parts:
             os.write(write, part)
-            bench.mux.drain(stream)
-        bench.mux.close(stream)
-        bench.mux.system("end")
+            bench.out.drain(stream)
+        bench.out.close(stream)
+        bench.out.log("end")
         whole = b"".join(parts)
         whole += b"" if whole.endswith(b"\n") or not whole else b"\n"
         expected = b"".join(b"web.1  | " + line + b"\n" for line in whole.split(b"\n")[:-1])
@@ -227,14 +228,14 @@ def test_names_are_padded_to_the_widest_known(bench):
     _, write = bench.open("web.1")
     os.write(write, b"one\n")
     bench.shown(b"one")
-    bench.mux.widen(["background.12"])
+    bench.out.widen(["background.12"])
     os.write(write, b"two\n")
     assert bench.shown(b"two") == b"web.1         | two\n"
 
 
 def test_a_timestamp_is_the_local_time_of_day(bench_of):
     bench = bench_of()
-    bench.mux.system("hello", 1_700_000_000.9)
+    bench.out.log("hello", 1_700_000_000.9)
     expected = time.strftime("%H:%M:%S", time.localtime(1_700_000_000)).encode()
     assert bench.shown(b"hello") == expected + b" system | hello\n"
 
@@ -244,14 +245,14 @@ def test_each_type_has_its_colour_and_its_instances_share_it(bench_of):
     for name in ("web.1", "worker.1", "web.2"):
         os.write(bench.open(name)[1], name.encode() + b"\n")
         bench.shown(name.encode())
-    colors = {stream.name: stream.color for stream in bench.mux._streams}
-    assert colors == {"web.1": display.color_of(0), "web.2": display.color_of(0), "worker.1": display.color_of(1)}
+    colors = {stream.name: stream.color for stream in bench.out._reader.streams}
+    assert colors == {"web.1": color_of(0), "web.2": color_of(0), "worker.1": color_of(1)}
 
 
 def test_a_coloured_line_has_colour_in_its_prefix_only(bench_of):
     bench = bench_of(timestamps=False, color=True)
     os.write(bench.open("web.1")[1], b"hello\n")
-    assert bench.shown(b"hello") == display.color_of(0) + b"web.1  | \x1b[0mhello\n"
+    assert bench.shown(b"hello") == color_of(0) + b"web.1  | \x1b[0mhello\n"
 
 
 def test_without_prefix_the_lines_are_as_they_were_written(bench_of):
@@ -283,14 +284,14 @@ def test_json_lines_are_objects_with_a_time_that_has_milliseconds_and_an_offset(
 
 def test_procmans_own_lines_are_json_too(bench_of):
     bench = bench_of(mode="json")
-    bench.mux.system("hello", 1_700_000_000.25)
+    bench.out.log("hello", 1_700_000_000.25)
     line = json.loads(bench.shown(b'"}'))
     assert datetime.fromisoformat(line["time"]).timestamp() == 1_700_000_000.25
     assert (line["instance"], line["message"]) == ("system", "hello")
 
 
 def test_every_line_of_procmans_own_text_has_its_prefix(bench):
-    bench.mux.system("one\ntwo")
+    bench.out.log("one\ntwo")
     assert bench.shown(b"two") == b"system | one\nsystem | two\n"
 
 
@@ -300,9 +301,9 @@ def test_every_line_of_procmans_own_text_has_its_prefix(bench):
 def test_a_drain_takes_what_is_there_now_and_does_not_wait_for_the_end(bench):
     stream, write = bench.open("web.1")
     os.write(write, b"one\n")
-    bench.mux.drain(stream)
+    bench.out.drain(stream)
     os.write(write, b"from a grandchild\n")
-    bench.mux.system("ended")
+    bench.out.log("ended")
     assert bench.shown(b"ended") == b"web.1  | one\nsystem | ended\n"
 
 
@@ -310,7 +311,7 @@ def test_closing_takes_the_last_words_and_gives_the_descriptor_back(bench):
     stream, write = bench.open("web.1")
     fd = stream.fd
     os.write(write, b"one\nlast")
-    bench.mux.close(stream)
+    bench.out.close(stream)
     assert bench.shown(b"last") == b"web.1  | one\nweb.1  | last\n"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
@@ -318,16 +319,16 @@ def test_closing_takes_the_last_words_and_gives_the_descriptor_back(bench):
 
 def test_closing_twice_does_no_harm(bench):
     stream, _ = bench.open("web.1")
-    bench.mux.close(stream)
-    bench.mux.close(stream)
+    bench.out.close(stream)
+    bench.out.close(stream)
 
 
 def test_finish_writes_what_every_child_left(bench):
     for name in ("web.1", "web.2"):
         os.write(bench.open(name)[1], b"last words of " + name.encode())
-    bench.mux.finish(time.monotonic() + 1)
+    bench.out.finish(time.monotonic() + 1)
     assert sorted(bench.read().splitlines()) == [b"web.1  | last words of web.1", b"web.2  | last words of web.2"]
-    bench.mux = Mux(bench.reactor, bench.sink, bench.history, PLAIN)  # for the fixture to finish
+    bench.out = Multiplexer(bench.reactor, bench.sink, bench.history, PLAIN)  # for the fixture to finish
 
 
 # ---- a reader that is too slow
@@ -347,7 +348,7 @@ def test_a_slow_reader_holds_back_the_writers(bench):
 
 def test_everything_flows_again_when_the_reader_comes_back_and_nothing_is_lost(bench):
     stream, write = bench.stall()
-    bench.mux.system("while it was stalled")
+    bench.out.log("while it was stalled")
     os.write(write, b"afterwards\n")
     found = bench.shown(b"noisy.1 | afterwards")
     assert re.fullmatch(
@@ -377,10 +378,10 @@ def test_the_last_words_of_one_who_dies_meanwhile_come_before_the_report_of_its_
     bench.stall()
     stream, write = bench.open("web.1")
     os.write(write, b"one\nlast words")
-    bench.mux.drain(stream)
-    bench.mux.flush_partial(stream)
-    bench.mux.system("web.1 ended")
-    bench.mux.close(stream)
+    bench.out.drain(stream)
+    bench.out.end_line(stream)
+    bench.out.log("web.1 ended")
+    bench.out.close(stream)
     assert bench.shown(b"web.1 ended").endswith(b"\nweb.1  | one\nweb.1  | last words\nsystem | web.1 ended\n")
 
 
@@ -389,9 +390,9 @@ def test_the_rest_of_a_slot_that_dies_again_replaces_the_older_and_is_counted_in
     for life in (b"first", b"second", b"third"):
         stream, write = bench.open("web.1")
         os.write(write, life + b"\nmore\n")
-        bench.mux.drain(stream)
-        bench.mux.close(stream)
-    bench.mux.system("end")
+        bench.out.drain(stream)
+        bench.out.close(stream)
+    bench.out.log("end")
     found = bench.shown(b"system | end")
     assert found[found.index(b"system") :] == (
         b"system | web.1: 4 lines of earlier lives dropped: the output was held up\n"
@@ -405,7 +406,7 @@ def test_both_streams_of_one_life_are_kept(bench):
     os.write(out[1], b"to stdout\n")
     os.write(err[1], b"to stderr\n")
     for stream, _ in (out, err):
-        bench.mux.drain(stream)
+        bench.out.drain(stream)
     assert bench.shown(b"to stderr").endswith(b"web.1  | to stdout\nweb.1  | to stderr\n")
 
 
@@ -413,9 +414,9 @@ def test_one_ended_life_leaves_at_most_64_kib_and_says_what_is_lost(bench):
     bench.stall()
     stream, write = bench.open("web.1")
     os.write(write, (b"x" * 1023 + b"\n") * 64)
-    bench.mux.drain(stream)
+    bench.out.drain(stream)
     os.write(write, b"too much\n")
-    bench.mux.close(stream)
+    bench.out.close(stream)
     found = bench.shown(b"nobody read them in time")
     assert found.count(b"web.1  | ") == 64
     assert found.endswith(b"system | web.1: 9 bytes of output dropped: nobody read them in time\n")
@@ -424,7 +425,7 @@ def test_one_ended_life_leaves_at_most_64_kib_and_says_what_is_lost(bench):
 def test_procmans_own_lines_are_bounded_and_the_dropped_ones_are_counted(bench):
     bench.stall()
     for number in range(10_000):
-        bench.mux.system(f"line {number:05}")
+        bench.out.log(f"line {number:05}")
     found = bench.shown(b"the output was held up")
     kept = found.count(b"system | line")
     assert 3000 < kept < 4100
@@ -456,13 +457,13 @@ def test_what_a_full_disk_swallowed_is_said_in_the_output_under_system(tmp_path)
     fd = os.open("/dev/full", os.O_WRONLY)
     sink = Sink(reactor, fd)
     sink.retry = 0.0
-    mux = Mux(reactor, sink, history, PLAIN)
-    mux.system("lost")
+    out = Multiplexer(reactor, sink, history, PLAIN)
+    out.log("lost")
     room = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     os.dup2(room, fd)
     os.close(room)
-    mux.system("kept")
-    mux.finish(time.monotonic())
+    out.log("kept")
+    out.finish(time.monotonic())
     os.close(fd)
     reactor.close()
     assert (tmp_path / "out").read_text() == "system | 1 line of output dropped (14 bytes)\nsystem | kept\n"
@@ -479,9 +480,9 @@ def test_a_pipe_that_cannot_be_watched_is_closed_and_leaves_nothing(bench, monke
     """fs.epoll.max_user_watches: ENOSPC of epoll_ctl(2)."""
     read, write = os.pipe()
     with monkeypatch.context() as system:
-        system.setattr(bench.mux._pipes, "register", no_watch)
+        system.setattr(bench.out._reader._pipes, "register", no_watch)
         with pytest.raises(OSError, match="No space"):
-            bench.mux.open("web.1", "web", read)
+            bench.out.open("web.1", "web", read)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(read)
     os.close(write)
@@ -495,7 +496,46 @@ def test_a_stalled_output_that_cannot_be_watched_flows_again_all_the_same(bench,
         system.setattr(bench.reactor._selector, "register", no_watch)
         bench.stall()
         bench.turn(lambda: bench.read() and not bench.sink.stalled)
-        assert not bench.mux._watched
+        assert not bench.out._reader._watched
     _, write = bench.open("web.1")
     os.write(write, b"hello\n")
     assert bench.shown(b"hello").endswith(b"\nweb.1  | hello\n")
+
+
+class Listener:
+    """A tap that keeps what it is given."""
+
+    def __init__(self):
+        self.got = b""
+        self.happened = []
+
+    def opened(self, stream):
+        self.happened.append("opened")
+
+    def read(self, _stream, data):
+        self.got += data
+
+    def ended(self, stream):
+        self.happened.append("ended")
+
+    def removed(self):
+        self.happened.append("removed")
+
+
+def test_one_output_can_have_several_taps_and_each_has_its_own_end(bench):
+    one, other = Listener(), Listener()
+    bench.out.add_tap("web.1", one)
+    bench.out.add_tap("web.1", other)
+    _, write = bench.open("web.1")
+    os.write(write, b"first\n")
+    bench.turn(lambda: other.got)
+    bench.out.remove_tap("web.1", one)
+    os.write(write, b"second\n")
+    bench.turn(lambda: other.got.endswith(b"second\n"))
+    assert one.got == b"first\n"
+    assert other.got == b"first\nsecond\n"
+    bench.hang_up(write)
+    bench.turn(lambda: "ended" in other.happened)
+    bench.out.forget("web.1")
+    bench.out.remove_tap("web.1", other)
+    assert (one.happened, other.happened) == (["opened"], ["opened", "ended", "removed"])

@@ -11,6 +11,7 @@ from forked import alone
 
 from procman.core.events import ExitStatus
 from procman.kernel.process import reaper
+from procman.text.signals import signal_name, signal_number
 
 pytestmark = pytest.mark.processes
 
@@ -65,7 +66,7 @@ def test_death_by_a_signal_names_it(number: int) -> None:
         seen = reaper.peek()
         assert seen is not None
         assert seen[0] == pid
-        assert seen[1] == ExitStatus(128 + number, reaper.signal_name(number))
+        assert seen[1] == ExitStatus(128 + number, signal_name(number))
 
     alone(body)
 
@@ -142,6 +143,6 @@ def test_reaping_one_that_is_gone_does_no_harm() -> None:
 
 
 def test_signals_have_names_and_numbers() -> None:
-    assert reaper.signal_name(9) == "KILL"
-    assert reaper.signal_number("KILL") == 9
-    assert reaper.signal_number(reaper.signal_name(signal.SIGRTMIN + 5)) == signal.SIGRTMIN + 5
+    assert signal_name(9) == "KILL"
+    assert signal_number("KILL") == 9
+    assert signal_number(signal_name(signal.SIGRTMIN + 5)) == signal.SIGRTMIN + 5

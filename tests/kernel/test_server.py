@@ -8,7 +8,8 @@ import pytest
 from served import refuse, request
 
 from procman import __version__
-from procman.control import protocol
+from procman.control import methods
+from procman.control.schema import json_schema
 from procman.core.actions import Reply
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.errors import ConfigError, Fault
@@ -23,7 +24,14 @@ def test_hello_says_who_answers(peer):
     assert answer == {
         "jsonrpc": "2.0",
         "id": "a",
-        "result": {"version": __version__, "pid": os.getpid(), "root": "/srv/app", "protocol": 1, "upgrades": 0},
+        "result": {
+            "version": __version__,
+            "pid": os.getpid(),
+            "root": "/srv/app",
+            "protocol": 1,
+            "upgrades": 0,
+            "capabilities": list(methods.capabilities()),
+        },
     }
 
 
@@ -51,7 +59,13 @@ def test_ps_tells_the_whole_view(peer):
 def test_a_command_reaches_the_core_and_is_answered_with_the_new_formation(served, peer, method, params, command):
     answer = peer.ask(method, params)
     assert served.backend.commands == [command]
-    assert answer["result"] == {"instances": ["web.1"], "formation": {"web": 2, "worker": 0}}
+    formation = {"web": 2, "worker": 0}
+    assert answer["result"] == {
+        "instances": ["web.1"],
+        "formation": formation,
+        "operation": 7,
+        "before": formation,
+    }
 
 
 def test_a_refusal_carries_message_and_hint(served, peer):
@@ -171,17 +185,17 @@ def test_a_path_that_is_not_utf8_is_told_with_replacement_characters(served, pee
 
 
 def test_every_message_fits_the_schema(served, peer):
-    schema = jsonschema.Draft202012Validator(protocol.json_schema())
+    schema = jsonschema.Draft202012Validator(json_schema())
     served.backend.history.append("web.1", 1.0, b"a line\n")
     served.backend.reply = lambda _: Reply(0, (), {})
-    served.backend.upgrade = lambda told: told(protocol.Checked("9.9.9"))
+    served.backend.upgrade = lambda told: told("9.9.9")
     needed = {
         "signal": {"signal": "TERM", "names": ["web"]},
         "attach": {"instance": "web"},
         "input": {"stream": 1},
         "resize": {"stream": 1, "columns": 80, "rows": 24},
     }
-    for method in protocol.METHODS:
+    for method in methods.METHODS:
         params = needed.get(method, {})
         schema.validate(request(method, params))
         schema.validate(peer.ask(method, params))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from served import Served, request
 
-from procman.control.protocol import MAX_REQUEST, Code
+from procman.control.codec import MAX_REQUEST, Code
 from procman.serve.connection import TURN, ConnectionLimits
 from procman.serve.server import SPARES
 

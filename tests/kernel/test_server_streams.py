@@ -8,7 +8,7 @@ import pytest
 from served import Served, change, request
 
 from procman.control.client import Client
-from procman.control.protocol import LogsParams, NoParams
+from procman.core.view import Change, Kind
 from procman.serve.connection import ConnectionLimits
 
 
@@ -242,8 +242,8 @@ def test_a_finite_stream_is_told_to_its_end_to_a_client_that_shut_its_side(serve
 def test_the_client_follows_logs_and_events_to_the_end(served):
     served.backend.history.append("web.1", 1.0, b"one\n")
     logs, events = (served.blocking(Client, served.path) for _ in range(2))
-    output = served.blocking(logs.stream, "logs", LogsParams(follow=True))
-    happened = served.blocking(events.stream, "events", NoParams())
+    output = served.blocking(lambda: logs.logs(follow=True))
+    happened = served.blocking(events.events)
     assert served.blocking(next, output).text == "one\n"
     served.server.publish(2.0, change("changed"))
     assert served.blocking(next, happened).change.text == "changed"
@@ -251,3 +251,16 @@ def test_the_client_follows_logs_and_events_to_the_end(served):
     assert [*output, *happened] == []
     logs.close()
     events.close()
+
+
+def test_a_later_kind_of_event_is_a_command_to_who_has_not_said_that_it_takes_any_word(served):
+    older, newer = served.peer(), served.peer()
+    newer.ask("hello", {"any_word": True})
+    for peer in (older, newer):
+        open_stream(peer, "events")
+    served.server.publish(1.0, Change(event=Kind("drained"), text="web.1 is drained"))
+    told = [peer.messages(1)[0]["params"]["change"] for peer in (older, newer)]
+    assert told == [
+        {"event": "command", "text": "web.1 is drained"},
+        {"event": "drained", "text": "web.1 is drained"},
+    ]

@@ -9,7 +9,7 @@ import pytest
 from served import Served, change
 
 from procman.control.client import Client
-from procman.control.protocol import Checked, EventsParams, Happened, LogsParams, NoParams, Output, ScaleParams
+from procman.control.messages import Happened, Output
 from procman.core.actions import Refuse
 from procman.errors import NotRunningError, ProcmanError, RefusedError
 from procman.serve.connection import ConnectionLimits
@@ -47,7 +47,7 @@ def test_an_upgrade_is_answered_once_it_is_decided(served, peer):
     peer.send({"jsonrpc": "2.0", "id": 7, "method": "upgrade"})
     served.drive(lambda: served.backend.upgrading)
     assert peer.ask("hello", id=8)["id"] == 8  # others are answered meanwhile, on the same connection too
-    served.backend.upgrading[0](Checked("9.9.9"))
+    served.backend.upgrading[0]("9.9.9")
     assert peer.messages(1) == [{"jsonrpc": "2.0", "id": 7, "result": {"version": "9.9.9"}}]
 
 
@@ -66,7 +66,7 @@ def test_a_client_that_says_no_more_is_still_answered(served, peer):
     served.drive(lambda: served.backend.upgrading)
     assert peer.socket.fileno() >= 0
     served.is_alive()  # some rounds
-    served.backend.upgrading[0](Checked("9.9.9"))
+    served.backend.upgrading[0]("9.9.9")
     assert peer.messages(1)[0]["id"] == 7
     peer.wait_closed()
 
@@ -76,7 +76,7 @@ def test_one_that_has_gone_meanwhile_is_forgotten(served, peer):
     served.drive(lambda: served.backend.upgrading)
     peer.socket.close()
     served.is_alive()
-    served.backend.upgrading[0](Checked("9.9.9"))
+    served.backend.upgrading[0]("9.9.9")
     assert served.is_alive()
     assert served.backend.faults == []
 
@@ -144,15 +144,15 @@ def client(served):
 
 
 def test_a_call_after_an_upgrade_is_answered_by_the_next_program(served, client):
-    assert served.blocking(client.call, "hello").upgrades == 0
+    assert served.blocking(client.hello).upgrades == 0
     upgrade(served)
-    assert served.blocking(client.call, "hello").upgrades == 1
+    assert served.blocking(lambda: client.hello(again=True)).upgrades == 1
 
 
 def test_a_call_that_was_not_carried_out_is_made_again_once(served, client):
     """It lies in the socket, unread, when procman parts."""
-    served.blocking(client.call, "hello")
-    future = served.threads.submit(client.call, "scale", ScaleParams({"web": 3}))
+    served.blocking(client.hello)
+    future = served.threads.submit(client.scale, {"web": 3})
     while not served.server.reactor._selector.select(1.0):
         continue
     upgrade(served)
@@ -165,11 +165,11 @@ def test_a_refusal_by_the_next_program_is_one(served, client):
     upgrade(served)
     served.backend.reply = lambda _: Refuse(0, "cannot scale")
     with pytest.raises(RefusedError):
-        served.blocking(client.call, "scale")
+        served.blocking(client.scale)
 
 
 def test_events_go_on_with_those_that_came_meanwhile(served, client):
-    stream = served.blocking(client.stream, "events", EventsParams())
+    stream = served.blocking(client.events)
     served.server.publish(1.0, change("one"))
     assert served.blocking(next, stream).change.text == "one"
     upgrade(served)
@@ -183,7 +183,7 @@ def test_logs_go_on_at_their_offsets_kept_ones_included(served, client):
     history = served.backend.history
     for n in range(5):
         history.append("web.1", float(n), b"%d\n" % n)
-    stream = served.blocking(client.stream, "logs", LogsParams(lines=3, follow=True))
+    stream = served.blocking(lambda: client.logs(lines=3, follow=True))
     got = [served.blocking(next, stream).text]
     upgrade(served)
     history.append("web.1", 5.0, b"5\n")
@@ -198,7 +198,7 @@ def test_logs_go_on_at_their_offsets_kept_ones_included(served, client):
 def test_a_reader_that_is_too_slow_for_the_word_goes_on_all_the_same(served, client):
     """Its socket is full in the midst of a message when procman parts."""
     history = served.backend.history
-    stream = served.blocking(client.stream, "logs", LogsParams(follow=True))
+    stream = served.blocking(lambda: client.logs(follow=True))
     for n in range(40):
         history.append("web.1", float(n), b"x" * 8000 + b"\n")
     served.is_alive()
@@ -213,23 +213,23 @@ def test_a_reader_that_is_too_slow_for_the_word_goes_on_all_the_same(served, cli
 
 
 def test_one_that_has_hung_up_does_not_connect_again(served, client):
-    stream = served.blocking(client.stream, "events", EventsParams())
-    client.hang_up()
+    stream = served.blocking(client.events)
+    client.channel.hang_up()
     upgrade(served)
     assert served.blocking(list, stream) == []
 
 
 def test_a_stream_ends_where_nobody_takes_over(served, client):
-    stream = served.blocking(client.stream, "events", EventsParams())
+    stream = served.blocking(client.events)
     upgrade(served)
     served.close()
     assert list(stream) == []
     with pytest.raises(NotRunningError):
-        client.call("hello", NoParams())
+        client.ps()
 
 
 def test_a_limit_of_the_next_program_is_told(tmp_path):
     with Served(tmp_path, ConnectionLimits(streams=0)) as served:
         with served.blocking(Client, served.path) as client, pytest.raises(ProcmanError, match="another stream"):
-            served.blocking(client.stream, "events", EventsParams())
+            served.blocking(client.events)
         assert isinstance(served.server, Server)

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from forked import alone
 
+from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec
 from procman.kernel import signals
+from procman.kernel.kernel import Kernel
+from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
-from procman.kernel.kernel import Kernel, KernelSettings
-from procman.kernel.process.launcher import SpawnContext
-from procman.kernel.output.fanout import Mux
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.wiring import KernelSettings
 
 pytestmark = pytest.mark.processes
 
@@ -28,8 +30,14 @@ def installed(log: Path, **counts: int) -> Kernel:
     plan = Plan(root="/", types=types, counts=counts, positions={name: n for n, name in enumerate(types)})
     reactor = Reactor()
     history = History()
-    mux = Mux(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
-    kernel = Kernel(reactor, plan, mux, history, KernelSettings(lambda old: old, SpawnContext(plan.root), f"{plan.root}/trace"))
+    out = Multiplexer(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
+    kernel = Kernel(
+        reactor,
+        Fleet(plan),
+        out,
+        history,
+        KernelSettings(lambda old: old, SpawnContext(plan.root), f"{plan.root}/trace"),
+    )
     signals.install(reactor, kernel)
     return kernel
 

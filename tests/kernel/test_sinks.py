@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from procman.kernel.output.fanout import sinks
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output import sinks
 from procman.kernel.output.sinks import Sink
 
 

@@ -8,17 +8,18 @@ from contextlib import suppress
 
 import pytest
 
-from procman.text import lines as display
-from procman.kernel.output.fanout import terminals as terminal
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output import terminals as terminal
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
-from procman.kernel.output.fanout import MAX_LINE, Mux
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.output.reader import MAX_LINE
 from procman.kernel.output.sinks import Sink
+from procman.text import lines as display
 
 
 class Desk:
-    """A Mux between terminals that the test writes as a program would, and an output that the test reads."""
+    """A multiplexer between terminals that the test writes as a program would, and an output that the test reads."""
 
     def __init__(self, **look):
         self.reactor = Reactor()
@@ -26,7 +27,7 @@ class Desk:
         os.set_blocking(self.output, False)
         self.sink = Sink(self.reactor, self.fd, on_trouble=print)
         self.history = History()
-        self.mux = Mux(self.reactor, self.sink, self.history, Format(**{"timestamps": False} | look))
+        self.out = Multiplexer(self.reactor, self.sink, self.history, Format(**{"timestamps": False} | look))
         self.slaves = []
         self.seen = b""
 
@@ -35,7 +36,7 @@ class Desk:
         made = terminal.open_terminal((80, 24))
         os.set_blocking(made.slave, False)
         self.slaves.append(made.slave)
-        return self.mux.open(name, name.partition(".")[0], made.master, terminal=True), made.slave
+        return self.out.open(name, name.partition(".")[0], made.master, terminal=True), made.slave
 
     def hang_up(self, slave):
         self.slaves.remove(slave)
@@ -57,7 +58,7 @@ class Desk:
         return found
 
     def close(self):
-        self.mux.finish(time.monotonic())
+        self.out.finish(time.monotonic())
         self.sink.close()
         self.reactor.close()
         for fd in (*self.slaves, self.output, self.fd):
@@ -148,24 +149,24 @@ def test_once_everything_is_shown_no_timer_is_left(desk):
     _, slave = desk.open()
     os.write(slave, b"name? ")
     desk.shown(b"name? ")
-    desk.turn(lambda: not [timer for timer in desk.reactor._timers if timer[2] == desk.mux.terminals._look])
+    desk.turn(lambda: not [timer for timer in desk.reactor._timers if timer[2] == desk.out.terminals._look])
     os.write(slave, b"x")  # the same line: nothing more to wait for
-    desk.turn(lambda: desk.mux._streams and next(iter(desk.mux._streams)).partial == b"name? x")
-    assert not desk.mux.terminals._unfinished
+    desk.turn(lambda: desk.out._reader.streams and next(iter(desk.out._reader.streams)).partial == b"name? x")
+    assert not desk.out.terminals._unfinished
 
 
 def test_many_unfinished_lines_share_one_timer(desk):
     slaves = [desk.open(f"web.{number}")[1] for number in range(1, 6)]
     for slave in slaves:
         os.write(slave, b"? ")
-    desk.turn(lambda: all(stream.partial for stream in desk.mux._streams))
-    assert sum(timer[2] == desk.mux.terminals._look for timer in desk.reactor._timers) == 1
+    desk.turn(lambda: all(stream.partial for stream in desk.out._reader.streams))
+    assert sum(timer[2] == desk.out.terminals._look for timer in desk.reactor._timers) == 1
     desk.turn(lambda: desk.seen.count(b"\n") == 5)
 
 
 def test_a_pipes_unfinished_line_is_never_torn(desk):
     read, write = os.pipe()
-    stream = desk.mux.open("pipe.1", "pipe", read)
+    stream = desk.out.open("pipe.1", "pipe", read)
     desk.slaves.append(write)
     os.write(write, b"half a ")
     _, slave = desk.open()
@@ -181,7 +182,7 @@ def test_of_a_quiet_type_no_prompt_is_shown(desk_of):
     stream, slave = desk.open()
     os.write(slave, b"name? ")
     desk.turn(lambda: stream.partial)
-    assert not desk.mux.terminals._unfinished
+    assert not desk.out.terminals._unfinished
 
 
 # ---- the end of a life
@@ -193,8 +194,8 @@ def test_the_last_words_are_read_at_the_death_however_many_the_terminal_holds(de
     with suppress(BlockingIOError):
         while True:
             written += os.write(slave, b"x" * 99 + b"\n") + 1  # its newline is two
-    desk.mux.drain(stream)
-    desk.mux.flush_partial(stream)
+    desk.out.drain(stream)
+    desk.out.end_line(stream)
     raw = sum(len(entry.data) for entry in desk.history.read("web.1", 0, 1 << 20)[0])
     assert raw >= written > terminal.CHUNK
 
@@ -205,7 +206,7 @@ def test_all_that_held_it_having_gone_is_its_end(desk):
     desk.hang_up(slave)
     assert desk.shown(b"last words") == b"web.1  | last words\n"
     desk.turn(lambda: stream.ended)
-    desk.mux.close(stream)
+    desk.out.close(stream)
     assert stream.fd == -1
 
 
@@ -231,20 +232,20 @@ def size_of(fd):
 
 def test_a_terminal_is_as_large_as_the_screen_less_the_prefix(desk, monkeypatch):
     monkeypatch.setattr(terminal, "screen_size", lambda _fd: (100, 40))
-    assert desk.mux.terminals.size() == (100 - len("system | "), 40)
-    desk.mux.widen(["a-long-name.1"])
-    assert desk.mux.terminals.size() == (100 - len("a-long-name.1 | "), 40)
+    assert desk.out.terminals.size() == (100 - len("system | "), 40)
+    desk.out.widen(["a-long-name.1"])
+    assert desk.out.terminals.size() == (100 - len("a-long-name.1 | "), 40)
 
 
 @pytest.mark.parametrize(("look", "width"), [({"mode": "json"}, 0), ({"prefix": False}, 0), ({"timestamps": True}, 18)])
 def test_only_a_prefix_that_is_shown_takes_columns(desk_of, monkeypatch, look, width):
     monkeypatch.setattr(terminal, "screen_size", lambda _fd: (100, 40))
-    assert desk_of(**look).mux.terminals.size() == (100 - width, 40)
+    assert desk_of(**look).out.terminals.size() == (100 - width, 40)
 
 
 def test_a_narrow_screen_leaves_some_columns_in_any_case(desk, monkeypatch):
     monkeypatch.setattr(terminal, "screen_size", lambda _fd: (12, 40))
-    assert desk.mux.terminals.size() == (terminal.LEAST, 40)
+    assert desk.out.terminals.size() == (terminal.LEAST, 40)
 
 
 def test_a_new_screen_and_a_wider_prefix_reach_every_terminal(desk, monkeypatch):
@@ -252,7 +253,7 @@ def test_a_new_screen_and_a_wider_prefix_reach_every_terminal(desk, monkeypatch)
     monkeypatch.setattr(terminal, "screen_size", lambda _fd: (100, 40))
     os.kill(os.getpid(), signal.SIGWINCH)
     desk.turn(lambda: all(size_of(slave) == (91, 40) for slave in slaves))
-    desk.mux.widen(["a-long-name.1"])
+    desk.out.widen(["a-long-name.1"])
     assert [size_of(slave) for slave in slaves] == [(84, 40), (84, 40)]
 
 
@@ -260,7 +261,7 @@ def test_without_a_terminal_there_is_no_handler(desk):
     before = signal.getsignal(signal.SIGWINCH)
     read, write = os.pipe()
     desk.slaves.append(write)
-    desk.mux.open("web.1", "web", read)
+    desk.out.open("web.1", "web", read)
     assert signal.getsignal(signal.SIGWINCH) is before
     desk.open("web.2")
     assert signal.getsignal(signal.SIGWINCH) is not before

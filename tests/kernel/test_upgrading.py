@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from procman.control.protocol import Checked
 from procman.core.actions import Refuse
 from procman.core.events import ExitStatus
-from procman.kernel.survive import handover
-from procman.kernel.survive import upgrading
-from procman.kernel.survive.handover import CAN, Program
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.helpers import Helpers
+from procman.kernel.survive import handover, upgrading
+from procman.kernel.survive.handover import CAN, Program
 from procman.kernel.survive.upgrading import LiveUpgrade, Written
 
 pytestmark = [
@@ -33,13 +32,14 @@ class Bench:
         self.script = folder / "program"
         self.reactor = Reactor()
         self.reactor._running = True
+        self.helpers = Helpers(self.reactor)
         self.why = ""
         self.starting = False
         self.mark = ("MARK", "ident/check")
         self.said: list[str] = []
         self.faults: list[BaseException] = []
         self.parted = 0
-        self.told: list[Checked | Refuse] = []
+        self.told: list[str | Refuse] = []
         self.folder = os.open(folder, os.O_RDONLY)
         here = os.open(".", os.O_RDONLY)
         self.descriptors = (self.folder, here)
@@ -49,14 +49,14 @@ class Bench:
     def why_not(self) -> str:
         return self.why
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.said.append(text)
 
     def fault(self, error: BaseException) -> None:
         self.faults.append(error)
 
     def write(self, _blocked: object) -> Written:
-        return Written(handover.write(Checked("state"), []), self.descriptors)
+        return Written(handover.write(Refuse(0, "state"), []), self.descriptors)
 
     def part(self) -> None:
         self.parted += 1
@@ -68,11 +68,11 @@ class Bench:
             assert time.monotonic() < end, (self.said, self.told)
             self.reactor.call_at(time.monotonic() + 0.005, lambda: None)
             self.reactor._round()
-            for pid in self.upgrading.pids:
+            for pid in tuple(self.helpers.pids):
                 reaped, status = os.waitpid(pid, os.WNOHANG)
                 if reaped:
                     code = os.waitstatus_to_exitcode(status)
-                    assert self.upgrading.reaped(pid, ExitStatus(code) if code >= 0 else ExitStatus(128 - code, "KILL"))
+                    assert self.helpers.reaped(pid, ExitStatus(code) if code >= 0 else ExitStatus(128 - code, "KILL"))
 
     def check(self, text: str) -> None:
         self.script.write_text(text + "\n")
@@ -85,13 +85,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     descriptors = len(os.listdir("/proc/self/fd"))
     made = Bench(tmp_path)
     yield made
-    made.upgrading.end()
+    made.helpers.end()
     made.reactor.close()
     for fd in made.descriptors:
         os.close(fd)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert made.upgrading.pids == ()
+    assert not made.helpers.pids
 
 
 def test_the_last_line_is_the_reason_of_a_refusal_and_both_are_told(bench: Bench) -> None:
@@ -107,11 +107,11 @@ def test_the_last_line_is_the_reason_of_a_refusal_and_both_are_told(bench: Bench
 
 def test_who_asks_meanwhile_is_told_the_same_once(bench: Bench) -> None:
     bench.check("exit 1")
-    pids = bench.upgrading.pids
+    pids = list(bench.helpers.pids)
     bench.upgrading.ask(bench.told.append)
-    second: list[Checked | Refuse] = []
+    second: list[str | Refuse] = []
     bench.upgrading.ask(second.append)
-    assert bench.upgrading.pids == pids
+    assert list(bench.helpers.pids) == pids
     bench.turn(lambda: bench.told)
     assert len(bench.told) == 1
     assert second == bench.told
@@ -121,7 +121,7 @@ def test_who_asks_meanwhile_is_told_the_same_once(bench: Bench) -> None:
 def test_a_check_that_hangs_is_killed_with_all_it_started(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrading, "CHECK_WITHIN", 0.3)
     bench.check("echo $$; sleep 1000 & wait")
-    (pid,) = bench.upgrading.pids
+    (pid,) = bench.helpers.pids
     bench.turn(lambda: bench.told)
     assert "gave no answer within 0.3 s" in bench.said[0]
     bench.turn(lambda: set(_states(pid)) <= {"Z"})  # its child is another's to reap
@@ -155,7 +155,7 @@ def test_what_it_is_given(bench: Bench, tmp_path: Path) -> None:
         "echo $0 $@ > words; echo $A $MARK >> words; cut -d' ' -f6 /proc/$$/stat >> words; echo $$ >> words\n"
         "ls /proc/self/fd | tr '\\n' ' ' >> words; exit 1"
     )
-    (pid,) = bench.upgrading.pids
+    (pid,) = bench.helpers.pids
     bench.turn(lambda: bench.told)
     words, env, session, own, descriptors = (tmp_path / "words").read_text().splitlines()
     option = words.split()[2]
@@ -172,7 +172,7 @@ def test_it_is_refused_at_once_where_there_can_be_none(bench: Bench) -> None:
     bench.why = "procman is stopping"
     bench.check("exit 0")
     assert bench.told == [Refuse(0, "cannot upgrade: procman is stopping", "what runs goes on as it was")]
-    assert bench.upgrading.pids == ()
+    assert not bench.helpers.pids
 
 
 def test_it_is_refused_where_that_has_come_while_it_checked(bench: Bench) -> None:
@@ -188,7 +188,7 @@ def test_a_fault_in_the_making_of_the_state_refuses(bench: Bench, monkeypatch: p
     bench.check("exit 0")
     assert [type(error) for error in bench.faults] == [ZeroDivisionError]
     assert isinstance(bench.told[0], Refuse)
-    assert bench.upgrading.pids == ()
+    assert not bench.helpers.pids
 
 
 def test_no_memory_for_the_state_refuses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,14 +206,14 @@ def test_it_waits_while_instances_are_being_started_and_an_exec_that_fails_lets_
     bench.starting = True
     bench.check(f"echo '{CAN}2'")
     rounds = iter(range(10))
-    bench.turn(lambda: not bench.upgrading.pids)
+    bench.turn(lambda: not bench.helpers.pids)
     bench.turn(lambda: next(rounds, None) is None)
     assert bench.told == []
     bench.upgrading._found = ["./nosuch"]
     os.kill(os.getpid(), signal.SIGUSR1)
     bench.starting = False
     bench.turn(lambda: bench.said)
-    assert bench.told == [Checked("2")]
+    assert bench.told == ["2"]
     assert bench.parted == 1
     assert bench.said == ["cannot upgrade: the installed program cannot be executed (No such file or directory)"]
     bench.turn(lambda: got)

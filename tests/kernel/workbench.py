@@ -10,16 +10,18 @@ from pathlib import Path
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import ShutdownAsked
+from procman.core.fleet import Fleet
 from procman.core.spec import Plan, ProcessSpec, StopPolicy
 from procman.core.view import Change, Kind
 from procman.kernel import signals
+from procman.kernel.kernel import Kernel
+from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.history import History
-from procman.kernel.kernel import Kernel, KernelSettings
-from procman.kernel.process.launcher import SpawnContext
-from procman.kernel.output.fanout import Mux
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.wiring import KernelSettings
 
 DEADLINE = 20.0
 
@@ -43,15 +45,17 @@ class Bench:
         self.reactor = Reactor()
         self.history = History()
         self.log = folder / "log"
-        mux = Mux(self.reactor, Sink(self.reactor, os.open(self.log, os.O_RDWR | os.O_CREAT)), self.history, Format())
+        out = Multiplexer(
+            self.reactor, Sink(self.reactor, os.open(self.log, os.O_RDWR | os.O_CREAT)), self.history, Format()
+        )
         self.kernel = Kernel(
             self.reactor,
-            self.plan,
-            mux,
+            Fleet(self.plan),
+            out,
             self.history,
             KernelSettings(load, SpawnContext(self.plan.root, "/the/socket"), f"{self.plan.root}/trace"),
         )
-        self.kernel.on_change = self._changed
+        self.kernel.listeners.append(self._changed)
         self.changes: list[Change] = []
         self._awaited: list[tuple[Kind, Callable[[], object]]] = []
         self.answers: list[Reply | Refuse] = []

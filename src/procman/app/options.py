@@ -1,18 +1,48 @@
 """The options of the verbs that read the inputs themselves (start, check, run), as values: what each is called, and holds.
 
-`declared` makes click's options of them, `plain` reads a plain command line without click. The verbs that talk to a
-running procman have `place`.
+`cli.line` reads them, by click or without it, and makes one value of them: `StartOptions`, or `Options` for the inputs
+alone. The verbs that talk to a running procman have `cli.target`.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from procman.config.options import Options
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Value: TypeAlias = Any
 """What an option holds: a str, int, float, bool, a tuple of str, or None; whoever reads the command line checks it."""
+
+
+class OutputOptions(Struct, frozen=True, kw_only=True):
+    """How the output looks and how much of it is kept, as given on the command line."""
+
+    log_format: str
+    timestamps: bool | None
+    no_prefix: bool
+    quiet: tuple[str, ...]
+    color: str
+    history: int
+    split_streams: bool
+    log_dir: str | None
+    log_max_bytes: int
+    log_keep: int
+
+
+class StartOptions(Struct, frozen=True, kw_only=True):
+    """All that `start` is told. Whoever reads the command line makes one; `app.run` does it."""
+
+    inputs: Options
+    output: OutputOptions
+    socket: str | None
+    watch: bool
+    detach: bool
 
 
 class OptionKind(Enum):
@@ -68,38 +98,44 @@ class Option(NamedTuple):
 FILES = (
     Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", OptionKind.TEXT, "FILE"),
     Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", OptionKind.TEXT, "DIR"),
-    Option(("--config",), "How to run the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"),
-    Option(("-e", "--env"), "Read this instead of .env; repeatable, the last wins.", OptionKind.TEXTS, "FILE"),
+    Option(
+        ("--config",), "Settings of the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"
+    ),
+    Option(("-e", "--env"), "Read this file instead of .env; repeatable, later files win.", OptionKind.TEXTS, "FILE"),
     Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", OptionKind.FLAG),
     Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", OptionKind.TEXT, "PATH"),
 )
 FORMATION = (
     Option(
         ("-m", "--formation", "-c", "--concurrency"),
-        "How many of each; all=N: others.",
+        "How many instances of each type; all=N sets the others.",
         OptionKind.TEXTS,
         "TYPE=N,...",
         types=True,
     ),
     Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
     Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
-    Option(("--port-step",), "Ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"),
-    Option(("--no-port",), "Give nobody a PORT.", OptionKind.FLAG),
-    Option(("-t", "--timeout"), "From the stop signal to KILL.  [default: 10]", OptionKind.SECONDS, "SECONDS"),
+    Option(
+        ("--port-step",), "Distance of the ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"
+    ),
+    Option(("--no-port",), "Do not set PORT.", OptionKind.FLAG),
+    Option(("-t", "--timeout"), "Time from the stop signal to KILL.  [default: 10]", OptionKind.SECONDS, "SECONDS"),
 )
 SUPERVISION = (
-    Option(("--max-restarts",), "Give an instance up after N restarts in a row.", OptionKind.INTEGER, "N"),
+    Option(("--max-restarts",), "Stop restarting an instance after N restarts in a row.", OptionKind.INTEGER, "N"),
     Option(("--no-restart",), "End everything when the first process ends, with its exit code.", OptionKind.FLAG),
     Option(("--exit-on",), "End everything when one of these types ends.", OptionKind.NAMES, "TYPE,...", types=True),
 )
 OUTPUT = (
     Option(("--log-format",), "Lines of text, or one JSON object a line.", OptionKind.CHOICE, "text|json", "text"),
-    Option(("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", OptionKind.SWITCH),
+    Option(
+        ("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", OptionKind.SWITCH
+    ),
     Option(("--no-prefix",), "Lines as the processes write them, without time and name.", OptionKind.FLAG),
     Option(("-q", "--quiet"), "Show no output of these types.", OptionKind.NAMES, "TYPE,...", types=True),
-    Option(("--color",), "A colour for each type.", OptionKind.CHOICE, "auto|always|never", "auto"),
-    Option(("--history",), "Output kept for `logs`, over all.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
-    Option(("--log-dir",), "Also a file for each instance in this folder: web.1.log.", OptionKind.TEXT, "DIR"),
+    Option(("--color",), "Show each type in a colour of its own.", OptionKind.CHOICE, "auto|always|never", "auto"),
+    Option(("--history",), "Output kept for `logs`, of all instances.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
+    Option(("--log-dir",), "Also write a file for each instance into this folder: web.1.log.", OptionKind.TEXT, "DIR"),
     Option(
         ("--log-max-bytes",),
         "Rotate a file before it is larger than this; 0: never.  [default: 10M]",
@@ -118,15 +154,12 @@ OUTPUT = (
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
-    Option(("-D", "--detach"), "Go to the background once all is up.", OptionKind.FLAG),
+    Option(("-D", "--detach"), "Go to the background once everything is ready or done.", OptionKind.FLAG),
 )
 START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
 
 TYPES = "types"
 """The argument of the verbs that take FORMATION: process types, any number of them."""
-
-FIELDS = {"env": "env_files", "except": "leave_out"}
-"""The fields of `Options` that are not called as their options are."""
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -145,11 +178,22 @@ def split(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for value in values for name in value.replace(",", " ").split())
 
 
-def collect(values: dict[str, Value]) -> Options:
-    """Takes out of `values`, which are by the options' names, what belongs to the inputs."""
-    fields = {}
-    for name in list(values):
-        field = FIELDS.get(name, name)
-        if field in Options.__struct_fields__:
-            fields[field] = values.pop(name)
-    return Options(**fields)
+FIELDS = {"env": "env_files", "except": "leave_out"}
+"""The fields of `Options` that are not called as their options are."""
+
+
+def input_options(values: Mapping[str, Value]) -> Options:
+    """What belongs to the inputs among these values, which are by the options' names."""
+    named = {FIELDS.get(name, name): value for name, value in values.items()}
+    return Options(**{field: named[field] for field in Options.__struct_fields__ if field in named})
+
+
+def start_options(values: Mapping[str, Value]) -> StartOptions:
+    """The values of all of `START`, by the options' names, as one."""
+    return StartOptions(
+        inputs=input_options(values),
+        output=OutputOptions(**{field: values[field] for field in OutputOptions.__struct_fields__}),
+        socket=values["socket"],
+        watch=values["watch"],
+        detach=values["detach"],
+    )

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.cli.goal import HopelessError, StoppingError, Up
-from procman.cli.wait import FOREVER, EndedError, until
-from procman.control.client import ClosedError
+from procman.cli.wait import tell
+from procman.control.client import Client, ClosedError
+from procman.control.messages import Waited, WaitParams
+from procman.control.waiting import EndedError
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
@@ -63,18 +64,20 @@ def _wait(plan: Plan, pid: int, from_background: int) -> int:
         path = os.fsdecode(pipe.read())
     if not path:
         return _code(pid)  # it has said why
-    names = [f"{name}.{n}" for name, count in plan.counts.items() for n in range(1, count + 1)]
-    goes_on = f"procman goes on in the background (pid {pid}); `procman shutdown` ends it"
+    goes_on = f"procman keeps running in the background (pid {pid}); `procman shutdown` ends it"
     try:
-        until(path, Up(dict.fromkeys(names, 0), restarts=dict.fromkeys(names, 0)), FOREVER)
-    except (StoppingError, EndedError, ClosedError, NotRunningError):
-        click.echo("procman has ended again", err=True)
-        return _code(pid)
-    except HopelessError as error:
-        raise ProcmanError(error.message, f"{error.hint}; {goes_on}") from None
+        with Client(path) as client:
+            waited = client.wait(WaitParams(), tell)
+    except (EndedError, ClosedError, NotRunningError):
+        waited = Waited("ending")
     except KeyboardInterrupt:
         click.echo(f"procman: {goes_on}", err=True)
         raise
+    if waited.outcome == "ending":
+        click.echo("procman has ended again", err=True)
+        return _code(pid)
+    if waited.outcome == "failed":
+        raise ProcmanError(waited.reason, f"{waited.hint}; {goes_on}")
     counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
     click.echo(f"procman runs in the background (pid {pid}, socket {path}): {counts}")
     click.echo("`procman logs -f` shows its output, `procman ps` what runs; `procman shutdown` ends it")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from procman import __version__
-from procman.cli import loaded
-from procman.cli.line.click_errors import explained
 from procman.app.usage import UsageError
+from procman.cli import loaded
+from procman.cli.line.advice import of_unknown_verb
+from procman.cli.line.click_errors import explained
 from procman.errors import nearest
 
 if TYPE_CHECKING:
@@ -31,22 +32,24 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Run": {
         "start": Verb("start", "Run the formation in the foreground."),
         "run": Verb("run", "Run a one-off command in the application's environment."),
-        "check": Verb("check", "Check the Procfile and everything that goes with it."),
+        "check": Verb("check", "Check the Procfile, .env and procman.yml."),
+        "init": Verb("init", "Write a Procfile, by the folder or another tool's file."),
     },
     "Change what runs": {
         "scale": Verb("scale", "Set how many instances of each type run."),
         "restart": Verb("restart", "Restart instances, or start stopped ones."),
         "stop": Verb("stop", "Stop instances and keep them stopped."),
         "signal": Verb("signal_", "Send a signal to instances."),
-        "reload": Verb("reload", "Read the Procfile again and apply what changed."),
-        "upgrade": Verb("upgrade", "Replace the running procman by the installed one."),
+        "reload": Verb("reload", "Read the Procfile again and apply what has changed."),
+        "upgrade": Verb("upgrade", "Replace the running procman by the installed version."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
     "Look": {
         "ps": Verb("ps", "List the instances."),
+        "wait": Verb("wait", "Wait until instances are ready, done or stopped."),
         "top": Verb("top", "Watch and change the instances on a live screen."),
         "logs": Verb("logs", "Show what the instances wrote."),
-        "attach": Verb("attach", "Type into an instance, and see its screen."),
+        "attach": Verb("attach", "Connect keyboard and screen to an instance."),
         "events": Verb("events", "Show every change as it happens."),
         "debug": Verb("debug", "Run a trace of procman's decisions again."),
     },
@@ -64,7 +67,7 @@ class LazyGroup(click.Group):
         """The command, None where there is none: module and function have the verb's name."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"procman.cli.{VERBS[cmd_name].module}")
+        module = importlib.import_module(f"procman.cli.verbs.{VERBS[cmd_name].module}")
         loaded()
         command: click.Command = getattr(module, VERBS[cmd_name].module)
         return command
@@ -73,7 +76,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
-            hint = "try 'procman --help'" if args[0] == "help" else nearest(args[0], VERBS)
+            hint = of_unknown_verb(args) or _nearest_verb(args[0])
             raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
 
@@ -92,7 +95,7 @@ class LazyGroup(click.Group):
 @click.command(
     cls=LazyGroup,
     invoke_without_command=True,
-    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"]},
+    context_settings={"auto_envvar_prefix": "PROCMAN", "help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Completion: `eval "$(_PROCMAN_COMPLETE=bash_source procman)"` in ~/.bashrc; also zsh_source and fish_source.',
 )
 @click.version_option(__version__, "-V", "--version", message="procman %(version)s", allow_from_autoenv=False)
@@ -101,23 +104,38 @@ def procman(context: click.Context) -> None:
     """Run the process types of a Procfile, keep them running, and scale them.
 
     `procman start` in a folder with a Procfile runs it; the other verbs talk to that procman from another terminal.
-    `procman VERB --help` explains a verb.
+    `procman help VERB` explains a verb.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
 
 
+def _nearest_verb(word: str) -> str:
+    """`did you mean 'scale'?`, else every verb there is."""
+    near = nearest(word, VERBS)
+    return near if near.startswith("did") else f"the verbs are {', '.join(VERBS)}; `procman help VERB` explains one"
+
+
 def dispatch(args: list[str]) -> int:
     """Run the verb that these words name; returns its exit code, which is 0 where it returns nothing. Raises UsageError."""
+    if args[:1] == ["help"]:
+        args = [*args[1:2], "--help"]
     try:
         with procman.make_context("procman", args) as context:
             code = procman.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.UsageError as error:
+        error.ctx = error.ctx or _context_of(args[0])  # click knows none where an option lacks its value
         raise explained(error) from None
     return code if isinstance(code, int) else 0
+
+
+def _context_of(verb: str) -> click.Context | None:
+    context = click.Context(procman, info_name="procman")
+    command = procman.get_command(context, verb)
+    return click.Context(command, context, verb) if command is not None else None
 
 
 def complete(variable: str, instruction: str) -> int:

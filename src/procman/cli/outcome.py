@@ -31,7 +31,7 @@ def run(args: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except ProcmanError as error:
-        return _tell(error)
+        return _tell(_advised(error, args))
     except BrokenPipeError:  # `procman ps | head`: as any Unix program, only without dying of SIGPIPE
         _abandon_output()
         return 141
@@ -53,17 +53,29 @@ def _dispatch(args: list[str]) -> int:
 
         return complete(COMPLETE, os.environ[COMPLETE])
     if args[:1] == ["start"]:
-        from procman.cli.line import fast_parse as plain# noqa: PLC0415  no other verb is read without click
+        from procman.cli.line import fast_parse as plain  # noqa: PLC0415  no other verb is read without click
 
-        values = plain.read(args[1:], os.environ)
-        if values is not None:
-            from procman.app.run import supervise  # noqa: PLC0415  only where it is done
+        options = plain.read(args[1:], os.environ)
+        if options is not None:
+            from procman.cli.starting import start_formation  # noqa: PLC0415  only where it is done
 
             loaded()
-            return supervise(values)
+            return start_formation(options)
     from procman.cli.group import dispatch  # noqa: PLC0415  as above
 
     return dispatch(args)
+
+
+def _advised(error: ProcmanError, args: Sequence[str]) -> ProcmanError:
+    """The refusal with the advice for what was typed, where there is any."""
+    from procman.cli.line.advice import of_refused  # noqa: PLC0415  only on the way to an error
+
+    advice = of_refused(args, error.message) if error.exit_code in (1, 2) else None
+    if advice is None:
+        return error
+    told = ProcmanError(advice.message or error.message.partition(" (")[0], advice.hint)
+    told.exit_code = error.exit_code
+    return told
 
 
 def _tell(error: ProcmanError) -> int:

@@ -1,34 +1,24 @@
-"""`--wait`: block until what a command asked for has come, without polling.
-
-After the command, the events are subscribed to, and then `ps` is looked at after each: what changes after a look wakes
-us, so nothing is missed, and a burst of changes costs one look.
-"""
+"""`--wait`: block until what a command asked for has come, without polling."""
 
 from __future__ import annotations
 
-import math
-import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
-from procman.control.client import Client, Stream
-from procman.control.protocol import EventsParams, Happened, Output
-from procman.text.lines import clean
-from procman.core.view import FleetView, Kind
+from procman.control.client import Client
+from procman.control.messages import WaitParams
+from procman.core.view import Kind
 from procman.errors import ProcmanError
+from procman.text.lines import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from procman.control.messages import Accepted
+    from procman.core.view import Change
 
 DEFAULT = 60.0
-FOREVER = math.inf
-
-
-class Goal(Protocol):
-    def left(self, view: FleetView) -> list[str]:
-        """What is still to come; nothing when the goal is reached."""
 
 
 class WaitingCommand(click.Command):
@@ -58,51 +48,32 @@ def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None
     )
 
 
-class EndedError(ProcmanError):
-    """procman has ended, and with it everything that it started."""
+def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds: float) -> None:
+    """Block until what was accepted has come; with an older procman, which has no number for it, until these are ready.
 
+    Raises ProcmanError where that is not so in time, or never will be.
+    """
+    waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), tell)
+    if waited.outcome == "late":
+        from procman.control.conditions import listed  # noqa: PLC0415  only on the way to an error
 
-def until(path: str, goal: Goal, seconds: float) -> FleetView:
-    """Block until the goal is reached; returns the fleet as it then is. Raises ProcmanError at the deadline."""
-    deadline = time.monotonic() + seconds
-    with Client(path) as client, Client(path) as watcher:
-        changes = watcher.stream("events", EventsParams())
-        while True:
-            view = client.call("ps").fleet
-            left = goal.left(view)
-            if not left:
-                return view
-            try:
-                _sleep(changes, deadline)
-            except TimeoutError:
-                listed = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-                raise ProcmanError(f"cannot wait longer than {seconds:g} s for {listed}", "see `procman ps`") from None
-
-
-def _sleep(changes: Stream, deadline: float) -> None:
-    """Until something changes, and over everything else that has been told by then."""
-    changes.timeout = None if deadline == FOREVER else max(0.0, deadline - time.monotonic())
-    change = next(changes, None)
-    changes.timeout = 0.0  # from here on only what has been received already
-    with suppress(TimeoutError):
-        while change is not None:
-            _tell(change)
-            change = next(changes, None)
-        raise EndedError("cannot go on waiting: procman has ended")
+        raise ProcmanError(f"cannot wait longer than {seconds:g} s for {listed(waited.pending)}", "see `procman ps`")
+    if waited.outcome != "reached":
+        raise ProcmanError(waited.reason, waited.hint)
 
 
 def until_gone(path: str, ask: Callable[[], None]) -> None:
     """Ask, and block until procman has closed the connection, as its end does."""
     with Client(path) as watcher:
-        changes = watcher.stream("events", EventsParams())
+        changes = watcher.events()
         ask()
-        for change in changes:
-            _tell(change)
-        while watcher.next_message(None) is not None:  # the stream ends before the connection does
+        for happened in changes:
+            tell(happened.change)
+        while watcher.channel.next_message(None) is not None:  # the stream ends before the connection does
             continue
 
 
-def _tell(change: Output | Happened) -> None:
+def tell(change: Change) -> None:
     """Who is still waited for, as procman's log says it."""
-    if isinstance(change, Happened) and change.change.event is Kind.WAITING:
-        click.echo(clean(change.change.text), err=True)
+    if change.event is Kind.WAITING:
+        click.echo(clean(change.text), err=True)

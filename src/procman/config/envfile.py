@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.config.source import brief, decode
+from procman.config.source import brief, decode, native
 from procman.errors import Fault
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
         if refused:
             faults.append(Fault(file, line, *refused))
         elif binding.key is not None and binding.value is not None:
-            assignments.append(Assignment(binding.key, binding.value, file, line))
+            assignments.append(Assignment(native(binding.key), native(binding.value), file, line))
     return assignments, faults
 
 
@@ -119,15 +119,24 @@ def merge(
     assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
 ) -> tuple[dict[str, str], list[Fault]]:
     """`base` with the assignments added (a later one wins), references replaced. With `override` they win over `base`."""
+    layer, faults = layer_over(assignments, base, override=override)
+    return {**base, **layer}, faults
+
+
+def layer_over(
+    assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
+) -> tuple[dict[str, str], list[Fault]]:
+    """What the assignments add to `base`, or with `override` change in it; references replaced."""
     if not assignments:
-        return dict(base), []
+        return {}, []
     expansion = _Expansion(assignments, base, override=override)
-    merged = dict(base)
+    layer = {}
     for assignment in assignments:
-        value = expansion.value(assignment.name)
-        if value is not None:
-            merged[assignment.name] = value
-    return merged, expansion.faults
+        if override or assignment.name not in base:
+            value = expansion.value(assignment.name)
+            if value is not None:
+                layer[assignment.name] = value
+    return layer, expansion.faults
 
 
 class _Expansion:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from procman.config.procfile import ALL, NAME
 from procman.config.source import brief
-from procman.core.spec import MAX_COUNT
+from procman.core.requests import MAX_COUNT
 from procman.errors import ConfigError, Fault
 
 if TYPE_CHECKING:

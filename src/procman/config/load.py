@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.envfile import Assignment, merge, read_assignments
+from procman.config.checks import is_ours
+from procman.config.document import Document
+from procman.config.envfile import Assignment, layer_over, read_assignments
+from procman.config.location import STDIN, Location, is_handle, locate
 from procman.config.options import Options
-from procman.config.plan import DEFAULT_PORT, Inputs, build_plan, build_spec, is_ours, refuse_config
+from procman.config.plan import build_plan, refuse_config
+from procman.config.ports import DEFAULT_PORT
 from procman.config.procfile import Entry, claimed_names, parse_procfile
-from procman.config.sections import Document
 from procman.config.source import absolute, read
+from procman.config.specs import Inputs, SpecBuilder
+from procman.core.spec import BaseEnvironment
 from procman.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -25,136 +30,117 @@ if TYPE_CHECKING:
 
     from procman.core.spec import Plan, ProcessSpec
 
-__all__ = ["Options", "load", "load_one_off", "read_stdin"]
+__all__ = ["Kept", "OneOffInputs", "Options", "load", "load_one_off"]
 
-STDIN = "-"
-STDIN_NAME = "<stdin>"
+Kept = dict[str, bytes]
+"""What was read of inputs that can be read once, by their absolute path (`-` for standard input): read again from here."""
+
 _NO_POSITIONS: Mapping[str, int] = MappingProxyType({})
 
 
-class _Place(Struct, frozen=True, kw_only=True):
-    """Where everything is, as absolute paths, and as the user would name it. `here` is the current folder."""
+class OneOffInputs(Struct, frozen=True):
+    """What `procman run` needs: how the type is run (None: no such type), everybody's environment, and the root."""
 
-    here: str
+    spec: ProcessSpec | None
+    env: dict[str, str]
     root: str
-    root_name: str
-    procfile: str
-    procfile_name: str
-    config: str
-    config_name: str
-
-
-def read_stdin() -> bytes:
-    """The Procfile of `-f -`, to be kept for a reload. Raises ConfigError."""
-    data = read(0, STDIN_NAME)
-    if isinstance(data, Fault):
-        raise ConfigError([data])
-    return data
 
 
 def load(
     options: Options,
     environ: Mapping[str, str],
     positions: Mapping[str, int] = _NO_POSITIONS,
-    stdin: bytes | None = None,
+    kept: Kept | None = None,
 ) -> Plan:
-    """Read everything. `positions` are those of the types known so far; `stdin` is what `-f -` has read before.
+    """Read everything. `positions` are those of the types known so far; `kept` has what can be read once, and gets it.
 
     Raises ConfigError with every fault of every input.
     """
-    files = _Files(options, _locate(options))
-    inputs = files.inputs(environ, stdin)
+    files = _Files(options, locate(options, environ), {} if kept is None else kept)
+    inputs = files.inputs(environ)
     plan, faults = build_plan(inputs, options, positions)
     if files.faults or faults:
         raise ConfigError(files.faults + faults)
     return plan
 
 
-def load_one_off(
-    options: Options, environ: Mapping[str, str], name: str
-) -> tuple[ProcessSpec | None, dict[str, str], str]:
-    """For `procman run`: how the type `name` is run (None: no such type), the merged environment, and the root.
+def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> OneOffInputs:
+    """For `procman run`. Formation and ports are left alone, and neither environment has a PORT.
 
-    Formation and ports are left alone, and neither environment has a PORT. The Procfile need not be there unless it
-    was named: the command may be one of its own.
+    The Procfile need not be there unless it was named: the command may be one of its own.
     """
-    place = _locate(options)
-    files = _Files(options, place)
-    absent = options.procfile is None and not os.path.lexists(place.procfile)
-    inputs = files.inputs(environ, None, procfile=not absent)
+    location = locate(options, environ)
+    files = _Files(options, location, {})
+    absent = options.procfile is None and not os.path.lexists(location.procfile)
+    inputs = files.inputs(environ, procfile=not absent)
     faults = files.faults + refuse_config(inputs)
     spec = None
     if name in inputs.entries:
-        spec, more = build_spec(inputs, options, name, None)
+        spec, more = SpecBuilder(inputs, options).build(name, None)
         faults += more
     if faults:
         raise ConfigError(faults)
-    return spec, inputs.env, inputs.root
-
-
-def _locate(options: Options) -> _Place:
-    try:
-        here = os.getcwd()
-    except OSError as error:
-        raise ConfigError(f"cannot tell the current folder: {error.strerror}", "change into one that exists") from None
-    if options.root is not None and not os.path.isdir(os.path.join(here, options.root)):
-        raise ConfigError(f"cannot use {options.root} as the root: no such folder", "-d names the application's folder")
-    given = options.root or ""
-    if options.procfile == STDIN:
-        name, beside = STDIN_NAME, given
-    else:
-        name = os.path.join(given, "Procfile") if options.procfile is None else options.procfile
-        beside = os.path.dirname(name)
-    root = beside if options.root is None else options.root
-    config = os.path.join(beside, "procman.yml") if options.config is None else options.config
-    return _Place(
-        here=here,
-        root=absolute(root, here),
-        root_name=root,
-        procfile=absolute(name, here),
-        procfile_name=name,
-        config=absolute(config, here),
-        config_name=config,
-    )
+    return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root)
 
 
 class _Files:
     """Opens each input once; what is wrong gathers in `faults`, in the order of the inputs."""
 
-    def __init__(self, options: Options, place: _Place) -> None:
+    def __init__(self, options: Options, location: Location, kept: Kept) -> None:
         self.faults: list[Fault] = []
         self._options = options
-        self._place = place
+        self._location = location
+        self._kept = kept
+        self._named = {
+            "-f": options.procfile is not None,
+            "-e": bool(options.env_files),
+            "--config": options.config is not None,
+        }
 
-    def inputs(self, environ: Mapping[str, str], stdin: bytes | None, *, procfile: bool = True) -> Inputs:
+    def inputs(self, environ: Mapping[str, str], *, procfile: bool = True) -> Inputs:
         """All that the files say. Without `procfile` there are no types."""
-        entries, claimed = self._procfile(stdin) if procfile else ([], frozenset())
-        env, port = self._environment(environ)
+        entries, claimed = self._procfile() if procfile else ([], frozenset())
+        base, port = self._environment(environ)
         return Inputs(
-            root=self._place.root,
-            procfile=self._place.procfile_name,
+            root=self._location.root,
+            procfile=self._location.procfile_name,
             entries={entry.name: entry for entry in entries},
             claimed=claimed,
-            env=env,
+            base=base,
             port=port,
             document=self._document(),
         )
 
-    def _procfile(self, stdin: bytes | None) -> tuple[list[Entry], frozenset[str]]:
+    def _read(self, path: str, name: str, option: str, hint: str = "") -> bytes | Fault:
+        """An input that the user named with `option`, or that is where such a file is looked for.
+
+        One that can be read once is kept: the next time it would be empty, which is valid and wrong. A pipe is read where
+        it was named.
+        """
+        if path in self._kept:
+            return self._kept[path]
+        once = self._named[option] and is_handle(path)
+        data = read(0 if path == STDIN else path, name, hint, option=option, pipes=once)
+        if once and isinstance(data, bytes):
+            self._kept[path] = data
+        return data
+
+    def _procfile(self) -> tuple[list[Entry], frozenset[str]]:
         """The entries, and the names on faulty lines."""
+        location = self._location
         if self._options.procfile == STDIN:
-            data = read(0, self._place.procfile_name) if stdin is None else stdin
+            data = self._read(STDIN, location.procfile_name, "-f")
         else:
             hint = "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"
-            data = read(self._place.procfile, self._place.procfile, hint)
+            data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)
             return [], frozenset()
-        entries, faults = parse_procfile(data, self._place.procfile_name)
+        entries, faults = parse_procfile(data, location.procfile_name)
         self.faults += faults
         return entries, frozenset(claimed_names(data) if faults else ())
 
-    def _environment(self, environ: Mapping[str, str]) -> tuple[dict[str, str], Assignment]:
+    def _environment(self, environ: Mapping[str, str]) -> tuple[BaseEnvironment, Assignment]:
         """What every child sees, without PORT, and PORT with where it was set.
 
         References to PORT (`URL=http://localhost:${PORT}`) see the first type's port, the default one included.
@@ -169,18 +155,19 @@ class _Files:
             assignments = [assignment for assignment in assignments if assignment.name != "PORT"]
         if not options.no_port and not any(assignment.name == "PORT" for assignment in assignments):
             base.setdefault("PORT", str(DEFAULT_PORT if options.port is None else options.port))
-        merged, faults = merge(assignments, base, override=options.env_overrides)
+        layer, faults = layer_over(assignments, base, override=options.env_overrides)
         self.faults += faults
-        port = Assignment("PORT", merged.pop("PORT", ""), "", 0)
+        inherited_port = base.pop("PORT", "")
+        port = Assignment("PORT", layer.pop("PORT", inherited_port), "", 0)
         for assignment in assignments:
-            if assignment.name == "PORT" and (options.env_overrides or "PORT" not in base):
+            if assignment.name == "PORT" and (options.env_overrides or not inherited_port):
                 port = replace(port, file=assignment.file, line=assignment.line)
-        return merged, port
+        return BaseEnvironment(inherited=base, files=layer), port
 
     def _assignments(self) -> Iterator[Assignment]:
         """Those of every environment file, in order."""
         for path, name in self._env_files():
-            data = read(path, name)
+            data = self._read(path, name, "-e")
             if isinstance(data, Fault):
                 self.faults.append(data)
                 continue
@@ -191,25 +178,25 @@ class _Files:
     def _env_files(self) -> Iterator[tuple[str, str]]:
         """Path and name of each. A folder called .env is somebody's virtual environment, and none of our business."""
         if not self._options.env_files:
-            path = os.path.join(self._place.root, ".env")
+            path = os.path.join(self._location.root, ".env")
             if os.path.lexists(path) and not os.path.isdir(path):
-                yield path, os.path.join(self._place.root_name, ".env")
+                yield path, os.path.join(self._location.root_name, ".env")
         for name in (name.strip() for names in self._options.env_files for name in names.split(",")):
             if name:
-                yield absolute(name, self._place.here), name
+                yield absolute(name, self._location.here), name
             else:
                 hint = "name a file, or /dev/null for none"
                 self.faults.append(Fault("", 0, "cannot read an environment file without a name", hint))
 
     def _document(self) -> Document:
-        if self._options.config is None and not os.path.lexists(self._place.config):
+        if self._options.config is None and not os.path.lexists(self._location.config):
             return Document()
-        data = read(self._place.config, self._place.config_name)
+        data = self._read(self._location.config, self._location.config_name, "--config")
         if isinstance(data, Fault):
             self.faults.append(data)
             return Document()
         from procman.config.yamlfile import parse_settings  # noqa: PLC0415  brings yaml (25 ms), rarely there
 
-        document, faults = parse_settings(data, self._place.config_name)
+        document, faults = parse_settings(data, self._location.config_name)
         self.faults += faults
         return document

@@ -11,7 +11,7 @@ import re
 
 from msgspec import Struct
 
-from procman.config.source import BOM, brief, refuse_utf16
+from procman.config.source import BOM, brief, native, refuse_utf16
 from procman.errors import Fault
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -110,7 +110,7 @@ def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
         raise _BadLine(f"cannot define '{name}' twice: line {first} does it", hint)
     if not command:
         raise _BadLine(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
-    return Entry(name, command, line.number)
+    return Entry(name, native(command), line.number)
 
 
 def _check_name(name: str) -> None:

@@ -1,28 +1,19 @@
-"""The keys of procman.yml: their types, their limits, what they mean, and the JSON Schema that says so to editors.
+"""The sections of procman.yml: what stands in a mapping such as `restart:`, with types, limits and meaning of each key.
 
-One definition serves the reader (yamlfile.py), which converts each value to the type that stands here, and the schema.
-A key that was not written is UNSET, so that a process can override `defaults` key by key. Knows neither YAML nor files.
+A key that was not written is UNSET, so that a process can override `defaults` key by key. Which sections a process type
+has is keys.py's; what becomes of them is policies.py's. Knows neither YAML nor files.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from enum import Enum
+from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from procman.core.spec import MAX_COUNT, Count, OnEnd, Stdin, StopMode, When
-from procman.errors import Fault
-
-YEAR = 365 * 86400
-"""Longest time that can be set. Infinity is no number of JSON, and poll(2) counts milliseconds in 31 bits or so."""
-
-Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
-ExitCode = Annotated[int, Meta(ge=0, le=255)]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Filled = Annotated[str, Meta(min_length=1)]
-Restarts = Annotated[int, Meta(ge=0)] | None
-AsWritten = Annotated[str, Meta(description="Numbers and booleans are kept as written")]
+from procman.config.values import Bytes, ExitCode, Filled, Port, Restarts, Seconds, Times
+from procman.core.policies import OnUnhealthy, Strategy, Until
+from procman.core.spec import StopMode, When
 
 
 class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,86 +33,136 @@ class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ) = UNSET
 
 
+class DrainSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens between leaving the rotation and the stop signal."""
+
+    seconds: Annotated[Seconds, Meta(description="How long it goes on at most")] = 0.0
+    signal: Annotated[Filled, Meta(description="A signal at its beginning, such as TSTP for sidekiq")] | UnsetType = (
+        UNSET
+    )
+    exec: (
+        Annotated[
+            Filled, Meta(description="A command at its beginning, such as a call that takes it out of a registry")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class StopSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an instance is stopped."""
 
     signal: Annotated[Filled, Meta(description="The stop signal by name: TERM, INT, QUIT …")] | UnsetType = UNSET
     grace: Annotated[Seconds, Meta(description="Seconds from the stop signal to KILL")] | UnsetType = UNSET
     mode: Annotated[StopMode, Meta(description="Who gets the stop signal first")] | UnsetType = UNSET
-
-
-class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How every instance of one process type is run."""
-
-    env: Annotated[dict[str, AsWritten], Meta(description="Variables on top of everybody's environment")] = {}
-    port: Annotated[Port, Meta(description="PORT of the first instance; the next ones count up")] | UnsetType = UNSET
-    cwd: Annotated[Filled, Meta(description="Working directory, relative to the root")] | UnsetType = UNSET
-    restart: RestartSection = RestartSection()
-    stop: StopSection = StopSection()
-    success_exit_codes: (
-        Annotated[tuple[ExitCode, ...], Meta(description="Exit codes that mean done, besides 0")] | UnsetType
-    ) = UNSET
-    on_end: (
-        Annotated[OnEnd, Meta(description="exit: when an instance is done or failed, everything stops")] | UnsetType
-    ) = UNSET
-    stdin: (
-        Annotated[Stdin, Meta(description="open: a pipe never written, for programs that leave when input ends")]
-        | UnsetType
-    ) = UNSET
-    tty: (
-        Annotated[bool, Meta(description="Each instance has a terminal of its own: colours, prompts, debuggers")]
-        | UnsetType
-    ) = UNSET
-    watch: (
+    drain: (
         Annotated[
-            tuple[Filled, ...],
-            Meta(description="With `start --watch`: patterns of files, relative to the root, whose change restarts it"),
+            Seconds | DrainSection,
+            Meta(description="Seconds that it goes on, out of rotation, before the stop signal; or a mapping"),
         ]
         | UnsetType
     ) = UNSET
-    max: Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most instances; 1 makes a singleton")] | UnsetType = UNSET
 
 
-class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds for every process type that does not say otherwise."""
+class ProbeWord(Enum):
+    """Probes that need no more than their name."""
 
-    restart: RestartSection = RestartSection()
-    stop: StopSection = StopSection()
-
-
-class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to run the process types of the Procfile."""
-
-    formation: Annotated[dict[str, Count], Meta(description="Instances of each process type at the start")] = {}
-    defaults: DefaultsSection = DefaultsSection()
-    processes: Annotated[dict[str, ProcessSection], Meta(description="Settings by process type")] = {}
+    TCP = "tcp"
+    NOTIFY = "notify"
 
 
-class Document(Struct, frozen=True):
-    """A procman.yml: its settings, and the line of each value by its path (`processes.web.stop.grace`)."""
-
-    settings: ProcmanYml = ProcmanYml()
-    lines: dict[str, int] = {}
-    file: str = ""
-
-    def fault(self, path: str, message: str, hint: str = "") -> Fault:
-        return Fault(self.file, self.lines.get(path, 0), f"{path}: {message}", hint)
+Status = Annotated[int, Meta(ge=100, le=599)]
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of procman.yml."""
-    generated = msgspec.json.schema(ProcmanYml)
-    env = generated["$defs"]["Process"]["properties"]["env"]
-    env["additionalProperties"]["type"] = [
-        "string",
-        "number",
-        "boolean",
-    ]  # what AsWritten takes, and msgspec cannot say
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
+class ReadySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How procman learns that a process is ready. One of tcp, http, log, exec, notify, file."""
+
+    tcp: Annotated[bool | Port, Meta(description="true: its PORT accepts connections; or another port")] | UnsetType = (
+        UNSET
+    )
+    http: (
+        Annotated[Filled, Meta(description="A path on its PORT, or a URL, that is answered with 2xx or 3xx")]
+        | UnsetType
+    ) = UNSET
+    status: (
+        Annotated[Status | tuple[Status, ...], Meta(description="The HTTP status, or several, to be answered instead")]
+        | UnsetType
+    ) = UNSET
+    log: Annotated[Filled, Meta(description="A regular expression that a line of its output matches")] | UnsetType = (
+        UNSET
+    )
+    exec: Annotated[Filled, Meta(description="A command in its environment that ends with 0")] | UnsetType = UNSET
+    notify: Annotated[bool, Meta(description="true: it says so itself by sd_notify(3)")] | UnsetType = UNSET
+    file: Annotated[Filled, Meta(description="A file that it makes, relative to its working directory")] | UnsetType = (
+        UNSET
+    )
+    timeout: (
+        Annotated[Seconds, Meta(description="Seconds after which a start that is not ready is a failed one")]
+        | UnsetType
+    ) = UNSET
+    interval: Annotated[Seconds, Meta(description="Seconds between two probes, at most")] | UnsetType = UNSET
 
 
-def schema_text() -> str:
-    """The content of procman.schema.json."""
-    import json  # noqa: PLC0415  1 ms at import, which every start would pay
+class HealthSection(ReadySection, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How procman learns that a ready process still serves: the same probes, again and again."""
 
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    timeout: Annotated[Seconds, Meta(description="Seconds within which a probe is answered")] | UnsetType = UNSET
+    interval: Annotated[Seconds, Meta(description="Seconds between two probes")] | UnsetType = UNSET
+    failures: Annotated[Times, Meta(description="Failed probes in a row until `on_failure`")] | UnsetType = UNSET
+    on_failure: Annotated[OnUnhealthy, Meta(description="What then happens")] | UnsetType = UNSET
+
+
+class Instances(Enum):
+    """How many instances of a dependency have to be there."""
+
+    ONE = "one"
+    ALL = "all"
+
+
+class DependencySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a type waits for in another."""
+
+    until: (
+        Annotated[Until, Meta(description="What it must have reached; default: done for a one-off, else ready")]
+        | UnsetType
+    ) = UNSET
+    instances: Annotated[Instances, Meta(description="How many of its instances")] = Instances.ONE
+    restart: Annotated[bool, Meta(description="Restart when the dependency has been started again")] = False
+
+
+Needed = Until | DependencySection
+
+Share = Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])\s*%$")]
+
+
+class RollingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How instances are replaced one after another."""
+
+    unavailable: (
+        Annotated[Times | Share, Meta(description="How many may be away at once: a number, or a share such as 25%")]
+        | UnsetType
+    ) = UNSET
+    surge: (
+        Annotated[int, Meta(ge=0, le=1, description="1: an extra instance comes up first, so that none is missing")]
+        | UnsetType
+    ) = UNSET
+
+
+class RecycleSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When an instance is replaced by a new one although it works."""
+
+    age: Annotated[Seconds, Meta(description="When it is older than this")] | UnsetType = UNSET
+    memory: Annotated[Bytes, Meta(description="When it and its children take more than this")] | UnsetType = UNSET
+    jitter: Annotated[float, Meta(ge=0, le=1, description="Share of the age by which instances differ")] | UnsetType = (
+        UNSET
+    )
+
+
+class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Process types that live and die together, as Erlang/OTP's supervisors define it."""
+
+    members: Annotated[tuple[Filled, ...], Meta(min_length=1, description="Process types, in the order of the start")]
+    strategy: Annotated[Strategy, Meta(description="Who is restarted with a member that crashes")] = (
+        Strategy.ONE_FOR_ONE
+    )
+    intensity: Annotated[Times, Meta(description="Restarts in a period that are too many when exceeded")] = 3
+    period: Annotated[Seconds, Meta(description="Seconds over which restarts are counted")] = 60.0

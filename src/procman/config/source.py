@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from procman.errors import Fault
 
 MAX_SIZE = 4 * 1024 * 1024
 """Most bytes of one input. Nobody writes that much by hand; `-f /dev/zero` must not eat the machine's memory."""
 
-_GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-"""Paths of pipes that procman was started with, such as that of a shell's `<(...)`."""
-
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read(path: str | int, name: str, hint: str = "") -> bytes | Fault:
-    """The content of a file (a device, or a pipe that is open already, is as good). `name` is the user's word for it.
+class _NamedPipeError(OSError):
+    """It would be waited for until somebody writes to it, and a reload must not wait."""
 
-    A named pipe is refused: it would be waited for until somebody writes to it, and a reload must not wait.
+
+def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipes: bool = False) -> bytes | Fault:
+    """The content of a file (a device is as good). `name` is the user's word for it; `hint` is told where it cannot be read.
+
+    A named pipe is refused unless `pipes`, with the hint how `option` takes it.
     """
     try:
-        with open(path, "rb", closefd=isinstance(path, str), opener=_open) as stream:
+        with open(path, "rb", closefd=isinstance(path, str), opener=None if pipes else _open) as stream:
             data = stream.read(MAX_SIZE + 1)
+    except _NamedPipeError:
+        hint = f"{option} <(cat {name}) reads it once, and a reload then uses what it said"
+        return Fault("", 0, f"cannot read {name}: it is a named pipe", hint)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Fault("", 0, f"cannot read {name}: {why.lower()}", hint)
@@ -36,11 +41,18 @@ def read(path: str | int, name: str, hint: str = "") -> bytes | Fault:
 def _open(path: str, flags: int) -> int:
     """A descriptor of the file, opened without waiting for whoever is at its other end (fifo(7))."""
     fd = os.open(path, flags | os.O_NONBLOCK)
-    if stat.S_ISFIFO(os.fstat(fd).st_mode) and not path.startswith(_GIVEN):
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError("it is a named pipe")
+        raise _NamedPipeError
     os.set_blocking(fd, True)
     return fd
+
+
+def native(text: str) -> str:
+    """Text of a file, which is UTF-8, so that a child is handed the file's own bytes whatever the locale: what is passed to
+    it is encoded by the locale (PEP 383), which in a Latin-1 one would make other bytes of it, or none.
+    """
+    return text if text.isascii() or sys.getfilesystemencoding() == "utf-8" else os.fsdecode(text.encode())
 
 
 def refuse_utf16(data: bytes, name: str) -> Fault | None:

@@ -1,6 +1,6 @@
-"""procman.yml -> ProcmanYml, with the line of everything and every fault in one run. Pure.
+"""Text of a procman.yml -> its settings, with the line of everything and every fault in one run. Pure.
 
-msgspec's own errors name the first fault only and no line; so the nodes are walked along the types of settings.py and
+msgspec's own errors name the first fault only and no line; so the nodes are walked along the types of keys.py and
 each single value is converted by itself. What a value means for the rest (does that type exist?) is plan.py's.
 """
 
@@ -9,22 +9,27 @@ from __future__ import annotations
 import re
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 import yaml
 from msgspec import Struct, UnsetType
 
-from procman.config.sections import AsWritten, Document, ProcmanYml
+from procman.config.document import Document
+from procman.config.keys import ProcmanYml
 from procman.config.source import plain
+from procman.config.values import READ, AsWritten
 from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
 from procman.errors import Fault, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SECRET = re.compile(r"\.env(\.|$)")
 """Paths of values that no message shows."""
+
+_UNIONS = (Union, UnionType)
 
 _WORDS = {
     "str": "text",
@@ -41,9 +46,9 @@ def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
     """What can be read of the file, and all that is wrong with it."""
     node = compose(data, file)
     if isinstance(node, Fault):
-        return Document(file=file), [node]
+        return Document(ProcmanYml(), {}, file), [node]
     if node is None:
-        return Document(file=file), []
+        return Document(ProcmanYml(), {}, file), []
     walk = _Walk(file)
     settings = walk.value(node, ProcmanYml, "")
     return Document(settings if isinstance(settings, ProcmanYml) else ProcmanYml(), walk.lines, file), walk.faults
@@ -56,7 +61,7 @@ class _Faulty(Enum):
 
 
 class _Walk:
-    """One way through the nodes, along the types. `kind` is any type that stands in settings.py."""
+    """One way through the nodes, along the types. `kind` is any type that stands in keys.py."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -65,11 +70,11 @@ class _Walk:
 
     def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or FAULTY
         self.lines[path] = line_of(node)
-        kind = _written(kind)
-        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         try:
+            kind = _fitting(node, _written(kind))
+            bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
             if isinstance(bare, type) and issubclass(bare, Struct):
-                return bare(**self._members(node, _fields(bare), path))
+                return self._struct(node, bare, path)
             if get_origin(bare) is dict:
                 return self._members(node, get_args(bare)[1], path)
             if get_origin(bare) is tuple:
@@ -78,6 +83,15 @@ class _Walk:
         except Unusable as reason:
             self._refuse(node, path, reason)
             return _Faulty.FAULTY
+
+    def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
+        """A section. One without a key that it needs is left out, unless another fault of it says enough."""
+        faults = len(self.faults)
+        members = self._members(node, _fields(kind), path)
+        absent = [name for name in _needed(kind) if name not in members]
+        if absent and len(self.faults) == faults:
+            raise Unusable(f"it has no '{absent[0]}'")
+        return _Faulty.FAULTY if absent else kind(**members)
 
     def _members(self, node: yaml.Node, kinds: Any, path: str) -> dict[str, Any]:  # noqa: ANN401  see the docstring
         """A mapping's good values. `kinds` is one type for all of them, or a type for each key that is known."""
@@ -136,15 +150,50 @@ def _fields(struct: type[Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
+@cache
+def _needed(struct: type[Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(struct) if field.required)
+
+
 def _written(kind: Any) -> Any:  # noqa: ANN401  a type
-    """`X | UnsetType` -> `X`: what is written is never UNSET."""
+    """`X | UnsetType` -> `X`: what is written is never UNSET. A description around it is taken off."""
     if UnsetType in get_args(kind):
-        return next(other for other in get_args(kind) if other is not UnsetType)
-    return kind
+        kind = next(other for other in get_args(kind) if other is not UnsetType)
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return bare if get_origin(bare) in _UNIONS else kind
+
+
+def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
+    """Of several kinds that may stand here, the one that this node can only be. Values stay several: `null`, or a number."""
+    if get_origin(kind) not in _UNIONS:
+        return kind
+    kinds = get_args(kind)
+    found = [one for one in kinds if isinstance(node, _shape(one))]
+    if not found:
+        raise Unusable(f"expected {' or '.join(dict.fromkeys(map(_called, kinds)))}")
+    return found[0] if len(found) == 1 else Union[tuple(found)]  # noqa: UP007  made at run time
+
+
+def _shape(kind: Any) -> type[yaml.Node]:  # noqa: ANN401  a type
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(bare) is dict or (isinstance(bare, type) and issubclass(bare, Struct)):
+        return yaml.MappingNode
+    return yaml.SequenceNode if get_origin(bare) is tuple else yaml.ScalarNode
+
+
+def _called(kind: Any) -> str:  # noqa: ANN401  a type
+    """What a kind is called in a message."""
+    shape = _shape(kind)
+    if shape is not yaml.ScalarNode:
+        return "a mapping" if shape is yaml.MappingNode else "a list"
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return " or ".join(str(member.value) for member in bare)
+    return _WORDS.get({float: "float", int: "int", str: "str", bool: "bool"}.get(bare, "null"), "a value")
 
 
 def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance of `kind`
-    value = value_of(node)
+    value = _read(value_of(node), kind)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -152,6 +201,23 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
         if isinstance(bare, type) and issubclass(bare, Enum):
             raise _not_one_of(node, value, [member.value for member in bare]) from None
         raise Unusable(_expected(str(error))) from None
+
+
+def _read(value: object, kind: Any) -> object:  # noqa: ANN401  a type
+    """The number that a word stands for, where the kind knows such words (`90s`)."""
+    if isinstance(value, str):
+        for one in (kind, *get_args(kind)):
+            for meta in getattr(one, "__metadata__", ()):
+                if meta.extra and READ in meta.extra:
+                    return _number(meta.extra[READ], value)
+    return value
+
+
+def _number(read: Callable[[str], float], word: str) -> float:
+    try:
+        return read(word)
+    except ValueError as why:
+        raise Unusable(str(why)) from None
 
 
 def _not_one_of(node: yaml.Node, value: object, words: list[str]) -> Unusable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import yaml
 from yaml.constructor import SafeConstructor
 
-from procman.config.source import brief, decode, plain
+from procman.config.source import brief, decode, native, plain
 from procman.errors import Fault
 
 _TAG = "tag:yaml.org,2002:"
@@ -121,4 +121,4 @@ def _checked(text: str) -> str:
     for character in text:
         if character == "\0" or "\ud800" <= character <= "\udfff":
             raise Unusable(f"it holds U+{ord(character):04X}")
-    return text
+    return native(text)

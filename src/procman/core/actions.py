@@ -7,8 +7,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from procman.core.policies import ListenSocket, Probe
 from procman.core.spec import ProcessSpec
-from procman.core.view import Change
+from procman.core.timers import TimerKey
+from procman.core.view import Change, Operation
 
 
 class Target(Enum):
@@ -69,10 +71,53 @@ class ReclaimDaemons(Struct, frozen=True):
     signal: str
 
 
+class StartProbe(Struct, frozen=True):
+    """Probe this life until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long its
+    readiness is waited for, with `health` how long one answer may take. Seconds.
+    """
+
+    name: str
+    generation: int
+    probe: Probe
+    timeout: float
+    interval: float
+    health: bool = False
+
+
+class StopProbe(Struct, frozen=True):
+    """Probe this life no more."""
+
+    name: str
+    generation: int
+
+
+class RunHelper(Struct, frozen=True):
+    """Run a command in this life's environment and folder, for so many seconds at most."""
+
+    name: str
+    generation: int
+    command: str
+    seconds: float
+
+
+class OpenSockets(Struct, frozen=True):
+    """Listen on these for a type. They stay open over every life of its instances until CloseSockets."""
+
+    type: str
+    sockets: tuple[ListenSocket, ...]
+
+
+class CloseSockets(Struct, frozen=True):
+    """No instance is handed these any more."""
+
+    type: str
+    sockets: tuple[ListenSocket, ...]
+
+
 class SetTimer(Struct, frozen=True):
     """Post TimerFired(key, token) at `at` (monotonic seconds). Never cancelled: a stale token is dropped."""
 
-    key: str
+    key: TimerKey
     token: int
     at: float
 
@@ -88,17 +133,26 @@ class Publish(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """The answer to a command that was granted: names of the instances it touches, and the formation it leads to."""
+    """The answer to a command that was granted: names of the instances it touches, the formation it leads to, and the
+    number of the operation that it began (0: none, as nothing changes).
+    """
 
     request: int
     instances: tuple[str, ...]
     formation: dict[str, int]
+    operation: int = 0
 
 
 class Refuse(Struct, frozen=True):
     request: int
     message: str
     hint: str = ""
+
+
+class OperationEnded(Struct, frozen=True):
+    """What was asked for is reached, cannot be reached any more, or is no longer wanted."""
+
+    operation: Operation
 
 
 class Finish(Struct, frozen=True):
@@ -108,5 +162,21 @@ class Finish(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    Spawn | Signal | SignalProcess | ShareDaemon | ReclaimDaemons | SetTimer | Remove | Publish | Reply | Refuse | Finish
+    Spawn
+    | Signal
+    | SignalProcess
+    | ShareDaemon
+    | ReclaimDaemons
+    | StartProbe
+    | StopProbe
+    | RunHelper
+    | OpenSockets
+    | CloseSockets
+    | SetTimer
+    | Remove
+    | Publish
+    | Reply
+    | Refuse
+    | OperationEnded
+    | Finish
 )

@@ -1,14 +1,14 @@
-"""Which types are in a crash loop. The arithmetic is restart.CrashWatch; this keeps one for each type and tells changes."""
+"""Which types are in a crash loop, and which of their instances. The arithmetic is restart.CrashWatch."""
 
 from __future__ import annotations
 
 from procman.core.actions import Action, Publish, SetTimer
+from procman.core.facts import Died
+from procman.core.phases import AT_REST, Instance
 from procman.core.restart import WINDOW, CrashWatch
-from procman.core.state import Instance
+from procman.core.timers import CrashLoopTimer
 from procman.core.view import Change, Kind
-
-KEY = "crash:"
-"""Begins the key of a type's timer."""
+from procman.core.wording import crash_loop_line, recovered_line
 
 
 class Crashes:
@@ -25,28 +25,32 @@ class Crashes:
         watch = self._watches.get(type_name)
         return watch is not None and watch.looping
 
-    def death(self, i: Instance, now: float) -> list[Action]:
+    def loops(self, i: Instance, now: float) -> bool:
+        """Whether this instance is in the crash loop of its type: it is tried again, and died within the last minute."""
+        died_at = i.record.died_at
+        recent = died_at is not None and now - died_at < WINDOW
+        return recent and not isinstance(i.phase, AT_REST) and self.looping(i.spec.type)
+
+    def death(self, i: Instance, died: Died, now: float) -> list[Action]:
         """An instance has died. While its type is in a crash loop each death puts the end of that off by a minute."""
         type_name = i.spec.type
         before = self._watches.get(type_name, CrashWatch())
-        watch = self._watches[type_name] = before.death(now, i.early)
+        watch = before.death(now, i.record.early_exits, retried=died.retried)
+        self._watches[type_name] = watch
         actions: list[Action] = []
         if watch.looping:
-            actions.append(SetTimer(KEY + type_name, watch.token, now + WINDOW))
+            actions.append(SetTimer(CrashLoopTimer(type_name), watch.token, now + WINDOW))
         if watch.looping and not before.looping:
-            text = f"{type_name} is in a crash loop; procman keeps trying (last: {i.name} {i.reason})"
-            actions.append(_told(Kind.CRASH_LOOP, text, type_name))
+            actions.append(_publish(Kind.CRASH_LOOP, crash_loop_line(i), type_name))
         return actions
 
-    def quiet(self, key: str, token: int) -> list[Action]:
+    def deadline(self, type_name: str, token: int) -> list[Action]:
         """A minute has passed since the death that set this timer: out of the loop, unless there was another."""
-        type_name = key.removeprefix(KEY)
         watch = self._watches.get(type_name)
         if watch is None or watch.token != token:
             return []
         self._watches[type_name] = CrashWatch(token=token)
-        text = f"{type_name} is out of its crash loop: a minute without a death"
-        return [_told(Kind.RECOVERED, text, type_name)]
+        return [_publish(Kind.RECOVERED, recovered_line(type_name), type_name)]
 
     def forget(self, type_name: str) -> None:
         """The type is gone; should it come back, old timers mean nothing to it."""
@@ -55,5 +59,5 @@ class Crashes:
             self._watches[type_name] = CrashWatch(token=watch.token + 1)
 
 
-def _told(kind: Kind, text: str, type_name: str) -> Publish:
+def _publish(kind: Kind, text: str, type_name: str) -> Publish:
     return Publish(Change(event=kind, text=text, type=type_name))

@@ -11,7 +11,32 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from procman.core.requests import (
+    AwaitedState,
+    Count,
+    Name,
+    Restart,
+    Scale,
+    SendSignal,
+    Shutdown,
+    Stop,
+    Wait,
+)
 from procman.core.spec import Plan, ProcessSpec
+from procman.core.timers import TimerKey
+from procman.core.view import Reason
+
+__all__ = [
+    "AwaitedState",
+    "Count",
+    "Name",
+    "Restart",
+    "Scale",
+    "SendSignal",
+    "Shutdown",
+    "Stop",
+    "Wait",
+]  # besides what is here
 
 
 class ExitStatus(Struct, frozen=True):
@@ -32,9 +57,12 @@ class FormationStarted(Struct, frozen=True, tag=True):
 
 
 class Spawned(Struct, frozen=True, tag=True):
+    """The process is there. `shell`: it is a shell, and not the program of the command itself."""
+
     name: str
     generation: int
     pid: int
+    shell: bool = False
 
 
 class SpawnFailed(Struct, frozen=True, tag=True):
@@ -85,49 +113,51 @@ class OrphanReaped(Struct, frozen=True, tag=True):
     pid: int
 
 
-class TimerFired(Struct, frozen=True, tag=True):
-    """`key` is an instance (`web.1`) or, without a dot, what the fleet keeps a deadline for."""
+class Probed(Struct, frozen=True, tag=True):
+    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success that
+    says what the last one said is not told again.
+    """
 
-    key: str
+    name: str
+    generation: int
+    ok: bool
+    answer: str
+
+
+class Notified(Struct, frozen=True, tag=True):
+    """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
+    now on.
+    """
+
+    name: str
+    generation: int
+    status: str | None = None
+    stopping: bool = False
+    reloading: bool = False
+    extend: float | None = None
+
+
+class Measured(Struct, frozen=True, tag=True):
+    """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
+
+    name: str
+    generation: int
+    memory: int
+
+
+class TimerFired(Struct, frozen=True, tag=True):
+    key: TimerKey
     token: int
 
 
-# ---- what people asked
-
-
-class Scale(Struct, frozen=True, tag=True):
-    """`to` sets counts, `by` changes them; all or nothing."""
-
-    to: dict[str, int] = {}
-    by: dict[str, int] = {}
-
-
-class Restart(Struct, frozen=True, tag=True):
-    """Types, instances or shell patterns; all when empty."""
-
-    names: tuple[str, ...] = ()
-
-
-class Stop(Struct, frozen=True, tag=True):
-    names: tuple[str, ...] = ()
-    all: bool = False
-
-
-class SendSignal(Struct, frozen=True, tag=True):
-    signal: str
-    names: tuple[str, ...]
-    leader: bool = False
+# ---- what people asked; most of it is in `requests`
 
 
 class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
-class Shutdown(Struct, frozen=True, tag=True):
-    pass
-
-
-Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Shutdown
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Shutdown
 
 
 class Commanded(Struct, frozen=True, tag=True):
@@ -142,7 +172,19 @@ class ShutdownAsked(Struct, frozen=True, tag=True):
 
 
 class KillAsked(Struct, frozen=True, tag=True):
-    """A second INT: no more grace."""
+    """No more grace."""
+
+
+class InterruptAsked(Struct, frozen=True, tag=True):
+    """A press of Ctrl-C, or another INT: a stop, or KILL where everything is stopping already. `terminal`: procman has one."""
+
+    terminal: bool
+
+
+class ScaleAsked(Struct, frozen=True, tag=True):
+    """TTIN or TTOU: so many more of the main type."""
+
+    by: int
 
 
 # ---- what the fleet asks of one instance (never from outside)
@@ -155,18 +197,27 @@ class StartWanted(Struct, frozen=True):
 class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
-    why: str
+    why: Reason
 
 
 class RestartWanted(Struct, frozen=True):
     """A new life is wanted, from this spec."""
 
     spec: ProcessSpec
-    why: str
+    why: Reason
 
 
 SlotEvent: TypeAlias = (
-    Spawned | SpawnFailed | Exited | Emptied | Adopted | TimerFired | StartWanted | StopWanted | RestartWanted | KillAsked
+    Spawned
+    | SpawnFailed
+    | Exited
+    | Emptied
+    | Adopted
+    | TimerFired
+    | StartWanted
+    | StopWanted
+    | RestartWanted
+    | KillAsked
 )
 Event: TypeAlias = (
     FormationStarted
@@ -177,8 +228,13 @@ Event: TypeAlias = (
     | Adopted
     | Orphaned
     | OrphanReaped
+    | Probed
+    | Notified
+    | Measured
     | TimerFired
     | Commanded
     | ShutdownAsked
     | KillAsked
+    | InterruptAsked
+    | ScaleAsked
 )

@@ -1,225 +1,98 @@
-"""What decides when the fleet has raised: nothing is started any more, what runs is kept, and a stop is still orderly.
+"""What decides when the fleet has raised: nothing is started any more, what runs is kept, a stop is the signal and then KILL.
 
-It is told and answers as the fleet (`handle(event, now) -> actions`), and shares no code with it, since that is what has
-failed. It knows nothing but the lives that the kernel had in its table at that moment.
+It answers as the fleet does and shares no code with it, as that is what has failed; so its few sentences are its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
+from procman.core import actions as do
+from procman.core import events as saw
+from procman.core.decider import AT_FAULT, Survivor
+from procman.core.spec import Plan, is_companion
+from procman.core.timers import FallbackTimer
+from procman.core.view import Change, FleetView, Kind
 
-from procman.core.actions import (
-    Action,
-    Finish,
-    ReclaimDaemons,
-    Publish,
-    Refuse,
-    Reply,
-    SetTimer,
-    Signal,
-    SignalProcess,
-    Target,
-)
-from procman.core.events import (
-    Adopted,
-    FormationStarted,
-    Command,
-    Commanded,
-    Emptied,
-    Event,
-    Exited,
-    KillAsked,
-    Orphaned,
-    OrphanReaped,
-    Shutdown,
-    ShutdownAsked,
-    Spawned,
-    SpawnFailed,
-    TimerFired,
-)
-from procman.core.spec import Plan, ProcessSpec, StopMode, is_companion
-from procman.core.state import Instance, Phase
-from procman.core.view import Change, FleetView, InstanceView, Kind, duration
-
-KEY = "last:"
-"""Begins the key of a life's timer: no timer of the fleet's is taken for it."""
-
-CALLED, KILLED, GIVEN_UP = 1, 2, 3
-"""Tokens of the timer: what is done when it fires."""
-
-NOTICE = 2.0
-"""Seconds before KILL at which the whole group gets the signal; half of a grace that is under four."""
-
-GIVE_UP_AFTER = 5.0
-"""Seconds after KILL."""
-
-FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEADER: Target.LEADER}
-"""Who gets the stop signal first."""
-
-REASON = "procman is at fault: nothing is started or restarted any more"
-
-
-class Survivor(Struct, frozen=True):
-    """A life as it was when the fleet raised."""
-
-    name: str
-    generation: int
-    pid: int
-    spec: ProcessSpec
+KILL, GIVE_UP, GIVE_UP_AFTER = 1, 2, 5.0  # tokens of a process's timer; seconds after KILL
+HINT = "`procman shutdown` stops what runs, and `procman start` begins anew"
 
 
 class Fallback:
-    """Keeps what runs until it is to stop, then stops it: the stop signal, a last call, KILL, each in its time."""
-
-    def __init__(self, plan: Plan, counts: dict[str, int], left: Iterable[Survivor]) -> None:
-        self.plan = plan
-        self.counts = dict(counts)
-        self.stopping = False
+    def __init__(self, plan: Plan, counts: Mapping[str, int], left: Iterable[Survivor]) -> None:
+        self.plan, self.counts, self.stopping, self._finished = plan, dict(counts), False, False
         self.stuck: list[int] = []
         self._left = {life.name: life for life in left}
-        self._ended: set[str] = set()  # whose leader has ended; something of it may be there
         self._killed: set[str] = set()
-        self._finished = False
 
-    # ---- what the kernel asks, as of the fleet
-
-    def start(self, now: float, *, stop: bool) -> list[Action]:
+    def start(self, now: float, *, stop: bool) -> list[do.Action]:
         """To be called once, with whether everything is to end at once."""
-        return [*(self._stop(now) if stop else ()), *self._settle()]
+        return self._settled(self._stop(now) if stop else [])
 
-    def get(self, _name: str) -> Instance | None:
+    @property
+    def ending(self) -> bool:
+        return self.stopping
+
+    def get(self, _name: str) -> None:
         return None
 
-    def any_in(self, phase: Phase) -> bool:
-        return phase is Phase.STOPPING and self.stopping
+    def operation(self, _number: int) -> None:
+        return None
 
     def view(self, _now: float) -> FleetView:
-        phase = Phase.STOPPING if self.stopping else Phase.READY
-        rows = [
-            InstanceView(
-                name=life.name,
-                type=life.spec.type,
-                phase=str(phase.value),
-                pid=life.pid,
-                port=life.spec.port_of(int(life.name.rpartition(".")[2])),
-                restarts=0,
-                generation=life.generation,
-                uptime=None,
-                age=0.0,
-                reason=REASON,
-                last_exit=None,
-                crash_loop=False,
-            )
-            for life in self._left.values()
-            if not is_companion(life.spec.type)
-        ]
-        return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping)
+        phase, left = "stopping" if self.stopping else "ready", self._left.values()
+        rows = tuple(life.view(phase) for life in left if not is_companion(life.spec.type))
+        return FleetView(formation=dict(self.counts), instances=rows, stopping=self.stopping)
 
-    def handle(self, event: Event, now: float) -> list[Action]:
-        """What to do about an event."""
+    def handle(self, event: saw.Event, now: float) -> list[do.Action]:
+        """What to do about an event: nothing about most, as nothing is started and the kernel ends orphans and daemons."""
+        actions: list[do.Action] = []
         match event:
-            case Exited():
-                actions = self._exited(event)
-            case Emptied():
-                self._left.pop(event.name, None)
-                actions = []
-            case Adopted():
-                actions = self._adopted(event)
-            case TimerFired():
-                actions = self._timer(event, now)
-            case ShutdownAsked():
+            case saw.Exited(name, _, status) if name in self._left:
+                text = f"{name} ended: {status}" if self.stopping else f"{name} ended: {status}; {AT_FAULT}"
+                actions = [_told(Kind.ENDED, text), *([] if self.stopping else self._kill([name], now))]
+            case saw.Emptied(name):
+                self._left.pop(name, None)
+            case saw.Adopted(name, _, pid) if name not in self._left or name in self._killed:
+                actions = [do.SignalProcess(pid, "KILL")]
+            case saw.Adopted(name, _, pid) if self.stopping:
+                actions = [do.SignalProcess(pid, self._left[name].spec.stop.signal), do.SignalProcess(pid, "CONT")]
+            case saw.TimerFired(FallbackTimer(name), token) if name in self._left:
+                actions = self._kill([name], now, late=True) if token == KILL else self._give_up(name)
+            case saw.ShutdownAsked() | saw.InterruptAsked() if not self.stopping:
                 actions = self._stop(now)
-            case KillAsked():
-                actions = [*self._stop(now), *(a for life in self._left.values() for a in self._kill(life, now))]
-            case Commanded():
-                actions = self._command(event.command, event.request, now)
-            case FormationStarted() | Spawned() | SpawnFailed() | Orphaned() | OrphanReaped():
-                actions = []  # nothing is started; the kernel itself ends orphans at the end
-            case _:
-                assert_never(event)
-        return [*actions, *self._settle()]
+            case saw.KillAsked() | saw.InterruptAsked():
+                actions = [*self._stop(now), *self._kill(self._left, now)]
+            case saw.Commanded(saw.Shutdown(), request):
+                actions = [*self._stop(now), do.Reply(request, tuple(self._left), self.counts)]
+            case saw.Commanded(_, request):
+                actions = [do.Refuse(request, f"cannot do that: {AT_FAULT}", HINT)]
+        return self._settled(actions)
 
-    # ---- one life
-
-    def _exited(self, event: Exited) -> list[Action]:
-        life = self._left.get(event.name)
-        if life is None:
-            return []
-        self._ended.add(life.name)
-        actions: list[Action] = []
-        if self.stopping:
-            actions.append(_told(Kind.ENDED, f"{life.name} ended: {event.status}"))
-        else:
-            actions.append(_told(Kind.ENDED, f"{life.name} ended: {event.status}; {REASON}"))
-            actions.append(Signal(life.name, life.generation, "KILL", Target.ALL))
-        if all(other.name in self._ended for other in self._left.values() if other.spec.type == life.spec.type):
-            actions.append(ReclaimDaemons(life.name, life.generation, life.spec.stop.signal))
-        return actions
-
-    def _adopted(self, event: Adopted) -> list[Action]:
-        life = self._left.get(event.name)
-        if life is None or event.name in self._killed:
-            return [SignalProcess(event.pid, "KILL")]
-        if self.stopping or event.name in self._ended:
-            return [SignalProcess(event.pid, life.spec.stop.signal), SignalProcess(event.pid, "CONT")]
-        return []
-
-    def _timer(self, event: TimerFired, now: float) -> list[Action]:
-        life = self._left.get(event.key.removeprefix(KEY))
-        if life is None or not event.key.startswith(KEY):
-            return []
-        if event.token == CALLED:
-            return [*_both(life, Target.ALL), SetTimer(event.key, KILLED, now + _notice(life))]
-        if event.token == KILLED:
-            text = f"{life.name} did not stop in {duration(life.spec.stop.grace)}: killed"
-            return [_told(Kind.KILLED, text), *self._kill(life, now)]
-        del self._left[life.name]
-        return [_told(Kind.UNKILLABLE, f"{life.name} (pid {life.pid}) is unkillable: still there after KILL")]
-
-    def _kill(self, life: Survivor, now: float) -> list[Action]:
-        self._killed.add(life.name)
-        kill = Signal(life.name, life.generation, "KILL", Target.ALL)
-        return [kill, SetTimer(KEY + life.name, GIVEN_UP, now + GIVE_UP_AFTER)]
-
-    # ---- all of them
-
-    def _stop(self, now: float) -> list[Action]:
-        if self.stopping:
-            return []
+    def _stop(self, now: float) -> list[do.Action]:
+        actions: list[do.Action] = []
+        for life in self._left.values() if not self.stopping else ():
+            actions += life.signal(life.spec.stop.signal, "CONT", target=do.Target.TOP)
+            actions.append(do.SetTimer(FallbackTimer(life.name), KILL, now + life.spec.stop.grace))
+        told = [] if self.stopping else [_told(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
         self.stopping = True
-        plural = "" if len(self._left) == 1 else "s"
-        actions: list[Action] = [_told(Kind.SHUTDOWN, f"stopping {len(self._left)} instance{plural}")]
-        for life in self._left.values():
-            actions += _both(life, FIRST[life.spec.stop.mode])
-            actions.append(SetTimer(KEY + life.name, CALLED, now + life.spec.stop.grace - _notice(life)))
-        return actions
+        return [*told, *actions]
 
-    def _command(self, command: Command, request: int, now: float) -> list[Action]:
-        if not isinstance(command, Shutdown):
-            hint = "`procman shutdown` stops what runs, and `procman start` begins anew"
-            return [Refuse(request, f"cannot do that: {REASON}", hint)]
-        names = tuple(self._left)
-        return [*self._stop(now), Reply(request, names, dict(self.counts))]
+    def _kill(self, names: Iterable[str], now: float, *, late: bool = False) -> list[do.Action]:
+        self._killed.update(names)
+        told = [_told(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
+        kills = [kill for name in names for kill in self._left[name].signal("KILL", target=do.Target.ALL)]
+        return [*told, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
 
-    def _settle(self) -> list[Action]:
-        if self._left or self._finished:
-            return []
-        self._finished = True
-        return [Finish(1)]
+    def _give_up(self, name: str) -> list[do.Action]:
+        del self._left[name]
+        return [_told(Kind.UNKILLABLE, f"{name} is unkillable: still there after KILL")]
+
+    def _settled(self, actions: list[do.Action]) -> list[do.Action]:
+        last = not self._left and not self._finished
+        self._finished = self._finished or last
+        return [*actions, do.Finish(1)] if last else actions
 
 
-def _notice(life: Survivor) -> float:
-    """Seconds from the last call to KILL."""
-    return min(NOTICE, life.spec.stop.grace / 2)
-
-
-def _both(life: Survivor, target: Target) -> list[Action]:
-    """The stop signal, and CONT so that it can be acted on."""
-    return [Signal(life.name, life.generation, signal, target) for signal in (life.spec.stop.signal, "CONT")]
-
-
-def _told(kind: Kind, text: str) -> Publish:
-    return Publish(Change(event=kind, text=text))
+def _told(kind: Kind, text: str) -> do.Publish:
+    return do.Publish(Change(event=kind, text=text))

@@ -1,22 +1,23 @@
-"""One instance's life: `step(instance, event, now) -> (instance, actions)`, a pure function of frozen values.
+"""One instance's life: `step(instance, event, now) -> (instance, actions, facts)`, a pure function of frozen values.
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase      shown as   StartWanted    StopWanted        RestartWanted         Spawned    SpawnFailed     Exited               Emptied    TimerFired
-    DOWN       stopped    spawn                    spawn
-    SPAWNING   starting   wanted    unwanted       again, after     STARTING   BACKOFF/FAILED
-                                                   Spawned          or stop
-    STARTING   starting             stop: asked    stop: replaced                              clean-up: by verdict            READY
-    READY      ready                stop: asked    stop: replaced                              clean-up: by verdict
-    STOPPING   stopping   wanted    unwanted       wanted, anew                                status noted         by cause   repeat, last call,
-                                                                                               (asked, replaced)    and wanted KILL, unkillable
-    BACKOFF    backoff              DOWN           spawn now                                                                   spawn
-    FAILED     failed     spawn     DOWN           spawn
-    DONE       done       spawn     DOWN           spawn
+    phase      shown as   StartWanted StopWanted     RestartWanted    Spawned    SpawnFailed     Exited               Emptied    TimerFired
+    DOWN       stopped    spawn                      spawn
+    SPAWNING   starting   wanted      unwanted       anew, after      STARTING   BACKOFF/FAILED
+                                                     Spawned          or stop
+    STARTING   starting               stop: asked    stop: replaced                              CLEARING: by verdict            READY
+    READY      ready                  stop: asked    stop: replaced                              CLEARING: by verdict
+    STOPPING   stopping   wanted      unwanted       wanted, anew                                status noted         DOWN, or   escalate
+                                                                                                                      spawn
+    CLEARING   by verdict wanted      unwanted       wanted, anew                                                     by verdict KILL, unkillable
+    BACKOFF    backoff                DOWN           spawn now                                                                   spawn
+    FAILED     failed     spawn       DOWN           spawn
+    DONE       done       spawn       DOWN           spawn
 
 KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
-the process is asked to end too, else it is kept where it is. `wanted` and `phase` are the only two dimensions:
-`cause` is what STOPPING is for, `stage` how far it has gone.
+and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
+just what it needs; `wanted` is the only other dimension.
 
 Every event of a life names it by `generation`; every timer carries the `token` of the instance's one live deadline.
 A mismatch is dropped in `step` and nowhere else.
@@ -28,45 +29,66 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import restart, stopping
-from procman.core.actions import Action, ShareDaemon, SetTimer, Spawn
+from procman.core import restart, stopping, wording
+from procman.core.actions import Action, SetTimer, ShareDaemon, Spawn
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
     ExitStatus,
     KillAsked,
-    StopWanted,
-    StartWanted,
     RestartWanted,
     SlotEvent,
     Spawned,
     SpawnFailed,
+    StartWanted,
+    StopWanted,
     TimerFired,
 )
+from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested, Started
+from procman.core.phases import (
+    UP,
+    AfterClearing,
+    AfterSpawn,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Failed,
+    Instance,
+    Leader,
+    Phase,
+    Ready,
+    Spawning,
+    Starting,
+    Step,
+    Stopping,
+    StopReason,
+    StopStep,
+)
 from procman.core.restart import Outcome
-from procman.core.state import Cause, Instance, Phase, Stage, Step, told
-from procman.core.view import Kind, duration, times
+from procman.core.timers import SlotTimer
+from procman.core.view import Reason, ReasonCode
 
 READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""
 
 
 def step(i: Instance, event: SlotEvent, now: float) -> Step:
-    """The instance after the event, and what to do. Late and foreign events change nothing."""
+    """The instance after the event, what to do, and what it means. Late and foreign events change nothing."""
     match event:
         case StartWanted():
-            return _raised(i, now)
+            return _start_wanted(i, now)
         case StopWanted():
-            return _lowered(i, event, now)
+            return _stop_wanted(i, event.why, now)
         case RestartWanted():
-            return _replaced(i, event, now)
+            return _restart_wanted(i, event, now)
         case KillAsked():
             return _kill_asked(i, now)
         case TimerFired():
-            return _timer(i, now) if event.token == i.token else (i, ())
+            return _timer(i, now) if event.token == i.token else Step(i)
     if event.generation != i.generation:
-        return i, ()
+        return Step(i)
     match event:
         case Spawned():
             return _spawned(i, event, now)
@@ -77,7 +99,7 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
         case Emptied():
             return _emptied(i, now)
         case Adopted():
-            return i, _adopted(i, event)
+            return Step(i, _adopted(i, event))
         case _:
             assert_never(event)
 
@@ -85,60 +107,69 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
 # ---- what is wanted
 
 
-def _raised(i: Instance, now: float) -> Step:
+def _start_wanted(i: Instance, now: float) -> Step:
     match i.phase:
-        case Phase.DOWN | Phase.FAILED | Phase.DONE:
+        case Down() | Failed() | Done():
             return _spawn(_afresh(i), now)
-        case Phase.SPAWNING | Phase.STOPPING:
-            return replace(i, wanted=True), ()
-        case Phase.STARTING | Phase.READY | Phase.BACKOFF:
-            return i, ()
+        case Spawning() | Stopping() | Clearing():
+            return Step(replace(i, wanted=True))
+        case Starting() | Ready() | Backoff():
+            return Step(i)
         case _:
             assert_never(i.phase)
 
 
-def _lowered(i: Instance, event: StopWanted, now: float) -> Step:
+def _stop_wanted(i: Instance, why: Reason, now: float) -> Step:
+    i = replace(i, wanted=False)
     match i.phase:
-        case Phase.DOWN:
-            return i, ()
-        case Phase.SPAWNING:
-            return replace(i, wanted=False, reason=event.why), ()
-        case Phase.STOPPING:  # also where it had ended by itself: whoever wants it after this wants a new life
-            return replace(i, wanted=False, cause=Cause.ASKED, reason=event.why), ()
-        case Phase.STARTING | Phase.READY:
-            return stopping.begin(replace(i, wanted=False), Cause.ASKED, event.why, now)
-        case Phase.BACKOFF | Phase.FAILED | Phase.DONE:
-            return _down(replace(i, wanted=False, reason=event.why), now)
+        case Down():
+            return Step(i)
+        case Spawning() as phase:
+            return Step(replace(i, phase=replace(phase, why=why)))
+        case Stopping() as phase:
+            return Step(replace(i, phase=replace(phase, reason=StopReason.ASKED, why=why)))
+        case Clearing() as phase:  # whoever wants it after this wants a new life
+            return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
+        case Starting(leader) | Ready(leader):
+            return stopping.begin(i, leader, StopReason.ASKED, why, now)
+        case Backoff() | Failed() | Done():
+            return _down(i, why, now)
         case _:
             assert_never(i.phase)
 
 
-def _replaced(i: Instance, event: RestartWanted, now: float) -> Step:
+def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
     i = replace(i, spec=event.spec, wanted=True)
     match i.phase:
-        case Phase.DOWN | Phase.BACKOFF | Phase.FAILED | Phase.DONE:
+        case Down() | Backoff() | Failed() | Done():
             return _spawn(_afresh(i), now)
-        case Phase.SPAWNING | Phase.STOPPING:
-            return replace(i, cause=Cause.REPLACED, reason=event.why), ()
-        case Phase.STARTING | Phase.READY:
-            return stopping.begin(i, Cause.REPLACED, event.why, now)
+        case Spawning() as phase:
+            then = AfterSpawn.KILL if phase.then is AfterSpawn.KILL else AfterSpawn.REPLACE
+            return Step(replace(i, phase=replace(phase, then=then, why=event.why)))
+        case Stopping() as phase:
+            return Step(replace(i, phase=replace(phase, reason=StopReason.REPLACED, why=event.why)))
+        case Clearing() as phase:
+            return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=event.why)))
+        case Starting(leader) | Ready(leader):
+            return stopping.begin(i, leader, StopReason.REPLACED, event.why, now)
         case _:
             assert_never(i.phase)
 
 
 def _kill_asked(i: Instance, now: float) -> Step:
     match i.phase:
-        case Phase.SPAWNING:
-            return replace(i, wanted=False, stage=Stage.KILLED), ()
-        case Phase.STOPPING if i.stage in (Stage.KILLED, Stage.UNKILLABLE):
-            return replace(i, wanted=False), stopping.kill_again(i)
-        case Phase.STARTING | Phase.READY | Phase.STOPPING:
-            i = replace(i, wanted=False, phase=Phase.STOPPING, cause=i.cause or Cause.ASKED, since=now)
-            return stopping.kill(i, now)
-        case Phase.BACKOFF:
-            return _lowered(i, StopWanted("killed"), now)
-        case Phase.DOWN | Phase.FAILED | Phase.DONE:
-            return i, ()
+        case Spawning() as phase:
+            return Step(replace(i, wanted=False, phase=replace(phase, then=AfterSpawn.KILL)))
+        case Stopping(step=step) | Clearing(step=step) if step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
+            return Step(replace(i, wanted=False), (stopping.kill_all(i),))
+        case Starting(leader) | Ready(leader):
+            return stopping.kill_at_once(replace(i, wanted=False), leader, wording.KILLED, now)
+        case Stopping() | Clearing():
+            return stopping.kill(replace(i, wanted=False), now)
+        case Backoff():
+            return _stop_wanted(i, wording.KILLED, now)
+        case Down() | Failed() | Done():
+            return Step(i)
         case _:
             assert_never(i.phase)
 
@@ -147,119 +178,139 @@ def _kill_asked(i: Instance, now: float) -> Step:
 
 
 def _spawned(i: Instance, event: Spawned, now: float) -> Step:
-    if i.phase is not Phase.SPAWNING:
-        return i, ()
-    i = replace(i, pid=event.pid, born=now)
-    if i.stage is Stage.KILLED:
-        return stopping.kill(replace(i, phase=Phase.STOPPING, cause=Cause.ASKED, since=now), now)
+    if not isinstance(i.phase, Spawning):
+        return Step(i)
+    phase = i.phase
+    leader = Leader(event.pid, now, phase.stop, event.shell)
+    started = (Started(i.name, i.generation),)
+    why = phase.why or wording.STOPPED
+    if phase.then is AfterSpawn.KILL:
+        return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)
     if not i.wanted:
-        return stopping.begin(i, Cause.ASKED, i.reason, now)
-    if i.cause is Cause.REPLACED:
-        return stopping.begin(i, Cause.REPLACED, i.reason, now)
-    i = replace(i, phase=Phase.STARTING, since=now)
-    news = told(i, Kind.STARTED, f"{i.name} started (pid {event.pid})", quiet=True)
-    return i, (SetTimer(i.name, i.token, now + READY_AFTER), news)
+        return stopping.begin(i, leader, StopReason.ASKED, why, now)._replace(facts=started)
+    if phase.then is AfterSpawn.REPLACE:
+        return stopping.begin(i, leader, StopReason.REPLACED, why, now)._replace(facts=started)
+    i = _enter(i, Starting(leader), now)
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER), wording.started(i)), started)
 
 
 def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
-    if i.phase is not Phase.SPAWNING:
-        return i, ()
+    if not isinstance(i.phase, Spawning):
+        return Step(i)
     status = ExitStatus(event.code)
-    i = replace(i, exit=status, last_exit=status)
+    then, stopped = i.phase.then, i.phase.why
+    i = _noted(i, last_exit=status)
     if not i.wanted:
-        return _down(i, now)
-    if i.cause is Cause.REPLACED:
+        return _down(i, stopped, now)
+    if then is not AfterSpawn.RUN:
         return _spawn(_afresh(i), now)
-    i = replace(i, ended=now, failures=i.failures + 1, early=i.early + 1)
-    outcome, rule = restart.judge_failed_start(i.spec, event.code, i.failures)
+    record = i.record
+    i = _noted(i, ended_at=now, died_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
+    outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
+    facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
     reason = f"cannot start: {event.why}"
     if outcome is not Outcome.RETRY:
-        i = replace(i, phase=Phase.FAILED, since=now, reason=f"{reason}; {rule}")
-        return i, (told(i, Kind.FAILED, f"{i.name} failed: {i.reason}"),)
-    i = replace(i, reason=reason, delay=restart.backoff(i.spec.restart, i.failures, event.jitter))
-    news = told(i, Kind.START_FAILED, f"{i.name} did not start: {event.why}; {_again(i)}", retry_in=i.delay)
-    i, actions = _back_off(i, now)
-    return i, (news, *actions)
+        i = _enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
+        return Step(i, (wording.failed_to_start(i),), (*facts, Rested(i.name)))
+    delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
+    news = wording.did_not_start(i, event.why, delay)
+    i, actions, _ = _back_off(i, Reason(ReasonCode.CANNOT_START, reason), delay, now)
+    return Step(i, (news, *actions), facts)
 
 
 def _exited(i: Instance, event: Exited, now: float) -> Step:
     if not i.alive:
-        return i, ()
-    i = replace(i, exit=event.status, last_exit=event.status)
-    if i.phase is Phase.STOPPING:
-        return i, ()
-    if i.ready_at is not None and now - i.ready_at >= i.spec.restart.reset_after:
-        i = replace(i, failures=0)
-    lived = now - i.born
-    i = replace(i, ended=now, failures=i.failures + 1, early=i.early + 1 if i.ready_at is None else 0)
-    outcome, rule = restart.judge(i.spec, event.status, i.failures)
-    how = restart.described(event.status, lived)
-    row = f" {times(i.failures)}" if outcome is Outcome.RETRY and i.failures > 1 else ""
-    note = f": {event.note}" if event.note else ""
-    i = replace(
-        i,
-        phase=Phase.STOPPING,
-        reason=how + row + note,
-        delay=restart.backoff(i.spec.restart, i.failures, event.jitter),
-    )
-    ended = f"{how} after {duration(lived)}{',' if row else ''}{row}{note}"
-    news: Action
-    match outcome:
-        case Outcome.RETRY:
-            cause = Cause.CRASHED
-            news = told(i, Kind.ENDED, f"{i.name} ended: {ended}; {_again(i)}", retry_in=i.delay)
-        case Outcome.GIVE_UP:
-            cause = Cause.GAVE_UP
-            i = replace(i, reason=f"{i.reason}; {rule}")
-            news = told(i, Kind.ENDED, f"{i.name} failed: {ended}; {rule}")
-        case Outcome.DONE:
-            cause = Cause.ENDED
-            news = told(i, Kind.ENDED, f"{i.name} is done: {ended}" + (f" ({rule})" if rule else ""))
-        case _:
-            assert_never(outcome)
-    return stopping.clear(i, cause, news, now)
+        return Step(i)
+    i = _noted(i, last_exit=event.status)
+    gone = LeaderEnded(i.name, i.generation, event.status)
+    if isinstance(i.phase, Stopping):
+        return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
+    assert isinstance(i.phase, UP)
+    leader = i.phase.leader
+    i = _counted(i, now)
+    outcome, rule = restart.judge(i.spec, event.status, i.record.failures)
+    how = wording.end_of(i, event, now - leader.started_at, again=outcome is Outcome.RETRY)
+    delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
+    then, code = _AFTER_END[outcome]
+    why = Reason(code, f"{how.reason}; {rule}" if outcome is Outcome.GIVE_UP else how.reason)
+    facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
+    if outcome is not Outcome.DONE:
+        i = _noted(i, died_at=now)
+        facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
+    phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
+    i = _enter(i, phase, now)
+    return Step(i, (wording.ended(i, outcome, how, rule), *stopping.clean_up(i, phase)), facts)
+
+
+_AFTER_END = {
+    Outcome.RETRY: (AfterClearing.BACKOFF, ReasonCode.ENDED),
+    Outcome.GIVE_UP: (AfterClearing.FAILED, ReasonCode.GAVE_UP),
+    Outcome.DONE: (AfterClearing.DONE, ReasonCode.ENDED),
+}
+
+
+def _counted(i: Instance, now: float) -> Instance:
+    """One more end in a row; none before it, where it was ready for long enough."""
+    failures, early = i.record.failures, i.record.early_exits + 1
+    if isinstance(i.phase, Ready):
+        early = 0
+        if now - i.phase.ready_at >= i.spec.restart.reset_after:
+            failures = 0
+    return _noted(i, ended_at=now, failures=failures + 1, early_exits=early)
 
 
 def _emptied(i: Instance, now: float) -> Step:
-    if i.phase is not Phase.STOPPING:
-        return i, ()
-    if not i.wanted:
-        return _down(i, now)
-    match i.cause:
-        case Cause.ASKED | Cause.REPLACED | None:
+    match i.phase:
+        case Stopping(why=why) | Clearing(why=why) if not i.wanted:
+            return _down(i, why, now)
+        case Stopping():
             return _spawn(_afresh(i), now)
-        case Cause.CRASHED:
-            return _back_off(i, now)
-        case Cause.GAVE_UP:
-            i = _rested(i, Phase.FAILED, now)
-            return i, (told(i, Kind.FAILED, f"{i.name} failed: {i.reason}", quiet=True),)
-        case Cause.ENDED:
-            i = _rested(i, Phase.DONE, now)
-            return i, (told(i, Kind.DONE, f"{i.name} is done: {i.reason}", quiet=True),)
+        case Clearing(then=then, why=why, delay=delay):
+            return _cleared(i, then, why, delay, now)
         case _:
-            assert_never(i.cause)
+            return Step(i)
+
+
+def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: float) -> Step:
+    match then:
+        case AfterClearing.RESPAWN:
+            return _spawn(_afresh(i), now)
+        case AfterClearing.BACKOFF:
+            return _back_off(i, why, delay, now)
+        case AfterClearing.FAILED:
+            i = _enter(i, Failed(why), now)
+            return Step(i, (wording.is_failed_at_rest(i, why),), (Rested(i.name),))
+        case AfterClearing.DONE:
+            i = _enter(i, Done(why), now)
+            return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
+        case _:
+            assert_never(then)
 
 
 def _adopted(i: Instance, event: Adopted) -> tuple[Action, ...]:
     """One that left the group while its instance lives serves the whole type (epmd serves every node)."""
-    if i.phase is Phase.STOPPING:
-        return stopping.adopted(i, event)
-    if event.in_group:
-        return ()
-    return ShareDaemon(i.name, event.pid), told(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {event.pid})", quiet=True)
+    match i.phase:
+        case Stopping() as phase:
+            return stopping.adopted(phase, event)
+        case Clearing() as phase:
+            return stopping.adopted_in_clearing(phase, event)
+        case _:
+            return () if event.in_group else (ShareDaemon(i.name, event.pid), wording.has_daemon(i, event.pid))
 
 
 def _timer(i: Instance, now: float) -> Step:
     match i.phase:
-        case Phase.STARTING:
-            i = replace(i, phase=Phase.READY, since=now, ready_at=now, early=0)
-            return i, (told(i, Kind.READY, f"{i.name} is ready", quiet=True),)
-        case Phase.BACKOFF:
-            return _spawn(replace(i, restarts=i.restarts + 1), now)
-        case Phase.STOPPING:
-            return stopping.press(i, now)
-        case Phase.DOWN | Phase.SPAWNING | Phase.READY | Phase.FAILED | Phase.DONE:
-            return i, ()
+        case Starting(leader):
+            i = _enter(_noted(i, early_exits=0), Ready(leader, now), now)
+            return Step(i, (wording.is_ready(i),), (BecameReady(i.name, i.generation),))
+        case Backoff():
+            return _spawn(_noted(i, restarts=i.record.restarts + 1), now)
+        case Stopping() as phase:
+            return stopping.escalate(i, phase, now)
+        case Clearing() as phase:
+            return stopping.escalate_clearing(i, phase, now)
+        case Down() | Spawning() | Ready() | Failed() | Done():
+            return Step(i)
         case _:
             assert_never(i.phase)
 
@@ -267,46 +318,30 @@ def _timer(i: Instance, now: float) -> Step:
 # ---- the ways from phase to phase
 
 
+def _enter(i: Instance, phase: Phase, now: float) -> Instance:
+    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
+
+
+def _noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
+    return replace(i, record=replace(i.record, **changes))
+
+
 def _afresh(i: Instance) -> Instance:
     """A person's word starts the counts of failures anew."""
-    return replace(i, failures=0, early=0)
+    return _noted(i, failures=0, early_exits=0, died_at=None)
 
 
 def _spawn(i: Instance, now: float) -> Step:
-    i = replace(
-        i,
-        phase=Phase.SPAWNING,
-        wanted=True,
-        generation=i.generation + 1,
-        token=i.token + 1,
-        pid=None,
-        stop=i.spec.stop,
-        cause=None,
-        stage=None,
-        exit=None,
-        since=now,
-        born=now,
-        ready_at=None,
-    )
-    return i, (Spawn(i.name, i.generation, i.spec, i.index),)
+    i = replace(_enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
+    return Step(i, (Spawn(i.name, i.generation, i.spec, i.index),))
 
 
-def _rested(i: Instance, phase: Phase, now: float) -> Instance:
-    return replace(i, phase=phase, pid=None, cause=None, stage=None, since=now, token=i.token + 1)
+def _down(i: Instance, why: Reason | None, now: float) -> Step:
+    """Nothing of it is left, and it is not wanted."""
+    news = wording.stopped(i)
+    return Step(_enter(i, Down(why), now), (news,), (Rested(i.name),))
 
 
-def _down(i: Instance, now: float) -> Step:
-    clean = i.last_exit is None or i.last_exit.code in (0, i.stop.exit_code) or i.phase is not Phase.STOPPING
-    ended = f": {i.exit}" if i.exit and i.phase is Phase.STOPPING else ""
-    i = _rested(i, Phase.DOWN, now)
-    return i, (told(i, Kind.STOPPED, f"{i.name} stopped{ended}", quiet=clean),)
-
-
-def _back_off(i: Instance, now: float) -> Step:
-    i = replace(_rested(i, Phase.BACKOFF, now), deadline=now + i.delay)
-    news = told(i, Kind.BACKOFF, f"{i.name}: {_again(i)}", quiet=True, retry_in=i.delay)
-    return i, (SetTimer(i.name, i.token, i.deadline), news)
-
-
-def _again(i: Instance) -> str:
-    return f"starting again in {duration(i.delay)}" if i.delay > 0 else "starting again at once"
+def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:
+    i = _enter(i, Backoff(why, now + delay, delay), now)
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + delay), wording.backs_off(i, delay)))

@@ -10,12 +10,10 @@ from msgspec import Struct
 
 from procman.core.actions import Action, SetTimer, SignalProcess
 from procman.core.spec import StopPolicy
-
-KEY = "strays"
-"""Key of the one timer."""
+from procman.core.timers import OrphansTimer
 
 GIVE_UP_AFTER = 5.0
-"""Seconds after KILL at which a stray is no longer waited for."""
+"""Seconds after KILL at which an orphan is no longer waited for."""
 
 
 class OrphansState(Struct, frozen=True):
@@ -30,7 +28,7 @@ class OrphansState(Struct, frozen=True):
 
 
 class Orphans:
-    """The table of strays. `left`: whether any is still waited for; `stuck`: pids that KILL did not remove."""
+    """The table of orphans. `left`: whether any is still waited for; `stuck`: pids that KILL did not remove."""
 
     def __init__(self, state: OrphansState = OrphansState()) -> None:  # noqa: B008  frozen
         self.stuck = list(state.stuck)
@@ -105,4 +103,4 @@ class Orphans:
         if not deadlines:
             return []
         self._token += 1
-        return [SetTimer(KEY, self._token, min(deadlines))]
+        return [SetTimer(OrphansTimer(), self._token, min(deadlines))]

@@ -1,12 +1,21 @@
-"""What a reload changes: two plans compared by value."""
+"""What a reload changes: two plans compared by value, and what is wanted under the new one."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from procman.core.spec import Plan, refuse_count
+from procman.core import wording
+from procman.core.commands import Granted, World, resized
+from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.operations import Need, Want
+from procman.core.phases import Instance
+from procman.core.slots import Slots
+from procman.core.spec import Plan, ProcessSpec, refuse_count
+from procman.core.view import Change, Kind
 
 
 class Difference(Struct, frozen=True):
@@ -36,3 +45,64 @@ def counts_after(plan: Plan, counts: Mapping[str, int], scaled: Collection[str])
         count = counts.get(type_name, 0) if type_name in scaled else configured
         after[type_name] = configured if refuse_count(plan, type_name, count) else count
     return after
+
+
+class Reloaded(NamedTuple):
+    """What a reload leads to: `respecified` are slots that stay as they are and have another spec from now on."""
+
+    granted: Granted
+    difference: Difference
+    respecified: list[Instance]
+
+
+def decide(plan: Plan, world: World) -> Reloaded:
+    """What is wanted under the new plan. What was stopped stays so; what is wanted, or ended by itself, is restarted."""
+    difference = compare(world.plan, plan)
+    desired, touched = world.desired, []
+    for t in difference.removed:
+        desired, names = resized(desired, world.slots, t, 0, wording.REMOVED)
+        touched += names
+    desired = replace(desired, scaled=tuple(t for t in desired.scaled if t in plan.types))
+    counts = counts_after(plan, desired.counts, desired.scaled)
+    for t, count in counts.items():  # first, lest one that is to go is started anew
+        desired, names = resized(desired, world.slots, t, count, wording.SCALED_DOWN_BY_RELOAD)
+        touched += names
+    desired = replace(desired, counts={t: desired.counts[t] for t in plan.types})
+    respecified = []
+    for t in difference.changed:
+        moves, stay = _respecify(plan.types[t], desired, world.slots)
+        desired = desired.moving(moves)
+        touched += moves
+        respecified += stay
+    needs = {name: _need(name, desired, world.slots) for name in touched}
+    desired = desired.moving(companions(plan, world.slots))
+    change = Change(event=Kind.RELOADED, text=f"reloaded: {difference}")
+    return Reloaded(Granted(desired, touched, needs, "procman reload", change), difference, respecified)
+
+
+def _need(name: str, desired: Desired, slots: Slots) -> Need:
+    i = slots.get(name)
+    if isinstance(desired.moves.get(name), StopMove):
+        return Need(Want.DOWN)
+    return Need(Want.UP, i.generation if i is not None else 0)
+
+
+def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[str, Move], list[Instance]]:
+    """New settings for a type: the slots that are restarted for it, and those that are not wanted and just have them."""
+    moves: dict[str, Move] = {}
+    stay = []
+    for i in slots.of(spec.type):
+        if i.spec == spec or slots.surplus(i, desired.counts):
+            continue
+        if i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
+            moves[i.name] = RestartMove(wording.RELOADED)
+        else:
+            stay.append(replace(i, spec=spec))
+    return moves, stay
+
+
+def companions(plan: Plan, slots: Slots) -> dict[str, Move]:
+    """One instance of each companion of the plan, as it is specified there."""
+    gone = [i.name for i in slots.companions() if i.spec.type not in plan.companions]
+    moves: dict[str, Move] = dict.fromkeys(gone, StopMove(wording.REMOVED_BY_RELOAD))
+    return moves | {f"{t}.1": StartMove() for t in plan.companions}

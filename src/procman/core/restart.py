@@ -7,7 +7,7 @@ from enum import Enum
 from msgspec import Struct
 
 from procman.core.events import ExitStatus
-from procman.core.spec import ProcessSpec, RestartPolicy, When
+from procman.core.spec import OnEnd, ProcessSpec, RestartPolicy, When
 
 JITTER = 0.1
 """Largest fraction added to a delay, so that what died together does not come back together."""
@@ -22,6 +22,9 @@ WINDOW = 60.0
 """Seconds; also how long a type must live without a death to be out of its crash loop."""
 
 
+ENDS_EVERYTHING = "its end stops everything (on_end: exit, or --exit-on)"
+
+
 class Outcome(Enum):
     """What follows an end that nobody asked for."""
 
@@ -34,6 +37,8 @@ def judge(spec: ProcessSpec, status: ExitStatus, failures: int) -> tuple[Outcome
     """What follows the `failures`-th end in a row, and where it is not a retry, the rule that says so."""
     policy = spec.restart
     success = status.code == 0 or status.code in spec.success_exit_codes
+    if spec.on_end is OnEnd.EXIT and policy.policy is not When.NEVER:
+        return (Outcome.DONE, "") if success else (Outcome.GIVE_UP, ENDS_EVERYTHING)
     if success and policy.policy is not When.ALWAYS:
         return Outcome.DONE, "policy: always would start it again" if policy.policy is When.ON_FAILURE else ""
     return _tried_on(policy, status.code, failures)
@@ -41,6 +46,8 @@ def judge(spec: ProcessSpec, status: ExitStatus, failures: int) -> tuple[Outcome
 
 def judge_failed_start(spec: ProcessSpec, code: int, failures: int) -> tuple[Outcome, str]:
     """The same for a start that failed: never a success, and `code` 1 (no room) is no exit code of the program."""
+    if spec.on_end is OnEnd.EXIT and spec.restart.policy is not When.NEVER:
+        return Outcome.GIVE_UP, ENDS_EVERYTHING
     return _tried_on(spec.restart, None if code == 1 else code, failures)
 
 
@@ -79,8 +86,8 @@ class CrashWatch(Struct, frozen=True):
     looping: bool = False
     token: int = 0
 
-    def death(self, now: float, early: int) -> CrashWatch:
-        """One more death, the instance's `early`-th in a row before it was ready."""
+    def death(self, now: float, early_exits: int, *, retried: bool) -> CrashWatch:
+        """One more death, the instance's so-manieth in a row before it was ready. What is given up is in no loop."""
         recent = (*(at for at in self.deaths if now - at < WINDOW), now)[-MANY_DEATHS:]
-        looping = self.looping or early >= EARLY_DEATHS or len(recent) >= MANY_DEATHS
+        looping = self.looping or (retried and (early_exits >= EARLY_DEATHS or len(recent) >= MANY_DEATHS))
         return CrashWatch(recent, looping, self.token + 1)

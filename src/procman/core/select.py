@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
 
-from procman.core.state import Instance
+from procman.core.phases import Instance
 from procman.errors import nearest
+from procman.text.words import type_of
 
 Refusal = tuple[str, str]
 """Message and hint."""
@@ -71,11 +72,6 @@ class Chosen:
                 hint = nearest(name, dict.fromkeys([*types, *instances]))
                 return f"cannot find an instance or process type '{name}'", hint
         return None
-
-
-def type_of(instance: str) -> str:
-    """The type in the name of an instance; "" where it has none, such as `system`."""
-    return instance.rpartition(".")[0]
 
 
 def is_pattern(name: str) -> bool:

@@ -5,12 +5,12 @@ The slots of companions are here as well, but what goes over the formation does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+from procman.core.phases import AT_REST, Instance
 from procman.core.spec import ProcessSpec, is_companion
-from procman.core.state import AT_REST, Instance, Stage
 
 
 class SlotsState(Struct, frozen=True):
@@ -61,17 +61,21 @@ class Slots:
         type_name, _, index = name.rpartition(".")
         return self.at(type_name, int(index)) if index.isdecimal() else None
 
+    def surplus(self, i: Instance, counts: Mapping[str, int]) -> bool:
+        """Whether the formation has no place for it: it is on its way out."""
+        return i.index > counts.get(i.spec.type, 0)
+
     def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
         """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""
         name = f"{spec.type}.{index}"
         generation, token = self._past.pop(name, (0, 0))
-        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, since=now)
+        return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
 
     def put(self, i: Instance) -> None:
         slots = self._by_type.setdefault(i.spec.type, [])
         slots += [None] * (i.index - len(slots))
         slots[i.index - 1] = i
-        if i.phase in AT_REST or i.stage is Stage.UNKILLABLE:
+        if isinstance(i.phase, AT_REST) or i.unkillable:
             self._busy.discard(i.name)
         else:
             self._busy.add(i.name)

@@ -12,23 +12,26 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from procman.core.counters import TypeCounts
+from procman.core.desired import Desired
+from procman.core.operations import OperationsState
+from procman.core.orphans import OrphansState
 from procman.core.restart import CrashWatch
 from procman.core.slots import SlotsState
-from procman.core.spec import Count, Plan, ProcessSpec
-from procman.core.orphans import OrphansState
+from procman.core.spec import Plan, ProcessSpec
 
 
 class FleetState(Struct, frozen=True, kw_only=True):
     """Everything that a `Fleet` knows. Times are monotonic seconds, and so of this boot of this machine."""
 
     plan: Plan
-    counts: dict[str, Count]
+    desired: Desired
     slots: SlotsState
-    exit_code: int | None = None
     finished: bool = False
-    scaled: tuple[str, ...] = ()
     crashes: dict[str, CrashWatch] = {}
-    strays: OrphansState = OrphansState()
+    counters: dict[str, TypeCounts] = {}
+    operations: OperationsState = OperationsState()
+    orphans: OrphansState = OrphansState()
     waiting_token: int = 0
 
 

@@ -7,12 +7,12 @@ value came from (a line number, a file) belongs here.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-MAX_COUNT = 1000
-"""Most instances of one type: a typing error in `scale` must not take the machine down."""
+from procman.core.policies import Dependency, Drain, Group, Health, ListenSocket, Readiness, Recycle, Rolling
+from procman.core.requests import MAX_COUNT
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """How many instances of a type, where it is read from bytes that may be anybody's."""
@@ -72,20 +72,33 @@ class StopPolicy(Struct, frozen=True, kw_only=True):
     exit_code: int = 143
     grace: float = DEFAULT_GRACE
     mode: StopMode = StopMode.TOP_DOWN
+    drain: Drain | None = None
+
+
+class BaseEnvironment(Struct, frozen=True, kw_only=True):
+    """What every instance of every type sees, in layers, so that what came from whoever started procman (with all its
+    secrets) is told from what the application's own files say. Shared by all types; merged when a process is started.
+    """
+
+    inherited: dict[str, str] = {}
+    """The operating system's environment at the start of procman."""
+    files: dict[str, str] = {}
+    """What the environment files add to it, or override."""
 
 
 class ProcessSpec(Struct, frozen=True, kw_only=True):
     """How every instance of one process type is run.
 
-    `env` is the whole environment but for what belongs to one instance (PORT, PS, PROCMAN_*). `port` is the first
-    instance's port, None where instances get none. `cwd` is absolute. With `tty` an instance has a terminal of its own,
-    for its input too, and `stdin` does not count.
+    `env` is the type's own layer of the environment, over the `base` of all types; what belongs to one instance (PORT,
+    PS, PROCMAN_*) comes on top. `port` is the first instance's port, None where instances get none. `cwd` is absolute.
+    With `tty` an instance has a terminal of its own, for its input too, and `stdin` does not count.
     """
 
     type: str
     command: str
     cwd: str
-    env: dict[str, str]
+    env: dict[str, str] = {}
+    base: BaseEnvironment = BaseEnvironment()
     port: int | None = None
     shell: str = "/bin/sh"
     restart: RestartPolicy = RestartPolicy()
@@ -95,6 +108,17 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     stdin: Stdin = Stdin.NULL
     tty: bool = False
     max: int | None = None
+    oneshot: bool = False
+    ready: Readiness | None = None
+    health: Health | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    rolling: Rolling | None = None
+    recycle: Recycle | None = None
+    sockets: tuple[ListenSocket, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """All layers as one, a new dictionary."""
+        return {**self.base.inherited, **self.base.files, **self.env}
 
     def port_of(self, index: int) -> int | None:
         """The port of instance number `index` (from 1)."""
@@ -105,8 +129,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
     A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
-    `positions` may therefore hold types that are no longer there. `watch` are patterns of files by type, for those that
-    have some. `companions` are programs of procman's own that run beside the formation, and are no part of it.
+    `positions` may therefore hold types that are no longer there. `sections` are the keys of procman.yml that are meant
+    for companions: by key, then by type, what stands there. `companions` are programs of procman's own that run beside
+    the formation, and are no part of it.
     """
 
     root: str
@@ -115,8 +140,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     positions: dict[str, int]
     port_step: int = 100
     procfile: str = "Procfile"
-    watch: dict[str, tuple[str, ...]] = {}
+    sections: dict[str, dict[str, Any]] = {}
     companions: dict[str, ProcessSpec] = {}
+    groups: tuple[Group, ...] = ()
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""

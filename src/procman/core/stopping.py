@@ -1,4 +1,4 @@
-"""How a stop goes: asked politely, a last call to the whole group, KILL, and what is left after that is unkillable.
+"""How a stop goes: the stop signal, once more to a shell's whole group, KILL, and what is left after that is unkillable.
 
 Part of the machine in instance.py, which holds the table; the order of signals is docs/reference/signals.md.
 """
@@ -9,128 +9,168 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from procman.core import wording
 from procman.core.actions import Action, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import Adopted
+from procman.core.phases import Clearing, Instance, Leader, Step, Stopping, StopReason, StopStep
 from procman.core.spec import StopMode
-from procman.core.state import ASKED_FOR, Cause, Instance, Phase, Stage, Step, told
-from procman.core.view import Kind, duration
+from procman.core.timers import SlotTimer
+from procman.core.view import Reason
 
-REPEAT_EVERY = 1.0
-"""An instance that was not ready yet may lose the stop signal (Erlang does in its first 300 ms): seconds to a repeat."""
+REPEAT_AFTER = 1.0
+"""Seconds after which the signal is sent once more to a process that was young when it was asked to end."""
 
-LAST_CALL = 2.0
-"""Seconds before the deadline at which the whole group gets the signal; at half time where the grace is under twice that."""
+YOUNG = 2.0
+"""Seconds of life in which a process may lose the stop signal (Erlang does in its first 300 ms)."""
+
+GROUP_TERM_LEAD = 2.0
+"""Seconds before the deadline at which a shell's whole group gets the signal; half time where the grace is under twice that."""
 
 UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which what is still there is called unkillable (a process in uninterruptible sleep)."""
 
+FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEADER: Target.LEADER}
+"""Who gets the stop signal first."""
 
-def begin(i: Instance, cause: Cause, why: str, now: float) -> Step:
+
+def begin(i: Instance, leader: Leader, reason: StopReason, why: Reason, now: float) -> Step:
     """Ask it to end: the stop signal, and CONT so that a process that was suspended can act on it."""
-    i = replace(
-        i,
-        phase=Phase.STOPPING,
-        cause=cause,
-        stage=Stage.POLITE,
-        since=now,
-        reason=why,
-        deadline=now + i.stop.grace,
-        token=i.token + 1,
-    )
-    news = told(i, Kind.STOPPING, f"stopping {i.name}: {why}", quiet=True)
-    if i.stop.grace <= 0:
-        i, actions = kill(i, now)
-        return i, (news, *actions)
-    first = {StopMode.TOP_DOWN: (Target.TOP,), StopMode.GROUP: (Target.ALL,), StopMode.LEADER: (Target.LEADER,)}
-    signals = [s for target in first[i.stop.mode] for s in _signals(i, target)]
-    return i, (news, *signals, _next_press(i, now))
+    phase = Stopping(leader, reason, why, StopStep.TERM_SENT, now + leader.stop.grace)
+    i = _enter(i, phase, now)
+    news = wording.stopping(i, why)
+    if leader.stop.grace <= 0:
+        killed = kill(i, now)
+        return Step(killed.instance, (news, *killed.actions))
+    return Step(i, (news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=True)))
 
 
-def clear(i: Instance, cause: Cause, news: Action, now: float) -> Step:
+def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:
     """It ended by itself: KILL what is left of its group; what left the group is asked, then killed."""
-    i = replace(
-        i,
-        phase=Phase.STOPPING,
-        cause=cause,
-        stage=Stage.LAST_CALL,
-        since=now,
-        deadline=now + i.stop.grace,
-        token=i.token + 1,
-    )
     kill = Signal(i.name, i.generation, "KILL", Target.GROUP)
-    return i, (news, kill, *_signals(i, Target.ADOPTED), SetTimer(i.name, i.token, i.deadline))
+    return kill, *_signals(i, phase.leader, Target.ADOPTED), SetTimer(SlotTimer(i.name), i.token, phase.kill_at)
 
 
-def press(i: Instance, now: float) -> Step:
-    """A deadline of a stop has come: repeat, last call, KILL, unkillable."""
-    match i.stage:
-        case Stage.POLITE if i.stop.mode is not StopMode.TOP_DOWN and now >= i.deadline:
-            return _kill_late(i, now)
-        case Stage.POLITE if now >= i.deadline - _lead(i):
-            # where procman itself was suspended past the deadline, the last call still comes before KILL
-            late = max(i.deadline, now + _lead(i))
-            i = replace(i, stage=Stage.LAST_CALL, deadline=late, token=i.token + 1)
-            return i, (*_signals(i, Target.ALL), SetTimer(i.name, i.token, i.deadline))
-        case Stage.POLITE:
-            i = replace(i, token=i.token + 1)
-            return i, (*_signals(i, Target.LEADER), _next_press(i, now))
-        case Stage.LAST_CALL:
-            return _kill_late(i, now)
-        case Stage.KILLED:
-            i = replace(i, stage=Stage.UNKILLABLE, reason="unkillable: KILL had no effect")
-            text = f"{i.name} (pid {i.pid}) is unkillable: still there {UNKILLABLE_AFTER:.0f} s after KILL"
-            return i, (told(i, Kind.UNKILLABLE, text),)
-        case Stage.UNKILLABLE | None:
-            return i, ()
+def escalate(i: Instance, phase: Stopping, now: float) -> Step:
+    """A deadline of a stop has come: once more, the whole group, KILL, unkillable."""
+    match phase.step:
+        case StopStep.TERM_SENT if _group_is_due(phase, now):
+            # where procman itself was suspended past the deadline, the group still has its time before KILL
+            kill_at = max(phase.kill_at, now + _lead(phase.leader))
+            i = _stay(i, replace(phase, step=StopStep.GROUP_TERM_SENT, kill_at=kill_at))
+            signals = _signals(i, phase.leader, Target.ALL)
+            return Step(i, (wording.group_is_asked(i), *signals, SetTimer(SlotTimer(i.name), i.token, kill_at)))
+        case StopStep.TERM_SENT | StopStep.GROUP_TERM_SENT if now >= phase.kill_at:
+            return _kill_late(i, "did not stop", now)
+        case StopStep.TERM_SENT:
+            i = _stay(i, phase)
+            again = _signals(i, phase.leader, Target.LEADER) if now < _group_at(phase) and phase.exit is None else ()
+            return Step(i, (*again, _next(i, phase, now, repeat=False)))
+        case StopStep.GROUP_TERM_SENT:
+            return Step(i)
+        case StopStep.KILL_SENT:
+            return _give_up(i, phase)
+        case StopStep.UNKILLABLE:
+            return Step(i)
         case _:
-            assert_never(i.stage)
+            assert_never(phase.step)
 
 
-def _kill_late(i: Instance, now: float) -> Step:
-    asked = i.cause in ASKED_FOR
-    what = "did not stop" if asked else "left processes that did not stop"
-    i, actions = kill(i, now)
-    return i, (told(i, Kind.KILLED, f"{i.name} {what} in {duration(i.stop.grace)}: killed"), *actions)
+def escalate_clearing(i: Instance, phase: Clearing, now: float) -> Step:
+    match phase.step:
+        case StopStep.TERM_SENT | StopStep.GROUP_TERM_SENT:
+            return _kill_late(i, "left processes that did not stop", now)
+        case StopStep.KILL_SENT:
+            return _give_up(i, phase)
+        case StopStep.UNKILLABLE:
+            return Step(i)
+        case _:
+            assert_never(phase.step)
+
+
+def _kill_late(i: Instance, what: str, now: float) -> Step:
+    killed = kill(i, now)
+    return Step(killed.instance, (wording.killed(killed.instance, what), *killed.actions))
+
+
+def _give_up(i: Instance, phase: Stopping | Clearing) -> Step:
+    i = _stay(i, replace(phase, step=StopStep.UNKILLABLE, why=wording.UNKILLABLE))
+    return Step(i, (wording.unkillable(i, UNKILLABLE_AFTER),))
 
 
 def kill(i: Instance, now: float) -> Step:
-    i = replace(i, stage=Stage.KILLED, deadline=now, token=i.token + 1)
-    kill = Signal(i.name, i.generation, "KILL", Target.ALL)
-    return i, (kill, SetTimer(i.name, i.token, now + UNKILLABLE_AFTER))
+    """KILL to everything that is left of it."""
+    assert isinstance(i.phase, Stopping | Clearing)
+    i = _stay(i, replace(i.phase, step=StopStep.KILL_SENT, kill_at=now))
+    return Step(i, (kill_all(i), SetTimer(SlotTimer(i.name), i.token, now + UNKILLABLE_AFTER)))
 
 
-def kill_again(i: Instance) -> tuple[Action, ...]:
-    """Asked once more: KILL, without another five seconds of patience."""
-    return (Signal(i.name, i.generation, "KILL", Target.ALL),)
+def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
+    """No grace at all."""
+    return kill(_enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
 
 
-def _lead(i: Instance) -> float:
-    """How long before the deadline the whole group is called, in seconds."""
-    if i.stop.mode is not StopMode.TOP_DOWN:
-        return 0.0
-    return LAST_CALL if i.stop.grace >= 2 * LAST_CALL else i.stop.grace / 2
+def kill_all(i: Instance) -> Signal:
+    return Signal(i.name, i.generation, "KILL", Target.ALL)
 
 
-def _next_press(i: Instance, now: float) -> SetTimer:
-    at = i.deadline - _lead(i)
-    if i.ready_at is None:
-        at = min(at, now + REPEAT_EVERY)
-    return SetTimer(i.name, i.token, at)
-
-
-def _signals(i: Instance, target: Target) -> tuple[Action, ...]:
-    stop = Signal(i.name, i.generation, i.stop.signal, target)
-    return stop, Signal(i.name, i.generation, "CONT", target)
-
-
-def adopted(i: Instance, event: Adopted) -> tuple[Action, ...]:
+def adopted(phase: Stopping, event: Adopted) -> tuple[Action, ...]:
     """Top-down: a member of the group gets the signal once its own parent is gone. What left the group gets it too."""
-    if i.stage in (Stage.KILLED, Stage.UNKILLABLE):
+    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
         return (SignalProcess(event.pid, "KILL"),)
-    if i.stage is Stage.LAST_CALL or i.stop.mode is StopMode.GROUP:  # the group has been signalled as a whole
-        called = event.in_group
+    mode = phase.leader.stop.mode
+    if phase.step is StopStep.GROUP_TERM_SENT or mode is StopMode.GROUP:  # the group has been signalled as a whole
+        asked = event.in_group
     else:
-        called = i.stop.mode is StopMode.LEADER
-    if called:
-        return ()
-    return SignalProcess(event.pid, i.stop.signal), SignalProcess(event.pid, "CONT")
+        asked = mode is StopMode.LEADER
+    return () if asked else _asked_to_end(event.pid, phase.leader)
+
+
+def adopted_in_clearing(phase: Clearing, event: Adopted) -> tuple[Action, ...]:
+    """The group has got KILL already; what left it is asked first."""
+    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
+        return (SignalProcess(event.pid, "KILL"),)
+    return () if event.in_group else _asked_to_end(event.pid, phase.leader)
+
+
+def _asked_to_end(pid: int, leader: Leader) -> tuple[Action, ...]:
+    return SignalProcess(pid, leader.stop.signal), SignalProcess(pid, "CONT")
+
+
+def _enter(i: Instance, phase: Stopping, now: float) -> Instance:
+    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
+
+
+def _stay(i: Instance, phase: Stopping | Clearing) -> Instance:
+    """A further step of the same phase, with a deadline of its own."""
+    return replace(i, phase=phase, token=i.token + 1)
+
+
+def _lead(leader: Leader) -> float:
+    """How long before the deadline the whole group is asked, in seconds, where it is a shell that was asked first.
+
+    Only there: a second TERM makes Celery and rq drop the work that they are finishing.
+    """
+    if not leader.shell or leader.stop.mode is not StopMode.TOP_DOWN:
+        return 0.0
+    return GROUP_TERM_LEAD if leader.stop.grace >= 2 * GROUP_TERM_LEAD else leader.stop.grace / 2
+
+
+def _group_at(phase: Stopping) -> float:
+    return phase.kill_at - _lead(phase.leader)
+
+
+def _group_is_due(phase: Stopping, now: float) -> bool:
+    return phase.exit is None and _lead(phase.leader) > 0 and now >= _group_at(phase)
+
+
+def _next(i: Instance, phase: Stopping, now: float, *, repeat: bool) -> SetTimer:
+    """The next deadline of a stop whose first signal has been sent."""
+    at = _group_at(phase) if now < _group_at(phase) else phase.kill_at
+    if repeat and now - phase.leader.started_at < YOUNG:
+        at = min(at, now + REPEAT_AFTER)
+    return SetTimer(SlotTimer(i.name), i.token, at)
+
+
+def _signals(i: Instance, leader: Leader, target: Target) -> tuple[Action, ...]:
+    stop = Signal(i.name, i.generation, leader.stop.signal, target)
+    return stop, Signal(i.name, i.generation, "CONT", target)

@@ -19,9 +19,9 @@ from procman.core.actions import Action
 from procman.core.events import Commanded, Event, Reload
 from procman.core.fleet import Fleet
 from procman.core.snapshot import FleetState, Packed, changed_plan, pack, unpack
-from procman.core.spec import ProcessSpec
+from procman.core.spec import BaseEnvironment, ProcessSpec
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the one before would misread it."""
 
 KEPT = 1000
@@ -92,12 +92,16 @@ class _Masks:
         self._numbers: dict[str, str] = {}
 
     def spec(self, spec: ProcessSpec) -> ProcessSpec:
-        return replace(spec, env={name: self._mask(value) for name, value in spec.env.items()})
+        base = BaseEnvironment(inherited=self._masked(spec.base.inherited), files=self._masked(spec.base.files))
+        return replace(spec, env=self._masked(spec.env), base=base)
 
     def event(self, event: Event) -> Event:
         if not (isinstance(event, Commanded) and isinstance(event.command, Reload)):
             return event
         return replace(event, command=Reload(changed_plan(event.command.plan, self.spec)))
+
+    def _masked(self, env: dict[str, str]) -> dict[str, str]:
+        return {name: self._mask(value) for name, value in env.items()}
 
     def _mask(self, value: str) -> str:
         return self._numbers.setdefault(value, f"value {len(self._numbers) + 1}")

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """What a change is about; the names that `procman events` shows."""
+    """What a change is about; the names that `procman events` shows. More may be added: a client shows a word that it
+    does not know as it is.
+    """
 
     STARTED = "started"
     READY = "ready"
@@ -36,6 +38,15 @@ class Kind(Enum):
     SHUTDOWN = "shutdown"
     FINISHED = "finished"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Kind | None:
+        """The word of a newer procman, as a member that is not kept."""
+        if not isinstance(value, str):
+            return None
+        member = object.__new__(cls)
+        member._name_ = member._value_ = value
+        return member
+
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try."""
@@ -48,51 +59,95 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     exit: str | None = None
     retry_in: float | None = None
-    quiet: bool = False
-    """Told to `events` only, not to the log."""
+    logged: bool = True
+    """False: told to `events` only, not to the log."""
+
+
+class ReasonCode(Enum):
+    """Why an instance is in its phase: what programs compare, where people read the text."""
+
+    STOPPED = "stopped"
+    SCALED_DOWN = "scaled-down"
+    RESTARTED = "restarted"
+    RELOADED = "reloaded"
+    REMOVED = "removed"
+    SHUTDOWN = "shutdown"
+    KILLED = "killed"
+    ENDED = "ended"
+    GAVE_UP = "gave-up"
+    CANNOT_START = "cannot-start"
+    UNKILLABLE = "unkillable"
+    SUPERSEDED = "superseded"
+
+
+class Reason(Struct, frozen=True):
+    """Why, for programs and for people."""
+
+    code: ReasonCode
+    text: str
 
 
 class InstanceView(Struct, frozen=True, kw_only=True):
-    """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids."""
+    """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
+
+    `reason_code` is a word of `ReasonCode`, or a later version's.
+    """
 
     name: str
     type: str
     phase: str
     pid: int | None
-    port: int | None
-    restarts: int
     generation: int
-    uptime: float | None
-    age: float
     reason: str | None
-    last_exit: str | None
-    crash_loop: bool
+    port: int | None = None
+    restarts: int = 0
+    uptime: float | None = None
+    age: float = 0.0
+    last_exit: str | None = None
+    crash_loop: bool = False
     adopted: tuple[int, ...] = ()
+    reason_code: str | None = None
+
+
+class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One type: how many instances are wanted, ready, and run from the spec that is in force; processes that were started
+    and exits by code since procman's start; whether it is in a crash loop; how far a rolling restart is.
+    """
+
+    type: str
+    desired: int
+    ready: int
+    updated: int
+    starts: int = 0
+    exits: dict[int, int] = {}
+    crash_loop: bool = False
+    rollout: str | None = None
 
 
 class FleetView(Struct, frozen=True, kw_only=True):
-    """The whole formation: wanted counts by type, and every slot in the Procfile's order."""
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's."""
 
     formation: dict[str, int]
     instances: tuple[InstanceView, ...]
     stopping: bool
+    types: tuple[TypeView, ...] = ()
+    number: int = 0
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `0.5 s`, `42 s`, `2m 10s`, `3h 5m`, `2d 4h`."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0.0):.1f} s"
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60}s"
-    if whole < 86400:
-        return f"{whole // 3600}h {whole % 3600 // 60}m"
-    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+class OperationState(Enum):
+    """How an operation stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
 
 
-def times(count: int) -> str:
-    """`twice in a row`, `three times in a row`."""
-    words = ("", "once", "twice", "three times", "four times", "five times")
-    return f"{words[count] if count < len(words) else f'{count} times'} in a row"
+class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was asked for: `what` in words, and the instances that are still `left`."""
+
+    id: int
+    what: str
+    state: OperationState
+    reason: Reason | None = None
+    left: tuple[str, ...] = ()

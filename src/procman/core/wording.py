@@ -1,59 +1,225 @@
-"""Instances as people read them: the rows of ps, who is waited for, and how everything ended."""
+"""The sentences: what is told of an instance's changes, the rows of ps, who is waited for, how everything ended."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, assert_never
 
+from msgspec.structs import replace
+
+from procman.core.actions import Publish
+from procman.core.events import Exited
+from procman.core.phases import (
+    ENDING,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Failed,
+    Instance,
+    Ready,
+    Spawning,
+    Starting,
+    Stopping,
+)
+from procman.core.restart import Outcome, described
 from procman.core.select import LISTED
-from procman.core.state import ASKED_FOR, Instance, Phase
-from procman.core.view import InstanceView, duration
+from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
+from procman.text.words import duration, times
+
+# ---- why an instance is as it is
+
+STOPPED = Reason(ReasonCode.STOPPED, "stopped by procman stop")
+SCALED_DOWN = Reason(ReasonCode.SCALED_DOWN, "scaled down")
+SCALED_DOWN_BY_RELOAD = Reason(ReasonCode.SCALED_DOWN, "scaled down by reload")
+REMOVED = Reason(ReasonCode.REMOVED, "removed from the Procfile")
+REMOVED_BY_RELOAD = Reason(ReasonCode.REMOVED, "removed by reload")
+RESTARTED = Reason(ReasonCode.RESTARTED, "procman restart")
+RELOADED = Reason(ReasonCode.RELOADED, "changed by reload")
+KILLED = Reason(ReasonCode.KILLED, "killed")
+UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
+
+
+def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_in: float | None = None) -> Publish:
+    """A change of one instance, with its exit where it is the end of a life that is told."""
+    exited = i.record.last_exit if kind in _ENDS else None
+    return Publish(
+        Change(
+            event=kind,
+            text=text,
+            instance=i.name,
+            type=i.spec.type,
+            phase=i.phase.shown,
+            pid=i.pid,
+            exit=str(exited) if exited else None,
+            retry_in=retry_in,
+            logged=logged,
+        )
+    )
+
+
+_ENDS = frozenset({Kind.ENDED, Kind.START_FAILED, Kind.BACKOFF, Kind.FAILED, Kind.DONE, Kind.STOPPED})
+
+
+# ---- a life
+
+
+def started(i: Instance) -> Publish:
+    return _publish(i, Kind.STARTED, f"{i.name} started (pid {i.pid})", logged=False)
+
+
+def is_ready(i: Instance) -> Publish:
+    return _publish(i, Kind.READY, f"{i.name} is ready", logged=False)
+
+
+def has_daemon(i: Instance, pid: int) -> Publish:
+    return _publish(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {pid})", logged=False)
+
+
+def did_not_start(i: Instance, why: str, delay: float) -> Publish:
+    return _publish(i, Kind.START_FAILED, f"{i.name} did not start: {why}; {_again(delay)}", retry_in=delay)
+
+
+def failed_to_start(i: Instance) -> Publish:
+    assert isinstance(i.phase, Failed)
+    return _publish(i, Kind.FAILED, f"{i.name} failed: {i.phase.why.text}")
+
+
+class EndWords(NamedTuple):
+    """An end in words: as a reason, and with how long it lived."""
+
+    reason: str
+    line: str
+
+
+def end_of(i: Instance, event: Exited, lived: float, *, again: bool) -> EndWords:
+    """How it ended; how often in a row, where it is started again."""
+    how = described(event.status, lived)
+    row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
+    note = f": {event.note}" if event.note else ""
+    return EndWords(how + row + note, f"{how} after {duration(lived)}{',' if row else ''}{row}{note}")
+
+
+def ended(i: Instance, outcome: Outcome, how: EndWords, rule: str) -> Publish:
+    assert isinstance(i.phase, Clearing)
+    match outcome:
+        case Outcome.RETRY:
+            delay = i.phase.delay
+            return _publish(i, Kind.ENDED, f"{i.name} ended: {how.line}; {_again(delay)}", retry_in=delay)
+        case Outcome.GIVE_UP:
+            return _publish(i, Kind.ENDED, f"{i.name} failed: {how.line}; {rule}")
+        case Outcome.DONE:
+            return _publish(i, Kind.ENDED, f"{i.name} is done: {how.line}" + (f" ({rule})" if rule else ""))
+        case _:
+            assert_never(outcome)
+
+
+def backs_off(i: Instance, delay: float) -> Publish:
+    return _publish(i, Kind.BACKOFF, f"{i.name}: {_again(delay)}", logged=False, retry_in=delay)
+
+
+def is_failed_at_rest(i: Instance, why: Reason) -> Publish:
+    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=False)
+
+
+def is_done_at_rest(i: Instance, why: Reason) -> Publish:
+    return _publish(i, Kind.DONE, f"{i.name} is done: {why.text}", logged=False)
+
+
+def _again(delay: float) -> str:
+    return f"starting again in {duration(delay)}" if delay > 0 else "starting again at once"
+
+
+# ---- a stop
+
+
+def stopping(i: Instance, why: Reason) -> Publish:
+    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=False)
+
+
+def group_is_asked(i: Instance) -> Publish:
+    assert isinstance(i.phase, Stopping)
+    signal = i.phase.leader.stop.signal
+    text = f"{i.name}: its shell has not ended, so its whole group gets SIG{signal}"
+    return _publish(i, Kind.STOPPING, text)
+
+
+def killed(i: Instance, what: str) -> Publish:
+    assert isinstance(i.phase, ENDING)
+    return _publish(i, Kind.KILLED, f"{i.name} {what} in {duration(i.phase.leader.stop.grace)}: killed")
+
+
+def unkillable(i: Instance, after: float) -> Publish:
+    return _publish(i, Kind.UNKILLABLE, f"{i.name} (pid {i.pid}) is unkillable: still there {after:.0f} s after KILL")
+
+
+def stopped(i: Instance) -> Publish:
+    """It is down now; `i` is as it was before. Told in the log where its end was none that was asked for."""
+    text, clean = f"{i.name} stopped", True
+    if isinstance(i.phase, ENDING):
+        status = i.record.last_exit
+        clean = status is None or status.code in (0, i.phase.leader.stop.exit_code)
+        text += f": {status}" if status else ""
+    return _publish(replace(i, phase=Down()), Kind.STOPPED, text, logged=not clean)
+
+
+# ---- rows
 
 
 def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
     """One row of ps at this moment."""
+    leader, reason = i.leader, _reason(i)
     return InstanceView(
         name=i.name,
         type=i.spec.type,
-        phase=i.shown,
+        phase=i.phase.shown,
         pid=i.pid,
         port=i.spec.port_of(i.index),
-        restarts=i.restarts,
+        restarts=i.record.restarts,
         generation=i.generation,
-        uptime=now - i.born if i.pid is not None else None,
-        age=now - i.since,
+        uptime=now - leader.started_at if leader is not None else None,
+        age=now - i.phase_since,
         reason=reason_of(i, now, crash_loop=crash_loop),
-        last_exit=str(i.last_exit) if i.last_exit else None,
+        last_exit=str(i.record.last_exit) if i.record.last_exit else None,
         crash_loop=crash_loop,
+        reason_code=reason.code.value if reason is not None else None,
     )
+
+
+def _reason(i: Instance) -> Reason | None:
+    return None if isinstance(i.phase, Spawning | Starting | Ready) else i.phase.why
 
 
 def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
     """Why it is in its phase, and what comes next and when."""
     match i.phase:
-        case Phase.BACKOFF:
-            text = f"{i.reason}; again in {duration(i.deadline - now)}"
-        case Phase.STOPPING if i.cause in ASKED_FOR and i.deadline > now:
-            text = f"{i.reason}; KILL in {duration(i.deadline - now)}"
-        case Phase.DOWN if i.reason:
-            text = f"{i.reason} {duration(now - i.since)} ago"
-        case Phase.SPAWNING | Phase.STARTING | Phase.READY:
+        case Backoff(why, until):
+            text = f"{why.text}; again in {duration(until - now)}"
+        case Stopping(why=why, kill_at=kill_at) if kill_at > now:
+            text = f"{why.text}; KILL in {duration(kill_at - now)}"
+        case Down(why):
+            text = f"{why.text} {duration(now - i.phase_since)} ago" if why is not None else ""
+        case Stopping(why=why) | Clearing(why=why) | Failed(why) | Done(why):
+            text = why.text
+        case Spawning() | Starting() | Ready():
             text = ""
-        case _:
-            text = i.reason
-    if crash_loop and i.phase is not Phase.DOWN:
+    if crash_loop:
         text = f"{text} (crash loop)" if text else "crash loop"
     return text or None
 
 
+# ---- all of them
+
+
 def waiting_line(instances: Sequence[Instance], now: float) -> str:
     """`waiting for worker.1 (pid 4242, 8 s left)`; empty where nobody is waited for."""
-    waited = [i for i in instances if i.phase is Phase.STOPPING]
+    waited = [(i, i.phase) for i in instances if isinstance(i.phase, Stopping | Clearing)]
     if not waited:
         return ""
     parts = [
-        f"{i.name} ({f'pid {i.pid}' if i.alive else 'what it left'}, {duration(max(0.0, i.deadline - now))} left)"
-        for i in waited[:LISTED]
+        f"{i.name} ({f'pid {i.pid}' if i.alive else 'what it left'}, {duration(max(0.0, phase.kill_at - now))} left)"
+        for i, phase in waited[:LISTED]
     ]
     more = f" and {len(waited) - LISTED} more" if len(waited) > LISTED else ""
     return f"waiting for {', '.join(parts)}{more}"
@@ -61,10 +227,44 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 def ended_line(instances: Sequence[Instance]) -> str:
     """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type. Empty where none ever ran."""
-    ended = [i for i in instances if i.last_exit is not None]
-    if not ended:
+    ends = [(i, i.record.last_exit) for i in instances if i.record.last_exit is not None]
+    if not ends:
         return ""
-    if len(ended) <= LISTED:
-        return "stopped: " + ", ".join(f"{i.name} {i.last_exit}" for i in ended)
-    counts = Counter((i.spec.type, str(i.last_exit)) for i in ended)
+    if len(ends) <= LISTED:
+        return "stopped: " + ", ".join(f"{i.name} {status}" for i, status in ends)
+    counts = Counter((i.spec.type, str(status)) for i, status in ends)
     return "stopped: " + ", ".join(f"{n} {type_name} {status}" for (type_name, status), n in counts.items())
+
+
+def crash_loop_line(i: Instance) -> str:
+    why = _reason(i)
+    last = f" {why.text}" if why is not None else ""
+    return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {i.name}{last})"
+
+
+def recovered_line(type_name: str) -> str:
+    return f"{type_name} is out of its crash loop: a minute without a death"
+
+
+def shutdown_line(count: int, why: str) -> str:
+    return f"stopping {count} instance{'' if count == 1 else 's'}: {why}"
+
+
+def superseded(what: str) -> Reason:
+    return Reason(ReasonCode.SUPERSEDED, f"superseded by {what}")
+
+
+def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
+    return "scaled " + ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
+
+
+STOPPING = "cannot do that: procman is stopping"
+AGAIN_KILLS = "Ctrl-C again kills them at once"
+
+
+def no_main_type(main: str) -> str:
+    return f"cannot scale by signal: there is no type '{main}', and more than one other"
+
+
+def by_signal(message: str) -> str:
+    return f"{message} (asked by signal)"

@@ -8,11 +8,11 @@ import signal
 from functools import partial
 
 from procman.core.actions import Refuse, Reply
-from procman.core.events import KillAsked, Scale, ShutdownAsked
+from procman.core.events import InterruptAsked, ScaleAsked, ShutdownAsked
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.process.reaper import signal_name
+from procman.text.signals import signal_name
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
 """What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""
@@ -24,9 +24,6 @@ ENDING = frozenset(
 )
 """What would end procman by default (signal(7)) ends it in order instead, lest its children be left alone. Not those that
 tell of a fault of its own (SEGV, ABRT …), and not INT, HUP, QUIT, USR1 and USR2, which have their own meaning."""
-
-MAIN_TYPE = "web"
-"""The type that TTIN and TTOU change, where there is more than one."""
 
 
 def install(reactor: Reactor, kernel: Kernel) -> None:
@@ -47,8 +44,8 @@ class _Signals:
             on(number, partial(self._end, number))
         on(signal.SIGINT, self._interrupted)
         on(signal.SIGQUIT, self._dump)
-        on(signal.SIGUSR1, self._kernel.reopen)
-        on(signal.SIGUSR2, partial(self._kernel.upgrade, _told))
+        on(signal.SIGUSR1, self._reopen)
+        on(signal.SIGUSR2, partial(self._kernel.upgrade, _ignore))
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
             on(signal.SIGHUP, self._hung_up)
         for number, by in ((signal.SIGTTIN, 1), (signal.SIGTTOU, -1)):
@@ -64,12 +61,7 @@ class _Signals:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
 
     def _interrupted(self) -> None:
-        if self._kernel.fleet.stopping:
-            self._kernel.ask(KillAsked())
-            return
-        self._end(signal.SIGINT)
-        if self._terminal and not self._kernel.finished:
-            self._kernel.say("Ctrl-C again kills them at once")
+        self._kernel.ask(InterruptAsked(self._terminal))
 
     def _hung_up(self) -> None:
         if self._terminal and not has_terminal():
@@ -79,31 +71,27 @@ class _Signals:
 
     def _reloaded(self, answer: Reply | Refuse | ConfigError) -> None:
         if isinstance(answer, Refuse):
-            self._kernel.say(f"reload refused: {answer.message}")
+            self._kernel.log(f"reload refused: {answer.message}")
 
     def _scale(self, by: int) -> None:
-        counts = self._kernel.fleet.counts
-        type_name = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
-        if type_name is None:
-            self._kernel.say(f"cannot scale by signal: there is no type '{MAIN_TYPE}', and more than one other")
-            return
-        self._kernel.command(Scale(by={type_name: by}), self._scaled)
+        self._kernel.ask(ScaleAsked(by))
 
-    def _scaled(self, answer: Reply | Refuse) -> None:
-        if isinstance(answer, Refuse):
-            self._kernel.say(f"{answer.message} (asked by signal)")
+    def _reopen(self) -> None:
+        """The log files have been renamed, as logrotate(8) does."""
+        if not self._kernel.output.reopen():
+            self._kernel.log("SIGUSR1: no log files to reopen; --log-dir makes some")
 
     def _dump(self) -> None:
         view = self._kernel.view()
         formation = " ".join(f"{name}={count}" for name, count in view.formation.items())
-        self._kernel.say(f"state: {formation}{'; stopping' if view.stopping else ''}")
+        self._kernel.log(f"state: {formation}{'; stopping' if view.stopping else ''}")
         for row in view.instances:
             parts = [row.name, row.phase, f"pid {row.pid}" if row.pid else "", f"restarts {row.restarts}", row.reason]
-            self._kernel.say("state: " + ", ".join(part for part in parts if part))
+            self._kernel.log("state: " + ", ".join(part for part in parts if part))
         self._kernel.write_trace("SIGQUIT")
 
 
-def _told(_outcome: object) -> None:
+def _ignore(_outcome: object) -> None:
     """The output says what has become of an upgrade."""
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from procman.observe.processes import Trees, process_table
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError
+from procman.observe.processes import Trees, process_table
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from procman.control.protocol import Ps
+    from procman.control.messages import Ps
 
 TRIES = 3
 """How often a connection that ends in the midst of a look is made again: once where procman has been replaced."""
@@ -48,17 +48,17 @@ class Poller:
         """What is so now. Raises NotRunningError where procman has ended since, else ProcmanError."""
         for _ in range(TRIES):
             try:
-                answer = self._client.call("ps")
+                answer = self._client.ps()
             except ClosedError:
                 self._connect_again()
             else:
-                table = process_table() if self._client.peer in (answer.pid, 0) else {}
+                table = process_table() if self._client.channel.peer in (answer.pid, 0) else {}
                 return Poll(answer, Trees(table))
         raise _ended()
 
     def pause(self, seconds: float) -> None:
         """Until so much time has passed, or the connection ends."""
-        select.select([self._client], [], [], seconds)
+        select.select([self._client.channel], [], [], seconds)
 
     def _connect_again(self) -> None:
         self._client.close()

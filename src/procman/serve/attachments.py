@@ -2,7 +2,7 @@
 
 Owns, for each instance that somebody is attached to, its newest bytes as they were written, its watchers, and the one
 among them that types. An attachment is to the slot: it goes on over every life of it, and ends when the slot is removed.
-Knows the pipes of children through the Mux, and nothing of sockets.
+Knows the pipes of children through the multiplexer, and nothing of sockets.
 
 Everything is bounded, whatever a client does: the bytes are kept once for all watchers of an instance, of whom each is a
 place in them; one that is too slow skips to the newest and is told how much it missed.
@@ -15,10 +15,11 @@ from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Callable
 
-from procman.control.protocol import (
+from procman.control.codec import Code, encode_notification
+from procman.control.first_version import in_first_words
+from procman.control.messages import (
     Attached,
     AttachParams,
-    Code,
     Happened,
     InputParams,
     Keyboard,
@@ -27,15 +28,16 @@ from procman.control.protocol import (
     ResizeParams,
     Taken,
     Typist,
-    encode_notification,
 )
-from procman.core.view import Change, FleetView, duration
+from procman.core.view import Change, FleetView
 from procman.errors import nearest
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.output.stream import ChildStream
 from procman.serve import keyboard
 from procman.serve.methods import Failure
-from procman.kernel.output.history import History
-from procman.kernel.output.fanout import Mux, ChildStream
-from procman.kernel.loop.reactor import Reactor
+from procman.text.words import duration
 
 KEPT = 64 * 1024
 """Most bytes that are shown first, and that wait for a slow watcher."""
@@ -81,9 +83,11 @@ class Tape:
 
 
 class Slot:
-    """An instance that somebody is attached to: the Mux tells it what its pipes do."""
+    """An instance that somebody is attached to: a tap on its output."""
 
-    def __init__(self, name: str, reactor: Reactor, mux: Mux, seed: bytes) -> None:
+    def __init__(
+        self, name: str, reactor: Reactor, output: Multiplexer, seed: bytes, release: Callable[[Slot], None]
+    ) -> None:
         self.name = name
         self.tape = Tape(seed)
         self.watchers: list[ServedAttachment] = []
@@ -91,9 +95,10 @@ class Slot:
         self.since = 0.0  # the typist types
         self.keyboard: keyboard.InputQueue | None = None
         self._reactor = reactor
-        self._mux = mux
+        self._output = output
+        self._release = release
 
-    # ---- what the Mux tells
+    # ---- what the tap gives
 
     def opened(self, stream: ChildStream) -> None:
         """A life has begun to write here."""
@@ -101,7 +106,7 @@ class Slot:
             self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
             self.tell_keyboard()
 
-    def read(self, data: bytes) -> None:
+    def read(self, _stream: ChildStream, data: bytes) -> None:
         """Bytes as they were written."""
         self.tape.append(data)
         for watcher in tuple(self.watchers):
@@ -119,6 +124,7 @@ class Slot:
         """The slot is no more; one of that name that comes later is another."""
         self.typist = None
         self.fit()
+        self._release(self)
         for watcher in tuple(self.watchers):
             watcher.removed()
 
@@ -148,12 +154,12 @@ class Slot:
     def _retire(self) -> None:
         """Once nobody is attached any more, and what was typed is where it was typed, nothing is kept."""
         idle = self.keyboard is None or self.keyboard.empty
-        if not self.watchers and idle and self._mux.taps.get(self.name) is self:
-            del self._mux.taps[self.name]
+        if not self.watchers and idle:
+            self._release(self)
 
     def fit(self) -> None:
         """The terminal follows the one who types; without one it is as large as the shared view."""
-        self._mux.terminals.follow(self.name, self.typist.size if self.typist is not None else None)
+        self._output.terminals.follow(self.name, self.typist.size if self.typist is not None else None)
 
     def tell_keyboard(self) -> None:
         for watcher in tuple(self.watchers):
@@ -208,12 +214,13 @@ class ServedAttachment:
     def _behind(self) -> bool:
         return self.keyboard_changed or bool(self._news) or self._at < self._slot.tape.end
 
-    def pull(self) -> bytes:
+    def pull(self, *, any_word: bool) -> bytes:
         """The next notifications, in the order in which things happened; nothing where everything is told."""
         if self._news and self._news[0][0] <= self._at:
             _, happened = self._news.popleft()
             missed, self._missed_news = self._missed_news, 0
-            happened = Happened(happened.stream, happened.time, happened.change, missed)
+            change = happened.change if any_word else in_first_words(happened.change)
+            happened = Happened(happened.stream, happened.time, change, missed)
             return encode_notification("event", happened)
         tape = self._slot.tape
         if self._at < tape.end:
@@ -304,26 +311,32 @@ NO_TERMINAL = "'tty: true' in procman.yml or 'procman start --tty' gives it one"
 class Attachments:
     """Makes them. Nothing is kept of an instance that nobody is attached to."""
 
-    def __init__(self, reactor: Reactor, mux: Mux, history: History) -> None:
+    def __init__(self, reactor: Reactor, output: Multiplexer, history: History) -> None:
         self._reactor = reactor
-        self._mux = mux
+        self._output = output
+        self._slots: dict[str, Slot] = {}
         self._history = history
 
     def attach(self, number: int, name: str, peer: int, wake: Callable[[], None]) -> ServedAttachment:
         """A new watcher of this instance, whose stream has that number."""
-        slot = self._mux.taps.get(name) or self._begin(name)
-        assert isinstance(slot, Slot)  # nobody else taps
-        return ServedAttachment(number, slot, peer, wake)
+        return ServedAttachment(number, self._slots.get(name) or self._begin(name), peer, wake)
 
     def _begin(self, name: str) -> Slot:
-        streams = self._mux.streams_of(name)
+        streams = self._output.streams_of(name)
         seed = self._seed(name) + b"".join(bytes(stream.partial) for stream in streams)
-        slot = Slot(name, self._reactor, self._mux, seed)
+        slot = Slot(name, self._reactor, self._output, seed, self._release)
         for stream in streams:
             if not stream.ended:
                 slot.opened(stream)
-        self._mux.taps[name] = slot
+        self._slots[name] = slot
+        self._output.add_tap(name, slot)
         return slot
+
+    def _release(self, slot: Slot) -> None:
+        """Nobody is attached to it any more, or it is gone."""
+        if self._slots.get(slot.name) is slot:
+            del self._slots[slot.name]
+            self._output.remove_tap(slot.name, slot)
 
     def _seed(self, name: str) -> bytes:
         """The newest whole lines of what is kept of it."""

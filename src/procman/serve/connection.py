@@ -1,7 +1,7 @@
 """One client's connection: bytes to lines, lines to answers, in order and in bounded memory.
 
 Owns framing and flow: how much is read, answered and told in a turn, and when a client is dropped. What a request
-means is `commands`', what a stream tells `streams`', who may connect `server`'s.
+means is `methods`', what a stream tells `streams`', who may connect `server`'s.
 
 A turn is bounded, so that no client takes the loop from the others; whoever is not done is called again by the
 selector, as its socket then is watched for WRITE. A client that does not read its answers is not read from.
@@ -17,23 +17,14 @@ from typing import Protocol
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
+from procman.control.codec import MAX_REQUEST, Code, Request, encode_error, encode_notification, encode_result
 from procman.control.locate import peer_of
-from procman.control.protocol import (
-    MAX_REQUEST,
-    Code,
-    InputParams,
-    Request,
-    ResizeParams,
-    StreamEnded,
-    StreamStarted,
-    Upgrading,
-    encode_error,
-    encode_notification,
-    encode_result,
-)
-from procman.serve.methods import HANDLERS, Answer, Backend, Failure, parameters, parse
+from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading, WaitParams
+from procman.control.methods import METHODS, MethodKind
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
+from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, ServedStream
+from procman.serve.waits import Waits
 
 REQUESTS_A_TURN = 16
 TURN = 0.005
@@ -69,8 +60,9 @@ class ConnectionHost(Protocol):
     reactor: Reactor
     backend: Backend
     limits: ConnectionLimits
+    waits: Waits
 
-    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure: ...
+    def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure: ...
 
     def closed(self, connection: Connection) -> None: ...
 
@@ -83,6 +75,7 @@ class Connection:
 
     def __init__(self, host: ConnectionHost, connected: socket.socket) -> None:
         self.streams: list[ServedStream] = []
+        self.any_word = False
         self.closed = False
         self._host = host
         self._socket = connected
@@ -96,6 +89,10 @@ class Connection:
         self._events = READ
         connected.setblocking(False)  # noqa: FBT003  the standard library's signature
         host.reactor.register(connected.fileno(), READ, self._on_ready)
+
+    @property
+    def backend(self) -> Backend:
+        return self._host.backend
 
     @property
     def peer(self) -> int:
@@ -113,7 +110,10 @@ class Connection:
     # ---- what calls it
 
     def _on_ready(self) -> None:
-        self._turn(self._receive, self._work)
+        if self._events == 0:  # only the hang-up of one who waits for an answer is told then (poll(2)): it has gone
+            self.close()
+        else:
+            self._turn(self._receive, self._work)
 
     def wake(self) -> None:
         """A stream has something to tell. It is told at once where it can be: a removed instance is soon forgotten.
@@ -138,6 +138,7 @@ class Connection:
         if not self.closed:
             self.closed = True
             self._keep_streams(lambda _stream: False)
+            self._host.waits.leave(self)
             self._host.reactor.unregister(self._socket.fileno())
             self._socket.close()
             self._host.closed(self)
@@ -193,7 +194,7 @@ class Connection:
         return not self._at_end and len(self._unsent) < self._host.limits.unsent and not self._has_line()
 
     def _rearm(self) -> None:
-        """Watch for what can be gone on with; at least one of the two, as else the connection is over."""
+        """Watch for what can be gone on with: at least one of the two, or an answer is yet to come."""
         told = self._unsent or self._has_line() or any(stream.waiting for stream in self.streams)
         events = (READ if self._may_read() else 0) | (WRITE if told else 0)
         if events != self._events:
@@ -284,7 +285,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001  told and logged; procman lives on
             self._host.backend.fault(error)
             answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
-        if not answered and request.method in HANDLERS:  # it takes its time
+        if not answered and not _is_unanswered(request):  # it takes its time
             owed = True
             self._owed += 1
 
@@ -292,17 +293,10 @@ class Connection:
         params = parameters(request)
         if isinstance(params, Failure):
             answer(params)
-            return
-        handler = HANDLERS.get(request.method)
-        if handler is not None:
-            handler(self._host.backend, params, answer)
-        elif isinstance(params, InputParams | ResizeParams):
-            stream = next((stream for stream in self.streams if stream.number == params.stream), None)
-            answer(NOT_ATTACHED if stream is None else stream.perform(params))
-        elif request.id is not UNSET:  # a stream whose number is not told is of no use
-            self._open(params, answer)
+        elif not _is_unanswered(request):
+            HANDLERS[request.method](self, params, answer)
 
-    def _open(self, params: Struct, answer: Answer) -> None:
+    def open_stream(self, params: StreamParams, answer: Answer) -> None:
         if len(self.streams) >= self._host.limits.streams:
             answer(Failure(Code.REFUSED, f"cannot open another stream: {len(self.streams)} are open", "close some"))
             return
@@ -315,6 +309,13 @@ class Connection:
             if isinstance(started, StreamStarted):
                 started = replace(started, upgrades=self._host.backend.upgrades)
             answer(started)
+
+    def wait(self, params: WaitParams, answer: Answer) -> None:
+        self._host.waits.add(self, params, answer)
+
+    def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
+        stream = next((stream for stream in self.streams if stream.number == params.stream), None)
+        answer(NOT_ATTACHED if stream is None else stream.perform(params))
 
     @staticmethod
     def _encoded(request: Request, result: Struct) -> bytes:
@@ -346,7 +347,7 @@ class Connection:
         """The next notifications of the streams, in turns."""
         for _ in range(len(self.streams)):
             stream = self.streams.pop(0)
-            piece = stream.pull()
+            piece = stream.pull(any_word=self.any_word)
             if stream.ended:
                 piece += encode_notification("end", StreamEnded(stream.number))
                 stream.close()
@@ -368,3 +369,8 @@ class Connection:
         for stream in self.streams:
             self._unsent += encode_notification("end", StreamEnded(stream.number))
         self._flush()
+
+
+def _is_unanswered(request: Request) -> bool:
+    """Whether it opens a stream whose number is not told, and so is of no use."""
+    return request.id is UNSET and request.method in METHODS and METHODS[request.method].kind is MethodKind.STREAM

@@ -1,42 +1,45 @@
-"""The methods of the control protocol, one table: method name -> handler.
+"""The methods of the control protocol, procman's side: one function for each row of `control.methods`.
 
-Owns what a request means: how it is read, which command of the core it becomes and how the core's answer is told.
-Knows nothing of sockets; `logs` and `events` need a connection to go on telling, and are `streams`'.
+Owns what a request means: how it is read, what is asked of the core and how its answer is told. Knows nothing of sockets,
+and of streams only that the connection opens them.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procman import __version__
-from procman.control.protocol import (
-    METHODS,
-    VERSION,
+from procman.control import methods
+from procman.control.codec import UNREADABLE, Code, Request, decode
+from procman.control.messages import (
     Accepted,
+    AttachParams,
     Checked,
-    Code,
+    EventsParams,
     Hello,
-    NamesParams,
+    HelloParams,
+    InputParams,
+    LogsParams,
     NoParams,
     Ps,
-    Request,
-    ScaleParams,
-    SignalParams,
-    StopParams,
+    ResizeParams,
+    WaitParams,
 )
+from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, Stop
-from procman.core.view import FleetView
+from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.history import History
-from procman.kernel.output.fanout import Mux
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.text.signals import KNOWN, read_signal
 
 
 class Failure(Struct, frozen=True):
@@ -59,22 +62,45 @@ class Backend(Protocol):
     @property
     def history(self) -> History: ...
     @property
-    def mux(self) -> Mux: ...
+    def output(self) -> Multiplexer: ...
     def view(self) -> FleetView: ...
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
         """Hand a command to the core; answered before this returns."""
 
     @property
+    def counts(self) -> Mapping[str, int]: ...
+    def operation(self, number: int) -> Operation | None: ...
+    @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again."""
 
-    def upgrade(self, told: Callable[[Checked | Refuse], None]) -> None:
-        """Let the installed program take over."""
+    def upgrade(self, answer: Callable[[str | Refuse], None]) -> None:
+        """Let the installed program take over, whose version is told."""
 
     def fault(self, error: BaseException) -> None:
         """Log a fault of procman's own."""
 
+
+class Caller(Protocol):
+    """The connection that asks."""
+
+    any_word: bool
+    """Whether it is told of kinds of events that came later than the protocol."""
+
+    @property
+    def backend(self) -> Backend: ...
+    def open_stream(self, params: StreamParams, answer: Answer) -> None:
+        """A stream of notifications for this connection begins."""
+
+    def wait(self, params: WaitParams, answer: Answer) -> None:
+        """Answer when that has come."""
+
+    def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
+        """Something for one of its streams."""
+
+
+StreamParams = LogsParams | EventsParams | AttachParams
 
 # ---- reading
 
@@ -89,14 +115,14 @@ def parse(line: bytes) -> Request | Failure:
     except msgspec.ValidationError as error:
         invalid = Failure(Code.INVALID_REQUEST, f"cannot take this as a request: {error}")
         return _syntax(line) or invalid  # msgspec tells of a wrong type before it has seen the whole
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return _not_json(error)
 
 
 def _syntax(line: bytes) -> Failure | None:
     try:
         msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return _not_json(error)
     return None
 
@@ -112,106 +138,139 @@ def parameters(request: Request) -> Struct | Failure:
         hint = nearest(request.method[:64], METHODS)
         return Failure(Code.METHOD_NOT_FOUND, f"cannot find the method '{request.method[:64]}'", hint)
     try:
-        params: Struct = msgspec.json.decode(request.params, type=method.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        params: Struct = decode(request.params, method.params)
+    except UNREADABLE as error:
         return Failure(Code.INVALID_PARAMS, f"cannot take these parameters of {request.method}: {error}")
     return params
 
 
-# ---- the handlers
+# ---- one function for each method
+
+P = TypeVar("P", bound=Struct)
+R = TypeVar("R", bound=Struct)
+Handler = Callable[[Caller, P, Answer], None]
+
+HANDLERS: dict[str, Handler[Any]] = {}
 
 
-def _hello(backend: Backend, _params: NoParams, answer: Answer) -> None:
-    answer(Hello(__version__, os.getpid(), backend.root, VERSION, backend.upgrades))
+def serves(method: Method[P, R]) -> Callable[[Handler[P]], Handler[P]]:
+    """Declares the function that carries out a method: it answers with the method's result, or a Failure, once."""
+
+    def declare(handler: Handler[P]) -> Handler[P]:
+        HANDLERS[method.name] = handler
+        return handler
+
+    return declare
 
 
-def _ps(backend: Backend, _params: NoParams, answer: Answer) -> None:
-    answer(Ps(os.getpid(), backend.root, time.time(), backend.view()))
+@serves(methods.HELLO)
+def _hello(caller: Caller, params: HelloParams, answer: Answer) -> None:
+    caller.any_word = params.any_word
+    backend = caller.backend
+    answer(Hello(__version__, os.getpid(), backend.root, methods.VERSION, backend.upgrades, methods.capabilities()))
 
 
-def _scale(backend: Backend, params: ScaleParams, answer: Answer) -> None:
-    backend.command(Scale(params.to, params.by), _accepted(answer))
+@serves(methods.PS)
+def _ps(caller: Caller, _params: NoParams, answer: Answer) -> None:
+    answer(Ps(os.getpid(), caller.backend.root, time.time(), caller.backend.view()))
 
 
-def _restart(backend: Backend, params: NamesParams, answer: Answer) -> None:
-    backend.command(Restart(params.names), _accepted(answer))
+@serves(methods.SCALE)
+def _scale(caller: Caller, command: Scale, answer: Answer) -> None:
+    caller.backend.command(command, _accepted(caller, answer))
 
 
-def _stop(backend: Backend, params: StopParams, answer: Answer) -> None:
-    backend.command(Stop(params.names, params.all), _accepted(answer))
+@serves(methods.RESTART)
+def _restart(caller: Caller, command: Restart, answer: Answer) -> None:
+    caller.backend.command(command, _accepted(caller, answer))
 
 
-def _signal(backend: Backend, params: SignalParams, answer: Answer) -> None:
-    name = signal_name(params.signal)
+@serves(methods.STOP)
+def _stop(caller: Caller, command: Stop, answer: Answer) -> None:
+    caller.backend.command(command, _accepted(caller, answer))
+
+
+@serves(methods.SIGNAL)
+def _signal(caller: Caller, command: SendSignal, answer: Answer) -> None:
+    name = read_signal(command.signal)
     if name is None:
-        known = [number.name.removeprefix("SIG") for number in signal.Signals]
-        hint = nearest(params.signal[:16].upper().removeprefix("SIG"), known)
-        answer(
-            Failure(Code.REFUSED, f"cannot send the signal '{params.signal[:16]}': there is none of that name", hint)
-        )
-    elif not params.names:
+        hint = nearest(command.signal[:16].upper().removeprefix("SIG"), KNOWN)
+        text = f"cannot send the signal '{command.signal[:16]}': there is none of that name"
+        answer(Failure(Code.REFUSED, text, hint))
+    elif not command.names:
         answer(Failure(Code.REFUSED, "cannot signal: no instance is named", "name some, or '*' for all"))
     else:
-        backend.command(SendSignal(name, params.names, params.leader), _accepted(answer))
+        caller.backend.command(replace(command, signal=name), _accepted(caller, answer))
 
 
-def signal_name(word: str) -> str | None:
-    """`TERM` for `TERM`, `SIGTERM`, `term` or `15`; None where the system has no such signal."""
-    try:
-        found = signal.Signals(int(word)) if word.isdecimal() else signal.Signals[_with_sig(word.upper())]
-    except (KeyError, ValueError):
-        return None
-    return found.name.removeprefix("SIG")
+@serves(methods.WAIT)
+def _wait(caller: Caller, params: WaitParams, answer: Answer) -> None:
+    caller.wait(params, answer)
 
 
-def _with_sig(word: str) -> str:
-    return word if word.startswith("SIG") else f"SIG{word}"
+@serves(methods.LOGS)
+def _logs(caller: Caller, params: LogsParams, answer: Answer) -> None:
+    caller.open_stream(params, answer)
 
 
-def _reload(backend: Backend, _params: NoParams, answer: Answer) -> None:
+@serves(methods.EVENTS)
+def _events(caller: Caller, params: EventsParams, answer: Answer) -> None:
+    caller.open_stream(params, answer)
+
+
+@serves(methods.ATTACH)
+def _attach(caller: Caller, params: AttachParams, answer: Answer) -> None:
+    caller.open_stream(params, answer)
+
+
+@serves(methods.INPUT)
+def _input(caller: Caller, params: InputParams, answer: Answer) -> None:
+    caller.perform(params, answer)
+
+
+@serves(methods.RESIZE)
+def _resize(caller: Caller, params: ResizeParams, answer: Answer) -> None:
+    caller.perform(params, answer)
+
+
+@serves(methods.RELOAD)
+def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
+    accepted = _accepted(caller, answer)
+
     def told(reply: Reply | Refuse | ConfigError) -> None:
         if isinstance(reply, ConfigError):
             answer(Failure(Code.BAD_CONFIG, "\n".join(reply.lines())))
         else:
-            _accepted(answer)(reply)
+            accepted(reply)
 
-    backend.reload(told)
-
-
-def _upgrade(backend: Backend, _params: NoParams, answer: Answer) -> None:
-    def told(outcome: Checked | Refuse) -> None:
-        if isinstance(outcome, Refuse):
-            answer(Failure(Code.REFUSED, outcome.message, outcome.hint))
-        else:
-            answer(outcome)
-
-    backend.upgrade(told)
+    caller.backend.reload(told)
 
 
-def _shutdown(backend: Backend, _params: NoParams, answer: Answer) -> None:
-    backend.command(Shutdown(), _accepted(answer))
+@serves(methods.UPGRADE)
+def _upgrade(caller: Caller, _params: NoParams, answer: Answer) -> None:
+    def told(outcome: str | Refuse) -> None:
+        answer(Checked(outcome) if isinstance(outcome, str) else _refused(outcome))
+
+    caller.backend.upgrade(told)
 
 
-def _accepted(answer: Answer) -> Callable[[Reply | Refuse], None]:
+@serves(methods.SHUTDOWN)
+def _shutdown(caller: Caller, command: Shutdown, answer: Answer) -> None:
+    caller.backend.command(command, _accepted(caller, answer))
+
+
+def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None]:
     """The core's answer in the protocol's words."""
+    before = dict(caller.backend.counts)
 
     def told(reply: Reply | Refuse) -> None:
         if isinstance(reply, Reply):
-            answer(Accepted(reply.instances, reply.formation))
+            answer(Accepted(reply.instances, reply.formation, reply.operation, before))
         else:
-            answer(Failure(Code.REFUSED, reply.message, reply.hint))
+            answer(_refused(reply))
 
     return told
 
 
-HANDLERS: dict[str, Callable[[Backend, Any, Answer], None]] = {
-    "hello": _hello,
-    "ps": _ps,
-    "scale": _scale,
-    "restart": _restart,
-    "stop": _stop,
-    "signal": _signal,
-    "reload": _reload,
-    "upgrade": _upgrade,
-    "shutdown": _shutdown,
-}
+def _refused(refusal: Refuse) -> Failure:
+    return Failure(Code.REFUSED, refusal.message, refusal.hint)

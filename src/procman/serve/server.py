@@ -1,6 +1,6 @@
 """The control socket: who may connect, how many, and who is told what happens.
 
-Owns the listener and the connections. What a connection says is `connection`'s and `commands`'. No client, however
+Owns the listener and the connections. What a connection says is `connection`'s and `methods`'. No client, however
 many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
 """
 
@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from procman.control.codec import Code, encode_error
 from procman.control.locate import peer_of
-from procman.control.protocol import AttachParams, Code, EventsParams, LogsParams, encode_error
-from procman.core.view import Change
-from procman.serve.methods import Backend, Failure
-from procman.serve.connection import Connection, ConnectionLimits
+from procman.control.messages import AttachParams, EventsParams, LogsParams
+from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
+from procman.serve.connection import Connection, ConnectionLimits
+from procman.serve.methods import Backend, Failure, StreamParams
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
@@ -56,6 +58,7 @@ class Server:
         self.reactor = reactor
         self.backend = backend
         self.limits = limits or ConnectionLimits()
+        self.waits = Waits(reactor, backend)
         self._listener = listener
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
@@ -79,6 +82,11 @@ class Server:
             told = [stream.push(time, change) for stream in connection.streams]
             if any(told):
                 connection.wake()
+        self.waits.changed()
+
+    def operation_ended(self, _operation: Operation) -> None:
+        """Something that was asked for has come to its end."""
+        self.waits.changed()
 
     def state(self) -> ServerState:
         """What another one can go on from."""
@@ -101,6 +109,7 @@ class Server:
     def close(self) -> None:
         """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
         self.stop_listening()
+        self.waits.look()  # the last instance's end was procman's, too
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
@@ -182,7 +191,7 @@ class Server:
 
     # ---- who is told
 
-    def open_stream(self, connection: Connection, params: Struct) -> ServedStream | Failure:
+    def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure:
         """The stream that `logs`, `events` or `attach` asks for."""
         if isinstance(params, AttachParams):
             stream: ServedStream | Failure = self._attach(connection, params)
@@ -199,13 +208,12 @@ class Server:
         if isinstance(name, Failure):
             return name
         if self._attachments is None:
-            self._attachments = Attachments(self.reactor, self.backend.mux, self.backend.history)
+            self._attachments = Attachments(self.reactor, self.backend.output, self.backend.history)
         attachment = self._attachments.attach(next(self._numbers), name, connection.peer, connection.wake)
         attachment.open(params)
         return attachment
 
-    def _events(self, params: Struct) -> EventsStream:
-        assert isinstance(params, EventsParams), params
+    def _events(self, params: EventsParams) -> EventsStream:
         after = self._told if params.after is None else min(params.after, self._told)
         kept = list(self._recent)[len(self._recent) - min(self._told - after, len(self._recent)) :]
         return EventsStream(next(self._numbers), self.limits.events, after, kept, self._told - after - len(kept))

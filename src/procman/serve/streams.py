@@ -14,20 +14,20 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from procman.control.protocol import (
-    Code,
+from procman.control.codec import Code, encode_notification
+from procman.control.first_version import in_first_words
+from procman.control.messages import (
     Happened,
     InputParams,
     LogsParams,
     Output,
     ResizeParams,
     StreamStarted,
-    encode_notification,
 )
 from procman.core.select import Chosen
 from procman.core.view import Change, FleetView
+from procman.kernel.output.history import History, HistoryEntry
 from procman.serve.methods import Failure
-from procman.kernel.output.history import HistoryEntry, History
 
 PIECE = 64 * 1024
 """Bytes of one instance's output that are told before it is another's turn."""
@@ -102,7 +102,7 @@ class LogsStream(_Told):
     def ended(self) -> bool:
         return not self.endless and not self._kept
 
-    def pull(self) -> bytes:
+    def pull(self, *, any_word: bool) -> bytes:  # noqa: ARG002  output has no words
         """The next notifications; nothing where everything is told."""
         if self._kept:
             entry = self._kept.popleft()
@@ -159,12 +159,13 @@ class EventsStream(_Told):
     def waiting(self) -> bool:
         return bool(self._queue)
 
-    def pull(self) -> bytes:
+    def pull(self, *, any_word: bool) -> bytes:
         if not self._queue:
             return b""
         time, change = self._queue.popleft()
         missed, self._missed = self._missed, 0
         self._before += missed + 1
+        change = change if any_word else in_first_words(change)
         return encode_notification("event", Happened(self.number, time, change, missed, self._before))
 
 
@@ -187,8 +188,8 @@ class ServedStream(Protocol):
     def push(self, time: float, change: Change) -> bool:
         """Something has changed, at a time in seconds since the epoch; whether that is told here."""
 
-    def pull(self) -> bytes:
-        """The next notifications; nothing where everything is told."""
+    def pull(self, *, any_word: bool) -> bytes:
+        """The next notifications, with later kinds of events by their own word or not; nothing where everything is told."""
 
     def perform(self, params: InputParams | ResizeParams) -> Struct:
         """What its client does there, and the answer."""

@@ -1,4 +1,4 @@
-"""What a line of output looks like: colours, prefixes, JSON objects, and text made safe for a table.
+"""What a line of output looks like: prefixes, JSON objects, and text made safe for a table.
 
 Owns the bytes of the display. It is handed chunks of whole lines and finished clock strings; it must not know where
 bytes come from, where they go, or what time it is.
@@ -10,9 +10,7 @@ import re
 
 import msgspec
 
-PALETTE = (31, 166, 28, 165, 94, 62, 168, 29, 133, 68, 196, 199, 135, 100)
-"""Foregrounds of the 256-colour table, one per type. Each has a contrast of 3.5 or more to black and to white alike
-(WCAG 2's formula; 3 is its minimum for large text); the order puts the most different ones first."""
+from procman.text.colour import RESET
 
 SYSTEM = "system"
 """The name that procman's own lines stand under. No instance can have it: theirs hold a dot."""
@@ -20,9 +18,7 @@ SYSTEM = "system"
 CUT = b" [cut]"
 """Stands at the end of each piece but the last of a line that is too long."""
 
-_BOLD = b"\x1b[1m"
-_RESET = b"\x1b[0m"
-_ENDS = (_RESET, b"\x1b[m")
+_ENDS = (RESET, b"\x1b[m")
 _STYLED = re.compile(rb"\x1b[^\n]*")
 _encoder = msgspec.json.Encoder()
 
@@ -42,20 +38,10 @@ _CONTROLS = (
 )
 
 
-def color_of(position: int) -> bytes:
-    """The sequence that begins the colour of the type that came at `position` (from 0)."""
-    return b"\x1b[38;5;%dm" % PALETTE[position % len(PALETTE)]
-
-
 def text_prefix(name: str, width: int, clock: str, color: bytes | None) -> bytes:
     """`12:00:01 web.1    | `, the name padded to `width`; `clock` may be empty, `color` None for none at all."""
     words = f"{clock} {name:<{width}} | " if clock else f"{name:<{width}} | "
-    return words.encode() if color is None else color + words.encode() + _RESET
-
-
-def system_color() -> bytes:
-    """Procman's own lines are bold, which is no type's colour."""
-    return _BOLD
+    return words.encode() if color is None else color + words.encode() + RESET
 
 
 def json_prefix(name: str, time: str, stream: str | None) -> bytes:
@@ -71,7 +57,7 @@ def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
 
 def end_styles(lines: bytes) -> bytes:
     """Each line that has a sequence ends with a reset, so that its style does not reach into the next prefix."""
-    return _STYLED.sub(lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + _RESET, lines)
+    return _STYLED.sub(lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + RESET, lines)
 
 
 def json_lines(prefix: bytes, lines: bytes) -> memoryview:

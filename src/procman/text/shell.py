@@ -1,8 +1,9 @@
-"""Which commands need a shell. Pure: knows the shell's language, and no files."""
+"""How a command line becomes the words that are executed. Pure: knows the shell's language, and no files."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 PLAIN = re.compile(r"[A-Za-z0-9_@%+,./:\- \t]+")
 """A command of only such characters means the same with and without a shell, but for the words below."""
@@ -20,3 +21,28 @@ SHELL_WORDS = frozenset(
 def is_plain(command: str) -> bool:
     """Whether the command can be executed directly, word by word."""
     return PLAIN.fullmatch(command) is not None and command.split(maxsplit=1)[0] not in SHELL_WORDS
+
+
+SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "yash", "zsh", "fish"})
+
+_OPERATORS = frozenset("|&;\n")
+
+
+def is_led_by_shell(command: str) -> bool:
+    """Whether a shell stays the leader of this command's processes, and hands no signal on to what it waits for."""
+    if is_plain(command):
+        return command.split(maxsplit=1)[0].rpartition("/")[2] in SHELLS
+    words = command.split(maxsplit=1)
+    return words[0] != "exec" or not _OPERATORS.isdisjoint(command)
+
+
+def argv(command: str, shell: str, args: Sequence[str] = (), name: str = "") -> list[str]:
+    """What is executed for a command line: its words, or the shell with it. The first word is still to be found in PATH.
+
+    `args` are handed to the command after its own; `name` is what a shell then calls itself in messages.
+    """
+    if is_plain(command):
+        return [*command.split(), *args]
+    if args:
+        return [shell, "-c", f'{command} "$@"', name or shell, *args]
+    return [shell, "-c", command]

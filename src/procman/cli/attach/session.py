@@ -14,30 +14,23 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
+from procman.cli.attach.input_queue import AT_ONCE, Typed
 from procman.cli.attach.raw import make_raw
 from procman.cli.attach.screen_state import without_queries
-from procman.cli.attach.input_queue import AT_ONCE, Typed
-from procman.control.client import ClosedError, answer, notification
-from procman.control.protocol import (
-    Happened,
-    InputParams,
-    Keyboard,
-    KeyboardChanged,
-    Output,
-    ResizeParams,
-    StreamEnded,
-    Taken,
-)
+from procman.control.channel import ClosedError, answer
+from procman.control.messages import Happened, Keyboard, KeyboardChanged, Output, StreamEnded, Taken
+from procman.control.streaming import notification
 from procman.core.view import Kind
 from procman.errors import NotRunningError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procman.cli.attach.screen_state import ScreenState
     from procman.cli.attach.input_queue import DetachKeys
+    from procman.cli.attach.screen_state import ScreenState
     from procman.control.client import Client
-    from procman.control.protocol import Attached, Incoming
+    from procman.control.codec import Incoming
+    from procman.control.messages import Attached
     from procman.core.view import Change, FleetView
 
 CTRL_C = b"\x03"
@@ -72,6 +65,7 @@ class AttachSession:
 
     def __init__(self, client: Client, attached: Attached, way: Endpoints, shown: ScreenState) -> None:
         self._client = client
+        self._channel = client.channel
         self._name = attached.instance
         self._stream = attached.stream
         self._kept_left = attached.kept
@@ -93,7 +87,7 @@ class AttachSession:
         self._take()
         while self._ending is None:
             self._turn(wake)
-        if self._ending is AttachEnd.LOST and self._client.upgrading:
+        if self._ending is AttachEnd.LOST and self._channel.upgrading:
             self._ending = self._upgraded()
         return self._ending
 
@@ -152,7 +146,7 @@ class AttachSession:
     # ---- the loop
 
     def _turn(self, wake: int) -> None:
-        waited = [self._client.fileno(), wake]
+        waited = [self._channel.fileno(), wake]
         if self._reads and (self._way.person or self._typed.room >= AT_ONCE):
             waited.append(0)
         ready, _, _ = select.select(waited, [], [])
@@ -161,15 +155,15 @@ class AttachSession:
                 self._woken(os.read(wake, 512))
             if 0 in ready:
                 self._read_keys()
-        if self._client.fileno() in ready:
-            if not self._client.receive():
+        if self._channel.fileno() in ready:
+            if not self._channel.receive():
                 self._ending = self._ending or AttachEnd.LOST
             self._take()
 
     def _woken(self, numbers: bytes) -> None:
         if signal.SIGCONT in numbers and self._way.person:
             make_raw()
-        self._client.send("resize", ResizeParams(self._stream, *size()))
+        self._client.send_size(self._stream, *size())
 
     # ---- what is typed
 
@@ -213,8 +207,7 @@ class AttachSession:
             self._say(text)
 
     def _send_typed(self, data: bytes) -> None:
-        encoded = base64.b64encode(data).decode()
-        self._input = self._client.send("input", InputParams(self._stream, base64=encoded))
+        self._input = self._client.send_input(self._stream, data)
 
     def _end_with_input(self) -> None:
         """Piped in: once all of it is where it should be. Nothing at all is somebody who only looks (`</dev/null`)."""
@@ -225,7 +218,7 @@ class AttachSession:
 
     def _take(self) -> None:
         """Everything that has come."""
-        for message in self._client.take():
+        for message in self._channel.take():
             if message.id is not None and message.id == self._input:
                 self._answered(message)
             else:
@@ -236,13 +229,12 @@ class AttachSession:
     def _answered(self, message: Incoming) -> None:
         self._input = None
         try:
-            taken = answer(message, "input")
+            taken = answer(message, Taken)
         except RefusedError:
             if not self._way.person:
                 raise
             self._typed.refused()  # somebody else was first, or it ended: a `keyboard` notification tells
         else:
-            assert isinstance(taken, Taken)
             self._typed.taken(taken.taken)
         self._end_with_input()
 
@@ -262,7 +254,7 @@ class AttachSession:
     def _removed(self) -> AttachEnd:
         """The stream ends with its instance, and with procman."""
         try:
-            self._client.call("hello")
+            self._client.hello(again=True)
         except ClosedError:
             return AttachEnd.LOST
         return AttachEnd.REMOVED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -19,9 +20,11 @@ def explained(error: click.UsageError) -> UsageError:
     hint = f"try '{path} --help'"
     match error:
         case click.NoSuchOption():
-            near = nearest(error.option_name, _options(error.ctx))
+            near = _near(error.option_name, error.ctx)
             close = f"{near} ({hint})" if near.startswith("did") else hint
             return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", close)
+        case click.BadOptionUsage() if "requires an argument" in error.message:
+            return UsageError(f"cannot use {error.option_name} without a value", _with_value(error, path))
         case click.MissingParameter(param=click.Parameter() as param):
             return UsageError(f"cannot do '{path}' without {param.human_readable_name}", hint)
         case click.BadParameter(param=click.Parameter() as param, ctx=click.Context() as context):
@@ -30,9 +33,33 @@ def explained(error: click.UsageError) -> UsageError:
             return UsageError(f"cannot understand the command line: {_clause(error.message)}", hint)
 
 
+_COLORS = re.compile(r"--(?P<no>no-?)?colou?rs?|--monochrome")
+"""How other tools call `--color always` and `--color never`."""
+
+
+def _near(typed: str, context: click.Context | None) -> str:
+    """`did you mean '--no-timestamps'?`; never the opposite of what was typed."""
+    known = list(_options(context))
+    color = _COLORS.fullmatch(typed)
+    if color and "--color" in known:
+        return f"did you mean '--color {'never' if color['no'] or 'mono' in typed else 'always'}'?"
+    same = [name for name in known if name.startswith("--no-") == typed.startswith("--no-")]
+    return nearest(typed, same)
+
+
+def _with_value(error: click.BadOptionUsage, path: str) -> str:
+    """How the option is written, by the name that was typed."""
+    name = error.option_name
+    parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    metavar = next((p.metavar for p in parameters if isinstance(p, click.Option) and name in p.opts), None)
+    others = "; colours are `--color always`" if name == "-c" else ""
+    return f"write `{path} {name} {metavar or 'VALUE'}`{others}"
+
+
 def _options(context: click.Context | None) -> Iterable[str]:
     parameters = context.command.get_params(context) if context else []
-    return [name for parameter in parameters for name in parameter.opts if name.startswith("-")]
+    names = (name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts))
+    return [name for name in names if name.startswith("-")]
 
 
 def _clause(sentence: str) -> str:

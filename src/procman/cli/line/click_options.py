@@ -6,15 +6,31 @@ Each option reads PROCMAN_<VERB>_<OPTION> (click's auto_envvar_prefix), which it
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from procman.app.options import (
+    FILES,
+    FORMATION,
+    REPEATABLE,
+    SUPERVISION,
+    SWITCHES,
+    TYPES,
+    Option,
+    OptionKind,
+    size,
+    split,
+)
+from procman.app.options import input_options as options_of
 from procman.cli.line.completion import complete_types
-from procman.app.options import FILES, FORMATION, REPEATABLE, SWITCHES, TYPES, OptionKind, Option, collect, size, split
+from procman.config.location import look_upwards, note_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from procman.config.options import Options
 
     Verb: TypeAlias = Callable[..., Any]
 
@@ -85,10 +101,22 @@ def file_options(verb: Verb) -> Verb:
     return declared(FILES)(_collected(verb))
 
 
+def nearest_inputs(options: Options) -> Options:
+    """With the nearest folder that has a Procfile, where none was named; it is told where it is not the current one."""
+    options, folder = look_upwards(options, os.environ)
+    if folder is not None:
+        click.echo(f"procman: {note_of(folder)}", err=True)
+    return options
+
+
+INPUTS = {TYPES, *(option.name for option in FILES + FORMATION + SUPERVISION)}
+"""The names of all values that become `Options`."""
+
+
 def _collected(verb: Verb) -> Verb:
     @functools.wraps(verb)
     def call(**values: Any) -> Any:  # noqa: ANN401  click's own types
-        options = collect(values)
-        return verb(options=options, **values)
+        others = {name: value for name, value in values.items() if name not in INPUTS}
+        return verb(options=options_of(values), **others)
 
     return call

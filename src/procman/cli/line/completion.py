@@ -40,21 +40,20 @@ def complete_changes(context: click.Context, _parameter: click.Parameter, incomp
 
 
 def complete_signals(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    import signal  # noqa: PLC0415  2 ms at import, for this completion alone
+    from procman.text.signals import KNOWN  # noqa: PLC0415  2 ms at import, for this completion alone
 
-    return _beginning(incomplete.upper(), [s.name.removeprefix("SIG") for s in signal.Signals])
+    return _beginning(incomplete.upper(), [*KNOWN])
 
 
 def running(context: click.Context) -> FleetView | None:
     """What the procman of this command line answers; None where none does."""
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
-    from procman.control.protocol import NoParams  # noqa: PLC0415
 
     place = TargetOptions(context.params.get("root"), context.params.get("socket"))
     try:
         with Client(place.find(), timeout=PATIENCE) as client:
-            return client.call("ps", NoParams()).fleet
+            return client.ps().fleet
     except (ProcmanError, OSError):
         return None
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procman.app.options import START, SWITCHES, TYPES, OptionKind, Option, Value, size, split
+from procman.app.options import (
+    START,
+    SWITCHES,
+    TYPES,
+    Option,
+    OptionKind,
+    StartOptions,
+    Value,
+    size,
+    split,
+    start_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,15 +35,15 @@ class _NotPlainError(Exception):
     """Click is to be asked."""
 
 
-def read(args: Sequence[str], environ: Iterable[str]) -> dict[str, Value] | None:
-    """The values of `start` by the options' names, as click would give them; None where click is to be asked.
+def read(args: Sequence[str], environ: Iterable[str]) -> StartOptions | None:
+    """What `start` is told, as click would say it; None where click is to be asked.
 
     `args` are the words after `procman start`; `environ` has the names of the environment's variables.
     """
     if any(name.startswith(VARIABLES) for name in environ):
         return None
     try:
-        return _values(iter(args))
+        return start_options(_values(iter(args)))
     except _NotPlainError:
         return None
 

@@ -18,22 +18,21 @@ from textual.message import Message
 from textual.widgets import Footer, Input, Log, Static
 
 from procman.cli.live.dialogs import Keys, Question
-from procman.cli.live.feed import LINES, Looks, Seen, Tail
 from procman.cli.live.instances import Instances
-from procman.cli.verbs.ps import size
+from procman.cli.show.instances import size
 from procman.control.client import Client
-from procman.control.protocol import NamesParams, ScaleParams, StopParams
-from procman.text.lines import clean
 from procman.errors import ProcmanError
+from procman.observe.feed import LINES, Looks, Seen, Tail
+from procman.text.lines import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import ClassVar
 
-    from msgspec import Struct
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from procman.cli.verbs.ps import Listing, Row
+    from procman.observe.listing import Listing, Row
 
 THEME = "ansi-dark"
 """The terminal's own colours: what its owner can read, be it dark or light. What this theme takes from a dark one, the
@@ -183,13 +182,13 @@ class Top(App[None]):
 
     # ---- what is asked for
 
-    def _ask(self, method: str, params: Struct) -> None:
-        threading.Thread(target=self._asking, args=(method, params), daemon=True).start()
+    def _ask(self, what: Callable[[Client], object]) -> None:
+        threading.Thread(target=self._asking, args=[what], daemon=True).start()
 
-    def _asking(self, method: str, params: Struct) -> None:
+    def _asking(self, what: Callable[[Client], object]) -> None:
         try:
             with Client(self._path) as client:
-                client.call(method, params)
+                what(client)
         except ProcmanError as error:
             self.post_message(self.Asked("; ".join(error.lines())))
         else:
@@ -205,12 +204,14 @@ class Top(App[None]):
         return self._instances.chosen
 
     def action_scale(self, by: int) -> None:
-        if self._chosen is not None:
-            self._ask("scale", ScaleParams(by={self._chosen.type: by}))
+        row = self._chosen
+        if row is not None:
+            self._ask(lambda client: client.scale(by={row.type: by}))
 
     def action_restart(self) -> None:
-        if self._chosen is not None:
-            self._ask("restart", NamesParams((self._chosen.name,)))
+        row = self._chosen
+        if row is not None:
+            self._ask(lambda client: client.restart([row.name]))
 
     def action_stop(self) -> None:
         row = self._chosen
@@ -219,7 +220,7 @@ class Top(App[None]):
 
         def answered(yes: bool | None) -> None:  # noqa: FBT001  textual's signature
             if yes:
-                self._ask("stop", StopParams((row.name,)))
+                self._ask(lambda client: client.stop([row.name]))
 
         self.push_screen(Question(f"Stop {row.name}?"), answered)
 

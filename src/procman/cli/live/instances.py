@@ -9,13 +9,15 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import DataTable
 
-from procman.cli.verbs.ps import HEAD, NUMBERS, Row, cells
+from procman.cli.show.instances import HEAD, NUMBERS, cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import ClassVar
 
     from textual.binding import BindingType
+
+    from procman.observe.listing import Row
 
 CALM, BUSY, BAD, IDLE = "color(28)", "color(166)", "color(160)", "dim"
 PHASES = {
@@ -27,7 +29,7 @@ PHASES = {
     "failed": BAD,
     "stopped": IDLE,
 }
-"""Colours of the 256-colour table that can be read on black and on white (see core/display.PALETTE)."""
+"""Colours of the 256-colour table that can be read on black and on white (see text/colour.PALETTE)."""
 
 
 class Instances(DataTable[Text]):

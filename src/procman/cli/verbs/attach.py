@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.cli.attach.session import AttachSession, AttachEnd, Endpoints, size, wakes
-from procman.cli.line.completion import complete_instances
-from procman.cli.target import TargetOptions, client_options
+from procman.cli.attach.input_queue import DetachKeys
 from procman.cli.attach.raw import raw_keys
 from procman.cli.attach.screen_state import ScreenState
-from procman.cli.attach.input_queue import DetachKeys
-from procman.control.protocol import Attached, AttachParams
+from procman.cli.attach.session import AttachEnd, AttachSession, Endpoints, size, wakes
+from procman.cli.line.completion import complete_instances
+from procman.cli.target import TargetOptions, client_options
 
 if TYPE_CHECKING:
     from procman.control.client import Client
@@ -23,25 +22,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("instance", metavar="INSTANCE", shell_complete=complete_instances)
-@click.option("-r", "--read-only", is_flag=True, show_envvar=True, help="Only look; nothing is typed.")
+@click.option("-r", "--read-only", is_flag=True, show_envvar=True, help="Show the screen, and type nothing.")
 @click.option(
     "--detach-keys",
     default="ctrl-]",
     metavar="KEYS",
     show_envvar=True,
-    help="What leaves: keys with commas between, such as ctrl-p,ctrl-q.  [default: ctrl-]]",
+    help="The keys that detach, separated by commas, such as ctrl-p,ctrl-q.  [default: ctrl-]]",
 )
 @client_options
 def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: bool) -> int:
-    """Type into an instance and see its screen: a debugger, a prompt, a REPL. Ctrl-] leaves; the instance goes on.
+    """Connect the keyboard and the screen to an instance: a debugger, a prompt, a REPL. Ctrl-] detaches; the instance
+    keeps running.
 
-    INSTANCE is web.1, or web where one web runs. Its last output is shown first. When it restarts, the attachment follows
-    its next life. Several may look at the same time, and one types: whoever came first, until that one leaves; the
-    instance's terminal has the size of the screen of the one who types.
+    INSTANCE is web.1, or web where one web runs. Its last output is shown first. When it restarts, the attachment
+    continues with the new process. Several people may attach to one instance; one of them types, the first one until
+    that one detaches. The instance's terminal has the size of that person's screen.
 
-    An instance has a terminal where `procman start` was called at one, or with `--tty`, or with `tty: true` in
-    procman.yml. Of one without, the output is shown, and Ctrl-C leaves. Input that is piped in is typed; at its end
-    this leaves.
+    An instance has a terminal where `procman start` was typed in one, or with `--tty`, or with `tty: true` in
+    procman.yml. Of an instance without a terminal the output is shown, and Ctrl-C detaches. Input from a pipe is typed,
+    and attach detaches at its end.
 
     \b
     Examples:
@@ -59,14 +59,12 @@ def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: 
         attachment, fleet = _attached(client, instance, way, shown)
         with raw_keys(shown.undo) if way.person else nullcontext():
             while (ending := attachment.follow(fleet, wake)) is AttachEnd.UPGRADED:
-                client.connect_again()
+                client.channel.connect_again()
                 attachment, fleet = _attached(client, instance, way, shown)
         return attachment.leave(ending)
 
 
 def _attached(client: Client, instance: str, way: Endpoints, shown: ScreenState) -> tuple[AttachSession, FleetView]:
     """A new attachment, and the formation as it was just before."""
-    fleet = client.call("ps").fleet
-    attached = client.call("attach", AttachParams(instance, way.read_only, *size()))
-    assert isinstance(attached, Attached)
-    return AttachSession(client, attached, way, shown), fleet
+    fleet = client.ps().fleet
+    return AttachSession(client, client.attach(instance, size(), read_only=way.read_only), way, shown), fleet

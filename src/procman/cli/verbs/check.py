@@ -7,29 +7,41 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.cli.line.click_options import input_options
+from procman.cli.line.click_options import input_options, nearest_inputs
+from procman.cli.line.grouped import GroupedCommand
+from procman.cli.show import programs
 from procman.cli.show.table import columns
-from procman.config.load import load, read_stdin
+from procman.config.load import Kept, load
 from procman.config.options import Options
 
 if TYPE_CHECKING:
     from procman.core.spec import Plan
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @input_options
-def check(options: Options) -> None:
+@click.option("--fix", is_flag=True, help="Write the advice about known programs into procman.yml.", show_envvar=True)
+def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own.
+    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Below the table stands
+    what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes that into it, and changes
+    nothing that stands there.
 
     \b
     Examples:
       procman check
       procman check -f Procfile.dev -m web=2,worker=0
+      procman check --fix
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    given = read_stdin() if options.procfile == "-" else None
-    click.echo(shown(load(options, os.environ, stdin=given)))
+    options = nearest_inputs(options)
+    kept: Kept = {}
+    plan = load(options, os.environ, kept=kept)
+    click.echo(shown(plan))
+    texts = programs.read_texts(options, plan, kept)
+    found = programs.findings(plan, texts)
+    for line in programs.fix(found, texts) if fix else programs.report(found, plan.procfile):
+        click.echo(line)
 
 
 def shown(plan: Plan) -> str:

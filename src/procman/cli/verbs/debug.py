@@ -7,21 +7,21 @@ import msgspec
 from msgspec import Struct
 
 from procman.core.actions import Action, Publish
-from procman.text.lines import clean
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.trace import read, replay
 from procman.errors import ProcmanError
+from procman.text.lines import clean
 
 
 @click.command(short_help="Run a trace of procman's decisions again.")
-@click.argument("action", type=click.Choice(["replay"]), expose_value=False)
-@click.argument("file", type=click.Path())
+@click.argument("action", type=click.Choice(["replay"]), metavar="replay", expose_value=False)
+@click.argument("file", type=click.Path(), metavar="FILE")
 def debug(file: str) -> int:
     """Run the events of a trace again and print what procman decides on each, with the seconds since the first.
 
-    procman writes a trace of its last thousand events when it gets SIGQUIT, and when it is at fault itself; a line of
-    its output names the file. The environment's values are not in it. Where a decision raises, the traceback is shown
-    and the exit code is 1.
+    procman writes a trace of its last thousand events when it gets SIGQUIT, and when there is a fault in procman itself;
+    a line of its output names the file. Values of environment variables are not in it. Where a decision raises an error,
+    the traceback is shown and the exit code is 1.
 
     \b
     Examples:
@@ -34,7 +34,7 @@ def debug(file: str) -> int:
         raise ProcmanError(f"cannot read {file}: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise ProcmanError(f"cannot read {file} as a trace: {error}", "SIGQUIT to procman makes one") from None
-    formation = ", ".join(f"{name} {count}" for name, count in state.counts.items())
+    formation = ", ".join(f"{name} {count}" for name, count in state.desired.counts.items())
     _echo(f"procman {header.procman}, {len(happened)} events, formation {formation}; written for: {header.cause}")
     first = happened[0].at if happened else 0.0
     for one, decided in replay(state, happened):

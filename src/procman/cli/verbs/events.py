@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from procman.cli.target import TargetOptions, client_options
-from procman.control.protocol import EventsParams, Happened
 from procman.text.lines import clean, json_object
+
+if TYPE_CHECKING:
+    from procman.control.messages import Happened
 
 
 @click.command()
@@ -19,7 +22,7 @@ def events(place: TargetOptions, *, json: bool) -> None:
     """Show every change (started, ready, ended, scaled …) as it happens, until procman ends or you press Ctrl-C.
 
     With --json each line has `time` (seconds since the epoch), `event`, `text`, and where they apply `instance`,
-    `type`, `phase`, `pid`, `exit`, `retry_in` and `missed`: how many changes came too fast to be told before this.
+    `type`, `phase`, `pid`, `exit`, `retry_in`, and `missed`: how many changes before this one came too fast to be shown.
 
     \b
     Examples:
@@ -27,9 +30,8 @@ def events(place: TargetOptions, *, json: bool) -> None:
       procman events --json | jq 'select(.event == "failed")'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
-        for happened in client.stream("events", EventsParams()):
-            if isinstance(happened, Happened):
-                click.echo(_as_json(happened) if json else _as_text(happened))
+        for happened in client.events():
+            click.echo(_as_json(happened) if json else _as_text(happened))
 
 
 def _as_json(happened: Happened) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 import time
@@ -14,24 +13,34 @@ from msgspec import Struct
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.control.protocol import LogsParams, Output
+from procman.control.streaming import data_of
 from procman.text import lines as display
+from procman.text.colour import color_of, system_color, wants_color
+from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.text.ansi import SharedView
+    from procman.control.messages import Output
     from procman.core.view import FleetView
+    from procman.text.ansi import SharedView
 
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
-@click.option("-f", "--follow", is_flag=True, show_envvar=True, help="Go on with what comes, until procman ends.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    show_envvar=True,
+    help="Also show what comes, until procman ends or you press Ctrl-C.",
+)
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", show_envvar=True, help="Only the last N lines.")
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
 @client_options
 def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
     """Show what instances wrote, as the terminal of `procman start` does: all of them, or by type, name or pattern.
 
-    procman keeps the last 256 KiB of each. What a reader was too slow for, or came too late for, is told as a gap.
+    procman keeps the last 256 KiB of each. Where output is missing, because this reader was too slow or too late, a line
+    says how much.
 
     \b
     Examples:
@@ -40,13 +49,12 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
       procman logs worker --json | jq -r .message
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
-        fleet = client.call("ps").fleet
-        look = LogFormat.at(fleet, colored=_colored())
+        fleet = client.ps().fleet
+        look = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=sys.stdout.isatty()))
         out = sys.stdout.buffer
-        for output in client.stream("logs", LogsParams(names, lines, follow)):
-            if isinstance(output, Output):
-                out.write(look.as_json(output) if json else look.as_text(output))
-                out.flush()
+        for output in client.logs(names, lines, follow=follow):
+            out.write(look.as_json(output) if json else look.as_text(output))
+            out.flush()
 
 
 class LogFormat(Struct, frozen=True):
@@ -59,12 +67,14 @@ class LogFormat(Struct, frozen=True):
     @classmethod
     def at(cls, fleet: FleetView, *, colored: bool) -> LogFormat:
         width = max(len(name) for name in [display.SYSTEM, *(i.name for i in fleet.instances)])
-        colors = {name: display.color_of(n) for n, name in enumerate(fleet.formation)} if colored else {}
+        colors = {name: color_of(n) for n, name in enumerate(fleet.formation)} if colored else {}
         return cls(width, colors)
 
     def as_text(self, output: Output) -> bytes:
         clock = time.strftime("%H:%M:%S", time.localtime(output.time))
-        color = self.colors.get(output.instance.rpartition(".")[0])
+        color = self.colors.get(type_of(output.instance))
+        if output.instance == display.SYSTEM and self.colors:
+            color = system_color()
         prefix = display.text_prefix(output.instance, self.width, clock, color)
         lines = self._shown(output, colored=bool(self.colors))
         gap = prefix + f"[missed {output.missed} bytes]\n".encode() if output.missed else b""
@@ -86,19 +96,6 @@ class LogFormat(Struct, frozen=True):
         return display.end_styles(lines) if colored and b"\x1b" in lines else lines
 
 
-def data_of(output: Output) -> bytes:
-    """The lines, ending with a newline; nothing where only a gap is told."""
-    data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
-    return data if data.endswith(b"\n") or not data else data + b"\n"
-
-
 def iso(seconds: float) -> str:
     """Seconds since the epoch as `start --log-format json` writes them: local time with its offset (RFC 3339)."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
-
-
-def _colored() -> bool:
-    """On a terminal; NO_COLOR (no-color.org) and FORCE_COLOR (force-color.org) decide before that."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import click
 
-from procman.cli.goal import renewed
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import WaitingCommand, until, wait_option
-from procman.control.client import Client
-from procman.control.protocol import NamesParams
+from procman.cli.wait import WaitingCommand, until_ready, wait_option
 
 
 @click.command(cls=WaitingCommand)
@@ -19,8 +16,8 @@ from procman.control.protocol import NamesParams
 def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) -> None:
     """Restart instances: all of them, or those of the types, names or shell patterns given.
 
-    An instance is stopped as `procman stop` does it and started again under its name and port. One that is stopped,
-    done or failed is started.
+    An instance is stopped as by `procman stop`, and started again under its name and port. One that is stopped, done or
+    failed is started.
 
     \b
     Examples:
@@ -28,11 +25,8 @@ def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) ->
       procman restart web.2
       procman restart web 'work*' --wait
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    path = place.find()
-    with Client(path) as client:
-        before = client.call("ps").fleet
-        answer = client.call("restart", NamesParams(names))
-        after = client.call("ps").fleet
-    click.echo(f"restarting {', '.join(answer.instances)}" if answer.instances else "nothing to restart")
-    if wait is not None:
-        until(path, renewed(answer, before, after), wait)
+    with place.connect() as client:
+        answer = client.restart(names)
+        click.echo(f"restarting {', '.join(answer.instances)}" if answer.instances else "nothing to restart")
+        if wait is not None and answer.instances:
+            until_ready(client, answer, answer.instances, wait)

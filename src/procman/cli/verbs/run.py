@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from msgspec import Struct
 
-from procman.cli.line.click_options import file_options
-from procman.cli.line.completion import complete_types
 from procman.app.usage import UsageError
-from procman.config.load import load_one_off
+from procman.cli.line.click_options import file_options, nearest_inputs
+from procman.cli.line.completion import complete_types
+from procman.cli.line.grouped import GroupedCommand
+from procman.config.load import OneOffInputs, load_one_off
 from procman.config.options import Options
-from procman.text.shell import is_plain
 from procman.errors import ProcmanError
+from procman.text.shell import argv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from procman.core.spec import ProcessSpec
 
 SHELL = "/bin/sh"
 
@@ -44,23 +44,16 @@ class OneOff(Struct, frozen=True):
     shell: str = SHELL
 
 
-class Root(Struct, frozen=True):
-    """The application's folder, and the shell for commands that are no process type's."""
-
-    folder: str
-    shell: str = SHELL
-
-
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=GroupedCommand, context_settings={"allow_interspersed_args": False})
 @click.argument("command", metavar="NAME_OR_COMMAND", shell_complete=complete_types)
 @click.argument("args", metavar="[ARG]...", nargs=-1, type=click.UNPROCESSED)
 @file_options
 def run(options: Options, command: str, args: tuple[str, ...]) -> None:
     """Run one command in the application's folder and environment, and end as it ends.
 
-    A process type's name runs its command from the Procfile, with the ARGs added to it; anything else is a command of
-    its own. No running procman is needed and none notices: PS is run.1 and there is no PORT. Options come before the
-    command; all that follows it is the command's.
+    The name of a process type runs its command from the Procfile, with the ARGs added to it; anything else is a command.
+    No running procman is needed, and none is affected. PS is run.1, and PORT is not set. Options come before the command;
+    what follows it belongs to the command.
 
     \b
     Examples:
@@ -70,24 +63,20 @@ def run(options: Options, command: str, args: tuple[str, ...]) -> None:
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     if not command.strip():
         raise UsageError("cannot run an empty command", "try 'procman run --help'")
-    spec, env, root = load_one_off(options, os.environ, command)
-    execute(one_off(spec, env, Root(root, options.shell or SHELL), (command, *args)))
+    execute(
+        one_off(load_one_off(nearest_inputs(options), os.environ, command), options.shell or SHELL, (command, *args))
+    )
 
 
-def one_off(spec: ProcessSpec | None, env: Mapping[str, str], root: Root, words: tuple[str, ...]) -> OneOff:
-    """`words` as they were typed; `spec` where the first of them is a process type, else `root` says where and how."""
+def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
+    """`words` as they were typed: where the first is a process type, `inputs` say how it is run; else `shell` where needed."""
     command, *args = words
-    environment = {**(spec.env if spec else env), "PS": "run.1"}
+    spec = inputs.spec
     if spec is None:
-        argv = words if args else command.split() if is_plain(command) else (root.shell, "-c", command)
-        return OneOff([*argv], root.folder, environment, root.shell)
-    if is_plain(spec.command):
-        argv = [*spec.command.split(), *args]
-    elif args:
-        argv = [spec.shell, "-c", f'{spec.command} "$@"', command, *args]
-    else:
-        argv = [spec.shell, "-c", spec.command]
-    return OneOff(argv, spec.cwd, environment, spec.shell)
+        environment = {**inputs.env, "PS": "run.1", "PWD": inputs.root}
+        return OneOff([*words] if args else argv(command, shell), inputs.root, environment, shell)
+    environment = {**spec.environment(), "PS": "run.1", "PWD": spec.cwd}
+    return OneOff(argv(spec.command, spec.shell, args, command), spec.cwd, environment, spec.shell)
 
 
 def execute(what: OneOff) -> NoReturn:

@@ -6,20 +6,20 @@ import click
 import msgspec
 from msgspec import Struct
 
-from procman.cli.goal import scaled
 from procman.cli.line.completion import complete_changes
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import WaitingCommand, until, wait_option
+from procman.cli.wait import WaitingCommand, until_ready, wait_option
 from procman.config.formation import parse_changes
-from procman.control.client import Client
-from procman.control.protocol import Accepted, ScaleParams
+from procman.control.messages import Accepted
 
 
 class Scaled(Struct, frozen=True):
-    """What `--json` prints: counts by type now wanted and before, and the instances that come or go."""
+    """What `--json` prints: counts by type now wanted and before (null where an older procman does not tell), and the
+    instances that come or go.
+    """
 
     formation: dict[str, int]
-    before: dict[str, int]
+    before: dict[str, int] | None
     instances: tuple[str, ...]
 
 
@@ -31,8 +31,8 @@ class Scaled(Struct, frozen=True):
 def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool) -> None:
     """Set how many instances of each type run, while they run.
 
-    `web=4` sets a count, `web+2` and `web-1` change it; several changes are made together or not at all. Fewer
-    instances: those with the highest numbers stop. Without a change, the formation is told.
+    `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
+    stops the instances with the highest numbers. Without arguments it prints the current counts.
 
     \b
     Examples:
@@ -42,24 +42,23 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     to, by = parse_changes(changes)
     types = [*to, *by]
-    path = place.find()
-    with Client(path) as client:
-        before = client.call("scale", ScaleParams())
-        after = client.call("scale", ScaleParams(to, by)) if types else before
-        view = client.call("ps").fleet if wait is not None else None
-    click.echo(_json(before, after) if json else _told(before, after, types))
-    if view is not None and wait is not None:
-        until(path, scaled(after, types or after.formation, view), wait)
+    with place.connect() as client:
+        after = client.scale(to, by)
+        click.echo(_json(after) if json else _told(after, types))
+        if wait is not None:
+            until_ready(client, after, types, wait)
 
 
-def _json(before: Accepted, after: Accepted) -> bytes:
-    return msgspec.json.encode(Scaled(after.formation, before.formation, after.instances))
+def _json(after: Accepted) -> bytes:
+    return msgspec.json.encode(Scaled(after.formation, after.before, after.instances))
 
 
-def _told(before: Accepted, after: Accepted, types: list[str]) -> str:
+def _told(after: Accepted, types: list[str]) -> str:
     if not types:
         return " ".join(f"{name}={count}" for name, count in after.formation.items())
-    return "\n".join(_step(name, before.formation.get(name, 0), after.formation[name]) for name in types)
+    if after.before is None:  # an older procman does not tell it
+        return "\n".join(f"{name} -> {after.formation[name]}" for name in types)
+    return "\n".join(_step(name, after.before.get(name, 0), after.formation[name]) for name in types)
 
 
 def _step(name: str, old: int, new: int) -> str:

@@ -11,7 +11,10 @@ from procman.control.client import Client
 
 @click.command()
 @click.option(
-    "--wait/--no-wait", default=True, show_envvar=True, help="Return when procman is gone, or at once.  [default: wait]"
+    "--wait/--no-wait",
+    default=True,
+    show_envvar=True,
+    help="Return when procman has ended, or at once.  [default: wait]",
 )
 @client_options
 def shutdown(place: TargetOptions, *, wait: bool) -> None:
@@ -32,6 +35,6 @@ def shutdown(place: TargetOptions, *, wait: bool) -> None:
 
 def _ask(path: str) -> None:
     with Client(path) as client:
-        answer = client.call("shutdown")
+        answer = client.shutdown()
     if answer.instances:
         click.echo(f"stopping {', '.join(answer.instances)}")

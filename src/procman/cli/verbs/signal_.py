@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import click
 
+from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
-from procman.app.usage import UsageError
-from procman.control.protocol import SignalParams
-from procman.errors import nearest
+from procman.errors import RefusedError, nearest
+from procman.text.signals import KNOWN, read_signal
+
+WHOM = "name types or instances, or say --self: `procman signal HUP web`"
 
 
 @click.command("signal")
 @click.argument("sig", metavar="SIG", shell_complete=complete_signals)
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_instances)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @click.option("--leader", is_flag=True, show_envvar=True, help="Only to the first process, not to all of its group.")
+@click.option("--self", "procman", is_flag=True, allow_from_autoenv=False, help="To procman itself, not to instances.")
 @client_options
-def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool) -> None:
+def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
     The whole process group of each gets it, with --leader only the process that procman started. An instance that dies
     of it is treated as any other death: to end one, use `procman stop`.
 
+    With --self procman itself gets it, whatever its pid is: USR1 opens its log files again.
+
     \b
     Examples:
       procman signal HUP web
       procman signal TTIN web.1 --leader
+      procman signal USR1 --self
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    name = read_signal(sig)
+    if name is None:
+        raise UsageError(f"cannot send '{sig}': no such signal", nearest(sig.upper().removeprefix("SIG"), KNOWN))
+    if bool(names) == procman:
+        what = "names and --self exclude each other" if names else "no instance is named"
+        raise UsageError(f"cannot send {name}: {what}", WHOM)
     with place.connect() as client:
-        answer = client.call("signal", SignalParams(signal_name(sig), names, leader))
-    click.echo(f"sent {signal_name(sig)} to {', '.join(answer.instances)}")
+        if procman:
+            _send(client.channel.peer, name)
+            return
+        answer = client.signal(name, names, leader=leader)
+    click.echo(f"sent {name} to {', '.join(answer.instances)}")
 
 
-def signal_name(word: str) -> str:
-    """`hup`, `SIGHUP` or `1` as `HUP`."""
-    known = {s.name.removeprefix("SIG"): s.value for s in signal.Signals}
-    if word.isdecimal():
-        word = next((name for name, number in known.items() if number == int(word)), word)
-    name = word.upper().removeprefix("SIG")
-    if name not in known:
-        raise UsageError(f"cannot send '{word}': no such signal", nearest(name, known))
-    return name
+def _send(pid: int, name: str) -> None:
+    """To procman itself, by its pid as this process sees it: 0 where it is in another container."""
+    if not pid:
+        raise RefusedError(f"cannot send {name}: procman is in another PID namespace", "type this inside its container")
+    try:
+        os.kill(pid, signal.Signals[f"SIG{name}"])
+    except (PermissionError, ProcessLookupError) as error:
+        raise RefusedError(f"cannot send {name} to procman (pid {pid}): {error.strerror}") from None
+    click.echo(f"sent {name} to procman (pid {pid})")

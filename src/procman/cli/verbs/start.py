@@ -1,4 +1,4 @@
-"""`procman start`: its command line, as click reads it. `supervise` does it; a plain line comes there without click."""
+"""`procman start`: its command line, as click reads it. `starting` does it; a plain line comes there without click."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from functools import wraps
 
 import click
 
+from procman.app.options import START, Value, start_options
 from procman.cli.line.click_options import declared, types_argument
-from procman.app.options import START
-from procman.app.run import check, supervise, take_over
+from procman.cli.line.grouped import GroupedCommand
+from procman.cli.starting import start_formation
 
 
 def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
@@ -19,27 +20,31 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(verb)
     def call(take_over_from: int | None, upgrade_check: int | None, **values: object) -> int:
+        if take_over_from is None and upgrade_check is None:
+            return verb(**values)
+        from procman.app import resume  # noqa: PLC0415  before and after an upgrade only
+
         if upgrade_check is not None:
-            return check(upgrade_check)
-        return verb(**values) if take_over_from is None else take_over(take_over_from)
+            return resume.check(upgrade_check)
+        return resume.take_over(take_over_from or 0)
 
     for name in (("--take-over", "take_over_from"), ("--upgrade-check",)):
         call = click.option(*name, type=int, hidden=True, allow_from_autoenv=False)(call)
     return call
 
 
-@click.command(short_help="Run the formation in the foreground.")
+@click.command(cls=GroupedCommand, short_help="Run the formation in the foreground.")
 @_around_an_upgrade
 @types_argument
 @declared(START)
-def start(**values: object) -> int:
+def start(**values: Value) -> int:
     """Run the process types of the Procfile in the foreground, restart what crashes, and stop everything on Ctrl-C.
 
-    With TYPE only those types start; the others stand at 0 and can be scaled up later. While it runs, `procman ps`,
+    With TYPE only those types start; the others have a count of 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
 
     With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
-    in a row, that is told and the exit code is 1; procman goes on in the background all the same.
+    in a row, the reason is printed and the exit code is 1; procman keeps running in the background all the same.
 
     \b
     Examples:
@@ -48,4 +53,4 @@ def start(**values: object) -> int:
       procman start web                   only web
       PORT=8000 procman start             ports from 8000
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    return supervise(values)
+    return start_formation(start_options(values))

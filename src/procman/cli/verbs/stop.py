@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from procman.cli.goal import Down
+from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.app.usage import UsageError
-from procman.cli.wait import FOREVER, EndedError, until
-from procman.control.client import Client
-from procman.control.protocol import StopParams
+from procman.cli.wait import tell
+from procman.control.client import Client, ClosedError
+from procman.control.messages import Accepted, WaitParams
+from procman.control.waiting import EndedError
+from procman.errors import NotRunningError, ProcmanError
 
 
 @click.command()
@@ -26,8 +27,8 @@ from procman.control.protocol import StopParams
 def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
     """Stop instances, by type, name or shell pattern, and keep them stopped.
 
-    Each gets its stop signal and, where it is still there after its grace (10 s), KILL. A stopped instance keeps its
-    name and port; `procman restart` starts it. To end procman as well, use `procman shutdown`.
+    Each gets its stop signal and, if it has not ended after its grace (10 s), KILL. A stopped instance keeps its name and
+    port; `procman restart` starts it again. To end procman as well, use `procman shutdown`.
 
     \b
     Examples:
@@ -38,22 +39,24 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
     if bool(names) == everything:
         what = "names and --all exclude each other" if names else "no instance is named"
         raise UsageError(f"cannot stop: {what}", "name types or instances, or say --all")
-    path = place.find()
-    with Client(path) as client:
-        answer = client.call("stop", StopParams(names, all=everything))
-    if not answer.instances:
-        click.echo("nothing to stop")
-    elif wait:
-        click.echo(f"stopped: {_ended(path, answer.instances)}")
-    else:
-        click.echo(f"stopping {', '.join(answer.instances)}")
+    with place.connect() as client:
+        answer = client.stop(names, everything=everything)
+        if not answer.instances:
+            click.echo("nothing to stop")
+        elif wait:
+            click.echo(f"stopped: {_ended(client, answer)}")
+        else:
+            click.echo(f"stopping {', '.join(answer.instances)}")
 
 
-def _ended(path: str, names: tuple[str, ...]) -> str:
+def _ended(client: Client, answer: Accepted) -> str:
     """Wait for them; who they are and how each ended, as far as procman was there to tell it."""
+    names = answer.instances
     try:
-        view = until(path, Down(names), FOREVER)
-    except EndedError:  # nothing outlives procman
+        waited = client.wait(WaitParams(names, "stopped", operation=answer.operation), tell)
+        exits = {i.name: i.last_exit for i in client.ps().fleet.instances if i.last_exit}
+    except (EndedError, ClosedError, NotRunningError):  # nothing outlives procman
         return ", ".join(names)
-    exits = {i.name: i.last_exit for i in view.instances if i.last_exit}
+    if waited.outcome == "failed":
+        raise ProcmanError(waited.reason, waited.hint)
     return ", ".join(f"{name} {exits.get(name, '')}".rstrip() for name in names)

@@ -6,9 +6,10 @@ import sys
 
 import click
 
-from procman.observe.poll import Poller
+from procman.app.extras import how_to_install
 from procman.cli.target import TargetOptions, client_options
 from procman.errors import ProcmanError
+from procman.observe.poll import Poller
 
 
 @click.command()
@@ -16,11 +17,11 @@ from procman.errors import ProcmanError
 def top(place: TargetOptions) -> int:
     """Show the formation on a live screen, with the last lines of one instance, and change it by keys.
 
-    Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / looks
-    for names, ? explains the keys and q leaves. CPU is the use of the last second; CPU and MEMORY are those of the
-    process and everything it started. When procman ends the screen waits for it to come back.
+    Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / filters
+    the names, ? explains the keys and q quits. CPU is the use in the last second; CPU and MEMORY are those of the process
+    and everything it started. When procman ends, the screen waits until it runs again.
 
-    It is made with textual, which `pip install 'procman[tui]'` installs as well.
+    It needs textual, which is not installed with procman; where it is missing, the message says how to install it.
 
     \b
     Examples:
@@ -38,7 +39,8 @@ def top(place: TargetOptions) -> int:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         text = "cannot show a live screen: textual is not installed"
-        raise ProcmanError(text, "`pip install 'procman[tui]'` installs it; `procman ps --watch` needs none") from None
+        hint = f"`{how_to_install('textual')}` installs it; `procman ps --watch` does without"
+        raise ProcmanError(text, hint) from None
     screen = Top(path)
     screen.run()
     return screen.return_code or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procman.app.extras import how_to_upgrade
 from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
@@ -17,23 +18,26 @@ WITHIN = 30.0
 def upgrade(place: TargetOptions) -> None:
     """Replace the running procman by the version that is installed now, without touching what it runs.
 
-    Processes keep their pids, pipes and terminals; counts, backoffs and kept output stay. The new version is asked
-    first whether it can take over; where it cannot, nothing changes and the reason is told. Other commands that are
-    connected meanwhile go on with the new one.
+    Processes keep their pids, pipes and terminals; counts, delays and kept output stay. The new version is asked first
+    whether it can take over; where it cannot, nothing changes and the reason is printed. Other commands that are
+    connected at that time continue with the new version.
 
     \b
     Examples:
       procman upgrade
-      pip install --upgrade procman && procman upgrade
+      pip install --upgrade ../procman && procman upgrade
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with Client(place.find(), WITHIN) as client:
-        before = client.call("hello")
-        client.call("upgrade")
+        before = client.hello()
+        client.upgrade()
         try:
-            after = client.call("hello")
+            after = client.hello(again=True)
         except (NotRunningError, ClosedError):
             text = "cannot upgrade: procman has ended instead"
             raise ProcmanError(text, "its standard error says why; what it ran is ended as after a kill") from None
     if after.upgrades == before.upgrades:
         raise ProcmanError("cannot upgrade: the new program could not be executed", "see procman's output")
     click.echo(f"procman {before.version} -> {after.version} (pid {after.pid})")
+    source = how_to_upgrade() if after.version == before.version else ""
+    if source:
+        click.echo(f"the version is the same; {source}", err=True)

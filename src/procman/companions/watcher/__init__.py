@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procman.companions import companion
+from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from procman.core.spec import Plan, ProcessSpec
-
-NAME = "@watch"
+    from procman.core.spec import Plan
 
 EVERYTHING = "**"
 
 
-def watcher(plan: Plan, environ: Mapping[str, str]) -> ProcessSpec:
-    """The watcher for this plan: types with patterns of their own watch those; if none has any, all watch everything.
+class WatchSettings(Struct, frozen=True):
+    """Patterns of files by type."""
 
-    A type with an empty list watches nothing.
-    """
-    patterns = plan.watch if any(plan.watch.values()) else dict.fromkeys(plan.types, (EVERYTHING,)) | plan.watch
-    args = [f"{name}={pattern}" for name, of_type in patterns.items() for pattern in of_type]
-    return companion(NAME, "watcher", args, plan.root, environ)
+    patterns: dict[str, tuple[str, ...]]
+
+
+def settings(plan: Plan) -> WatchSettings:
+    """Types with patterns of their own watch those; if none has any, all watch everything. An empty list watches nothing."""
+    own = plan.sections.get("watch", {})
+    patterns = own if any(own.values()) else dict.fromkeys(plan.types, (EVERYTHING,)) | own
+    return WatchSettings({name: tuple(of_type) for name, of_type in patterns.items()})

@@ -1,4 +1,4 @@
-"""`python -m procman.companions.watcher TYPE=PATTERN…`, run by procman in the root, with its socket in PROCMAN_SOCKET.
+"""`python -m procman.companions.watcher`, run by procman in the root, with its socket in PROCMAN_SOCKET.
 
 Waits for changes and asks procman to restart. Each time anew over a connection of its own: it asks rarely, and whoever
 answers then is the right one.
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import watchfiles
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
+from procman.companions.registry import own_settings
+from procman.companions.watcher import WatchSettings
 from procman.companions.watcher.rules import Rule, concerned, instances
 from procman.control.client import Client, ClosedError
-from procman.control.protocol import NamesParams
-from procman.text.lines import clean
 from procman.errors import NotRunningError, ProcmanError
+from procman.text.lines import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 QUIET_MS, LATEST_MS = 200, 5000
 """A burst of changes is one, once nothing has changed for so long; of one that never ends something is told, too."""
 
+MOST = 256
+"""Characters of a reason that procman takes."""
+
 TRIES = 3
 """How often procman is asked, should it close the connection: it is being replaced, or ends."""
 
 
-def main(args: list[str]) -> int:
-    rules = [Rule.read(word) for word in args]
+def main(settings: WatchSettings) -> int:
+    rules = [Rule.of(name, pattern) for name, of_type in settings.patterns.items() for pattern in of_type]
     root = os.getcwd()
     places = folders(rules, root)
     print(f"watching {', '.join(os.path.relpath(place, root) for place in places) or 'nothing'}", flush=True)
@@ -80,10 +84,10 @@ def _ask(type_name: str, paths: list[str]) -> None:
     for tries_left in reversed(range(TRIES)):
         try:
             with Client(os.environ["PROCMAN_SOCKET"]) as client:
-                names = instances(client.call("ps").fleet, type_name)
+                names = instances(client.ps().fleet, type_name)
                 if names:
                     print(f"restarting {type_name}: {_told(paths)} changed", flush=True)
-                    client.call("restart", NamesParams(names))
+                    client.restart(names, f"{_told(paths)} changed"[:MOST])
                 return
         except ClosedError:
             if not tries_left:
@@ -92,7 +96,8 @@ def _ask(type_name: str, paths: list[str]) -> None:
 
 def _told(paths: list[str]) -> str:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{clean(paths[0])}{more}"
+    name = paths[0].encode(errors="replace").decode()  # a name that is not UTF-8 can be no text of JSON
+    return f"{clean(name)}{more}"
 
 
 def _is_full(error: Exception) -> bool:
@@ -100,4 +105,4 @@ def _is_full(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(own_settings(WatchSettings)))

@@ -54,9 +54,8 @@ class Rule(Struct, frozen=True):
     pattern: str
 
     @classmethod
-    def read(cls, word: str) -> Rule:
-        """`web=src/**/*.py`: no type's name has a `=`."""
-        type_name, _, pattern = word.partition("=")
+    def of(cls, type_name: str, pattern: str) -> Rule:
+        """A pattern as it is written in procman.yml."""
         return cls(type_name, os.path.normpath(pattern))
 
     def concerns(self, path: str) -> bool:

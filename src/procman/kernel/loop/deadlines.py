@@ -8,33 +8,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from procman.core.timers import TimerKey
 from procman.kernel.loop.reactor import Reactor
 
 
 class Deadlines:
     """Calls `fired(key, token)` at the newest time that was set for the key. Times are monotonic seconds."""
 
-    def __init__(self, reactor: Reactor, fired: Callable[[str, int], None]) -> None:
+    def __init__(self, reactor: Reactor, fired: Callable[[TimerKey, int], None]) -> None:
         self._reactor = reactor
         self._fired = fired
-        self._newest: dict[str, tuple[float, int]] = {}
-        self._armed: dict[str, float] = {}  # when the reactor calls next for the key
+        self._newest: dict[TimerKey, tuple[float, int]] = {}
+        self._armed: dict[TimerKey, float] = {}  # when the reactor calls next for the key
 
-    def set(self, key: str, token: int, at: float) -> None:
+    def set(self, key: TimerKey, token: int, at: float) -> None:
         """The deadline of this key, instead of an earlier one."""
         self._newest[key] = at, token
         self._arm(key, at)
 
-    def state(self) -> dict[str, tuple[float, int]]:
+    def state(self) -> dict[TimerKey, tuple[float, int]]:
         """When each key's deadline is, and its token."""
         return dict(self._newest)
 
-    def _arm(self, key: str, at: float) -> None:
+    def _arm(self, key: TimerKey, at: float) -> None:
         if at < self._armed.get(key, float("inf")):
             self._armed[key] = at
             self._reactor.call_at(at, partial(self._due, key, at))
 
-    def _due(self, key: str, called_for: float) -> None:
+    def _due(self, key: TimerKey, called_for: float) -> None:
         if self._armed.get(key) != called_for:
             return  # another call for the key comes, or came, earlier
         del self._armed[key]

@@ -15,8 +15,8 @@ from procman.text import lines as display
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from procman.kernel.output.fanout import ChildStream
     from procman.kernel.output.sinks import Data
+    from procman.kernel.output.stream import ChildStream
 
 
 class Format(Struct, frozen=True):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.kernel.output.fanout import ChildStream
     from procman.kernel.loop.reactor import Reactor
+    from procman.kernel.output.stream import ChildStream
 
 CHUNK = 4096
 """Most bytes that one read of a pseudo-terminal gives (the line discipline's buffer; Linux gives one less)."""

@@ -1,6 +1,6 @@
 """Who is procman's child, and of what is something left: what no signal tells is looked up, and posted as events.
 
-Owns the looks, when they are made, and what a life leaves in procman's hands: its pipes are closed where nothing of it is left.
+Owns the scans of the children, when they are made, and what a life leaves in procman's hands: its pipes are closed where nothing of it is left.
 What else follows from what is found is the core's.
 """
 
@@ -14,30 +14,31 @@ from functools import partial
 from typing import Protocol
 
 from procman.core.events import Adopted, Emptied, Event, Orphaned
-from procman.kernel.process import reaper
-from procman.kernel.process.table import Process, ProcessTable
-from procman.kernel.output.fanout import Mux
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.process import reaper
+from procman.kernel.process.helpers import Helpers
+from procman.kernel.process.process import Process
+from procman.kernel.process.table import ProcessTable
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
 """Seconds between looks at what is left, growing, while something is stopping: an orphan of an orphan makes no signal."""
 
-LOOK_AFTER = 0.05
-"""Seconds from one's being ready to a look: one for all that are ready meanwhile, as each is a look at all children."""
+SCAN_AFTER = 1.05
+"""Seconds from a start to a scan, as what a program forks off while it starts is adopted by then: one scan after the last
+of those that are started together, as each is a look at all children."""
 
 
 class AdoptionHost(Protocol):
-    """What the census needs of the kernel. `helpers` are children that are no part of what runs."""
+    """What adoption needs of the kernel."""
 
-    @property
-    def helpers(self) -> Iterable[int]: ...
     @property
     def clearing(self) -> bool:
         """Whether something is on its way out."""
 
-    def take_stock(self) -> None:
-        """Look, bury, and see whether that was the last."""
+    def check_children(self) -> None:
+        """Scan the children, close what has ended, and see whether that was the last."""
 
     def post(self, event: Event) -> None: ...
 
@@ -45,14 +46,18 @@ class AdoptionHost(Protocol):
 class Adoption:
     """The lives in the table, compared with the children that the system lists."""
 
-    def __init__(self, reactor: Reactor, lives: ProcessTable, mux: Mux, host: AdoptionHost) -> None:
+    def __init__(
+        self, reactor: Reactor, lives: ProcessTable, output: Multiplexer, helpers: Helpers, host: AdoptionHost
+    ) -> None:
         self._reactor = reactor
         self._lives = lives
-        self._mux = mux
+        self._output = output
+        self._helpers = helpers
         self._host = host
         self._children = reaper.Children()
         self.not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
-        self._look_due = False
+        self._scan_due = False
+        self._scan_at = 0.0
         self._sweep_token = 0
         self._sweep_at = math.inf
 
@@ -66,17 +71,17 @@ class Adoption:
         self._lives.subreaper = self.known and reaper.become_subreaper()
         self.not_ours = frozenset(self._children())
 
-    def ours(self) -> list[int]:
+    def children(self) -> list[int]:
         """Every child that is part of what runs, or has become one unseen."""
-        apart = self.not_ours.union(self._host.helpers)
+        apart = self.not_ours.union(self._helpers.pids)
         return [pid for pid in self._children() if pid not in apart]
 
-    # ---- looking
+    # ---- scanning
 
-    def look(self) -> None:
+    def scan_children(self) -> None:
         """Who has become our child without having been started by us."""
         now = time.monotonic()
-        for pid in self.ours() if self._lives.subreaper else ():
+        for pid in self.children() if self._lives.subreaper else ():
             if self._lives.known(pid):
                 continue
             if self._lives.is_changing(pid, now):
@@ -85,17 +90,21 @@ class Adoption:
                 owner = self._lives.adopt(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
-    def look_soon(self) -> None:
-        """Somebody is ready: what a program forks off while it starts is adopted by now."""
-        if not self._look_due:
-            self._look_due = True
-            self._reactor.call_at(time.monotonic() + LOOK_AFTER, self._look_once)
+    def scan_soon(self) -> None:
+        """Something has been started: what it forks off meanwhile and leaves behind becomes procman's child."""
+        self._scan_at = time.monotonic() + SCAN_AFTER
+        if not self._scan_due:
+            self._scan_due = True
+            self._reactor.call_at(self._scan_at, self._scan)
 
-    def _look_once(self) -> None:
-        self._look_due = False
-        self.look()
+    def _scan(self) -> None:
+        if time.monotonic() < self._scan_at:  # more has been started since
+            self._reactor.call_at(self._scan_at, self._scan)
+        else:
+            self._scan_due = False
+            self.scan_children()
 
-    def bury(self) -> None:
+    def close_ended(self) -> None:
         """Close the lives of which nothing is left."""
         for life in [life for life in self._lives.lingering if not life.daemons]:
             self._lives.lingering.remove(life)
@@ -105,19 +114,19 @@ class Adoption:
                 if life.daemons:
                     self._lives.lingering.append(life)
                     for stream in life.streams:
-                        self._mux.drain(stream)
+                        self._output.drain(stream)
                 else:
                     self._close(life)
                 self._host.post(Emptied(life.name, life.generation))
 
     def _close(self, life: Process) -> None:
         for stream in life.streams:
-            self._mux.close(stream)
+            self._output.close(stream)
         if life.stdin is not None:
             os.close(life.stdin)
             life.stdin = None
 
-    # ---- looking again
+    # ---- scanning again
 
     def sweep_soon(self) -> None:
         """A net below SIGCHLD, only while something is stopping: no idle procman ever wakes for it."""
@@ -134,7 +143,7 @@ class Adoption:
         if token != self._sweep_token:
             return
         self._sweep_at = math.inf
-        self._host.take_stock()
+        self._host.check_children()
         if self._lives.ending() or self._host.clearing:
             self._sweep_in(min(pause * 2, SWEEP_LAST))
 
@@ -143,7 +152,7 @@ class Adoption:
     def late(self, stuck: Iterable[int]) -> list[int]:
         """Children that nobody has been told of as unkillable yet, as of `stuck`."""
         told = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}.union(stuck)
-        return [pid for pid in (self.ours() if self._lives.subreaper else ()) if pid not in told]
+        return [pid for pid in (self.children() if self._lives.subreaper else ()) if pid not in told]
 
     def kill(self, pids: Iterable[int]) -> None:
         """KILL to children that may be new to the table."""

@@ -1,24 +1,41 @@
 """A Spawn of the core becomes a life: its environment, its process, and its output connected.
 
-Knows what an instance is given; when it is started is the kernel's business.
+Owns the queue of those that are to be started, and its pace. Knows what an instance is given; whether it is started is the
+core's business.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.core.actions import Spawn, Target
-from procman.core.spec import Plan, Stdin, instance_environment
-from procman.kernel.process import spawn
-from procman.kernel.process.table import MARK, Process, ProcessTable
-from procman.kernel.output.fanout import Mux
+from procman.core.events import Spawned, SpawnFailed
+from procman.core.spec import Plan, ProcessSpec, Stdin, instance_environment
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.terminals import UNKNOWN
+from procman.kernel.process import spawn
+from procman.kernel.process.deaths import jitter
+from procman.kernel.process.ondemand import OnDemand, Provided
+from procman.kernel.process.process import Process
+from procman.kernel.process.table import MARK, ProcessTable
+from procman.text.shell import is_led_by_shell
+from procman.text.words import index_of
+
+if TYPE_CHECKING:
+    from procman.core.decider import Decider
 
 PLAIN_TERM = "xterm"
 """TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
+
+SPAWNS_A_ROUND = 32
+"""So that a large formation keeps nobody waiting: some 15 ms."""
 
 
 class SpawnContext(Struct, frozen=True):
@@ -35,10 +52,11 @@ class SpawnContext(Struct, frozen=True):
 class Launcher:
     """Starts lives and puts them into the table."""
 
-    def __init__(self, given: SpawnContext, lives: ProcessTable, mux: Mux) -> None:
+    def __init__(self, given: SpawnContext, lives: ProcessTable, output: Multiplexer, on_demand: OnDemand) -> None:
         self._given = given
-        self._lives = lives
-        self._mux = mux
+        self.lives = lives
+        self._output = output
+        self._on_demand = on_demand
         self.limits = spawn.DescriptorLimits()
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
@@ -46,27 +64,39 @@ class Launcher:
     def launch(self, action: Spawn, plan: Plan) -> Process:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
-        env = {**spec.env, **self._port_variables(plan), **instance_environment(spec, action.index)}
-        if not spec.tty:
-            env.setdefault("PYTHONUNBUFFERED", "1")
-        elif not env.get("TERM"):
-            env["TERM"] = PLAIN_TERM
-        env[MARK] = self._lives.mark(action.name, action.generation)
-        if self._given.socket:
-            env["PROCMAN_SOCKET"] = self._given.socket
+        provided = self._on_demand.provide(action)
+        env = self._environment(action.name, action.generation, spec, plan)
+        env.update(provided.env)
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
-        self.limits.make_room((len(self._lives.current) + 1) * descriptors)
-        started = self._start(action, env)
+        self.limits.make_room((len(self.lives.current) + 1) * descriptors)
+        started = self._start(action, env, provided)
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
-        self._lives.add(life)
+        self.lives.add(life)
         try:
             self._connect(life, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7)): it would block unseen
             if started.stderr is not None and not life.streams:
                 os.close(started.stderr)  # the other one has been closed by whom it was given to
-            self._mux.system(f"{life.name}: cannot read its output ({error.strerror}): killed")
-            self._lives.signal(life, "KILL", Target.ALL)
+            self._output.log(f"{life.name}: cannot read its output ({error.strerror}): killed")
+            self.lives.signal(life, "KILL", Target.ALL)
+        self._on_demand.began(life)
         return life
+
+    def environment(self, life: Process, plan: Plan) -> dict[str, str]:
+        """What this life was given, but for what belongs to its first process alone."""
+        return self._environment(life.name, life.generation, life.spec, plan)
+
+    def _environment(self, name: str, generation: int, spec: ProcessSpec, plan: Plan) -> dict[str, str]:
+        env = {**spec.environment(), **self._port_variables(plan), **instance_environment(spec, index_of(name))}
+        env["PWD"] = spec.cwd
+        if not spec.tty:
+            env.setdefault("PYTHONUNBUFFERED", "1")
+        elif not env.get("TERM"):
+            env["TERM"] = PLAIN_TERM
+        env[MARK] = self.lives.mark(name, generation)
+        if self._given.socket:
+            env["PROCMAN_SOCKET"] = self._given.socket
+        return env
 
     def _port_variables(self, plan: Plan) -> dict[str, str]:
         """Made once for a plan: with 500 types, 0.4 ms of each start otherwise."""
@@ -75,13 +105,16 @@ class Launcher:
             self._ports = plan.port_variables()
         return self._ports
 
-    def _start(self, action: Spawn, env: dict[str, str]) -> spawn.Started:
+    def _start(self, action: Spawn, env: dict[str, str], provided: Provided) -> spawn.Started:
         given = self._given
-        size = self._mux.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
+        size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
             limit = self.limits.original
-            return spawn.start(spawn.Launch(action.spec, env, given.root, given.split_streams, limit, size))
+            launch = spawn.Launch(
+                action.spec, env, given.root, given.split_streams, limit, size, sockets=provided.sockets
+            )
+            return spawn.start(launch)
 
         try:
             return attempt()
@@ -93,11 +126,61 @@ class Launcher:
     def _connect(self, life: Process, started: spawn.Started) -> None:
         name, type_name = life.name, life.spec.type
         life.stdin = started.stdin
-        self._mux.widen([name])
+        self._output.widen([name])
         if life.spec.tty:
-            life.streams += (self._mux.open(name, type_name, started.stdout, terminal=True),)
+            life.streams += (self._output.open(name, type_name, started.stdout, terminal=True),)
             return
         stream = "stdout" if self._given.split_streams else None
-        life.streams += (self._mux.open(name, type_name, started.stdout, stream),)
+        life.streams += (self._output.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
-            life.streams += (self._mux.open(name, type_name, started.stderr, "stderr"),)
+            life.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
+
+
+class SpawnQueue:
+    """First in, first out. `on_turn` is called when more may be started."""
+
+    def __init__(self, reactor: Reactor, launcher: Launcher, on_turn: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._launcher = launcher
+        self._on_turn = on_turn
+        self._waiting: deque[Spawn] = deque()
+        self._left = SPAWNS_A_ROUND
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, action: Spawn) -> None:
+        self._waiting.append(action)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+
+    def start_next(self, decider: Decider) -> Spawned | SpawnFailed | None:
+        """Start the one that waits longest; None where none does, or signals and clients get their turn first."""
+        if not self._waiting or self._left == 0:
+            return None
+        if self._left == SPAWNS_A_ROUND:
+            self.go_on_soon()
+        self._left -= 1
+        return self._start(self._waiting.popleft(), decider)
+
+    def go_on_soon(self) -> None:
+        """In the next round of the loop."""
+        self._reactor.call_at(time.monotonic(), self._turn)
+
+    def _turn(self) -> None:
+        self._left = SPAWNS_A_ROUND
+        self._on_turn()
+
+    def _start(self, action: Spawn, decider: Decider) -> Spawned | SpawnFailed:
+        name, generation = action.name, action.generation
+        i = decider.get(name)
+        if i is not None and i.generation == generation and not i.wanted:
+            return SpawnFailed(name, generation, spawn.NO_ROOM, "not wanted any more")
+        try:
+            life = self._launcher.launch(action, decider.plan)
+        except spawn.SpawnError as error:
+            return SpawnFailed(name, generation, error.code, error.why, jitter())
+        except MemoryError:
+            return SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())
+        return Spawned(name, generation, life.pid, is_led_by_shell(action.spec.command))

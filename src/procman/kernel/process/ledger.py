@@ -1,6 +1,6 @@
 """The table for the guardian: whom procman would have to end, kept in a memory file that outlives procman.
 
-Owns the form of the file (the guardian reads it, kernel/guardian.py) and knows nothing of when anything starts or ends.
+Owns the form of the file (the guardian reads it, survive/guardian.py) and knows nothing of when anything starts or ends.
 An entry costs one pwrite, and none before there is a file. The form is of fixed size, so that a procman that is killed in
 the midst of a write leaves no half table: no record lies across two pages.
 """
@@ -16,7 +16,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from procman.core.spec import StopMode, StopPolicy
-from procman.kernel.process.reaper import signal_number
+from procman.text.signals import signal_number
 
 HEADER = struct.Struct("=8si52s")
 """Version, procman's pid, and how the mark in the environment of what it started begins."""

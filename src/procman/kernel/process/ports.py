@@ -6,8 +6,9 @@ import errno
 import os
 import socket
 
+from procman.kernel.process.process import Process
 from procman.text.lines import clean
-from procman.kernel.process.table import Process
+from procman.text.words import index_of
 
 LISTEN = b"0A"
 """State of a listening socket in /proc/net/tcp (proc(5))."""
@@ -29,7 +30,7 @@ class PortNotes:
 
     def note(self, life: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
-        port = life.spec.port_of(int(life.name.rpartition(".")[2]))
+        port = life.spec.port_of(index_of(life.name))
         if port is None or now - life.born > NOTE_WITHIN or not is_taken(port):
             return ""
         if not self._look or now < self._looked_at + LOOK_EVERY:

@@ -7,10 +7,10 @@ and only then is it reaped. A peeked zombie hides all others from the next peek,
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from procman.core.events import ExitStatus
+from procman.text.signals import signal_name
 
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphaned descendants become this process's children instead of init's."""
@@ -43,19 +43,6 @@ def reap(pid: int) -> None:
 
 def _status(code: int) -> ExitStatus:
     return ExitStatus(code) if code >= 0 else ExitStatus(128 - code, signal_name(-code))
-
-
-def signal_name(number: int) -> str:
-    """`KILL` for 9; real-time signals by their number."""
-    try:
-        return signal.Signals(number).name.removeprefix("SIG")
-    except ValueError:
-        return str(number)
-
-
-def signal_number(name: str) -> int:
-    """9 for `KILL`."""
-    return int(name) if name.isdecimal() else signal.Signals[f"SIG{name}"].value
 
 
 def become_subreaper() -> bool:

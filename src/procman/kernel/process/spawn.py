@@ -11,13 +11,14 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from procman.text.shell import is_plain
-from procman.text.lines import clean
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.output.terminals import UNKNOWN, open_terminal
+from procman.text.lines import clean
+from procman.text.shell import argv as argv_of
+from procman.text.shell import is_plain
 
 SIGNALS_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 """Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec keeps that."""
@@ -32,6 +33,13 @@ NOHUP = "trap '' HUP; "
 """Where there is a terminal, the system sends HUP to the group when its leader ends (credentials(7)). The leader of most
 commands is a shell, which ends at once at the stop signal: without this the program behind it would get HUP before its
 own stop signal, and have no time to end in order. Inherited by all that do not set HUP themselves, as with nohup(1)."""
+
+FIRST_SOCKET = 3
+"""The descriptor at which a program finds the first of its sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+LISTEN_PID = "export LISTEN_PID=$$; "
+"""The process that the sockets are for must find its own pid there (sd_listen_fds(3)), which nobody knows before it is
+spawned: a shell tells it and becomes the program, 0.6 ms that only types with sockets pay."""
 
 FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
 """A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
@@ -66,7 +74,8 @@ class Launch(NamedTuple):
     """What to start: a spec in its environment. `root` is procman's working directory.
 
     `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
-    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one.
+    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one. `sockets`
+    are listening ones, which the child finds from descriptor 3 on.
     """
 
     spec: ProcessSpec
@@ -75,6 +84,18 @@ class Launch(NamedTuple):
     split: bool = False
     nofile: int | None = None
     size: tuple[int, int] = UNKNOWN
+    sockets: tuple[int, ...] = ()
+
+    def steps(self) -> Iterator[str]:
+        """What a shell does on the way, before it becomes the program; each is a command with its end."""
+        if self.spec.tty:
+            yield NOHUP
+        if self.nofile is not None:
+            yield f"ulimit -Sn {self.nofile}; "
+        if self.spec.cwd != self.root:
+            yield 'cd "$0" && '
+        if self.sockets:
+            yield LISTEN_PID
 
 
 class _Ends(NamedTuple):
@@ -91,7 +112,8 @@ def start(launch: Launch) -> Started:
     opened: list[int] = []
     try:
         ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
-        pid = _spawn(argv, launch.spec, launch.env, ends.actions)
+        sockets: list[FileAction] = [(os.POSIX_SPAWN_DUP2, fd, FIRST_SOCKET + n) for n, fd in enumerate(launch.sockets)]
+        pid = _spawn(argv, launch.spec, launch.env, [*ends.actions, *sockets])
     except SpawnError:
         _close(opened)
         raise
@@ -182,13 +204,6 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
 # ---- what is executed
 
 
-def direct(command: str, env: dict[str, str], folder: str) -> list[str]:
-    """The words of a plain command, the first one looked up in `env`'s PATH as a shell in `folder` would."""
-    words = command.split()
-    words[0] = find_program(words[0], env.get("PATH", os.defpath), folder)
-    return words
-
-
 def find_program(word: str, path: str, folder: str) -> str:
     """The file that a shell in `folder` would execute for this word; raises SpawnError(127 or 126)."""
     candidates = [word] if "/" in word else [f"{place or '.'}/{word}" for place in path.split(":")]
@@ -211,15 +226,9 @@ def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
-    if is_plain(spec.command):
-        argv = direct(spec.command, env, spec.cwd)
-    else:
-        argv = [find_program(spec.shell, env.get("PATH", os.defpath), root), "-c", spec.command]
-    script = NOHUP if spec.tty else ""
-    if launch.nofile is not None:
-        script += f"ulimit -Sn {launch.nofile}; "
-    if spec.cwd != root:
-        script += 'cd "$0" && '
+    argv = argv_of(spec.command, spec.shell)
+    argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if is_plain(spec.command) else root)
+    script = "".join(launch.steps())
     return ["/bin/sh", "-c", f'{script}exec "$@"', spec.cwd, *argv] if script else argv
 
 

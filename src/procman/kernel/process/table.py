@@ -11,12 +11,15 @@ import signal
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
+from procman.core.view import FleetView
+from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
-from procman.kernel.output.fanout import ChildStream
-from procman.kernel.process.reaper import signal_number
+from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
+from procman.text.signals import signal_number
 
 MARK = "PROCMAN_INSTANCE"
 """The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
@@ -24,47 +27,9 @@ MARK = "PROCMAN_INSTANCE"
 EXEC_TAKES = 0.05
 """Seconds."""
 
-NOBODY: frozenset[int] = frozenset()
-
-
-class Process:
-    """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes.
-
-    Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
-    """
-
-    __slots__ = ("adopted", "born", "daemons", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
-
-    def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
-        self.name = name
-        self.generation = generation
-        self.spec = spec
-        self.pid = pid
-        self.born = born
-        self.reaped = False
-        self.adopted = NOBODY
-        self.daemons = NOBODY  # what it brought into its type, and may outlive it
-        self.streams: tuple[ChildStream, ...] = ()
-        self.stdin: int | None = None
-
-
-class LifeState(Struct, frozen=True, kw_only=True):
-    """A life as a value: `spec` is a number in the table's `specs`, `streams` are the descriptors of those that are open."""
-
-    name: str
-    generation: int
-    spec: int
-    pid: int
-    born: float
-    reaped: bool
-    adopted: tuple[int, ...]
-    daemons: tuple[int, ...]
-    streams: tuple[int, ...]
-    stdin: int | None
-
 
 class ProcessTableState(Struct, frozen=True, kw_only=True):
-    """The table as a value. ProcessTable are numbers in `lives`, other numbers are pids."""
+    """The table as a value. Numbers in `lives` are lives, other numbers are pids."""
 
     ident: str
     subreaper: bool
@@ -122,7 +87,7 @@ class ProcessTable:
         return ProcessTableState(
             ident=self.ident,
             subreaper=self.subreaper,
-            lives=tuple(_state_of(life, spec_of(life)) for life in numbers),
+            lives=tuple(state_of(life, spec_of(life)) for life in numbers),
             specs=tuple(specs),
             current=current,
             by_pid=by_pid,
@@ -139,7 +104,7 @@ class ProcessTable:
     def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
         """Go on with the table that another program had, under its ident; `streams` by descriptor."""
         self.ident = state.ident
-        lives = [_life(one, state.specs[one.spec], streams) for one in state.lives]
+        lives = [restored(one, state.specs[one.spec], streams) for one in state.lives]
         self.subreaper = state.subreaper
         self.current = {lives[n].name: lives[n] for n in state.current}
         self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
@@ -153,6 +118,11 @@ class ProcessTable:
         self.ledger.restore(_mark_of(state.ident), state.ledger)
 
     # ---- coming and going
+
+    def find(self, name: str, generation: int) -> Process | None:
+        """The life of that number, as long as something of it is left."""
+        life = self.current.get(name)
+        return life if life is not None and life.generation == generation else None
 
     def add(self, life: Process) -> None:
         self.current[life.name] = life
@@ -174,10 +144,10 @@ class ProcessTable:
         self.ledger.forget(pid)
         origin = self._origins.pop(pid, None)
         if origin is not None:
-            origin.daemons = _without(pid, origin.daemons)
+            origin.daemons = without(pid, origin.daemons)
         life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
         if life is not None:
-            life.adopted = _without(pid, life.adopted)
+            life.adopted = without(pid, life.adopted)
             return False
         self._strays.discard(pid)
         self._changing.pop(pid, None)
@@ -240,6 +210,27 @@ class ProcessTable:
         self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
         return life.name, life.generation, group == life.pid
 
+    def is_of(self, pid: int, life: Process) -> bool:
+        """Whether a process is one of this life's: of its group or session, adopted from it, marked as its, or a descendant."""
+        try:
+            if life.pid in (pid, os.getpgid(pid), os.getsid(pid)) or pid in life.adopted:
+                return True
+        except ProcessLookupError:  # gone: nobody can tell any more
+            return False
+        return self._marked(pid) == (life.name, life.generation) or self._descends(pid, {life.pid, *life.adopted})
+
+    @staticmethod
+    def _descends(pid: int, ancestors: set[int]) -> bool:
+        while pid > 1:
+            try:
+                with open(f"/proc/{pid}/stat", "rb") as stat:
+                    pid = int(stat.read().rpartition(b")")[2].split()[1])
+            except OSError:  # it has gone, or there is no /proc
+                return False
+            if pid in ancestors:
+                return True
+        return False
+
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
         self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
@@ -260,7 +251,7 @@ class ProcessTable:
         """The daemon serves its whole type: its life can end without it."""
         life = self._adopted.pop(pid, None)
         if life is not None:
-            life.adopted = _without(pid, life.adopted)
+            life.adopted = without(pid, life.adopted)
             self._kept[pid] = self._origins[pid] = life
             life.daemons |= {pid}
 
@@ -279,6 +270,12 @@ class ProcessTable:
         for pid, life in sorted({**self._adopted, **self._kept}.items()):
             listed[life.name] = (*listed.get(life.name, ()), pid)
         return listed
+
+    def complete(self, view: FleetView) -> FleetView:
+        """The view with what is adopted."""
+        listed = self.adopted()
+        rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in view.instances)
+        return replace(view, instances=rows)
 
     # ---- signals
 
@@ -329,61 +326,9 @@ class ProcessTable:
                 _kill(pid, number)
 
 
-def _without(pid: int, pids: frozenset[int]) -> frozenset[int]:
-    return pids - {pid} or NOBODY
-
-
 def _mark_of(ident: str) -> str:
     """How the mark of all lives under this ident begins, in an environment."""
     return f"{MARK}={ident}/"
-
-
-def _state_of(life: Process, spec: int) -> LifeState:
-    return LifeState(
-        name=life.name,
-        generation=life.generation,
-        spec=spec,
-        pid=life.pid,
-        born=life.born,
-        reaped=life.reaped,
-        adopted=tuple(life.adopted),
-        daemons=tuple(life.daemons),
-        streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
-        stdin=life.stdin,
-    )
-
-
-def _life(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
-    life = Process(state.name, state.generation, spec, state.pid, state.born)
-    life.reaped = state.reaped
-    life.adopted = frozenset(state.adopted) or NOBODY
-    life.daemons = frozenset(state.daemons) or NOBODY
-    life.streams = tuple(streams[fd] for fd in state.streams)
-    life.stdin = state.stdin
-    return life
-
-
-def group_lives(life: Process) -> bool:
-    """Whether the group of a reaped leader still has a member.
-
-    As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
-    stranger, who can only have got it after the group had ended.
-    """
-    try:
-        os.kill(life.pid, 0)
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        return False
-    else:
-        return False
-    try:
-        os.killpg(life.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _environment(pid: int) -> bytes | None:

@@ -2,11 +2,10 @@
 
 Started by `/dev/fd/N`, with Python's standard library alone: it must work when the package was upgraded or removed
 meanwhile, so it imports nothing of procman, and procman imports nothing of it. What it knows of procman is the table in
-a memory file (kernel/ledger.py writes it) and the mark in the environment of what procman started.
+a memory file (process/ledger.py writes it) and the mark in the environment of what procman started.
 
-It stops everything as procman would (docs/reference/signals.md): the stop signal from the top down, a last call to all,
-KILL at the grace. Unlike procman it is not the parent of what it ends: it cannot be told of an end and has no claim on a
-pid. So it looks at the process table again and again, knows each process by pid and start, and signals through a pidfd.
+It stops everything as procman would (docs/reference/signals.md), but is nobody's parent: it looks at the process table
+again and again, knows each process by pid and start, and signals through a pidfd.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ RECORD = struct.Struct("=iBBHdd8x")
 VERSION = b"guard 1"
 LIFE, STRAY = 1, 3
 TOP_DOWN, GROUP = 0, 1
-"""The table, as kernel/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
+"""The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
 
 DEFAULT_GRACE = 10.0
-LAST_CALL = 2.0
-YOUNG = 1.0
-REPEAT_EVERY = 1.0
+GROUP_TERM_LEAD = 2.0
+YOUNG = 2.0
+REPEAT_AFTER = 1.0
 UNKILLABLE_AFTER = 5.0
-"""Seconds, as in core/stopping.py: `YOUNG` is the age under which an instance is not ready and may lose a signal."""
+"""Seconds, as in core/stopping.py: `YOUNG` is the age under which a process may lose a signal."""
 
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 """Seconds between looks, growing while nothing changes."""
@@ -174,7 +173,7 @@ class Family:
 def call_at(record: Record) -> float:
     """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
     if record.mode == TOP_DOWN:
-        return record.grace - min(LAST_CALL, record.grace / 2)
+        return record.grace - min(GROUP_TERM_LEAD, record.grace / 2)
     return 0.0 if record.mode == GROUP else math.inf
 
 
@@ -212,10 +211,11 @@ class Asking:
         return member.is_leader
 
     def _is_repeat(self, member: Member, elapsed: float) -> bool:
-        """An instance that was not ready is asked each second (Erlang loses a TERM in its first 300 ms)."""
+        """A young process is asked once more after a second (Erlang loses a TERM in its first 300 ms)."""
         if member.asked_at is None or not member.is_leader or member.record in self._called:
             return False
-        return self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_EVERY
+        once = member.asked_at < REPEAT_AFTER  # it was asked in the first look, and not again since
+        return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
 
 
 def next_deadline(members: dict[int, Member], elapsed: float) -> float:

@@ -1,4 +1,4 @@
-"""The guardian's start, restart and end, seen from procman. What it does after procman's death is kernel/guardian.py.
+"""The guardian's start, restart and end, seen from procman. What it does after procman's death is survive/guardian.py.
 
 While procman lives the guardian is a sleeping shell that reads from a pipe whose only writer is procman: at procman's
 death, however it comes, the system closes the pipe, and the shell becomes the Python program that ends what is left. It
@@ -12,13 +12,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 
 from procman.core.restart import backoff
 from procman.core.spec import RestartPolicy
-from procman.kernel.process.ledger import Ledger
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.helpers import HelperEnd, Helpers
+from procman.kernel.process.ledger import Ledger
 from procman.kernel.process.spawn import FileAction, in_session
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
@@ -49,27 +51,26 @@ class Kept(Struct, frozen=True):
 
 
 class Guarding:
-    """Keeps one guardian running from `start()` to `end()`. `say` is for procman's own lines.
+    """Keeps one guardian running from `start()` to `end()`. `log` is for procman's own lines.
 
-    `held` are descriptors that it is to hold open. `pids` are those children of procman that are no part of what it runs.
+    `held` are descriptors that it is to hold open.
     """
 
-    def __init__(self, reactor: Reactor, ledger: Ledger, held: tuple[int, ...], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, helpers: Helpers, ledger: Ledger, held: tuple[int, ...], log: Callable[[str], None]
+    ) -> None:
         self._reactor = reactor
+        self._helpers = helpers
         self._ledger = ledger
         self._held = held
-        self._say = say
+        self._log = log
         self._script: int | None = None
         self._now: Kept | None = None
         self._before: Kept | None = None  # an earlier program's, until our own runs
         self._began = 0.0
         self._failures = 0
         self._over = False
-        ledger.on_trouble = say
-
-    @property
-    def pids(self) -> set[int]:
-        return {kept.pid for kept in (self._now, self._before) if kept is not None}
+        ledger.on_trouble = log
 
     @property
     def kept(self) -> Kept | None:
@@ -79,48 +80,49 @@ class Guarding:
     def take_over(self, kept: Kept) -> None:
         """There is a guardian from before an exec: it watches until `start()` has put a new one in its place."""
         self._before = kept
+        self._helpers.watch(kept.pid, self._earlier_ended)
 
     def start(self) -> None:
         """Start it; where that fails it is said once and tried again."""
         try:
-            self._now = self._spawn()
+            started = self._spawn()
         except OSError as error:
             if self._failures == 0:
                 why = error.strerror or str(error)
-                self._say(f"cannot start the guardian: {why}; if procman is killed, what it runs is left behind")
+                self._log(f"cannot start the guardian: {why}; if procman is killed, what it runs is left behind")
             self._try_again()
         else:
+            self._now = started
+            self._helpers.watch(started.pid, partial(self._ended, started))
             self._began = time.monotonic()
             self._drop_earlier()
-
-    def reaped(self, pid: int) -> bool:
-        """A child of procman's has been reaped: whether it was the guardian, which is then started again."""
-        if self._before is not None and pid == self._before.pid:
-            os.close(self._before.pipe)
-            self._before = None
-            return True
-        if self._now is None or pid != self._now.pid:
-            return False
-        os.close(self._now.pipe)
-        self._now = None
-        if time.monotonic() - self._began >= RETRY.reset_after:
-            self._failures = 0
-        if self._failures == 0:
-            self._say(f"the guardian (pid {pid}) has ended; starting it again")
-        self._try_again()
-        return True
 
     def end(self) -> None:
         """An orderly end: nobody is left to guard, and the next start need not wait."""
         self._over = True
         self._drop_earlier()
         if self._now is not None:
-            _end(self._now)
+            self._stop(self._now)
             self._now = None
         if self._script is not None:
             os.close(self._script)
             self._script = None
         self._ledger.close()
+
+    def _earlier_ended(self, _end: HelperEnd) -> None:
+        if self._before is not None:
+            os.close(self._before.pipe)
+            self._before = None
+
+    def _ended(self, kept: Kept, _end: HelperEnd) -> None:
+        """It has ended without being asked, and is started again."""
+        os.close(kept.pipe)
+        self._now = None
+        if time.monotonic() - self._began >= RETRY.reset_after:
+            self._failures = 0
+        if self._failures == 0:
+            self._log(f"the guardian (pid {kept.pid}) has ended; starting it again")
+        self._try_again()
 
     def _try_again(self) -> None:
         self._failures += 1
@@ -132,8 +134,15 @@ class Guarding:
 
     def _drop_earlier(self) -> None:
         if self._before is not None:
-            _end(self._before)
+            self._stop(self._before)
             self._before = None
+
+    def _stop(self, kept: Kept) -> None:
+        """It is our child and not reaped yet, so its pid is nobody else's."""
+        self._helpers.unwatch(kept.pid)
+        os.kill(kept.pid, signal.SIGKILL)
+        os.waitpid(kept.pid, 0)
+        os.close(kept.pipe)
 
     def _spawn(self) -> Kept:
         """Raises OSError, with nothing left of it but the script and the table, which are for the next attempt."""
@@ -163,10 +172,3 @@ class Guarding:
 def can_guard() -> bool:
     """Not as PID 1, with which the kernel ends all, and not without memory files (macOS)."""
     return os.getpid() != 1 and hasattr(os, "memfd_create")
-
-
-def _end(kept: Kept) -> None:
-    """It is our child and not reaped yet, so its pid is nobody else's."""
-    os.kill(kept.pid, signal.SIGKILL)
-    os.waitpid(kept.pid, 0)
-    os.close(kept.pipe)

@@ -1,0 +1,57 @@
+"""The known programs, from the table that `procman check` and `procman init` read."""
+
+from __future__ import annotations
+
+from generator.pages import table
+from generator.schemas import shown
+from procman.known.programs import AdviceRule, KnownProgram, Listens, programs
+
+
+def known() -> str:
+    """A table for each group, in the order of the file."""
+    groups = dict.fromkeys(program.group for program in programs())
+    return "\n\n".join(f"### {group}\n\n{_table(group)}" for group in groups)
+
+
+def _table(group: str) -> str:
+    rows = [_row(program) for program in programs() if program.group == group]
+    return table(("program", "for procman.yml", "in the command", "what is known"), rows)
+
+
+def _row(program: KnownProgram) -> tuple[str, str, str, str]:
+    settings = [_setting(rule) for rule in program.rules if rule.key]
+    if program.listens is not None:
+        settings += _ready(program.listens)
+    commands = [_command(rule) for rule in program.rules if not rule.key]
+    known = [program.note] if program.note else []
+    if program.reload is not None:
+        note = f" ({program.reload.note})" if program.reload.note else ""
+        known.append(f"Reload: `procman signal {program.reload.signal} TYPE --{program.reload.to}`{note}.")
+    words = ", ".join(f"`{pattern.removesuffix(' $')}`" for pattern in program.match)
+    return f"**{program.name}**: {words}", "; ".join(settings), "; ".join(commands), " ".join(known)
+
+
+def _setting(rule: AdviceRule) -> str:
+    *parents, key = rule.key.split(".")
+    value = f"{key}: {shown(rule.value) if not isinstance(rule.value, str) else rule.value}"
+    text = f"{parents[0]}: {{{value}}}" if parents else value
+    return f"`{text}`{_condition(rule)}: {rule.why}"
+
+
+def _command(rule: AdviceRule) -> str:
+    say = rule.say.replace("{word}", " or ".join(rule.when))
+    return f"{say}{_condition(rule)}: {rule.why}"
+
+
+def _condition(rule: AdviceRule) -> str:
+    if rule.several:
+        return ", with several"
+    if rule.when and "{word}" not in rule.say:
+        return " with " + " or ".join(f"`{word}`" for word in rule.when)
+    return ""
+
+
+def _ready(listens: Listens) -> list[str]:
+    if listens.env:
+        return ["`ready: tcp`"]
+    return [f"`ready: {{tcp: {listens.default}}}`, or the port that is given"] if listens.default else []

@@ -1,0 +1,122 @@
+"""Puts a procman together: reactor, output, kernel and server, wired to one another. It starts nothing and decides nothing.
+
+`run` builds a new one, `resume` one that goes on where another program was.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
+
+from procman.app import output
+from procman.app.inputs import reload
+from procman.app.parts import ReloadInputs, RunningParts
+from procman.control.locate import Claim, trace_file
+from procman.core.fleet import Fleet
+from procman.errors import ProcmanError
+from procman.kernel import signals
+from procman.kernel.kernel import Kernel
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.history import History
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.process.launcher import SpawnContext
+from procman.kernel.wiring import KernelSettings
+from procman.serve.server import Server
+
+if TYPE_CHECKING:
+    from procman.app.options import OutputOptions
+    from procman.core.spec import Plan
+    from procman.kernel.output.logfiles import FilesState, LogFiles
+    from procman.kernel.saved import Handover
+    from procman.kernel.survive.upgrading import LiveUpgrade
+
+FLUSH_WITHIN = 2.0
+"""Seconds that the last lines may take to be written to a reader that is slow."""
+
+
+class Before(Protocol):
+    """What another program has left, to be gone on with."""
+
+    files: FilesState | None
+
+    def restore(self, history: History, output: Multiplexer) -> Handover:
+        """Fill them, and return what is the kernel's."""
+        ...
+
+    def go_on(self, server: Server | None) -> None:
+        """The last step before it runs."""
+        ...
+
+
+def build(
+    plan: Plan, claimed: Claim | None, looks: OutputOptions, inputs: ReloadInputs, before: Before | None = None
+) -> RunningParts:
+    """All parts, ready to run. Raises ProcmanError, with the claim released."""
+    reactor = Reactor()
+    try:
+        files = _log_files(reactor, looks, before.files if before is not None else None)
+    except ProcmanError:
+        if claimed is not None:
+            claimed.release()
+        raise
+    history = History(limit_all=looks.history * 1024 * 1024)
+    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
+    lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
+
+    def upgrading() -> LiveUpgrade:
+        return _upgrading(parts)
+
+    settings = replace(_settings(plan, claimed, looks, inputs), upgrading=upgrading)
+    if before is None:
+        kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
+    else:
+        state = before.restore(history, lines)
+        kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
+        del state  # all of it, in memory
+    signals.install(reactor, kernel)
+    server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
+    if server is not None:
+        kernel.listeners.append(server.publish)
+        kernel.operation_listeners.append(server.operation_ended)
+    parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
+    if before is not None:
+        before.go_on(server)
+    else:
+        kernel.log(output.headline(plan, claimed))
+    return parts
+
+
+def run(parts: RunningParts) -> int:
+    """Until the formation's end; returns the exit code."""
+    try:
+        return parts.kernel.run()
+    finally:
+        parts.kernel.output.finish(time.monotonic() + FLUSH_WITHIN)
+        if parts.claimed is not None and parts.server is not None:
+            parts.server.stop_listening()
+            parts.claimed.release()  # before the connections end: who waits for that may start the next procman at once
+            parts.server.close()
+
+
+def _settings(plan: Plan, claimed: Claim | None, looks: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+    path = claimed.place.socket if claimed is not None else None
+    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
+    context = SpawnContext(plan.root, path, looks.split_streams, looks.log_dir is not None)
+    return KernelSettings(partial(reload, inputs), context, trace_file(path), guarded=locks)
+
+
+def _upgrading(parts: RunningParts) -> LiveUpgrade:
+    from procman.app.save import upgrading  # noqa: PLC0415  2 ms, for which no instance waits
+
+    return upgrading(parts)
+
+
+def _log_files(reactor: Reactor, looks: OutputOptions, before: FilesState | None) -> LogFiles | None:
+    if looks.log_dir is None:
+        return None
+    from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
+
+    return LogFiles(reactor, looks.log_dir, Rotation(looks.log_max_bytes, looks.log_keep), before)

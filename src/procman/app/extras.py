@@ -1,0 +1,52 @@
+"""Packages that procman does without: how to install one that is missing, and where procman itself was installed from.
+
+Everything about installation that is said while procman runs is said here. It asks no index and names none.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from importlib.util import find_spec
+from urllib.parse import unquote, urlsplit
+
+DISTRIBUTION = "procman-supervisor"
+"""What procman is called where it is installed (`pip show`); the command and the package are `procman`."""
+
+WANTED = {"textual": "textual>=8", "watchfiles": "watchfiles>=1"}
+"""The extras `tui` and `watch` of pyproject.toml."""
+
+
+def how_to_install(package: str) -> str:
+    """The command that installs this package of WANTED beside the procman that runs now."""
+    return f"{_installer()} {shlex.quote(WANTED[package])}"
+
+
+def how_to_upgrade() -> str:
+    """Where procman was installed from, and the command that installs it from there again; "" where that is not known."""
+    source = _source()
+    if source is None:
+        return ""
+    return f"it was installed from {source}: `{_installer()} --upgrade {shlex.quote(source)}`"
+
+
+def _installer() -> str:
+    """Where procman's own interpreter has pip, that; else uv, which makes environments without it."""
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install" if find_spec("pip") is not None else f"uv pip install --python {python}"
+
+
+def _source() -> str | None:
+    """A folder, a wheel's path or an address, as the installer has recorded it (packaging.python.org, "Direct URL")."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  30 ms, to explain an upgrade
+
+    try:
+        recorded = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    url = json.loads(recorded).get("url") if recorded else None
+    if not isinstance(url, str):
+        return None
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" else url

@@ -1,0 +1,87 @@
+"""The plan of a running procman: read at its start, and again at each reload, with the companions that go with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from procman.app.usage import UsageError
+from procman.config.load import load
+from procman.errors import ConfigError, Fault, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from procman.app.parts import ReloadInputs
+    from procman.core.spec import Plan
+
+
+def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
+    """The plan with the companions that were asked for."""
+    if not (inputs.companions or plan.sections):
+        return plan
+    from procman.companions.registry import wanted  # noqa: PLC0415  only where one is asked for
+
+    return replace(plan, companions=wanted(plan, inputs.companions, inputs.environ))
+
+
+def refuse_companions(options: Collection[str]) -> None:
+    """Raises UsageError where one that was asked for could not run."""
+    if not options:
+        return
+    from importlib.util import find_spec  # noqa: PLC0415  only where one is asked for
+
+    from procman.companions.registry import COMPANIONS  # noqa: PLC0415  as above
+
+    for row in COMPANIONS:
+        if row.option in options and row.needs is not None and find_spec(row.needs) is None:
+            from procman.app.extras import how_to_install  # noqa: PLC0415  only on the way to an error
+
+            text = f"cannot {row.option} files: {row.needs} is not installed"
+            raise UsageError(text, f"`{how_to_install(row.needs)}` installs it")
+
+
+def refuse_quiet(quiet: tuple[str, ...], plan: Plan) -> None:
+    """Raises ConfigError where --quiet names a type that there is not."""
+    faults = [
+        Fault("", 0, f"cannot find the process type '{name}' of --quiet", nearest(name, plan.types))
+        for name in quiet
+        if name not in plan.types
+    ]
+    if faults:
+        raise ConfigError(faults)
+
+
+def reload(inputs: ReloadInputs, old: Plan) -> Plan:
+    """The inputs as they are now. The current folder is then the root that they name now, which may be another than before:
+    a link such as `/srv/app/current` leads to the next release. Raises ConfigError, with everything as it was.
+    """
+    try:
+        _enter_start_dir(inputs)
+        plan = load(inputs.options, inputs.environ, old.positions, inputs.kept)
+        _enter_root(plan.root, inputs.root)
+    except ConfigError:
+        os.fchdir(inputs.root)
+        raise
+    return with_companions(plan, inputs)
+
+
+def _enter_start_dir(inputs: ReloadInputs) -> None:
+    """By its name, as it may have been replaced by another; else it may have been renamed, and the descriptor leads to it."""
+    try:
+        os.chdir(inputs.start_dir)
+    except OSError:
+        os.fchdir(inputs.here)
+
+
+def _enter_root(path: str, descriptor: int) -> None:
+    """Change into the root, and let its descriptor be of that folder from now on."""
+    try:
+        os.chdir(path)
+        entered = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise ConfigError(f"cannot use {path} as the root: {error.strerror}") from None
+    os.dup2(entered, descriptor, inheritable=False)
+    os.close(entered)

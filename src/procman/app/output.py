@@ -1,0 +1,80 @@
+"""procman's own standard streams: how lines look, who is told what cannot be written, and the first line of a start."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from procman import __version__
+from procman.kernel.output.formatting import Format
+from procman.kernel.output.sinks import Sink, find_way
+from procman.text.colour import wants_color
+
+if TYPE_CHECKING:
+    from procman.app.options import OutputOptions
+    from procman.control.locate import Claim
+    from procman.core.spec import Plan
+    from procman.kernel.loop.reactor import Reactor
+
+NO_SOCKET = (
+    "\ncannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
+)
+
+
+def sink(reactor: Reactor) -> Sink:
+    return Sink(reactor, 1, on_trouble=warn)
+
+
+def warn(text: str) -> None:
+    """A line on standard error, which must not block: it may be in the same trouble as the standard output of which it tells."""
+    way = find_way(2)
+    try:
+        way.put(f"procman: {text}\n".encode())
+    except OSError:  # BlockingIOError among them
+        return
+    finally:
+        way.close()
+
+
+def line_format(output: OutputOptions) -> Format:
+    init = os.getpid() == 1
+    colored = wants_color(os.environ, terminal=os.isatty(1), choice=output.color)
+    return Format(
+        mode=output.log_format,
+        timestamps=not init if output.timestamps is None else output.timestamps,
+        prefix=not output.no_prefix,
+        color=colored and output.log_format == "text",
+        quiet=frozenset(output.quiet),
+    )
+
+
+def open_standard_descriptors() -> None:
+    """Descriptors 0-2 exist, also where procman was started with some closed: else a pipe would become one of them."""
+    opened = []
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        opened.append(fd)
+    os.close(fd)
+    if 1 in opened:
+        warn("cannot write to standard output: it is closed; all output is dropped (`procman logs` has it)")
+
+
+def headline(plan: Plan, claimed: Claim | None) -> str:
+    """What runs. A person at a terminal is also told the ports of each type, and where procman is reached."""
+    if os.isatty(1):
+        counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
+        reached = (
+            f"\n`procman ps` and the like in another terminal; socket {claimed.place.socket}" if claimed else NO_SOCKET
+        )
+        return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
+    counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
+    ports = [spec.port for spec in plan.types.values() if spec.port is not None]
+    told = f"; ports from {min(ports)}" if ports else ""
+    return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
+
+
+def _counted(plan: Plan, name: str, count: int) -> str:
+    """`web 2 (ports 5000-5001)`"""
+    first, last = plan.types[name].port, plan.types[name].port_of(count)
+    if first is None or count == 0:
+        return f"{name} {count}"
+    return f"{name} {count} (port {first})" if count == 1 else f"{name} {count} (ports {first}-{last})"

@@ -1,0 +1,103 @@
+"""What a running procman hands over to the program that takes its place, and how it is upgraded.
+
+Each room makes its own part of the state; here they are put together. What becomes of the descriptors and the process is
+`kernel/survive/handover.py`'s, and when it happens `kernel/survive/upgrading.py`'s. `resume` is the other end.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.app.options import OutputOptions
+from procman.app.parts import ReloadInputs
+from procman.control.locate import Claim, Place
+from procman.core.fleet import Fleet
+from procman.kernel.output.history import HistoryState
+from procman.kernel.output.logfiles import FilesState
+from procman.kernel.output.multiplexer import OutputState
+from procman.kernel.saved import KernelState, save
+from procman.kernel.survive import handover
+from procman.kernel.survive.upgrading import LiveUpgrade, Written
+from procman.serve.server import ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procman.app.parts import RunningParts
+
+
+class Claimed(Struct, frozen=True):
+    """A claim as descriptors; the first of `locks` is that of the place."""
+
+    place: Place
+    listener: int
+    locks: tuple[int, ...]
+
+
+class SavedState(Struct, frozen=True, kw_only=True):
+    """Everything. `upgrades` is how often procman has been replaced, this time included; `blocked` its signal mask."""
+
+    pid: int
+    upgrades: int
+    blocked: tuple[int, ...]
+    looks: OutputOptions
+    inputs: ReloadInputs
+    claimed: Claimed | None
+    kernel: KernelState
+    output: OutputState
+    history: HistoryState
+    files: FilesState | None
+    server: ServerState
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Every descriptor that it speaks of."""
+        claimed, lives, guardian = self.claimed, self.kernel.lives.lives, self.kernel.guardian
+        return (
+            *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
+            *((claimed.listener, *claimed.locks) if claimed is not None else ()),
+            *((guardian.pipe,) if guardian is not None else ()),
+            *((self.files.lock,) if self.files is not None else ()),
+            *(stream.fd for stream in self.output.streams),
+            *(life.stdin for life in lives if life.stdin is not None),
+            *self.kernel.on_demand.descriptors(),
+        )
+
+
+def upgrading(parts: RunningParts) -> LiveUpgrade:
+    """What upgrades this procman."""
+    inputs = parts.inputs
+    program = handover.Program.this(inputs.environ, inputs.here, inputs.root)
+    part = parts.server.upgrade if parts.server is not None else _nobody
+    return LiveUpgrade(parts.reactor, parts.kernel, program, partial(_write, parts), part)
+
+
+def _nobody() -> None:
+    """Without a control socket there is no client."""
+
+
+def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
+    kernel, claimed, server, history = parts.kernel, parts.claimed, parts.server, parts.kernel.history
+    fleet = kernel.fleet
+    assert isinstance(fleet, Fleet)  # else it was refused
+    whole = SavedState(
+        pid=os.getpid(),
+        upgrades=kernel.upgrades + 1,
+        blocked=tuple(blocked),
+        looks=parts.output,
+        inputs=parts.inputs,
+        claimed=_claimed(claimed) if claimed is not None else None,
+        kernel=save(kernel.parts, fleet),
+        output=kernel.output.state(),
+        history=history.state(),
+        files=parts.files.state() if parts.files is not None else None,
+        server=server.state() if server is not None else ServerState(),
+    )
+    return Written(handover.write(whole, history.memory()), whole.descriptors())
+
+
+def _claimed(claimed: Claim) -> Claimed:
+    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards))

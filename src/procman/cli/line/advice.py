@@ -1,0 +1,140 @@
+"""What people type who know another tool, and what they mean by it: consulted only where a command line was refused.
+
+Pure: the words that were typed in, a better message and a hint out. The hint repeats what was typed, changed into what
+procman takes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Advice(NamedTuple):
+    """A hint, and a message in place of the one of the refusal, "" where that says it already."""
+
+    hint: str
+    message: str = ""
+
+
+LISTING = "`procman ps{}` lists the instances"
+ENDING = "`procman shutdown` stops everything and ends procman; `procman stop NAME` stops instances"
+
+SYNONYMS = {
+    "status": LISTING,
+    "stat": LISTING,
+    "stats": LISTING,
+    "state": LISTING,
+    "list": LISTING,
+    "ls": LISTING,
+    "show": LISTING,
+    "up": "`procman start{}` runs the formation, with --detach in the background",
+    "serve": "`procman start{}` runs the formation",
+    "s": "`procman start{}` runs the formation",
+    "down": ENDING,
+    "quit": "`procman shutdown` stops everything and ends procman",
+    "exit": "`procman shutdown` stops everything and ends procman",
+    "halt": "`procman shutdown` stops everything and ends procman",
+    "end": ENDING,
+    "kill": "`procman stop{}` stops instances; `procman signal KILL NAME` sends a signal",
+    "tail": "`procman logs -f{}` follows the output",
+    "echo": "`procman logs -f{}` follows the output",
+    "log": "`procman logs{}` shows the output",
+    "output": "`procman logs{}` shows the output",
+    "connect": "`procman attach{}` connects the keyboard to an instance",
+    "console": "`procman attach{}` connects the keyboard to an instance",
+    "fg": "`procman attach{}` connects the keyboard to an instance",
+    "exec": "`procman run{}` runs a one-off command in the application's environment",
+    "version": "`procman --version` prints it",
+    "update": "`procman reload` reads the Procfile again; `procman upgrade` replaces procman itself",
+    "refresh": "`procman reload` reads the Procfile again",
+    "reread": "`procman reload` reads the Procfile again",
+    "validate": "`procman check{}` checks the Procfile",
+    "lint": "`procman check{}` checks the Procfile",
+    "config": "`procman check{}` prints the types and what is wrong",
+    "monit": "`procman top` is a live screen",
+    "monitor": "`procman top` is a live screen",
+    "dashboard": "`procman top` is a live screen",
+    "watch": "`procman ps --watch` shows the table in place; `procman start --watch` restarts what has changed",
+    "delete": "`procman scale NAME=0` removes the instances of a type",
+    "rm": "`procman scale NAME=0` removes the instances of a type",
+    "add": "`procman scale NAME+1` adds an instance of a type",
+    "ctl": "the verbs stand behind `procman` itself: `procman ps`",
+}
+"""Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` is what was typed behind."""
+
+ALL = {
+    "start": "without a type it starts them all: `procman start`",
+    "restart": "without a name it restarts them all: `procman restart`",
+    "stop": "that is an option: `procman stop --all`",
+    "logs": "without a name it shows the output of all: `procman logs{}`",
+    "ps": "without a name it lists them all: `procman ps`",
+    "scale": "name each type: `procman scale` prints them",
+    "signal": "a pattern names them all: `procman signal {} '*'`",
+    "wait": "without a name it waits for all: `procman wait`",
+}
+"""By verb: what to say in place of `all`, which names no type."""
+
+_SIGNALS = frozenset(
+    ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
+)
+_COUNT = re.compile(r"\d+")
+_ODD_CHANGE = re.compile(r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)")
+
+
+def of_unknown_verb(words: Sequence[str]) -> str:
+    """The hint for a verb that procman does not have; "" where nothing is known of it."""
+    hint = SYNONYMS.get(words[0].lower(), "")
+    names = [] if any(word.startswith("-") for word in words) else words[1:]  # options have other meanings elsewhere
+    return hint.replace("{}", "".join(f" {name}" for name in names))
+
+
+def of_refused(words: Sequence[str], message: str) -> Advice | None:
+    """The advice for a command line that was refused with this message; None where there is nothing better to say."""
+    verb, *rest = words or ("",)
+    plain = [word for word in rest if not word.startswith("-")]
+    match verb:
+        case "scale" if (changes := _meant_changes(plain)) is not None:
+            typed = " ".join(plain)
+            return Advice(f"write `procman scale {changes}`", f"cannot use '{typed}' as counts")
+        case "signal" if len(plain) > 1 and not _is_signal(plain[0]) and _is_signal(plain[-1]):
+            *names, name = plain
+            return Advice(
+                f"the signal comes first: `procman signal {name} {' '.join(names)}`",
+                f"cannot send '{names[0]}': no such signal",
+            )
+        case _ if verb in ALL and "all" in plain and "'all'" in message:
+            others = " ".join(word for word in rest if word != "all")
+            return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
+        case _:
+            return None
+
+
+def _meant_changes(words: Sequence[str]) -> str | None:
+    """`web 3 worker:2` as `web=3 worker=2`, `web` as `web=N`; None where all of it is understood as it is, or nothing is."""
+    meant: list[str] = []
+    at = 0
+    while at < len(words):
+        word, following = words[at], words[at + 1 : at + 2]
+        odd = _ODD_CHANGE.fullmatch(word)
+        if odd:
+            sign = {"=+": "+", "+=": "+", "=-": "-", "-=": "-"}.get(odd["sign"], "=")
+            meant.append(f"{odd['name']}{sign}{odd['count']}")
+        elif word.rstrip("=:").isidentifier() and following and _COUNT.fullmatch(following[0].lstrip("=")):
+            meant.append(f"{word.rstrip('=:')}={following[0].lstrip('=')}")
+            at += 1
+        elif "=" in word or "+" in word or "-" in word:
+            meant.append(word)
+        elif word.isidentifier():
+            meant.append(f"{word}=N")
+        else:
+            return None
+        at += 1
+    return " ".join(meant) if meant != list(words) else None
+
+
+def _is_signal(word: str) -> bool:
+    return word.upper().removeprefix("SIG") in _SIGNALS

@@ -1,0 +1,239 @@
+"""`procman init`: a Procfile and a procman.yml for a folder, by what it holds or out of another supervisor's file.
+
+Reads the files and writes them, never over an existing one; what goes into them is decided in `convert`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import click
+from msgspec import Struct
+
+from procman.config.procfile import Entry, parse_procfile
+from procman.config.source import absolute, decode, plain, read
+from procman.convert import pm2, render
+from procman.convert.folder import MAX_DEPTH, READ, SETTABLE, SKIP, Folder
+from procman.convert.formats import FORMATS, format_of
+from procman.convert.inspection import inspect
+from procman.convert.result import Converted, ProcessType
+from procman.errors import ConfigError, Fault, RefusedError
+from procman.known.advice import TypeInput, advise
+from procman.known.yamltext import insert
+
+MAX_FILES = 5000
+"""Most files of a folder that are looked at: more tell nothing new."""
+
+NODE_TIMEOUT = 20.0
+
+
+class NewFile(Struct, frozen=True):
+    """A file to write, by its name in the folder, and its text ("": nothing to write)."""
+
+    name: str
+    text: str
+
+
+@click.command()
+@click.option("--from", "source", metavar="FILE", help="Convert this file of another supervisor.", show_envvar=True)
+@click.option("-d", "--root", metavar="DIR", help="The folder.  [default: the current one]", show_envvar=True)
+def init(source: str | None, root: str | None) -> int:
+    """Write a Procfile and a procman.yml for this folder, by what it holds or from another supervisor's file.
+
+    Looks at package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and their kind, or converts
+    docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml or a
+    systemd unit. Never writes over an existing file. Ends with 0 where something was written or nothing was to be done.
+
+    \b
+    Examples:
+      procman init
+      procman init --from docker-compose.yml
+      procman init --from /etc/systemd/system/app.service
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    folder = absolute(root or ".", os.getcwd())
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot use {root} as the root: no such folder", "-d names the application's folder")
+    if source is not None:
+        return _convert(source, folder)
+    entries = _existing(folder)
+    return _inspect(folder) if entries is None else _advise(folder, *entries)
+
+
+def _convert(source: str, folder: str) -> int:
+    converted = converted_file(source)
+    click.echo(f"read {source}: {_count(len(converted.types), 'process type')}")
+    origin = f"Made from {os.path.basename(source)} by `procman init`."
+    if not converted.types:
+        _say_left(converted, source)
+        raise RefusedError(f"cannot find a process type in {source} that can be carried over")
+    _write(folder, converted, origin)
+    _say_left(converted, source)
+    return 0
+
+
+def converted_file(path: str) -> Converted:
+    """What a file of another supervisor becomes. Raises ConfigError."""
+    data = read(path, path)
+    text = data if isinstance(data, Fault) else decode(data, path)
+    if isinstance(text, Fault):
+        raise ConfigError([text])
+    kind = format_of(path, text)
+    if kind is None:
+        known = ", ".join(dict.fromkeys(one.title for one in FORMATS))
+        raise ConfigError(f"cannot tell what {path} is", f"known: the files of {known}")
+    return pm2.convert_printed(_printed(path), text, path) if kind.node else kind.convert(text, path)
+
+
+def _printed(path: str) -> str:
+    """What a JavaScript file exports, as JSON: node runs it, as PM2 would."""
+    node = shutil.which("node")
+    if node is None:
+        raise RefusedError(
+            f"cannot read {path}: it is a program, and node is not here", "install Node.js, or write it as .json"
+        )
+    try:
+        done = subprocess.run(  # noqa: S603  the user named the file to be run
+            [node, "-p", pm2.PRINT, path],
+            capture_output=True,
+            check=False,
+            timeout=NODE_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        raise RefusedError(f"cannot read {path}: node did not end within {NODE_TIMEOUT:.0f} s") from None
+    if done.returncode:
+        why = next((line for line in done.stderr.splitlines() if "Error" in line), "node failed")
+        raise ConfigError([Fault(path, 0, f"cannot run it: {plain(why, 200)}", "PM2 could not, either")])
+    return done.stdout
+
+
+def _existing(folder: str) -> tuple[str, list[Entry]] | None:
+    """The Procfile that is here already, else Procfile.dev, with its entries."""
+    for name in ("Procfile", "Procfile.dev"):
+        path = os.path.join(folder, name)
+        if os.path.lexists(path):
+            data = read(path, name)
+            entries, faults = ([], [data]) if isinstance(data, Fault) else parse_procfile(data, name)
+            if faults:
+                raise ConfigError(faults)
+            return name, entries
+    return None
+
+
+def _advise(folder: str, procfile: str, entries: list[Entry]) -> int:
+    """A Procfile stands here: it stays as it is, and gets its procman.yml."""
+    click.echo(f"found {procfile}: {_count(len(entries), 'process type')}; it stays as it is")
+    findings = advise([TypeInput(name=one.name, command=one.command, line=one.line) for one in entries], SETTABLE)
+    text = f"# How to run the process types of {procfile}. Made by `procman init`.\n\n"
+    for finding in findings:
+        if finding.key:
+            text = insert(text, finding.path, finding.value if finding.value is not None else "", finding.why)
+        else:
+            click.echo(f"  {procfile}:{finding.line}: {finding.type} ({finding.program}): {finding.say}: {finding.why}")
+    if any(finding.key for finding in findings):
+        _put(folder, [NewFile("procman.yml", text)])
+    else:
+        click.echo("its programs need no procman.yml")
+    _say_next("" if procfile == "Procfile" else f" -f {procfile}")
+    return 0
+
+
+def _inspect(folder: str) -> int:
+    found = inspect(look(folder))
+    for one in found.found:
+        click.echo(f"found {one}")
+    for hint in found.hints:
+        click.echo(f"note: {hint}")
+    if not found.converted.types:
+        raise RefusedError(
+            f"cannot find anything to run in {folder}", "write a Procfile: a line of it is such as 'web: python app.py'"
+        )
+    _write(folder, found.converted, "Made by `procman init`: change it as you like.")
+    return 0
+
+
+def look(folder: str) -> Folder:
+    """The files of a folder to a small depth, and the texts of those that tell something."""
+    paths = set(_walk(folder))
+    texts = {}
+    for path in paths:
+        if READ.fullmatch(os.path.basename(path)):
+            data = read(os.path.join(folder, path), path)
+            text = data if isinstance(data, Fault) else decode(data, path)
+            texts[path] = "" if isinstance(text, Fault) else text
+    return Folder(frozenset(paths), texts)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    count = 0
+    for place, folders, files in os.walk(folder):
+        inside = os.path.relpath(place, folder)
+        depth = 0 if inside == "." else inside.count(os.sep) + 1
+        folders[:] = (
+            sorted(name for name in folders if name not in SKIP and not name.startswith("."))
+            if depth < MAX_DEPTH
+            else []
+        )
+        for name in sorted(files):
+            count += 1
+            if count > MAX_FILES:
+                return
+            yield name if inside == "." else f"{inside}/{name}".replace(os.sep, "/")
+
+
+def _write(folder: str, converted: Converted, origin: str) -> None:
+    targets = [
+        NewFile("Procfile", render.procfile(converted, origin)),
+        NewFile("procman.yml", render.procman_yml(converted, origin)),
+        NewFile(".env", render.env(converted, origin)),
+        *(NewFile(name, text) for name, text in converted.scripts.items()),
+    ]
+    _put(folder, [target for target in targets if target.text])
+    for made in converted.types:
+        click.echo(f"  {_shown(made)}")
+    _say_next("")
+
+
+def _shown(made: ProcessType) -> str:
+    return f"{made.name}: {made.command}" + (f"  ({made.count} of it)" if made.count != 1 else "")
+
+
+def _put(folder: str, targets: list[NewFile]) -> None:
+    """Writes all of them or none. Raises RefusedError where one of them exists."""
+    taken = [target.name for target in targets if os.path.lexists(os.path.join(folder, target.name))]
+    if taken:
+        raise RefusedError(
+            f"cannot write {', '.join(taken)}: it is there already",
+            "move it away, or name another folder by -d; `procman check --fix` adds to a procman.yml",
+        )
+    for target in targets:
+        path = os.path.join(folder, target.name)
+        mode = 0o600 if target.name == ".env" else 0o666
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with open(fd, "w", encoding="utf-8", newline="") as stream:
+                stream.write(target.text)
+        except OSError as error:
+            raise RefusedError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+        click.echo(f"wrote {target.name}")
+
+
+def _say_left(converted: Converted, source: str) -> None:
+    if converted.left:
+        click.echo(f"not carried over ({len(converted.left)}):")
+    for left in converted.left:
+        where = f"{source}:{left.line}" if left.line else source
+        click.echo(f"  {where}: {left.what}" + (f" ({left.hint})" if left.hint else ""))
+
+
+def _say_next(options: str) -> None:
+    click.echo(f"next: `procman check{options}`, then `procman start{options}`")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

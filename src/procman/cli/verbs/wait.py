@@ -1,0 +1,68 @@
+"""`procman wait`: block until instances are ready, done or stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from procman.cli.line.completion import complete_instances
+from procman.cli.target import TargetOptions, client_options
+from procman.cli.wait import tell
+from procman.control.conditions import listed
+from procman.control.messages import WaitParams
+from procman.control.waiting import EndedError
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from procman.control.messages import Until
+
+TIMED_OUT = 124
+"""As timeout(1) ends."""
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
+@click.option(
+    "--for",
+    "until",
+    type=click.Choice(["ready", "done", "stopped"]),
+    default="ready",
+    show_envvar=True,
+    help="ready: ready, or done; done: ended well; stopped: not running.  [default: ready]",
+)
+@click.option(
+    "-t",
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    show_envvar=True,
+    help="Wait that long at most.  [default: for as long as it takes]",
+)
+@client_options
+def wait(place: TargetOptions, names: tuple[str, ...], until: Until, timeout: float | None) -> int:
+    """Wait until instances are ready: all of them, or those of the types, names or shell patterns given.
+
+    Ends with 0 when all are; with 1 and the reason as soon as one cannot be any more, because it failed, was stopped, or
+    is in a crash loop; with 124 when the time is over.
+
+    \b
+    Examples:
+      procman wait
+      procman wait web --timeout 30
+      procman wait migrate --for done
+      procman wait worker --for stopped
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    with place.connect() as client:
+        try:
+            waited = client.wait(WaitParams(names, until, timeout), tell)
+        except EndedError:
+            if until == "stopped":
+                return 0
+            raise
+    if waited.outcome == "late":
+        click.echo(f"procman: cannot wait longer than {timeout:g} s for {listed(waited.pending)}", err=True)
+        return TIMED_OUT
+    if waited.outcome != "reached":
+        raise ProcmanError(waited.reason, waited.hint)
+    return 0

@@ -1,0 +1,193 @@
+"""The keys of procman.yml: a row for each, which the reader, the plan, the JSON Schema and the reference all use.
+
+A row is a field: its name is the key, its type what may stand there, and `key(...)` says what it does, how it becomes
+fields of a `ProcessSpec` (`policy`), what may be wrong with a value of the right type (`check`), and what holds where it
+is not written (`default`, where the spec's own default does not say it). To add a key is to add a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from procman.config import checks, policies
+from procman.config.policies import Check, Policy
+from procman.config.sections import (
+    RestartSection,
+    StopSection,
+)
+from procman.config.values import AsWritten, ExitCode, Filled, Most, Port
+from procman.core.spec import DEFAULT_GRACE, Count, OnEnd, Stdin
+
+if TYPE_CHECKING:
+    from procman.config.document import Document
+    from procman.errors import Fault
+
+ROW = "row"
+"""Key of `Meta.extra`: the row of a key."""
+
+
+class Row(NamedTuple):
+    """What a key means. Without a policy it is kept for the companion that asks for it: `Plan.sections`."""
+
+    policy: Policy | None = None
+    check: Check | None = None
+    default: str | None = None
+
+
+def key(about: str, policy: Policy | None = None, check: Check | None = None, default: str | None = None) -> Meta:
+    """The row of a key; `about` is its line in the reference."""
+    return Meta(description=about, extra={ROW: Row(policy, check, default)})
+
+
+class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How every instance of one process type is run."""
+
+    env: Annotated[
+        dict[str, AsWritten],
+        key("Variables on top of everybody's environment", policies.field("env"), checks.variables, "`{}`"),
+    ] = {}
+    port: (
+        Annotated[
+            Port,
+            key(
+                "PORT of the first instance; the next ones count up",
+                policies.field("port"),
+                default="by the type's place in the Procfile",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    cwd: (
+        Annotated[Filled, key("Working directory, relative to the root", policies.folder, checks.folder, "the root")]
+        | UnsetType
+    ) = UNSET
+    restart: Annotated[
+        RestartSection, key("When and how soon an ended instance is started again", policies.restart)
+    ] = RestartSection()
+    stop: Annotated[StopSection, key("How an instance is stopped", policies.stop, checks.stop)] = StopSection()
+    success_exit_codes: (
+        Annotated[
+            tuple[ExitCode, ...],
+            key("Exit codes that mean done, besides 0", policies.successes, default="`[0]`"),
+        ]
+        | UnsetType
+    ) = UNSET
+    on_end: (
+        Annotated[OnEnd, key("exit: the first end of an instance stops everything", policies.field("on_end"))]
+        | UnsetType
+    ) = UNSET
+    stdin: (
+        Annotated[
+            Stdin,
+            key("open: a pipe never written, for programs that leave when input ends", policies.field("stdin")),
+        ]
+        | UnsetType
+    ) = UNSET
+    tty: (
+        Annotated[
+            bool,
+            key(
+                "Each instance has a terminal of its own: colours, prompts, debuggers",
+                policies.field("tty"),
+                default="whether standard output is a terminal",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    watch: (
+        Annotated[
+            tuple[Filled, ...],
+            key(
+                "With `start --watch`: patterns of files, relative to the root, whose change restarts it",
+                check=checks.patterns,
+                default="every file, where no type has this key",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    max: Annotated[Most, key("Most instances; 1 makes a singleton", policies.field("max"))] | UnsetType = UNSET
+
+
+class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for every process type that does not say otherwise."""
+
+    restart: RestartSection = RestartSection()
+    stop: StopSection = StopSection()
+
+
+class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to run the process types of the Procfile."""
+
+    formation: Annotated[dict[str, Count], Meta(description="Instances of each process type at the start")] = {}
+    defaults: DefaultsSection = DefaultsSection()
+    processes: Annotated[dict[str, ProcessSection], Meta(description="Settings by process type")] = {}
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """The rows of a process type's keys, by key."""
+    found = {}
+    for field in msgspec.structs.fields(ProcessSection):
+        kinds = [field.type, *get_args(field.type)]
+        metas = [meta for kind in kinds for meta in getattr(kind, "__metadata__", ())]
+        found[field.encode_name] = next(meta.extra[ROW] for meta in metas if meta.extra and ROW in meta.extra)
+    return found
+
+
+def companion_values(section: ProcessSection) -> Iterator[tuple[str, Any]]:
+    """The keys of a section that are a companion's, each with its value as JSON has it."""
+    for key, row in rows().items():
+        value = getattr(section, key)
+        if row.policy is None and value is not UNSET:
+            yield key, msgspec.to_builtins(value)
+
+
+def default_faults(document: Document) -> list[Fault]:
+    """What is wrong with the values of `defaults`: as in a process, where its row has a check."""
+    assert document.settings is not None
+    defaults = document.settings.defaults
+    context = policies.SpecContext("", defaults, frozenset(), DEFAULT_GRACE)
+    return [
+        document.fault(f"defaults.{key}{where}", message, hint)
+        for key in DefaultsSection.__struct_fields__
+        if (check := rows()[key].check) is not None
+        for where, message, hint in check(getattr(defaults, key), context)
+    ]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of procman.yml."""
+    generated = msgspec.json.schema(ProcmanYml)
+    _allow_words(generated)
+    env = generated["$defs"]["ProcessSection"]["properties"]["env"]
+    env["additionalProperties"]["type"] = [
+        "string",
+        "number",
+        "boolean",
+    ]  # what AsWritten takes, and msgspec cannot say
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
+
+
+def _allow_words(part: Any) -> None:  # noqa: ANN401  any part of a JSON Schema
+    """A number with a pattern may be written as a word: msgspec keeps the type that it knows."""
+    match part:
+        case {"type": "number" | "integer" as kind, "pattern": str()}:
+            part["type"] = [kind, "string"]
+        case dict():
+            for member in part.values():
+                _allow_words(member)
+        case list():
+            for member in part:
+                _allow_words(member)
+
+
+def schema_text() -> str:
+    """The content of procman.schema.json."""
+    import json  # noqa: PLC0415  1 ms at import, which every start would pay
+
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"

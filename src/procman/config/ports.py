@@ -1,0 +1,69 @@
+"""Which port each type gets: the first one's, the step from one to the next, and what does not fit. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procman.config.source import plain
+from procman.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from procman.config.document import Document
+    from procman.config.envfile import Assignment
+    from procman.config.options import Options
+    from procman.core.spec import Plan
+
+DEFAULT_PORT = 5000
+DEFAULT_STEP = 100
+LAST_PORT = 65535
+
+
+def place_types(names: Iterable[str], positions: Mapping[str, int]) -> dict[str, int]:
+    """Known types keep their position, new ones follow behind all that ever were."""
+    placed = dict(positions)
+    following = max(placed.values(), default=-1) + 1
+    for name in names:
+        if name not in placed:
+            placed[name] = following
+            following += 1
+    return placed
+
+
+def port_step(options: Options) -> int:
+    return DEFAULT_STEP if options.port_step is None else options.port_step
+
+
+def base_port(port: Assignment, options: Options) -> tuple[int, list[Fault]]:
+    """The first type's port: --port, else PORT of the environment (an empty one is none, as in a shell's ${PORT:-5000})."""
+    if options.no_port or not port.value:
+        return DEFAULT_PORT, []
+    digits = port.value.strip()
+    if digits.isascii() and digits.isdigit() and len(digits) <= 5 and 1 <= int(digits) <= LAST_PORT:
+        return int(digits), []
+    message = f"cannot use PORT={plain(port.value)} as the first port: expected 1 to {LAST_PORT}"
+    if not port.file:
+        message = message.replace("PORT=", "--port " if options.port is not None else "the environment's PORT=")
+    return DEFAULT_PORT, [Fault(port.file, port.line, message, "--port N sets another, --no-port none")]
+
+
+def refuse_overlap(document: Document, plan: Plan) -> list[Fault]:
+    """Instances of two types would get the same port: possible only where one has a `port:` of its own."""
+    faults: list[Fault] = []
+    own = {name: section.port for name, section in document.processes.items() if isinstance(section.port, int)}
+    if not own:
+        return faults
+    ranges = {
+        name: range(spec.port, spec.port + plan.counts[name])
+        for name, spec in plan.types.items()
+        if spec.port is not None and plan.counts[name]
+    }
+    for name in own:
+        mine = ranges.get(name, range(0))
+        for other, taken in ranges.items():
+            both = range(max(mine.start, taken.start), min(mine.stop, taken.stop))
+            if other != name and mine and both:
+                message = f"cannot give {name} port {both.start}: {other} has it"
+                faults.append(document.fault(f"processes.{name}.port", message, "choose another port"))
+    return faults

@@ -1,0 +1,111 @@
+"""What was read of one type -> its `ProcessSpec`. Precedence: the command line, then procman.yml, then the defaults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core.spec import DEFAULT_GRACE, BaseEnvironment, OnEnd, ProcessSpec, RestartPolicy, StopPolicy, When
+
+if TYPE_CHECKING:
+    from procman.config.document import Document
+    from procman.config.envfile import Assignment
+    from procman.config.keys import ProcessSection
+    from procman.config.options import Options
+    from procman.config.procfile import Entry
+    from procman.errors import Fault
+
+INIT_GRACE = 25.0
+"""As PID 1: Kubernetes and Heroku send KILL to a container 30 s after TERM; this leaves 5 s to tell who was killed."""
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """All that was read. `entries` by name; `claimed` are names that the Procfile has, if only on faulty lines.
+
+    `base` is everybody's environment without PORT, `port` what it said there ("" for nothing) and where that was set.
+    """
+
+    root: str
+    procfile: str
+    entries: dict[str, Entry]
+    claimed: frozenset[str]
+    base: BaseEnvironment
+    port: Assignment
+    document: Document
+
+
+class SpecBuilder:
+    """Makes the specs of one plan; types of which nothing is said share what they are made of."""
+
+    def __init__(self, inputs: Inputs, options: Options) -> None:
+        self._inputs = inputs
+        self._options = options
+        grace = INIT_GRACE if options.init else DEFAULT_GRACE
+        self._plain = self._overridden({"stop": StopPolicy(grace=grace)})
+        self._context = self._context_of(grace) if inputs.document.settings is not None else None
+
+    def build(self, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
+        """How a type is run, and what is wrong with its settings. `port` is its place's, None where nobody gets one."""
+        section = self._inputs.document.processes.get(name)
+        fields, faults = (self._plain, []) if self._context is None else self._read(name, section)
+        fields = {"cwd": self._inputs.root, "port": port, **fields}
+        if port is None:
+            fields["port"] = None
+        if name in self._options.exit_on:
+            fields["on_end"] = OnEnd.EXIT
+        return ProcessSpec(
+            type=name, command=self._inputs.entries[name].command, base=self._inputs.base, **fields
+        ), faults
+
+    def _read(self, name: str, section: ProcessSection | None) -> tuple[dict[str, Any], list[Fault]]:
+        """The fields that follow from a type's section, key by key."""
+        from procman.config.keys import ProcessSection, rows  # noqa: PLC0415  only with a procman.yml
+
+        assert self._context is not None
+        written = section if section is not None else ProcessSection()
+        fields: dict[str, Any] = {}
+        faults = []
+        for key, row in rows().items():
+            value = getattr(written, key)
+            if row.policy is not None:
+                fields |= row.policy(value, self._context)
+            if row.check is not None and section is not None:
+                path = f"processes.{name}.{key}"
+                faults += [
+                    self._inputs.document.fault(path + where, *told) for where, *told in row.check(value, self._context)
+                ]
+        return self._overridden(fields), faults
+
+    def _context_of(self, grace: float) -> Any:  # noqa: ANN401  a SpecContext, loaded only with a procman.yml
+        from procman.config.policies import SpecContext  # noqa: PLC0415
+
+        assert self._inputs.document.settings is not None
+        defaults = self._inputs.document.settings.defaults
+        return SpecContext(self._inputs.root, defaults, frozenset(self._inputs.entries), grace)
+
+    def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """With what the command line says of every type."""
+        options = self._options
+        restart: dict[str, Any] = {"max_restarts": options.max_restarts} if options.max_restarts is not None else {}
+        restart |= {"policy": When.NEVER} if options.no_restart else {}
+        if restart:
+            fields["restart"] = replace(fields.get("restart", RestartPolicy()), **restart)
+        if options.timeout is not None:
+            fields["stop"] = replace(fields["stop"], grace=options.timeout)
+        if options.no_restart:
+            fields["on_end"] = OnEnd.EXIT
+        if options.shell is not None:
+            fields["shell"] = options.shell
+        fields["tty"] = self._tty(fields.get("tty"))
+        return fields
+
+    def _tty(self, configured: bool | None) -> bool:  # noqa: FBT001  as it stands in the file
+        """A terminal is one stream: who asks for two gets pipes."""
+        options = self._options
+        if options.split_streams:
+            return False
+        if options.tty is not None:
+            return options.tty
+        return options.terminal if configured is None else configured

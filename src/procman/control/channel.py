@@ -1,0 +1,269 @@
+"""One connection to a running procman: requests out, answers and notifications in.
+
+Owns the socket, the bytes and the numbers of requests, and what an error of the protocol means for a person: one of
+`procman.errors`. Knows no method.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TypeVar
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from procman.control import locate
+from procman.control.codec import UNREADABLE, Code, Error, Incoming, decode, encode_request
+from procman.control.sockets import is_trusted
+from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
+
+T = TypeVar("T", bound=Struct)
+
+_PIECE = 256 * 1024
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of one message: `ps` of ten thousand instances has 4 MB."""
+
+_decoder = Decoder(Incoming)
+
+
+class ClosedError(ProcmanError):
+    """procman has closed the connection: it has ended, or was replaced while it ran."""
+
+
+class NotUnderstoodError(ProcmanError):
+    """procman knows no such method, or not these parameters: it may be an older one."""
+
+
+class Channel:
+    """One connection. `timeout`: seconds in which each call has to be answered."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.path = path
+        self.timeout = timeout
+        self.upgrading = False  # procman has said that another program takes its place: it can be connected again
+        self.made = 1  # connections, one after the other
+        self._number = 0
+        self._received = bytearray()
+        self._hung_up = False
+        self._socket = _connect(path, timeout)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def hang_up(self) -> None:
+        """For another thread: whatever is waited for here ends, as if procman had closed the connection."""
+        self._hung_up = True
+        with contextlib.suppress(OSError):  # it is closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def peer(self) -> int:
+        """Procman's pid as this process sees it: another one than procman's own where their PID namespaces differ."""
+        return locate.peer_of(self._socket)[0]
+
+    def fileno(self) -> int:
+        """For select; what has been received already does not show there."""
+        return self._socket.fileno()
+
+    def call(self, method: str, params: Struct, result: type[T], timeout: float | None = None) -> T:
+        """Ask and wait for the answer.
+
+        Raises RefusedError, ConfigError (the inputs that procman was to read again are wrong), else ProcmanError.
+        Where procman is upgraded meanwhile, the program that takes its place is asked.
+        """
+        limit = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        try:
+            self.send(method, params)
+            while True:
+                message = self._receive(deadline)
+                if message is None and self.upgrading:
+                    self.connect_again()
+                    self._send(encode_request(self._number, method, params))
+                    continue
+                if message is None:
+                    raise ClosedError("cannot get an answer: procman closed the connection", "see `procman ps`")
+                if message.id == self._number or (message.error is not None and message.id is None):
+                    return answer(message, result)
+        except TimeoutError:
+            raise self.silent(limit) from None
+        except OSError as error:
+            raise ProcmanError(f"cannot talk to procman: {error.strerror or error}") from None
+
+    def silent(self, limit: float | None = None) -> ProcmanError:
+        """No answer has come in time, and why that may be. What was asked lies in the socket, and is done once it is read."""
+        pid = self.peer
+        if _is_suspended(pid):
+            text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it goes on"
+            return ProcmanError(text, f"`kill -CONT {pid}` lets it go on")
+        text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
+        return ProcmanError(text, "it may still do what was asked; see `procman ps`")
+
+    def connect_again(self) -> None:
+        """A new connection in place of one that has ended, as it does when procman is upgraded. Raises NotRunningError."""
+        if self._hung_up:
+            raise ClosedError("cannot connect again: this client has hung up")
+        fresh = _connect(self.path, self.timeout)
+        self._socket.close()
+        self._socket = fresh
+        self._received.clear()
+        self.upgrading = False
+        self.made += 1
+
+    def next_message(self, timeout: float | None) -> Incoming | None:
+        """The next message; None where procman has closed the connection. TimeoutError after so many seconds."""
+        return self._receive(None if timeout is None else time.monotonic() + timeout)
+
+    # ---- for those who wait for other things, too
+
+    def send(self, method: str, params: Struct) -> int:
+        """Ask without waiting for the answer, whose `id` is the number that this returns. OSError where it cannot be sent."""
+        self._number += 1
+        self._send(encode_request(self._number, method, params))
+        return self._number
+
+    def receive(self) -> bool:
+        """Receive what has come, or wait until something has; False at the connection's end."""
+        return self._fill(None)
+
+    def take(self) -> list[Incoming]:
+        """The messages that are received and were not taken yet."""
+        taken = []
+        while (message := self._next(0)) is not None:
+            taken.append(message)
+        return taken
+
+    # ---- bytes
+
+    def _send(self, data: bytes) -> None:
+        self._socket.settimeout(self.timeout)
+        try:
+            self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it may have said why before it closed: that is still to be read
+
+    def _receive(self, deadline: float | None) -> Incoming | None:
+        searched = 0
+        while (message := self._next(searched)) is None:
+            searched = len(self._received)
+            if searched > MAX_MESSAGE:
+                raise _unreadable(ValueError(f"it has more than {MAX_MESSAGE} bytes"))
+            if not self._fill(deadline):
+                return None
+        return message
+
+    def _next(self, searched: int) -> Incoming | None:
+        """The next message where it is received to its end, which is not within the first `searched` bytes."""
+        end = self._received.find(b"\n", searched)
+        if end < 0:
+            return None
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        try:
+            message = _decoder.decode(line)
+        except UNREADABLE as error:
+            raise _unreadable(error) from None
+        self.upgrading = self.upgrading or message.method == "upgrading"
+        return message
+
+    def _fill(self, deadline: float | None) -> bool:
+        """Receive more; False at the connection's end."""
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+        try:
+            data = self._socket.recv(_PIECE)
+        except ConnectionResetError:
+            return False
+        self._received += data
+        return bool(data)
+
+
+def answer(message: Incoming, result: type[T]) -> T:
+    """The result in an answer. Raises RefusedError, ConfigError, else ProcmanError, as the answer says."""
+    if message.error is not None:
+        raise _error(message.error)
+    return read(message.result, result)
+
+
+def read(raw: Raw, kind: type[T]) -> T:
+    """What is in a message, as this type. Raises ProcmanError."""
+    try:
+        return decode(raw, kind)
+    except UNREADABLE as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> ProcmanError:
+    return ProcmanError(f"cannot understand the answer: {error}", "is the running procman of another version?")
+
+
+def _error(error: Error) -> ProcmanError:
+    match error.code:
+        case Code.REFUSED:
+            return RefusedError(error.message, error.data.hint)
+        case Code.BAD_CONFIG:
+            return ConfigError(Fault("", 0, line) for line in error.message.split("\n"))
+        case Code.METHOD_NOT_FOUND | Code.INVALID_PARAMS:
+            return NotUnderstoodError(error.message, error.data.hint)
+        case _:
+            return ProcmanError(error.message, error.data.hint)
+
+
+def _is_suspended(pid: int) -> bool:
+    """By job control or a debugger (proc(5)); False where that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
+
+
+def _connect(path: str, timeout: float) -> socket.socket:
+    try:
+        connected = locate.connect(path, timeout)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise NotRunningError(
+            f"cannot reach procman: none listens on {path}", "start it with `procman start`"
+        ) from None
+    except PermissionError:
+        owner = _owner(path)
+        text = f"cannot reach procman: the socket {path} is {owner or 'somebody else'}'s"
+        raise RefusedError(text, "run this as that user, or as root") from None
+    except BlockingIOError:
+        raise ProcmanError(
+            f"cannot reach procman: it did not answer within {timeout:g} s", "is it suspended?"
+        ) from None
+    except OSError as error:
+        raise ProcmanError(f"cannot reach procman on {path}: {error.strerror or error}") from None
+    if not is_trusted(connected, path):
+        _, uid = locate.peer_of(connected)
+        connected.close()
+        text = f"cannot trust the socket {path}: {_user(uid)} listens there"
+        raise RefusedError(text, "run this as that user, or name another with --socket")
+    return connected
+
+
+def _owner(path: str) -> str:
+    """The user whose socket it is, or whose folder where that may not be entered."""
+    for place in (path, os.path.dirname(path)):
+        try:
+            uid = os.lstat(place).st_uid
+        except OSError:
+            continue
+        return _user(uid)
+    return ""
+
+
+def _user(uid: int) -> str:
+    import pwd  # noqa: PLC0415  only on the way to an error
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

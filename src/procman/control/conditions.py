@@ -1,0 +1,147 @@
+"""What can be waited for, judged on a view of the fleet alone: pure, and no event can be missed that the view shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from msgspec import Struct
+
+from procman.control.messages import Until
+from procman.core.select import Chosen
+from procman.core.view import FleetView, InstanceView, Operation, OperationState
+
+UP = ("ready", "done")
+DOWN = ("stopped", "done", "failed")
+
+UNKILLABLE = "unkillable"
+
+
+class Verdict(Struct, frozen=True):
+    """`reached`; `pending`, with what is still to come, as people read it; `failed`, as it never will, and why; `ending`, as
+    procman itself is about to end.
+    """
+
+    outcome: str
+    pending: tuple[str, ...] = ()
+    reason: str = ""
+    hint: str = ""
+
+
+REACHED = Verdict("reached")
+_ENDING = Verdict("ending", (), "cannot go on waiting: procman is stopping")
+
+
+def _failed(reason: str, hint: str = "") -> Verdict:
+    return Verdict("failed", (), reason, hint)
+
+
+def _pending(*those: str) -> Verdict:
+    return Verdict("pending", those)
+
+
+class Condition:
+    """Every instance that these names mean is as wanted; `begun` is the fleet when the waiting began.
+
+    A type in a crash loop is given up once an instance of it has died since.
+    """
+
+    def __init__(self, names: tuple[str, ...], until: Until, begun: FleetView) -> None:
+        self._names = names
+        self._until = until
+        self._chosen = Chosen(names) if names else None
+        self._begun = {i.name: i for i in self._of(begun)}
+
+    def judge(self, view: FleetView) -> Verdict:
+        """How it stands."""
+        verdict = self._judge(view)
+        if view.stopping and verdict.outcome != "reached" and self._until != "stopped":
+            return _ENDING
+        return verdict
+
+    def _judge(self, view: FleetView) -> Verdict:
+        pending: list[str] = []
+        rows = self._of(view)
+        for i in rows:
+            verdict = self._stopped(i) if self._until == "stopped" else self._up(i)
+            if verdict.outcome == "failed":
+                return verdict
+            pending += verdict.pending
+        return _pending(*pending) if pending else self._gone(rows)
+
+    def _of(self, view: FleetView) -> list[InstanceView]:
+        return [i for i in view.instances if self._chosen is None or self._chosen.means(i.name)]
+
+    def _gone(self, rows: list[InstanceView]) -> Verdict:
+        """One that is named itself has to be there, unless it is to be stopped."""
+        there = {i.name for i in rows}
+        gone = [name for name in self._names if name in self._begun and name not in there]
+        if not gone or self._until == "stopped":
+            return REACHED
+        return _failed(f"cannot go on waiting for {gone[0]}: it is no longer there")
+
+    def _up(self, i: InstanceView) -> Verdict:
+        if i.phase in ("failed", "stopped"):
+            why = f": {i.reason}" if i.reason else ""
+            failure = f"cannot go on waiting for {i.name}: it is {i.phase}{why}"
+            return _failed(failure, f"`procman restart {i.name}` starts it")
+        if self._loops(i):
+            why = i.reason or f"last {i.last_exit}"
+            return _failed(f"cannot go on waiting for {i.name}: {why}", f"see `procman logs {i.name}`")
+        wanted = UP if self._until == "ready" else ("done",)
+        return REACHED if i.phase in wanted else _pending(described(i))
+
+    def _loops(self, i: InstanceView) -> bool:
+        before = self._begun.get(i.name)
+        died = before is not None and i.restarts > before.restarts
+        return i.crash_loop and (i.phase == "backoff" or died)
+
+    def _stopped(self, i: InstanceView) -> Verdict:
+        if i.phase in DOWN:
+            return REACHED
+        if i.reason and i.reason.startswith(UNKILLABLE):
+            return _failed(f"cannot stop {i.name}: {i.reason}", f"see pid {i.pid}")
+        before = self._begun.get(i.name)
+        if i.phase == "ready" and before is not None and before.phase == "stopping":
+            return _failed(f"cannot go on waiting for {i.name}: it was started again")
+        return _pending(described(i))
+
+
+class OperationCondition:
+    """What was asked for by a number has come; `look` tells how it stands."""
+
+    def __init__(self, look: Callable[[], Operation | None]) -> None:
+        self._look = look
+
+    def judge(self, view: FleetView) -> Verdict:
+        """How it stands."""
+        operation = self._look()
+        if operation is None:
+            return _failed("cannot go on waiting: what was asked for is not known any more", "see `procman ps`")
+        reason = operation.reason.text if operation.reason is not None else operation.what
+        match operation.state:
+            case OperationState.RUNNING:
+                rows = {i.name: i for i in view.instances}
+                return _pending(*(described(rows[name]) if name in rows else name for name in operation.left))
+            case OperationState.DONE:
+                return REACHED
+            case OperationState.FAILED if view.stopping:
+                return _ENDING
+            case OperationState.FAILED:
+                hint = f"see `procman logs {operation.left[0]}`" if operation.left else "see `procman ps`"
+                return _failed(f"cannot go on waiting: {reason}", hint)
+            case OperationState.SUPERSEDED:
+                return _failed(f"cannot go on waiting: {reason}", "see `procman ps`")
+            case _:
+                assert_never(operation.state)
+
+
+def described(i: InstanceView) -> str:
+    """`web.1 (backoff: exit 1; again in 0.5 s)`"""
+    return f"{i.name} ({i.phase}: {i.reason})" if i.reason else f"{i.name} ({i.phase})"
+
+
+def listed(pending: tuple[str, ...], most: int = 5) -> str:
+    """`web.1 (starting), web.2 (starting) and 3 more`"""
+    more = f" and {len(pending) - most} more" if len(pending) > most else ""
+    return ", ".join(pending[:most]) + more

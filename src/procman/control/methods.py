@@ -1,0 +1,153 @@
+"""The methods of the control protocol: one row each.
+
+The server, the client, the reference page and the JSON Schema are all made from these rows. A method is added by a row
+here and a function in `serve/methods.py`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from procman.control.messages import (
+    Accepted,
+    Attached,
+    AttachParams,
+    Checked,
+    EventsParams,
+    Happened,
+    Hello,
+    HelloParams,
+    InputParams,
+    Keyboard,
+    KeyboardChanged,
+    LogsParams,
+    NoParams,
+    Output,
+    Ps,
+    ResizeParams,
+    StreamEnded,
+    StreamStarted,
+    Taken,
+    Upgrading,
+    Waited,
+    WaitParams,
+)
+from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
+
+VERSION = 1
+"""Raised when a message changes so that an older peer would misread it, which the rule of `messages` forbids."""
+
+P = TypeVar("P", bound=Struct)
+R = TypeVar("R", bound=Struct)
+
+
+class Access(Enum):
+    """What a caller needs to be allowed."""
+
+    LOOK = "look"
+    CHANGE = "change"
+
+
+class MethodKind(Enum):
+    """How a method is answered: at once, with a stream of notifications, or it belongs to such a stream."""
+
+    CALL = "call"
+    STREAM = "stream"
+    OF_STREAM = "of a stream"
+
+
+class Method(Struct, Generic[P, R], frozen=True):
+    """One row of the table."""
+
+    name: str
+    params: type[P]
+    result: type[R]
+    access: Access
+    doc: str
+    kind: MethodKind = MethodKind.CALL
+
+
+METHODS: dict[str, Method[Any, Any]] = {}
+
+
+def _row(method: Method[P, R]) -> Method[P, R]:
+    METHODS[method.name] = method
+    return method
+
+
+_LOOK, _CHANGE = Access.LOOK, Access.CHANGE
+_STREAM, _OF_STREAM = MethodKind.STREAM, MethodKind.OF_STREAM
+
+HELLO = _row(Method("hello", HelloParams, Hello, _LOOK, "who answers, and what it can do"))
+PS = _row(Method("ps", NoParams, Ps, _LOOK, "the formation and every instance"))
+SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, tell them"))
+RESTART = _row(Method("restart", Restart, Accepted, _CHANGE, "restart the named instances; starts stopped ones"))
+STOP = _row(Method("stop", Stop, Accepted, _CHANGE, "stop the named instances and keep them stopped"))
+WAIT = _row(
+    Method("wait", WaitParams, Waited, _LOOK, "answer once the named instances are as wanted, or never will be")
+)
+SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
+LOGS = _row(
+    Method(
+        "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM
+    )
+)
+EVENTS = _row(
+    Method("events", EventsParams, StreamStarted, _LOOK, "stream every change as an `event` notification", _STREAM)
+)
+ATTACH = _row(
+    Method(
+        "attach",
+        AttachParams,
+        Attached,
+        _CHANGE,
+        "stream an instance's `output` as it is written, and each `event` of it",
+        _STREAM,
+    )
+)
+INPUT = _row(
+    Method(
+        "input",
+        InputParams,
+        Taken,
+        _CHANGE,
+        "type into the instance of an `attach` stream of this connection",
+        _OF_STREAM,
+    )
+)
+RESIZE = _row(
+    Method(
+        "resize",
+        ResizeParams,
+        Keyboard,
+        _CHANGE,
+        "tell the size of the screen that shows an `attach` stream",
+        _OF_STREAM,
+    )
+)
+RELOAD = _row(Method("reload", NoParams, Accepted, _CHANGE, "read the inputs again and apply what changed"))
+UPGRADE = _row(
+    Method("upgrade", NoParams, Checked, _CHANGE, "let the installed procman take over, without touching what runs")
+)
+SHUTDOWN = _row(Method("shutdown", Shutdown, Accepted, _CHANGE, "stop everything and end"))
+
+
+NOTIFICATIONS: dict[str, type[Struct]] = {
+    "output": Output,
+    "event": Happened,
+    "keyboard": KeyboardChanged,
+    "end": StreamEnded,
+    "upgrading": Upgrading,
+}
+
+
+def capabilities() -> tuple[str, ...]:
+    """Every method (`scale`) and every member of its parameters (`scale.by`)."""
+    return tuple(
+        word
+        for name, method in METHODS.items()
+        for word in (name, *(f"{name}.{member}" for member in method.params.__struct_fields__))
+    )

@@ -1,0 +1,111 @@
+"""Waiting on a running procman: by its `wait`, or where it is an older one by its events and `ps`.
+
+A procman that is upgraded meanwhile is waited for, too: the one that takes its place is asked for the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from procman.control import methods
+from procman.control.channel import Channel, ClosedError, answer
+from procman.control.codec import Incoming
+from procman.control.conditions import Condition
+from procman.control.messages import EventsParams, Happened, NoParams, StreamEnded, StreamStarted, Waited, WaitParams
+from procman.control.streaming import notification
+from procman.core.view import Change
+from procman.errors import ProcmanError
+
+PATIENCE = 10.0
+"""Seconds after the deadline in which procman has to say that it has passed."""
+
+Tell = Callable[[Change], object]
+
+
+class EndedError(ProcmanError):
+    """procman has ended, and with it everything that it started."""
+
+
+def wait(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
+    """Block until it is so, can never be so, or the time is over. `tell` gets every change meanwhile.
+
+    Raises EndedError where procman ends, RefusedError for names that mean nothing, NotUnderstoodError where it is an older
+    one, which has no `wait`.
+    """
+    deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
+    while True:
+        channel.call(methods.EVENTS.name, EventsParams(), StreamStarted)
+        left = None if params.timeout is None else max(0.0, deadline - time.monotonic())
+        number = channel.send(methods.WAIT.name, replace(params, timeout=left))
+        while (message := _next(channel, deadline + PATIENCE)) is not None:
+            if message.id == number:
+                return answer(message, Waited)
+            _pass_on(notification(message), tell)
+        _go_on(channel)
+
+
+def _next(channel: Channel, deadline: float) -> Incoming | None:
+    try:
+        return channel.next_message(None if deadline == math.inf else max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        raise channel.silent() from None
+
+
+def wait_by_looking(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
+    """The same with a procman that has no `wait`.
+
+    The events are subscribed to, and then `ps` is looked at after each: what changes after a look wakes us, so nothing is
+    missed, and a burst of changes costs one look.
+    """
+    deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
+    condition: Condition | None = None
+    while True:
+        with suppress(ClosedError):
+            channel.call(methods.EVENTS.name, EventsParams(), StreamStarted)
+            subscribed = channel.made
+            while subscribed == channel.made:
+                view = channel.call(methods.PS.name, NoParams(), methods.PS.result).fleet
+                condition = condition or Condition(params.names, params.until, view)
+                verdict = condition.judge(view)
+                if verdict.outcome != "pending":
+                    return Waited(verdict.outcome, verdict.reason, verdict.hint)
+                if not _changed(channel, deadline, tell):
+                    return Waited("late", pending=verdict.pending)
+            continue  # another program has taken procman's place
+        _go_on(channel)
+
+
+def _changed(channel: Channel, deadline: float, tell: Tell) -> bool:
+    """Wait for a change, and pass on everything else that has been told by then; False at the deadline."""
+    timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+    try:
+        message = channel.next_message(timeout)
+    except TimeoutError:
+        return False
+    if message is None:
+        raise ClosedError("cannot go on waiting: the connection has ended")
+    for one in (message, *channel.take()):
+        _pass_on(notification(one), tell)
+    return True
+
+
+def _pass_on(told: object, tell: Tell) -> None:
+    if isinstance(told, Happened):
+        tell(told.change)
+    elif isinstance(told, StreamEnded):
+        raise EndedError("cannot go on waiting: procman has ended")
+
+
+def _go_on(channel: Channel) -> None:
+    """With the program that takes procman's place. Raises EndedError where there is none."""
+    if not channel.upgrading:
+        raise EndedError("cannot go on waiting: procman has ended")
+    try:
+        channel.connect_again()
+    except ProcmanError:
+        raise EndedError("cannot go on waiting: procman has ended") from None

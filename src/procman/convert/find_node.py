@@ -1,0 +1,133 @@
+"""Node.js applications and monorepos, by package.json. Pure."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from os.path import basename, dirname
+from typing import Any
+
+from procman.convert.folder import Finds, Folder
+
+_SERVERS = frozenset({
+    "express", "fastify", "koa", "@hapi/hapi", "hapi", "@nestjs/core", "hono", "@hono/node-server", "restify", "polka", "next",
+    "nuxt", "@remix-run/node", "@remix-run/serve", "apollo-server", "@apollo/server", "socket.io", "ws", "strapi", "@strapi/strapi", "@sveltejs/kit",
+    "astro", "vite", "react-scripts",
+})  # fmt: skip
+_BUILT = frozenset({"next", "nuxt", "vite", "astro", "@remix-run/serve", "@sveltejs/kit", "react-scripts"})
+"""Their `start` needs a build before it: `dev` is what a fresh folder can run."""
+_OUTPUT = re.compile(r"\b(dist|build|out|\.output|\.next)/")
+_TAKES_PORT_OPTION = re.compile(r"^(vite|astro dev|ng serve|vue-cli-service serve|svelte-kit dev)\b")
+_NODE = re.compile(r"node [\w./-]+")
+_WORKER = re.compile(r"(?:start:)?(worker|workers|queue|jobs|scheduler|cron)")
+_MAINS = ("server.js", "index.js", "app.js", "src/server.js", "src/index.js")
+_ORCHESTRATED = re.compile(
+    r"\b(turbo|nx|lerna|concurrently|npm-run-all|run-p|pnpm -r|pnpm --filter|pnpm run -r|foreman)\b"
+)
+
+
+def find(finds: Finds) -> None:
+    folder = finds.folder
+    packages = _workspaces(folder)
+    tool = _tool(folder)
+    if packages:
+        finds.say(f"a monorepo of {len(packages)} packages (package.json)")
+    for path in packages:
+        _package(finds, path, tool)
+    if not folder.has("package.json"):
+        return
+    root = _scripts(folder.json("package.json"))
+    orchestrated = any(_ORCHESTRATED.search(root.get(name, "")) for name in ("dev", "start"))
+    if not packages or not (orchestrated or "web" in finds):
+        _package(finds, "package.json", tool)
+
+
+def _tool(folder: Folder) -> str:
+    given = str(folder.json("package.json").get("packageManager", ""))
+    if given.startswith("pnpm") or folder.has("pnpm-lock.yaml", "pnpm-workspace.yaml"):
+        return "pnpm"
+    if given.startswith("yarn") or folder.has("yarn.lock"):
+        return "yarn"
+    return "bun" if folder.has("bun.lockb", "bun.lock") else "npm"
+
+
+def _workspaces(folder: Folder) -> list[str]:
+    """The package.json of each package of a monorepo that has a `dev` or `start` of its own."""
+    given = folder.json("package.json").get("workspaces")
+    given = given.get("packages") if isinstance(given, dict) else given
+    patterns = [str(pattern).removeprefix("./").rstrip("/") for pattern in given] if isinstance(given, list) else []
+    patterns += re.findall(
+        r"^\s*-\s*['\"]?(?:\./)?([^'\"!\s#]+?)/?['\"]?\s*(?:#.*)?$", folder.text("pnpm-workspace.yaml"), re.MULTILINE
+    )
+    found = [
+        path
+        for path in folder.named("package.json")
+        if "/" in path and any(fnmatchcase(dirname(path), pattern) for pattern in patterns)
+    ]
+    return [path for path in found if {"dev", "start"} & _scripts(folder.json(path)).keys()]
+
+
+def _scripts(package: dict[str, Any]) -> dict[str, str]:
+    scripts = package.get("scripts")
+    return (
+        {str(name): text for name, text in scripts.items() if isinstance(text, str)}
+        if isinstance(scripts, dict)
+        else {}
+    )
+
+
+def _needed(package: dict[str, Any]) -> set[str]:
+    tables = [package.get(key) for key in ("dependencies", "devDependencies")]
+    return {name for table in tables if isinstance(table, dict) for name in table}
+
+
+def _package(finds: Finds, path: str, tool: str) -> None:
+    """The types of one package: what serves, and its workers."""
+    package = finds.folder.json(path)
+    scripts, needed = _scripts(package), _needed(package)
+    place = dirname(path)
+    built = bool(needed & _BUILT) or bool(_OUTPUT.search(scripts.get("start", "")))
+    chosen = next((name for name in (("dev", "start") if built else ("start", "dev")) if name in scripts), "")
+    command, port = _command(finds.folder, scripts, chosen, tool, place)
+    if command:
+        serves = bool(needed & _SERVERS) or "PORT" in command
+        name = _name(finds, package, place)
+        finds.say(f"Node.js ({path}: {chosen or package.get('main') or 'a main file'})")
+        draft = finds.add(name, command, serves=serves and port)
+        if place:
+            draft.put("cwd", place)
+    for script in scripts:
+        match = _WORKER.fullmatch(script)
+        if match:
+            draft = finds.add(
+                f"{basename(place)}-{match[1]}" if place else match[1], _run(tool, script), otherwise=f"node-{match[1]}"
+            )
+            if place:
+                draft.put("cwd", place)
+
+
+def _name(finds: Finds, package: dict[str, Any], place: str) -> str:
+    if not place:
+        return "frontend" if "web" in finds else "web"
+    return basename(place) or str(package.get("name", "app"))
+
+
+def _run(tool: str, script: str) -> str:
+    if script == "start" and tool in ("npm", "yarn", "pnpm"):
+        return f"{tool} start"
+    return f"{tool} {script}" if tool == "yarn" else f"{tool} run {script}"
+
+
+def _command(folder: Folder, scripts: dict[str, str], chosen: str, tool: str, place: str) -> tuple[str, bool]:
+    """The command line, and whether it listens on PORT."""
+    if not chosen:
+        main = next((main for main in _MAINS if folder.has(main)), "") if not place else ""
+        return (f"node {main}", True) if main else ("", False)
+    text = scripts[chosen].strip()
+    if _NODE.fullmatch(text):
+        return text, True
+    command = _run(tool, chosen)
+    if _TAKES_PORT_OPTION.match(text) and "--port" not in text:
+        command += f"{' --' if tool == 'npm' else ''} --port $PORT"
+        return command, True
+    return command, not re.search(r"(--port|-p)[ =]\d", text)

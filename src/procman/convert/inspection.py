@@ -1,0 +1,60 @@
+"""All rules over a folder, in order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from procman.convert import compose, find_node, find_others, find_python, find_ruby
+from procman.convert.folder import Finds, Folder
+from procman.convert.result import Converted
+from procman.errors import ConfigError
+
+RULES: tuple[Callable[[Finds], None], ...] = (
+    find_ruby.find,
+    find_python.find,
+    find_others.php,
+    find_others.elixir,
+    find_others.jvm,
+    find_others.go,
+    find_others.rust,
+)
+_COMPOSE = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
+
+
+class Inspected(Struct, frozen=True):
+    """What to write, what was found (`Django (manage.py)`), and what a person should know besides."""
+
+    converted: Converted
+    found: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+def inspect(folder: Folder) -> Inspected:
+    """Never fails: what cannot be read says nothing."""
+    finds = Finds(folder)
+    for rule in RULES:
+        rule(finds)
+    if not any(said.startswith("Rails") for said in finds.said):  # Rails has its own use for package.json
+        find_node.find(finds)
+    _containers(finds)
+    if folder.has(".env.example") and not folder.has(".env"):
+        finds.hint(".env.example is there, and no .env: copy it, and fill it in")
+    return Inspected(finds.builder.build(), tuple(finds.said), tuple(finds.hints))
+
+
+def _containers(finds: Finds) -> None:
+    """What of a Compose file would stay a container: databases and their kind."""
+    for path in _COMPOSE:
+        if not finds.folder.has(path):
+            continue
+        try:
+            made = compose.convert(finds.folder.text(path), path)
+        except ConfigError:
+            return
+        own = {left.what.partition(":")[0] for left in made.left if left.what.endswith("in its Dockerfile")}
+        for one in made.types:
+            if one.command.startswith("docker compose") and one.name not in own:
+                finds.hint(f"{path} has {one.name}; as a type: `{one.name}: {one.command}`")
+        return

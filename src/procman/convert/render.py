@@ -1,0 +1,82 @@
+"""A `Converted` -> the texts of the Procfile, procman.yml and .env. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from procman.convert.result import Converted, ProcessType
+from procman.known.yamltext import scalar
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]*")
+_WIDTH = 100
+"""What a mapping in braces may take; a longer one stands on lines of its own."""
+
+
+def procfile(converted: Converted, origin: str) -> str:
+    """The Procfile: a comment that says where it comes from, then a line for each type."""
+    lines = [f"# {origin}", *(f"{made.name}: {made.command}" for made in converted.types)]
+    return "\n".join(lines) + "\n"
+
+
+def procman_yml(converted: Converted, origin: str) -> str:
+    """procman.yml, "" where nothing is to be said in it."""
+    counts = {made.name: made.count for made in converted.types if made.count != 1}
+    said = [made for made in converted.types if made.settings or made.notes]
+    if not counts and not said:
+        return ""
+    lines = [f"# How to run the process types of the Procfile. {origin}"]
+    if counts:
+        lines += ["", f"formation: {_flow(counts)}"]
+    if said:
+        lines += ["", "processes:"]
+        for made in said:
+            lines += _type(made)
+    return "\n".join(lines) + "\n"
+
+
+def _type(made: ProcessType) -> list[str]:
+    notes = [f"  # {note}" for note in made.notes]
+    if not made.settings:
+        return [*notes, f"  {_key(made.name)}: {{}}"]
+    return [*notes, f"  {_key(made.name)}:", *_members(made.settings, "    ")]
+
+
+def _members(settings: Mapping[str, Any], indent: str) -> list[str]:
+    lines = []
+    for key, value in settings.items():
+        short = f"{indent}{_key(key)}: {_flow(value)}"
+        if isinstance(value, Mapping) and len(short) > _WIDTH:
+            lines += [f"{indent}{_key(key)}:", *_members(value, indent + "  ")]
+        else:
+            lines.append(short)
+    return lines
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(str(key))}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(one) for one in value) + "]"
+    assert isinstance(value, (str, int, float))
+    return scalar(value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key) else json.dumps(key)
+
+
+def env(converted: Converted, origin: str) -> str:
+    """.env, "" where no variable is for all types."""
+    if not converted.env:
+        return ""
+    lines = [f"# {origin}", *(f"{name}={_env_value(value)}" for name, value in converted.env.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _env_value(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

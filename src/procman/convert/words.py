@@ -1,0 +1,52 @@
+"""Words of a command line to text for a shell. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+_REFERENCE = re.compile(r"\$(?:\$|\{[^{}]*\}|[A-Za-z_][A-Za-z0-9_]*)")
+_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+
+
+def quoted(word: str) -> str:
+    """A word that a shell takes as it is."""
+    return word if _SAFE.fullmatch(word) else shlex.quote(word)
+
+
+def expanding(word: str) -> str:
+    """A word in which `$NAME` and `${NAME}` are replaced by the shell, and `$$` means a `$`: Compose's and systemd's rules."""
+    if "$" not in word:
+        return quoted(word)
+    parts = []
+    end = 0
+    for match in _REFERENCE.finditer(word):
+        parts += [_escaped(word[end : match.start()]), r"\$" if match[0] == "$$" else match[0]]
+        end = match.end()
+    parts.append(_escaped(word[end:]))
+    text = "".join(parts)
+    bare = re.sub(r"\$\{?[A-Za-z_][A-Za-z0-9_]*\}?", "", text)
+    return text if bare == "" or _SAFE.fullmatch(bare) else f'"{text}"'
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r'(["\\`$])', r"\\\1", text)
+
+
+def line(words: Sequence[str], *, expand: bool = False) -> str:
+    """A command line of these words."""
+    return " ".join(expanding(word) if expand else quoted(word) for word in words)
+
+
+def split(text: str) -> list[str] | None:
+    """The words of a line as a shell would take them, None where its quotation marks do not fit."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return None
+
+
+def assigned(texts: Sequence[str]) -> dict[str, str]:
+    """`["A=1", "B"]` -> `{"A": "1"}`: what has no `=` is passed on from the environment in every format that has it."""
+    return {name: value for name, sign, value in (text.partition("=") for text in texts) if sign}

@@ -1,0 +1,44 @@
+"""The end of everything: who is stopped for it and how long that may take, and whether this was the last."""
+
+from __future__ import annotations
+
+from procman.core.desired import Closing, Desired, Move, StopMove
+from procman.core.phases import AT_REST, ENDED_ITSELF, Failed, Instance
+from procman.core.slots import Slots
+from procman.core.spec import DEFAULT_GRACE, Plan
+from procman.core.view import Reason, ReasonCode
+
+
+def living(slots: Slots) -> list[Instance]:
+    """Whom a shutdown stops: what ended for good by itself is left to its clean-up, and keeps its status."""
+    return [i for i in slots if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
+
+
+def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired:
+    """All is to end; nothing else is wanted any more."""
+    stop: Move = StopMove(Reason(ReasonCode.SHUTDOWN, why))
+    moves = {i.name: stop for i in [*living(slots), *slots.companions()]}
+    return Desired(counts=desired.counts, scaled=desired.scaled, moves=moves, closing=closing)
+
+
+def longest_grace(plan: Plan) -> float:
+    """What processes get that belong to no type: as long as the settings give any."""
+    return max((spec.stop.grace for spec in plan.types.values()), default=DEFAULT_GRACE)
+
+
+def grace_of(stopped: list[Instance], plan: Plan) -> float:
+    """How long the whole stop may take before its KILLs."""
+    stops = [i.leader.stop if i.leader is not None else i.spec.stop for i in stopped]
+    return max((stop.grace for stop in stops), default=longest_grace(plan))
+
+
+def all_ended(slots: Slots) -> bool:
+    """At least one instance exists, and all are done or failed: counts of 0 and stopped ones keep procman running."""
+    return any(True for _ in slots) and all(isinstance(i.phase, ENDED_ITSELF) for i in slots)
+
+
+def first_failure(slots: Slots) -> int:
+    """The status of the failure that came first in time; 0 where none failed."""
+    ends = [(i.record.ended_at, i.record.last_exit) for i in slots if isinstance(i.phase, Failed)]
+    first = min(ends, key=lambda end: end[0], default=None)
+    return first[1].code if first is not None and first[1] is not None else 0

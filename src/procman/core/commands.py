@@ -1,0 +1,164 @@
+"""What people ask: each command is checked and becomes another `Desired`, or is refused. Nothing is moved here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core import desired as wanted
+from procman.core import select, wording
+from procman.core.actions import Action, Signal, Target
+from procman.core.desired import Desired, Move, RestartMove, StopMove
+from procman.core.events import AwaitedState, Restart, Scale, SendSignal, Stop, Wait
+from procman.core.operations import Need, Want
+from procman.core.phases import Instance
+from procman.core.select import Refusal
+from procman.core.slots import Slots
+from procman.core.spec import Plan, refuse_count
+from procman.core.view import Change, Kind, Reason, ReasonCode
+
+
+class World(NamedTuple):
+    """What a command is judged by."""
+
+    plan: Plan
+    desired: Desired
+    slots: Slots
+
+    def standing(self) -> list[Instance]:
+        """The slots of the formation, those on their way out excepted."""
+        return [i for i in self.slots if not self.slots.surplus(i, self.desired.counts)]
+
+
+class Granted(Struct, frozen=True):
+    """A command that is carried out: what is wanted now, whom it touches, what becomes true by it, and what is told."""
+
+    desired: Desired
+    touched: list[str] = []
+    needs: dict[str, Need] = {}
+    what: str = ""
+    change: Change | None = None
+    actions: tuple[Action, ...] = ()
+
+
+Decision: TypeAlias = Granted | Refusal
+
+
+def scale(command: Scale, world: World) -> Decision:
+    plan, desired = world.plan, world.desired
+    target = dict(command.to)
+    for type_name, by in command.by.items():
+        target[type_name] = desired.count(type_name) + by
+    for type_name, count in target.items():
+        refusal = select.refuse_type(type_name, plan.types) or refuse_count(plan, type_name, count)
+        if refusal:
+            return refusal
+    counts = desired.counts
+    changed = {t: (counts[t], n) for t, n in target.items() if counts[t] != n}
+    after = replace(desired, scaled=tuple(sorted({*desired.scaled, *target})))
+    touched: list[str] = []
+    for t, n in target.items():
+        after, names = resized(after, world.slots, t, n, wording.SCALED_DOWN)
+        touched += names
+    change = None
+    if changed:
+        text = wording.scaled(changed)
+        change = Change(event=Kind.SCALED, text=text, type=next(iter(changed)) if len(changed) == 1 else None)
+    what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
+    return Granted(after, touched, needs_of_counts(target, touched), what, change)
+
+
+def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Reason) -> tuple[Desired, list[str]]:
+    """The same with another count of a type, and the slots that come or go."""
+    standing = slots.of(type_name)
+    before = desired.count(type_name)
+    after = wanted.resize(desired, type_name, count, standing[-1].index if standing else 0, why)
+    if count >= before:
+        return after, [f"{type_name}.{index}" for index in range(before + 1, count + 1)]
+    there = {i.name for i in standing}
+    return after, [name for index in range(before, count, -1) if (name := f"{type_name}.{index}") in there]
+
+
+def needs_of_counts(counts: Mapping[str, int], touched: list[str]) -> dict[str, Need]:
+    """These types have exactly as many instances, all up."""
+    needs = dict.fromkeys(touched, Need(Want.DOWN))
+    return needs | {f"{t}.{index}": Need(Want.UP) for t, n in counts.items() for index in range(1, n + 1)}
+
+
+def restart(command: Restart, world: World) -> Decision:
+    chosen = _selected(command.names, world)
+    if not isinstance(chosen, list):
+        return chosen
+    reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
+    moves: dict[str, Move] = {i.name: RestartMove(reason) for i in chosen}
+    needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
+    granted = _granted(world.desired.moving(moves), chosen, needs, "procman restart")
+    if not command.why or granted.change is None:
+        return granted
+    said = f"{command.why}: restarting {select.listed(chosen)}"
+    return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
+
+
+def stop(command: Stop, world: World) -> Decision:
+    if not command.names and not command.all:
+        return "cannot stop: no instance is named", "name some, or say --all"
+    chosen = _selected(command.names, world)
+    if not isinstance(chosen, list):
+        return chosen
+    moves: dict[str, Move] = {i.name: StopMove(wording.STOPPED) for i in chosen}
+    return _granted(world.desired.moving(moves), chosen, {i.name: Need(Want.DOWN) for i in chosen}, "procman stop")
+
+
+def send_signal(command: SendSignal, world: World) -> Decision:
+    chosen = _selected(command.names, world)
+    if not isinstance(chosen, list):
+        return chosen
+    alive = [i for i in chosen if (i.alive if command.leader else i.pid is not None)]
+    if not alive:
+        return f"cannot signal {select.listed(chosen) or 'nothing'}: no process is running", "see `procman ps`"
+    target = Target.LEADER if command.leader else Target.GROUP
+    signals = tuple(Signal(i.name, i.generation, command.signal, target) for i in alive)
+    return Granted(world.desired, [i.name for i in alive], actions=signals)
+
+
+_WANTS = {AwaitedState.READY: Want.UP, AwaitedState.DONE: Want.DONE, AwaitedState.STOPPED: Want.DOWN}
+
+
+def wait(command: Wait, world: World) -> Decision:
+    chosen = _selected(command.names, world)
+    if not isinstance(chosen, list):
+        return chosen
+    need = Need(_WANTS[command.until])
+    names = [i.name for i in chosen]
+    return Granted(world.desired, names, dict.fromkeys(names, need), f"wait for {select.listed(chosen) or 'nothing'}")
+
+
+def _selected(names: tuple[str, ...], world: World) -> list[Instance] | Refusal:
+    """The slots that are meant, those on their way out excepted."""
+    return select.matching(names, world.standing(), world.plan.types)
+
+
+def _granted(desired: Desired, chosen: list[Instance], needs: dict[str, Need], what: str) -> Granted:
+    said = f"{what}: {select.listed(chosen)}"
+    change = Change(event=Kind.COMMAND, text=said) if chosen else None
+    return Granted(desired, [i.name for i in chosen], needs, said, change)
+
+
+def decide(command: Scale | Restart | Stop | SendSignal | Wait, world: World) -> Decision:
+    """Reload and Shutdown, which change more than what is wanted, are the fleet's."""
+    match command:
+        case Scale():
+            return scale(command, world)
+        case Restart():
+            return restart(command, world)
+        case Stop():
+            return stop(command, world)
+        case SendSignal():
+            return send_signal(command, world)
+        case Wait():
+            return wait(command, world)
+        case _:
+            assert_never(command)

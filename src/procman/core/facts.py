@@ -1,0 +1,52 @@
+"""What a step of one instance means for others. The fleet hands each fact to whoever listens: nobody compares before and after."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from procman.core.events import ExitStatus
+
+
+class Started(Struct, frozen=True, gc=False):
+    """A process of it is there."""
+
+    name: str
+    generation: int
+
+
+class BecameReady(Struct, frozen=True, gc=False):
+    name: str
+    generation: int
+
+
+class LeaderEnded(Struct, frozen=True, gc=False):
+    """The leader has ended, asked or not; processes of it may be left."""
+
+    name: str
+    generation: int
+    status: ExitStatus
+
+
+class EndedItself(Struct, frozen=True, gc=False):
+    """The leader has ended, or could not be started, and nobody had asked it to end."""
+
+    name: str
+    status: ExitStatus
+
+
+class Died(Struct, frozen=True, gc=False):
+    """It ended by itself and that was no success. `retried`: it is started again."""
+
+    name: str
+    retried: bool
+
+
+class Rested(Struct, frozen=True, gc=False):
+    """Nothing of it is left and nothing is on its way: it is down, done or failed."""
+
+    name: str
+
+
+Fact: TypeAlias = Started | BecameReady | LeaderEnded | EndedItself | Died | Rested

@@ -1,0 +1,151 @@
+"""What was asked for, by number: what must be true for it, and whether that came, cannot come any more, or is no longer wanted.
+
+Every command that changes something is an operation. It is judged here, as each slot moves, and nowhere else: `--wait` and
+whoever else waits asks for its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core import wording
+from procman.core.actions import Action, OperationEnded
+from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready
+from procman.core.view import Operation, OperationState, Reason, ReasonCode
+
+KEPT = 100
+"""Operations that have ended and can still be asked for."""
+
+
+class Want(Enum):
+    """What an operation needs of a slot."""
+
+    UP = "up"
+    DONE = "done"
+    DOWN = "down"
+
+
+class Need(Struct, frozen=True):
+    """What must become of a slot; to be up, in a life later than `after`."""
+
+    want: Want
+    after: int = 0
+
+
+class OpenOperation(Struct, frozen=True):
+    """One that is under way, with what it still needs."""
+
+    id: int
+    what: str
+    needs: dict[str, Need]
+
+
+class OperationsState(Struct, frozen=True):
+    last: int = 0
+    open: tuple[OpenOperation, ...] = ()
+    ended: tuple[Operation, ...] = ()
+
+
+Loops = Callable[[Instance], bool]
+"""Whether an instance is in a crash loop."""
+
+
+class Operations:
+    """Those under way and the last that have ended."""
+
+    def __init__(self, state: OperationsState = OperationsState()) -> None:  # noqa: B008  frozen
+        self._last = state.last
+        self._open = {one.id: OpenOperation(one.id, one.what, dict(one.needs)) for one in state.open}
+        self._ended = {one.id: one for one in state.ended}
+
+    def state(self) -> OperationsState:
+        under_way = tuple(replace(one, needs=dict(one.needs)) for one in self._open.values())
+        return OperationsState(self._last, under_way, tuple(self._ended.values()))
+
+    def get(self, number: int) -> Operation | None:
+        """How it stands; None where there is none of that number, or none any more."""
+        one = self._open.get(number)
+        if one is not None:
+            return Operation(id=one.id, what=one.what, state=OperationState.RUNNING, left=tuple(one.needs))
+        return self._ended.get(number)
+
+    def begin(self, what: str, needs: Mapping[str, Need]) -> tuple[int, list[Action]]:
+        """A new operation; those that need the opposite of a slot are superseded."""
+        self._last += 1
+        opposite = [
+            one for one in self._open.values() if any(_contrary(one.needs.get(n), need) for n, need in needs.items())
+        ]
+        actions = [self._end(one, OperationState.SUPERSEDED, wording.superseded(what)) for one in opposite]
+        self._open[self._last] = OpenOperation(self._last, what, dict(needs))
+        return self._last, actions
+
+    def settle(self, number: int, slots: Mapping[str, Instance | None], loops: Loops) -> list[Action]:
+        """Judge a new operation by these slots: what it needs may be true already."""
+        one = self._open.get(number)
+        if one is None:
+            return []
+        for name, i in slots.items():
+            if name in one.needs:
+                actions = self._judge(one, name, i, loops=i is not None and loops(i))
+                if actions:
+                    return actions
+        return self._done(one)
+
+    def moved(self, name: str, i: Instance | None, loops: Loops) -> list[Action]:
+        """A slot has moved, or is gone."""
+        actions: list[Action] = []
+        for one in [one for one in self._open.values() if name in one.needs]:
+            actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
+        return actions
+
+    def close(self, reason: Reason) -> list[Action]:
+        """Everything ends: nothing comes up any more."""
+        hit = [one for one in self._open.values() if any(need.want is not Want.DOWN for need in one.needs.values())]
+        return [self._end(one, OperationState.FAILED, reason) for one in hit]
+
+    def _judge(self, one: OpenOperation, name: str, i: Instance | None, *, loops: bool) -> list[Action]:
+        need = one.needs[name]
+        verdict = judge(need, i, loops=loops)
+        if verdict is True:
+            del one.needs[name]
+        elif isinstance(verdict, Reason):
+            return [self._end(one, OperationState.FAILED, replace(verdict, text=f"{name} {verdict.text}"))]
+        return []
+
+    def _done(self, one: OpenOperation) -> list[Action]:
+        return [] if one.needs or one.id not in self._open else [self._end(one, OperationState.DONE, None)]
+
+    def _end(self, one: OpenOperation, state: OperationState, reason: Reason | None) -> Action:
+        del self._open[one.id]
+        ended = Operation(id=one.id, what=one.what, state=state, reason=reason, left=tuple(one.needs))
+        self._ended[one.id] = ended
+        while len(self._ended) > KEPT:
+            del self._ended[next(iter(self._ended))]
+        return OperationEnded(ended)
+
+
+def _contrary(old: Need | None, new: Need) -> bool:
+    return old is not None and (old.want is Want.DOWN) is not (new.want is Want.DOWN)
+
+
+def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
+    """Whether that is so; a reason where it cannot become so."""
+    if need.want is Want.DOWN:
+        if i is None or isinstance(i.phase, AT_REST):
+            return True
+        return wording.UNKILLABLE if i.unkillable else False
+    if i is None:
+        return Reason(ReasonCode.REMOVED, "is no longer there")
+    if isinstance(i.phase, Failed):
+        return replace(i.phase.why, text=f"failed: {i.phase.why.text}")
+    if isinstance(i.phase, Down) and not i.wanted and i.phase.why is not None:
+        return replace(i.phase.why, text=f"is stopped: {i.phase.why.text}")
+    if isinstance(i.phase, Backoff | Clearing) and loops:
+        return replace(i.phase.why, text=f"is in a crash loop: {i.phase.why.text}")
+    if i.generation <= need.after:
+        return False
+    return isinstance(i.phase, Done) or (need.want is Want.UP and isinstance(i.phase, Ready))

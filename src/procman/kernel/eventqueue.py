@@ -1,0 +1,144 @@
+"""Events in the order they came, each decided and all its actions performed before the next.
+
+Owns the queue, who waits for the answer to which command, who is given what is published, and what follows where the core
+or what performs it raises: the fallback takes over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from procman.core.actions import Action, Refuse, Reply
+from procman.core.decider import AT_FAULT, Survivor
+from procman.core.events import Command, Commanded, Event, ShutdownAsked, Spawned, SpawnFailed
+from procman.core.view import Change, Operation
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.launcher import Launcher, SpawnQueue
+from procman.kernel.survive.faults import Faults
+
+Answer = Callable[[Reply | Refuse], None]
+
+
+class EventQueue:
+    """`perform` does what an action says; `started` is called after each process that was started."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        faults: Faults,
+        launcher: Launcher,
+        perform: Callable[[Action], None],
+        started: Callable[[], None],
+    ) -> None:
+        self._faults = faults
+        self._lives = launcher.lives
+        self.spawns = SpawnQueue(reactor, launcher, self.handle)
+        self._perform = perform
+        self._started = started
+        self._waiting: deque[Event] = deque()
+        self._handling = False
+
+    def post(self, event: Event) -> None:
+        """Handle an event, and all that follows from it, before anything else happens."""
+        self._waiting.append(event)
+        if not self._handling:
+            self.handle()
+
+    def decide(self, event: Event) -> None:
+        """Handle an event, and leave what it starts for the next round."""
+        self._waiting.append(event)
+        self.handle(start=False)
+        if self.spawns:
+            self.spawns.go_on_soon()
+
+    def handle(self, *, start: bool = True) -> None:
+        """Everything that waits."""
+        self._handling = True
+        try:
+            while self._waiting or (start and self._start_one()):
+                self._decide(self._waiting.popleft(), time.monotonic())
+        finally:
+            self._handling = False
+
+    def _start_one(self) -> bool:
+        """Whether one was started, or could not be."""
+        event: Spawned | SpawnFailed | None = self.spawns.start_next(self._faults.decider)
+        if event is None:
+            return False
+        if isinstance(event, Spawned):
+            self._started()
+        self._waiting.append(event)
+        return True
+
+    def _decide(self, event: Event, now: float) -> None:
+        """Half a decision is worse than none: whoever raises, the core or what performs it, the fallback goes on."""
+        first = not self._faults.fallen_back
+        try:
+            self._act(self._faults.decide(event, now))
+        except Exception as error:  # noqa: BLE001  logged now, and raised by Kernel.run() at the end
+            kept = "what runs is kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
+            self.fail(error, kept if self._lives.current else "nothing runs", stop=False)
+            if isinstance(event, Commanded):
+                self._perform(Refuse(event.request, f"cannot do that: {AT_FAULT}"))
+            elif first:
+                self._waiting.appendleft(event)
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            self._perform(action)
+
+    def fail(self, error: Exception, consequence: str, *, stop: bool) -> None:
+        """Procman itself is at fault: the fallback takes over from the fleet. Raises where it fails as well."""
+        self._faults.add(error, consequence)
+        now = time.monotonic()
+        if self._faults.fallen_back:
+            self._act(self._faults.decider.handle(ShutdownAsked("procman is at fault"), now))
+            return
+        self.spawns.clear()
+        self._waiting.clear()
+        survivors = [Survivor(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
+        self._act(self._faults.fall_back(survivors, now, stop=stop))
+
+
+class Requests:
+    """Every command has a number, and is answered once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, Answer] = {}
+        self._last = 0
+
+    def add(self, command: Command, answer: Answer) -> Commanded:
+        self._last += 1
+        self._answers[self._last] = answer
+        return Commanded(command, self._last)
+
+    def answer(self, outcome: Reply | Refuse) -> None:
+        """The core has answered; nothing where nobody waits (any more)."""
+        answer = self._answers.pop(outcome.request, None)
+        if answer is not None:
+            answer(outcome)
+
+
+class Publisher:
+    """Logs what changes and gives it to the `listeners`, with its time in seconds since the epoch. `number` is the last one's;
+    `operation_listeners` are given the operations that have ended.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.number = 0
+        self.listeners: list[Callable[[float, Change], None]] = []
+        self.operation_listeners: list[Callable[[Operation], None]] = []
+        self._log = log
+
+    def publish(self, change: Change) -> None:
+        self.number += 1
+        if change.logged:
+            self._log(change.text)
+        for listener in self.listeners:
+            listener(time.time(), change)
+
+    def end(self, operation: Operation) -> None:
+        for listener in self.operation_listeners:
+            listener(operation)

@@ -1,0 +1,109 @@
+"""What goes on while the reader of procman's output is too slow, and how much of it: two things, both bounded.
+
+Procman's own lines, and the last words of those who end. Everything else waits in the children's own pipes, which nobody
+reads meanwhile. What does not fit is dropped and counted. Knows the sink and sizes; not how lines look.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procman.kernel.output.stream import OutputLife
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procman.kernel.output.sinks import Data, Sink
+    from procman.kernel.output.stream import ChildStream
+
+MAX_REST = 64 * 1024
+"""Most bytes of one ended life that wait for a slow reader."""
+
+MAX_OWN = 64 * 1024
+"""Most bytes of procman's own lines that wait for a slow reader."""
+
+
+class Backpressure:
+    """Stands before the sink. `notify(text)` is called with what is to be said in procman's own words once it flows."""
+
+    def __init__(self, sink: Sink, notify: Callable[[str], None]) -> None:
+        self._sink = sink
+        self._notify = notify
+        self._own_rest = 0  # bytes
+        self._own_lost = 0  # lines
+        self._waiting: dict[str, OutputLife] = {}  # by instance: whose rest is queued in the sink
+        sink.on_stalled.append(self._pause)
+
+    @property
+    def stalled(self) -> bool:
+        return self._sink.stalled
+
+    def room(self, life: OutputLife) -> int:
+        """How many bytes of this life may be read now, at its end."""
+        return MAX_REST - life.rest
+
+    def write(self, stream: ChildStream, shown: Data, lines: memoryview) -> None:
+        """Whole lines of a child, as they look and as they were written."""
+        if not self._sink.stalled:
+            self._sink.write(shown)
+            return
+        stream.life.rest += len(lines)
+        self._waiting[stream.name] = stream.life
+        self._sink.write(shown, stream.life, bytes(lines).count(b"\n"))
+
+    def write_own(self, lines: Data, count: int) -> None:
+        """Procman's own lines, and how many they are."""
+        if self._sink.stalled:
+            if self._own_rest + len(lines) > MAX_OWN:
+                self._own_lost += count
+                return
+            self._own_rest += len(lines)
+        self._sink.write(lines)
+
+    def prompt(self, shown: Data) -> None:
+        """An unfinished line of a terminal, which nobody misses while the output is held up."""
+        if not self._sink.stalled:
+            self._sink.write(shown)
+
+    def drop_older(self, stream: ChildStream, notice: Callable[[str], Data]) -> None:
+        """The rest of an earlier life of this slot goes, and one line in its place says how much it was."""
+        older = self._waiting.get(stream.name)
+        if older is None or older is stream.life:
+            return
+        del self._waiting[stream.name]
+        lost = self._sink.discard(older)
+        if lost:
+            self._waiting[stream.name] = stream.life
+            text = f"{stream.name}: {lost} lines of earlier lives dropped: the output was held up"
+            self._sink.write(notice(text), stream.life, lost)
+
+    def flow(self) -> None:
+        """All that waited is written: lives that still run may leave a rest again when it stalls once more."""
+        for life in self._waiting.values():
+            life.rest = 0
+        self._waiting.clear()
+        if self._own_lost:
+            lost, self._own_lost = self._own_lost, 0
+            self._notify(f"{lost} lines of procman's own dropped: the output was held up")
+
+    def _pause(self) -> None:
+        self._own_rest = 0
+
+    # ---- handing it on
+
+    def waiting(self, number: Callable[[object], int | None]) -> dict[str, int]:
+        """Whose rest waits, by instance; `number` makes one of each life."""
+        return {name: number(life) or 0 for name, life in self._waiting.items()}
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """Of procman's own lines: bytes that wait, and lines that were dropped."""
+        return self._own_rest, self._own_lost
+
+    def restore(self, waiting: dict[str, OutputLife], own: tuple[int, int]) -> None:
+        """Go on with it, once the sink does."""
+        self._waiting = waiting
+        self._own_rest, self._own_lost = own
+        if not self._sink.stalled:
+            self._pause()
+            self.flow()

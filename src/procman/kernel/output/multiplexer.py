@@ -1,0 +1,170 @@
+"""The output as the rest of procman sees it: children's streams are opened, drained and closed, and own lines are logged.
+
+Puts the reader, the fan-out and the backpressure together, and makes one state of them. Must not know why a child
+started or ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.kernel.output.fanout import Fanout
+from procman.kernel.output.reader import Reader
+from procman.kernel.output.sinks import SinkState
+from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procman.kernel.loop.reactor import Reactor
+    from procman.kernel.output.formatting import Format
+    from procman.kernel.output.history import History
+    from procman.kernel.output.logfiles import LogFiles
+    from procman.kernel.output.sinks import Sink
+    from procman.kernel.output.stream import Tap
+    from procman.kernel.output.terminals import Terminals
+
+
+class OutputState(Struct, frozen=True, kw_only=True):
+    """Everything that a multiplexer knows but how lines are shown. `rests` has the bytes of each life that wait for the
+    reader; a key of the sink's backlog is a number in it.
+    """
+
+    width: int
+    positions: dict[str, int]
+    rests: tuple[int, ...]
+    streams: tuple[StreamState, ...]
+    resting: dict[str, int]
+    own_rest: int
+    own_lost: int
+    sink: SinkState
+
+
+class Multiplexer:
+    """The way of a line: from a child's pipe, with a prefix before each line, to the history and the sink."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        sink: Sink,
+        history: History,
+        format: Format,  # noqa: A002  its name
+        files: LogFiles | None = None,
+    ) -> None:
+        self._sink = sink
+        self._fanout = Fanout(sink, history, format, files)
+        self._reader = Reader(reactor, self._fanout)
+        sink.on_stalled.append(self._reader.pause)
+        sink.on_flowing += (self._reader.resume, self._fanout.pressure.flow)
+        _keep_heap()
+
+    @property
+    def terminals(self) -> Terminals:
+        return self._reader.terminals
+
+    # ---- streams of children
+
+    def open(
+        self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False
+    ) -> ChildStream:
+        """Read this pipe, or this terminal's master, from now on. Raises OSError, with it closed."""
+        return self._reader.open(name, type_name, fd, stream, terminal=terminal)
+
+    def streams_of(self, name: str) -> list[ChildStream]:
+        """What is open of an instance."""
+        return [stream for stream in self._reader.streams if stream.name == name]
+
+    def drain(self, stream: ChildStream) -> None:
+        """At a death: read what the pipe holds at this moment."""
+        self._reader.drain(stream)
+
+    def end_line(self, stream: ChildStream) -> None:
+        """End an unfinished line with the newline that is missing."""
+        self._reader.end_line(stream)
+
+    def close(self, stream: ChildStream) -> None:
+        """The life is over: what the pipe still holds, then its end."""
+        self._reader.close(stream)
+
+    def add_tap(self, name: str, tap: Tap) -> None:
+        """From now on it is given what this instance writes, beside the others that are."""
+        self._reader.add_tap(name, tap)
+
+    def remove_tap(self, name: str, tap: Tap) -> None:
+        self._reader.remove_tap(name, tap)
+
+    def forget(self, name: str) -> None:
+        """The slot is gone."""
+        self._fanout.forget(name)
+        self._reader.forget(name)
+
+    # ---- how it is shown
+
+    def widen(self, names: Iterable[str]) -> None:
+        """Pad all names to the widest of these and those known before."""
+        if self._fanout.widen(names):
+            for stream in self._reader.streams:
+                stream.second = -1
+            self.terminals.fit()
+
+    def log(self, text: str, time: float | None = None) -> None:
+        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None)."""
+        self._fanout.log(text, time)
+
+    def reopen(self) -> bool:
+        """Open the log files anew, as they may have been renamed; False where there are none."""
+        return self._fanout.reopen()
+
+    def finish(self, deadline: float) -> None:
+        """The end: whatever is still open is closed, and the sink has until `deadline` (monotonic) to write it all."""
+        self._reader.finish()
+        self._sink.flush(deadline)
+        self._reader.stop()
+        self._fanout.close()
+
+    # ---- handing it on
+
+    def state(self) -> OutputState:
+        """What another one can be made of, in a program that has the same descriptors."""
+        numbers: dict[object, int] = {}
+
+        def number(life: object) -> int | None:
+            return None if life is None else numbers.setdefault(life, len(numbers))
+
+        streams = tuple(stream.state(number(stream.life) or 0) for stream in self._reader.streams)
+        resting = self._fanout.pressure.waiting(number)
+        sink = self._sink.state(number)
+        own_rest, own_lost = self._fanout.pressure.own
+        return OutputState(
+            width=self._fanout.formatter.width,
+            positions=dict(self._fanout.positions),
+            rests=tuple(life.rest for life in numbers if isinstance(life, OutputLife)),
+            streams=streams,
+            resting=resting,
+            own_rest=own_rest,
+            own_lost=own_lost,
+            sink=sink,
+        )
+
+    def restore(self, state: OutputState) -> dict[int, ChildStream]:
+        """Go on where another one was, before anything is opened here; the streams by descriptor."""
+        lives = [OutputLife(rest) for rest in state.rests]
+        self._fanout.positions.update(state.positions)
+        self._fanout.formatter.width = state.width
+        restored = {one.fd: self._reader.restore(one, lives[one.life]) for one in state.streams}
+        self._sink.restore(state.sink, lives)
+        waiting = {name: lives[number] for name, number in state.resting.items()}
+        self._fanout.pressure.restore(waiting, (state.own_rest, state.own_lost))
+        return restored
+
+
+def _keep_heap() -> None:
+    """Keep glibc from giving the heap's top back to the system after each chunk, and faulting it in again for the next.
+
+    A chunk's blocks of 64 to 200 kB lie at the top of the heap, and more than 128 kB free there is returned. Freeing one
+    mapped block raises that threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); this one is never touched, so
+    it costs no memory. Measured: json with `--history 0` takes half the CPU; a history that has grown does the same.
+    """
+    bytes(1 << 20)

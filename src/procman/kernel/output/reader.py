@@ -1,0 +1,290 @@
+"""Reads what the children write: their pipes and terminals, a chunk at a time, cut at its last newline.
+
+Owns the read ends, the partial lines and the taps. Must not know why a child started or ended, nor where whole lines go.
+
+A reader of procman's output that is too slow holds back the writers and nothing else: while the output is stalled no pipe
+is read, so each child waits in its own write. Only the last words of those who end are, in bounds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import time as clock
+from collections import deque
+from typing import TYPE_CHECKING
+
+from procman.kernel.loop.reactor import READ
+from procman.kernel.output import terminals as pty
+from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
+from procman.text import lines as display
+from procman.text.words import type_of
+
+if TYPE_CHECKING:
+    from procman.kernel.loop.reactor import Reactor
+    from procman.kernel.output.fanout import Fanout
+    from procman.kernel.output.stream import Tap
+
+CHUNK = 64 * 1024
+"""Most bytes of one read: what a pipe holds unless its owner has grown it (pipe(7))."""
+
+BURST = 16
+"""Most reads before signals and deadlines have their turn again: about a millisecond's work."""
+
+MAX_LINE = 64 * 1024
+"""Most bytes of a line, without its newline; a longer one is cut into pieces that end in `display.CUT`."""
+
+LOG_AGAIN = 60.0
+"""Seconds in which a lack of memory is said once."""
+
+LOOK_AGAIN = 0.05
+"""Seconds between two tries to watch the pipes, where the system has no watch left."""
+
+
+class Reader:
+    """Many pipes to one fan-out.
+
+    The pipes are in a selector of their own, whose descriptor is watched by the reactor (epoll and kqueue nest): to
+    pause all of them is to stop watching one.
+    """
+
+    def __init__(self, reactor: Reactor, fanout: Fanout) -> None:
+        self._reactor = reactor
+        self._fanout = fanout
+        self._pressure = fanout.pressure
+        self.taps: dict[str, tuple[Tap, ...]] = {}  # by instance
+        self.streams: set[ChildStream] = set()
+        self._lives: dict[str, OutputLife] = {}
+        self._ready: deque[ChildStream] = deque()
+        self._pipes = selectors.DefaultSelector()
+        self.terminals = pty.Terminals(reactor, fanout.formatter.prefix_width, fanout.show_unfinished)
+        self._watched = False
+        self._no_memory_until = 0.0  # when a lack of it may be said again
+        self.watch()
+
+    # ---- coming and going
+
+    def open(
+        self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False
+    ) -> ChildStream:
+        """Read this pipe, or this terminal's master, from now on, and close it at the end. `stream` names it (stdout,
+        stderr) where a child has two. Raises OSError where there is no memory or no watch left for it (epoll(7)), with it
+        closed.
+        """
+        os.set_blocking(fd, False)
+        life = self._lives.get(name) or OutputLife()
+        opened = ChildStream(name, fd, stream, life)
+        try:
+            self._pipes.register(fd, READ, opened)
+        except OSError:
+            os.close(fd)
+            raise
+        self._lives[name] = life
+        self._add(opened, type_name)
+        if terminal:
+            self._add_terminal(opened)
+        for tap in self.taps.get(name, ()):
+            tap.opened(opened)
+        return opened
+
+    def _add(self, stream: ChildStream, type_name: str) -> None:
+        stream.life.open += 1
+        self._fanout.dress(stream, type_name)
+        self.streams.add(stream)
+
+    def _add_terminal(self, stream: ChildStream) -> None:
+        self._fanout.dress_terminal(stream)
+        self.terminals.add(stream)
+
+    def drain(self, stream: ChildStream) -> None:
+        """At a death: read what the pipe holds at this moment, not to its end, which a grandchild may keep open.
+
+        While the output is stalled a life may leave MAX_REST bytes; those of an earlier life of the slot that still wait
+        make room for it.
+        """
+        if self._pressure.stalled:
+            self._fanout.drop_older(stream)
+        left = CHUNK if stream.terminal else stream.held()  # a terminal holds more than FIONREAD tells: 19 kB in all
+        while left > 0:
+            room = self._pressure.room(stream.life) if self._pressure.stalled else CHUNK
+            data = self._read(stream, min(left, room, CHUNK)) if room > 0 else b""
+            if not data:
+                return
+            left -= len(data)
+
+    def end_line(self, stream: ChildStream) -> None:
+        """End an unfinished line with the newline that is missing."""
+        if stream.partial:
+            self._fanout.emit(stream, b"\n")
+
+    def close(self, stream: ChildStream) -> None:
+        """The life is over: what the pipe still holds, then its end."""
+        if stream.fd < 0:
+            return
+        self.drain(stream)
+        self.end_line(stream)
+        unread = stream.held()
+        self._forget(stream)
+        self.terminals.discard(stream)
+        os.close(stream.fd)
+        stream.fd = -1
+        self.streams.discard(stream)
+        stream.life.open -= 1
+        if not stream.life.open:
+            del self._lives[stream.name]
+        if unread:
+            self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: nobody read them in time")
+
+    def finish(self) -> None:
+        """The end: whatever is still open is closed."""
+        for stream in tuple(self.streams):
+            self.close(stream)
+
+    def stop(self) -> None:
+        """After the end: look at nothing any more."""
+        self.pause()
+        self._pipes.close()
+
+    # ---- taps
+
+    def add_tap(self, name: str, tap: Tap) -> None:
+        """From now on it is given what this instance writes."""
+        self.taps[name] = (*self.taps.get(name, ()), tap)
+
+    def remove_tap(self, name: str, tap: Tap) -> None:
+        """No longer; nothing happens where it was not."""
+        left = tuple(each for each in self.taps.get(name, ()) if each is not tap)
+        if left:
+            self.taps[name] = left
+        else:
+            self.taps.pop(name, None)
+
+    def forget(self, name: str) -> None:
+        """The slot is gone."""
+        for tap in self.taps.pop(name, ()):
+            tap.removed()
+
+    # ---- reading
+
+    def _on_ready(self) -> None:
+        """One read for each ready pipe in turn. Who was not reached in this round comes first in the next."""
+        for _ in range(BURST):
+            if not self._ready:
+                self._ready.extend(key.data for key, _ in self._pipes.select(0))
+            if self._pressure.stalled or not self._ready:
+                return
+            self._read(self._ready.popleft(), CHUNK)
+
+    def _read(self, stream: ChildStream, size: int) -> bytes:
+        """Read once and pass on what is complete; empty where there is nothing to read, or no memory for it."""
+        if stream.ended or stream.fd < 0:
+            return b""
+        try:
+            return self._take(stream, size)
+        except MemoryError:
+            stream.partial.clear()
+            self._fanout.history.relieve()
+            if clock.monotonic() >= self._no_memory_until:
+                self._no_memory_until = clock.monotonic() + LOG_AGAIN
+                self._fanout.log(
+                    "no memory for the output of all: some of it is dropped, and of what is kept the most is given up"
+                )
+            return b""
+
+    def _take(self, stream: ChildStream, size: int) -> bytes:
+        try:
+            data = os.read(stream.fd, min(size, pty.CHUNK) if stream.terminal else size)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # the end of a terminal, on Linux (pts(4) does not say so; measured)
+        if not data:
+            self._forget(stream)
+            self.end_line(stream)
+            return b""
+        if self.taps and stream.name in self.taps:
+            for tap in self.taps[stream.name]:
+                tap.read(stream, data)
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            stream.partial += data
+            self._cut_long(stream)
+            self._note_unfinished(stream)
+            return data
+        rest = data[cut:]
+        if stream.partial and len(stream.partial) + data.find(b"\n") > MAX_LINE:
+            stream.partial += data[:cut]
+            self._cut_long(stream)
+            self._fanout.emit(stream, b"")
+        else:
+            self._fanout.emit(stream, data, len(rest))
+        stream.partial += rest
+        self._note_unfinished(stream)
+        return data
+
+    def _cut_long(self, stream: ChildStream) -> None:
+        """Emit the pieces of a line that is too long; it is at the beginning of the partial, and stays if not."""
+        while (length := stream.partial.find(b"\n")) > MAX_LINE or (length < 0 and len(stream.partial) > MAX_LINE):
+            at = MAX_LINE
+            while at > MAX_LINE - 3 and stream.partial[at] & 0xC0 == 0x80:
+                at -= 1  # not inside a character (RFC 3629: at most three continuation bytes)
+            after = stream.partial[at:]
+            del stream.partial[at:]
+            self._fanout.emit(stream, display.CUT + b"\n")
+            stream.partial = after
+
+    def _note_unfinished(self, stream: ChildStream) -> None:
+        if stream.view is not None and stream.partial and not stream.view.shown and not stream.quiet:
+            self.terminals.unfinished(stream)
+
+    def _forget(self, stream: ChildStream) -> None:
+        """Do not look at its pipe any more."""
+        if not stream.ended:
+            stream.ended = True
+            self._pipes.unregister(stream.fd)
+            for tap in self.taps.get(stream.name, ()):
+                tap.ended(stream)
+
+    # ---- while the reader of the output is too slow
+
+    def pause(self) -> None:
+        if self._watched:
+            self._reactor.unregister(self._pipes.fileno())
+            self._watched = False
+
+    def watch(self) -> None:
+        """Look at the pipes again; where the system has no watch left for that (epoll(7)), try it every now and then."""
+        if self._watched or self._pressure.stalled:
+            return
+        try:
+            self._reactor.register(self._pipes.fileno(), READ, self._on_ready)
+            self._watched = True
+        except OSError:
+            self._reactor.call_at(clock.monotonic() + LOOK_AGAIN, self.watch)
+
+    def resume(self) -> None:
+        """The output flows again."""
+        self.watch()
+        for stream in self.streams:
+            self._note_unfinished(stream)
+
+    # ---- handing it on
+
+    def restore(self, state: StreamState, life: OutputLife) -> ChildStream:
+        """Go on with a stream of another program that had the same descriptors."""
+        stream = ChildStream(state.name, state.fd, state.tag, life)
+        self._add(stream, type_of(state.name))
+        self._lives[state.name] = life
+        stream.partial += state.partial
+        stream.ended = state.ended
+        if not stream.ended:
+            self._pipes.register(stream.fd, READ, stream)
+        if state.terminal:
+            self._add_terminal(stream)
+            if stream.view is not None:
+                stream.view.after_empty, stream.view.shown = state.after_empty, state.shown
+            self._note_unfinished(stream)
+        return stream

@@ -1,0 +1,96 @@
+"""What procman knows of one child's output: the read end of its pipe or the master of its terminal, and its partial line.
+
+Values and nothing else: who reads them is `reader.py`, where their lines go is `fanout.py`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import termios
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from procman.text.ansi import SharedView
+
+
+class OutputLife:
+    """One life of a slot, as far as output goes: its open streams, and how many bytes of its rest wait for the reader."""
+
+    __slots__ = ("open", "rest")
+
+    def __init__(self, rest: int = 0) -> None:
+        self.open = 0
+        self.rest = rest
+
+
+class ChildStream:
+    """The read end of a child's pipe, or the master of its terminal, which is written to as well.
+
+    `fd` is -1 once closed; `ended` once its other ends are all closed. `view` is how a terminal's lines are shown.
+    """
+
+    __slots__ = ("color", "ended", "fd", "life", "name", "partial", "prefix", "quiet", "second", "tag", "view")
+
+    def __init__(self, name: str, fd: int, tag: str | None, life: OutputLife) -> None:
+        self.name = name
+        self.fd = fd
+        self.tag = tag
+        self.life = life
+        self.color: bytes | None = None
+        self.quiet = False
+        self.ended = False
+        self.partial = bytearray()
+        self.second = -1  # which second the prefix was made for
+        self.prefix = b""
+        self.view: SharedView | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.view is not None
+
+    def held(self) -> int:
+        """How many bytes its pipe holds at this moment."""
+        if self.ended or self.fd < 0:
+            return 0
+        return int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def state(self, life: int) -> StreamState:
+        """As a value; `life` is the number of its life."""
+        view = self.view
+        return StreamState(
+            name=self.name,
+            fd=self.fd,
+            tag=self.tag,
+            life=life,
+            partial=bytes(self.partial),
+            ended=self.ended,
+            terminal=view is not None,
+            after_empty=view.after_empty if view is not None else False,
+            shown=view.shown if view is not None else 0,
+        )
+
+
+class StreamState(Struct, frozen=True, kw_only=True):
+    """A stream as a value; `life` is a number in `rests` of the output's state, and the last two are its view's."""
+
+    name: str
+    fd: int
+    tag: str | None
+    life: int
+    partial: bytes
+    ended: bool
+    terminal: bool
+    after_empty: bool = False
+    shown: int = 0
+
+
+class Tap(Protocol):
+    """Who is given what one instance writes, byte by byte as it is read, over all its lives."""
+
+    def opened(self, stream: ChildStream) -> None: ...
+    def read(self, stream: ChildStream, data: bytes) -> None: ...
+    def ended(self, stream: ChildStream) -> None: ...
+    def removed(self) -> None: ...

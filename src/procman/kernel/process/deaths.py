@@ -1,0 +1,93 @@
+"""SIGCHLD: who has ended, in the order that is safe, each told to the core as an event.
+
+Owns the notes on why something ended by itself: a port that is taken, the system's want of memory.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from procman.core.events import Event, Exited, ExitStatus, OrphanReaped
+from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.process import reaper
+from procman.kernel.process.helpers import Helpers
+from procman.kernel.process.oom import OomNotes
+from procman.kernel.process.ports import PortNotes
+from procman.kernel.process.process import Process
+from procman.kernel.process.table import ProcessTable
+
+REAPS_A_ROUND = 256
+"""So that a storm of orphans keeps nobody waiting: some 15 ms."""
+
+KILLED = 128 + 9
+"""The code of a death by KILL."""
+
+
+class Deaths:
+    """Takes those who have ended out of the table. `post` handles an event, and all that follows, before it returns;
+    `look`: whether /proc can be asked who holds a port.
+    """
+
+    def __init__(
+        self,
+        lives: ProcessTable,
+        output: Multiplexer,
+        helpers: Helpers,
+        post: Callable[[Event], None],
+        *,
+        look: bool,
+    ) -> None:
+        self._lives = lives
+        self._output = output
+        self._helpers = helpers
+        self._ports = PortNotes(look=look)
+        self._oom = OomNotes()
+        self._post = post
+
+    def collect(self, unasked: Callable[[Process], bool]) -> bool:
+        """Reap, at most `REAPS_A_ROUND`; whether there may be more. One signal can stand for many deaths.
+
+        `unasked`: whether nobody has asked a life to end. A leader is reaped only after its group got KILL: until then
+        the group's number is nobody else's.
+        """
+        for _ in range(REAPS_A_ROUND):
+            dead = reaper.peek()
+            if dead is None:
+                return False
+            pid, status = dead
+            life = self._lives.leader(pid)
+            if life is not None:
+                self._leader_ended(life, status, unasked=unasked(life))
+            else:
+                self._helpers.ended(pid)
+            reaper.reap(pid)
+            if not self._helpers.reaped(pid, status) and self._lives.gone(pid):
+                self._post(OrphanReaped(pid))
+        return True
+
+    def kill_all(self) -> None:
+        """Where nobody decides any more: KILL to all, and let go of those who have ended."""
+        self._lives.kill_all()
+        while (dead := reaper.peek()) is not None:
+            pid, status = dead
+            reaper.reap(pid)
+            if not self._helpers.reaped(pid, status):
+                self._lives.gone(pid)
+
+    def _leader_ended(self, life: Process, status: ExitStatus, *, unasked: bool) -> None:
+        """Its last words come before the line that reports its end."""
+        for stream in life.streams:
+            self._output.drain(stream)
+            self._output.end_line(stream)
+        unasked = unasked and status.code != 0
+        note = self._ports.note(life, time.monotonic()) if unasked else ""
+        if unasked and status.code == KILLED:  # also as a shell tells it of its last command
+            note = self._oom.note() or note
+        self._post(Exited(life.name, life.generation, status, note, jitter()))
+
+
+def jitter() -> float:
+    """A random fraction in [0, 1)."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -1,0 +1,174 @@
+"""Children of procman that are no part of what it runs: checks, commands of probes and drains, the guardian.
+
+Each leads a session and group of its own, which is killed with it: at its deadline, at its end, and at procman's. Knows
+descriptors and pids; not what a helper is for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from procman.core.events import ExitStatus
+from procman.kernel.loop.reactor import READ, Reactor
+from procman.kernel.process.spawn import FileAction, in_session
+
+OUTPUT_KEPT = 4096
+"""Most bytes that are kept of what a helper writes."""
+
+
+class HelperEnd(Struct, frozen=True):
+    """How it ended: the newest bytes that it wrote to either stream, and whether it was killed at its deadline."""
+
+    status: ExitStatus
+    output: bytes
+    timed_out: bool
+
+
+OnHelperEnd = Callable[[HelperEnd], None]
+
+
+class _Helper:
+    """A running one. `output` is the read end of its pipe, -1 where it has none."""
+
+    def __init__(self, pid: int, output: int, on_exit: OnHelperEnd) -> None:
+        self.pid = pid
+        self.output = output
+        self.on_exit = on_exit
+        self.listening = False  # whether the pipe is watched
+        self.written = b""
+        self.timed_out = False
+
+    def read(self) -> bool:
+        """Read once; False where there is nothing to read now, or never will be."""
+        try:
+            data = os.read(self.output, OUTPUT_KEPT)
+        except BlockingIOError:
+            return False
+        self.written = (self.written + data)[-OUTPUT_KEPT:]
+        return bool(data)
+
+
+class Helpers:
+    """Starts them and calls each one's `on_exit` once. Whoever reaps procman's children says when one has ended."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._running: dict[int, _Helper] = {}
+
+    @property
+    def pids(self) -> Collection[int]:
+        return self._running.keys()
+
+    def spawn(
+        self,
+        argv: list[str],
+        env: Mapping[str, str],
+        on_exit: OnHelperEnd,
+        deadline: float | None = None,
+        actions: Sequence[FileAction] = (),
+    ) -> int:
+        """Execute `argv[0]`, with no input; its pid. At `deadline` (monotonic seconds) its group is killed. `actions` are
+        further descriptors of it. Raises OSError.
+        """
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        try:
+            pid = in_session(
+                argv,
+                env,
+                [
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, writer, 1),
+                    (os.POSIX_SPAWN_DUP2, writer, 2),
+                    *actions,
+                ],
+            )
+        except (OSError, ValueError):
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        helper = self._running[pid] = _Helper(pid, reader, on_exit)
+        self._listen(helper)
+        if deadline is not None:
+            self._reactor.call_at(deadline, partial(self._expire, helper))
+        return pid
+
+    def watch(self, pid: int, on_exit: OnHelperEnd) -> None:
+        """A child that somebody else has started, and ends."""
+        self._running[pid] = _Helper(pid, -1, on_exit)
+
+    def unwatch(self, pid: int) -> None:
+        """It is reaped by whom it belongs to."""
+        self._running.pop(pid, None)
+
+    def kill(self, pid: int) -> None:
+        """End a running one, with its group; its `on_exit` is called once it is reaped."""
+        helper = self._running.get(pid)
+        if helper is not None:
+            self._kill(helper)
+
+    def ended(self, pid: int) -> None:
+        """A child has ended and is not reaped yet: what is left of a helper's group goes with it."""
+        helper = self._running.get(pid)
+        if helper is not None and helper.output >= 0:
+            self._kill(helper)
+
+    def reaped(self, pid: int, status: ExitStatus) -> bool:
+        """A child has been reaped: whether it was a helper."""
+        helper = self._running.pop(pid, None)
+        if helper is None:
+            return False
+        if helper.output >= 0:
+            while helper.read():
+                continue
+            self._close(helper)
+        helper.on_exit(HelperEnd(status, helper.written, helper.timed_out))
+        return True
+
+    def end(self) -> None:
+        """Procman ends: those that it started are killed and reaped, and nobody is told."""
+        for helper in [helper for helper in self._running.values() if helper.output >= 0]:
+            self._kill(helper)
+            os.waitpid(helper.pid, 0)
+            self._close(helper)
+            del self._running[helper.pid]
+
+    def _listen(self, helper: _Helper) -> None:
+        """Where the system has no watch left (epoll(7)), what fits into the pipe is read at the end."""
+        try:
+            self._reactor.register(helper.output, READ, partial(self._on_output, helper))
+            helper.listening = True
+        except OSError:
+            return
+
+    def _on_output(self, helper: _Helper) -> None:
+        if not helper.read():
+            self._stop_listening(helper)
+
+    def _stop_listening(self, helper: _Helper) -> None:
+        if helper.listening:
+            helper.listening = False
+            self._reactor.unregister(helper.output)
+
+    def _close(self, helper: _Helper) -> None:
+        self._stop_listening(helper)
+        os.close(helper.output)
+
+    def _expire(self, helper: _Helper) -> None:
+        if self._running.get(helper.pid) is helper:
+            helper.timed_out = True
+            self._kill(helper)
+
+    @staticmethod
+    def _kill(helper: _Helper) -> None:
+        """It leads a group of its own and is not reaped yet, so the number is nobody else's."""
+        try:
+            os.killpg(helper.pid, signal.SIGKILL)
+        except PermissionError:  # only set-uid programs are left, which we may not end
+            return

@@ -1,0 +1,114 @@
+"""The sockets on which programs say that they are ready, as sd_notify(3) has it; one an instance. Linux only.
+
+Owns the sockets, and who is believed: a message bears the pid of its sender (SCM_CREDENTIALS, unix(7)), which the system
+vouches for. Abstract names: a program that has become another user, or sees another root, still finds them.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
+
+from procman.kernel.loop.reactor import READ, Reactor
+
+CREDENTIALS = struct.Struct("=iII")
+"""pid, uid and gid: struct ucred of unix(7)."""
+
+LONGEST = 4096
+"""Most bytes of a message."""
+
+MOST_DESCRIPTORS = 16
+"""Most of them in a message (sd_notify_barrier(3) sends one, FDSTORE many): each is closed, which is the barrier's answer."""
+
+A_TURN = 32
+"""Messages of one instance that are read before others have their turn."""
+
+Fields = dict[str, str]
+"""`READY` -> `1`"""
+
+
+class NotifySockets:
+    """By instance, over all its lives. `received(name, pid, fields)` is called with each message."""
+
+    def __init__(self, reactor: Reactor, ident: str, received: Callable[[str, int, Fields], None]) -> None:
+        self._reactor = reactor
+        self._ident = ident
+        self._received = received
+        self._open: dict[str, socket.socket] = {}
+
+    def address_of(self, name: str) -> str:
+        """The value of NOTIFY_SOCKET for an instance, whose socket is open from now on. Raises OSError."""
+        address = f"@procman/{self._ident}/{name}"
+        if name not in self._open:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                made.bind(address.replace("@", "\0", 1))
+                self._listen(name, made)
+            except OSError:
+                made.close()
+                raise
+        return address
+
+    def close(self, name: str) -> None:
+        """The slot is gone."""
+        made = self._open.pop(name, None)
+        if made is not None:
+            self._reactor.unregister(made.fileno())
+            made.close()
+
+    def state(self) -> dict[str, int]:
+        """The descriptors, for another program that holds them."""
+        return {name: made.fileno() for name, made in self._open.items()}
+
+    def restore(self, ident: str, state: dict[str, int]) -> None:
+        self._ident = ident
+        for name, fd in state.items():
+            self._listen(name, socket.socket(fileno=fd))
+
+    def _listen(self, name: str, made: socket.socket) -> None:
+        made.setblocking(False)  # noqa: FBT003  the standard library's signature
+        self._reactor.register(made.fileno(), READ, partial(self._on_ready, name, made))
+        self._open[name] = made
+
+    def _on_ready(self, name: str, made: socket.socket) -> None:
+        for _ in range(A_TURN):
+            if self._open.get(name) is not made:
+                return
+            try:
+                data, ancillary, _, _ = made.recvmsg(
+                    LONGEST, socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(4 * MOST_DESCRIPTORS)
+                )
+            except OSError:  # nothing more waits
+                return
+            pid = _sender(ancillary)
+            if pid:
+                self._received(name, pid, fields_of(data))
+
+
+def fields_of(data: bytes) -> Fields:
+    """`READY=1` and the like, one a line; what is no such line is passed over."""
+    lines = data.decode(errors="replace").split("\n")
+    return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The pid that the system vouches for, 0 where it does not; descriptors that came along are closed."""
+    pid = 0
+    for level, kind, data in ancillary:
+        if level != socket.SOL_SOCKET:
+            continue
+        if kind == socket.SCM_CREDENTIALS:
+            pid = CREDENTIALS.unpack(data)[0]
+        elif kind == socket.SCM_RIGHTS:
+            descriptors = array.array("i")
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+            for fd in descriptors:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+    return pid

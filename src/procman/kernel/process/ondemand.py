@@ -1,0 +1,255 @@
+"""What only some types ask for: probes, commands of a drain, shared sockets, a socket for sd_notify(3), a limit of memory.
+
+Each is loaded when it is first asked for: a formation that asks for none pays nothing. Owns what each of them has open.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
+
+from msgspec import Struct
+
+from procman.core.actions import CloseSockets, OpenSockets, RunHelper, Spawn, StartProbe, StopProbe
+from procman.core.events import Event, Measured, Notified
+from procman.core.policies import ListenSocket, NotifyProbe
+from procman.core.spec import ProcessSpec
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.process import Process
+from procman.kernel.process.spawn import NO_ROOM, SpawnError
+from procman.kernel.process.table import ProcessTable
+from procman.text.words import index_of
+
+if TYPE_CHECKING:
+    from procman.kernel.output.multiplexer import Multiplexer
+    from procman.kernel.process.helpers import Helpers
+    from procman.kernel.process.listeners import Listener, Listeners
+    from procman.kernel.process.memory import MemoryWatch
+    from procman.kernel.process.notify import Fields, NotifySockets
+    from procman.kernel.process.probes.attempts import ProbedLife
+    from procman.kernel.process.probes.probes import Probes
+    from procman.kernel.process.probes.probing import ProbeState
+
+Demand: TypeAlias = StartProbe | StopProbe | RunHelper | OpenSockets | CloseSockets
+
+
+class OnDemandHost(Protocol):
+    """What these need of the kernel."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def helpers(self) -> Helpers: ...
+    @property
+    def output(self) -> Multiplexer: ...
+    def post(self, event: Event) -> None: ...
+    def log(self, text: str) -> None: ...
+    def environment(self, life: Process) -> Mapping[str, str]:
+        """What this life was given."""
+
+
+class Provided(Struct, frozen=True):
+    """What a new life is given beside what all are: variables, and the descriptors of its sockets from 3 on."""
+
+    env: Mapping[str, str] = {}
+    sockets: tuple[int, ...] = ()
+
+
+NOTHING = Provided()
+
+
+class OnDemand:
+    """Makes each of them once, and hands actions and events through."""
+
+    def __init__(self, reactor: Reactor, lives: ProcessTable, host: OnDemandHost) -> None:
+        self._reactor = reactor
+        self._lives = lives
+        self._host = host
+        self._probes: Probes | None = None
+        self._notify: NotifySockets | None = None
+        self._listeners: Listeners | None = None
+        self._memory: MemoryWatch | None = None
+
+    @property
+    def helpers(self) -> Helpers:
+        return self._host.helpers
+
+    @property
+    def output(self) -> Multiplexer:
+        return self._host.output
+
+    def post(self, event: Event) -> None:
+        self._host.post(event)
+
+    def log(self, text: str) -> None:
+        self._host.log(text)
+
+    # ---- what the core asks
+
+    def perform(self, action: Demand) -> None:
+        match action:
+            case StartProbe():
+                self.probes().start(action)
+            case StopProbe(name, generation):
+                if self._probes is not None:
+                    self._probes.stop(name, generation)
+            case RunHelper():
+                self.probes().run(action)
+            case OpenSockets(type_name, sockets):
+                self._open(type_name, sockets)
+            case CloseSockets(type_name, sockets):
+                self.listeners().close(type_name, sockets)
+            case _:
+                assert_never(action)
+
+    def _open(self, type_name: str, sockets: tuple[ListenSocket, ...]) -> None:
+        from procman.kernel.process.listeners import ListenError  # noqa: PLC0415  only where it is used
+
+        try:
+            self.listeners().open(type_name, sockets)
+        except ListenError as error:  # each start of an instance tries again, and fails for that reason
+            self.log(f"{type_name}: {error}")
+
+    def forget(self, name: str) -> None:
+        """The slot is gone."""
+        if self._notify is not None:
+            self._notify.close(name)
+
+    def end(self) -> None:
+        """Procman ends."""
+        if self._listeners is not None:
+            self._listeners.close_all()
+
+    # ---- a life
+
+    def provide(self, action: Spawn) -> Provided:
+        """For a life that is about to begin. Raises SpawnError."""
+        spec = action.spec
+        if not (spec.sockets or _notifies(spec)):
+            return NOTHING
+        env: dict[str, str] = {}
+        sockets: tuple[int, ...] = ()
+        if _notifies(spec):
+            env |= self._notify_environment(action)
+        if spec.sockets:
+            from procman.kernel.process.listeners import ListenError, handed  # noqa: PLC0415  only where it is used
+
+            try:
+                sockets = tuple(self.listeners().open(spec.type, spec.sockets))
+            except ListenError as error:
+                raise SpawnError(NO_ROOM, str(error)) from error
+            env |= handed(each.name for each in spec.sockets)
+        return Provided(env, sockets)
+
+    def _notify_environment(self, action: Spawn) -> dict[str, str]:
+        try:
+            env = {"NOTIFY_SOCKET": self.notify().address_of(action.name)}
+        except OSError as error:
+            raise SpawnError(NO_ROOM, f"cannot make a socket for sd_notify: {error.strerror or error}") from error
+        health = action.spec.health
+        if health is not None and isinstance(health.probe, NotifyProbe):
+            env["WATCHDOG_USEC"] = str(round(health.interval * 1_000_000))
+        return env
+
+    def began(self, life: Process) -> None:
+        """A life has begun."""
+        if life.spec.recycle is not None and life.spec.recycle.memory is not None:
+            if self._memory is None:
+                from procman.kernel.process.memory import MemoryWatch  # noqa: PLC0415  only where it is used
+
+                self._memory = MemoryWatch(self._reactor, self._limited, self._measured)
+            self._memory.go_on()
+
+    def _limited(self) -> dict[tuple[str, int], tuple[int, ...]]:
+        """Whose memory has a limit, and the roots of their trees."""
+        lives = [life for life in self._lives.current.values() if life.spec.recycle and life.spec.recycle.memory]
+        return {(life.name, life.generation): (life.pid, *life.adopted) for life in lives}
+
+    def _measured(self, name: str, generation: int, memory: int) -> None:
+        self.post(Measured(name, generation, memory))
+
+    def probed_life(self, name: str, generation: int) -> ProbedLife | None:
+        """As probes see it, as long as its leader is there."""
+        from procman.kernel.process.probes.attempts import ProbedLife  # noqa: PLC0415  only where it is used
+
+        life = self._lives.find(name, generation)
+        if life is None or life.reaped:
+            return None
+        spec = life.spec
+        return ProbedLife(
+            name=name,
+            generation=generation,
+            port=spec.port_of(index_of(name)),
+            cwd=spec.cwd,
+            root=self._host.root,
+            shell=spec.shell,
+            started_at=time.time() - (time.monotonic() - life.born),
+            environment=lambda: self._host.environment(life),
+        )
+
+    # ---- what programs say
+
+    def _received(self, name: str, pid: int, fields: Fields) -> None:
+        """Believed only from a process of the life that runs."""
+        life = self._lives.current.get(name)
+        if life is None or not self._lives.is_of(pid, life):
+            return
+        if self._probes is not None:
+            if fields.get("READY") == "1":
+                self._probes.ready(name, life.generation)
+            if "WATCHDOG" in fields:
+                self._probes.watchdog(name, life.generation, well=fields["WATCHDOG"] == "1")
+        extend = fields.get("EXTEND_TIMEOUT_USEC", "")
+        said = Notified(
+            name,
+            life.generation,
+            status=fields.get("STATUS"),
+            stopping=fields.get("STOPPING") == "1",
+            reloading=fields.get("RELOADING") == "1",
+            extend=int(extend) / 1_000_000 if extend.isdecimal() else None,
+        )
+        if said != Notified(name, life.generation):
+            self.post(said)
+
+    # ---- handing it on
+
+    def probe_states(self) -> tuple[ProbeState, ...]:
+        """The probes in force."""
+        return self._probes.state() if self._probes is not None else ()
+
+    def open_listeners(self) -> tuple[Listener, ...]:
+        """The shared sockets."""
+        return self._listeners.state() if self._listeners is not None else ()
+
+    def notify_descriptors(self) -> dict[str, int]:
+        """The sockets for sd_notify(3), by instance."""
+        return self._notify.state() if self._notify is not None else {}
+
+    # ---- each of them
+
+    def probes(self) -> Probes:
+        if self._probes is None:
+            from procman.kernel.process.probes.probes import Probes  # noqa: PLC0415  only where it is used
+
+            self._probes = Probes(self._reactor, self)
+        return self._probes
+
+    def notify(self) -> NotifySockets:
+        if self._notify is None:
+            from procman.kernel.process.notify import NotifySockets  # noqa: PLC0415  only where it is used
+
+            self._notify = NotifySockets(self._reactor, self._lives.ident, self._received)
+        return self._notify
+
+    def listeners(self) -> Listeners:
+        if self._listeners is None:
+            from procman.kernel.process.listeners import Listeners  # noqa: PLC0415  only where it is used
+
+            self._listeners = Listeners()
+        return self._listeners
+
+
+def _notifies(spec: ProcessSpec) -> bool:
+    """Whether its programs are to say themselves that they are ready, or well."""
+    return any(policy is not None and isinstance(policy.probe, NotifyProbe) for policy in (spec.ready, spec.health))

@@ -1,0 +1,81 @@
+"""What a probe is made against, and what one attempt of it is.
+
+An attempt answers once, with whether it succeeded and what was seen, or is cancelled. None ever waits in the loop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from procman.core.policies import FileProbe
+
+
+class ProbeAnswer(Struct, frozen=True):
+    """Whether an attempt succeeded, and what was seen: `http /health answered 503`."""
+
+    ok: bool
+    text: str
+
+
+OnAnswer = Callable[[ProbeAnswer], None]
+
+
+def passed(text: str) -> ProbeAnswer:
+    return ProbeAnswer(ok=True, text=text)
+
+
+def failed(text: str) -> ProbeAnswer:
+    return ProbeAnswer(ok=False, text=text)
+
+
+FILE_SLACK = 0.05
+"""Seconds by which a file may look older than the process that has made it: file systems have a coarse clock of their own."""
+
+
+class ProbedLife(Struct, frozen=True):
+    """One life, as far as probes go. `started_at` is in seconds since the epoch; `environment` is made when it is asked for."""
+
+    name: str
+    generation: int
+    port: int | None
+    cwd: str
+    root: str
+    shell: str
+    started_at: float
+    environment: Callable[[], Mapping[str, str]]
+
+
+class Attempt(Protocol):
+    """One attempt. It answers from `start()` on, perhaps before that returns."""
+
+    def start(self) -> None: ...
+    def cancel(self) -> None:
+        """Give up; nothing is answered any more. What has answered bears it."""
+
+
+class FileAttempt:
+    """Whether a file is there that is newer than the process."""
+
+    def __init__(self, probe: FileProbe, life: ProbedLife, answer: OnAnswer) -> None:
+        self._path = os.path.join(life.cwd, probe.path)
+        self._shown = probe.path
+        self._started_at = life.started_at
+        self._answer = answer
+
+    def start(self) -> None:
+        try:
+            changed_at = os.stat(self._path).st_mtime
+        except OSError as error:
+            self._answer(failed(f"file {self._shown}: {(error.strerror or str(error)).lower()}"))
+            return
+        if changed_at >= self._started_at - FILE_SLACK:
+            self._answer(passed(f"file {self._shown} is there"))
+        else:
+            self._answer(failed(f"file {self._shown} is older than the process"))
+
+    def cancel(self) -> None:
+        """It has answered already."""

@@ -1,0 +1,227 @@
+"""The probes in force, one a life: started and stopped by the core, and answered to it.
+
+Owns who is probed and what was answered last: a check that finds what the last one found is not posted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core.actions import RunHelper, StartProbe
+from procman.core.events import Event, Probed
+from procman.core.policies import ExecProbe, FileProbe, HttpProbe, LogProbe, NotifyProbe, TcpProbe
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.helpers import HelperEnd, Helpers
+from procman.kernel.process.probes.attempts import Attempt, FileAttempt, OnAnswer, ProbeAnswer, ProbedLife, failed
+from procman.kernel.process.probes.command import ExecAttempt, described, run_command
+from procman.kernel.process.probes.probing import SPREAD, Limits, Polling, ProbeState
+from procman.kernel.process.spawn import SpawnError
+
+if TYPE_CHECKING:
+    from procman.kernel.output.multiplexer import Multiplexer
+
+
+class ProbesHost(Protocol):
+    """What probes need of the kernel."""
+
+    @property
+    def helpers(self) -> Helpers: ...
+    @property
+    def output(self) -> Multiplexer: ...
+    def post(self, event: Event) -> None: ...
+    def log(self, text: str) -> None: ...
+    def probed_life(self, name: str, generation: int) -> ProbedLife | None:
+        """The life of that number, as long as its process is there."""
+
+
+class Watching(Protocol):
+    """A probe in force."""
+
+    def start(self) -> None: ...
+    def cancel(self) -> None: ...
+
+
+class Watchdog:
+    """Answers when a program has not said `WATCHDOG=1` for an interval, and when it does so again."""
+
+    def __init__(self, limits: Limits, interval: float, answer: OnAnswer) -> None:
+        self._limits = limits
+        self._interval = interval
+        self._answer = answer
+        self._expire = self._expired
+
+    def start(self) -> None:
+        self._limits.set(self._expire, self._interval)
+
+    def cancel(self) -> None:
+        self._limits.drop(self._expire)
+
+    def fed(self) -> None:
+        self._limits.set(self._expire, self._interval)
+        self._answer(ProbeAnswer(ok=True, text="WATCHDOG=1"))
+
+    def trigger(self) -> None:
+        """The program itself says that it is not well."""
+        self._answer(failed("WATCHDOG=trigger"))
+
+    def _expired(self) -> None:
+        self._limits.set(self._expire, self._interval)
+        self._answer(failed(f"no WATCHDOG=1 for {self._interval:g} s"))
+
+
+class Silent:
+    """Nothing is to be done but to wait for what a program says by itself."""
+
+    def start(self) -> None:
+        """It says READY=1, or not."""
+
+    def cancel(self) -> None:
+        """Nothing was begun."""
+
+
+class _Current(Struct):
+    """What is in force for a name."""
+
+    state: ProbeState
+    watching: Watching
+
+
+class Probes:
+    """By instance. Every answer bears the generation of the life that was probed."""
+
+    def __init__(self, reactor: Reactor, host: ProbesHost) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._limits = Limits(reactor)
+        self._current: dict[str, _Current] = {}
+        self._checks = 0  # health checks that were ever started
+
+    def start(self, action: StartProbe) -> None:
+        """From now on; instead of what was in force for that name."""
+        if action.health:
+            self._checks += 1
+        self._begin(ProbeState(action=action, phase=(self._checks * SPREAD) % 1))
+
+    def stop(self, name: str, generation: int) -> None:
+        current = self._current.get(name)
+        if current is not None and current.state.action.generation == generation:
+            del self._current[name]
+            current.watching.cancel()
+
+    def state(self) -> tuple[ProbeState, ...]:
+        """For another program: what is in force."""
+        return tuple(current.state for current in self._current.values())
+
+    def restore(self, states: tuple[ProbeState, ...]) -> None:
+        for state in states:
+            self._checks += state.action.health
+            self._begin(state)
+
+    def run(self, action: RunHelper) -> None:
+        """A command of an instance's drain. Only its failure is told, in a line."""
+        life = self._host.probed_life(action.name, action.generation)
+        if life is None:
+            return
+
+        def ended(end: HelperEnd) -> None:
+            if end.status.code or end.timed_out:
+                what = described(end, action.seconds)
+                self._host.log(f"{action.name}: its drain command '{action.command}' failed: {what}")
+
+        try:
+            run_command(self._host.helpers, action.command, life, action.seconds, ended)
+        except SpawnError as error:
+            self._host.log(f"{action.name}: cannot run its drain command: {error.why}")
+        except (OSError, ValueError) as error:
+            self._host.log(f"{action.name}: cannot run its drain command: {error}")
+
+    # ---- what a program says by itself
+
+    def ready(self, name: str, generation: int) -> None:
+        """`READY=1`, which is an answer where its readiness waits for that."""
+        current = self._of(name, generation)
+        if current is None or current.state.action.health:
+            return
+        if isinstance(current.state.action.probe, NotifyProbe):
+            self._answered(current, ProbeAnswer(ok=True, text="READY=1"))
+
+    def watchdog(self, name: str, generation: int, *, well: bool) -> None:
+        """`WATCHDOG=1` or `WATCHDOG=trigger`."""
+        current = self._of(name, generation)
+        if current is not None and isinstance(current.watching, Watchdog):
+            current.watching.fed() if well else current.watching.trigger()
+
+    def _of(self, name: str, generation: int) -> _Current | None:
+        current = self._current.get(name)
+        return current if current is not None and current.state.action.generation == generation else None
+
+    # ---- one probe
+
+    def _begin(self, state: ProbeState) -> None:
+        action = state.action
+        before = self._current.pop(action.name, None)
+        if before is not None:
+            before.watching.cancel()
+        life = self._host.probed_life(action.name, action.generation)
+        if life is None:
+            return
+
+        def answered(answer: ProbeAnswer) -> None:
+            if self._current.get(action.name) is current:
+                self._answered(current, answer)
+
+        current = _Current(state, Silent())
+        current.watching = self._watching(state, life, answered)
+        self._current[action.name] = current
+        current.watching.start()
+
+    def _answered(self, current: _Current, answer: ProbeAnswer) -> None:
+        """Failures are counted by the core, so each is posted; success only where it is news."""
+        action, last = current.state.action, current.state.last
+        if self._host.probed_life(action.name, action.generation) is None:
+            self.stop(action.name, action.generation)
+            return
+        current.state = replace(current.state, last=answer)
+        if answer.ok and not action.health:
+            del self._current[action.name]
+            current.watching.cancel()
+        if answer != last or not answer.ok:
+            self._host.post(Probed(action.name, action.generation, answer.ok, answer.text))
+
+    def _watching(self, state: ProbeState, life: ProbedLife, answered: OnAnswer) -> Watching:
+        action = state.action
+        match action.probe:
+            case LogProbe():
+                from procman.kernel.process.probes.log import LogWatch  # noqa: PLC0415  only where it is used
+
+                return LogWatch(self._host.output, action.name, action.probe, answered)
+            case NotifyProbe():
+                return Watchdog(self._limits, action.interval, answered) if action.health else Silent()
+            case TcpProbe() | HttpProbe() | ExecProbe() | FileProbe():
+                return Polling(self._reactor, self._limits, state, self._attempt_of(action, life), answered)
+            case _:
+                assert_never(action.probe)
+
+    def _attempt_of(self, action: StartProbe, life: ProbedLife) -> Callable[[OnAnswer], Attempt]:
+        probe = action.probe
+        match probe:
+            case TcpProbe():
+                from procman.kernel.process.probes.tcp import TcpAttempt  # noqa: PLC0415  only where it is used
+
+                return lambda answer: TcpAttempt(self._reactor, probe, life, answer)
+            case HttpProbe():
+                from procman.kernel.process.probes.http import HttpAttempt  # noqa: PLC0415  15 ms with h11
+
+                return lambda answer: HttpAttempt(self._reactor, probe, life, answer)
+            case ExecProbe():
+                return lambda answer: ExecAttempt(self._host.helpers, probe.command, life, action.timeout, answer)
+            case FileProbe():
+                return lambda answer: FileAttempt(probe, life, answer)
+            case LogProbe() | NotifyProbe():
+                raise AssertionError(probe)  # these are not tried
+            case _:
+                assert_never(probe)

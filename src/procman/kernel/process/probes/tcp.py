@@ -1,0 +1,134 @@
+"""Connections to an instance, without waiting: by TCP, from one address to the next until one takes it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from procman.core.policies import TcpProbe
+from procman.kernel.loop.reactor import WRITE, Reactor
+from procman.kernel.process.probes.attempts import OnAnswer, ProbedLife, failed, passed
+
+Connected = Callable[[socket.socket | None, str], None]
+"""Takes the connection, or why there is none."""
+
+LOOPBACK = ("127.0.0.1", "::1")
+"""Both are tried where none is named: a server told to listen on `localhost` takes one of them, and not always the first."""
+
+
+def addresses_of(host: str) -> Sequence[str]:
+    """What is to be tried for a host. Raises ValueError for a name, which nobody could look up without waiting."""
+    host = host.strip("[]")
+    if host in ("localhost", LOOPBACK[0]):
+        return LOOPBACK
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return (host,)
+    raise ValueError(f"{host} is no address: a probe cannot look up a name, give the address")
+
+
+class Connecting:
+    """One connection being made. Every descriptor of it is non-blocking, and closed but for the one that is handed over."""
+
+    def __init__(self, reactor: Reactor, addresses: Sequence[str], port: int, done: Connected) -> None:
+        self._reactor = reactor
+        self._addresses = list(addresses)
+        self._port = port
+        self._done = done
+        self._socket: socket.socket | None = None
+        self._why = ""  # of the first address: it is the one that was meant
+
+    def start(self) -> None:
+        """Try the next address."""
+        if not self._addresses:
+            self._done(None, self._why)
+            return
+        address = self._addresses.pop(0)
+        try:
+            made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            self._failed(error.errno or errno.EIO)
+            return
+        made.setblocking(False)  # noqa: FBT003  the standard library's signature
+        code = made.connect_ex((address, self._port))
+        if code == 0:
+            self._done(made, "")
+        elif code == errno.EINPROGRESS:
+            self._watch(made)
+        else:
+            made.close()
+            self._failed(code)
+
+    def cancel(self) -> None:
+        if self._socket is not None:
+            self._close()
+
+    def _watch(self, made: socket.socket) -> None:
+        try:
+            self._reactor.register(made.fileno(), WRITE, self._on_ready)
+        except OSError as error:  # no watch left (epoll(7))
+            made.close()
+            self._failed(error.errno or errno.EIO)
+        else:
+            self._socket = made
+
+    def _on_ready(self) -> None:
+        made = self._socket
+        assert made is not None
+        code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._close()
+            self._failed(code)
+        else:
+            self._reactor.unregister(made.fileno())
+            self._socket = None
+            self._done(made, "")
+
+    def _failed(self, code: int) -> None:
+        self._why = self._why or os.strerror(code).lower()
+        self.start()
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._reactor.unregister(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+
+class TcpAttempt:
+    """Whether somebody accepts a connection. It is closed at once."""
+
+    def __init__(self, reactor: Reactor, probe: TcpProbe, life: ProbedLife, answer: OnAnswer) -> None:
+        self._reactor = reactor
+        self._host = probe.host
+        self._port = probe.port or life.port
+        self._answer = answer
+        self._connecting: Connecting | None = None
+
+    def start(self) -> None:
+        if self._port is None:
+            self._answer(failed("tcp: it has no port"))
+            return
+        try:
+            addresses = addresses_of(self._host)
+        except ValueError as error:
+            self._answer(failed(f"tcp: {error}"))
+            return
+        self._connecting = Connecting(self._reactor, addresses, self._port, self._connected)
+        self._connecting.start()
+
+    def cancel(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _connected(self, made: socket.socket | None, why: str) -> None:
+        if made is None:
+            self._answer(failed(f"tcp port {self._port}: {why}"))
+        else:
+            made.close()
+            self._answer(passed(f"tcp port {self._port} accepts"))

@@ -1,0 +1,137 @@
+"""Procman's own faults: who decides where the fleet has raised, the trace that tells how it came, a reserve of memory.
+
+A fault of procman is no end of what runs: the fallback keeps it and stops it in order. A lack of memory is nobody's fault,
+and what was cut short by it is done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from procman import __version__
+from procman.core.actions import Action
+from procman.core.decider import Decider, Survivor
+from procman.core.events import Event
+from procman.core.fallback import Fallback
+from procman.core.fleet import Fleet
+from procman.core.trace import FORMAT, Trace, TraceHeader
+from procman.kernel.loop.reactor import Reactor
+from procman.kernel.output.history import History
+from procman.kernel.output.reader import LOG_AGAIN
+
+MOST_FAULTS = 100
+"""Of procman's own, after which the fallback itself is not to be relied on."""
+
+RESERVE = 2 << 20
+"""Bytes that are given back where there is no memory, so that there is some to go on with: Python takes 1 MiB at a time
+for small objects. Never touched, so it costs address space alone."""
+
+
+class Faults:
+    """Holds the `decider` in force. `log` is for procman's own lines; `trace` is a path."""
+
+    def __init__(
+        self, reactor: Reactor, fleet: Fleet, history: History, trace: str, log: Callable[[str], None]
+    ) -> None:
+        self.decider: Decider = fleet
+        self.first: Exception | None = None
+        self._reactor = reactor
+        self._history = history
+        self._path = trace
+        self._log = log
+        self._trace = Trace(fleet)
+        self._count = 0
+        self._log_memory_at = 0.0  # when a lack of memory may be logged again
+        self._reserve = bytes(RESERVE)
+
+    def decide(self, event: Event, now: float) -> list[Action]:
+        """What to do about an event. Raises whatever the decider does."""
+        self._trace.note(now, event)
+        return self.decider.handle(event, now)
+
+    @property
+    def fallen_back(self) -> bool:
+        return isinstance(self.decider, Fallback)
+
+    # ---- a fault
+
+    def add(self, error: Exception, consequence: str) -> None:
+        """Count a fault, and log the first. Raises it where there are too many."""
+        self._count += 1
+        if self._count > MOST_FAULTS:
+            raise error
+        if self.first is None:
+            self.first = error
+            self.report(error, f"; {consequence}")
+            import traceback  # noqa: PLC0415  3 ms at import, which every start would pay
+
+            self.write_trace("".join(traceback.format_exception(error)))
+
+    def report(self, error: BaseException, consequence: str = "") -> None:
+        """A line on a fault."""
+        self._log(f"procman is at fault, please report it: {_named(error)}{consequence}")
+
+    def fall_back(self, survivors: Iterable[Survivor], now: float, *, stop: bool) -> list[Action]:
+        """The fallback decides from now on; with whether all is to be stopped at once."""
+        before = self.decider
+        fallback = Fallback(before.plan, before.counts, survivors)
+        self.decider = fallback
+        return fallback.start(now, stop=stop or before.stopping)
+
+    # ---- no memory
+
+    def no_memory(self, again: Callable[[], None]) -> None:
+        """Nobody's fault, and no end: what was cut short is done `again`, with the reserve and what the history gives."""
+        if self._reserve:
+            self._reserve = b""
+            self._reactor.call_at(time.monotonic() + LOG_AGAIN, self._take_reserve)
+        try:
+            self._history.relieve()
+            again()
+            if time.monotonic() >= self._log_memory_at:
+                self._log_memory_at = time.monotonic() + LOG_AGAIN
+                self._log("no memory: procman goes on, and gives up what it keeps of the output")
+        except MemoryError:  # not even for that: the next one that is cut short comes here again
+            self._log_memory_at = 0.0
+
+    def _take_reserve(self) -> None:
+        self._reserve = bytes(RESERVE)
+
+    # ---- the trace
+
+    def write_trace(self, cause: str) -> None:
+        """The core's last events, as `procman debug replay` reads them."""
+        header = TraceHeader(FORMAT, __version__, cause, time.time())
+        try:
+            write_private(self._path, self._trace.lines(header))
+        except OSError as error:
+            self._log(f"cannot write the trace {self._path}: {error.strerror}")
+        else:
+            self._log(f"the last events are in {self._path}; `procman debug replay` shows them")
+
+
+def write_private(path: str, lines: Iterable[bytes]) -> None:
+    """A file of mode 0600 with these bytes takes the place of what is there; never through a link. Raises OSError.
+
+    The folder may be one that others can write to.
+    """
+    fresh = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh)
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.writelines(lines)
+        os.rename(fresh, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise
+
+
+def _named(error: BaseException) -> str:
+    """Not its repr(): that of a UnicodeEncodeError has the whole text, which may be a secret of the environment."""
+    return f"{type(error).__name__}: {error}"

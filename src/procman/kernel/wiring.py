@@ -1,0 +1,58 @@
+"""What a kernel is made with, and the parts of it that have something to hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from procman.core.spec import Plan
+from procman.kernel.process.launcher import SpawnContext
+
+if TYPE_CHECKING:
+    from procman.kernel.loop.deadlines import Deadlines
+    from procman.kernel.process.adoption import Adoption
+    from procman.kernel.process.ondemand import OnDemand
+    from procman.kernel.process.spawn import DescriptorLimits
+    from procman.kernel.process.table import ProcessTable
+    from procman.kernel.survive.guarding import Guarding
+    from procman.kernel.survive.upgrading import LiveUpgrade
+
+
+class KernelParts(Struct, frozen=True):
+    """The objects of a kernel that have something to hand on, beside the fleet."""
+
+    lives: ProcessTable
+    deadlines: Deadlines
+    adoption: Adoption
+    guarding: Guarding
+    limits: DescriptorLimits
+    on_demand: OnDemand
+
+
+class TakenOver(Protocol):
+    """What another program has handed over: how often procman has been replaced, and what is published of it."""
+
+    @property
+    def upgrades(self) -> int: ...
+    @property
+    def notice(self) -> str: ...
+    def restore(self, parts: KernelParts) -> None:
+        """Fill the parts of a new kernel."""
+
+
+class KernelSettings(Struct, frozen=True):
+    """What the kernel needs beside the fleet: how to read the inputs again, what instances are given, and where a trace
+    of the core's last events is written when it is asked for or needed.
+
+    `guarded`: a guardian ends what runs, should procman be killed; it holds these descriptors. None: there is none.
+    `upgrading` makes what an upgrade needs, once the kernel runs; `before` is what another program has handed over.
+    """
+
+    load: Callable[[Plan], Plan]
+    given: SpawnContext
+    trace: str
+    guarded: tuple[int, ...] | None = None
+    upgrading: Callable[[], LiveUpgrade] | None = None
+    before: TakenOver | None = None

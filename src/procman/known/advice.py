@@ -1,0 +1,144 @@
+"""What to tell the user about the programs of a Procfile. Pure: types and what is set for them in, findings out.
+
+Advice is given only where the user has not decided yet: a key that stands in procman.yml, whatever its value, is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+from msgspec import Struct
+
+from procman.known.programs import AdviceRule, Listens, Value
+from procman.known.recognise import Known, recognise
+
+_PORT = re.compile(r"\$\{?PORT\b")
+_NUMBER = re.compile(r"(?:.*:)?(\d{1,5})(?:/.*)?")
+LAST_PORT = 65535
+
+
+class TypeInput(Struct, frozen=True, kw_only=True):
+    """A process type: its line in the Procfile (0: not known), its command, how many run at the start, and what is set for it.
+
+    `written` holds the paths of the keys below `processes.NAME` that stand in procman.yml or in its defaults: `stop.signal`.
+    """
+
+    name: str
+    command: str
+    line: int = 0
+    count: int = 1
+    written: frozenset[str] = frozenset()
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One piece of advice about a type.
+
+    With a `key` (a path below `processes.NAME`) `value` belongs there; without one, `say` tells how to write the command.
+    """
+
+    type: str
+    line: int
+    program: str
+    why: str
+    key: str = ""
+    value: Value | None = None
+    say: str = ""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where `value` belongs in procman.yml."""
+        return ("processes", self.type, *self.key.split("."))
+
+
+def advise(types: Iterable[TypeInput], keys: Collection[str]) -> list[Finding]:
+    """Every finding, in the order of the types. `keys` are those that this procman.yml knows for a type (`stop`, `max` …)."""
+    return [finding for given in types for finding in _about(given, keys)]
+
+
+def _about(given: TypeInput, keys: Collection[str]) -> list[Finding]:
+    known = recognise(given.command)
+    if known is None:
+        return []
+    rules = list(known.program.rules)
+    if known.program.listens is not None:
+        ready = readiness(known, known.program.listens)
+        if ready is not None:
+            rules.append(AdviceRule(key="ready", value=ready, why="it is ready when it listens, not after one second"))
+    if known.shell_leads and (known.program.reload or any(rule.key == "stop.signal" for rule in rules)):
+        say = f"write exec before {known.words[0]}"
+        rules.append(AdviceRule(say=say, why="a shell leads the group otherwise, and gets the signals first"))
+    findings = []
+    for rule in rules:
+        word = _applies(rule, known)
+        if rule.several and given.count < 2:
+            continue
+        if word is not None and rule.key.partition(".")[0] in {"", *keys} and not _decided(rule.key, given.written):
+            findings.append(_finding(given, known, rule, word))
+    return findings
+
+
+def _finding(given: TypeInput, known: Known, rule: AdviceRule, word: str) -> Finding:
+    if rule.key == "max" and isinstance(rule.value, int) and given.count > rule.value:
+        say = f"set its count to {rule.value}: it is {given.count}"
+        return Finding(type=given.name, line=given.line, program=known.program.name, why=rule.why, say=say)
+    return Finding(
+        type=given.name,
+        line=given.line,
+        program=known.program.name,
+        why=rule.why,
+        key=rule.key,
+        value=rule.value,
+        say=rule.say.replace("{word}", word),
+    )
+
+
+def _decided(key: str, written: frozenset[str]) -> bool:
+    return bool(key) and any(path == key or path.startswith(key + ".") for path in written)
+
+
+def _applies(rule: AdviceRule, known: Known) -> str | None:
+    """The word of `when` that the command has ("" where the rule names none), None where the rule does not apply."""
+    if any(_has(known, word) for word in rule.unless):
+        return None
+    if not rule.when:
+        return ""
+    return next((word for word in rule.when if _has(known, word)), None)
+
+
+def _has(known: Known, word: str) -> bool:
+    if word.startswith("-") and " " not in word:
+        return any(given == word or given.startswith(word + "=") for given in known.words[1:])
+    return word in " ".join((*known.env, *known.words))
+
+
+def readiness(known: Known, listens: Listens) -> Value | None:
+    """What belongs into `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None where nobody can tell."""
+    if any(_has(known, word) for word in listens.unless):
+        return None
+    given = _given_port(known, listens.flags)
+    if given is not None:
+        return _port(given)
+    if listens.env:
+        return _port(known.env["PORT"]) if "PORT" in known.env else "tcp"
+    return {"tcp": listens.default} if listens.default else None
+
+
+def _given_port(known: Known, flags: tuple[str, ...]) -> str | None:
+    """The value of the first option of these that names a port."""
+    for number, word in enumerate(known.words):
+        name, sign, value = word.partition("=")
+        if name in flags:
+            return value if sign else " ".join(known.words[number + 1 : number + 2])
+        if len(word) > 2 and word[:2] in flags and not word.startswith("--"):
+            return word[2:]
+    return None
+
+
+def _port(text: str) -> Value | None:
+    if _PORT.search(text):
+        return "tcp"
+    number = _NUMBER.fullmatch(text)
+    if number and 1 <= int(number[1]) <= LAST_PORT:
+        return {"tcp": int(number[1])}
+    return None

@@ -1,0 +1,97 @@
+"""The table of known programs: the shape of programs.toml, and its reader. Knows no command line and no YAML.
+
+`python -c 'from procman.known.programs import write_compiled; write_compiled()'` makes programs.json of programs.toml.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import msgspec
+from msgspec import Struct
+
+Value = str | int | float | bool | dict[str, int]
+"""What an advised key is set to."""
+
+
+class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One piece of advice. With a `key` it is for procman.yml, else it is about the command, and `say` tells what to write.
+
+    `when`: at least one of these must be in the command; `unless`: none of these. A word that begins with `-` is an
+    option of the command (`--daemonize` also stands for `--daemonize=yes`), any other is a piece of its text. `several`: only
+    where more than one instance runs.
+    """
+
+    key: str = ""
+    value: Value | None = None
+    say: str = ""
+    why: str
+    several: bool = False
+    when: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+
+class Listens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the program listens: the options that name the port, else PORT (`env`), else its `default` port (0: unknown)."""
+
+    flags: tuple[str, ...] = ()
+    env: bool = False
+    default: int = 0
+    unless: tuple[str, ...] = ()
+
+
+class ReloadSignal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the running program is told to read its configuration again."""
+
+    signal: str
+    to: str = "leader"
+    note: str = ""
+
+
+class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One program or tool.
+
+    `match`: patterns of words. The first is the command's name (`python*`: what begins so); the others stand after it, in this
+    order; `!word` must not be there, and `$` means that nothing but options follows. `note` holds what is known of it.
+    """
+
+    name: str
+    group: str
+    match: tuple[str, ...]
+    rules: tuple[AdviceRule, ...] = ()
+    listens: Listens | None = None
+    reload: ReloadSignal | None = None
+    note: str = ""
+
+
+class ProgramTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. Of two programs that match the same words the first counts."""
+
+    program: tuple[KnownProgram, ...]
+
+
+@cache
+def programs() -> tuple[KnownProgram, ...]:
+    """Every known program, in the order of the file."""
+    with open(_beside("programs.json"), "rb") as stream:
+        return msgspec.json.decode(stream.read(), type=ProgramTable).program
+
+
+def compiled() -> bytes:
+    """What programs.json has to hold: programs.toml is for people, and reading TOML would be a fifth of `procman check`."""
+    import tomllib  # noqa: PLC0415  only where the table is made
+
+    with open(_beside("programs.toml"), "rb") as stream:
+        table = msgspec.convert(tomllib.load(stream), ProgramTable)
+    return msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n"
+
+
+def write_compiled() -> None:
+    """After a change of programs.toml."""
+    with open(_beside("programs.json"), "wb") as stream:
+        stream.write(compiled())
+
+
+def _beside(name: str) -> str:
+    return os.path.join(os.path.dirname(__file__), name)

@@ -1,0 +1,136 @@
+"""Programs that run another program: what of their words is their own. Pure; `recognise` looks through them."""
+
+from __future__ import annotations
+
+from os.path import basename
+
+from msgspec import Struct
+
+
+class Wrapper(Struct, frozen=True):
+    """What stands between a wrapper and the command that it runs.
+
+    `verbs`: one of these has to come first (`bundle exec`), none where it is empty. `valued`: options that take the next
+    word. `words`: plain words of its own before the command (`timeout 10`). `dashes`: the command follows a `--`.
+    """
+
+    verbs: tuple[str, ...] = ()
+    valued: frozenset[str] = frozenset()
+    words: int = 0
+    dashes: bool = False
+
+
+_RUN = Wrapper(
+    verbs=("run", "exec"),
+    valued=frozenset({"--with", "-p", "--python", "--project", "--directory", "-e", "--env-file"}),
+)
+_EXEC = Wrapper(verbs=("exec", "x"))
+_PLAIN = Wrapper()
+_AS_USER = Wrapper(valued=frozenset({"-u", "--user", "-g", "--group", "-h", "-C", "-D", "-r", "-t"}))
+
+WRAPPERS: dict[str, Wrapper] = {
+    "exec": Wrapper(valued=frozenset({"-a"})),
+    "command": _PLAIN,
+    "time": _PLAIN,
+    "nohup": _PLAIN,
+    "setsid": _PLAIN,
+    "nice": Wrapper(valued=frozenset({"-n", "--adjustment"})),
+    "ionice": Wrapper(valued=frozenset({"-c", "-n", "--class", "--classdata"})),
+    "chrt": Wrapper(words=1),
+    "taskset": Wrapper(words=1),
+    "env": Wrapper(valued=frozenset({"-u", "--unset", "-C", "--chdir"})),
+    "timeout": Wrapper(valued=frozenset({"-s", "--signal", "-k", "--kill-after"}), words=1),
+    "stdbuf": Wrapper(valued=frozenset({"-o", "-e", "-i"})),
+    "sudo": _AS_USER,
+    "doas": _AS_USER,
+    "runuser": _AS_USER,
+    "gosu": Wrapper(words=1),
+    "su-exec": Wrapper(words=1),
+    "tini": Wrapper(valued=frozenset({"-p", "-e"})),
+    "dumb-init": _PLAIN,
+    "docker-entrypoint.sh": _PLAIN,
+    "bundle": _EXEC,
+    "rbenv": _EXEC,
+    "asdf": Wrapper(verbs=("exec",)),
+    "mise": Wrapper(verbs=("exec", "x"), dashes=True),
+    "direnv": Wrapper(verbs=("exec",), words=1),
+    "spring": _PLAIN,
+    "npx": Wrapper(valued=frozenset({"-p", "--package"})),
+    "bunx": _PLAIN,
+    "npm": _EXEC,
+    "pnpm": Wrapper(verbs=("exec", "dlx", "")),
+    "yarn": Wrapper(verbs=("exec", "run", "dlx", "")),
+    "bun": Wrapper(verbs=("x",)),
+    "dotenv": Wrapper(valued=frozenset({"-e", "-c", "-f"})),
+    "poetry": _RUN,
+    "pipenv": _RUN,
+    "uv": _RUN,
+    "uvx": Wrapper(valued=frozenset({"--from", "--with"})),
+    "hatch": _RUN,
+    "pdm": _RUN,
+    "rye": _RUN,
+    "conda": Wrapper(verbs=("run",), valued=frozenset({"-n", "--name", "-p", "--prefix"})),
+    "coverage": Wrapper(verbs=("run",)),
+    "watchmedo": Wrapper(verbs=("auto-restart",), dashes=True),
+    "ddtrace-run": _PLAIN,
+    "opentelemetry-instrument": _PLAIN,
+    "newrelic-admin": Wrapper(verbs=("run-program",)),
+    "doppler": Wrapper(verbs=("run",), dashes=True),
+    "op": Wrapper(verbs=("run",), dashes=True),
+    "chamber": Wrapper(verbs=("exec",), dashes=True),
+}
+INTERPRETERS = ("python", "pypy", "ruby", "node", "nodejs", "php", "perl", "bash", "sh", "dash", "zsh")
+_OPTION_WITH_VALUE = frozenset({"-W", "-X", "-r", "--require", "--import", "-I", "-d", "-c"})
+
+
+def assignments(words: tuple[str, ...]) -> int:
+    """How many words at the beginning are `NAME=value`."""
+    for number, word in enumerate(words):
+        name, sign, _ = word.partition("=")
+        if not (sign and name.isidentifier() and name.isascii()):
+            return number
+    return len(words)
+
+
+def inner(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The command that these words run in turn, empty where they run none that can be seen."""
+    name = basename(words[0])
+    wrapper = WRAPPERS.get(name)
+    if wrapper is not None:
+        return _wrapped(wrapper, words[1:])
+    if name.rstrip("0123456789.") in INTERPRETERS:
+        return _interpreted(words[1:])
+    return ()
+
+
+def _wrapped(wrapper: Wrapper, rest: tuple[str, ...]) -> tuple[str, ...]:
+    if wrapper.verbs:
+        if rest and rest[0] in wrapper.verbs:
+            rest = rest[1:]
+        elif "" not in wrapper.verbs:
+            return ()
+    if wrapper.dashes:
+        return rest[rest.index("--") + 1 :] if "--" in rest else ()
+    rest = _after_options(rest, wrapper.valued)
+    return rest[wrapper.words :]
+
+
+def _interpreted(rest: tuple[str, ...]) -> tuple[str, ...]:
+    """`python -m celery …` is `celery …`; `python manage.py …` is `manage.py …`; `python -c …` is nothing that is known."""
+    for number, word in enumerate(rest):
+        if word == "-m":
+            return rest[number + 1 :]
+        if not word.startswith("-"):
+            break
+        if word in ("-c", "-e", "-i", "-"):
+            return ()
+    return _after_options(rest, _OPTION_WITH_VALUE)
+
+
+def _after_options(rest: tuple[str, ...], valued: frozenset[str]) -> tuple[str, ...]:
+    number = 0
+    while number < len(rest) and rest[number].startswith("-"):
+        if rest[number] == "--":
+            return rest[number + 1 :]
+        number += 2 if rest[number] in valued else 1
+    return rest[number:]

@@ -1,0 +1,214 @@
+"""Procman as a library: a formation that runs for as long as a `with` block lasts, and a client to talk to it.
+
+It starts the same program that the command line starts, as a process of its own with a socket of its own, so that any
+number of them can run at a time. `Formation` and what it returns are a supported API; `Client` below it speaks the
+control protocol and raises `procman.errors`. Knows no verb, and nothing of the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from procman.control.client import Client, ClosedError
+from procman.control.messages import Until, WaitParams
+from procman.control.waiting import EndedError
+from procman.core.view import FleetView, InstanceView
+from procman.errors import NotRunningError, ProcmanError
+
+__all__ = ["Client", "FleetView", "Formation", "FormationError", "InstanceView", "ProcmanError"]
+
+TYPES = 10
+"""Types whose first ports are looked at before a base is chosen."""
+TAIL = 20
+"""Lines of procman's output that an error repeats."""
+
+
+class FormationError(ProcmanError):
+    """The formation has ended, or did not become what was waited for. The message has its last lines."""
+
+
+class Formation:
+    """`procman start` in this folder, with these options, from `with` on: entered once every instance is ready or done.
+
+    Ports are free ones unless an option says otherwise. `env` is added to this process's environment. `timeout` is in
+    seconds, and that of every method. At the end everything is stopped, as by TERM; `exit_code` then is procman's.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], *options: str, env: Mapping[str, str] | None = None, timeout: float = 60.0
+    ) -> None:
+        self.folder = os.fspath(folder)
+        self.timeout = timeout
+        self.exit_code: int | None = None
+        self._options = options
+        self._env = env or {}
+        self._scratch = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # ---- its beginning and its end
+
+    def __enter__(self) -> Self:
+        self._scratch = tempfile.mkdtemp(prefix="procman-")
+        command = [sys.executable, "-P", "-m", "procman", "start", "-d", self.folder, "--socket", self.socket]
+        environ = {**os.environ, "PORT": str(free_port()), **self._env}
+        try:
+            with open(self._log, "wb") as log:
+                self._process = subprocess.Popen(  # noqa: S603  our own program
+                    [*command, *self._options], env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            self.wait()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything and wait for it; what does not stop within its grace is killed by procman."""
+        if self._process is not None:
+            self._process.terminate()
+            self.exit_code = self._process.wait()
+            self._process = None
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    # ---- what it is
+
+    @property
+    def socket(self) -> str:
+        """The path of its control socket: `procman ps --socket PATH`, or PROCMAN_SOCKET."""
+        return os.path.join(self._scratch, "socket")
+
+    @property
+    def _log(self) -> str:
+        return os.path.join(self._scratch, "log")
+
+    def connect(self) -> Client:
+        """A connection of its own: for every method of the control protocol. Raises NotRunningError."""
+        return Client(self.socket, self.timeout)
+
+    def ps(self) -> FleetView:
+        with self.connect() as client:
+            return client.ps().fleet
+
+    def instance(self, name: str) -> InstanceView:
+        """The instance of this name, or the first one of this type. Raises FormationError where there is none."""
+        for one in self.ps().instances:
+            if name in (one.name, one.type):
+                return one
+        raise FormationError(f"cannot find an instance or process type '{name}'")
+
+    def port(self, name: str) -> int:
+        """The PORT of an instance, or of the first one of a type. Raises FormationError where it has none."""
+        port = self.instance(name).port
+        if port is None:
+            raise FormationError(f"cannot tell the port of '{name}': it has none")
+        return port
+
+    def logs(self, *names: str) -> str:
+        """What instances wrote and procman has kept, in order: all of them, or those of these types, names or patterns."""
+        with self.connect() as client:
+            return "".join(output.text or "" for output in client.logs(names))
+
+    def output(self) -> str:
+        """Everything that `procman start` has printed so far, its own lines included."""
+        with open(self._log, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    # ---- changing it
+
+    def scale(self, counts: Mapping[str, int]) -> None:
+        """Set counts by type, and wait until these types have as many instances, all of them ready or done."""
+        with self.connect() as client:
+            client.scale(counts)
+        self._wait(tuple(counts), "ready", f"{', '.join(counts)} to be scaled")
+
+    def restart(self, *names: str) -> None:
+        """Restart instances (all without a name), and wait until each of them is ready or done again."""
+        with self.connect() as client:
+            touched = client.restart(names).instances
+        if touched:
+            self._wait(touched, "ready", f"{', '.join(touched)} to be restarted")
+
+    def stop(self, *names: str) -> None:
+        """Stop instances, and wait until they have ended."""
+        with self.connect() as client:
+            touched = client.stop(names).instances
+        if touched:
+            self._wait(touched, "stopped", f"{', '.join(touched)} to stop")
+
+    def wait(self, *names: str) -> None:
+        """Wait until every instance, or those of these names or types, is ready or done.
+
+        Raises FormationError at the timeout, and as soon as one of them has failed or is in a crash loop.
+        """
+        self._wait(names, "ready", f"{', '.join(names) or 'the formation'} to be ready")
+
+    # ---- waiting
+
+    def _wait(self, names: Sequence[str], until: Until, what: str) -> None:
+        """Raises FormationError where it is not so in time, or never will be."""
+        deadline = time.monotonic() + self.timeout
+        self._listening(deadline)
+        try:
+            with self.connect() as client:
+                waited = client.wait(WaitParams(tuple(names), until, max(0.0, deadline - time.monotonic())))
+        except (EndedError, NotRunningError, ClosedError):
+            raise self._failed(f"cannot wait for {what}: procman has ended") from None
+        if waited.outcome == "late":
+            raise self._failed(f"cannot wait longer than {self.timeout:g} s for {what}")
+        if waited.outcome != "reached":
+            raise self._failed(waited.reason)
+
+    def _listening(self, deadline: float) -> None:
+        """Until it answers: nothing tells of a socket before it is there."""
+        while True:
+            assert self._process is not None, "it is used outside its `with` block"
+            ended = self._process.poll() is not None
+            try:
+                self.connect().close()
+            except NotRunningError:
+                if ended:
+                    raise self._failed("cannot start the formation: procman has ended") from None
+                if time.monotonic() > deadline:
+                    raise self._failed("cannot start the formation: procman does not answer") from None
+                time.sleep(0.01)
+            else:
+                return
+
+    def _failed(self, message: str) -> FormationError:
+        tail = self.output().splitlines()[-TAIL:]
+        return FormationError("\n".join([f"{message}; it printed:", *tail]))
+
+
+def free_port() -> int:
+    """A port that is free, as are the first ports of the types that follow it with the usual step of 100.
+
+    It is below those that the system gives to outgoing connections (32768 and up: ip(7)).
+    """
+    for _ in range(1000):
+        base = random.randrange(10_000, 31_000, 10)  # noqa: S311  not a secret
+        if all(_is_free(port) for port in range(base, base + 100 * TYPES, 100)):
+            return base
+    raise ProcmanError("cannot find free ports", "name one: Formation(folder, '--port', '8000')")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""The instances at one moment: what procman says of each, and what the process table adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.core.select import Chosen
+from procman.errors import RefusedError
+
+if TYPE_CHECKING:
+    from procman.core.view import InstanceView
+    from procman.observe.poll import Poll
+    from procman.observe.processes import Meter, Trees
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One instance, as `--json` says it: times in seconds, `since` since the epoch, `cpu` in percent, `memory` in bytes.
+
+    `cpu` is the CPU time of the whole tree over the life of its leader, as ps(1) counts it, and with `--watch` from the
+    second look on over the time since the last; `memory` is the sum of resident sizes, so that pages which two processes
+    share count twice. Both are null where there is no process.
+    """
+
+    name: str
+    type: str
+    phase: str
+    pid: int | None
+    port: int | None
+    restarts: int
+    uptime: float | None
+    since: float
+    reason: str | None
+    last_exit: str | None
+    cpu: float | None
+    memory: int | None
+    crash_loop: bool
+    generation: int
+    adopted: tuple[int, ...]
+
+
+class Listing(Struct, frozen=True):
+    formation: dict[str, int]
+    instances: list[Row]
+
+
+def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
+    """What procman knows of each instance that is meant, and what the process table adds. Raises RefusedError."""
+    answer = look.answer
+    known = answer.fleet.instances
+    chosen = Chosen(names)
+    refusal = chosen.refuse(answer.fleet.formation, [i.name for i in known])
+    if refusal is not None:
+        raise RefusedError(*refusal)
+    meant = [i for i in known if not names or chosen.means(i.name)]
+    meter.forget_all_but({(i.name, i.generation) for i in meant})
+    return Listing(answer.fleet.formation, [_row(i, answer.time, look.trees, meter) for i in meant])
+
+
+def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
+    used = trees.used_by((i.pid, *i.adopted)) if i.pid is not None else None
+    return Row(
+        name=i.name,
+        type=i.type,
+        phase=i.phase,
+        pid=i.pid,
+        port=i.port,
+        restarts=i.restarts,
+        uptime=None if i.uptime is None else round(i.uptime, 3),
+        since=round(now - i.age, 3),
+        reason=i.reason or None,
+        last_exit=i.last_exit,
+        cpu=meter.percent((i.name, i.generation), used[0], i.uptime) if used and i.uptime is not None else None,
+        memory=used[1] if used else None,
+        crash_loop=i.crash_loop,
+        generation=i.generation,
+        adopted=i.adopted,
+    )

@@ -1,0 +1,132 @@
+"""Who waits for what: conditions that are judged after each change, and answered once.
+
+Owns the waits of all connections, bounded in number, and how often they are judged: a burst of changes costs one look,
+and all looks together a tenth of the time at most. Knows nothing of sockets.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from procman.control.codec import Code
+from procman.control.conditions import Condition, OperationCondition
+from procman.control.messages import Waited, WaitParams
+from procman.core.select import Chosen
+from procman.core.view import FleetView
+from procman.kernel.loop.reactor import Reactor
+from procman.serve.methods import Answer, Backend, Failure
+
+MOST = 64
+"""Waits at a time, of all clients together."""
+
+SHARE = 10
+"""A look that took so long is followed by the next one after so many times as long."""
+
+ALARM = 60.0
+"""Seconds at most to the next alarm: alarms are not cancelled, so none may be left for long by those who have gone."""
+
+
+class Wait:
+    """One that is not answered yet, and whose it is."""
+
+    def __init__(
+        self, owner: object, condition: Condition | OperationCondition, answer: Answer, deadline: float
+    ) -> None:
+        self.owner = owner
+        self.condition = condition
+        self.answer = answer
+        self.deadline = deadline
+
+
+class Waits:
+    """All of them."""
+
+    def __init__(self, reactor: Reactor, backend: Backend) -> None:
+        self._reactor = reactor
+        self._backend = backend
+        self._waits: dict[Wait, None] = {}
+        self._scheduled = False
+        self._next = 0.0  # no look before that
+        self._armed = math.inf  # the next alarm
+
+    def add(self, owner: object, params: WaitParams, answer: Answer) -> None:
+        """Answer once it is so, can never be so, or the time is over."""
+        view = self._backend.view()
+        condition = self._condition(params, view)
+        if isinstance(condition, Failure):
+            answer(condition)
+            return
+        if len(self._waits) >= MOST:
+            answer(Failure(Code.REFUSED, f"cannot wait: {MOST} others do", "try later"))
+            return
+        deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
+        wait = Wait(owner, condition, answer, deadline)
+        self._waits[wait] = None
+        self._judge(wait, view)
+        self._arm()
+
+    def _condition(self, params: WaitParams, view: FleetView) -> Condition | OperationCondition | Failure:
+        if params.operation:
+            if self._backend.operation(params.operation) is None:
+                return Failure(Code.REFUSED, f"cannot find the operation {params.operation}", "see `procman ps`")
+            return OperationCondition(lambda: self._backend.operation(params.operation))
+        refusal = (
+            Chosen(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
+        )
+        return Condition(params.names, params.until, view) if refusal is None else Failure(Code.REFUSED, *refusal)
+
+    def leave(self, owner: object) -> None:
+        """It waits no more."""
+        for wait in [wait for wait in self._waits if wait.owner is owner]:
+            del self._waits[wait]
+
+    def changed(self) -> None:
+        """Something has changed: to be judged once the core has done with it."""
+        if self._waits and not self._scheduled:
+            self._scheduled = True
+            self._reactor.call_at(max(time.monotonic(), self._next), self.look)
+
+    # ---- when it is judged
+
+    def look(self) -> None:
+        """Judge all of them, now."""
+        self._scheduled = False
+        if not self._waits:
+            return
+        begun = time.monotonic()
+        try:
+            view = self._backend.view()
+            for wait in tuple(self._waits):
+                self._judge(wait, view)
+        except Exception as error:  # noqa: BLE001  procman lives on, without them
+            self._backend.fault(error)
+            self._waits.clear()
+        ended = time.monotonic()
+        self._next = ended + SHARE * (ended - begun)
+
+    def _arm(self) -> None:
+        """An alarm for the next deadline, where there is none before it."""
+        first = min((wait.deadline for wait in self._waits), default=math.inf)
+        if first < self._armed:
+            at = min(first, time.monotonic() + ALARM)
+            if at < self._armed:
+                self._armed = at
+                self._reactor.call_at(at, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        if time.monotonic() >= self._armed:
+            self._armed = math.inf
+            self.look()
+            self._arm()
+
+    def _judge(self, wait: Wait, view: FleetView) -> None:
+        verdict = wait.condition.judge(view)
+        if verdict.outcome != "pending":
+            waited = Waited(verdict.outcome, verdict.reason, verdict.hint)
+        elif time.monotonic() >= wait.deadline:
+            waited = Waited("late", pending=verdict.pending)
+        else:
+            return
+        del self._waits[wait]
+        wait.answer(waited)

@@ -1,0 +1,168 @@
+"""What people type who know other tools, and what procman answers: the right verb or option by name, with their own words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from procman.cli.group import VERBS
+from procman.cli.line.advice import SYNONYMS, of_refused, of_unknown_verb
+
+
+def refused(*args, cwd=None):
+    """The lines on standard error of a command line that is wrong."""
+    command = [sys.executable, "-m", "procman", *args]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    return [line.removeprefix("procman: ") for line in done.stderr.splitlines()]
+
+
+@pytest.mark.parametrize("word", SYNONYMS)
+def test_a_synonym_leads_to_verbs_that_exist(word):
+    assert word not in VERBS
+    named = re.findall(r"`procman (?!--)(\w+)", of_unknown_verb([word]))
+    assert set(named) <= set(VERBS)
+    assert named or word == "version"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("status", "`procman ps` lists the instances"),
+        ("status web", "`procman ps web` lists the instances"),
+        ("Tail web worker", "`procman logs -f web worker` follows the output"),
+        ("tail -n 5 web", "`procman logs -f` follows the output"),
+        ("kill web", "`procman stop web` stops instances; `procman signal KILL NAME` sends a signal"),
+        ("connect web.1", "`procman attach web.1` connects the keyboard to an instance"),
+        (
+            "exec rake db:migrate",
+            "`procman run rake db:migrate` runs a one-off command in the application's environment",
+        ),
+    ],
+)
+def test_the_hint_has_the_words_that_were_typed(words, hint):
+    assert of_unknown_verb(words.split()) == hint
+
+
+def test_status_never_leads_to_start():
+    assert [of_unknown_verb([word]) for word in ("status", "stat", "stats") if "start" in of_unknown_verb([word])] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("web 3", "web=3"),
+        ("web 3 worker 2", "web=3 worker=2"),
+        ("web:3", "web=3"),
+        ("web==3", "web=3"),
+        ("web= 3", "web=3"),
+        ("web =3", "web=3"),
+        ("web=+1", "web+1"),
+        ("web+=2", "web+2"),
+        ("web=-1", "web-1"),
+        ("my-web:3", "my-web=3"),
+        ("webx3", "web=3"),
+        ("web worker=2", "web=N worker=2"),
+        ("web=1 worker:2", "web=1 worker=2"),
+    ],
+)
+def test_counts_of_other_tools_are_shown_in_ours(typed, meant):
+    advice = of_refused(["scale", *typed.split()], "")
+    assert advice is not None
+    assert advice.hint == f"write `procman scale {meant}`"
+
+
+@pytest.mark.parametrize("typed", ["web=3", "web+2 worker-1", "web=three", "3", "+1"])
+def test_counts_that_are_no_other_tools_get_no_advice(typed):
+    assert of_refused(["scale", *typed.split()], "") is None
+
+
+def test_scale_names_the_change_that_was_meant():
+    assert refused("scale", "web", "3") == ["cannot use 'web 3' as counts", "write `procman scale web=3`"]
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["restart", "all"], "without a name it restarts them all: `procman restart`"),
+        (["stop", "all"], "that is an option: `procman stop --all`"),
+        (["logs", "-f", "all"], "without a name it shows the output of all: `procman logs -f`"),
+        (["signal", "HUP", "all"], "a pattern names them all: `procman signal HUP '*'`"),
+    ],
+)
+def test_all_is_no_name_and_the_way_to_all_is_told(args, hint):
+    advice = of_refused(args, "cannot find an instance or process type 'all'")
+    assert advice is not None
+    assert advice.hint == hint
+
+
+def test_another_refusal_keeps_its_hint():
+    assert of_refused(["start", "all"], "cannot read Procfile: no such file") is None
+    assert of_refused([], "cannot") is None
+
+
+def test_start_all_is_refused_with_the_way_to_all(tmp_path):
+    (tmp_path / "Procfile").write_text("web: sleep 1\n")
+    told = refused("start", "all", cwd=tmp_path)
+    assert told[0].startswith("cannot find the process type 'all'")
+    assert told[1:] == ["without a type it starts them all: `procman start`"]
+
+
+def test_a_signal_behind_the_name_is_told_in_the_right_order():
+    advice = of_refused(["signal", "web", "worker", "hup"], "cannot send 'web': no such signal")
+    assert advice is not None
+    assert advice.hint == "the signal comes first: `procman signal hup web worker`"
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["start", "-c"],
+            ["cannot use -c without a value", "write `procman start -c TYPE=N,...`; colours are `--color always`"],
+        ),
+        (["start", "-m"], ["cannot use -m without a value", "write `procman start -m TYPE=N,...`"]),
+        (["logs", "-n"], ["cannot use -n without a value", "write `procman logs -n N`"]),
+    ],
+)
+def test_an_option_without_its_value_is_shown_with_one(args, told):
+    assert refused(*args) == told
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("--no-timestamp", "--no-timestamps"),
+        ("--timestamp", "--timestamps"),
+        ("--no-ttys", "--no-tty"),
+        ("--no-color", "--color never"),
+        ("--no-colour", "--color never"),
+        ("--nocolors", "--color never"),
+        ("--colour", "--color always"),
+    ],
+)
+def test_an_option_that_is_nearly_right_never_leads_to_its_opposite(option, near):
+    assert f"did you mean '{near}'?" in refused("start", option)[1]
+
+
+def test_help_is_a_word_as_well():
+    def printed(*args):
+        return subprocess.run(
+            [sys.executable, "-m", "procman", *args], capture_output=True, text=True, check=True
+        ).stdout
+
+    assert printed("help") == printed("--help")
+    assert printed("help", "scale") == printed("scale", "--help")
+
+
+def test_help_of_a_synonym_leads_to_the_verb():
+    assert refused("help", "status") == ["cannot find the verb 'status'", "`procman ps` lists the instances"]
+
+
+def test_an_unknown_verb_is_answered_with_all_there_are():
+    told = refused("frobnicate")[1]
+    assert all(f"{verb}," in told or f"{verb};" in told for verb in VERBS)

@@ -1,0 +1,40 @@
+"""What a person reads who lacks a package, or asks for an upgrade to the version that runs already."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from procman.app import extras
+
+
+@pytest.mark.parametrize(("package", "requirement"), extras.WANTED.items())
+def test_a_missing_package_is_installed_by_this_interpreter(package, requirement):
+    assert extras.how_to_install(package) == f"{sys.executable} -m pip install '{requirement}'"
+
+
+def test_where_there_is_no_pip_uv_installs_into_this_environment(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    assert extras.how_to_install("textual") == f"uv pip install --python {sys.executable} 'textual>=8'"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "source"),
+    [
+        ('{"url": "file:///src/procman", "dir_info": {}}', "/src/procman"),
+        ('{"url": "file:///a%20b/procman.whl", "archive_info": {}}', "'/a b/procman.whl'"),
+        ('{"url": "https://example.org/procman.git", "vcs_info": {}}', "https://example.org/procman.git"),
+    ],
+)
+def test_an_upgrade_names_where_procman_was_installed_from(monkeypatch, recorded, source):
+    monkeypatch.setattr("importlib.metadata.PathDistribution.read_text", lambda self, name: recorded)
+    told = extras.how_to_upgrade()
+    assert told.startswith(f"it was installed from {source.strip(chr(39))}: ")
+    assert told.endswith(f" -m pip install --upgrade {source}`")
+
+
+@pytest.mark.parametrize("recorded", [None, "{}"])
+def test_an_installation_that_is_not_recorded_is_not_guessed(monkeypatch, recorded):
+    monkeypatch.setattr("importlib.metadata.PathDistribution.read_text", lambda self, name: recorded)
+    assert extras.how_to_upgrade() == ""

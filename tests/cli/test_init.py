@@ -1,0 +1,156 @@
+"""`procman init`: what it writes, what it leaves alone, and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_gets_a_procfile_and_a_procman_yml(procman, folder):
+    (folder / "package.json").write_text(
+        json.dumps({"scripts": {"start": "node server.js"}, "dependencies": {"express": "4"}})
+    )
+    done = procman("init")
+    assert done.code == 0
+    assert (folder / "Procfile").read_text().splitlines()[1:] == ["web: node server.js"]
+    assert "  web:\n    ready: tcp\n" in (folder / "procman.yml").read_text()
+    assert "found Node.js (package.json: start)" in done.out
+    assert "wrote Procfile" in done.out
+    assert done.out.splitlines()[-1].startswith("next: `procman check`")
+
+
+def test_files_below_are_looked_at_and_installed_packages_are_not(procman, folder):
+    for place in ("apps/api", "node_modules/x", ".git/y"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
+    (folder / "package.json").write_text('{"workspaces": ["apps/*", "node_modules/*"]}')
+    assert procman("init").code == 0
+    assert (folder / "Procfile").read_text().splitlines()[1:] == ["api: node a.js"]
+
+
+def test_nothing_to_run_is_said_with_what_to_do(procman, folder):
+    done = procman("init")
+    assert done.code == 1
+    assert "cannot find anything to run" in done.err
+    assert list(folder.iterdir()) == []
+
+
+def test_a_procfile_that_is_there_stays_and_gets_a_procman_yml(procman, folder):
+    (folder / "Procfile").write_text("web: nginx -c n.conf\nworker: celery -A a worker --detach\n")
+    done = procman("init")
+    assert done.code == 0
+    assert (folder / "Procfile").read_text() == "web: nginx -c n.conf\nworker: celery -A a worker --detach\n"
+    assert "stop: {signal: QUIT}" in (folder / "procman.yml").read_text()
+    assert "Procfile:2: worker (Celery worker): leave out --detach" in done.out
+
+
+def test_what_rails_calls_procfile_dev_is_as_good(procman, folder):
+    (folder / "Procfile.dev").write_text("web: env RUBY_DEBUG_OPEN=true bin/rails server\njs: yarn build --watch\n")
+    done = procman("init")
+    assert done.code == 0
+    assert not (folder / "Procfile").exists()
+    assert "js:\n    stdin: open" in (folder / "procman.yml").read_text()
+    assert "`procman start -f Procfile.dev`" in done.out
+
+
+def test_nothing_is_written_over_a_file_that_is_there(procman, folder):
+    (folder / "package.json").write_text('{"scripts": {"start": "node server.js"}, "dependencies": {"express": "4"}}')
+    (folder / "procman.yml").write_text("# mine\n")
+    done = procman("init")
+    assert done.code == 1
+    assert "cannot write procman.yml: it is there already" in done.err
+    assert sorted(path.name for path in folder.iterdir()) == ["package.json", "procman.yml"]
+    assert (folder / "procman.yml").read_text() == "# mine\n"
+
+
+def test_a_link_to_nowhere_is_not_followed(procman, folder):
+    (folder / "package.json").write_text('{"scripts": {"start": "node server.js"}}')
+    os.symlink("elsewhere", folder / "Procfile")
+    assert procman("init").code == 2
+    assert not (folder / "elsewhere").exists()
+
+
+def test_a_file_of_another_supervisor_is_converted_and_what_is_left_is_named(procman, folder):
+    (folder / "supervisord.conf").write_text(
+        "[program:web]\ncommand=./web\nuser=www\nnumprocs=2\n[supervisord]\nenvironment=A=1\n"
+    )
+    done = procman("init", "--from", "supervisord.conf")
+    assert done.code == 0
+    assert (folder / "Procfile").read_text().endswith("web: ./web\n")
+    assert "formation: {web: 2}" in (folder / "procman.yml").read_text()
+    assert (folder / ".env").read_text().endswith("A=1\n")
+    assert (folder / ".env").stat().st_mode & 0o077 == 0
+    assert "supervisord.conf:3: web: user (processes run as the user that starts procman)" in done.out
+
+
+def test_the_converted_files_can_go_into_another_folder(procman, folder):
+    (folder / "mprocs.yaml").write_text("procs: {web: ./web}\n")
+    (folder / "new").mkdir()
+    assert procman("init", "--from", "mprocs.yaml", "-d", "new").code == 0
+    assert (folder / "new/Procfile").read_text().endswith("web: ./web\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "end"),
+    [
+        ("absent.yml", None, (2, "cannot read absent.yml")),
+        ("x.txt", b"hello\n", (2, "cannot tell what x.txt is")),
+        ("mprocs.yaml", b"procs: [\n", (2, "mprocs.yaml:2: cannot read the YAML")),
+        ("mprocs.yaml", b"procs: {}\n", (1, "cannot find a process type in mprocs.yaml")),
+        ("mprocs.yaml", b"\xff", (2, "not UTF-8")),
+    ],
+)
+def test_a_file_that_cannot_be_converted_is_refused_and_nothing_is_written(procman, folder, name, content, end):
+    if content is not None:
+        (folder / name).write_bytes(content)
+    done = procman("init", "--from", name)
+    assert done.code == end[0]
+    assert end[1] in done.err
+    assert not (folder / "Procfile").exists()
+
+
+ECOSYSTEM = """\
+const port = 4000;
+module.exports = {
+  apps: [
+    { name: 'web', script: 'server.js',
+      env: { PORT: port },
+      cron_restart: '0 0 * * *' },
+  ],
+};
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node: apt-get install nodejs")
+def test_a_javascript_file_is_run_by_node(procman, folder):
+    (folder / "ecosystem.config.js").write_text(ECOSYSTEM)
+    done = procman("init", "--from", "ecosystem.config.js")
+    assert done.code == 0
+    assert (folder / "Procfile").read_text().endswith("web: node server.js\n")
+    assert "port: 4000" in (folder / "procman.yml").read_text()
+    assert "ecosystem.config.js:6: web: cron_restart" in done.out
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node: apt-get install nodejs")
+def test_a_javascript_file_that_fails_is_told_with_the_reason(procman, folder):
+    (folder / "ecosystem.config.js").write_text("require('nothing-of-that-name')\n")
+    done = procman("init", "--from", "ecosystem.config.js")
+    assert done.code == 2
+    assert "cannot run it: Error: Cannot find module" in done.err
+
+
+def test_without_node_a_javascript_file_says_what_is_missing(procman, folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(folder))
+    (folder / "ecosystem.config.js").write_text(ECOSYSTEM)
+    done = procman("init", "--from", "ecosystem.config.js")
+    assert done.code == 1
+    assert "node is not here" in done.err

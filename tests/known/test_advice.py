@@ -1,0 +1,132 @@
+"""What is advised, and when nothing is."""
+
+from __future__ import annotations
+
+import pytest
+
+from procman.known.advice import TypeInput, advise
+
+KEYS = ("restart", "stop", "stdin", "tty", "max", "ready")
+
+
+def keyed(command: str, *written: str, count: int = 1) -> dict[str, object]:
+    found = advise([TypeInput(name="x", command=command, count=count, written=frozenset(written))], KEYS)
+    return {one.key: one.value for one in found if one.key}
+
+
+def said(command: str, count: int = 1) -> list[str]:
+    return [one.say for one in advise([TypeInput(name="x", command=command, count=count)], KEYS) if one.say]
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "value"),
+    [
+        ("nginx -c n.conf", "stop.signal", "QUIT"),
+        ("apache2 -D FOREGROUND", "stop.signal", "WINCH"),
+        ("haproxy -W -db -f x", "stop.signal", "USR1"),
+        ("postgres -D data", "stop.signal", "INT"),
+        ("uwsgi --http :8000", "stop.signal", "INT"),
+        ("celery -A a beat", "max", 1),
+        ("redis-server", "max", 1),
+        ("bundle exec sidekiq", "stop.grace", 30),
+        ("npx tailwindcss -i a -o b --watch", "stdin", "open"),
+        ("esbuild a.js --watch", "stdin", "open"),
+        ("irb", "tty", True),
+        ("python -i", "tty", True),
+        ("docker compose up", "stop.grace", 20),
+    ],
+)
+def test_what_a_program_needs_is_advised(command, key, value):
+    assert keyed(command)[key] == value
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("uwsgi --die-on-term", "stop.signal"),
+        ("esbuild a.js --watch=forever", "stdin"),
+        ("esbuild a.js", "stdin"),
+        ("tailwindcss --watch=always", "stdin"),
+        ("sidekiq -t 8", "stop.grace"),
+        ("gunicorn a:b --graceful-timeout 5", "stop.grace"),
+        ("vite", "stdin"),
+    ],
+)
+def test_what_the_command_settles_is_not_advised(command, key):
+    assert key not in keyed(command)
+
+
+@pytest.mark.parametrize("written", ["stop.signal", "stop.signal.x"])
+def test_a_key_that_stands_there_is_left_alone(written):
+    assert "stop.signal" not in keyed("nginx -c x", written)
+
+
+def test_any_form_of_a_readiness_check_is_one():
+    assert keyed("redis-server")["ready"] == {"tcp": 6379}
+    assert "ready" not in keyed("redis-server", "ready.exec")
+    assert "ready" not in keyed("redis-server", "ready")
+
+
+def test_a_key_that_this_procman_does_not_have_is_not_advised():
+    assert advise([TypeInput(name="x", command="uvicorn a:b")], ("stop", "max")) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "ready"),
+    [
+        ("gunicorn a:b", "tcp"),
+        ("gunicorn a:b --bind 0.0.0.0:$PORT", "tcp"),
+        ('gunicorn a:b --bind=":${PORT}"', "tcp"),
+        ("gunicorn a:b -b 127.0.0.1:9000", {"tcp": 9000}),
+        ("gunicorn a:b -b unix:/run/x", None),
+        ("gunicorn -c conf.py a:b", None),
+        ("PORT=3000 puma -C config/puma.rb", {"tcp": 3000}),
+        ("postgres -p5433", {"tcp": 5433}),
+        ("redis-server redis.conf", None),
+        ("redis-server --port 99999", None),
+        ("uvicorn a:b", {"tcp": 8000}),
+        ("uvicorn a:b --uds x", None),
+        ("next dev", "tcp"),
+    ],
+)
+def test_readiness_is_where_the_program_listens(command, ready):
+    assert keyed(command).get("ready") == ready
+
+
+@pytest.mark.parametrize(
+    ("command", "say"),
+    [
+        ("nginx", "add -g 'daemon off;'"),
+        ("celery -A a worker --detach", "leave out --detach"),
+        ("redis-server --daemonize yes", "leave out --daemonize, or write --daemonize no"),
+        ("docker compose up -d", "leave out -d"),
+        ("gunicorn a:b --daemon", "leave out --daemon"),
+        ("haproxy -D -f x", "leave out -D"),
+        ("cd x && postgres", "write exec before postgres"),
+        ("mix run", "add --no-halt"),
+    ],
+)
+def test_what_only_the_command_can_say_is_told(command, say):
+    assert say in said(command)
+
+
+@pytest.mark.parametrize(
+    "command", ["nginx -g 'daemon off;'", "redis-server --daemonize no", "mix run --no-halt", "cd x && exec postgres"]
+)
+def test_a_command_that_is_right_is_not_talked_about(command):
+    assert said(command) == []
+
+
+def test_a_singleton_that_runs_twice_is_told_about_and_not_capped():
+    assert "max" not in keyed("celery -A a beat", count=2)
+    assert "set its count to 1: it is 2" in said("celery -A a beat", count=2)
+
+
+def test_names_of_instances_matter_where_there_are_several():
+    assert said("celery -A a worker") == []
+    assert said("celery -A a worker", count=2) == ['add -n "$PS@%h"']
+
+
+def test_a_finding_names_its_type_line_and_place():
+    (found,) = advise([TypeInput(name="lb", command="haproxy -W -db", line=7)], ("stop",))
+    assert (found.type, found.line, found.path) == ("lb", 7, ("processes", "lb", "stop", "signal"))
