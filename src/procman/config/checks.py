@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from procman.config.source import absolute, brief, plain
+from procman.core import autoscale_settings, balancer_settings
 from procman.errors import nearest
 from procman.text.signals import KNOWN
 

@@ -21,6 +21,8 @@ from procman.config.sections import (
     StopSection,
 )
 from procman.config.values import AsWritten, ExitCode, Filled, Most, Port
+from procman.core.autoscale_settings import Autoscale
+from procman.core.balancer_settings import Balancer
 from procman.core.spec import DEFAULT_GRACE, Count, OnEnd, Stdin
 
 if TYPE_CHECKING:
@@ -106,6 +108,24 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "With `start --watch`: patterns of files, relative to the root, whose change restarts it",
                 check=checks.patterns,
                 default="every file, where no type has this key",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    autoscale: (
+        Annotated[
+            Filled | Autoscale,
+            key("Let the count follow demand: MIN..MAX by CPU, or a mapping", check=checks.autoscale, default="a fixed count"),
+        ]
+        | UnsetType
+    ) = UNSET
+    balancer: (
+        Annotated[
+            Filled | Balancer,
+            key(
+                "Keep a load balancer in step with the ready instances: the path of HAProxy's socket, or a mapping",
+                check=checks.balancer,
+                default="none",
             ),
         ]
         | UnsetType

@@ -26,7 +26,7 @@ from procman.errors import Fault, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SECRET = re.compile(r"\.env(\.|$)")
+_SECRET = re.compile(r"\.env(\.|$)|\.(redis|url)$")
 """Paths of values that no message shows."""
 
 _UNIONS = (Union, UnionType)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 HIDDEN = "***"
 
@@ -20,6 +22,8 @@ class Address:
     __slots__ = ("_secrets", "parts", "port", "shown", "url")
 
     def __init__(self, url: str, schemes: tuple[str, ...]) -> None:
+        from urllib.parse import unquote, urlsplit  # noqa: PLC0415  3 ms, which a start with a procman.yml need not pay
+
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         try:
             self.parts: Final[SplitResult] = urlsplit(url)
@@ -56,6 +60,8 @@ def _shown(parts: SplitResult, port: int | None) -> str:
 
 def masked(url: str) -> str:
     """A URL, or what was meant to be one, for a repr."""
+    from urllib.parse import urlsplit  # noqa: PLC0415  as above
+
     try:
         parts = urlsplit(url)
         return _shown(parts, parts.port)

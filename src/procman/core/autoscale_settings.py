@@ -15,14 +15,15 @@ from msgspec.structs import replace
 
 from procman.core.addresses import expanded, masked
 from procman.core.demand import Measure, MetricRule, Pace, ScalingRule
+from procman.text.quantities import SECONDS, read_seconds, worded
 
 MOST_INSTANCES = 1000
 
 YEAR = 365 * 86400
 
 Capacity = Annotated[int, Meta(ge=0, le=MOST_INSTANCES)]
-Duration = Annotated[float, Meta(ge=0, le=YEAR)]
-Interval = Annotated[float, Meta(ge=1, le=YEAR)]
+Duration = Annotated[float, worded(read_seconds, "5m", SECONDS, ge=0, le=YEAR)]
+Interval = Annotated[float, worded(read_seconds, "15s", SECONDS, ge=1, le=YEAR)]
 Positive = Annotated[float, Meta(gt=0, le=1e15)]
 Percent = Annotated[float, Meta(ge=0, le=10_000)]
 Word = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -169,6 +170,11 @@ def kind_of(metric: Metric) -> str | None:
 
 def sources_of(source: RedisSource) -> list[str]:
     return [layout for layout in LAYOUTS if getattr(source, layout) is not UNSET]
+
+
+def settings_of(value: str | Autoscale) -> Autoscale:
+    """The section as it stands in procman.yml, as one value. Raises ValueError where a text is none of its short form."""
+    return short(value) if isinstance(value, str) else value
 
 
 def faults_of(settings: Autoscale) -> list[tuple[str, str]]:

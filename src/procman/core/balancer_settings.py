@@ -62,6 +62,11 @@ def short(text: str) -> Balancer:
     return Balancer(haproxy=HaproxyBalancer(socket=text))
 
 
+def settings_of(value: str | Balancer) -> Balancer:
+    """The section as it stands in procman.yml, as one value. Raises ValueError where a text is none of its short form."""
+    return short(value) if isinstance(value, str) else value
+
+
 def faults_of(settings: Balancer) -> list[tuple[str, str]]:
     """What does not fit together: where, below `balancer`, and what is wrong, as a message goes on after the path."""
     faults = []

@@ -37,7 +37,7 @@ def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
         if (error.name or "").startswith("procman"):
             raise
         message = f"cannot follow the schedule: the Python package {error.name} is not installed"
-        raise ConfigError(message, "pip install 'procman[autoscale]'") from None
+        raise ConfigError(message, "pip install 'procman-supervisor[autoscale]'") from None
     faults = calendar.check_schedule(settings.schedule)
     if faults:
         number, what = faults[0]

@@ -32,7 +32,7 @@ class JinjaTemplate:
         try:
             import jinja2  # noqa: PLC0415  an extra: only who writes a file needs it
         except ModuleNotFoundError:
-            hint = "pip install 'procman[balancer]'"
+            hint = "pip install 'procman-supervisor[balancer]'"
             raise ConfigError(
                 f"cannot use the template {path}: the Python package jinja2 is not installed", hint
             ) from None

@@ -50,7 +50,7 @@ def gauge_of(metric: Metric) -> Gauge:
         if not kind.extra or (error.name or "").startswith("procman"):
             raise
         message = f"cannot read the metric {name}: the Python package {error.name} is not installed"
-        raise ConfigError(message, f"pip install 'procman[{kind.extra}]'") from None
+        raise ConfigError(message, f"pip install 'procman-supervisor[{kind.extra}]'") from None
     settings = getattr(metric, name)
     assert settings is not UNSET
     try:
