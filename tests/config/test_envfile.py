@@ -185,3 +185,39 @@ def test_a_dotenv_whose_parser_needs_its_package_is_loaded_as_any_other(tmp_path
     )
     (package / "variables.py").write_text("")
     assert run(READ, PYTHONPATH=str(tmp_path)) == "seen\n({}, [])\n"
+
+
+# ---- what is literal
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("'${remote_addr} - ${status}'", "${remote_addr} - ${status}"),
+        ("'Xy${HOME}9#z'", "Xy${HOME}9#z"),
+        ("'${HOME:-x}'", "${HOME:-x}"),
+        (" 'a${HOME}' # comment", "a${HOME}"),
+        ("'two\n${HOME}'", "two\n${HOME}"),
+        (r"'it\'s ${HOME}'", "it's ${HOME}"),
+        (r"'\${HOME}'", r"\${HOME}"),
+        (r"\${HOME}", "${HOME}"),
+        (r'"\${HOME} ${HOME}"', "${HOME} /root"),
+        (r"a\$b", "a$b"),
+        (r"${NONE:-a\$b}", "a$b"),
+        ("pa$$w$rd", "pa$$w$rd"),
+        ("$HOME", "$HOME"),
+        ('"it\'s ${HOME}"', "it's /root"),
+        (r'"\\${HOME}"', r"\/root"),
+    ],
+)
+def test_a_dollar_can_be_literal_in_every_form(written, value):
+    assert values(f"A={written}\n", {"HOME": "/root"}) == {"A": value}
+    assert values(f"export A={written}\n", {"HOME": "/root"}) == {"A": value}
+
+
+def test_what_refers_to_a_literal_value_gets_it_as_it_is():
+    assert values("A='${B}'\nB=${A}\nC=\"\\$${A}\"\n") == {"A": "${B}", "B": "${B}", "C": "$${B}"}
+
+
+def test_a_file_may_hold_the_characters_that_stand_for_others_meanwhile():
+    assert values("A=\ue000\\$\ue001\nB='\\$\ue000'\n") == {"A": "\ue000$\ue001", "B": "\\$\ue000"}

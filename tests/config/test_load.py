@@ -40,7 +40,7 @@ def test_a_plan_of_the_least(folder):
     assert isinstance(plan, Plan)
     assert (plan.root, plan.procfile, plan.port_step) == (str(folder), "Procfile", 100)
     assert plan.counts == {"web": 1, "worker": 1, "release": 0}
-    assert plan.positions == {"web": 0, "worker": 1, "release": 2}
+    assert plan.positions == {"web": 0, "worker": 1, "release": -1}
     web = plan.types["web"]
     assert (web.type, web.command, web.cwd, web.environment(), web.port) == (
         "web",
@@ -50,7 +50,7 @@ def test_a_plan_of_the_least(folder):
         5000,
     )
     assert (web.shell, web.stop.grace, web.success_exit_codes, web.max) == ("/bin/sh", 10, (0,), None)
-    assert [spec.port for spec in plan.types.values()] == [5000, 5100, 5200]
+    assert [spec.port for spec in plan.types.values()] == [5000, 5100, None]
 
 
 def test_the_same_inputs_make_equal_plans(folder):
@@ -174,7 +174,7 @@ def test_a_port_option_out_of_range_is_a_fault(folder, port):
 
 def test_a_types_own_port_wins(folder):
     write(folder, yml="processes: {worker: {port: 8000}}")
-    assert [spec.port for spec in load(Options(), {}).types.values()] == [5000, 8000, 5200]
+    assert [spec.port for spec in load(Options(), {}).types.values()] == [5000, 8000, None]
 
 
 def test_the_step_is_an_option(folder):
@@ -186,12 +186,12 @@ def test_a_type_keeps_its_position_over_a_reload(folder):
     first = load(Options(), {})
     write(folder, Procfile="new: n\nrelease: migrate\nweb: serve\n")
     second = load(Options(), {}, first.positions)
-    assert second.positions == {"web": 0, "worker": 1, "release": 2, "new": 3}
+    assert second.positions == {"web": 0, "worker": 1, "release": -1, "new": 2}
     assert list(second.types) == ["new", "release", "web"]
     assert second.types["web"] == first.types["web"]
-    assert second.types["new"].port == 5300
+    assert second.types["new"].port == 5200
     write(folder, Procfile="other: o\nworker: w\n")
-    assert load(Options(), {}, second.positions).types["other"].port == 5400
+    assert load(Options(), {}, second.positions).types["other"].port == 5300
 
 
 # ---- environment

@@ -168,3 +168,18 @@ def test_any_bytes_give_entries_and_faults_and_nothing_else(data):
 def test_what_is_written_is_what_is_read(types, end):
     text = "".join(f"{name}: {command}{end}" for name, command in types.items())
     assert entries(text) == list(types.items())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[supervisord]\nnodaemon=true\n",
+        "; the web\n\n[program:web]\ncommand=/bin/x --addr :80\n",
+        "# a\n[unix_http_server]\nfile = /a\n",
+    ],
+)
+def test_an_ini_file_is_called_one_and_what_makes_a_procfile_of_it_is_named(text):
+    entries, (fault,) = parse_procfile(text.encode(), "supervisord.conf")
+    assert entries == []
+    assert "it is an INI file" in str(fault)
+    assert "procman init --from supervisord.conf" in str(fault)

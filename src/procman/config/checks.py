@@ -6,11 +6,15 @@ It looks at the file system in one place (is a `cwd` a folder?) and opens nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
+from procman.config.envfile import is_ours
+from procman.config.policies import PROBES, probes_of
 from procman.config.source import absolute, brief, plain
 from procman.core import autoscale_settings, balancer_settings
 from procman.errors import nearest
@@ -18,14 +22,15 @@ from procman.text.signals import KNOWN
 
 if TYPE_CHECKING:
     from procman.config.policies import Complaint, SpecContext
-    from procman.config.sections import StopSection
-
-_OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
-
-
-def is_ours(name: str) -> bool:
-    """A variable that procman gives to its children, so that one of an outer procman must not get through."""
-    return name in _OURS or name.startswith("PROCMAN_PORT_")
+    from procman.config.sections import (
+        GroupSection,
+        HealthSection,
+        Needed,
+        ProbeWord,
+        ReadySection,
+        RecycleSection,
+        StopSection,
+    )
 
 
 def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Complaint]:
@@ -66,3 +71,116 @@ def stop(value: StopSection, _context: SpecContext) -> Iterator[Complaint]:
 def _signal(where: str, name: str | UnsetType) -> Iterator[Complaint]:
     if name is not UNSET and name.removeprefix("SIG") not in KNOWN:
         yield where, f"cannot use {brief(name)}: no such signal", nearest(name, KNOWN)
+
+
+def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+    """One probe, and what belongs to it."""
+    if value is UNSET or isinstance(value, Enum):
+        return
+    named = probes_of(value)
+    if not named:
+        yield "", "cannot tell how: no probe is named", f"one of {', '.join(PROBES)}"
+    elif len(named) > 1:
+        yield "", f"cannot use {' and '.join(named)} at once", "leave all but one of them out"
+    for name in ("tcp", "notify"):
+        if getattr(value, name) is False:
+            yield f".{name}", "cannot use 'false'", "leave the key out"
+    if value.status is not UNSET and "http" not in named:
+        yield ".status", "cannot use it without 'http'", ""
+    if value.http is not UNSET and not value.http.startswith(("/", "http://", "https://")):
+        yield ".http", f"cannot use {brief(value.http)}: expected a path or a URL", "such as /health"
+    if value.log is not UNSET:
+        try:
+            re.compile(value.log)
+        except re.error as error:
+            yield ".log", f"cannot use {brief(value.log)} as a regular expression: {error}", ""
+
+
+def dependencies(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Iterator[Complaint]:
+    """Types that there are not, and a type twice."""
+    names = () if value is UNSET else tuple(value)
+    for number, name in enumerate(names):
+        where = f".{plain(name)}" if isinstance(value, dict) else f"[{number}]"
+        if name not in context.types:
+            yield where, f"cannot find the process type {brief(name)}", nearest(name, context.types)
+        elif name in names[:number]:
+            yield where, f"cannot depend on {brief(name)} twice", "leave one of them out"
+
+
+def recycling(value: RecycleSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+    if value is not UNSET and value.age is UNSET and value.memory is UNSET:
+        yield "", "cannot tell when: neither 'age' nor 'memory' is there", "such as age: 12h"
+    for key in ("age", "memory"):
+        if value is not UNSET and getattr(value, key) == 0:
+            yield f".{key}", "cannot use 0: every instance would be replaced at once", ""
+
+
+def sockets(value: str | dict[str, str] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+    """Addresses, each once, and names as sd_listen_fds_with_names(3) takes them."""
+    named = {"": value} if isinstance(value, str) else {} if value is UNSET else value
+    if value == {}:
+        yield "", "cannot use it without a socket", "such as tcp://127.0.0.1:8000"
+    for name, address in named.items():
+        where = f".{plain(name)}" if name else ""
+        why = _refuse_address(address)
+        if why:
+            yield where, f"cannot use {brief(address)}: {why}", "such as tcp://127.0.0.1:8000 or unix://run/web.sock"
+        if list(named.values()).count(address) > 1:
+            yield where, f"cannot open {brief(address)} twice", ""
+        if name and not re.fullmatch(r"[A-Za-z0-9._-]{1,255}", name):
+            yield where, f"cannot use {brief(name)} as a name", "letters, digits, '.', '_' and '-'"
+
+
+def _refuse_address(address: str) -> str:
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme not in ("tcp", "unix"):
+        return "expected tcp://HOST:PORT or unix://PATH"
+    if scheme == "unix":
+        return "" if rest else "it names no path"
+    host, colon, port = rest.rpartition(":")
+    if not (colon and port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+        return "expected a port from 1 to 65535 at its end"
+    return "" if host else "it names no host; 0.0.0.0 or [::] is every address"
+
+
+def group(value: GroupSection, types: Iterable[str], grouped: Mapping[str, str]) -> Iterator[Complaint]:
+    """`grouped` are the types that stand in an earlier group, with its name."""
+    if not value.members:
+        yield ".members", "cannot use a list without members", ""
+    for number, name in enumerate(value.members):
+        if name not in types:
+            yield f".members[{number}]", f"cannot find the process type {brief(name)}", nearest(name, types)
+        elif name in value.members[:number]:
+            yield f".members[{number}]", f"cannot name {brief(name)} twice", "leave one of them out"
+        elif name in grouped:
+            yield f".members[{number}]", f"cannot put {name} into two groups: {grouped[name]} has it", ""
+
+
+def cycle(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Types that wait for one another, the first one again at the end; nothing where all can start."""
+    done: set[str] = set()
+    for first in needs:
+        path: list[str] = []
+        found = _walk(first, needs, path, done)
+        if found:
+            return found
+    return ()
+
+
+def _walk(name: str, needs: Mapping[str, tuple[str, ...]], path: list[str], done: set[str]) -> tuple[str, ...]:
+    """Depth first, without Python's own stack: a thousand types may wait in one line."""
+    waiting = [(name, iter(needs.get(name, ())))]
+    path.append(name)
+    while waiting:
+        current, rest = waiting[-1]
+        following = next((one for one in rest if one not in done), None)
+        if following is None:
+            done.add(current)
+            waiting.pop()
+            path.pop()
+        elif following in path:
+            return (*path[path.index(following) :], following)
+        else:
+            path.append(following)
+            waiting.append((following, iter(needs.get(following, ()))))
+    return ()

@@ -18,6 +18,8 @@ class Document(Struct, frozen=True):
     settings: ProcmanYml | None = None
     lines: dict[str, int] = {}
     file: str = ""
+    faulty: frozenset[str] = frozenset()
+    """Paths at which something was left out because it cannot be used, and of all that they are in."""
 
     @property
     def formation(self) -> dict[str, int]:

@@ -1,14 +1,16 @@
-"""Environment files: text -> assignments -> what a child will see. Pure; the grammar is python-dotenv's.
+r"""Environment files: text -> assignments -> what a child will see. Pure; the grammar is python-dotenv's.
 
-python-dotenv skips what it cannot parse and lets `${NAME}` see the file's value even where the process gets the
-system's. Here the first is a fault and the second is not so: a reference is replaced with the value that the child
-gets in the end, wherever that is set. Messages never show a value, which may be a secret.
+python-dotenv skips what it cannot parse, lets `${NAME}` see the file's value even where the process gets the system's, and
+replaces it in single quotes, too. Here the first is a fault; a reference is replaced with the value that the child gets in
+the end, wherever that is set; and single quotes are literal, as in every shell. Elsewhere `\$` is a literal `$`. Messages
+never show a value, which may be a secret.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,17 +27,36 @@ if TYPE_CHECKING:
 MAX_VALUE = 128 * 1024
 """Bytes of `NAME=value` with its final NUL that Linux takes (MAX_ARG_STRLEN, execve(2)); each longer one would fail every start."""
 
+_OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
+
 _MAX_DEPTH = 50
 """Names that one reference may lead through. Nobody needs three, and the stack of Python ends."""
 
 
+_ESCAPED_DOLLAR = re.compile(r"(?<!\\)((?:\\\\)*)\\\$")
+"""A `$` behind an odd number of backslashes."""
+
+_SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
+"""How a statement begins whose value is in single quotes (python-dotenv's own grammar)."""
+
+
 class Assignment(Struct, frozen=True):
-    """`NAME=value` as it was written: unquoted, its references not yet replaced."""
+    """`NAME=value` as it was written: unquoted, its references not yet replaced, where it is not `literal`.
+
+    `dollar` stands in the value for each `$` that was written as a literal one.
+    """
 
     name: str
     value: str
     file: str
     line: int
+    literal: bool = False
+    dollar: str = ""
+
+
+def is_ours(name: str) -> bool:
+    """A variable that procman gives to its children, so that one of an outer procman must not get through."""
+    return name in _OURS or name.startswith("PROCMAN_PORT_")
 
 
 def parse_env(
@@ -57,6 +78,9 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
         return [], [text]
     assignments: list[Assignment] = []
     faults: list[Fault] = []
+    dollar = _unused_character(text) if "\\$" in text else ""
+    if dollar:
+        text = _ESCAPED_DOLLAR.sub(rf"\1{dollar}", text)
     for binding in parse_stream(io.StringIO(text, newline=None)):  # None: CRLF becomes LF, as dotenv's own open() does
         statement = binding.original.string.lstrip()
         blanks = binding.original.string[: len(binding.original.string) - len(statement)]
@@ -65,8 +89,25 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
         if refused:
             faults.append(Fault(file, line, *refused))
         elif binding.key is not None and binding.value is not None:
-            assignments.append(Assignment(native(binding.key), native(binding.value), file, line))
+            assignments.append(_assignment(binding, file, line, dollar))
     return assignments, faults
+
+
+def _unused_character(text: str) -> str:
+    """One of the private use area that the text does not hold."""
+    return next(character for character in map(chr, range(0xE000, 0xF900)) if character not in text)
+
+
+def _assignment(binding: Binding, file: str, line: int, dollar: str) -> Assignment:
+    """In single quotes all is as it was written, a backslash before a `$` too."""
+    assert binding.key is not None
+    assert binding.value is not None
+    value = binding.value
+    literal = "$" in value or (dollar != "" and dollar in value)
+    literal = literal and _SINGLE_QUOTED.match(binding.original.string) is not None
+    if literal and dollar:
+        value = value.replace(dollar, "\\$")
+    return Assignment(native(binding.key), native(value), file, line, literal, native(dollar))
 
 
 def _load_dotenv() -> None:
@@ -168,15 +209,18 @@ class _Expansion:
     def _expanded(self, assignment: Assignment, depth: int) -> str:
         from dotenv.variables import Variable, parse_variables  # noqa: PLC0415  as in `read_assignments`, which was called before
 
+        if assignment.literal:
+            return assignment.value
         if depth > _MAX_DEPTH:
             return self._refused(assignment, f"its references lead through more than {_MAX_DEPTH} others")
         parts: list[str] = []
         size = len(assignment.name) + 2
         for atom in parse_variables(assignment.value):
-            seen: dict[str, str | None] = {}
-            if isinstance(atom, Variable) and (value := self.value(atom.name, depth + 1)) is not None:
-                seen = {atom.name: value}
-            parts.append(atom.resolve(seen))  # and not just `value`: dotenv knows `${NAME:-default}`
+            value = self.value(atom.name, depth + 1) if isinstance(atom, Variable) else None
+            if value is None:  # as it is written, or what stands behind `:-`
+                value = atom.resolve({})
+                value = value.replace(assignment.dollar, "$") if assignment.dollar else value
+            parts.append(value)
             size += len(parts[-1].encode(errors="surrogatepass"))
             if size > MAX_VALUE:
                 return self._refused(assignment, f"it is longer than {MAX_VALUE // 1024} KiB")

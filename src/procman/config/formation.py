@@ -13,6 +13,7 @@ from msgspec import Struct
 from procman.config.procfile import ALL, NAME
 from procman.config.source import brief
 from procman.core.requests import MAX_COUNT
+from procman.core.spec import FAR_TOO_MANY
 from procman.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 RELEASE = "release"
 """A one-off (`procman run release`): at 0 unless asked for by name."""
+
+_OF_THE_MACHINE = re.compile(r"(?P<name>[^=]*)(?P<sign>=)(?P<number>\s*cpus-[0-9]+\s*)")
+"""`web=cpus-1`, whose last sign is none."""
 
 _CHANGE = re.compile(r"(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*)", re.DOTALL)
 """The last sign counts: `my-web-1` is one `my-web` fewer."""
@@ -108,7 +112,7 @@ def _assignment(item: str) -> tuple[str, int]:
 
 def _change(item: str) -> tuple[str, str, int]:
     usage = "write TYPE=N, TYPE+N or TYPE-N, such as web=2"
-    match = _CHANGE.fullmatch(item)
+    match = _OF_THE_MACHINE.fullmatch(item) or _CHANGE.fullmatch(item)
     if not match:
         raise _BadWord("it has no '=', '+' or '-'", usage)
     if match["name"].rstrip().endswith("="):
@@ -126,7 +130,15 @@ def _name(text: str, usage: str) -> str:
 
 
 def _number(text: str) -> int:
+    """A count as it is written; `cpus-1` and `50%` are of the processors that this process may use."""
     digits = text.strip()
+    if digits[:4] == "cpus" or digits[-1:] == "%":
+        from procman.config.machine import read_count  # noqa: PLC0415  only for such words
+
+        try:
+            return min(read_count(digits), FAR_TOO_MANY)
+        except ValueError as why:
+            raise _BadWord(str(why), "") from None
     if not (digits.isascii() and digits.isdigit()):
         raise _BadWord("expected a whole number, 0 or more", "")
     digits = digits.lstrip("0") or "0"

@@ -7,7 +7,7 @@ is not written (`default`, where the spec's own default does not say it). To add
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
@@ -17,13 +17,21 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from procman.config import checks, policies
 from procman.config.policies import Check, Policy
 from procman.config.sections import (
+    GroupSection,
+    HealthSection,
+    Needed,
+    ProbeWord,
+    ReadySection,
+    RecycleSection,
     RestartSection,
+    RollingSection,
     StopSection,
 )
-from procman.config.values import AsWritten, ExitCode, Filled, Most, Port
+from procman.config.source import plain
+from procman.config.values import AsWritten, Counted, ExitCode, Filled, Most, Port
 from procman.core.autoscale_settings import Autoscale
 from procman.core.balancer_settings import Balancer
-from procman.core.spec import DEFAULT_GRACE, Count, OnEnd, Stdin
+from procman.core.spec import DEFAULT_GRACE, OnEnd, Stdin
 
 if TYPE_CHECKING:
     from procman.config.document import Document
@@ -112,10 +120,81 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ]
         | UnsetType
     ) = UNSET
+    ready: (
+        Annotated[
+            ProbeWord | ReadySection,
+            key(
+                "When a new process counts as ready: tcp, notify, or a mapping",
+                policies.ready,
+                checks.probe,
+                "a second of life",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    health: (
+        Annotated[
+            ProbeWord | HealthSection,
+            key(
+                "Whether a ready process still serves: the same probes, again and again",
+                policies.health,
+                checks.probe,
+                "not looked at",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    depends_on: (
+        Annotated[
+            tuple[Filled, ...] | dict[str, Needed],
+            key(
+                "Types that it waits for at the start, and that stop after it", policies.depends_on, checks.dependencies
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    rolling: (
+        Annotated[RollingSection, key("How instances are replaced one after another", policies.rolling, default="")]
+        | UnsetType
+    ) = UNSET
+    recycle: (
+        Annotated[
+            RecycleSection,
+            key("When an instance that works is replaced", policies.recycle, checks.recycling, "never"),
+        ]
+        | UnsetType
+    ) = UNSET
+    socket: (
+        Annotated[
+            Filled | dict[str, Filled],
+            key(
+                "A listening socket that all its instances share: tcp://HOST:PORT or unix://PATH, or several by name",
+                policies.sockets,
+                checks.sockets,
+                "each instance opens its own",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    oneshot: (
+        Annotated[
+            bool,
+            key(
+                "It runs to its end: no port, no restart unless `restart.max_restarts` says so",
+                policies.field("oneshot"),
+                default="`true` for `release`, else `false`",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     autoscale: (
         Annotated[
             Filled | Autoscale,
-            key("Let the count follow demand: MIN..MAX by CPU, or a mapping", check=checks.autoscale, default="a fixed count"),
+            key(
+                "Let the count follow demand: MIN..MAX by CPU, or a mapping",
+                check=checks.autoscale,
+                default="a fixed count",
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -143,9 +222,13 @@ class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to run the process types of the Procfile."""
 
-    formation: Annotated[dict[str, Count], Meta(description="Instances of each process type at the start")] = {}
+    formation: Annotated[dict[str, Counted], Meta(description="Instances of each process type at the start")] = {}
     defaults: DefaultsSection = DefaultsSection()
     processes: Annotated[dict[str, ProcessSection], Meta(description="Settings by process type")] = {}
+    groups: Annotated[dict[str, GroupSection], Meta(description="Process types that live and die together")] = {}
+    release: Annotated[
+        bool, Meta(description="Run the type `release` to success before anything else, as `start --release` does")
+    ] = False
 
 
 @cache
@@ -171,13 +254,39 @@ def default_faults(document: Document) -> list[Fault]:
     """What is wrong with the values of `defaults`: as in a process, where its row has a check."""
     assert document.settings is not None
     defaults = document.settings.defaults
-    context = policies.SpecContext("", defaults, frozenset(), DEFAULT_GRACE)
+    context = policies.SpecContext("", defaults, frozenset(), frozenset(), DEFAULT_GRACE)
     return [
         document.fault(f"defaults.{key}{where}", message, hint)
         for key in DefaultsSection.__struct_fields__
         if (check := rows()[key].check) is not None
         for where, message, hint in check(getattr(defaults, key), context)
     ]
+
+
+def group_faults(document: Document, types: Collection[str]) -> list[Fault]:
+    """Members that there are not, or that stand in two groups."""
+    assert document.settings is not None
+    grouped: dict[str, str] = {}
+    faults = []
+    for name, section in document.settings.groups.items():
+        path = f"groups.{plain(name)}"
+        faults += [document.fault(path + where, *told) for where, *told in checks.group(section, types, grouped)]
+        grouped |= dict.fromkeys(section.members, name)
+    return faults
+
+
+def order_faults(document: Document) -> list[Fault]:
+    """Types that wait for one another, so that none of them could ever start."""
+    needs = {
+        name: tuple(section.depends_on)
+        for name, section in document.processes.items()
+        if not isinstance(section.depends_on, UnsetType)
+    }
+    circle = checks.cycle(needs)
+    if not circle:
+        return []
+    message = f"cannot start any of them: {' waits for '.join(circle)}"
+    return [document.fault(f"processes.{plain(circle[0])}.depends_on", message, "leave one of these out")]
 
 
 def schema() -> dict[str, Any]:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.checks import is_ours
 from procman.config.document import Document
-from procman.config.envfile import Assignment, layer_over, read_assignments
+from procman.config.envfile import Assignment, is_ours, layer_over, read_assignments
 from procman.config.location import STDIN, Location, is_handle, locate
 from procman.config.options import Options
 from procman.config.plan import build_plan, refuse_config

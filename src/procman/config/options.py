@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+YEAR = 365 * 86400
+"""Longest time that can be set. Infinity is no number of JSON, and poll(2) counts milliseconds in 31 bits or so."""
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """Each field is an option of `start`, None or empty where it was not given. Paths are as given, times in seconds."""

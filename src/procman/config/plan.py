@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procman.config.formation import Asked, choose_counts, parse_formation
-from procman.config.ports import base_port, place_types, port_step, refuse_overlap
+from procman.config.options import YEAR, Options
+from procman.config.ports import base_port, place_types, port_step, refuse_overlap, refuse_probes
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
-from procman.config.specs import Inputs, SpecBuilder
-from procman.config.values import YEAR
+from procman.config.specs import Inputs, SpecBuilder, is_one_off
 from procman.core.spec import Plan, refuse_count
 from procman.errors import Fault, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from procman.config.options import Options
+    from procman.core.policies import Group
 
 
 def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -> tuple[Plan, list[Fault]]:
@@ -24,11 +24,12 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     base, faults = base_port(inputs.port, options)
     faults += refuse_config(inputs)
     builder = SpecBuilder(inputs, options)
-    placed = place_types(inputs.entries, positions)
+    one_offs = {name for name in inputs.entries if is_one_off(inputs.document, name)}
+    placed = place_types(inputs.entries, positions, one_offs)
     step = port_step(options)
     specs = {}
     for name in inputs.entries:
-        port = None if options.no_port else base + step * placed[name]
+        port = None if options.no_port or name in one_offs else base + step * placed[name]
         specs[name], more = builder.build(name, port)
         faults += more
     formation, more = parse_formation(options.formation)
@@ -47,9 +48,19 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         port_step=step,
         procfile=inputs.procfile,
         sections=_companion_sections(inputs),
+        groups=_groups(inputs),
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
+
+
+def _groups(inputs: Inputs) -> tuple[Group, ...]:
+    settings = inputs.document.settings
+    if settings is None or not settings.groups:
+        return ()
+    from procman.config.policies import groups  # noqa: PLC0415  only with a procman.yml
+
+    return groups(settings.groups)
 
 
 def _companion_sections(inputs: Inputs) -> dict[str, dict[str, Any]]:
@@ -87,7 +98,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
     document = inputs.document
     if document.settings is None:
         return []
-    from procman.config.keys import default_faults  # noqa: PLC0415  only with a procman.yml
+    from procman.config.keys import default_faults, group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
 
     sections = (("formation", document.formation), ("processes", document.processes))
     faults = [
@@ -95,7 +106,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for section, names in sections
         for name in _unknown(inputs, names)
     ]
-    return faults + default_faults(document)
+    return faults + default_faults(document) + group_faults(document, inputs.entries) + order_faults(document)
 
 
 def _refuse_asked(
@@ -142,4 +153,4 @@ def _refuse_counts(inputs: Inputs, plan: Plan, formation: Mapping[str, int]) -> 
             faults.append(inputs.document.fault(f"formation.{name}", *refused))
         elif refused:
             faults.append(Fault("", 0, *refused))
-    return faults or refuse_overlap(inputs.document, plan)
+    return (faults or refuse_overlap(inputs.document, plan)) + refuse_probes(inputs.document, plan)

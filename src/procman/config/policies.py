@@ -12,22 +12,52 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from procman.config.sections import DependencySection, Instances, ProbeWord, ReadySection
 from procman.config.source import absolute
-from procman.core.policies import Drain
+from procman.core.policies import (
+    Dependency,
+    Drain,
+    ExecProbe,
+    FileProbe,
+    Group,
+    Health,
+    HttpProbe,
+    ListenSocket,
+    LogProbe,
+    NotifyProbe,
+    Probe,
+    Readiness,
+    Recycle,
+    Rolling,
+    TcpProbe,
+    Until,
+)
 from procman.core.spec import RestartPolicy, StopPolicy
 from procman.text.signals import KNOWN, signal_number
 
 if TYPE_CHECKING:
     from procman.config.keys import DefaultsSection
-    from procman.config.sections import DrainSection, RestartSection, StopSection
+    from procman.config.sections import (
+        DrainSection,
+        GroupSection,
+        HealthSection,
+        Needed,
+        RecycleSection,
+        RestartSection,
+        RollingSection,
+        StopSection,
+    )
 
 
 class SpecContext(Struct, frozen=True):
-    """What a value means may depend on: the root, the file's `defaults`, the names of all types, and procman's own grace."""
+    """What a value means may depend on: the root, the file's `defaults`, the names of all types and of the
+    one-offs among them, and procman's own grace.
+    """
 
     root: str
     defaults: DefaultsSection
     types: frozenset[str]
+    one_offs: frozenset[str]
     grace: float
 
 
@@ -105,3 +135,118 @@ def drain(value: float | DrainSection) -> Drain:
     if "exec" in values:
         values["command"] = values.pop("exec")
     return Drain(**values)
+
+
+# ---- readiness and health
+
+PROBES = ("tcp", "http", "log", "exec", "notify", "file")
+
+
+def probes_of(section: ReadySection) -> list[str]:
+    """The keys of a section that name a probe."""
+    return [name for name in PROBES if getattr(section, name) is not UNSET]
+
+
+def probe(section: ReadySection) -> Probe | None:
+    """The probe of a section; None where it has none."""
+    match probes_of(section):
+        case ["tcp", *_]:
+            assert section.tcp is not UNSET
+            return TcpProbe() if isinstance(section.tcp, bool) else TcpProbe(section.tcp)
+        case ["http", *_]:
+            status = section.status
+            codes = () if status is UNSET else (status,) if isinstance(status, int) else status
+            return HttpProbe(str(section.http), codes)
+        case ["log", *_]:
+            return LogProbe(str(section.log))
+        case ["exec", *_]:
+            return ExecProbe(str(section.exec))
+        case ["notify", *_]:
+            return NotifyProbe()
+        case ["file", *_]:
+            return FileProbe(str(section.file))
+        case _:
+            return None
+
+
+def _section(value: ProbeWord | ReadySection) -> ReadySection:
+    """`ready: tcp` is `ready: {tcp: true}`."""
+    match value:
+        case ProbeWord.TCP:
+            return ReadySection(tcp=True)
+        case ProbeWord.NOTIFY:
+            return ReadySection(notify=True)
+        case _:
+            return value
+
+
+def _probing(section: ReadySection, *names: str) -> dict[str, Any]:
+    """These of its keys that were written, and the probe."""
+    values = written(section)
+    return {"probe": probe(section)} | {name: values[name] for name in names if name in values}
+
+
+def ready(value: ProbeWord | ReadySection | UnsetType, _context: SpecContext) -> Fields:
+    if value is UNSET or probe(_section(value)) is None:
+        return {}
+    return {"ready": Readiness(**_probing(_section(value), "timeout", "interval"))}
+
+
+def health(value: ProbeWord | HealthSection | UnsetType, _context: SpecContext) -> Fields:
+    if value is UNSET or probe(_section(value)) is None:
+        return {}
+    return {"health": Health(**_probing(_section(value), "timeout", "interval", "failures", "on_failure"))}
+
+
+# ---- order, replacing, sockets, groups
+
+
+def depends_on(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Fields:
+    """`[redis, migrate]` and `{redis: started, migrate: {until: done, restart: true}}`."""
+    if value is UNSET:
+        return {}
+    named = value if isinstance(value, dict) else dict.fromkeys(value)
+    return {"depends_on": tuple(_dependency(name, needed, context) for name, needed in named.items())}
+
+
+def _dependency(name: str, needed: Needed | None, context: SpecContext) -> Dependency:
+    until = Until.DONE if name in context.one_offs else Until.READY
+    if isinstance(needed, Until):
+        return Dependency(type=name, until=needed)
+    if not isinstance(needed, DependencySection):
+        return Dependency(type=name, until=until)
+    until = until if needed.until is UNSET else needed.until
+    return Dependency(type=name, until=until, every=needed.instances is Instances.ALL, restart=needed.restart)
+
+
+def rolling(value: RollingSection | UnsetType, _context: SpecContext) -> Fields:
+    if value is UNSET:
+        return {}
+    values = written(value)
+    if isinstance(values.get("unavailable"), str):
+        values["unavailable"] = float(values["unavailable"].rstrip(" %")) / 100
+    return {"rolling": Rolling(**values)}
+
+
+def recycle(value: RecycleSection | UnsetType, _context: SpecContext) -> Fields:
+    return {} if value is UNSET else {"recycle": Recycle(**written(value))}
+
+
+def sockets(value: str | dict[str, str] | UnsetType, context: SpecContext) -> Fields:
+    """The path of a Unix socket is relative to the root. A type with a socket has no port of its own."""
+    if value is UNSET:
+        return {}
+    named = value if isinstance(value, dict) else {"socket": value}
+    return {
+        "sockets": tuple(ListenSocket(name, _address(address, context.root)) for name, address in named.items()),
+        "port": None,
+    }
+
+
+def _address(address: str, root: str) -> str:
+    scheme, separator, path = address.partition("://")
+    return f"{scheme}{separator}{absolute(path, root)}" if scheme == "unix" else address
+
+
+def groups(sections: Mapping[str, GroupSection]) -> tuple[Group, ...]:
+    return tuple(Group(name=name, **structs.asdict(section)) for name, section in sections.items())

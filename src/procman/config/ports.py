@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.config.source import plain
+from procman.core.policies import HttpProbe, TcpProbe
 from procman.errors import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from procman.config.document import Document
     from procman.config.envfile import Assignment
@@ -20,12 +21,18 @@ DEFAULT_STEP = 100
 LAST_PORT = 65535
 
 
-def place_types(names: Iterable[str], positions: Mapping[str, int]) -> dict[str, int]:
-    """Known types keep their position, new ones follow behind all that ever were."""
+NO_PLACE = -1
+"""The position of a one-off, which has no port."""
+
+
+def place_types(names: Iterable[str], positions: Mapping[str, int], one_offs: Container[str] = ()) -> dict[str, int]:
+    """Known types keep their position, new ones follow behind all that ever were; one-offs take none."""
     placed = dict(positions)
-    following = max(placed.values(), default=-1) + 1
+    following = max(placed.values(), default=NO_PLACE) + 1
     for name in names:
-        if name not in placed:
+        if name in one_offs:
+            placed.setdefault(name, NO_PLACE)
+        elif placed.get(name, NO_PLACE) == NO_PLACE:
             placed[name] = following
             following += 1
     return placed
@@ -46,6 +53,24 @@ def base_port(port: Assignment, options: Options) -> tuple[int, list[Fault]]:
     if not port.file:
         message = message.replace("PORT=", "--port " if options.port is not None else "the environment's PORT=")
     return DEFAULT_PORT, [Fault(port.file, port.line, message, "--port N sets another, --no-port none")]
+
+
+def refuse_probes(document: Document, plan: Plan) -> list[Fault]:
+    """Probes of a port that the type does not have."""
+    faults = []
+    for name, spec in plan.types.items():
+        for key, policy in (("ready", spec.ready), ("health", spec.health)) if spec.port is None else ():
+            match policy.probe if policy is not None else None:
+                case TcpProbe(port=None):
+                    what = "tcp: true"
+                case HttpProbe(url=url) if url.startswith("/"):
+                    what = f"http: {plain(url)}"
+                case _:
+                    continue
+            message = f"cannot probe {what}: {name} has no port of its own"
+            hint = "name the port or the whole URL, or use log, exec, notify or file"
+            faults.append(document.fault(f"processes.{name}.{key}", message, hint))
+    return faults
 
 
 def refuse_overlap(document: Document, plan: Plan) -> list[Fault]:

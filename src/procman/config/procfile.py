@@ -67,9 +67,19 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
             if entry:
                 entries.append(entry)
         continued = raw.rstrip(b" \t\r").endswith(b"\\")
+    if faults and _is_ini(data):
+        hint = "it is an INI file, such as supervisord's: `procman init --from FILE` makes a Procfile of one"
+        return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint.replace("FILE", file))]
     if not entries and not faults:
         faults.append(Fault("", 0, f"cannot find a process type in {file}", "add a line such as 'web: python app.py'"))
     return entries, faults
+
+
+def _is_ini(data: bytes) -> bool:
+    """Whether the first line that says something is a section: `[program:web]`."""
+    said = (line.strip() for line in _lines(data))
+    first = next((line for line in said if line and line[:1] not in b"#;"), b"")
+    return first.startswith(b"[") and first.endswith(b"]")
 
 
 def claimed_names(data: bytes) -> set[str]:

@@ -131,7 +131,7 @@ class DependencySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 Needed = Until | DependencySection
 
-Share = Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])\s*%$")]
+Share = Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])\s*%$", examples=["25%"])]
 
 
 class RollingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from procman.config.formation import RELEASE
 from procman.core.spec import DEFAULT_GRACE, BaseEnvironment, OnEnd, ProcessSpec, RestartPolicy, StopPolicy, When
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class Inputs(Struct, frozen=True, kw_only=True):
     document: Document
 
 
+def is_one_off(document: Document, name: str) -> bool:
+    """Whether a type runs to its end: as procman.yml says, else the type `release`."""
+    section = document.processes.get(name)
+    return section.oneshot if section is not None and isinstance(section.oneshot, bool) else name == RELEASE
+
+
 class SpecBuilder:
     """Makes the specs of one plan; types of which nothing is said share what they are made of."""
 
@@ -53,11 +60,12 @@ class SpecBuilder:
         fields = {"cwd": self._inputs.root, "port": port, **fields}
         if port is None:
             fields["port"] = None
+        if is_one_off(self._inputs.document, name):
+            fields |= {"oneshot": True, "port": None}
         if name in self._options.exit_on:
             fields["on_end"] = OnEnd.EXIT
-        return ProcessSpec(
-            type=name, command=self._inputs.entries[name].command, base=self._inputs.base, **fields
-        ), faults
+        command = self._inputs.entries[name].command
+        return ProcessSpec(type=name, command=command, base=self._inputs.base, **fields), faults
 
     def _read(self, name: str, section: ProcessSection | None) -> tuple[dict[str, Any], list[Fault]]:
         """The fields that follow from a type's section, key by key."""
@@ -71,8 +79,8 @@ class SpecBuilder:
             value = getattr(written, key)
             if row.policy is not None:
                 fields |= row.policy(value, self._context)
-            if row.check is not None and section is not None:
-                path = f"processes.{name}.{key}"
+            path = f"processes.{name}.{key}"
+            if row.check is not None and section is not None and path not in self._inputs.document.faulty:
                 faults += [
                     self._inputs.document.fault(path + where, *told) for where, *told in row.check(value, self._context)
                 ]
@@ -83,7 +91,9 @@ class SpecBuilder:
 
         assert self._inputs.document.settings is not None
         defaults = self._inputs.document.settings.defaults
-        return SpecContext(self._inputs.root, defaults, frozenset(self._inputs.entries), grace)
+        types = frozenset(self._inputs.entries)
+        one_offs = frozenset(name for name in types if is_one_off(self._inputs.document, name))
+        return SpecContext(self._inputs.root, defaults, types, one_offs, grace)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """With what the command line says of every type."""

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from procman.config.machine import read_count
+from procman.config.options import YEAR
 from procman.core.requests import MAX_COUNT
 from procman.text.quantities import READ, SECONDS, read_seconds, read_size, worded
-
-YEAR = 365 * 86400
-"""Longest time that can be set. Infinity is no number of JSON, and poll(2) counts milliseconds in 31 bits or so."""
 
 MOST_BYTES = 2**50
 """Largest size that can be set: a pebibyte."""
@@ -24,6 +23,8 @@ Seconds = Annotated[float, worded(read_seconds, "90s", SECONDS, ge=0, le=YEAR)]
 Bytes = Annotated[
     int, worded(read_size, "512MB", r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]i?[Bb]?|[Bb])\s*$", ge=0, le=MOST_BYTES)
 ]
+Counted = Annotated[int, worded(read_count, "cpus-1", r"^\s*(cpus(-\d+)?|\d+\s*%)\s*$", ge=0, le=MAX_COUNT)]
+"""How many instances: a number, or one that depends on the machine."""
 ExitCode = Annotated[int, Meta(ge=0, le=255)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Filled = Annotated[str, Meta(min_length=1)]

@@ -51,7 +51,9 @@ def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
         return Document(ProcmanYml(), {}, file), []
     walk = _Walk(file)
     settings = walk.value(node, ProcmanYml, "")
-    return Document(settings if isinstance(settings, ProcmanYml) else ProcmanYml(), walk.lines, file), walk.faults
+    return Document(
+        settings if isinstance(settings, ProcmanYml) else ProcmanYml(), walk.lines, file, frozenset(walk.faulty)
+    ), walk.faults
 
 
 class _Faulty(Enum):
@@ -67,6 +69,7 @@ class _Walk:
         self.file = file
         self.lines: dict[str, int] = {}
         self.faults: list[Fault] = []
+        self.faulty: set[str] = set()
 
     def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or FAULTY
         self.lines[path] = line_of(node)
@@ -102,9 +105,7 @@ class _Walk:
         for key, key_node, child in self._pairs(node, path):
             at = _join(path, key)
             if isinstance(kinds, dict) and key not in kinds:
-                self.faults.append(
-                    Fault(self.file, line_of(key_node), f"{at}: cannot use this key", nearest(key, kinds))
-                )
+                self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", nearest(key, kinds)))
                 continue
             value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
             if value is not _Faulty.FAULTY:
@@ -122,7 +123,7 @@ class _Walk:
                 continue
             if key in first:
                 message = f"{_join(path, key)}: cannot set it twice: line {first[key]} does it already"
-                self.faults.append(Fault(self.file, line_of(key_node), message))
+                self._add(path, Fault(self.file, line_of(key_node), message))
                 continue
             first[key] = line_of(key_node)
             yield key, key_node, child
@@ -138,7 +139,13 @@ class _Walk:
         where = f"{path}: " if path else ""
         what = "its value" if _SECRET.search(path) else shown(node)
         message = f"{where}cannot use {what}: {reason.why}"
-        self.faults.append(Fault(self.file, line_of(node), message, reason.hint))
+        self._add(path, Fault(self.file, line_of(node), message, reason.hint))
+
+    def _add(self, path: str, fault: Fault) -> None:
+        self.faults.append(fault)
+        while path and path not in self.faulty:
+            self.faulty.add(path)
+            path = path.rpartition(".")[0]
 
 
 def _join(path: str, key: str) -> str:
@@ -200,7 +207,13 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
         bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         if isinstance(bare, type) and issubclass(bare, Enum):
             raise _not_one_of(node, value, [member.value for member in bare]) from None
-        raise Unusable(_expected(str(error))) from None
+        raise Unusable(_expected(str(error)), _example(kind)) from None
+
+
+def _example(kind: Any) -> str:  # noqa: ANN401  a type
+    """Of a kind with a pattern, which says little to a person."""
+    metas = [meta for one in (kind, *get_args(kind)) for meta in getattr(one, "__metadata__", ())]
+    return next((f"such as {meta.examples[0]}" for meta in metas if meta.examples), "")
 
 
 def _read(value: object, kind: Any) -> object:  # noqa: ANN401  a type
@@ -231,4 +244,4 @@ def _expected(message: str) -> str:
     """What msgspec says in a user's words: "Expected `int | null`, got `str`" -> "expected a whole number or null"."""
     wanted = message.partition(", got ")[0]
     words = re.sub("`([^`]*)`", lambda match: " or ".join(_WORDS.get(w, w) for w in match[1].split(" | ")), wanted)
-    return words.lower().removesuffix(".0")
+    return words.partition(" matching regex")[0].lower().removesuffix(".0")

@@ -10,6 +10,7 @@ import click
 from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
+from procman.cli.show.formation import explanation
 from procman.cli.show.table import columns
 from procman.config.load import Kept, load
 from procman.config.options import Options
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Below the table stands
-    what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes that into it, and changes
-    nothing that stands there.
+    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Where procman.yml speaks of
+    order, readiness or restarts, it tells who waits for whom, who is ready by what, and whom a restart costs requests. Below
+    that stands what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes that into it, and
+    changes nothing that stands there.
 
     \b
     Examples:
@@ -40,7 +42,8 @@ def check(options: Options, *, fix: bool) -> None:
     click.echo(shown(plan))
     texts = programs.read_texts(options, plan, kept)
     found = programs.findings(plan, texts)
-    for line in programs.fix(found, texts) if fix else programs.report(found, plan.procfile):
+    advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
+    for line in [*explanation(plan), *advice]:
         click.echo(line)
 
 

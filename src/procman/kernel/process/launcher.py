@@ -183,4 +183,4 @@ class SpawnQueue:
             return SpawnFailed(name, generation, error.code, error.why, jitter())
         except MemoryError:
             return SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())
-        return Spawned(name, generation, life.pid, is_led_by_shell(action.spec.command))
+        return Spawned(name, generation, life.pid, is_led_by_shell(action.spec.command, action.spec.shell))

@@ -226,7 +226,7 @@ def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
-    argv = argv_of(spec.command, spec.shell)
+    argv = argv_of(spec.command, spec.shell, env=env)
     argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if is_plain(spec.command) else root)
     script = "".join(launch.steps())
     return ["/bin/sh", "-c", f'{script}exec "$@"', spec.cwd, *argv] if script else argv

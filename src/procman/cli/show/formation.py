@@ -1,0 +1,197 @@
+"""What a plan means, in lines for a person: who waits for whom, who is ready by what, whom a restart costs requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procman.cli.show.table import columns
+from procman.core.policies import (
+    ExecProbe,
+    FileProbe,
+    HttpProbe,
+    LogProbe,
+    NotifyProbe,
+    OnUnhealthy,
+    Probe,
+    Rolling,
+    TcpProbe,
+    Until,
+)
+from procman.core.requests import MAX_COUNT
+from procman.text.shell import is_plain, may_exec
+from procman.text.words import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from procman.core.policies import Dependency
+    from procman.core.spec import Plan, ProcessSpec
+
+
+def explanation(plan: Plan) -> list[str]:
+    """Nothing for a plan that says nothing of this: all then start at once, and are ready after a second of life."""
+    if not (plan.groups or any(map(_says_more, plan.types.values()))):
+        return []
+    sections: dict[str, list[tuple[str, ...]]] = {
+        "Starts in this order, and stops the other way round:": _order(plan),
+        "Ready:": _readiness(plan),
+        "Restarted or reloaded:": _restarts(plan),
+        "Groups:": [(group.name, _strategy(group.strategy.value), ", ".join(group.members)) for group in plan.groups],
+        "Mind:": _cautions(plan),
+    }
+    lines: list[str] = []
+    for title, rows in sections.items():
+        if rows:
+            lines += ["", title, *(f"  {line}" for line in columns(rows).splitlines())]
+    return lines
+
+
+def _says_more(spec: ProcessSpec) -> bool:
+    return bool(
+        spec.ready or spec.health or spec.depends_on or spec.rolling or spec.recycle or spec.sockets or spec.stop.drain
+    )
+
+
+# ---- order
+
+
+def stages(plan: Plan) -> list[list[str]]:
+    """Types by when they can start: those of the first stage at once, those of each other when all before it have."""
+    placed: dict[str, int] = {}
+    left = list(plan.types)
+    while left:
+        ready = [name for name in left if all(one.type in placed for one in plan.types[name].depends_on)]
+        stage = max(placed.values(), default=-1) + 1
+        placed |= dict.fromkeys(ready or left, stage)  # a circle is a fault of the inputs, and never comes here
+        left = [name for name in left if name not in placed]
+    return [[name for name in plan.types if placed[name] == n] for n in range(max(placed.values(), default=-1) + 1)]
+
+
+def _order(plan: Plan) -> list[tuple[str, ...]]:
+    if not any(spec.depends_on for spec in plan.types.values()):
+        return []
+    return [
+        (f"{number}." if name == stage[0] else "", name, _needs(plan, name))
+        for number, stage in enumerate(stages(plan), 1)
+        for name in stage
+    ]
+
+
+def _needs(plan: Plan, name: str) -> str:
+    """`when redis is ready and migrate is done`."""
+    needed = [_need(one) for one in plan.types[name].depends_on if plan.counts[one.type]]
+    absent = [one.type for one in plan.types[name].depends_on if not plan.counts[one.type]]
+    told = f"when {' and '.join(needed)}" if needed else ""
+    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
+
+
+def _need(one: Dependency) -> str:
+    reached = {Until.STARTED: "started", Until.READY: "ready", Until.DONE: "done"}[one.until]
+    return f"every {one.type} is {reached}" if one.every else f"{one.type} is {reached}"
+
+
+# ---- readiness
+
+
+def _readiness(plan: Plan) -> list[tuple[str, ...]]:
+    return [(name, _ready_by(spec), _health_of(spec)) for name, spec in plan.types.items()]
+
+
+def _ready_by(spec: ProcessSpec) -> str:
+    if spec.ready is not None:
+        return f"{_probe(spec.ready.probe, spec)}, within {duration(spec.ready.timeout)}"
+    return "when it has ended, with success" if spec.oneshot else "after a second of life"
+
+
+def _health_of(spec: ProcessSpec) -> str:
+    health = spec.health
+    if health is None:
+        return ""
+    then = "it is restarted" if health.on_failure is OnUnhealthy.RESTART else "it is out of rotation"
+    return f"then {_probe(health.probe, spec)} every {duration(health.interval)}; {health.failures} failures: {then}"
+
+
+def _probe(probe: Probe, spec: ProcessSpec) -> str:
+    match probe:
+        case TcpProbe(port, host):
+            return f"tcp {host}:{spec.port if port is None else port}"
+        case HttpProbe(url):
+            return f"http {url}"
+        case LogProbe(pattern):
+            return f"a line that matches {pattern!r}"
+        case ExecProbe(command):
+            return f"exec {command!r}"
+        case NotifyProbe():
+            return "notify (sd_notify)"
+        case FileProbe(path):
+            return f"the file {path}"
+
+
+# ---- restarts
+
+
+def _restarts(plan: Plan) -> list[tuple[str, ...]]:
+    return [
+        (name, _restart(spec, plan.counts[name], _room(plan, spec)))
+        for name, spec in plan.types.items()
+        if _serves(spec)
+    ]
+
+
+def _serves(spec: ProcessSpec) -> bool:
+    """Whether others seem to connect to it."""
+    asked = spec.ready.probe if spec.ready is not None else None
+    return bool(spec.sockets) or isinstance(asked, TcpProbe | HttpProbe) or "PORT" in spec.command
+
+
+def _room(plan: Plan, spec: ProcessSpec) -> int:
+    """The most instances that the type can have."""
+    return min(plan.port_step if spec.port is not None else MAX_COUNT, spec.max or MAX_COUNT)
+
+
+def _restart(spec: ProcessSpec, count: int, room: int) -> str:
+    """Whether it costs requests, and why."""
+    if spec.sockets:
+        return "no connection is refused: the socket stays open"
+    rolling = spec.rolling or Rolling()
+    if rolling.surge and count < room:
+        return f"one after another, with an extra one first: never fewer than {count}"
+    if count < 2:
+        return (
+            "requests are dropped: it is the only instance; `socket:`, `rolling: {surge: 1}` or a second one keep them"
+        )
+    if spec.ready is None:
+        return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
+    return f"{rolling.away(count)} of {count} at once, the next when the new one is ready"
+
+
+# ---- what may surprise
+
+
+def _strategy(word: str) -> str:
+    return {
+        "one_for_one": "each is restarted by itself:",
+        "one_for_all": "all are restarted with one:",
+        "rest_for_one": "one is restarted with those behind it:",
+    }[word]
+
+
+def _cautions(plan: Plan) -> list[tuple[str, ...]]:
+    return [(name, told) for name, spec in plan.types.items() for told in _cautions_of(plan, spec)]
+
+
+def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
+    if spec.sockets and not _becomes_program(spec):
+        yield "its line keeps a shell: write `exec` before the program that is to have the socket (LISTEN_PID is its own pid)"
+    if spec.rolling is not None and spec.rolling.surge:
+        room = _room(plan, spec)
+        if plan.counts[spec.type] >= room:
+            why = "`max`" if room == spec.max else "the port step"
+            yield f"there is no room for an extra instance: {why} is {room}"
+    if spec.oneshot and plan.counts[spec.type] > 1:
+        yield f"it runs to its end {plan.counts[spec.type]} times at once"
+
+
+def _becomes_program(spec: ProcessSpec) -> bool:
+    """Whether the process is the program itself."""
+    return is_plain(spec.command) or spec.command.lstrip().startswith("exec ") or may_exec(spec.command, spec.shell)

@@ -1,0 +1,112 @@
+"""What `procman check` says of a formation beside its table."""
+
+from __future__ import annotations
+
+import pytest
+
+from procman.cli.show.formation import explanation, stages
+from procman.config.load import Options, load
+
+
+@pytest.fixture
+def explained(tmp_path, monkeypatch):
+    """The explanation of a Procfile and a procman.yml, as one text with single blanks."""
+    monkeypatch.chdir(tmp_path)
+
+    def explain(procfile: str, yml: str, **options: object) -> str:
+        (tmp_path / "Procfile").write_text(procfile)
+        (tmp_path / "procman.yml").write_text(yml)
+        return "\n".join(" ".join(line.split()) for line in explanation(load(Options(**options), {})))
+
+    return explain
+
+
+SHOP = "web: serve $PORT\nredis: redis-server\nmigrate: m\nworker: w\n"
+ORDER = """
+processes:
+  web: {depends_on: [redis, migrate], ready: {http: /health}}
+  redis: {ready: {tcp: 6379}}
+  migrate: {oneshot: true, depends_on: [redis]}
+"""
+
+
+def test_a_plain_formation_needs_no_explanation(explained):
+    assert explained(SHOP, "processes: {web: {port: 8000}}") == ""
+
+
+def test_who_waits_for_whom_is_told_in_the_order_of_the_start(explained):
+    text = explained(SHOP, ORDER)
+    assert "1. redis\nworker\n2. migrate when redis is ready\n3. web when redis is ready and migrate is done" in text
+
+
+def test_a_dependency_that_stands_at_0_is_told(explained):
+    assert "not waiting for redis, which stands at 0" in explained(SHOP, ORDER, leave_out=("redis",))
+
+
+def test_stages_hold_every_type_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Procfile").write_text(SHOP)
+    (tmp_path / "procman.yml").write_text(ORDER)
+    assert stages(load(Options(), {})) == [["redis", "worker"], ["migrate"], ["web"]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("ready: tcp", "web tcp 127.0.0.1:5000, within 1m 0s"),
+        ("ready: {http: /health, timeout: 5}", "web http /health, within 5.0 s"),
+        ("ready: notify", "web notify (sd_notify), within"),
+        ("ready: {log: up}", "web a line that matches 'up', within"),
+        ("ready: {exec: check}", "web exec 'check', within"),
+        ("ready: {file: up}", "web the file up, within"),
+        ("recycle: {age: 1h}", "web after a second of life"),
+        ("health: {tcp: 80, failures: 2}", "then tcp 127.0.0.1:80 every 10 s; 2 failures: it is restarted"),
+        ("health: {tcp: 80, on_failure: unready}", "3 failures: it is out of rotation"),
+    ],
+)
+def test_who_is_ready_by_what(explained, keys, told):
+    assert told in explained(SHOP, f"processes: {{web: {{{keys}}}}}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "count", "told"),
+    [
+        ("ready: tcp", 1, "requests are dropped: it is the only instance"),
+        ("ready: tcp", 4, "web 1 of 4 at once"),
+        ("ready: tcp, rolling: {unavailable: 50%}", 4, "web 2 of 4 at once"),
+        ("recycle: {age: 1h}", 2, "without `ready:` an instance counts after a second"),
+        ("ready: tcp, rolling: {surge: 1}", 1, "never fewer than 1"),
+        ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "requests are dropped"),
+        ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
+    ],
+)
+def test_whom_a_restart_costs_requests(explained, keys, count, told):
+    assert told in explained(SHOP, f"processes: {{web: {{{keys}}}}}", formation=(f"web={count}",))
+
+
+def test_no_room_for_an_extra_instance_is_told(explained):
+    assert "`max` is 1" in explained(SHOP, "processes: {web: {rolling: {surge: 1}, max: 1}}")
+    assert "the port step is 2" in explained(
+        SHOP, "processes: {web: {rolling: {surge: 1}}}", formation=("web=2",), port_step=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("cd x && serve", True),
+        ("serve | log", True),
+        ("serve", False),
+        ("serve $WORKERS", False),
+        ("exec serve", False),
+        ("A=1 serve", False),
+    ],
+)
+def test_a_shell_before_a_program_with_a_socket_is_told(explained, line, told):
+    text = explained(f"web: {line}\n", "processes: {web: {socket: 'tcp://127.0.0.1:80'}}")
+    assert ("write `exec` before the program" in text) is told
+
+
+def test_groups_are_told_with_what_a_crash_means(explained):
+    text = explained(SHOP, "groups: {jobs: {members: [redis, worker], strategy: rest_for_one}}")
+    assert "jobs one is restarted with those behind it: redis, worker" in text
