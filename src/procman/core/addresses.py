@@ -69,6 +69,11 @@ def masked(url: str) -> str:
         return HIDDEN
 
 
+def variables_in(text: str) -> list[str]:
+    """The names that `expanded` replaces."""
+    return [match[1] or match[2] for match in _VARIABLE.finditer(text)]
+
+
 def expanded(text: str, environ: dict[str, str]) -> str:
     """`$NAME` and `${NAME}` replaced, so that a password can stay where secrets are kept. Raises KeyError for a name that is not set."""
     return _VARIABLE.sub(lambda match: environ[match[1] or match[2]], text)

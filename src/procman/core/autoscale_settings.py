@@ -260,6 +260,18 @@ def _measure(metric: Metric) -> Measure:
     return Measure.TOTAL
 
 
+def addresses_of(settings: Autoscale) -> list[str]:
+    """Every address of its metrics, as it is written."""
+    found = []
+    for metric in settings.metrics:
+        for source in (metric.queue, metric.latency, metric.http, metric.prometheus):
+            if isinstance(source, RedisSource):
+                found.append(source.redis)
+            elif isinstance(source, HttpSource | PrometheusSource):
+                found.append(source.url)
+    return found
+
+
 def with_variables(settings: Autoscale, environ: dict[str, str]) -> Autoscale:
     """The settings with `$NAME` in addresses replaced. Raises KeyError for a name that is not set."""
     return replace(settings, metrics=tuple(_filled(metric, environ) for metric in settings.metrics))
