@@ -15,18 +15,23 @@ from typing import assert_never
 from pretended import Life, Nature, Proc
 from procman.core.actions import (
     Action,
+    CloseSockets,
     Finish,
+    OpenSockets,
     OperationEnded,
     Publish,
     ReclaimDaemons,
     Refuse,
     Remove,
     Reply,
+    RunHelper,
     SetTimer,
     ShareDaemon,
     Signal,
     SignalProcess,
     Spawn,
+    StartProbe,
+    StopProbe,
     Target,
 )
 from procman.core.events import (
@@ -47,7 +52,21 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.phases import Backoff, Clearing, Done, Down, Failed, Instance, Ready, Spawning, Starting, Stopping
+from procman.core.phases import (
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Draining,
+    Failed,
+    Instance,
+    Ready,
+    Spawning,
+    Starting,
+    Stopping,
+    Unhealthy,
+    Waiting,
+)
 from procman.core.restart import backoff
 from procman.core.spec import DEFAULT_GRACE, Plan, ProcessSpec
 from procman.core.timers import OrphansTimer, SlotTimer
@@ -142,6 +161,8 @@ class SimulatedOS:
                     self.answers[action.request] = action
                 case Finish():
                     self.finished.append(action.code)
+                case StartProbe() | StopProbe() | RunHelper() | OpenSockets() | CloseSockets():
+                    pass
                 case Publish() | Remove() | OperationEnded():
                     pass
                 case _:
@@ -391,11 +412,11 @@ class SimulatedOS:
         match i.phase:
             case Spawning():
                 return any(fork.name == i.name for fork in self.forks) or bool(self.queues.get(i.name))
-            case Starting() | Backoff():
+            case Starting() | Backoff() | Draining():
                 return deadline
             case Stopping() | Clearing():
                 return deadline or i.unkillable
-            case Down() | Ready() | Failed() | Done():
+            case Down() | Waiting() | Ready() | Unhealthy() | Failed() | Done():
                 return True
             case _:
                 assert_never(i.phase)

@@ -13,6 +13,8 @@ from procman.core.events import (
     Exited,
     ExitStatus,
     KillAsked,
+    Probed,
+    Released,
     RestartWanted,
     SlotEvent,
     Spawned,
@@ -20,14 +22,24 @@ from procman.core.events import (
     StartWanted,
     StopWanted,
     TimerFired,
+    WaitWanted,
 )
 from procman.core.instance import step
 from procman.core.phases import PHASES, Clearing, Instance, Phase
-from procman.core.spec import ProcessSpec, RestartPolicy
+from procman.core.policies import Drain, Health, TcpProbe
+from procman.core.spec import ProcessSpec, RestartPolicy, StopPolicy
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason, ReasonCode
 
-SPEC = ProcessSpec(type="web", command="serve", cwd="/", env={}, restart=RestartPolicy(no_retry_exit_codes=(2, 126)))
+SPEC = ProcessSpec(
+    type="web",
+    command="serve",
+    cwd="/",
+    env={},
+    restart=RestartPolicy(no_retry_exit_codes=(2, 126)),
+    health=Health(probe=TcpProbe()),
+    stop=StopPolicy(drain=Drain(seconds=5.0)),
+)
 WHY = Reason(ReasonCode.STOPPED, "stop")
 CODES = (0, 1, 2)
 """An end that is good, one that is tried again, one that is not."""
@@ -40,13 +52,16 @@ def events(i: Instance) -> Iterator[SlotEvent]:
     yield from (SpawnFailed(i.name, i.generation, code, "why") for code in (127, 126))
     yield from (Exited(i.name, i.generation, ExitStatus(code)) for code in CODES)
     yield from (Adopted(i.name, i.generation, 2, in_group) for in_group in (True, False))
+    yield from (Probed(i.name, i.generation, ok) for ok in (True, False))
+    yield WaitWanted(("redis",))
+    yield Released(i.name, i.generation, "balancer")
     yield from (Emptied(i.name, i.generation), TimerFired(SlotTimer(i.name), i.token))
 
 
 def shape(i: Instance) -> tuple[object, ...]:
     """What decides where an event leads; numbers and times do not."""
     phase = i.phase
-    parts = [getattr(phase, name) for name in ("reason", "step", "then", "exit") if hasattr(phase, name)]
+    parts = [getattr(phase, name) for name in ("reason", "step", "then", "exit", "held_by") if hasattr(phase, name)]
     return type(phase), i.wanted, *parts
 
 
@@ -58,7 +73,7 @@ def moves() -> dict[tuple[type[Phase], type[Phase]], set[str]]:
     while reached:
         before = reached.popleft()
         for event in events(before):
-            after, _, _ = step(before, event, getattr(before.phase, "kill_at", 0.0))
+            after, _, _ = step(before, event, getattr(before.phase, "kill_at", getattr(before.phase, "until", 0.0)))
             if type(after.phase) is not type(before.phase):
                 found.setdefault((type(before.phase), type(after.phase)), set()).add(type(event).__name__)
             record = after.record

@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Self
 
 from procman.control.client import Client, ClosedError
-from procman.control.messages import Until, WaitParams
+from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
+from procman.core.requests import AwaitedState
 from procman.core.view import FleetView, InstanceView
 from procman.errors import NotRunningError, ProcmanError
 
@@ -134,32 +135,32 @@ class Formation:
         """Set counts by type, and wait until these types have as many instances, all of them ready or done."""
         with self.connect() as client:
             client.scale(counts)
-        self._wait(tuple(counts), "ready", f"{', '.join(counts)} to be scaled")
+        self._wait(tuple(counts), AwaitedState.READY, f"{', '.join(counts)} to be scaled")
 
     def restart(self, *names: str) -> None:
         """Restart instances (all without a name), and wait until each of them is ready or done again."""
         with self.connect() as client:
             touched = client.restart(names).instances
         if touched:
-            self._wait(touched, "ready", f"{', '.join(touched)} to be restarted")
+            self._wait(touched, AwaitedState.READY, f"{', '.join(touched)} to be restarted")
 
     def stop(self, *names: str) -> None:
         """Stop instances, and wait until they have ended."""
         with self.connect() as client:
             touched = client.stop(names).instances
         if touched:
-            self._wait(touched, "stopped", f"{', '.join(touched)} to stop")
+            self._wait(touched, AwaitedState.STOPPED, f"{', '.join(touched)} to stop")
 
     def wait(self, *names: str) -> None:
         """Wait until every instance, or those of these names or types, is ready or done.
 
         Raises FormationError at the timeout, and as soon as one of them has failed or is in a crash loop.
         """
-        self._wait(names, "ready", f"{', '.join(names) or 'the formation'} to be ready")
+        self._wait(names, AwaitedState.READY, f"{', '.join(names) or 'the formation'} to be ready")
 
     # ---- waiting
 
-    def _wait(self, names: Sequence[str], until: Until, what: str) -> None:
+    def _wait(self, names: Sequence[str], until: AwaitedState, what: str) -> None:
         """Raises FormationError where it is not so in time, or never will be."""
         deadline = time.monotonic() + self.timeout
         self._listening(deadline)

@@ -6,12 +6,13 @@ import pytest
 from scripted import fleet, instance
 
 from procman.control.conditions import Condition, listed
+from procman.core.requests import AwaitedState
 
 STARTING = fleet(instance("web.1", "starting"))
 
 
 def judged(view, names=(), until="ready", begun=STARTING):
-    return Condition(names, until, begun).judge(view)
+    return Condition(names, AwaitedState(until), begun).judge(view)
 
 
 def outcome(*rows, **how):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from procman.core.actions import Action, Publish, SetTimer, Signal, Spawn, Target
+from procman.core.actions import Action, Finish, Publish, SetTimer, Signal, Spawn, Target
 from procman.core.events import Emptied, Event, Exited, ExitStatus, FormationStarted, Spawned, TimerFired
 from procman.core.fleet import Fleet
-from procman.core.instance import READY_AFTER
 from procman.core.phases import (
     AfterClearing,
     Backoff,
     Clearing,
     Done,
     Down,
+    Draining,
     Failed,
     Instance,
     Leader,
@@ -25,7 +25,10 @@ from procman.core.phases import (
     Stopping,
     StopReason,
     StopStep,
+    Unhealthy,
+    Waiting,
 )
+from procman.core.readiness import READY_AFTER
 from procman.core.spec import Plan, ProcessSpec, RestartPolicy, StopPolicy
 from procman.core.timers import SlotTimer, TimerKey
 from procman.core.view import Kind, Reason, ReasonCode
@@ -62,7 +65,10 @@ USUAL: dict[type[Phase], tuple[Phase, SlotRecord]] = {
     Down: (Down(), SlotRecord(last_exit=TERMINATED)),
     Spawning: (Spawning(SPEC.stop), SlotRecord()),
     Starting: (Starting(replace(LEADER, started_at=NOW - 0.5)), SlotRecord()),
+    Waiting: (Waiting(("redis",)), SlotRecord()),
     Ready: (Ready(LEADER, NOW - 49.0), SlotRecord()),
+    Unhealthy: (Unhealthy(LEADER, NOW - 49.0, 1, "refused"), SlotRecord()),
+    Draining: (Draining(LEADER, StopReason.ASKED, ASKED, NOW + 5.0, ("balancer",)), SlotRecord()),
     Stopping: (Stopping(LEADER, StopReason.ASKED, ASKED, StopStep.TERM_SENT, NOW + 9.0), SlotRecord()),
     Clearing: (
         Clearing(LEADER, AfterClearing.BACKOFF, CRASHED, StopStep.TERM_SENT, NOW + 9.0, 4.0),
@@ -77,7 +83,7 @@ USUAL: dict[type[Phase], tuple[Phase, SlotRecord]] = {
 def instance_in(kind: type[Phase], **changes) -> Instance:
     """web.1 in its seventh life, as it stands in that phase. A change goes to the leader, the phase, the record or the slot."""
     phase, record = USUAL[kind]
-    wanted = kind not in (Down, Stopping)
+    wanted = kind not in (Down, Draining, Stopping)
     base = Instance(name="web.1", index=1, spec=SPEC, generation=7, token=40, phase_since=NOW - 1.0, wanted=wanted)
     return changed(replace(base, phase=phase, record=record), **changes)
 
@@ -174,3 +180,7 @@ class Story:
     def ends(self, name: str, code: int = 1, signal: str | None = None) -> list[Action]:
         """The leader ends and leaves nothing behind."""
         return [*self.exited(name, code, signal), *self.emptied(name)]
+
+
+def finish_codes(actions) -> list[int]:
+    return [action.code for action in of_type(actions, Finish)]

@@ -161,7 +161,7 @@ def test_a_restart_by_a_program_says_why_to_events_and_leaves_the_log_to_that_pr
     story = running({"web": 1})
     (change,) = [
         one.change
-        for one in of_type(ask(story, Restart(("web",), "app.py changed")), Publish)
+        for one in of_type(ask(story, Restart(("web",), why="app.py changed")), Publish)
         if one.change.event is Kind.COMMAND
     ]
     assert change.text == "app.py changed: restarting web.1"
@@ -274,6 +274,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(command):
 @pytest.mark.parametrize("command", [Scale(to={"web": 2}), Restart(), Stop(all=True), SendSignal("USR1", ())])
 def test_commands_are_refused_while_procman_stops(command):
     story = running({"web": 1})
-    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW))
+    story.fleet._formation.desired = replace(story.fleet._formation.desired, closing=Closing(0, NOW, 10.0))
     assert "stopping" in refusal(ask(story, command)).message
     assert of_type(story.seen, Finish) == []

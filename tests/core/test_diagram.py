@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from procman.core.phases import PHASES, Clearing, Ready, Starting, Stopping
+from procman.core.phases import PHASES, Clearing, Draining, Ready, Starting, Stopping, Unhealthy
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -37,5 +37,5 @@ def test_every_phase_is_reached_and_left(diagram):
 
 
 def test_a_process_that_may_live_is_never_left_but_through_stopping(diagram):
-    alive = (Starting, Ready)
+    alive = (Starting, Ready, Unhealthy, Draining)
     assert {new for old, new in diagram.moves() if old in alive} <= {*alive, Stopping, Clearing}

@@ -35,14 +35,17 @@ from procman.core.events import (
     Exited,
     ExitStatus,
     KillAsked,
+    Probed,
+    Released,
     RestartWanted,
     Spawned,
     SpawnFailed,
     StartWanted,
     StopWanted,
     TimerFired,
+    WaitWanted,
 )
-from procman.core.facts import BecameReady, Died, EndedItself, LeaderEnded, Rested, Started
+from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.phases import (
     PHASES,
@@ -52,6 +55,7 @@ from procman.core.phases import (
     Clearing,
     Done,
     Down,
+    Draining,
     Failed,
     Leader,
     Ready,
@@ -60,6 +64,8 @@ from procman.core.phases import (
     Stopping,
     StopReason,
     StopStep,
+    Unhealthy,
+    Waiting,
 )
 from procman.core.timers import SlotTimer
 from procman.core.view import Kind, Reason, ReasonCode
@@ -69,12 +75,15 @@ NEW = spec_of(command="serve better", stop={"grace": 3.0})
 
 EVENTS = {
     "StartWanted": StartWanted(),
+    "WaitWanted": WaitWanted(("redis",)),
     "StopWanted": StopWanted(Reason(ReasonCode.SCALED_DOWN, "scaled down")),
     "RestartWanted": RestartWanted(NEW, Reason(ReasonCode.RELOADED, "reload")),
     "Spawned": Spawned("web.1", 7, PID),
     "SpawnFailed": SpawnFailed("web.1", 7, 127, "no such command"),
     "Exited": Exited("web.1", 7, FAILURE),
     "Emptied": Emptied("web.1", 7),
+    "Probed": Probed("web.1", 7, ok=True),
+    "Released": Released("web.1", 7, "balancer"),
     "TimerFired": TimerFired(SlotTimer("web.1"), 40),
 }
 
@@ -97,6 +106,14 @@ def afresh(spec=SPEC, **more):
     return spawning(spec, failures=0, early_exits=0, died_at=None, **more)
 
 
+WAITS = (
+    {"phase": Waiting(("redis",)), "phase_since": NOW, "token": 41, "wanted": True}
+    | {"failures": 0, "early_exits": 0, "died_at": None},
+    (Kind.WAITING,),
+    (),
+)
+
+
 def down(why=STOP_ASKED, **more):
     rest = {"phase": Down(why), "wanted": False, "phase_since": NOW, "token": 41}
     return rest | more, (Kind.STOPPED,), (RESTED,)
@@ -106,6 +123,9 @@ def stopping(leader, reason, why, timer_at, *, wanted, **more):
     phase = Stopping(leader, reason, why, StopStep.TERM_SENT, NOW + 10.0)
     asked = {"phase": phase, "wanted": wanted, "phase_since": NOW, "token": 41}
     return asked | more, (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, timer_at)), ()
+
+
+UNREADY = (BecameUnready("web.1"),)
 
 
 def with_facts(facts, moved):
@@ -175,8 +195,50 @@ MOVES = {
         (Kind.READY,),
         (BecameReady("web.1", 7),),
     ),
-    (Ready, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
-    (Ready, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
+    (Ready, "StopWanted"): with_facts(UNREADY, stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False)),
+    (Ready, "RestartWanted"): with_facts(
+        UNREADY, stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW)
+    ),
+    (Unhealthy, "StopWanted"): with_facts(UNREADY, stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False)),
+    (Unhealthy, "RestartWanted"): with_facts(
+        UNREADY, stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW)
+    ),
+    (Unhealthy, "Exited"): clearing(OLD, AfterClearing.BACKOFF, CRASHED, early=0, facts=DIED),
+    (Unhealthy, "Probed"): (
+        {"phase": Ready(OLD, NOW - 49.0), "phase_since": NOW, "token": 41},
+        (Kind.READY,),
+        (BecameReady("web.1", 7),),
+    ),
+    (Draining, "StartWanted"): ({"wanted": True}, (), ()),
+    (Draining, "StopWanted"): (
+        in_phase(Draining, why=STOP_ASKED) | {"token": 41},
+        (SetTimer(TIMER, 41, NOW + 5.0),),
+        (),
+    ),
+    (Draining, "RestartWanted"): (
+        {"wanted": True, "spec": NEW, "token": 41} | in_phase(Draining, reason=StopReason.REPLACED, why=RESTART_ASKED),
+        (SetTimer(TIMER, 41, NOW + 5.0),),
+        (),
+    ),
+    (Draining, "Exited"): (
+        {
+            "phase": Stopping(OLD, StopReason.ASKED, ASKED, StopStep.TERM_SENT, NOW + 10.0, FAILURE),
+            "phase_since": NOW,
+            "token": 41,
+            "last_exit": FAILURE,
+        },
+        (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, DEADLINE)),
+        (LeaderEnded("web.1", 7, FAILURE),),
+    ),
+    (Draining, "Released"): stopping(OLD, StopReason.ASKED, ASKED, DEADLINE, wanted=False),
+    (Draining, "TimerFired"): stopping(OLD, StopReason.ASKED, ASKED, DEADLINE, wanted=False),
+    (Waiting, "StartWanted"): afresh(),
+    (Waiting, "WaitWanted"): ({}, (), ()),
+    (Waiting, "StopWanted"): down(),
+    (Waiting, "RestartWanted"): ({"spec": NEW}, (), ()),
+    (Down, "WaitWanted"): WAITS,
+    (Failed, "WaitWanted"): WAITS,
+    (Done, "WaitWanted"): WAITS,
     (Ready, "Exited"): clearing(OLD, AfterClearing.BACKOFF, CRASHED, early=0, facts=DIED),
     (Stopping, "StartWanted"): ({"wanted": True}, (), ()),
     (Stopping, "StopWanted"): (in_phase(Stopping, why=STOP_ASKED), (), ()),
@@ -393,6 +455,17 @@ CIRCUMSTANCES = {
         (killed(YOUNG) | {"token": 42}, two_later(KILL_ALL), ()),
     ),
     "kill a ready one": (instance_in(Ready), KillAsked(), (killed(OLD) | {"token": 42}, two_later(KILL_ALL), ())),
+    "kill an unhealthy one": (
+        instance_in(Unhealthy),
+        KillAsked(),
+        (killed(OLD) | {"token": 42}, two_later(KILL_ALL), ()),
+    ),
+    "kill one that drains": (
+        instance_in(Draining),
+        KillAsked(),
+        (killed(OLD) | {"token": 42}, two_later(KILL_ALL), ()),
+    ),
+    "kill ends the waiting": (instance_in(Waiting), KillAsked(), down(KILLED)),
     "kill a stopping one": (
         instance_in(Stopping),
         KillAsked(),

@@ -246,7 +246,7 @@ def test_what_runs_from_an_older_spec_is_not_up_to_date():
     story.ends("web.1", 143, "TERM")
     story.ready("web.1")
     (row,) = story.fleet.view(story.now).types
-    assert (row.desired, row.ready, row.updated) == (2, 1, 1)
+    assert (row.desired, row.ready, row.updated) == (2, 2, 1)
 
 
 def test_an_interrupt_stops_and_another_one_kills():

@@ -63,7 +63,7 @@ def test_a_new_type_starts_with_its_configured_count():
 def test_a_changed_type_restarts_and_the_others_keep_their_processes():
     story = running({"web": 2, "job": 1})
     actions = reload(story, plan_of({"web": 2, "job": 1}, CHANGED))
-    assert stopped_names(actions) == ["web.1", "web.2"]
+    assert stopped_names(actions) == ["web.1"]
     (spawn,) = [a for a in story.ends("web.1", 143, "TERM") if spawned_names([a])]
     assert spawn.spec == CHANGED
 

@@ -18,7 +18,18 @@ def test_a_row_has_ages_not_moments():
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
 def test_every_phase_is_shown_by_a_name_that_users_know(phase):
     row = view_of(instance_in(phase), NOW, crash_loop=False)
-    assert row.phase in {"starting", "ready", "stopping", "backoff", "failed", "done", "stopped"}
+    assert row.phase in {
+        "starting",
+        "ready",
+        "stopping",
+        "backoff",
+        "failed",
+        "done",
+        "stopped",
+        "waiting",
+        "unhealthy",
+        "draining",
+    }
     assert (row.uptime is None) is (row.pid is None)
 
 

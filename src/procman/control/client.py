@@ -131,9 +131,9 @@ class Client:
         """Set counts, and change counts; all or nothing. With neither, the formation as it is."""
         return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {})))
 
-    def restart(self, names: Sequence[str] = (), why: str = "") -> Accepted:
-        """Restart types, instances or patterns, all where none is named. A program says why, and logs it itself."""
-        return self._call(methods.RESTART, Restart(tuple(names), why))
+    def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
+        """Restart types, instances or patterns, all where none is named: a few of a type at a time, or `together`."""
+        return self._call(methods.RESTART, Restart(tuple(names), together, why))
 
     def stop(self, names: Sequence[str] = (), *, everything: bool = False) -> Accepted:
         """Stop types, instances or patterns, or everything."""

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from procman.control.messages import Until
+from procman.core.requests import AwaitedState
 from procman.core.select import Chosen
 from procman.core.view import FleetView, InstanceView, Operation, OperationState
 
@@ -46,7 +46,7 @@ class Condition:
     A type in a crash loop is given up once an instance of it has died since.
     """
 
-    def __init__(self, names: tuple[str, ...], until: Until, begun: FleetView) -> None:
+    def __init__(self, names: tuple[str, ...], until: AwaitedState, begun: FleetView) -> None:
         self._names = names
         self._until = until
         self._chosen = Chosen(names) if names else None
@@ -55,7 +55,7 @@ class Condition:
     def judge(self, view: FleetView) -> Verdict:
         """How it stands."""
         verdict = self._judge(view)
-        if view.stopping and verdict.outcome != "reached" and self._until != "stopped":
+        if view.stopping and verdict.outcome != "reached" and self._until is not AwaitedState.STOPPED:
             return _ENDING
         return verdict
 
@@ -63,7 +63,7 @@ class Condition:
         pending: list[str] = []
         rows = self._of(view)
         for i in rows:
-            verdict = self._stopped(i) if self._until == "stopped" else self._up(i)
+            verdict = self._stopped(i) if self._until is AwaitedState.STOPPED else self._up(i)
             if verdict.outcome == "failed":
                 return verdict
             pending += verdict.pending
@@ -76,7 +76,7 @@ class Condition:
         """One that is named itself has to be there, unless it is to be stopped."""
         there = {i.name for i in rows}
         gone = [name for name in self._names if name in self._begun and name not in there]
-        if not gone or self._until == "stopped":
+        if not gone or self._until is AwaitedState.STOPPED:
             return REACHED
         return _failed(f"cannot go on waiting for {gone[0]}: it is no longer there")
 
@@ -88,7 +88,7 @@ class Condition:
         if self._loops(i):
             why = i.reason or f"last {i.last_exit}"
             return _failed(f"cannot go on waiting for {i.name}: {why}", f"see `procman logs {i.name}`")
-        wanted = UP if self._until == "ready" else ("done",)
+        wanted = UP if self._until is AwaitedState.READY else ("done",)
         return REACHED if i.phase in wanted else _pending(described(i))
 
     def _loops(self, i: InstanceView) -> bool:

@@ -9,12 +9,12 @@ Times are seconds; `time` is seconds since the epoch.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import msgspec
 from msgspec import Struct
 
-from procman.core.requests import Name
+from procman.core.requests import AwaitedState, Name
 from procman.core.view import Change, FleetView
 
 # ---- parameters
@@ -77,10 +77,6 @@ class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     rows: Cells
 
 
-Until: TypeAlias = Literal["ready", "done", "stopped"]
-"""`ready`: ready, or done. `done`: ended well, as a one-off does. `stopped`: no process runs."""
-
-
 class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Types, instances or shell patterns (all when empty) that are to be ready or done, to be done, or to be stopped; for at
     most `timeout` seconds, for as long as it takes where null. With `operation`: until what was asked for, by that number,
@@ -88,7 +84,7 @@ class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """
 
     names: tuple[Name, ...] = ()
-    until: Until = "ready"
+    until: AwaitedState = AwaitedState.READY
     timeout: Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)] | None = None
     operation: Annotated[int, msgspec.Meta(ge=0)] = 0
 

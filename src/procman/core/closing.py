@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from procman.core.desired import Closing, Desired, Move, StopMove
-from procman.core.phases import AT_REST, ENDED_ITSELF, Failed, Instance
+from procman.core.phases import AT_REST, ENDED_ITSELF, UP, Failed, Instance
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
 from procman.core.view import Reason, ReasonCode
@@ -15,9 +17,11 @@ def living(slots: Slots) -> list[Instance]:
 
 
 def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired:
-    """All is to end; nothing else is wanted any more."""
+    """All is to end; nothing else is wanted any more, and nobody who ends while waiting for its turn is started again."""
     stop: Move = StopMove(Reason(ReasonCode.SHUTDOWN, why))
     moves = {i.name: stop for i in [*living(slots), *slots.companions()]}
+    for i in [i for i in slots.everyone() if isinstance(i.phase, UP)]:
+        slots.put(replace(i, wanted=False))
     return Desired(counts=desired.counts, scaled=desired.scaled, moves=moves, closing=closing)
 
 

@@ -12,7 +12,7 @@ from procman.core import desired as wanted
 from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
 from procman.core.desired import Desired, Move, RestartMove, StopMove
-from procman.core.events import AwaitedState, Restart, Scale, SendSignal, Stop, Wait
+from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want
 from procman.core.phases import Instance
 from procman.core.select import Refusal
@@ -42,6 +42,7 @@ class Granted(Struct, frozen=True):
     what: str = ""
     change: Change | None = None
     actions: tuple[Action, ...] = ()
+    holds: Hold | None = None
 
 
 Decision: TypeAlias = Granted | Refusal
@@ -92,14 +93,21 @@ def restart(command: Restart, world: World) -> Decision:
     chosen = _selected(command.names, world)
     if not isinstance(chosen, list):
         return chosen
+    desired = world.desired
+    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
     reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
-    moves: dict[str, Move] = {i.name: RestartMove(reason) for i in chosen}
+    moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
     needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
-    granted = _granted(world.desired.moving(moves), chosen, needs, "procman restart")
+    granted = _granted(desired.moving(moves), chosen, needs, "procman restart")
     if not command.why or granted.change is None:
         return granted
     said = f"{command.why}: restarting {select.listed(chosen)}"
     return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
+
+
+def is_rolled(i: Instance, names: tuple[str, ...], desired: Desired) -> bool:
+    """Whether it is replaced in its turn: one of several of its type, and not meant by its own name."""
+    return i.name not in names and desired.count(i.spec.type) > 1 and i.spec.max != 1
 
 
 def stop(command: Stop, world: World) -> Decision:
@@ -122,6 +130,14 @@ def send_signal(command: SendSignal, world: World) -> Decision:
     target = Target.LEADER if command.leader else Target.GROUP
     signals = tuple(Signal(i.name, i.generation, command.signal, target) for i in alive)
     return Granted(world.desired, [i.name for i in alive], actions=signals)
+
+
+def hold(command: Hold, world: World) -> Decision:
+    for name in command.names:
+        refusal = select.refuse_type(name, world.plan.types)
+        if refusal:
+            return refusal
+    return Granted(world.desired, holds=command)
 
 
 _WANTS = {AwaitedState.READY: Want.UP, AwaitedState.DONE: Want.DONE, AwaitedState.STOPPED: Want.DOWN}
@@ -147,7 +163,7 @@ def _granted(desired: Desired, chosen: list[Instance], needs: dict[str, Need], w
     return Granted(desired, [i.name for i in chosen], needs, said, change)
 
 
-def decide(command: Scale | Restart | Stop | SendSignal | Wait, world: World) -> Decision:
+def decide(command: Scale | Restart | Stop | SendSignal | Wait | Hold, world: World) -> Decision:
     """Reload and Shutdown, which change more than what is wanted, are the fleet's."""
     match command:
         case Scale():
@@ -160,5 +176,7 @@ def decide(command: Scale | Restart | Stop | SendSignal | Wait, world: World) ->
             return send_signal(command, world)
         case Wait():
             return wait(command, world)
+        case Hold():
+            return hold(command, world)
         case _:
             assert_never(command)

@@ -34,7 +34,9 @@ class Counters:
         exits = self._exits.setdefault(type_name, {})
         exits[status.code] = exits.get(status.code, 0) + 1
 
-    def view(self, spec: ProcessSpec, desired: int, slots: Iterable[Instance], *, crash_loop: bool) -> TypeView:
+    def view(
+        self, spec: ProcessSpec, desired: int, slots: Iterable[Instance], *, crash_loop: bool, rollout: str | None
+    ) -> TypeView:
         """A type at this moment. Up to date is what runs from the spec that is in force."""
         standing = list(slots)
         return TypeView(
@@ -45,4 +47,5 @@ class Counters:
             starts=self._starts.get(spec.type, 0),
             exits=dict(self._exits.get(spec.type, {})),
             crash_loop=crash_loop,
+            rollout=rollout,
         )

@@ -22,19 +22,21 @@ class StopMove(Struct, frozen=True, tag=True):
 
 
 class RestartMove(Struct, frozen=True, tag=True):
-    """A new life is wanted, from the type's spec."""
+    """A new life is wanted, from the type's spec; `rolling`: when its type's rollout lets it."""
 
     why: Reason
+    rolling: bool = False
 
 
 Move: TypeAlias = StartMove | StopMove | RestartMove
 
 
 class Closing(Struct, frozen=True):
-    """All is to end, with this exit code, as it was asked for at `since`."""
+    """All is to end, with this exit code, as it was asked for at `since`, and within `grace` seconds of that."""
 
     code: int
     since: float
+    grace: float
 
 
 class Desired(Struct, frozen=True, kw_only=True):

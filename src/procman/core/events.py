@@ -14,6 +14,7 @@ from msgspec import Struct
 from procman.core.requests import (
     AwaitedState,
     Count,
+    Hold,
     Name,
     Restart,
     Scale,
@@ -29,6 +30,7 @@ from procman.core.view import Reason
 __all__ = [
     "AwaitedState",
     "Count",
+    "Hold",
     "Name",
     "Restart",
     "Scale",
@@ -101,6 +103,14 @@ class Adopted(Struct, frozen=True, tag=True):
     in_group: bool
 
 
+class Released(Struct, frozen=True, tag=True):
+    """A companion lets go of a stop that it held."""
+
+    name: str
+    generation: int
+    by: str
+
+
 class Orphaned(Struct, frozen=True, tag=True):
     """A process that belongs to no instance became procman's child; it is left alone until procman ends."""
 
@@ -121,7 +131,7 @@ class Probed(Struct, frozen=True, tag=True):
     name: str
     generation: int
     ok: bool
-    answer: str
+    answer: str = ""
 
 
 class Notified(Struct, frozen=True, tag=True):
@@ -157,7 +167,7 @@ class Reload(Struct, frozen=True, tag=True):
     plan: Plan
 
 
-Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Shutdown
+Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Hold | Shutdown
 
 
 class Commanded(Struct, frozen=True, tag=True):
@@ -194,10 +204,25 @@ class StartWanted(Struct, frozen=True):
     """The instance is wanted (a new slot, or one that was on its way out)."""
 
 
+class WaitWanted(Struct, frozen=True):
+    """The instance is wanted, and has to wait for these types."""
+
+    on: tuple[str, ...]
+
+
+class StopTerms(Struct, frozen=True):
+    """Who holds a stop back and for how many seconds at most, and when KILL comes at the latest."""
+
+    held_by: tuple[str, ...] = ()
+    hold: float = 0.0
+    kill_by: float | None = None
+
+
 class StopWanted(Struct, frozen=True):
     """The instance is not wanted."""
 
     why: Reason
+    terms: StopTerms = StopTerms()
 
 
 class RestartWanted(Struct, frozen=True):
@@ -205,32 +230,24 @@ class RestartWanted(Struct, frozen=True):
 
     spec: ProcessSpec
     why: Reason
+    terms: StopTerms = StopTerms()
 
+
+LifeEvent: TypeAlias = Spawned | SpawnFailed | Exited | Emptied | Probed | Notified | Released
+"""What is handed to the instance that it names, and to nobody else."""
 
 SlotEvent: TypeAlias = (
-    Spawned
-    | SpawnFailed
-    | Exited
-    | Emptied
-    | Adopted
-    | TimerFired
-    | StartWanted
-    | StopWanted
-    | RestartWanted
-    | KillAsked
+    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | KillAsked
 )
 Event: TypeAlias = (
     FormationStarted
-    | Spawned
-    | SpawnFailed
-    | Exited
-    | Emptied
+    | LifeEvent
     | Adopted
+    | Measured
     | Orphaned
     | OrphanReaped
     | Probed
     | Notified
-    | Measured
     | TimerFired
     | Commanded
     | ShutdownAsked

@@ -21,6 +21,12 @@ class BecameReady(Struct, frozen=True, gc=False):
     generation: int
 
 
+class BecameUnready(Struct, frozen=True, gc=False):
+    """It was ready and is out of rotation: unhealthy, draining, or being stopped."""
+
+    name: str
+
+
 class LeaderEnded(Struct, frozen=True, gc=False):
     """The leader has ended, asked or not; processes of it may be left."""
 
@@ -37,10 +43,13 @@ class EndedItself(Struct, frozen=True, gc=False):
 
 
 class Died(Struct, frozen=True, gc=False):
-    """It ended by itself and that was no success. `retried`: it is started again."""
+    """It ended by itself and that was no success, or had to be ended. `retried`: it is started again. `late`: it was not
+    ready in time.
+    """
 
     name: str
     retried: bool
+    late: bool = False
 
 
 class Rested(Struct, frozen=True, gc=False):
@@ -49,4 +58,4 @@ class Rested(Struct, frozen=True, gc=False):
     name: str
 
 
-Fact: TypeAlias = Started | BecameReady | LeaderEnded | EndedItself | Died | Rested
+Fact: TypeAlias = Started | BecameReady | BecameUnready | LeaderEnded | EndedItself | Died | Rested

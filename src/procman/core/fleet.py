@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from procman.core import closing, commands, wording
+from procman.core import closing, commands, recycling, wording
 from procman.core.actions import Action, Finish, Publish, Refuse, Reply
 from procman.core.commands import Granted
 from procman.core.events import (
@@ -26,6 +26,7 @@ from procman.core.events import (
     Orphaned,
     OrphanReaped,
     Probed,
+    Released,
     Reload,
     Scale,
     ScaleAsked,
@@ -40,9 +41,18 @@ from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
-from procman.core.timers import CrashLoopTimer, FallbackTimer, OrphansTimer, SlotTimer, WaitingLineTimer
+from procman.core.timers import (
+    ClosingTimer,
+    CrashLoopTimer,
+    FallbackTimer,
+    OrphansTimer,
+    RecycleTimer,
+    RolloutTimer,
+    SlotTimer,
+    WaitingLineTimer,
+)
 from procman.core.view import FleetView, Kind, Operation
-from procman.core.wording import ended_line, view_of
+from procman.core.wording import ended_line
 
 MAIN_TYPE = "web"
 """The type that a signal scales, where there is more than one."""
@@ -94,16 +104,20 @@ class Fleet:
     def operation(self, number: int) -> Operation | None:
         return self._formation.operations.get(number)
 
+    def why(self, name: str, now: float) -> tuple[str, ...]:
+        """Sentences about how an instance is, what comes next and what can be done; none where there is no such."""
+        from procman.core.why import explain  # noqa: PLC0415  only asked for by a person
+
+        i = self.get(name)
+        return explain(self._formation, i, now) if i is not None else ()
+
     def crash_loop(self, type_name: str) -> bool:
         return self._formation.crashes.looping(type_name)
 
     def view(self, now: float) -> FleetView:
         formation = self._formation
-        rows = [view_of(i, now, crash_loop=formation.crashes.loops(i, now)) for i in formation.slots]
-        types = [
-            formation.counters.view(spec, self.counts.get(t, 0), formation.slots.of(t), crash_loop=self.crash_loop(t))
-            for t, spec in self.plan.types.items()
-        ]
+        rows = [formation.row(i, now) for i in formation.slots]
+        types = [formation.type_view(spec) for spec in self.plan.types.values()]
         return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping, types=tuple(types))
 
     # ---- the one way in
@@ -113,18 +127,18 @@ class Fleet:
         match event:
             case FormationStarted():
                 self._begin(now)
-            case Spawned() | SpawnFailed() | Exited() | Emptied():
+            case Spawned() | SpawnFailed() | Exited() | Emptied() | Probed() | Notified() | Released():
                 i = self.get(event.name)
                 if i is not None:
                     self._formation.step(i, event, now)
+            case Measured():
+                self._measured(event)
             case Adopted():
                 self._formation.adopted(event, now)
             case Orphaned():
                 self._formation.out += self._formation.orphans.orphaned(event.pid, now)
             case OrphanReaped():
                 self._formation.orphans.reaped(event.pid)
-            case Probed() | Notified() | Measured():
-                pass
             case TimerFired():
                 self._timer(event, now)
             case Commanded():
@@ -136,6 +150,7 @@ class Fleet:
             case _:
                 assert_never(event)
         self._formation.reconcile(now)
+        self._formation.end_rollouts(now)
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out
@@ -158,10 +173,21 @@ class Fleet:
                 self._formation.out += self._formation.orphans.deadline(event.token, now)
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
-            case FallbackTimer():
-                pass
+            case RecycleTimer(name):
+                i = self.get(name)
+                why = recycling.too_old(i) if i is not None and i.generation == event.token else None
+                if i is not None and why is not None:
+                    self._formation.recycle(i, why)
+            case RolloutTimer() | ClosingTimer() | FallbackTimer():
+                pass  # what may move by then is moved after every event
             case _:
                 assert_never(event.key)
+
+    def _measured(self, event: Measured) -> None:
+        i = self.get(event.name)
+        why = recycling.too_large(i, event.memory) if i is not None and i.generation == event.generation else None
+        if i is not None and why is not None:
+            self._formation.recycle(i, why)
 
     # ---- commands
 
@@ -188,7 +214,10 @@ class Fleet:
     def _carry_out(self, granted: Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
+        formation.roll(granted.desired, formation.plan)
         formation.desired = granted.desired
+        if granted.holds is not None:
+            formation.hold(granted.holds)
         formation.out += granted.actions
         if granted.change is not None:
             formation.out.append(Publish(granted.change))

@@ -11,25 +11,39 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import closing, daemons, wording
+from procman.core import closing, daemons, order, recycling, wording
 from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.commands import Granted, World
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Move, RestartMove, StartMove, StopMove
-from procman.core.events import Adopted, KillAsked, RestartWanted, SlotEvent, StartWanted, StopWanted
-from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested, Started
+from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.events import (
+    Adopted,
+    Hold,
+    KillAsked,
+    RestartWanted,
+    SlotEvent,
+    StartWanted,
+    StopTerms,
+    StopWanted,
+    WaitWanted,
+)
+from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
-from procman.core.phases import AT_REST, Backoff, Down, Instance
+from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
+from procman.core.policies import Dependency
 from procman.core.reload import decide as decide_reload
+from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
-from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
-from procman.core.timers import WaitingLineTimer
-from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
+from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
+from procman.core.turn import Turn
+from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
+from procman.core.wording import view_of
 from procman.text.words import type_of
 
 WAITING_AFTER = 2.0
@@ -49,6 +63,8 @@ class Formation:
         self.counters = Counters(state.counters)
         self.operations = Operations(state.operations)
         self.orphans = Orphans(state.orphans)
+        self.rollouts = Rollouts(state.rollouts)
+        self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
         self.out: list[Action] = []
 
@@ -63,6 +79,8 @@ class Formation:
             counters=self.counters.state(),
             operations=self.operations.state(),
             orphans=self.orphans.state(),
+            rollouts=self.rollouts.state(),
+            holds=dict(self.holds),
             waiting_token=self.waiting_token,
         )
 
@@ -74,26 +92,53 @@ class Formation:
         if not moves:
             return
         self.desired = replace(self.desired, moves={})
-        for name, move in moves.items():
-            self._move(name, move, now)
+        turn = Turn(self.plan, self.desired, self.slots, self.rollouts, now)
+        left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
+        self.desired = replace(self.desired, moves=left | self.desired.moves)
 
-    def _move(self, name: str, move: Move, now: float) -> None:
+    def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
+        """Whether that is done, or means nothing any more."""
         type_name, _, index = name.rpartition(".")
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         i = self.slots.get(name)
-        match move:
-            case StopMove(why):
-                if i is not None:
-                    self.step(i, StopWanted(why), now)
-            case StartMove() if spec is not None and (i is not None or self.has_place(type_name, int(index))):
-                i = i or self.slots.new(spec, int(index), now)
-                self.step(i, StartWanted() if i.spec == spec else RestartWanted(spec, wording.RELOADED), now)
-            case RestartMove(why) if spec is not None and i is not None:
-                self.step(i, RestartWanted(spec, why), now)
-            case StartMove() | RestartMove():
-                pass
-            case _:
-                assert_never(move)
+        if isinstance(move, StopMove):
+            if i is not None:
+                if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
+                    return False
+                self.step(i, StopWanted(move.why, self._terms(i, now)), now)
+            return True
+        if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
+            i = self.slots.new(spec, int(index), now)
+        if i is None or spec is None:
+            return True
+        unmet = turn.waits_for(spec, i, move)
+        if unmet:
+            self._wait(i, unmet, now)
+            return False
+        if not turn.may_replace(spec, i, move):
+            return False
+        if isinstance(move, RestartMove) or i.spec != spec:
+            why = move.why if isinstance(move, RestartMove) else wording.RELOADED
+            self.step(i, RestartWanted(spec, why, self._terms(i, now)), now)
+            i = self.slots.get(name) or i
+        if not isinstance(move, RestartMove) or isinstance(i.phase, Waiting):
+            self.step(i, StartWanted(), now)
+        return True
+
+    def _wait(self, i: Instance, unmet: tuple[Dependency, ...], now: float) -> None:
+        on = tuple(one.type for one in unmet)
+        if not isinstance(i.phase, Waiting) or i.phase.on != on:
+            self.step(i, WaitWanted(on), now)
+        if order.is_hopeless(unmet, self.slots):
+            why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+
+    def _terms(self, i: Instance, now: float) -> StopTerms:
+        """Who holds its stop back, and when it is over at the latest."""
+        holds = [hold for hold in self.holds.values() if i.spec.type in hold.names]
+        closes = self.desired.closing
+        kill_by = max(now, closes.since + closes.grace) if closes is not None else None
+        return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
     def has_place(self, type_name: str, index: int) -> bool:
         return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
@@ -116,18 +161,76 @@ class Formation:
         match fact:
             case Started():
                 self.counters.started(i.spec.type)
+                self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
+                rollout = self.rollouts.died(i, fact)
+                if rollout is not None:
+                    self._abort(rollout, i, now)
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
-            case BecameReady() | Rested():
+            case BecameReady():
+                at = self.rollouts.ready(i.spec.type, self.slots.of(i.spec.type), now)
+                if at is not None:
+                    self.out.append(SetTimer(RolloutTimer(i.spec.type), i.token, at))
+            case BecameUnready() | Rested():
                 pass
             case _:
                 assert_never(fact)
+
+    def _abort(self, rollout: Rollout, i: Instance, now: float) -> None:
+        """What was not touched stays, what was goes back to the old spec, and that stays in force."""
+        type_name, old = i.spec.type, rollout.old
+        why = wording.aborted(i)
+        rest = {
+            n: m for n, m in self.desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)
+        }
+        touched = [one.name for one in self.slots.of(type_name) if one.wanted and one.spec != old]
+        if touched:
+            self.plan = replace(self.plan, types=self.plan.types | {type_name: old})
+            self.rollouts.begin(type_name, old, len(touched), back=True)
+        back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
+        self.desired = replace(self.desired, moves=rest | back)
+        self.rollouts.abort(type_name, why)
+        self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
+        names = {one.name for one in self.slots.of(type_name)}
+        self.out += self.operations.abort(
+            names, Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
+        )
+        self._end_rollout(type_name, now)
+
+    def recycle(self, i: Instance, why: Reason) -> None:
+        """Replace one that is too old or too large, when its type's rollout lets it."""
+        if not isinstance(i.phase, UP) or i.name in self.desired.moves or self.desired.closing is not None:
+            return
+        if self.rollouts.get(i.spec.type) is None:
+            self.rollouts.begin(i.spec.type, i.spec, 1)
+        self.desired = self.desired.moving({i.name: RestartMove(why, rolling=True)})
+
+    def end_rollouts(self, now: float) -> None:
+        """Those of which everyone has been replaced and is back in rotation."""
+        for type_name in self.rollouts.running:
+            self._end_rollout(type_name, now)
+
+    def _end_rollout(self, type_name: str, _now: float) -> None:
+        if self.pending(type_name) == 0 and away(self.slots.of(type_name)) == 0:
+            self.rollouts.forget(type_name)
+
+    def hold(self, hold: Hold) -> None:
+        """Stops of these types wait for whom asks for it from now on."""
+        self.holds.pop(hold.by, None)
+        if hold.seconds > 0 and hold.names:
+            self.holds[hold.by] = hold
+
+    def pending(self, type_name: str) -> int:
+        """How many instances of a type are still to be replaced."""
+        return sum(
+            isinstance(m, RestartMove) and m.rolling and type_of(n) == type_name for n, m in self.desired.moves.items()
+        )
 
     def looping(self, now: float) -> Callable[[Instance], bool]:
         return lambda i: self.crashes.loops(i, now)
@@ -153,6 +256,21 @@ class Formation:
         settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
+    def row(self, i: Instance, now: float) -> InstanceView:
+        """One row of ps. What it waits for is told by what keeps it waiting."""
+        row = view_of(i, now, crash_loop=self.crashes.loops(i, now))
+        if not isinstance(i.phase, Waiting):
+            return row
+        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
+        told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
+        return replace(row, reason=f"waiting for {told}" if told else "about to be started")
+
+    def type_view(self, spec: ProcessSpec) -> TypeView:
+        t = spec.type
+        rollout = self.rollouts.shown(t, self.pending(t))
+        slots, loop = self.slots.of(t), self.crashes.looping(t)
+        return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
+
     @property
     def world(self) -> World:
         """What a command is judged by."""
@@ -161,13 +279,25 @@ class Formation:
     def reload(self, plan: Plan) -> Granted:
         """Take the new plan; what is wanted under it is still to be carried out."""
         reloaded = decide_reload(plan, self.world)
-        self.plan = plan
+        before, self.plan = self.plan, plan
         for type_name in reloaded.difference.removed:
             self.crashes.forget(type_name)
+            self.rollouts.forget(type_name)
+        self.roll(reloaded.granted.desired, before)
+        self.desired = reloaded.granted.desired
         self.slots.arrange(plan.types)
         for i in reloaded.respecified:
             self.slots.put(i)
         return reloaded.granted
+
+    def roll(self, desired: Desired, before: Plan) -> None:
+        """Begin the rollouts that a command leads to. The specs of before are what they go back to."""
+        types: dict[str, int] = {}
+        for name, move in desired.moves.items():
+            if isinstance(move, RestartMove) and move.rolling and move != self.desired.moves.get(name):
+                types[type_of(name)] = types.get(type_of(name), 0) + 1
+        for type_name, total in types.items():
+            self.rollouts.begin(type_name, before.types.get(type_name) or self.plan.types[type_name], total)
 
     # ---- the end
 
@@ -178,8 +308,12 @@ class Formation:
         living = closing.living(self.slots)
         if living:
             self.publish(Kind.SHUTDOWN, wording.shutdown_line(len(living), why))
-        self.desired = closing.close(self.desired, self.slots, Closing(code, now), why)
-        self.out += self.orphans.end_all(now, closing.grace_of(living, self.plan))
+        grace = closing.grace_of(living, self.plan)
+        self.desired = closing.close(self.desired, self.slots, Closing(code, now, grace), why)
+        self.rollouts.clear()
+        self.out += self.orphans.end_all(now, grace)
+        if order.has_order(self.plan) or self.holds:
+            self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))
         self.watch_stop(now)
         self.out += self.operations.close(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))
         self.reconcile(now)
@@ -188,6 +322,7 @@ class Formation:
         self.shut_down(130, "killed", now)
         if self.desired.closing is not None:
             self.desired = replace(self.desired, closing=replace(self.desired.closing, code=130))
+            self.desired = replace(self.desired, moves={})
         for i in [*self.slots.everyone()]:
             self.step(i, KillAsked(), now)
         self.out += self.orphans.kill_all(now)

@@ -2,18 +2,22 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase      shown as   StartWanted StopWanted     RestartWanted    Spawned    SpawnFailed     Exited               Emptied    TimerFired
-    DOWN       stopped    spawn                      spawn
-    SPAWNING   starting   wanted      unwanted       anew, after      STARTING   BACKOFF/FAILED
-                                                     Spawned          or stop
-    STARTING   starting               stop: asked    stop: replaced                              CLEARING: by verdict            READY
-    READY      ready                  stop: asked    stop: replaced                              CLEARING: by verdict
-    STOPPING   stopping   wanted      unwanted       wanted, anew                                status noted         DOWN, or   escalate
-                                                                                                                      spawn
-    CLEARING   by verdict wanted      unwanted       wanted, anew                                                     by verdict KILL, unkillable
-    BACKOFF    backoff                DOWN           spawn now                                                                   spawn
-    FAILED     failed     spawn       DOWN           spawn
-    DONE       done       spawn       DOWN           spawn
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       Exited       Emptied       Probed Released TimerFired
+    DOWN      stopped    spawn       WAITING               spawn
+    WAITING   waiting    spawn       others     DOWN       other spec
+    SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED
+    STARTING  starting                          stop       stop, anew                                             CLEARING                                   READY, or stop: not ready
+    READY     ready                             stop       stop, anew                                             CLEARING
+    UNHEALTHY unhealthy                         stop       stop, anew                                             CLEARING                   READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                           STOPPING                          STOPPING STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                           status noted DOWN or spawn                 escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                        by verdict                    KILL, unkillable
+    BACKOFF   backoff                           DOWN       spawn now                                                                                         spawn
+    FAILED    failed     spawn       WAITING    DOWN       spawn
+    DONE      done       spawn       WAITING    DOWN       spawn
+
+A stop leads to DRAINING first where one that was ready is held, or its type drains, else to STOPPING. With a readiness probe
+an answer makes STARTING ready, and the deadline ends it; with a health probe READY and UNHEALTHY change by answers.
 
 KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
 and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
@@ -29,7 +33,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import restart, stopping, wording
+from procman.core import readiness, restart, stopping, wording
 from procman.core.actions import Action, SetTimer, ShareDaemon, Spawn
 from procman.core.events import (
     Adopted,
@@ -37,6 +41,9 @@ from procman.core.events import (
     Exited,
     ExitStatus,
     KillAsked,
+    Notified,
+    Probed,
+    Released,
     RestartWanted,
     SlotEvent,
     Spawned,
@@ -44,9 +51,11 @@ from procman.core.events import (
     StartWanted,
     StopWanted,
     TimerFired,
+    WaitWanted,
 )
-from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested, Started
+from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.phases import (
+    AT_REST,
     UP,
     AfterClearing,
     AfterSpawn,
@@ -54,10 +63,10 @@ from procman.core.phases import (
     Clearing,
     Done,
     Down,
+    Draining,
     Failed,
     Instance,
     Leader,
-    Phase,
     Ready,
     Spawning,
     Starting,
@@ -65,13 +74,16 @@ from procman.core.phases import (
     Stopping,
     StopReason,
     StopStep,
+    Unhealthy,
+    Waiting,
+    counted,
+    enter,
+    noted,
 )
 from procman.core.restart import Outcome
+from procman.core.stopping import StopCause
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason, ReasonCode
-
-READY_AFTER = 1.0
-"""Seconds of life after which an instance without a readiness check is ready."""
 
 
 def step(i: Instance, event: SlotEvent, now: float) -> Step:
@@ -79,8 +91,10 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
     match event:
         case StartWanted():
             return _start_wanted(i, now)
+        case WaitWanted():
+            return _wait_wanted(i, event, now)
         case StopWanted():
-            return _stop_wanted(i, event.why, now)
+            return _stop_wanted(i, event, now)
         case RestartWanted():
             return _restart_wanted(i, event, now)
         case KillAsked():
@@ -98,6 +112,12 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
             return _exited(i, event, now)
         case Emptied():
             return _emptied(i, now)
+        case Probed():
+            return readiness.probed(i, event, now)
+        case Notified():
+            return readiness.notified(i, event, now)
+        case Released():
+            return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
         case Adopted():
             return Step(i, _adopted(i, event))
         case _:
@@ -109,18 +129,27 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
 
 def _start_wanted(i: Instance, now: float) -> Step:
     match i.phase:
-        case Down() | Failed() | Done():
+        case Down() | Failed() | Done() | Waiting():
             return _spawn(_afresh(i), now)
-        case Spawning() | Stopping() | Clearing():
+        case Spawning() | Draining() | Stopping() | Clearing():
             return Step(replace(i, wanted=True))
-        case Starting() | Ready() | Backoff():
+        case Starting() | Ready() | Unhealthy() | Backoff():
             return Step(i)
         case _:
             assert_never(i.phase)
 
 
-def _stop_wanted(i: Instance, why: Reason, now: float) -> Step:
-    i = replace(i, wanted=False)
+def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
+    if isinstance(i.phase, Waiting):
+        return Step(replace(i, phase=Waiting(event.on)))
+    if not isinstance(i.phase, AT_REST):
+        return Step(i)
+    i = replace(enter(_afresh(i), Waiting(event.on), now), wanted=True)
+    return Step(i, (wording.waits(i, event.on),))
+
+
+def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
+    i, why = replace(i, wanted=False), event.why
     match i.phase:
         case Down():
             return Step(i)
@@ -130,9 +159,11 @@ def _stop_wanted(i: Instance, why: Reason, now: float) -> Step:
             return Step(replace(i, phase=replace(phase, reason=StopReason.ASKED, why=why)))
         case Clearing() as phase:  # whoever wants it after this wants a new life
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
-        case Starting(leader) | Ready(leader):
-            return stopping.begin(i, leader, StopReason.ASKED, why, now)
-        case Backoff() | Failed() | Done():
+        case Draining():
+            return stopping.go_on(i, StopReason.ASKED, event)
+        case Starting() | Ready() | Unhealthy():
+            return stopping.ask(i, StopReason.ASKED, event, now)
+        case Waiting() | Backoff() | Failed() | Done():
             return _down(i, why, now)
         case _:
             assert_never(i.phase)
@@ -143,6 +174,8 @@ def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
     match i.phase:
         case Down() | Backoff() | Failed() | Done():
             return _spawn(_afresh(i), now)
+        case Waiting():
+            return Step(i)
         case Spawning() as phase:
             then = AfterSpawn.KILL if phase.then is AfterSpawn.KILL else AfterSpawn.REPLACE
             return Step(replace(i, phase=replace(phase, then=then, why=event.why)))
@@ -150,8 +183,10 @@ def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
             return Step(replace(i, phase=replace(phase, reason=StopReason.REPLACED, why=event.why)))
         case Clearing() as phase:
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=event.why)))
-        case Starting(leader) | Ready(leader):
-            return stopping.begin(i, leader, StopReason.REPLACED, event.why, now)
+        case Draining():
+            return stopping.go_on(i, StopReason.REPLACED, event)
+        case Starting() | Ready() | Unhealthy():
+            return stopping.ask(i, StopReason.REPLACED, event, now)
         case _:
             assert_never(i.phase)
 
@@ -162,12 +197,12 @@ def _kill_asked(i: Instance, now: float) -> Step:
             return Step(replace(i, wanted=False, phase=replace(phase, then=AfterSpawn.KILL)))
         case Stopping(step=step) | Clearing(step=step) if step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
             return Step(replace(i, wanted=False), (stopping.kill_all(i),))
-        case Starting(leader) | Ready(leader):
+        case Starting(leader) | Ready(leader) | Unhealthy(leader) | Draining(leader):
             return stopping.kill_at_once(replace(i, wanted=False), leader, wording.KILLED, now)
         case Stopping() | Clearing():
             return stopping.kill(replace(i, wanted=False), now)
-        case Backoff():
-            return _stop_wanted(i, wording.KILLED, now)
+        case Backoff() | Waiting():
+            return _stop_wanted(i, StopWanted(wording.KILLED), now)
         case Down() | Failed() | Done():
             return Step(i)
         case _:
@@ -181,17 +216,18 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
     if not isinstance(i.phase, Spawning):
         return Step(i)
     phase = i.phase
-    leader = Leader(event.pid, now, phase.stop, event.shell)
+    probed = i.spec.ready is not None or i.spec.health is not None
+    leader = Leader(event.pid, now, phase.stop, event.shell, probed)
     started = (Started(i.name, i.generation),)
     why = phase.why or wording.STOPPED
     if phase.then is AfterSpawn.KILL:
         return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)
     if not i.wanted:
-        return stopping.begin(i, leader, StopReason.ASKED, why, now)._replace(facts=started)
+        return stopping.begin(i, leader, StopCause(StopReason.ASKED, why), now)._replace(facts=started)
     if phase.then is AfterSpawn.REPLACE:
-        return stopping.begin(i, leader, StopReason.REPLACED, why, now)._replace(facts=started)
-    i = _enter(i, Starting(leader), now)
-    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER), wording.started(i)), started)
+        return stopping.begin(i, leader, StopCause(StopReason.REPLACED, why), now)._replace(facts=started)
+    i = enter(i, Starting(leader), now)
+    return Step(i, (*readiness.begin(i, now), wording.started(i)), started)
 
 
 def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
@@ -199,18 +235,18 @@ def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
         return Step(i)
     status = ExitStatus(event.code)
     then, stopped = i.phase.then, i.phase.why
-    i = _noted(i, last_exit=status)
+    i = noted(i, last_exit=status)
     if not i.wanted:
         return _down(i, stopped, now)
     if then is not AfterSpawn.RUN:
         return _spawn(_afresh(i), now)
     record = i.record
-    i = _noted(i, ended_at=now, died_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
+    i = noted(i, ended_at=now, died_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
     outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
     facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
     reason = f"cannot start: {event.why}"
     if outcome is not Outcome.RETRY:
-        i = _enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
+        i = enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
         return Step(i, (wording.failed_to_start(i),), (*facts, Rested(i.name)))
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     news = wording.did_not_start(i, event.why, delay)
@@ -221,24 +257,28 @@ def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
 def _exited(i: Instance, event: Exited, now: float) -> Step:
     if not i.alive:
         return Step(i)
-    i = _noted(i, last_exit=event.status)
+    i = noted(i, last_exit=event.status)
     gone = LeaderEnded(i.name, i.generation, event.status)
     if isinstance(i.phase, Stopping):
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
+    if isinstance(i.phase, Draining) or not i.wanted:  # a stop had been asked for: what is left of it is to end
+        i, actions, _ = stopping.begin_in(i, now)
+        return Step(replace(i, phase=replace(i.phase, exit=event.status)), actions, (gone,))
     assert isinstance(i.phase, UP)
     leader = i.phase.leader
-    i = _counted(i, now)
-    outcome, rule = restart.judge(i.spec, event.status, i.record.failures)
-    how = wording.end_of(i, event, now - leader.started_at, again=outcome is Outcome.RETRY)
+    unready = isinstance(i.phase, Starting) and i.spec.ready is not None
+    i = counted(i, now)
+    outcome, rule = restart.judge(i.spec, event.status, i.record.failures, unready=unready)
+    how = wording.end_of(i, event, now - leader.started_at, again=outcome is Outcome.RETRY, unready=unready)
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     then, code = _AFTER_END[outcome]
     why = Reason(code, f"{how.reason}; {rule}" if outcome is Outcome.GIVE_UP else how.reason)
     facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
     if outcome is not Outcome.DONE:
-        i = _noted(i, died_at=now)
+        i = noted(i, died_at=now)
         facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
     phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
-    i = _enter(i, phase, now)
+    i = enter(i, phase, now)
     return Step(i, (wording.ended(i, outcome, how, rule), *stopping.clean_up(i, phase)), facts)
 
 
@@ -249,26 +289,28 @@ _AFTER_END = {
 }
 
 
-def _counted(i: Instance, now: float) -> Instance:
-    """One more end in a row; none before it, where it was ready for long enough."""
-    failures, early = i.record.failures, i.record.early_exits + 1
-    if isinstance(i.phase, Ready):
-        early = 0
-        if now - i.phase.ready_at >= i.spec.restart.reset_after:
-            failures = 0
-    return _noted(i, ended_at=now, failures=failures + 1, early_exits=early)
-
-
 def _emptied(i: Instance, now: float) -> Step:
     match i.phase:
         case Stopping(why=why) | Clearing(why=why) if not i.wanted:
             return _down(i, why, now)
+        case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
+            return _ended_for_its_state(i, why, now)
         case Stopping():
             return _spawn(_afresh(i), now)
         case Clearing(then=then, why=why, delay=delay):
             return _cleared(i, then, why, delay, now)
         case _:
             return Step(i)
+
+
+def _ended_for_its_state(i: Instance, why: Reason, now: float) -> Step:
+    """It was not ready in time, or unhealthy: to be tried again as if it had ended by itself."""
+    outcome, rule = restart.judge_failed_start(i.spec, 1, i.record.failures)
+    if outcome is Outcome.RETRY:
+        return _back_off(i, why, restart.backoff(i.spec.restart, i.record.failures, 0.0), now)
+    why = Reason(ReasonCode.GAVE_UP, f"{why.text}; {rule}")
+    i = enter(i, Failed(why), now)
+    return Step(i, (wording.failed_to_start(i),), (Rested(i.name),))
 
 
 def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: float) -> Step:
@@ -278,10 +320,10 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
         case AfterClearing.BACKOFF:
             return _back_off(i, why, delay, now)
         case AfterClearing.FAILED:
-            i = _enter(i, Failed(why), now)
+            i = enter(i, Failed(why), now)
             return Step(i, (wording.is_failed_at_rest(i, why),), (Rested(i.name),))
         case AfterClearing.DONE:
-            i = _enter(i, Done(why), now)
+            i = enter(i, Done(why), now)
             return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
         case _:
             assert_never(then)
@@ -300,16 +342,17 @@ def _adopted(i: Instance, event: Adopted) -> tuple[Action, ...]:
 
 def _timer(i: Instance, now: float) -> Step:
     match i.phase:
-        case Starting(leader):
-            i = _enter(_noted(i, early_exits=0), Ready(leader, now), now)
-            return Step(i, (wording.is_ready(i),), (BecameReady(i.name, i.generation),))
+        case Starting() as phase:
+            return readiness.deadline(i, phase, now)
         case Backoff():
-            return _spawn(_noted(i, restarts=i.record.restarts + 1), now)
+            return _spawn(noted(i, restarts=i.record.restarts + 1), now)
         case Stopping() as phase:
             return stopping.escalate(i, phase, now)
         case Clearing() as phase:
             return stopping.escalate_clearing(i, phase, now)
-        case Down() | Spawning() | Ready() | Failed() | Done():
+        case Draining():
+            return stopping.next_step_of_drain(i, i.phase, now)
+        case Down() | Waiting() | Spawning() | Ready() | Unhealthy() | Failed() | Done():
             return Step(i)
         case _:
             assert_never(i.phase)
@@ -318,30 +361,22 @@ def _timer(i: Instance, now: float) -> Step:
 # ---- the ways from phase to phase
 
 
-def _enter(i: Instance, phase: Phase, now: float) -> Instance:
-    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
-
-
-def _noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
-    return replace(i, record=replace(i.record, **changes))
-
-
 def _afresh(i: Instance) -> Instance:
     """A person's word starts the counts of failures anew."""
-    return _noted(i, failures=0, early_exits=0, died_at=None)
+    return noted(i, failures=0, early_exits=0, died_at=None)
 
 
 def _spawn(i: Instance, now: float) -> Step:
-    i = replace(_enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
+    i = replace(enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
     return Step(i, (Spawn(i.name, i.generation, i.spec, i.index),))
 
 
 def _down(i: Instance, why: Reason | None, now: float) -> Step:
     """Nothing of it is left, and it is not wanted."""
     news = wording.stopped(i)
-    return Step(_enter(i, Down(why), now), (news,), (Rested(i.name),))
+    return Step(enter(i, Down(why), now), (news,), (Rested(i.name),))
 
 
 def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:
-    i = _enter(i, Backoff(why, now + delay, delay), now)
+    i = enter(i, Backoff(why, now + delay, delay), now)
     return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + delay), wording.backs_off(i, delay)))

@@ -6,7 +6,7 @@ whoever else waits asks for its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 
 from msgspec import Struct
@@ -101,6 +101,15 @@ class Operations:
         for one in [one for one in self._open.values() if name in one.needs]:
             actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
         return actions
+
+    def abort(self, names: Collection[str], reason: Reason) -> list[Action]:
+        """These cannot come up as it was asked."""
+        hit = [
+            one
+            for one in self._open.values()
+            if any(n in names and one.needs[n].want is not Want.DOWN for n in one.needs)
+        ]
+        return [self._end(one, OperationState.FAILED, reason) for one in hit]
 
     def close(self, reason: Reason) -> list[Action]:
         """Everything ends: nothing comes up any more."""

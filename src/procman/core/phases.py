@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from procman.core.actions import Action
 from procman.core.events import ExitStatus
@@ -18,13 +19,14 @@ from procman.core.view import Reason
 class Leader(Struct, frozen=True):
     """The process that was started, and how it is stopped: by the rules that it was started with.
 
-    `shell`: it is a shell, which hands no signal on to the program that it waits for.
+    `shell`: it is a shell, which hands no signal on to the program that it waits for. `probed`: the kernel probes it.
     """
 
     pid: int
     started_at: float
     stop: StopPolicy
     shell: bool = False
+    probed: bool = False
 
 
 class StopReason(Enum):
@@ -32,6 +34,8 @@ class StopReason(Enum):
 
     ASKED = "asked"
     REPLACED = "replaced"
+    NOT_READY = "not ready in time"
+    UNHEALTHY = "unhealthy"
 
 
 class StopStep(Enum):
@@ -70,6 +74,13 @@ class Down(Struct, frozen=True, tag=True):
     why: Reason | None = None
 
 
+class Waiting(Struct, frozen=True, tag=True):
+    """It is wanted, and started as soon as these types are as it needs them."""
+
+    shown: ClassVar[str] = "waiting"
+    on: tuple[str, ...]
+
+
 class Spawning(Struct, frozen=True, tag=True):
     """The process is being made."""
 
@@ -80,14 +91,41 @@ class Spawning(Struct, frozen=True, tag=True):
 
 
 class Starting(Struct, frozen=True, tag=True):
+    """The process is there and not ready yet. `answer` is the readiness probe's last."""
+
     shown: ClassVar[str] = "starting"
     leader: Leader
+    answer: str = ""
 
 
 class Ready(Struct, frozen=True, tag=True):
     shown: ClassVar[str] = "ready"
     leader: Leader
     ready_at: float
+
+
+class Unhealthy(Struct, frozen=True, tag=True):
+    """It was ready, and its last health checks failed: out of rotation until one succeeds."""
+
+    shown: ClassVar[str] = "unhealthy"
+    leader: Leader
+    ready_at: float
+    failed_checks: int
+    answer: str
+
+
+class Draining(Struct, frozen=True, tag=True):
+    """It goes on, out of rotation, until `until` or until those who hold it have released it; then it is asked to end,
+    and gets KILL at `kill_by` at the latest, where everything ends.
+    """
+
+    shown: ClassVar[str] = "draining"
+    leader: Leader
+    reason: StopReason
+    why: Reason
+    until: float
+    held_by: tuple[str, ...] = ()
+    kill_by: float | None = None
 
 
 class Stopping(Struct, frozen=True, tag=True):
@@ -140,19 +178,35 @@ class Done(Struct, frozen=True, tag=True):
     why: Reason
 
 
-Phase: TypeAlias = Down | Spawning | Starting | Ready | Stopping | Clearing | Backoff | Failed | Done
+Phase: TypeAlias = (
+    Down | Waiting | Spawning | Starting | Ready | Unhealthy | Draining | Stopping | Clearing | Backoff | Failed | Done
+)
 
-PHASES: tuple[type[Phase], ...] = (Down, Spawning, Starting, Ready, Stopping, Clearing, Backoff, Failed, Done)
+PHASES: tuple[type[Phase], ...] = (
+    Down,
+    Waiting,
+    Spawning,
+    Starting,
+    Ready,
+    Unhealthy,
+    Draining,
+    Stopping,
+    Clearing,
+    Backoff,
+    Failed,
+    Done,
+)
 AT_REST = (Down, Failed, Done)
 """The phases in which nothing of the instance is left and nothing is on its way."""
 
-UP = (Starting, Ready)
+UP = (Starting, Ready, Unhealthy)
 """The phases in which the leader lives and nobody has asked it to end."""
 
 ENDING = (Stopping, Clearing)
 """The phases in which what is left of a life is on its way out."""
 
-WITH_LEADER = (*UP, *ENDING)
+WITH_LEADER = (*UP, Draining, *ENDING)
+ALIVE = (*UP, Draining)
 ENDED_ITSELF = (Done, Failed)
 
 
@@ -197,7 +251,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     def alive(self) -> bool:
         """The leader has been started and has not ended."""
         phase = self.phase
-        return isinstance(phase, UP) or (isinstance(phase, Stopping) and phase.exit is None)
+        return isinstance(phase, ALIVE) or (isinstance(phase, Stopping) and phase.exit is None)
 
     @property
     def ended_for_good(self) -> bool:
@@ -219,3 +273,25 @@ class Step(NamedTuple):
     instance: Instance
     actions: tuple[Action, ...] = ()
     facts: tuple[Fact, ...] = ()
+
+
+# ---- the ways from phase to phase
+
+
+def enter(i: Instance, phase: Phase, now: float) -> Instance:
+    """Another phase, in which the deadline of the one before means nothing."""
+    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
+
+
+def noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
+    return replace(i, record=replace(i.record, **changes))
+
+
+def counted(i: Instance, now: float) -> Instance:
+    """One more end in a row; none before it, where it was ready for long enough."""
+    failures, early = i.record.failures, i.record.early_exits + 1
+    if isinstance(i.phase, Ready | Unhealthy):
+        early = 0
+        if now - i.phase.ready_at >= i.spec.restart.reset_after:
+            failures = 0
+    return noted(i, ended_at=now, failures=failures + 1, early_exits=early)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
-from procman.core.commands import Granted, World, resized
+from procman.core.commands import Granted, World, is_rolled, resized
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
 from procman.core.operations import Need, Want
 from procman.core.phases import Instance
@@ -95,7 +95,7 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
         if i.spec == spec or slots.surplus(i, desired.counts):
             continue
         if i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
-            moves[i.name] = RestartMove(wording.RELOADED)
+            moves[i.name] = RestartMove(wording.RELOADED, is_rolled(i, (), desired))
         else:
             stay.append(replace(i, spec=spec))
     return moves, stay

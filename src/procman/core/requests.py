@@ -30,9 +30,13 @@ class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defa
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty. A program says `why`, for `ps` and `events`, and logs it itself."""
+    """Types, instances or shell patterns; all when empty. A type of two and more is restarted a few at a time, unless
+    `together`; an instance that is named is restarted at once. A program says `why`, for `ps` and `events`, and logs it
+    itself.
+    """
 
     names: tuple[Name, ...] = ()
+    together: bool = False
     why: Annotated[str, Meta(max_length=256)] = ""
 
 
@@ -64,6 +68,14 @@ class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
 
     names: tuple[Name, ...] = ()
     until: AwaitedState = AwaitedState.READY
+
+
+class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
+    """From now on stops of ready instances of these types wait until `by` releases each, `seconds` at most; 0: no more."""
+
+    by: Annotated[str, Meta(min_length=1, max_length=128)]
+    names: tuple[Name, ...]
+    seconds: Annotated[float, Meta(ge=0, le=3600)]
 
 
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

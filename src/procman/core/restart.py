@@ -22,6 +22,7 @@ WINDOW = 60.0
 """Seconds; also how long a type must live without a death to be out of its crash loop."""
 
 
+ONCE = "a one-off is not tried again without max_restarts"
 ENDS_EVERYTHING = "its end stops everything (on_end: exit, or --exit-on)"
 
 
@@ -33,10 +34,15 @@ class Outcome(Enum):
     DONE = "done"
 
 
-def judge(spec: ProcessSpec, status: ExitStatus, failures: int) -> tuple[Outcome, str]:
-    """What follows the `failures`-th end in a row, and where it is not a retry, the rule that says so."""
+def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool = False) -> tuple[Outcome, str]:
+    """What follows the `failures`-th end in a row, and where it is not a retry, the rule that says so.
+
+    `unready`: it was to become ready, and ended before that: no success, whatever its status.
+    """
     policy = spec.restart
-    success = status.code == 0 or status.code in spec.success_exit_codes
+    success = not unready and (status.code == 0 or status.code in spec.success_exit_codes)
+    if spec.oneshot and policy.policy is not When.NEVER:
+        return _once(policy, status.code, failures) if not success else (Outcome.DONE, "")
     if spec.on_end is OnEnd.EXIT and policy.policy is not When.NEVER:
         return (Outcome.DONE, "") if success else (Outcome.GIVE_UP, ENDS_EVERYTHING)
     if success and policy.policy is not When.ALWAYS:
@@ -44,10 +50,17 @@ def judge(spec: ProcessSpec, status: ExitStatus, failures: int) -> tuple[Outcome
     return _tried_on(policy, status.code, failures)
 
 
+def _once(policy: RestartPolicy, code: int, failures: int) -> tuple[Outcome, str]:
+    """A one-off is tried again only where the settings say how often."""
+    return (Outcome.GIVE_UP, ONCE) if policy.max_restarts is None else _tried_on(policy, code, failures)
+
+
 def judge_failed_start(spec: ProcessSpec, code: int, failures: int) -> tuple[Outcome, str]:
     """The same for a start that failed: never a success, and `code` 1 (no room) is no exit code of the program."""
     if spec.on_end is OnEnd.EXIT and spec.restart.policy is not When.NEVER:
         return Outcome.GIVE_UP, ENDS_EVERYTHING
+    if spec.oneshot and spec.restart.max_restarts is None:
+        return Outcome.GIVE_UP, ONCE
     return _tried_on(spec.restart, None if code == 1 else code, failures)
 
 

@@ -61,6 +61,10 @@ class Slots:
         type_name, _, index = name.rpartition(".")
         return self.at(type_name, int(index)) if index.isdecimal() else None
 
+    def is_busy(self, i: Instance) -> bool:
+        """Whether something of it is there or on its way."""
+        return i.name in self._busy
+
     def surplus(self, i: Instance, counts: Mapping[str, int]) -> bool:
         """Whether the formation has no place for it: it is on its way out."""
         return i.index > counts.get(i.spec.type, 0)

@@ -14,9 +14,11 @@ from msgspec.structs import replace
 
 from procman.core.counters import TypeCounts
 from procman.core.desired import Desired
+from procman.core.events import Hold
 from procman.core.operations import OperationsState
 from procman.core.orphans import OrphansState
 from procman.core.restart import CrashWatch
+from procman.core.rollout import RolloutsState
 from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
 
@@ -32,6 +34,8 @@ class FleetState(Struct, frozen=True, kw_only=True):
     counters: dict[str, TypeCounts] = {}
     operations: OperationsState = OperationsState()
     orphans: OrphansState = OrphansState()
+    rollouts: RolloutsState = RolloutsState()
+    holds: dict[str, Hold] = {}
     waiting_token: int = 0
 
 

@@ -5,14 +5,27 @@ Part of the machine in instance.py, which holds the table; the order of signals 
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from msgspec.structs import replace
 
 from procman.core import wording
-from procman.core.actions import Action, SetTimer, Signal, SignalProcess, Target
-from procman.core.events import Adopted
-from procman.core.phases import Clearing, Instance, Leader, Step, Stopping, StopReason, StopStep
+from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
+from procman.core.events import Adopted, Released, RestartWanted, StopWanted
+from procman.core.facts import BecameUnready
+from procman.core.phases import (
+    UP,
+    Clearing,
+    Draining,
+    Instance,
+    Leader,
+    Starting,
+    Step,
+    Stopping,
+    StopReason,
+    StopStep,
+    enter,
+)
 from procman.core.spec import StopMode
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
@@ -33,12 +46,98 @@ FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEA
 """Who gets the stop signal first."""
 
 
-def begin(i: Instance, leader: Leader, reason: StopReason, why: Reason, now: float) -> Step:
+class StopCause(NamedTuple):
+    """What a stop is for, why, and when KILL comes at the latest."""
+
+    reason: StopReason
+    why: Reason
+    kill_by: float | None = None
+
+
+# ---- before it is asked
+
+
+def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now: float) -> Step:
+    """A stop is wanted: where it is in rotation it leaves that first, as long as it is held or its type drains."""
+    assert isinstance(i.phase, UP)
+    leader, terms = i.phase.leader, event.terms
+    drain = leader.stop.drain
+    seconds = terms.hold if terms.held_by else drain.seconds if drain is not None else 0.0
+    until = _drained_by(now + seconds, terms.kill_by, leader)
+    unready = () if isinstance(i.phase, Starting) else (BecameUnready(i.name),)
+    probes = (StopProbe(i.name, i.generation),) if leader.probed else ()
+    if isinstance(i.phase, Starting) or until <= now:
+        step = begin(i, leader, StopCause(reason, event.why, terms.kill_by), now)
+        return Step(step.instance, (*probes, *step.actions), unready)
+    phase = Draining(leader, reason, event.why, until, terms.held_by, terms.kill_by)
+    i = enter(i, phase, now)
+    own = () if terms.held_by else _drain_actions(i, leader)
+    return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
+
+
+def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted) -> Step:
+    """Asked again while it drains: no longer than it did, and not beyond the end of everything."""
+    assert isinstance(i.phase, Draining)
+    kill_by = event.terms.kill_by if event.terms.kill_by is not None else i.phase.kill_by
+    until = min(i.phase.until, _drained_by(i.phase.until, kill_by, i.phase.leader))
+    i = _stay(i, replace(i.phase, reason=reason, why=event.why, until=until, kill_by=kill_by))
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, until),))
+
+
+def released(i: Instance, event: Released, now: float) -> Step:
+    """One that held it lets go."""
+    assert isinstance(i.phase, Draining)
+    left = tuple(by for by in i.phase.held_by if by != event.by)
+    if left or not i.phase.held_by:
+        return Step(replace(i, phase=replace(i.phase, held_by=left)))
+    return next_step_of_drain(i, i.phase, now)
+
+
+def next_step_of_drain(i: Instance, phase: Draining, now: float) -> Step:
+    """Nobody holds it any more, or not longer: its own time follows, and then the stop signal."""
+    drain = phase.leader.stop.drain
+    if phase.held_by and drain is not None:
+        until = _drained_by(now + drain.seconds, phase.kill_by, phase.leader)
+        if until > now:
+            i = _stay(i, replace(phase, held_by=(), until=until))
+            return Step(i, (*_drain_actions(i, phase.leader), SetTimer(SlotTimer(i.name), i.token, until)))
+    return begin_in(i, now)
+
+
+def begin_in(i: Instance, now: float) -> Step:
+    """The stop signal to one that drains, or that is only to wait for its turn."""
+    phase = i.phase
+    if isinstance(phase, Draining):
+        return begin(i, phase.leader, StopCause(phase.reason, phase.why, phase.kill_by), now)
+    assert isinstance(phase, UP)
+    return begin(i, phase.leader, StopCause(StopReason.ASKED, wording.SHUTDOWN), now)
+
+
+def _drained_by(until: float, kill_by: float | None, leader: Leader) -> float:
+    """Where everything ends, the stop signal has its time before KILL."""
+    return until if kill_by is None else min(until, kill_by - min(leader.stop.grace, GROUP_TERM_LEAD))
+
+
+def _drain_actions(i: Instance, leader: Leader) -> tuple[Action, ...]:
+    drain = leader.stop.drain
+    if drain is None:
+        return ()
+    signal = (Signal(i.name, i.generation, drain.signal, Target.LEADER),) if drain.signal is not None else ()
+    helper = (RunHelper(i.name, i.generation, drain.command, drain.seconds),) if drain.command is not None else ()
+    return (*signal, *helper)
+
+
+# ---- a stop
+
+
+def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     """Ask it to end: the stop signal, and CONT so that a process that was suspended can act on it."""
-    phase = Stopping(leader, reason, why, StopStep.TERM_SENT, now + leader.stop.grace)
-    i = _enter(i, phase, now)
-    news = wording.stopping(i, why)
-    if leader.stop.grace <= 0:
+    kill_at = now + leader.stop.grace
+    kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
+    phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at)
+    i = enter(i, phase, now)
+    news = wording.stopping(i, cause.why)
+    if phase.kill_at <= now:
         killed = kill(i, now)
         return Step(killed.instance, (news, *killed.actions))
     return Step(i, (news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=True)))
@@ -106,7 +205,7 @@ def kill(i: Instance, now: float) -> Step:
 
 def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
     """No grace at all."""
-    return kill(_enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
+    return kill(enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
 
 
 def kill_all(i: Instance) -> Signal:
@@ -136,11 +235,7 @@ def _asked_to_end(pid: int, leader: Leader) -> tuple[Action, ...]:
     return SignalProcess(pid, leader.stop.signal), SignalProcess(pid, "CONT")
 
 
-def _enter(i: Instance, phase: Stopping, now: float) -> Instance:
-    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
-
-
-def _stay(i: Instance, phase: Stopping | Clearing) -> Instance:
+def _stay(i: Instance, phase: Draining | Stopping | Clearing) -> Instance:
     """A further step of the same phase, with a deadline of its own."""
     return replace(i, phase=phase, token=i.token + 1)
 

@@ -27,10 +27,35 @@ class CrashLoopTimer(Struct, frozen=True, tag=True, gc=False):
     of_type: str
 
 
+class RolloutTimer(Struct, frozen=True, tag=True, gc=False):
+    """The first ones that a rollout replaced have stayed ready for long enough."""
+
+    of_type: str
+
+
+class RecycleTimer(Struct, frozen=True, tag=True, gc=False):
+    """The age at which an instance is replaced; the token is its generation."""
+
+    name: str
+
+
+class ClosingTimer(Struct, frozen=True, tag=True, gc=False):
+    """While everything ends: whoever still waits for its turn is asked now."""
+
+
 class FallbackTimer(Struct, frozen=True, tag=True, gc=False):
     """A step in the stop of one process once the fleet has failed."""
 
     name: str
 
 
-TimerKey: TypeAlias = SlotTimer | WaitingLineTimer | OrphansTimer | CrashLoopTimer | FallbackTimer
+TimerKey: TypeAlias = (
+    SlotTimer
+    | WaitingLineTimer
+    | OrphansTimer
+    | CrashLoopTimer
+    | RolloutTimer
+    | RecycleTimer
+    | ClosingTimer
+    | FallbackTimer
+)

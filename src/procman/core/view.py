@@ -28,6 +28,10 @@ class Kind(Enum):
     KILLED = "killed"
     UNKILLABLE = "unkillable"
     ADOPTED = "adopted"
+    UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+    ROLLOUT = "rollout"
+    ABORTED = "rollout-aborted"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
     RECOVERED = "recovered"
@@ -76,6 +80,11 @@ class ReasonCode(Enum):
     ENDED = "ended"
     GAVE_UP = "gave-up"
     CANNOT_START = "cannot-start"
+    WAITING = "waiting"
+    NOT_READY = "not-ready"
+    UNHEALTHY = "unhealthy"
+    ROLLED_BACK = "rolled-back"
+    RECYCLED = "recycled"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
 
@@ -90,7 +99,8 @@ class Reason(Struct, frozen=True):
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
 
-    `reason_code` is a word of `ReasonCode`, or a later version's.
+    `reason_code` is a word of `ReasonCode`, or a later version's. `ready`: it is in rotation, at `host` and `port`. `probe` is
+    the last answer of its readiness or health probe.
     """
 
     name: str
@@ -107,6 +117,9 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     crash_loop: bool = False
     adopted: tuple[int, ...] = ()
     reason_code: str | None = None
+    host: str | None = None
+    ready: bool = False
+    probe: str | None = None
 
 
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):

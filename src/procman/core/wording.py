@@ -16,12 +16,15 @@ from procman.core.phases import (
     Clearing,
     Done,
     Down,
+    Draining,
     Failed,
     Instance,
     Ready,
     Spawning,
     Starting,
     Stopping,
+    Unhealthy,
+    Waiting,
 )
 from procman.core.restart import Outcome, described
 from procman.core.select import LISTED
@@ -38,6 +41,8 @@ REMOVED_BY_RELOAD = Reason(ReasonCode.REMOVED, "removed by reload")
 RESTARTED = Reason(ReasonCode.RESTARTED, "procman restart")
 RELOADED = Reason(ReasonCode.RELOADED, "changed by reload")
 KILLED = Reason(ReasonCode.KILLED, "killed")
+SHUTDOWN = Reason(ReasonCode.SHUTDOWN, "everything stops")
+ROLLED_BACK = Reason(ReasonCode.ROLLED_BACK, "the rollout was aborted")
 UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
@@ -73,6 +78,39 @@ def is_ready(i: Instance) -> Publish:
     return _publish(i, Kind.READY, f"{i.name} is ready", logged=False)
 
 
+IS_STOPPING = "it says that it is stopping"
+IS_RELOADING = "it says that it is reloading"
+
+
+def not_ready(timeout: float, answer: str) -> Reason:
+    last = f": {answer}" if answer else ""
+    return Reason(ReasonCode.NOT_READY, f"not ready within {duration(timeout)}{last}")
+
+
+def unhealthy(answer: str, failures: int) -> Reason:
+    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}, {times(failures)}")
+
+
+def is_unhealthy(i: Instance, answer: str) -> Publish:
+    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+
+
+def is_healthy(i: Instance) -> Publish:
+    return _publish(i, Kind.READY, f"{i.name} is healthy again")
+
+
+def ended_for_its_state(i: Instance, why: Reason) -> Publish:
+    return _publish(i, Kind.UNHEALTHY, f"{i.name} is restarted: {why.text}")
+
+
+def waits(i: Instance, on: Sequence[str]) -> Publish:
+    return _publish(i, Kind.WAITING, f"{i.name} waits for {', '.join(on)}", logged=False)
+
+
+def draining(i: Instance) -> Publish:
+    return _publish(i, Kind.DRAINING, f"draining {i.name}", logged=False)
+
+
 def has_daemon(i: Instance, pid: int) -> Publish:
     return _publish(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {pid})", logged=False)
 
@@ -86,6 +124,10 @@ def failed_to_start(i: Instance) -> Publish:
     return _publish(i, Kind.FAILED, f"{i.name} failed: {i.phase.why.text}")
 
 
+BEFORE_READY = " before it was ready"
+WENT_AWAY = " (a command that goes to the background by itself must stay in the foreground)"
+
+
 class EndWords(NamedTuple):
     """An end in words: as a reason, and with how long it lived."""
 
@@ -93,9 +135,11 @@ class EndWords(NamedTuple):
     line: str
 
 
-def end_of(i: Instance, event: Exited, lived: float, *, again: bool) -> EndWords:
+def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bool = False) -> EndWords:
     """How it ended; how often in a row, where it is started again."""
-    how = described(event.status, lived)
+    how = described(event.status, lived) + (BEFORE_READY if unready else "")
+    if unready and event.status.code == 0:
+        how += WENT_AWAY
     row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
     note = f": {event.note}" if event.note else ""
     return EndWords(how + row + note, f"{how} after {duration(lived)}{',' if row else ''}{row}{note}")
@@ -167,6 +211,10 @@ def stopped(i: Instance) -> Publish:
 # ---- rows
 
 
+HOST = "127.0.0.1"
+"""Where instances are reached by those on the same machine."""
+
+
 def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
     """One row of ps at this moment."""
     leader, reason = i.leader, _reason(i)
@@ -184,11 +232,22 @@ def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
         last_exit=str(i.record.last_exit) if i.record.last_exit else None,
         crash_loop=crash_loop,
         reason_code=reason.code.value if reason is not None else None,
+        host=HOST if i.spec.port is not None else None,
+        ready=isinstance(i.phase, Ready),
+        probe=(i.phase.answer or None) if isinstance(i.phase, Starting | Unhealthy) else None,
     )
 
 
 def _reason(i: Instance) -> Reason | None:
-    return None if isinstance(i.phase, Spawning | Starting | Ready) else i.phase.why
+    match i.phase:
+        case Spawning() | Starting() | Ready():
+            return None
+        case Waiting(on):
+            return Reason(ReasonCode.WAITING, f"waiting for {', '.join(on)}")
+        case Unhealthy(answer=answer, failed_checks=failed_checks):
+            return unhealthy(answer, failed_checks)
+        case phase:
+            return phase.why
 
 
 def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
@@ -202,6 +261,12 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
             text = f"{why.text} {duration(now - i.phase_since)} ago" if why is not None else ""
         case Stopping(why=why) | Clearing(why=why) | Failed(why) | Done(why):
             text = why.text
+        case Waiting() | Unhealthy():
+            why = _reason(i)
+            text = why.text if why is not None else ""
+        case Draining(why=why, until=until, held_by=held_by):
+            by = f", held by {', '.join(held_by)}" if held_by else ""
+            text = f"{why.text}; stop signal in {duration(until - now)}{by}"
         case Spawning() | Starting() | Ready():
             text = ""
     if crash_loop:
@@ -214,11 +279,11 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
 
 def waiting_line(instances: Sequence[Instance], now: float) -> str:
     """`waiting for worker.1 (pid 4242, 8 s left)`; empty where nobody is waited for."""
-    waited = [(i, i.phase) for i in instances if isinstance(i.phase, Stopping | Clearing)]
+    waited = [(i, i.phase) for i in instances if isinstance(i.phase, Draining | Stopping | Clearing)]
     if not waited:
         return ""
     parts = [
-        f"{i.name} ({f'pid {i.pid}' if i.alive else 'what it left'}, {duration(max(0.0, phase.kill_at - now))} left)"
+        f"{i.name} ({f'pid {i.pid}' if i.alive else 'what it left'}, {duration(max(0.0, (phase.until if isinstance(phase, Draining) else phase.kill_at) - now))} left)"
         for i, phase in waited[:LISTED]
     ]
     more = f" and {len(waited) - LISTED} more" if len(waited) > LISTED else ""
@@ -268,3 +333,13 @@ def no_main_type(main: str) -> str:
 
 def by_signal(message: str) -> str:
     return f"{message} (asked by signal)"
+
+
+def aborted(i: Instance) -> str:
+    why = _reason(i)
+    return f"{i.name} {why.text}" if why is not None else i.name
+
+
+def aborted_line(type_name: str, why: str, *, back: bool) -> str:
+    rest = "; what was replaced goes back to the old settings" if back else "; the others are left as they are"
+    return f"rollout of {type_name} aborted: {why}{rest}"

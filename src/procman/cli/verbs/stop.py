@@ -11,6 +11,7 @@ from procman.cli.wait import tell
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Accepted, WaitParams
 from procman.control.waiting import EndedError
+from procman.core.requests import AwaitedState
 from procman.errors import NotRunningError, ProcmanError
 
 
@@ -53,7 +54,7 @@ def _ended(client: Client, answer: Accepted) -> str:
     """Wait for them; who they are and how each ended, as far as procman was there to tell it."""
     names = answer.instances
     try:
-        waited = client.wait(WaitParams(names, "stopped", operation=answer.operation), tell)
+        waited = client.wait(WaitParams(names, AwaitedState.STOPPED, operation=answer.operation), tell)
         exits = {i.name: i.last_exit for i in client.ps().fleet.instances if i.last_exit}
     except (EndedError, ClosedError, NotRunningError):  # nothing outlives procman
         return ", ".join(names)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from procman.cli.line.completion import complete_instances
@@ -12,10 +10,8 @@ from procman.cli.wait import tell
 from procman.control.conditions import listed
 from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
+from procman.core.requests import AwaitedState
 from procman.errors import ProcmanError
-
-if TYPE_CHECKING:
-    from procman.control.messages import Until
 
 TIMED_OUT = 124
 """As timeout(1) ends."""
@@ -26,7 +22,7 @@ TIMED_OUT = 124
 @click.option(
     "--for",
     "until",
-    type=click.Choice(["ready", "done", "stopped"]),
+    type=click.Choice([state.value for state in AwaitedState]),
     default="ready",
     show_envvar=True,
     help="ready: ready, or done; done: ended well; stopped: not running.  [default: ready]",
@@ -40,7 +36,7 @@ TIMED_OUT = 124
     help="Wait that long at most.  [default: for as long as it takes]",
 )
 @client_options
-def wait(place: TargetOptions, names: tuple[str, ...], until: Until, timeout: float | None) -> int:
+def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: float | None) -> int:
     """Wait until instances are ready: all of them, or those of the types, names or shell patterns given.
 
     Ends with 0 when all are; with 1 and the reason as soon as one cannot be any more, because it failed, was stopped, or
@@ -55,7 +51,7 @@ def wait(place: TargetOptions, names: tuple[str, ...], until: Until, timeout: fl
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         try:
-            waited = client.wait(WaitParams(names, until, timeout), tell)
+            waited = client.wait(WaitParams(names, AwaitedState(until), timeout), tell)
         except EndedError:
             if until == "stopped":
                 return 0

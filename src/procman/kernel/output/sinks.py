@@ -150,7 +150,7 @@ class _Queued(NamedTuple):
     lines: int
 
 
-class Waiting(Struct, frozen=True):
+class QueuedWrite(Struct, frozen=True):
     """One entry of the backlog; its key is a number."""
 
     data: bytes
@@ -162,7 +162,7 @@ class SinkState(Struct, frozen=True, kw_only=True):
     """What is not written yet, and what could not be. `head` goes on where a write has ended; `lost` are lines and bytes."""
 
     head: bytes = b""
-    queue: tuple[Waiting, ...] = ()
+    queue: tuple[QueuedWrite, ...] = ()
     mid_line: bool = False
     failed: bool = False
     torn: bytes = b""
@@ -241,7 +241,7 @@ class Sink:
         lines, size = self._lost
         return SinkState(
             head=bytes(self._head),
-            queue=tuple(Waiting(bytes(queued.data), number(queued.key), queued.lines) for queued in self._queue),
+            queue=tuple(QueuedWrite(bytes(queued.data), number(queued.key), queued.lines) for queued in self._queue),
             mid_line=self._mid_line,
             failed=self._failed,
             torn=self._torn,

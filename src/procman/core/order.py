@@ -1,0 +1,92 @@
+"""Who may move now: starts wait for what they depend on, and at the end what others depend on stops last.
+
+`unmet` decides and explains: what an instance waits for is what keeps it waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from procman.core.phases import UP, Done, Failed, Instance, Ready
+from procman.core.policies import Dependency, Until
+from procman.core.slots import Slots
+from procman.core.spec import Plan, ProcessSpec
+from procman.text.words import duration
+
+STOP_LEAD = 2.0
+"""Seconds before the end of the whole stop at which everyone is asked, whoever is still waited for; at half time, where that
+is under twice as long."""
+
+
+# ---- up
+
+
+def unmet(spec: ProcessSpec, counts: Mapping[str, int], slots: Slots) -> tuple[Dependency, ...]:
+    """What it depends on and cannot start without yet. A type that is scaled to 0 is not waited for."""
+    return tuple(
+        one for one in spec.depends_on if counts.get(one.type, 0) > 0 and not _met(one, slots.of(one.type), counts)
+    )
+
+
+def _met(one: Dependency, slots: list[Instance], counts: Mapping[str, int]) -> bool:
+    reached = [i for i in slots if i.index <= counts[one.type] and _has_reached(i, one.until)]
+    return len(reached) >= (counts[one.type] if one.every else 1)
+
+
+def _has_reached(i: Instance, until: Until) -> bool:
+    match until:
+        case Until.STARTED:
+            return isinstance(i.phase, (*UP, Done))
+        case Until.READY:
+            return isinstance(i.phase, Ready | Done)
+        case Until.DONE:
+            return isinstance(i.phase, Done)
+
+
+def explain(one: Dependency, slots: Slots, now: float) -> str:
+    """`redis: not ready, 4 s`."""
+    standing = slots.of(one.type)
+    failed = [i for i in standing if isinstance(i.phase, Failed)]
+    if failed and len(failed) == len(standing):
+        assert isinstance(failed[0].phase, Failed)
+        return f"{one.type}: {failed[0].name} failed: {failed[0].phase.why.text}"
+    since = min((i.phase_since for i in standing), default=now)
+    return f"{one.type}: not {one.until.value}, {duration(now - since)}"
+
+
+def is_hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> bool:
+    """Whether one of them cannot be met any more unless somebody does something."""
+    return any(
+        (standing := slots.of(one.type)) and all(isinstance(i.phase, Failed) for i in standing) for one in dependencies
+    )
+
+
+# ---- down
+
+
+def dependents(type_name: str, plan: Plan) -> Iterator[str]:
+    """The types that need this one."""
+    return (t for t, spec in plan.types.items() if any(one.type == type_name for one in spec.depends_on))
+
+
+def has_order(plan: Plan) -> bool:
+    return any(spec.depends_on for spec in plan.types.values())
+
+
+def may_stop(type_name: str, plan: Plan, slots: Slots) -> bool:
+    """Whether nothing is left of the types that need it. A circle, which no plan has, stops at once."""
+    seen, left = {type_name}, [*dependents(type_name, plan)]
+    while left:
+        other = left.pop()
+        if other in seen:
+            continue
+        seen.add(other)
+        if any(slots.is_busy(i) for i in slots.of(other)):
+            return False
+        left += dependents(other, plan)
+    return True
+
+
+def all_asked_at(since: float, grace: float) -> float:
+    """When everyone is asked to end that has still been waiting for its turn."""
+    return since + grace - min(STOP_LEAD, grace / 2)

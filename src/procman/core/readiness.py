@@ -1,0 +1,108 @@
+"""When an instance is ready, and when it is not any more: probes, deadlines, what programs tell of themselves.
+
+Part of the machine in instance.py, which holds the table.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from procman.core import restart, stopping, wording
+from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
+from procman.core.events import Notified, Probed
+from procman.core.facts import BecameReady, BecameUnready, Died
+from procman.core.phases import Instance, Ready, Starting, Step, StopReason, Unhealthy, counted, enter, noted
+from procman.core.policies import OnUnhealthy
+from procman.core.restart import Outcome
+from procman.core.timers import SlotTimer
+from procman.core.view import Reason
+
+READY_AFTER = 1.0
+"""Seconds of life after which an instance without a readiness check is ready."""
+
+
+def begin(i: Instance, now: float) -> tuple[Action, ...]:
+    """The process is there: what makes it ready, and when that is given up."""
+    ready = i.spec.ready
+    if ready is None:
+        return (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER),)
+    probe = StartProbe(i.name, i.generation, ready.probe, ready.timeout, ready.interval)
+    return SetTimer(SlotTimer(i.name), i.token, now + ready.timeout), probe
+
+
+def deadline(i: Instance, phase: Starting, now: float) -> Step:
+    """Without a probe it is ready now; with one it has not become so in time."""
+    ready = i.spec.ready
+    if ready is None:
+        return _become_ready(i, phase, now)
+    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer), now)
+
+
+def probed(i: Instance, event: Probed, now: float) -> Step:
+    match i.phase:
+        case Starting() as phase if i.spec.ready is not None:
+            if event.ok:
+                return _become_ready(i, phase, now)
+            return Step(replace(i, phase=replace(phase, answer=event.answer)))
+        case Ready(leader, ready_at) if i.spec.health is not None and not event.ok:
+            return _unhealthy(i, Unhealthy(leader, ready_at, 1, event.answer), now)
+        case Unhealthy(leader, ready_at) if event.ok:
+            i = enter(i, Ready(leader, ready_at), now)
+            return Step(i, (wording.is_healthy(i),), (BecameReady(i.name, i.generation),))
+        case Unhealthy(failed_checks=failed_checks) as phase if i.spec.health is not None:
+            return _unhealthy(i, replace(phase, failed_checks=failed_checks + 1, answer=event.answer), now)
+        case _:
+            return Step(i)
+
+
+def notified(i: Instance, event: Notified, now: float) -> Step:
+    """STOPPING and RELOADING take it out of rotation until READY comes again."""
+    match i.phase:
+        case Starting() as phase:
+            if event.status is not None:
+                i = replace(i, phase=replace(phase, answer=event.status))
+            if event.extend is None or i.spec.ready is None:
+                return Step(i)
+            i = replace(i, token=i.token + 1)
+            return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + event.extend),))
+        case Ready(leader, ready_at) if event.stopping or event.reloading:
+            answer = wording.IS_STOPPING if event.stopping else wording.IS_RELOADING
+            i = enter(i, Unhealthy(leader, ready_at, 0, answer), now)
+            return Step(i, (wording.is_unhealthy(i, answer),), (BecameUnready(i.name),))
+        case _:
+            return Step(i)
+
+
+def _become_ready(i: Instance, phase: Starting, now: float) -> Step:
+    i = enter(noted(i, early_exits=0), Ready(phase.leader, now), now)
+    actions: list[Action] = [wording.is_ready(i)]
+    if i.spec.ready is not None:
+        actions.append(StopProbe(i.name, i.generation))
+    health = i.spec.health
+    if health is not None:
+        actions.append(StartProbe(i.name, i.generation, health.probe, health.timeout, health.interval, health=True))
+    return Step(i, tuple(actions), (BecameReady(i.name, i.generation),))
+
+
+def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
+    health = i.spec.health
+    assert health is not None
+    facts = (BecameUnready(i.name),) if isinstance(i.phase, Ready) else ()
+    i = enter(i, phase, now) if facts else replace(i, phase=phase)
+    if health.on_failure is OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
+        step = _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failed_checks), now)
+        return step._replace(facts=(*facts, *step.facts))
+    return Step(i, (wording.is_unhealthy(i, phase.answer),) if facts else (), facts)
+
+
+def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
+    """It is stopped for its state, which counts as a death, and then tried again as after one."""
+    assert isinstance(i.phase, Starting | Unhealthy)
+    leader = i.phase.leader
+    if not i.wanted:  # it is to be stopped anyway, in its turn
+        return Step(i)
+    i = noted(counted(i, now), died_at=now)
+    outcome, _ = restart.judge_failed_start(i.spec, 1, i.record.failures)
+    step = stopping.begin(i, leader, stopping.StopCause(reason, why), now)
+    died = Died(i.name, outcome is Outcome.RETRY, reason is StopReason.NOT_READY)
+    return Step(step.instance, (wording.ended_for_its_state(i, why), *step.actions), (died,))

@@ -1,0 +1,35 @@
+"""When an instance is too old or too large, and so replaced."""
+
+from __future__ import annotations
+
+from procman.core.actions import Action, SetTimer
+from procman.core.phases import Instance
+from procman.core.timers import RecycleTimer
+from procman.core.view import Reason, ReasonCode
+from procman.text.words import duration
+
+GOLDEN = 0.618034
+"""Multiples of it, modulo 1, lie apart however many there are: what was started together is not replaced together."""
+
+
+def begin(i: Instance, now: float) -> list[Action]:
+    """A process is there: when it is too old."""
+    recycle = i.spec.recycle
+    if recycle is None or recycle.age is None:
+        return []
+    age = recycle.age * (1 + recycle.jitter * (i.index * GOLDEN % 1))
+    return [SetTimer(RecycleTimer(i.name), i.generation, now + age)]
+
+
+def too_old(i: Instance) -> Reason | None:
+    recycle = i.spec.recycle
+    if recycle is None or recycle.age is None:
+        return None
+    return Reason(ReasonCode.RECYCLED, f"recycled: older than {duration(recycle.age)}")
+
+
+def too_large(i: Instance, memory: int) -> Reason | None:
+    recycle = i.spec.recycle
+    if recycle is None or recycle.memory is None or memory <= recycle.memory:
+        return None
+    return Reason(ReasonCode.RECYCLED, f"recycled: {memory >> 20} MiB of at most {recycle.memory >> 20}")

@@ -1,0 +1,70 @@
+"""Why an instance is as it is, what comes next, and what a person can do: from what decides it, not beside it."""
+
+from __future__ import annotations
+
+from procman.core import order
+from procman.core.desired import RestartMove
+from procman.core.formation import Formation
+from procman.core.phases import (
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Draining,
+    Failed,
+    Instance,
+    Ready,
+    Spawning,
+    Starting,
+    Stopping,
+    Unhealthy,
+    Waiting,
+)
+from procman.text.words import duration
+
+
+def explain(formation: Formation, i: Instance, now: float) -> tuple[str, ...]:
+    """Sentences: how it is and since when, what comes next, what can be done."""
+    row = formation.row(i, now)
+    reason = f": {row.reason}" if row.reason else ""
+    lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
+    move = formation.desired.moves.get(i.name)
+    if isinstance(move, RestartMove) and move.rolling:
+        rollout = formation.rollouts.shown(i.spec.type, formation.pending(i.spec.type))
+        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+    return (*(line for line in lines if line), *_hint(i))
+
+
+def _next(formation: Formation, i: Instance, now: float) -> str:
+    match i.phase:
+        case Waiting():
+            unmet = order.unmet(i.spec, formation.desired.counts, formation.slots)
+            needs = ", ".join(f"{one.type} is {one.until.value}" for one in unmet)
+            return f"it is started as soon as {needs}" if needs else "it is about to be started"
+        case Spawning():
+            return "its process is being made"
+        case Starting() if i.spec.ready is not None:
+            left = i.phase.leader.started_at + i.spec.ready.timeout - now
+            return f"it is ready at its probe's first success, and restarted in {duration(left)} without one"
+        case Starting():
+            return "it is ready after a second of life"
+        case Unhealthy():
+            return "it is back in rotation at the next good check"
+        case Draining():
+            return "the stop signal follows"
+        case Stopping() | Clearing():
+            return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
+        case Backoff(until=until):
+            return f"it is started again in {duration(until - now)}"
+        case Down() | Ready() | Failed() | Done():
+            return ""
+
+
+def _hint(i: Instance) -> tuple[str, ...]:
+    match i.phase:
+        case Down() | Failed() | Done():
+            return (f"`procman restart {i.name}` starts it",)
+        case Backoff() | Unhealthy() | Starting():
+            return (f"`procman logs {i.name}` shows its output",)
+        case _:
+            return ()

@@ -1,0 +1,139 @@
+"""Ready by a probe, unhealthy by another, and what follows where neither comes in time."""
+
+from __future__ import annotations
+
+import pytest
+from making import Story, of_type, plan_of, spec_of, told
+
+from procman.core.actions import Signal, Spawn, StartProbe, StopProbe
+from procman.core.events import Notified, Probed
+from procman.core.phases import Backoff, Failed, Ready, Starting, Stopping, Unhealthy
+from procman.core.policies import Health, HttpProbe, OnUnhealthy, Readiness, TcpProbe
+from procman.core.view import Kind
+
+READY = Readiness(probe=TcpProbe(), timeout=60.0, interval=1.0)
+HEALTH = Health(probe=HttpProbe("/health"), failures=3)
+
+
+def started(**changes) -> Story:
+    story = Story(plan_of({"web": 1}, spec_of(**({"ready": READY} | changes))))
+    story.spawned("web.1")
+    return story
+
+
+def probed(story: Story, *, ok: bool, answer: str = "") -> list:
+    return story.happens(Probed("web.1", story.instance("web.1").generation, ok, answer))
+
+
+def test_a_process_with_a_readiness_probe_is_probed_from_its_start_and_ready_at_its_first_success():
+    story = started()
+    assert of_type(story.seen, StartProbe) == [StartProbe("web.1", 1, TcpProbe(), 60.0, 1.0)]
+    probed(story, ok=False, answer="connection refused")
+    assert story.phase("web.1") is Starting
+    assert story.fleet.view(story.now).instances[0].probe == "connection refused"
+    actions = probed(story, ok=True)
+    assert story.phase("web.1") is Ready
+    assert of_type(actions, StopProbe) == [StopProbe("web.1", 1)]
+    assert story.fleet.view(story.now).instances[0].ready
+
+
+def test_what_is_not_ready_in_time_is_a_failed_start_with_the_last_answer():
+    story = started()
+    probed(story, ok=False, answer="connection refused")
+    story.now += 60.0
+    actions = story.timer("web.1")
+    assert story.phase("web.1") is Stopping
+    assert told(actions, Kind.UNHEALTHY) == ["web.1 is restarted: not ready within 1m 0s: connection refused"]
+    assert [s.signal for s in of_type(actions, Signal)] == ["TERM", "CONT"]
+    story.ends("web.1", 143, "TERM")
+    assert story.phase("web.1") is Backoff
+    assert story.instance("web.1").record.early_exits == 1
+    assert [a.generation for a in of_type(story.timer("web.1"), Spawn)] == [2]
+
+
+def test_one_that_is_never_ready_is_failed_where_its_restarts_are_used_up():
+    story = started(restart={"max_restarts": 0})
+    story.now += 60.0
+    story.timer("web.1")
+    story.ends("web.1", 143, "TERM")
+    assert story.phase("web.1") is Failed
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_an_end_before_ready_is_a_failed_start_whatever_its_status(code):
+    story = started()
+    (line,) = told(story.ends("web.1", code), Kind.ENDED)
+    assert story.phase("web.1") is Backoff
+    assert f"exit {code} before it was ready" in line
+    assert ("stay in the foreground" in line) is (code == 0)
+
+
+def test_a_good_end_after_ready_is_done():
+    story = started()
+    probed(story, ok=True)
+    story.ends("web.1", 0)
+    assert story.fleet.stopping  # all are done
+
+
+def test_a_ready_one_is_probed_for_its_health():
+    story = started(health=HEALTH)
+    actions = probed(story, ok=True)
+    assert of_type(actions, StartProbe) == [StartProbe("web.1", 1, HttpProbe("/health"), 5.0, 10.0, health=True)]
+
+
+def test_the_first_failed_check_takes_it_out_of_rotation_and_the_first_good_one_puts_it_back():
+    story = started(health=HEALTH)
+    probed(story, ok=True)
+    (line,) = told(probed(story, ok=False, answer="http /health answered 503"), Kind.UNHEALTHY)
+    assert line == "web.1 is unhealthy: http /health answered 503"
+    row = story.fleet.view(story.now).instances[0]
+    assert (row.phase, row.ready, row.probe) == ("unhealthy", False, "http /health answered 503")
+    probed(story, ok=True)
+    assert story.phase("web.1") is Ready
+
+
+def test_so_many_failed_checks_in_a_row_restart_it():
+    story = started(health=HEALTH)
+    probed(story, ok=True)
+    for _ in range(2):
+        assert of_type(probed(story, ok=False, answer="503"), Signal) == []
+    actions = probed(story, ok=False, answer="503")
+    assert of_type(actions, Signal) != []
+    assert told(actions, Kind.UNHEALTHY) == ["web.1 is restarted: unhealthy: 503, three times in a row"]
+    story.ends("web.1", 0)
+    assert story.phase("web.1") is Backoff
+
+
+def test_it_may_stay_out_of_rotation_in_place_of_a_restart():
+    story = started(health=Health(probe=TcpProbe(), failures=1, on_failure=OnUnhealthy.UNREADY))
+    probed(story, ok=True)
+    for _ in range(5):
+        assert of_type(probed(story, ok=False), Signal) == []
+    assert story.phase("web.1") is Unhealthy
+
+
+def test_an_answer_of_an_earlier_life_means_nothing():
+    story = started(health=HEALTH)
+    probed(story, ok=True)
+    before = story.instance("web.1")
+    assert story.happens(Probed("web.1", 0, ok=False, answer="503")) == []
+    assert story.instance("web.1") == before
+
+
+def test_a_program_that_asks_for_more_time_gets_it():
+    story = started()
+    story.now += 59.0
+    story.happens(Notified("web.1", 1, status="migrating", extend=120.0))
+    story.now += 60.0
+    assert story.phase("web.1") is Starting
+    assert story.fleet.view(story.now).instances[0].probe == "migrating"
+
+
+@pytest.mark.parametrize("what", [{"stopping": True}, {"reloading": True}])
+def test_a_program_that_says_so_is_out_of_rotation_until_it_is_ready_again(what):
+    story = started()
+    probed(story, ok=True)
+    story.happens(Notified("web.1", 1, **what))
+    assert story.phase("web.1") is Unhealthy
+    probed(story, ok=True)
+    assert story.phase("web.1") is Ready

@@ -1,0 +1,301 @@
+"""Instances replaced a few at a time: who waits, what aborts it, and what is in force then."""
+
+from __future__ import annotations
+
+import pytest
+from making import Story, both, of_type, plan_of, spawned_names, spec_of, told
+
+from procman.core.actions import Signal, Spawn, Target
+from procman.core.events import Commanded, Measured, Probed, Reload, Restart, Scale, ShutdownAsked, Stop, TimerFired
+from procman.core.fleet import Fleet
+from procman.core.phases import Ready
+from procman.core.policies import Readiness, Recycle, Rolling, TcpProbe
+from procman.core.rollout import SETTLE
+from procman.core.snapshot import decode, encode
+from procman.core.timers import RecycleTimer, RolloutTimer
+from procman.core.view import Kind, OperationState
+
+BETTER = spec_of(command="serve better")
+
+
+def running(count: int, spec=None) -> Story:
+    story = Story(plan_of({"web": count}, *([spec] if spec else [])))
+    story.ready(*(f"web.{n}" for n in range(1, count + 1)))
+    return story
+
+
+def ask(story: Story, command) -> list:
+    return story.happens(Commanded(command, 5))
+
+
+def asked(actions) -> list[str]:
+    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
+
+
+def comes_back(story: Story, name: str) -> None:
+    story.ends(name, 143, "TERM")
+    story.ready(name)
+
+
+def settles(story: Story) -> list:
+    return story.fleet_timer(RolloutTimer("web"))
+
+
+def commands_of(story: Story) -> list[str]:
+    return [i.spec.command for i in story.fleet.instances()]
+
+
+def rollout(story: Story) -> str | None:
+    return story.fleet.view(story.now).types[0].rollout
+
+
+def test_one_after_the_other_each_ready_before_the_next():
+    story = running(3)
+    assert asked(ask(story, Restart(("web",)))) == ["web.1"]
+    assert rollout(story) == "1 of 3"
+    comes_back(story, "web.1")
+    assert asked(story.seen).count("web.2") == 0
+    assert asked(settles(story)) == ["web.2"]
+    story.ends("web.2", 143, "TERM")
+    story.spawned("web.2")
+    story.now += 1.0
+    assert asked(story.timer("web.2")) == ["web.3"]
+    comes_back(story, "web.3")
+    assert rollout(story) is None
+    assert story.fleet.operation(2).state is OperationState.DONE
+
+
+def test_the_first_ones_must_stay_ready_for_a_moment():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    comes_back(story, "web.1")
+    ready_at = story.now
+    settles(story)
+    assert story.now == ready_at + SETTLE
+
+
+@pytest.mark.parametrize(("unavailable", "count", "first"), [(0.25, 8, 2), (0.25, 3, 1), (3, 4, 3), (0.5, 4, 2)])
+def test_so_many_are_away_at_once_as_the_type_says(unavailable, count, first):
+    story = running(count, spec_of(rolling=Rolling(unavailable=unavailable)))
+    assert asked(ask(story, Restart(("web",)))) == [f"web.{n}" for n in range(1, first + 1)]
+
+
+def test_all_at_once_where_that_is_asked_for():
+    assert asked(ask(running(3), Restart(("web",), together=True))) == ["web.1", "web.2", "web.3"]
+
+
+def test_one_that_is_named_is_restarted_at_once():
+    assert asked(ask(running(3), Restart(("web.2", "web.3")))) == ["web.2", "web.3"]
+
+
+def test_a_single_one_is_restarted_at_once():
+    assert asked(ask(running(1), Restart(("web",)))) == ["web.1"]
+
+
+def test_who_is_out_of_rotation_anyway_is_replaced_at_once_and_counts_as_away():
+    story = running(3)
+    story.ends("web.3", 1)
+    actions = ask(story, Restart(("web",)))
+    assert asked(actions) == []
+    assert spawned_names(actions) == ["web.3"]
+
+
+def test_who_is_stopped_or_failed_holds_nobody_up():
+    story = running(3)
+    ask(story, Stop(("web.3",)))
+    story.ends("web.3", 143, "TERM")
+    assert asked(ask(story, Restart(("web.1", "w*")))) == ["web.1"]
+    assert "web.3" in spawned_names(story.seen)
+
+
+def test_a_reload_replaces_a_changed_type_in_the_same_way():
+    story = running(2)
+    assert asked(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
+    comes_back(story, "web.1")
+    assert commands_of(story) == ["serve better", "serve web"]
+    settles(story)
+    comes_back(story, "web.2")
+    assert commands_of(story) == ["serve better", "serve better"]
+
+
+# ---- aborted
+
+
+def crash(story: Story, name: str) -> list:
+    """It dies at once, and is started again."""
+    story.spawned(name)
+    actions = story.ends(name, 1)
+    phase = story.instance(name).phase
+    story.now = getattr(phase, "until", story.now)
+    return actions
+
+
+def test_three_deaths_of_what_was_replaced_abort_it_and_the_old_spec_is_in_force():
+    story = running(3)
+    old = story.fleet.plan.types["web"]
+    ask(story, Reload(plan_of({"web": 3}, BETTER)))
+    story.ends("web.1", 143, "TERM")
+    for _ in range(2):
+        crash(story, "web.1")
+        story.timer("web.1")
+    actions = crash(story, "web.1")
+    (line,) = told(actions, Kind.ABORTED)
+    assert line.startswith("rollout of web aborted: web.1 exit 1")
+    assert story.fleet.plan.types["web"] == old
+    assert [a.spec for a in of_type(actions, Spawn)] == [old]
+    story.ready("web.1")
+    assert commands_of(story) == ["serve web"] * 3
+    assert [i.generation for i in story.fleet.instances()] == [5, 1, 1]
+    operation = story.fleet.operation(2)
+    assert operation.state is OperationState.FAILED
+    assert "rollout of web aborted" in operation.reason.text
+    assert rollout(story).startswith("aborted: web.1 exit 1")
+
+
+def test_one_that_is_not_ready_in_time_aborts_it_at_once():
+    ready = Readiness(probe=TcpProbe(), timeout=10.0)
+    story = Story(plan_of({"web": 2}, spec_of(ready=ready)))
+    story.spawned("web.1", "web.2")
+    for n in (1, 2):
+        story.happens(Probed(f"web.{n}", 1, ok=True))
+    ask(story, Reload(plan_of({"web": 2}, spec_of(command="serve better", ready=ready))))
+    story.ends("web.1", 143, "TERM")
+    story.spawned("web.1")
+    story.now += 10.0
+    assert told(story.timer("web.1"), Kind.ABORTED) != []
+    story.ends("web.1", 143, "TERM")
+    assert of_type(story.seen, Spawn)[-1].spec.command == "serve web"
+
+
+def test_a_version_that_becomes_ready_and_dies_reaches_the_first_ones_alone():
+    story = running(3)
+    ask(story, Reload(plan_of({"web": 3}, BETTER)))
+    story.ends("web.1", 143, "TERM")
+    for _ in range(3):
+        story.ready("web.1")
+        story.now += 2.0
+        story.ends("web.1", 1)
+        if commands_of(story)[0] == "serve better":
+            story.timer("web.1")
+    assert [i.generation for i in story.fleet.instances()][1:] == [1, 1]
+    assert rollout(story).startswith("aborted")
+
+
+def test_what_was_replaced_already_goes_back_in_its_turn():
+    story = running(4)
+    ask(story, Reload(plan_of({"web": 4}, BETTER)))
+    comes_back(story, "web.1")
+    settles(story)
+    comes_back(story, "web.2")
+    story.ends("web.3", 143, "TERM")
+    for _ in range(3):
+        actions = crash(story, "web.3")
+        if not told(actions, Kind.ABORTED):
+            story.timer("web.3")
+    story.ready("web.3")
+    for name in ("web.1", "web.2"):
+        assert sum(not isinstance(i.phase, Ready) for i in story.fleet.instances()) == 1
+        comes_back(story, name)
+    assert commands_of(story) == ["serve web"] * 4
+    assert story.instance("web.4").generation == 1
+
+
+def test_an_aborted_restart_leaves_the_others_as_they_are():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    story.ends("web.1", 143, "TERM")
+    for _ in range(3):
+        actions = crash(story, "web.1")
+        if not told(actions, Kind.ABORTED):
+            story.timer("web.1")
+    assert "the others are left as they are" in told(actions, Kind.ABORTED)[0]
+    assert [i.generation for i in story.fleet.instances()][1:] == [1, 1]
+
+
+def test_the_next_reload_tries_again():
+    story = running(2)
+    ask(story, Reload(plan_of({"web": 2}, BETTER)))
+    story.ends("web.1", 143, "TERM")
+    for _ in range(3):
+        actions = crash(story, "web.1")
+        if not told(actions, Kind.ABORTED):
+            story.timer("web.1")
+    story.ready("web.1")
+    assert asked(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
+    assert rollout(story) == "1 of 2"
+
+
+# ---- what comes between
+
+
+def test_a_stop_of_one_takes_it_out_of_the_rollout():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    ask(story, Stop(("web.2",)))
+    story.ends("web.2", 143, "TERM")
+    comes_back(story, "web.1")
+    assert asked(settles(story)) == ["web.3"]
+
+
+def test_a_scaling_down_ends_it_for_those_that_go_and_a_scaling_up_starts_the_new_spec():
+    story = running(3)
+    ask(story, Reload(plan_of({"web": 3}, BETTER)))
+    ask(story, Scale(to={"web": 2}))
+    story.ends("web.3", 143, "TERM")
+    ask(story, Scale(to={"web": 3}))
+    assert story.instance("web.3").spec == BETTER
+
+
+def test_a_shutdown_ends_it():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    assert asked(story.happens(ShutdownAsked("SIGTERM"))) == ["web.2", "web.3"]
+    assert rollout(story) is None
+
+
+def test_a_death_of_another_one_makes_the_next_wait():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    comes_back(story, "web.1")
+    story.ends("web.1", 1)
+    assert asked(settles(story)) == []
+
+
+def test_it_goes_on_where_another_program_took_over():
+    story = running(3)
+    ask(story, Reload(plan_of({"web": 3}, BETTER)))
+    comes_back(story, "web.1")
+    before = decode(encode(story.fleet.state()))
+    story.fleet = Fleet(before.plan, before)
+    assert story.fleet.state() == before
+    assert asked(settles(story)) == ["web.2"]
+
+
+# ---- recycled
+
+
+def test_one_that_is_too_large_is_replaced_and_one_at_a_time():
+    story = running(3, spec_of(recycle=Recycle(memory=100)))
+    assert story.happens(Measured("web.1", 1, 100)) == []
+    assert asked(story.happens(Measured("web.1", 1, 101))) == ["web.1"]
+    assert asked(story.happens(Measured("web.2", 1, 101))) == []
+    comes_back(story, "web.1")
+    assert asked(settles(story)) == ["web.2"]
+
+
+def test_one_that_is_too_old_is_replaced_and_those_of_one_age_not_at_once():
+    story = running(2, spec_of(recycle=Recycle(age=100.0)))
+    ages = [a.at - 1000.0 for a in story.seen if isinstance(getattr(a, "key", None), RecycleTimer)]
+    assert len(set(ages)) == 2
+    assert all(100.0 <= age <= 110.0 for age in ages)
+    actions = story.happens(TimerFired(RecycleTimer("web.1"), 1))
+    assert of_type(actions, Signal) == [*both("TERM", Target.TOP, generation=1)]
+    assert story.happens(TimerFired(RecycleTimer("web.1"), 0)) == []
+
+
+def test_why_says_what_an_instance_waits_for():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    assert "the rollout of web has done 1 of 3" in " ".join(story.fleet.why("web.2", story.now))
+    assert "started again" in " ".join(story.fleet.why("web.1", story.now))
+    assert story.fleet.why("web.9", story.now) == ()
