@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from procman.cli.show.table import columns
 from procman.core.demand import Because
-from procman.core.view import duration
+from procman.text.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from datetime import UTC, datetime
 
 from procman.companions.autoscaler import AutoscalerSettings, building
 from procman.companions.autoscaler.live import LiveFleet
-from procman.companions.autoscaler.loop import Autoscaler, Surroundings
-from procman.companions.autoscaler.machine import CGROUP, free_memory, own_cgroup
+from procman.companions.autoscaler.loop import Autoscaler
+from procman.companions.autoscaler.machine import this_machine
 from procman.companions.autoscaler.store import AutoscaleStore
 from procman.companions.registry import own_settings
 from procman.errors import NotRunningError, ProcmanError
@@ -33,7 +32,7 @@ def main(settings: AutoscalerSettings) -> int:
     try:
         path = os.environ["PROCMAN_SOCKET"]
         store = AutoscaleStore.beside(path)
-        autoscaler = Autoscaler(LiveFleet(path, store), types, store, surroundings())
+        autoscaler = Autoscaler(LiveFleet(path, store), types, store, this_machine(_log))
         autoscaler.restore()
         while True:
             _pause(autoscaler, store, time.monotonic() + autoscaler.step())
@@ -44,12 +43,6 @@ def main(settings: AutoscalerSettings) -> int:
         return 1
 
 
-def surroundings() -> Surroundings:
-    """The machine's clocks and memory."""
-    cgroup = own_cgroup(root=CGROUP)
-    return Surroundings(time.monotonic, _now, lambda: free_memory(cgroup=cgroup), _log)
-
-
 def _pause(autoscaler: Autoscaler, store: AutoscaleStore, until: float) -> None:
     """Until then, or until somebody asks for something."""
     before = store.stamp()
@@ -58,10 +51,6 @@ def _pause(autoscaler: Autoscaler, store: AutoscaleStore, until: float) -> None:
         if store.stamp() != before:
             autoscaler.hurry()
             return
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _log(text: str) -> None:

@@ -53,7 +53,7 @@ class LiveFleet:
         }
 
     def scale(self, type_name: str, count: int, why: str) -> None:
-        self._poller.client.scale({type_name: count}, who=WHO, why=why[:MOST])
+        self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
 
     def publish(self, decided: Decided) -> None:
         self._store.add_decision(decided)

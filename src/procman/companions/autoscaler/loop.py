@@ -33,7 +33,7 @@ from procman.core.demand import (
     Scaler,
     ScalingRule,
 )
-from procman.errors import ProcmanError
+from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,6 +110,8 @@ class Autoscaler:
             try:
                 controls = self._store.controls()
                 seen = self._fleet.look()
+            except NotRunningError:
+                raise
             except ProcmanError as error:
                 self._say("procman", error.message)
                 self._due.update(dict.fromkeys(due, now + RETRY))

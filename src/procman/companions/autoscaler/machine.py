@@ -1,8 +1,17 @@
-"""How much memory is left on this machine, for what procman may use of it."""
+"""This machine: its clocks, and how much memory is left for what procman may use of it."""
 
 from __future__ import annotations
 
 import os
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from procman.companions.autoscaler.loop import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MEMINFO = "/proc/meminfo"
 CGROUP = "/sys/fs/cgroup"
@@ -61,3 +70,8 @@ def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
     except OSError:  # not Linux
         return root
     return root
+
+
+def this_machine(log: Callable[[str], None]) -> Surroundings:
+    """What the loop takes from outside."""
+    return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), log)

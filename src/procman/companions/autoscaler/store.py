@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -81,7 +81,7 @@ class AutoscaleStore:
         self._lines = -1  # of decisions in the file; not counted yet
 
     @classmethod
-    def beside(cls, socket: str) -> AutoscaleStore:
+    def beside(cls, socket: str) -> Self:
         """That of the procman behind this socket, which is made at its start and kept over its upgrades."""
         try:
             made = os.stat(socket)

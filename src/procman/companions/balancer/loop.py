@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procman.companions.balancer.haproxy import CALM, StepResult
-from procman.errors import ProcmanError
+from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +45,8 @@ class BalancerLoop:
                 if target.holds:
                     self._fleet.hold(name, target.holds)
             instances = self._fleet.look()
+        except NotRunningError:
+            raise
         except ProcmanError as error:
             self._say("procman", error.message)
             return CALM
