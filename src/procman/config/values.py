@@ -6,15 +6,14 @@ reads the word, and the JSON Schema says so, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
 from procman.config.machine import read_count
 from procman.config.options import YEAR
 from procman.core.requests import MAX_COUNT
-from procman.text.quantities import READ, SECONDS, read_seconds, read_size, worded
+from procman.text.quantities import SECONDS, read_seconds, read_size, worded
 
 MOST_BYTES = 2**50
 """Largest size that can be set: a pebibyte."""

@@ -27,13 +27,16 @@ from procman.control.messages import (
     LogsParams,
     NoParams,
     Ps,
+    ReleaseParams,
     ResizeParams,
     StreamStarted,
     Waited,
     WaitParams,
+    Why,
+    WhyParams,
 )
 from procman.control.methods import Method
-from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import Change
 from procman.errors import ProcmanError
 
@@ -93,6 +96,10 @@ class Client:
         """The formation and every instance."""
         return self._call(methods.PS, NoParams())
 
+    def why(self, instance: str) -> Why:
+        """Sentences about why an instance is as it is."""
+        return self._call(methods.WHY, WhyParams(instance))
+
     def logs(self, names: Sequence[str] = (), lines: int | None = None, *, follow: bool = False) -> LogStream:
         """Kept output of these instances, the last `lines` or all, and with `follow` what comes."""
         from procman.control.streaming import LogStream  # noqa: PLC0415  0.2 ms, which `scale` and `ps` need not pay
@@ -149,6 +156,17 @@ class Client:
     def signal(self, signal: str, names: Sequence[str], *, leader: bool = False) -> Accepted:
         """Send a signal by name to the groups of instances, or to their first processes alone."""
         return self._call(methods.SIGNAL, SendSignal(signal, tuple(names), leader))
+
+    def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
+        """From now on stops of ready instances of these types wait for `release`, so many seconds at most; 0: no more.
+
+        Said again it takes the place of what the same one said before. It ends with this connection.
+        """
+        return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
+
+    def release(self, by: str, instance: str, generation: int) -> None:
+        """Let go of the stop of an instance in this life."""
+        self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
 
     def reload(self) -> Accepted:
         """Read the inputs again and apply what changed. Raises ConfigError where they are wrong."""

@@ -71,8 +71,9 @@ def scale(command: Scale, world: World) -> Decision:
         touched += names
     change = None
     if changed:
-        text = wording.scaled(changed)
-        change = Change(event=Kind.SCALED, text=text, type=next(iter(changed)) if len(changed) == 1 else None)
+        text = f"{wording.scaled(changed)}{f': {command.why}' if command.why else ''}"
+        one = next(iter(changed)) if len(changed) == 1 else None
+        change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(target, touched), what, change)
 

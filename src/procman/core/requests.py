@@ -23,7 +23,7 @@ ValueError where it is put into a message."""
 
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is.
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it.
 
     With `force` also those of types that are autoscaled, whose counts are set by the autoscaler and else by nobody.
     """

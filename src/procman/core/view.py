@@ -53,7 +53,11 @@ class Kind(Enum):
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try."""
+    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
+
+    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` are the old and
+    the new count of each type that was scaled.
+    """
 
     event: Kind
     text: str
@@ -63,6 +67,10 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     exit: str | None = None
     retry_in: float | None = None
+    generation: int | None = None
+    ready: bool | None = None
+    port: int | None = None
+    counts: dict[str, tuple[int, int]] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
 
@@ -138,13 +146,16 @@ class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FleetView(Struct, frozen=True, kw_only=True):
-    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's."""
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's;
+    `companions` are the programs of procman's own.
+    """
 
     formation: dict[str, int]
     instances: tuple[InstanceView, ...]
     stopping: bool
     types: tuple[TypeView, ...] = ()
     number: int = 0
+    companions: tuple[InstanceView, ...] = ()
 
 
 class OperationState(Enum):
