@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from procman.companions.autoscaler.store import Point, TypeStatus
+    from procman.core.demand import Decision
 
 HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "WISH", "READING")
 
@@ -62,11 +63,16 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
 def decided(name: str, status: TypeStatus, now: float) -> str:
     """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next look in 12 s`."""
     decision = status.decided.decision
-    change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
     left = status.at + decision.next_in - now
     following = f"next look in {duration(left)}" if left >= 0 else f"looked {duration(now - status.at)} ago"
+    return f"{in_words(name, decision)}; {following}"
+
+
+def in_words(name: str, decision: Decision) -> str:
+    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up)`."""
+    change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
     why = "" if decision.because is Because.STEADY else f" ({decision.because.value})"
-    return f"{name} {change}: {decision.text}{why}; {following}"
+    return f"{name} {change}: {decision.text}{why}"
 
 
 def chart(name: str, history: Sequence[Point], now: float, glyphs: Glyphs = UNICODE) -> list[str]:

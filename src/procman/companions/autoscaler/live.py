@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from procman.companions.autoscaler.fleet import InstanceSeen, TypeSeen
@@ -56,7 +57,7 @@ class LiveFleet:
         self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
 
     def publish(self, decided: Decided) -> None:
-        self._store.add_decision(decided)
+        self._store.add_decision(time.time(), decided)
 
 
 def _seen(instance: InstanceView, trees: Trees) -> InstanceSeen:

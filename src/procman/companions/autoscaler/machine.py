@@ -1,4 +1,4 @@
-"""This machine: its clocks, and how much memory is left for what procman may use of it."""
+"""The machine: its clocks, and how much memory is left for what procman may use of it."""
 
 from __future__ import annotations
 

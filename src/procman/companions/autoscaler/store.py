@@ -65,6 +65,13 @@ class TypeStatus(Struct, frozen=True, kw_only=True):
         return self.decided.seen.readings
 
 
+class Kept(Struct, frozen=True):
+    """A decision, and when it was made, in seconds since the epoch."""
+
+    at: float
+    decided: Decided
+
+
 class AutoscaleStatus(Struct, frozen=True, kw_only=True):
     types: dict[str, TypeStatus] = {}
 
@@ -116,21 +123,31 @@ class AutoscaleStore:
     def save_status(self, status: AutoscaleStatus) -> None:
         self._write(STATUS, msgspec.json.encode(status))
 
-    def add_decision(self, decided: Decided) -> None:
-        """Keep a decision with its inputs, for `procman debug replay`."""
-        path = self.decisions_path
+    def add_decision(self, at: float, decided: Decided) -> None:
+        """Keep a decision with its inputs, for a replay. `at`: seconds since the epoch."""
+        path = self._path(DECISIONS)
         try:
             if self._lines < 0 or self._lines >= 2 * KEPT:
                 self._lines = self._shortened(path)
             with open(path, "ab", opener=_private) as file:
-                file.write(msgspec.json.encode(decided) + b"\n")
+                file.write(msgspec.json.encode(Kept(at, decided)) + b"\n")
         except OSError as error:
             raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
         self._lines += 1
 
-    @property
-    def decisions_path(self) -> str:
-        return self._path(DECISIONS)
+    def decisions(self) -> list[tuple[float, Decided]]:
+        """Those that are kept, the oldest first. A line that a kill has cut short is none."""
+        path = self._path(DECISIONS)
+        try:
+            with open(path, "rb") as file:
+                kept = [msgspec.json.decode(line, type=Kept) for line in file if line.endswith(b"\n")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProcmanError(f"cannot read {path}: {error}", "remove it: it is of another version") from None
+        return [(one.at, one.decided) for one in kept]
 
     def _shortened(self, path: str) -> int:
         """Leave the last decisions; how many those are."""
