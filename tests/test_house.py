@@ -15,7 +15,7 @@ TREES = {name.removesuffix(".__init__"): ast.parse(path.read_text()) for name, p
 LONGEST = 400
 """Lines of a file."""
 
-LONG = {"control/locate.py"}
+LONG: set[str] = set()
 """Those that are longer today. It may only shrink."""
 
 CIRCLES = [
@@ -30,7 +30,9 @@ TWICE = {"Down", "Formation", "Instances", "Row", "Started", "Wait"}
 
 
 def test_a_class_name_stands_once_in_the_package() -> None:
-    names = [node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef)]
+    """But for those that are a module's own."""
+    classes = [node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef)]
+    names = [name for name in classes if not name.startswith("_")]
     assert {name for name, times in Counter(names).items() if times > 1} <= TWICE
 
 

@@ -237,6 +237,14 @@ def test_what_an_outer_procman_gave_does_not_get_through(folder):
     assert load(Options(), ours | kept).types["web"].environment() == kept | {"A": "none"}
 
 
+def test_what_a_service_manager_says_to_procman_does_not_get_through_and_what_a_file_says_does(folder):
+    theirs = dict.fromkeys(
+        ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"), "x"
+    )
+    write(folder, env="WATCHDOG_USEC=1000\n")
+    assert load(Options(), theirs).types["web"].environment() == {"WATCHDOG_USEC": "1000"}
+
+
 def test_a_value_that_is_not_utf8_survives(folder):
     assert load(Options(), {"A": os.fsdecode(b"\xff")}).types["web"].environment() == {"A": "\udcff"}
 

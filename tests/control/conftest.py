@@ -3,7 +3,8 @@ import contextlib
 import pytest
 
 from claiming import environment, release
-from procman.control.locate import claim, start_places
+from procman.control.claim import Wanted, claim
+from procman.control.places import start_places
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def claimed(tmp_path):
 
         def make(root, environ, explicit=None):
             places = [p for p in start_places(str(root), explicit, environ) if p.socket.startswith(str(tmp_path))]
-            made = claim(places)
+            made = claim(Wanted(places))
             if made is not None:
                 stack.callback(release, made)
             return made

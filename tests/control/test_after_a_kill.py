@@ -6,8 +6,10 @@ import socket
 import pytest
 
 from claiming import release
-from procman.control import locate
-from procman.control.locate import claim, start_places
+from procman.control import claim as claim_module
+from procman.control import sockets
+from procman.control.claim import Wanted, claim
+from procman.control.places import start_places
 from procman.errors import RefusedError
 
 
@@ -23,7 +25,7 @@ def guardian(places):
 
     def hold(pid, path=""):
         """Without a descriptor of the lock in a process of that pid."""
-        fd = locate._lock(places[0], lambda _pid: None)
+        fd = claim_module._lock(places[0], lambda _pid: None)
         os.pwrite(fd, f"{pid}\n{path}\n".encode(), 0)
         reader, writer = os.pipe()
         child = os.fork()
@@ -63,9 +65,9 @@ def test_a_start_waits_until_what_a_dead_one_left_has_ended_and_says_so_once(pla
         waits.append(dead)
         end()
 
-    made = claim(places, on_wait)
+    made = claim(Wanted(places), on_wait)
     assert waits == [pid]
-    assert locate.answers(made.place.socket)
+    assert sockets.answers(made.place.socket)
     release(made)
 
 
@@ -73,7 +75,7 @@ def test_a_pid_that_is_somebody_elses_by_now_does_not_refuse_a_start(places, gua
     """It lives, but has nothing to do with the lock."""
     end = guardian(os.getppid())
     waits = []
-    release(claim(places, lambda pid: (waits.append(pid), end())))
+    release(claim(Wanted(places), lambda pid: (waits.append(pid), end())))
     assert waits == [os.getppid()]
 
 
@@ -84,7 +86,7 @@ def test_one_that_answers_on_its_socket_is_not_dead_whatever_its_pid(places, gua
         listener.listen()
         guardian(dead_pid(), tmp_path / "s")
         with pytest.raises(RefusedError, match=f"pid {os.getpid()}.*already runs here"):
-            claim(places, pytest.fail)
+            claim(Wanted(places), pytest.fail)
 
 
 def test_one_that_waits_is_refused_when_another_start_gets_the_place(places, guardian):
@@ -93,8 +95,8 @@ def test_one_that_waits_is_refused_when_another_start_gets_the_place(places, gua
 
     def on_wait(_pid):
         end()
-        made.append(claim(places))
+        made.append(claim(Wanted(places)))
 
     with pytest.raises(RefusedError, match=f"pid {os.getpid()}.*already runs here"):
-        claim(places, on_wait)
+        claim(Wanted(places), on_wait)
     release(made[0])

@@ -6,8 +6,10 @@ import socket
 import pytest
 
 from claiming import as_root, mode
-from procman.control import locate
-from procman.control.locate import Place, claim, find, start_places
+from procman.control import sockets
+from procman.control.claim import Wanted, claim
+from procman.control.find import find
+from procman.control.places import Place, start_places
 from procman.errors import NotRunningError, RefusedError
 
 
@@ -52,7 +54,7 @@ def test_two_names_of_one_folder_are_locked_once(root, tmp_path, environ, claime
     (tmp_path / "link").symlink_to(tmp_path / "run")
     assert claimed(root, environ | {"TMPDIR": f"{tmp_path}/run/procman/.."}) is not None
     places = [Place(f"{tmp_path}/{name}/s", f"{tmp_path}/{name}/s.lock", explicit=True) for name in ("run", "link")]
-    made = claim(places)
+    made = claim(Wanted(places))
     assert made.guards == ()
     made.release()
 
@@ -100,7 +102,7 @@ def test_an_explicit_socket_on_which_a_stranger_listens_is_not_taken(root, tmp_p
         stranger.listen()
         with pytest.raises(RefusedError, match="already runs here"):
             claimed(root, environ, str(tmp_path / "s"))
-        assert locate.answers(str(tmp_path / "s"))
+        assert sockets.answers(str(tmp_path / "s"))
 
 
 def test_an_explicit_socket_is_found_from_its_root(root, tmp_path, environ, claimed):

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from claiming import as_root, mode
-from procman.control import locate, sockets
+from procman.control import sockets
 from procman.control.channel import MAX_MESSAGE
 from procman.control.client import Client
-from procman.control.locate import find, start_places
+from procman.control.find import find
+from procman.control.places import start_places
 from procman.errors import NotRunningError, ProcmanError, RefusedError
 
 STRANGER = 65534
@@ -243,4 +244,4 @@ def test_an_answer_without_end_is_not_waited_for(tmp_path):
 
 def test_the_places_of_a_client_without_any_variable_are_no_others(root):
     assert all(p.socket.startswith(("/run/user/", "/tmp/procman-")) for p in start_places(str(root), None, {}))
-    assert locate.answers("/nonexistent/socket") is False
+    assert sockets.answers("/nonexistent/socket") is False

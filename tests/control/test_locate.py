@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from claiming import as_root, environment, mode
-from procman.control import locate, sockets
-from procman.control.locate import find, start_places
+from procman.control import claim as claim_module
+from procman.control import sockets
+from procman.control.find import find
+from procman.control.places import start_places
 from procman.errors import NotRunningError, RefusedError
 
 
@@ -56,7 +58,7 @@ def test_a_claim_listens_with_mode_0600_in_a_0700_folder(root, environ, claimed)
         assert os.umask(before) == 0
     assert (mode(made.place.socket), mode(made.place.lock)) == (0o600, 0o600)
     assert mode(Path(made.place.socket).parent) == 0o700
-    with locate.connect(made.place.socket):
+    with sockets.connect(made.place.socket):
         assert made.listener.accept()[0].close() is None
 
 
@@ -102,7 +104,7 @@ def test_the_pid_of_a_dead_holder_is_not_told(root, environ, claimed, tmp_path):
             os._exit(0)
     assert os.read(reader, 5) == b"ready"
     for fd in (first.lock_fd, *first.guards):
-        locate._sign(fd, first.place)
+        claim_module._sign(fd, first.place)
     os.waitpid(child, 0)
     assert os.read(reader, 1000).decode() == f"cannot start: procman (pid {os.getpid()}) already runs here"
     os.close(reader)
@@ -125,7 +127,7 @@ def test_a_dead_ones_socket_is_taken_over(root, environ, claimed):
         os.close(fd)
     assert Path(first.place.socket).exists()
     second = claimed(root, environ)
-    assert locate.answers(second.place.socket)
+    assert sockets.answers(second.place.socket)
 
 
 def test_a_living_one_whose_lock_file_was_cleaned_away_is_not_taken_over(root, environ, claimed, tmp_path):
@@ -134,7 +136,7 @@ def test_a_living_one_whose_lock_file_was_cleaned_away_is_not_taken_over(root, e
         lock.unlink()
     with pytest.raises(RefusedError, match="already runs here"):
         claimed(root, environ)
-    assert locate.answers(first.place.socket)
+    assert sockets.answers(first.place.socket)
 
 
 def test_a_folder_that_others_may_enter_is_repaired(root, environ, claimed, tmp_path):
@@ -316,5 +318,5 @@ def test_a_full_queue_of_connections_still_answers(tmp_path):
         listener.listen(0)
         with contextlib.suppress(BlockingIOError):
             while True:
-                waiting.enter_context(locate.connect(str(tmp_path / "s"), timeout=0.01))
-        assert locate.answers(str(tmp_path / "s"), timeout=0.01)
+                waiting.enter_context(sockets.connect(str(tmp_path / "s"), timeout=0.01))
+        assert sockets.answers(str(tmp_path / "s"), timeout=0.01)

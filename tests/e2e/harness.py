@@ -74,8 +74,13 @@ def parse_status(text: str) -> dict[str, str]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Its children, zombies included, without the guardian of a procman."""
-    return [child for child in all_children_of(pid) if not is_guardian(child)]
+    """Its children, zombies included, without a procman's own: the guardian, and those who hold terminals."""
+    return [child for child in all_children_of(pid) if not is_guardian(child) and not is_holder(child)]
+
+
+def is_holder(pid: int) -> bool:
+    """Whether it is one that leads the session of an instance's terminal."""
+    return _arguments(str(pid)).rstrip().endswith("holds-a-terminal")
 
 
 def is_guardian(pid: int) -> bool:
@@ -222,8 +227,8 @@ class Supervisor:
         )
 
     def clients(self) -> int:
-        """How many connections it has: sockets other than the listener, whose spare copies are the same socket."""
-        return len({link for link in self.links() if link.startswith("socket:")}) - 1
+        """How many connections it has: sockets that do not listen."""
+        return len({link for link in self.links() if link.startswith("socket:")} - listening())
 
     def descriptors(self) -> int:
         """How many it has open, once all clients have gone."""
@@ -239,6 +244,12 @@ class Supervisor:
             except FileNotFoundError:  # closed meanwhile
                 continue
         return found
+
+
+def listening() -> set[str]:
+    """Every Unix socket of this machine that listens, as links of descriptors show them."""
+    lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
+    return {f"socket:[{fields[6]}]" for line in lines if int((fields := line.split())[3], 16) & 0x10000}
 
 
 def rows(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -172,7 +172,7 @@ def test_signals_that_others_ignore_do_not_end_init(world: World) -> None:
 
 
 def test_procman_as_init_needs_no_home_no_user_and_nothing_to_write() -> None:
-    """A read-only root, a uid without an entry in passwd, no HOME, no temporary folder: it runs without control."""
+    """A read-only root, a uid without an entry in passwd, no HOME, no temporary folder: it is reached by a name."""
     if shutil.which("setpriv") is None or os.getuid() != 0:
         pytest.skip("needs root and setpriv(1)")
     if not _readable_by_others(BIN):
@@ -186,7 +186,7 @@ def test_procman_as_init_needs_no_home_no_user_and_nothing_to_write() -> None:
         init.supervisor.expect("54321$")
         init.supervisor.expect("up$")
         assert "cannot touch" in init.supervisor.seen
-        assert init.supervisor.seen.count("cannot make a control socket") == 1
+        assert "cannot make a control socket" not in init.supervisor.seen
         init.signal(signal.SIGTERM)
         assert init.wait() == 0
 

@@ -6,9 +6,10 @@ import os
 import resource
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
-from harness import PYTHON, World, parse_status
+from harness import PYTHON, World, children_of, eventually, parse_status
 
 REPORT = """
 import json, os, resource, signal
@@ -245,3 +246,49 @@ def test_procman_can_be_run_with_no_environment_at_all(world: World) -> None:
     supervisor.expect("bare$")
     assert supervisor.wait() == 0
     assert isinstance(supervisor.process, subprocess.Popen)
+
+
+SERVICE_MANAGERS = {
+    "NOTIFY_SOCKET": "/run/systemd/notify",
+    "WATCHDOG_USEC": "1000000",
+    "WATCHDOG_PID": "1",
+    "LISTEN_PID": "1",
+    "LISTEN_FDS": "1",
+    "LISTEN_FDNAMES": "web",
+    "LISTEN_ADDRESS": "the application's own",
+}
+
+
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_what_a_service_manager_says_to_procman_ends_there(world: World, tty: str) -> None:
+    """A gunicorn that takes NOTIFY_SOCKET for its own tells systemd that procman is ready."""
+    world.procfile(a="env | grep -e ^NOTIFY -e ^LISTEN -e ^WATCHDOG; echo end; exec sleep 1000")
+    supervisor = world.start(tty, env={**world.env, **SERVICE_MANAGERS})
+    supervisor.expect("end$")
+    assert supervisor.lines("a.1") == ["LISTEN_ADDRESS=the application's own", "end"]
+
+
+def test_it_ends_there_on_the_way_of_a_one_off_too(world: World) -> None:
+    world.procfile(a="env")
+    for words in (["a"], ["env"], ["sh", "-c", "env"]):
+        done = world.run("run", *words, env={**world.env, **SERVICE_MANAGERS})
+        assert "NOTIFY_SOCKET" not in done.out
+        assert "LISTEN_FDS" not in done.out
+        assert "LISTEN_ADDRESS" in done.out
+
+
+def test_what_the_files_say_is_the_childs(world: World) -> None:
+    world.file(".env", "NOTIFY_SOCKET=/mine\n")
+    world.procfile(a="echo $NOTIFY_SOCKET; exec sleep 1000")
+    world.start(env={**world.env, **SERVICE_MANAGERS}).expect("/mine$")
+
+
+def test_companions_do_not_get_it_either(world: World) -> None:
+    pytest.importorskip("watchfiles")
+    world.procfile(a="exec sleep 1000")
+    supervisor = world.start("--watch", env={**world.env, **SERVICE_MANAGERS})
+    supervisor.up("a.1")
+    pids = eventually(lambda: children_of(supervisor.pid) if len(children_of(supervisor.pid)) == 2 else None, "both")
+    for pid in pids:
+        eventually(lambda pid=pid: b"PROCMAN_INSTANCE" in Path(f"/proc/{pid}/environ").read_bytes(), "executed")
+        assert b"NOTIFY_SOCKET" not in Path(f"/proc/{pid}/environ").read_bytes()

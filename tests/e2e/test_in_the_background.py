@@ -97,7 +97,7 @@ def test_a_crash_loop_is_told_and_procman_stays(behind: World) -> None:
     done = behind.run("start", "-D")
     assert done.code == 1
     assert "cannot go on waiting for bad.1: exit 7" in done.err
-    assert f"procman goes on in the background (pid {pid_of(done)})" in done.err
+    assert f"procman keeps running in the background (pid {pid_of(done)})" in done.err
     assert ps(behind)["web.1"] in ("starting", "ready")
 
 
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_the_wait_and_says_that_procman_goes_on(behind: World) -> No
     eventually(lambda: "backoff" in behind.run("ps").out, "it runs, and is waited for")
     child.send_signal(signal.SIGINT)
     assert child.wait(DEADLINE) == 130
-    assert "procman goes on in the background" in behind.errors()
+    assert "procman keeps running in the background" in behind.errors()
     assert behind.run("ps").code == 0
 
 

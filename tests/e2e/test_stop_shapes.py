@@ -88,6 +88,14 @@ sys.exit(int(sys.argv[1]))
 """
 
 
+@pytest.fixture(params=["--no-tty", "--tty"])
+def world(world: World, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Each shape without a terminal and with one."""
+    start = world.start
+    monkeypatch.setattr(world, "start", lambda *args, **how: start(request.param, *args, **how))
+    return world
+
+
 def stopped_by_term(supervisor: Supervisor) -> str:
     """Stop it; exit 0, and nothing is left (the fixture looks again)."""
     assert supervisor.stop() == 0

@@ -180,7 +180,7 @@ class Served:
             listener.bind(self.path)
         listener.listen(512)
         self.listener = listener
-        self.server = Server(self.reactor, listener, self.backend, limits or ConnectionLimits())
+        self.server = Server(self.reactor, [listener], self.backend, limits or ConnectionLimits())
         self.open = True
         self.threads = ThreadPoolExecutor(4)
 

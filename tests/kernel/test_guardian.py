@@ -201,7 +201,7 @@ def test_what_could_not_be_ended_is_named():
     ending = guardian.GuardedStop(guardian.Table(7, b"mark", []))
     ending.seen = {(10, 1), (11, 1)}
     ending.killed = {(10, 1)}
-    ending._family.members = {10: Member(process(10), life(10))}
+    ending.family.members = {10: Member(process(10), life(10))}
     assert guardian.report(ending, 7) == (
         "procman (pid 7) was killed; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
     )

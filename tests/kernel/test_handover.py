@@ -24,7 +24,7 @@ from procman.kernel.survive.handover import Program, Received
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no memory files here")
 
-STATE_OF_VERSION = {3: "3fe35094f47df3e9"}
+STATE_OF_VERSION = {4: "5d1cb55e09b35610"}
 """A digest of everything that a state is made of, for each version of it."""
 
 

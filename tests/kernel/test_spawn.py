@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from procman.core.spec import ProcessSpec, Stdin
+from procman.core.spec import ProcessSpec, Stdin, StopPolicy
 from procman.kernel.process.spawn import (
     DescriptorLimits,
     Launch,
@@ -286,6 +286,12 @@ def test_the_terminals_settings_are_the_defaults(spec: ProcessSpec) -> None:
 def test_hup_is_ignored_so_that_the_end_of_a_shell_does_not_take_its_program_along(spec: ProcessSpec) -> None:
     code = "import signal; print(signal.getsignal(1).name, signal.getsignal(15).name)"
     assert on_terminal(asked(spec, f"{sys.executable} -c '{code}'")) == (0, b"SIG_IGN SIG_DFL\r\n")
+
+
+def test_hup_as_the_stop_signal_is_not_ignored(spec: ProcessSpec) -> None:
+    code = "import signal; print(signal.getsignal(1).name)"
+    asked_by_hup = replace(spec, stop=StopPolicy(signal="HUP"))
+    assert on_terminal(asked(asked_by_hup, f"{sys.executable} -c '{code}'")) == (0, b"SIG_DFL\r\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a /dev/pts of its own")

@@ -38,6 +38,7 @@ class Bench:
         load: Callable[[Plan], Plan] = lambda old: old,
         grace: float = 5.0,
         env: dict[str, str] | None = None,
+        fleet: Callable[[Plan], Fleet] = Fleet,
     ) -> None:
         stop = StopPolicy(grace=grace)
         spec = ProcessSpec(type="a", command=command, cwd=str(folder), env={**os.environ, **(env or {})}, stop=stop)
@@ -50,7 +51,7 @@ class Bench:
         )
         self.kernel = Kernel(
             self.reactor,
-            Fleet(self.plan),
+            fleet(self.plan),
             out,
             self.history,
             KernelSettings(load, SpawnContext(self.plan.root, "/the/socket"), f"{self.plan.root}/trace"),

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from procman.app import output
 from procman.app.inputs import reload
 from procman.app.parts import ReloadInputs, RunningParts
-from procman.control.locate import Claim, trace_file
+from procman.app.reach import Reach
+from procman.control.claim import Claim
+from procman.control.places import trace_file
 from procman.core.fleet import Fleet
 from procman.errors import ProcmanError
 from procman.kernel import signals
@@ -69,7 +71,8 @@ def build(
     def upgrading() -> LiveUpgrade:
         return _upgrading(parts)
 
-    settings = replace(_settings(plan, claimed, looks, inputs), upgrading=upgrading)
+    reach = Reach(claimed)
+    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading)
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
     else:
@@ -77,10 +80,13 @@ def build(
         kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
         del state  # all of it, in memory
     signals.install(reactor, kernel)
-    server = Server(reactor, claimed.listener, kernel) if claimed is not None else None
+    server = Server(reactor, claimed.listeners, kernel) if claimed is not None else None
+    reach.serve(server, kernel.log)
     if server is not None:
         kernel.listeners.append(server.publish)
         kernel.operation_listeners.append(server.operation_ended)
+    if inputs.environ.get("NOTIFY_SOCKET"):
+        _tell_service_manager(reactor, kernel, inputs)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
@@ -101,11 +107,20 @@ def run(parts: RunningParts) -> int:
             parts.server.close()
 
 
-def _settings(plan: Plan, claimed: Claim | None, looks: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(plan: Plan, reach: Reach, looks: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+    claimed = reach.claimed
     path = claimed.place.socket if claimed is not None else None
-    locks = (claimed.lock_fd, *claimed.guards) if claimed is not None else ()
+    locks = claimed.held if claimed is not None else ()
     context = SpawnContext(plan.root, path, looks.split_streams, looks.log_dir is not None)
-    return KernelSettings(partial(reload, inputs), context, trace_file(path), guarded=locks)
+    return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks)
+
+
+def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
+    from procman.kernel.survive.service import Service  # noqa: PLC0415  only where there is one
+
+    service = Service(reactor, inputs.environ, kernel.view)
+    kernel.listeners.append(service.changed)
+    service.start()
 
 
 def _upgrading(parts: RunningParts) -> LiveUpgrade:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.app.usage import UsageError
+from procman.config.envfile import SERVICE
 from procman.config.load import load
 from procman.errors import ConfigError, Fault, nearest
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from procman.app.parts import ReloadInputs
+    from procman.app.reach import Reach
     from procman.core.spec import Plan
 
 
@@ -24,7 +26,8 @@ def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
         return plan
     from procman.companions.registry import wanted  # noqa: PLC0415  only where one is asked for
 
-    return replace(plan, companions=wanted(plan, inputs.companions, inputs.environ))
+    environ = {name: value for name, value in inputs.environ.items() if name not in SERVICE}
+    return replace(plan, companions=wanted(plan, inputs.companions, environ))
 
 
 def refuse_companions(options: Collection[str]) -> None:
@@ -54,18 +57,29 @@ def refuse_quiet(quiet: tuple[str, ...], plan: Plan) -> None:
         raise ConfigError(faults)
 
 
-def reload(inputs: ReloadInputs, old: Plan) -> Plan:
+def reload(inputs: ReloadInputs, reach: Reach, old: Plan) -> Plan:
     """The inputs as they are now. The current folder is then the root that they name now, which may be another than before:
     a link such as `/srv/app/current` leads to the next release. Raises ConfigError, with everything as it was.
     """
+    reach.renew()
     try:
         _enter_start_dir(inputs)
         plan = load(inputs.options, inputs.environ, old.positions, inputs.kept)
+        if leads_elsewhere(plan.root, inputs.root):
+            reach.follow(plan.root)
         _enter_root(plan.root, inputs.root)
     except ConfigError:
         os.fchdir(inputs.root)
         raise
     return with_companions(plan, inputs)
+
+
+def leads_elsewhere(path: str, descriptor: int) -> bool:
+    """Whether the path leads to a folder, and to another than that of this descriptor."""
+    try:
+        return os.path.isdir(path) and not os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:  # it has gone meanwhile, which is told by whoever enters it
+        return False
 
 
 def _enter_start_dir(inputs: ReloadInputs) -> None:

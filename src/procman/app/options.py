@@ -43,6 +43,9 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     socket: str | None
     watch: bool
     detach: bool
+    then: str | None = None
+    words: tuple[str, ...] = ()
+    """What stands behind `--`: a command, word by word, as `then` is a line."""
 
 
 class OptionKind(Enum):
@@ -154,12 +157,21 @@ OUTPUT = (
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
+    Option(
+        ("--then",),
+        "Once everything is ready or done, run this, stop everything, and end as it ended; also as words after --.",
+        OptionKind.TEXT,
+        "COMMAND",
+    ),
     Option(("-D", "--detach"), "Go to the background once everything is ready or done.", OptionKind.FLAG),
 )
 START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
 
 TYPES = "types"
 """The argument of the verbs that take FORMATION: process types, any number of them."""
+
+WORDS = "words"
+"""The words behind `--`, where there are some."""
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -196,4 +208,6 @@ def start_options(values: Mapping[str, Value]) -> StartOptions:
         socket=values["socket"],
         watch=values["watch"],
         detach=values["detach"],
+        then=values["then"],
+        words=values.get(WORDS, ()),
     )

@@ -12,7 +12,7 @@ from procman.text.colour import wants_color
 
 if TYPE_CHECKING:
     from procman.app.options import OutputOptions
-    from procman.control.locate import Claim
+    from procman.control.claim import Claim
     from procman.core.spec import Plan
     from procman.kernel.loop.reactor import Reactor
 

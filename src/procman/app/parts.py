@@ -10,7 +10,7 @@ from procman.app.options import OutputOptions
 from procman.config.options import Options
 
 if TYPE_CHECKING:
-    from procman.control.locate import Claim
+    from procman.control.claim import Claim
     from procman.kernel.kernel import Kernel
     from procman.kernel.loop.reactor import Reactor
     from procman.kernel.output.logfiles import LogFiles

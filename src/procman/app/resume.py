@@ -11,7 +11,7 @@ import msgspec
 from procman import __version__
 from procman.app import build
 from procman.app.save import Claimed, SavedState
-from procman.control.locate import Claim
+from procman.control.claim import Claim
 from procman.core.fleet import Fleet
 from procman.core.snapshot import unpack
 from procman.errors import RefusedError
@@ -83,5 +83,5 @@ class Restored:
 
 
 def _claim(claimed: Claimed) -> Claim:
-    lock, *guards = claimed.locks
-    return Claim(claimed.place, socket.socket(fileno=claimed.listener), lock, tuple(guards))
+    names = {name: socket.socket(fileno=fd) for name, fd in claimed.names.items()}
+    return Claim(claimed.place, socket.socket(fileno=claimed.listener), claimed.locks, names)

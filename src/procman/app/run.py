@@ -19,8 +19,10 @@ from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
-from procman.control.locate import Claim, claim, start_places
+from procman.control.claim import Claim, Wanted, claim
+from procman.control.places import logical, start_places
 from procman.core.spec import Plan
+from procman.kernel import signals
 from procman.kernel.process import spawn
 
 if TYPE_CHECKING:
@@ -70,7 +72,9 @@ def _run(
     plan: Plan, looks: OutputOptions, inputs: ReloadInputs, socket: str | None, listening: Listening | None = None
 ) -> int:
     """Claim the root and supervise there."""
-    claimed = claim(start_places(plan.root, socket, inputs.environ), on_wait=_waits)
+    roots = (plan.root, logical(plan.root, inputs.environ))
+    claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
+    signals.hold()
     if listening is not None:
         listening(claimed)
     os.chdir(plan.root)

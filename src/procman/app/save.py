@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from procman.app.options import OutputOptions
 from procman.app.parts import ReloadInputs
-from procman.control.locate import Claim, Place
+from procman.control.claim import Claim
+from procman.control.places import Place
 from procman.core.fleet import Fleet
 from procman.kernel.output.history import HistoryState
 from procman.kernel.output.logfiles import FilesState
@@ -36,6 +37,7 @@ class Claimed(Struct, frozen=True):
     place: Place
     listener: int
     locks: tuple[int, ...]
+    names: dict[str, int] = {}
 
 
 class SavedState(Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
         claimed, lives, guardian = self.claimed, self.kernel.lives.lives, self.kernel.guardian
         return (
             *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
-            *((claimed.listener, *claimed.locks) if claimed is not None else ()),
+            *((claimed.listener, *claimed.locks, *claimed.names.values()) if claimed is not None else ()),
             *((guardian.pipe,) if guardian is not None else ()),
             *((self.files.lock,) if self.files is not None else ()),
             *(stream.fd for stream in self.output.streams),
@@ -100,4 +102,5 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
 
 
 def _claimed(claimed: Claim) -> Claimed:
-    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards))
+    names = {name: listener.fileno() for name, listener in claimed.names.items()}
+    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards), names)

@@ -12,6 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from procman.cli import early
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,12 +24,19 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     The garbage collector rests until the verb is `loaded`: imports make objects and no garbage.
     """
     gc.disable()
+    words = sys.argv[1:] if args is None else args
     try:
+        if words[:1] == ["start"]:
+            early.hold_signals()
         from procman.cli.outcome import run  # noqa: PLC0415  30 ms of imports, in which Ctrl-C may come
 
-        code = run(sys.argv[1:] if args is None else args)
+        code = run(words)
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
+    except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what tells it better
+        why = getattr(error, "strerror", None) or error
+        os.write(2, f"procman: cannot load the program: {why} (`ulimit -n`?)\n".encode())
+        code = 1
     _leave(code)
 
 

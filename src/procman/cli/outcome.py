@@ -7,6 +7,7 @@ It knows errors, and one verb: a plain `start`, which is read without click.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -37,14 +38,30 @@ def run(args: Sequence[str]) -> int:
         return 141
     except OSError as error:
         _abandon_output()
-        what = f"use {error.filename}" if error.filename else "write to standard output"
-        return _tell(ProcmanError(f"cannot {what}: {error.strerror or error}"))
+        return _tell(_of_system(error))
     except Exception as error:
         if os.environ.get("PROCMAN_DEBUG"):
             raise
         text = f"cannot go on: {type(error).__name__}: {error}"
         return _tell(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
     return code
+
+
+OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF, errno.ENXIO)
+"""What a write to a standard output that is full, closed or gone says."""
+
+
+def _of_system(error: OSError) -> ProcmanError:
+    """Of what the system refuses, by what is known of it."""
+    why = error.strerror or str(error)
+    if error.filename:
+        return ProcmanError(f"cannot use {error.filename}: {why}")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return ProcmanError(f"cannot go on: {why}", "`ulimit -n` says how many descriptors there may be; 64 are enough")
+    if error.errno in OUTPUT_FAILS:
+        return ProcmanError(f"cannot write to standard output: {why}")
+    name = errno.errorcode.get(error.errno or 0, "")
+    return ProcmanError(f"cannot go on: {why}{f' ({name})' if name else ''}")
 
 
 def _dispatch(args: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.app.run import supervise
+from procman.app.usage import UsageError
 
 if TYPE_CHECKING:
     from procman.app.options import StartOptions
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
 def start_formation(options: StartOptions) -> int:
     """Returns the exit code."""
+    if options.then is not None or options.words:
+        if options.detach or (options.then is not None and options.words):
+            other = "--detach" if options.detach else "a command after --"
+            raise UsageError(f"cannot use --then and {other} at once", "leave one of them out")
+        from procman.cli.then import Then  # noqa: PLC0415  it is a client, too
+
+        return supervise(options, Then(options.then, options.words).fork)
     if not options.detach:
         return supervise(options)
     from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too

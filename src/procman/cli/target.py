@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from msgspec import Struct
 
-from procman.control import locate
 from procman.control.client import Client
+from procman.control.find import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ class TargetOptions(Struct, frozen=True):
         environ = dict(os.environ)
         if self.root is not None:
             environ.pop("PROCMAN_SOCKET", None)
-        return locate.find(self.root or os.curdir, self.socket, environ)
+        return find(self.root or os.curdir, self.socket, environ)
 
     def connect(self) -> Client:
         return Client(self.find())

@@ -32,6 +32,12 @@ _OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "P
 _MAX_DEPTH = 50
 """Names that one reference may lead through. Nobody needs three, and the stack of Python ends."""
 
+SERVICE = frozenset(
+    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"}
+)
+"""What a service manager says to procman itself (sd_notify(3), sd_listen_fds(3)): a child that took it for its own would say
+that procman is ready, or use descriptors that it does not have."""
+
 
 _ESCAPED_DOLLAR = re.compile(r"(?<!\\)((?:\\\\)*)\\\$")
 """A `$` behind an odd number of backslashes."""

@@ -13,7 +13,6 @@ from msgspec import Struct
 from procman.config.procfile import ALL, NAME
 from procman.config.source import brief
 from procman.core.requests import MAX_COUNT
-from procman.core.spec import FAR_TOO_MANY
 from procman.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def _number(text: str) -> int:
         from procman.config.machine import read_count  # noqa: PLC0415  only for such words
 
         try:
-            return min(read_count(digits), FAR_TOO_MANY)
+            digits = str(read_count(digits))
         except ValueError as why:
             raise _BadWord(str(why), "") from None
     if not (digits.isascii() and digits.isdigit()):

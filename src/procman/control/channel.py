@@ -15,9 +15,8 @@ from typing import TypeVar
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from procman.control import locate
 from procman.control.codec import UNREADABLE, Code, Error, Incoming, decode, encode_request
-from procman.control.sockets import is_trusted
+from procman.control.sockets import connect, is_trusted, peer_of
 from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
 
 T = TypeVar("T", bound=Struct)
@@ -63,7 +62,7 @@ class Channel:
     @property
     def peer(self) -> int:
         """Procman's pid as this process sees it: another one than procman's own where their PID namespaces differ."""
-        return locate.peer_of(self._socket)[0]
+        return peer_of(self._socket)[0]
 
     def fileno(self) -> int:
         """For select; what has been received already does not show there."""
@@ -226,7 +225,7 @@ def _is_suspended(pid: int) -> bool:
 
 def _connect(path: str, timeout: float) -> socket.socket:
     try:
-        connected = locate.connect(path, timeout)
+        connected = connect(path, timeout)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NotRunningError(
             f"cannot reach procman: none listens on {path}", "start it with `procman start`"
@@ -242,7 +241,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
     except OSError as error:
         raise ProcmanError(f"cannot reach procman on {path}: {error.strerror or error}") from None
     if not is_trusted(connected, path):
-        _, uid = locate.peer_of(connected)
+        _, uid = peer_of(connected)
         connected.close()
         text = f"cannot trust the socket {path}: {_user(uid)} listens there"
         raise RefusedError(text, "run this as that user, or name another with --socket")

@@ -1,6 +1,7 @@
 """Unix sockets as such: connecting in bounded time, paths of any length, and who is at the other end.
 
-Knows nothing of where procman's socket is (`locate`) or what is said over it.
+Knows nothing of where procman's socket is (`places`) or what is said over it. A path that begins with `@` is an abstract
+name (unix(7)), as `ss` and systemd write them: it is no file, and only its peer's credentials say whose it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ MAX_ADDRESS = 107 if sys.platform == "linux" else 103
 """Bytes of a path that sun_path takes, its NUL not counted (unix(7))."""
 
 CONNECT_SECONDS = 1.0
+
+ABSTRACT = "@procman/"
+"""How the names begin that are procman's own; any other `@` is a file's."""
 
 
 def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
@@ -48,6 +52,9 @@ def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
 @contextlib.contextmanager
 def address_of(path: str) -> Iterator[str]:
     """The path as an address: where it is too long for one, through a descriptor of its folder (Linux)."""
+    if path.startswith(ABSTRACT):
+        yield "\0" + path[1:]
+        return
     if len(os.fsencode(path)) <= MAX_ADDRESS:
         yield path
         return
@@ -72,6 +79,8 @@ def is_trusted(connection: socket.socket, path: str) -> bool:
         return True
     if mine != 0:
         return False
+    if path.startswith(ABSTRACT):
+        return path.rpartition("/")[2] == str(uid)  # the user in whose folder it was looked for
     try:
         folder = os.stat(os.path.dirname(path) or os.curdir)
     except OSError:

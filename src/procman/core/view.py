@@ -145,6 +145,13 @@ class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rollout: str | None = None
 
 
+class OrphanView(Struct, frozen=True):
+    """A process that left its instance in a way that does not tell which that was; it runs until procman ends."""
+
+    pid: int
+    name: str
+
+
 class FleetView(Struct, frozen=True, kw_only=True):
     """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's;
     `companions` are the programs of procman's own.
@@ -155,6 +162,7 @@ class FleetView(Struct, frozen=True, kw_only=True):
     stopping: bool
     types: tuple[TypeView, ...] = ()
     number: int = 0
+    orphans: tuple[OrphanView, ...] = ()
     companions: tuple[InstanceView, ...] = ()
 
 

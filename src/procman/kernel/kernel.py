@@ -29,6 +29,7 @@ from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.launcher import Launcher
 from procman.kernel.process.ondemand import OnDemand
 from procman.kernel.process.process import Process
+from procman.kernel.process.promises import broken
 from procman.kernel.process.table import MARK, ProcessTable
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
@@ -55,6 +56,7 @@ class Kernel:
         self._load = settings.load
         self._guarded = settings.guarded is not None
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}")
+        self._lives.on_refusal = output.log
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
         self._on_demand = OnDemand(reactor, self._lives, self)
@@ -90,14 +92,17 @@ class Kernel:
         that does not work, nothing is left behind.
         """
         try:
-            if self._notice is None:
+            self._reactor.handle_signals()  # who asks for an end before anything has begun
+            if self._notice is None and not self.finished:
                 self._adoption.begin()
+                for line in broken(known=self._adoption.known, subreaper=self._lives.subreaper):
+                    self.log(line)
                 self.post(events.FormationStarted())
-            else:
+            elif self._notice is not None:
                 self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
                 self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal for many
                 self._adoption.sweep_soon()
-            if self._guarded and self._adoption.known and can_guard():
+            if self._guarded and not self.finished and self._adoption.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
             self._upgrade.load_soon()
             self._supervise()
@@ -130,6 +135,7 @@ class Kernel:
                 self._events.spawns.add(action)
             case actions.Signal(name, generation, signal, target):
                 if life := self._lives.find(name, generation):
+                    self._adoption.remember(life)
                     self._lives.signal(life, signal, target)
                     self._adoption.sweep_soon()
             case actions.SignalProcess(pid, signal):

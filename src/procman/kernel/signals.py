@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from functools import partial
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import InterruptAsked, ScaleAsked, ShutdownAsked
+from procman.core.interrupts import Press, Sender, heard
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.loop.senders import on_sent
 from procman.text.signals import signal_name
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
@@ -26,6 +29,11 @@ ENDING = frozenset(
 tell of a fault of its own (SEGV, ABRT …), and not INT, HUP, QUIT, USR1 and USR2, which have their own meaning."""
 
 
+def hold() -> None:
+    """From here on until `install()` they wait: something is made that is to be undone in order."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
 def install(reactor: Reactor, kernel: Kernel) -> None:
     """Set every handler; to be done before the first child is started (as PID 1 a signal without handler is lost)."""
     _Signals(reactor, kernel).install()
@@ -36,13 +44,14 @@ class _Signals:
         self._reactor = reactor
         self._kernel = kernel
         self._terminal = has_terminal()
+        self._press: Press | None = None  # the last Ctrl-C
 
     def install(self) -> None:
         on = self._reactor.on_signal
         on(signal.SIGCHLD, self._kernel.on_child)
         for number in ENDING:
             on(number, partial(self._end, number))
-        on(signal.SIGINT, self._interrupted)
+        on(signal.SIGINT, partial(self._interrupted, None))
         on(signal.SIGQUIT, self._dump)
         on(signal.SIGUSR1, self._reopen)
         on(signal.SIGUSR2, partial(self._kernel.upgrade, _ignore))
@@ -56,12 +65,16 @@ class _Signals:
         handled = {*ENDING, signal.SIGCHLD, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
         handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the mask may be inherited
+        on_sent(self._reactor, signal.SIGINT, lambda pid: self._interrupted(Sender(pid, pid in programs_above())))
 
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
 
-    def _interrupted(self) -> None:
-        self._kernel.ask(InterruptAsked(self._terminal))
+    def _interrupted(self, sender: Sender | None) -> None:
+        self._press, is_new = heard(self._press, sender, time.monotonic())
+        if is_new:
+            self._kernel.ask(InterruptAsked(self._terminal))
+            self._press = Press(time.monotonic(), self._press.senders)  # the same may wait behind what that took
 
     def _hung_up(self) -> None:
         if self._terminal and not has_terminal():
@@ -93,6 +106,20 @@ class _Signals:
 
 def _ignore(_outcome: object) -> None:
     """The output says what has become of an upgrade."""
+
+
+def programs_above() -> set[int]:
+    """The pids of the programs that procman was started by, as far as the system tells."""
+    found: set[int] = set()
+    pid = os.getppid()
+    while pid > 1 and pid not in found:
+        found.add(pid)
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as stat:
+                pid = int(stat.read().rpartition(b")")[2].split()[1])
+        except OSError:  # it has just gone, or there is no /proc
+            break
+    return found
 
 
 def has_terminal() -> bool:

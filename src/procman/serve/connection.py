@@ -19,9 +19,9 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from procman.control.codec import MAX_REQUEST, Code, Request, encode_error, encode_notification, encode_result
-from procman.control.locate import peer_of
 from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading, WaitParams
 from procman.control.methods import METHODS, MethodKind
+from procman.control.sockets import peer_of
 from procman.core.events import Hold
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
 from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse

@@ -1,6 +1,6 @@
 """The control socket: who may connect, how many, and who is told what happens.
 
-Owns the listener and the connections. What a connection says is `connection`'s and `methods`'. No client, however
+Owns the listeners and the connections. What a connection says is `connection`'s and `methods`'. No client, however
 many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
 """
 
@@ -13,13 +13,15 @@ import resource
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.control.codec import Code, encode_error
-from procman.control.locate import peer_of
 from procman.control.messages import AttachParams, EventsParams, LogsParams
+from procman.control.sockets import peer_of
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
@@ -53,13 +55,17 @@ class Server:
     """Serves the control protocol from the reactor's thread."""
 
     def __init__(
-        self, reactor: Reactor, listener: socket.socket, backend: Backend, limits: ConnectionLimits | None = None
+        self,
+        reactor: Reactor,
+        listeners: Iterable[socket.socket],
+        backend: Backend,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.reactor = reactor
         self.backend = backend
         self.limits = limits or ConnectionLimits()
         self.waits = Waits(reactor, backend)
-        self._listener = listener
+        self._listeners = [*listeners]
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
         self._numbers = itertools.count(1)
@@ -69,7 +75,8 @@ class Server:
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._listening = False
         self._closed = False
-        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        for listener in self._listeners:
+            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
         self._fill_spares()
         self._listen()
         backend.history.listeners.append(self._on_append)
@@ -113,7 +120,8 @@ class Server:
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         while self._spares:
             os.close(self._spares.pop())
 
@@ -122,7 +130,25 @@ class Server:
     def _listen(self) -> None:
         if not self._listening:
             self._listening = True
-            self.reactor.register(self._listener.fileno(), READ, self._on_connect)
+            for listener in self._listeners:
+                self._register(listener)
+
+    def _register(self, listener: socket.socket) -> None:
+        self.reactor.register(listener.fileno(), READ, partial(self._on_connect, listener))
+
+    def listen(self, listener: socket.socket) -> None:
+        """Serve who connects here, too."""
+        self._listeners.append(listener)
+        if self._listening:
+            self._register(listener)
+
+    def replace(self, before: socket.socket, listener: socket.socket) -> None:
+        """Nobody finds `before` any more."""
+        self._listeners.remove(before)
+        if self._listening:
+            self.reactor.unregister(before.fileno())
+        before.close()
+        self.listen(listener)
 
     def _listen_again(self) -> None:
         if not self._closed:
@@ -132,12 +158,13 @@ class Server:
     def _pause(self) -> None:
         if self._listening:
             self._listening = False
-            self.reactor.unregister(self._listener.fileno())
+            for listener in self._listeners:
+                self.reactor.unregister(listener.fileno())
 
-    def _on_connect(self) -> None:
+    def _on_connect(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
-                connected, _address = self._listener.accept()
+                connected, _address = listener.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -173,7 +200,7 @@ class Server:
     def _fill_spares(self) -> None:
         with contextlib.suppress(OSError):  # none left: the next client that leaves gives one
             while len(self._spares) < SPARES:
-                self._spares.append(os.dup(self._listener.fileno()))
+                self._spares.append(os.dup(self._listeners[0].fileno()))
 
     def closed(self, connection: Connection) -> None:
         """A connection has ended: its descriptor is the next client's."""

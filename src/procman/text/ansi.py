@@ -64,6 +64,9 @@ def _last_state(line: bytes) -> bytes:
     return next((text for text in reversed(line.split(b"\r")) if _shows(text)), b"")
 
 
+_WORDLESS = re.compile(rb"[^0-9A-Za-z]+")
+
+
 def _shows(text: bytes) -> bool:
     return bool(_COLORS.sub(b"", text).strip())
 
@@ -74,11 +77,12 @@ class SharedView:
     Several empty lines in a row are shown as one: a program that clears the screen (vite) first scrolls it away.
     """
 
-    __slots__ = ("_color", "after_empty", "shown")
+    __slots__ = ("_color", "_state", "after_empty", "shown")
 
     def __init__(self, *, color: bool) -> None:
         self._color = color
         self.after_empty = False  # whether the last line that was shown is empty
+        self._state = b""  # words and numbers of what was shown of it last
         self.shown = 0  # bytes of the unfinished line that were shown before its end
 
     def lines(self, raw: bytes) -> bytes:
@@ -86,7 +90,7 @@ class SharedView:
         text = visible(raw[self.shown :], color=self._color)
         if self.shown and text.startswith(b"\n"):
             text = text[1:]  # there is nothing but the end of what is shown already
-        self.shown = 0
+        self.shown, self._state = 0, b""
         return self._squeezed(text)
 
     @staticmethod
@@ -97,15 +101,21 @@ class SharedView:
     def prompt(self, partial: bytes) -> bytes:
         """An unfinished line that its program seems to leave so, as a line; nothing where a part of it is shown already.
 
-        One part only: else slow dots, or a bar that is drawn without end, would become a line each.
+        One part only, else slow dots would become a line each; but of a line that is drawn again and again (a progress bar)
+        what it has become, as long as its words or numbers have changed: the frames of a spinner are no lines.
         """
-        if self.shown:
+        is_drawn_again = b"\r" in partial[self.shown :]
+        if self.shown and not is_drawn_again:
             return b""
         torn = _TORN.search(partial)
         whole = partial[: torn.start()] if torn else partial
-        text = visible(whole, color=self._color)
+        text = visible(whole[self.shown :], color=self._color)
         if not _shows(text):
             return b""
+        state = _WORDLESS.sub(b"", _COLORS.sub(b"", text))
+        if is_drawn_again and state in (b"", self._state):
+            return b""
+        self._state = state
         self.shown = len(whole)
         return self._squeezed(text + b"\n")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procman.app.promises import broken_here
 from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
@@ -45,6 +46,8 @@ def check(options: Options, *, fix: bool) -> None:
     advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
     for line in [*explanation(plan), *advice]:
         click.echo(line)
+    for line in broken_here():
+        click.echo(f"procman: {line}", err=True)
 
 
 def shown(plan: Plan) -> str:

@@ -7,7 +7,7 @@ from functools import wraps
 
 import click
 
-from procman.app.options import START, Value, start_options
+from procman.app.options import START, WORDS, Value, start_options
 from procman.cli.line.click_options import declared, types_argument
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.starting import start_formation
@@ -33,7 +33,18 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-@click.command(cls=GroupedCommand, short_help="Run the formation in the foreground.")
+class StartCommand(GroupedCommand):
+    """Words behind `--` are a command, and no process types."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[WORDS] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=StartCommand, short_help="Run the formation in the foreground.")
 @_around_an_upgrade
 @types_argument
 @declared(START)
@@ -46,11 +57,16 @@ def start(**values: Value) -> int:
     With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
     in a row, the reason is printed and the exit code is 1; procman keeps running in the background all the same.
 
+    With --then, or words after --, it runs that command once every instance is ready or done, stops everything when the
+    command has ended, and ends with its exit code; with 1 and the reason where an instance cannot become ready.
+
     \b
     Examples:
       procman start                       everything, one of each
       procman start -m web=2,worker=0     two web, no worker
       procman start web                   only web
       PORT=8000 procman start             ports from 8000
+      procman start --then 'npm test'     tests against the whole formation
+      procman start -- pytest -x          the same, word by word
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    return start_formation(start_options(values))
+    return start_formation(start_options(values | {WORDS: click.get_current_context().meta.get(WORDS, ())}))

@@ -15,7 +15,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Callback = Callable[[], None]
@@ -41,6 +41,7 @@ class Reactor:
         self._order = itertools.count()
         self._pending: set[int] = set()
         self._handlers: dict[int, Callback] = {}
+        self._looks: list[Callback] = []
         self._muted: set[int] = set()  # descriptors whose callback has raised: it would again in every round
         self._ready: deque[selectors.SelectorKey] = deque()  # whose turn it is
         self._running = True
@@ -78,6 +79,23 @@ class Reactor:
         """Call back in the loop after this signal; several that arrive before a round are one (signal(7))."""
         self._handlers[number] = callback
         signal.signal(number, self._note)
+
+    def handle_signals(self) -> None:
+        """Those that have come already: for who is about to begin something that a signal forbids."""
+        for look in self._looks:
+            look()
+        while self._pending and self._running:
+            number = min(self._pending)
+            self._pending.discard(number)
+            self._handlers[number]()
+
+    def look_for_signals(self, look: Callback) -> None:
+        """`look` handles those of a signal that comes by a descriptor."""
+        self._looks.append(look)
+
+    def is_waiting(self, numbers: Iterable[int]) -> bool:
+        """Whether one of these has come and is not handled yet."""
+        return not self._pending.isdisjoint(numbers) or not signal.sigpending().isdisjoint(numbers)
 
     def take_signals(self) -> set[int]:
         """Those that have come and are not handled yet; nobody will, if the caller does not."""

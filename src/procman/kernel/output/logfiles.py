@@ -130,7 +130,11 @@ class _File:
     def _open(self) -> None:
         """For appending; a link that somebody has put there is not followed, and a pipe would block."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(self._path, flags, 0o640)
+        try:
+            fd = os.open(self._path, flags, 0o640)
+        except FileNotFoundError:  # somebody has removed the folder
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            fd = os.open(self._path, flags, 0o640)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)

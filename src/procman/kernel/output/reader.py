@@ -237,8 +237,11 @@ class Reader:
             stream.partial = after
 
     def _note_unfinished(self, stream: ChildStream) -> None:
-        if stream.view is not None and stream.partial and not stream.view.shown and not stream.quiet:
-            self.terminals.unfinished(stream)
+        if stream.view is None or not stream.partial or stream.quiet:
+            return
+        shown = stream.view.shown
+        if not shown or stream.partial.find(b"\r", shown) >= 0:
+            self.terminals.unfinished(stream, shown=bool(shown))
 
     def _forget(self, stream: ChildStream) -> None:
         """Do not look at its pipe any more."""

@@ -27,6 +27,9 @@ CHUNK = 4096
 PROMPT_AFTER = 0.25
 """Seconds that a line stands unfinished until it is shown: its program seems to wait for an answer."""
 
+STATE_EVERY = 1.5
+"""Seconds between two looks at a line that is drawn again and again, as a progress bar: each redraw would put it off."""
+
 UNKNOWN = (80, 24)
 """Columns and lines where nothing tells them: what every terminal had once."""
 
@@ -86,6 +89,7 @@ class Terminals:
         self._followed: dict[str, tuple[int, int]] = {}  # by instance: the size of the screen of who types there
         self._watching = False
         self._unfinished: dict[ChildStream, float] = {}  # when each is to be shown
+        self._since: dict[ChildStream, float] = {}  # when it began to be, or was shown last
         self._armed = False
 
     def size(self) -> tuple[int, int]:
@@ -109,6 +113,7 @@ class Terminals:
     def discard(self, stream: ChildStream) -> None:
         self._open.discard(stream)
         self._unfinished.pop(stream, None)
+        self._since.pop(stream, None)
 
     def fit(self) -> None:
         """The screen or the prefix has changed."""
@@ -125,9 +130,11 @@ class Terminals:
             if stream.name == name:
                 set_size(stream.fd, self.size_of(name))
 
-    def unfinished(self, stream: ChildStream) -> None:
-        """Its line has grown, and has no end yet."""
-        self._unfinished[stream] = time.monotonic() + PROMPT_AFTER
+    def unfinished(self, stream: ChildStream, *, shown: bool = False) -> None:
+        """Its line has grown, and has no end yet; `shown`: a part of it has been shown, and it is drawn again."""
+        now = time.monotonic()
+        latest = self._since.setdefault(stream, now) + STATE_EVERY
+        self._unfinished[stream] = latest if shown else min(now + PROMPT_AFTER, max(latest, now))
         if not self._armed:
             self._arm()
 
@@ -140,6 +147,7 @@ class Terminals:
         now = time.monotonic()
         for stream in [stream for stream, at in self._unfinished.items() if at <= now]:
             del self._unfinished[stream]
+            self._since[stream] = now
             self._show(stream)
         if self._unfinished:
             self._arm()

@@ -55,6 +55,7 @@ class Adoption:
         self._helpers = helpers
         self._host = host
         self._children = reaper.Children()
+        self._me = os.getpid()
         self.not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._scan_due = False
         self._scan_at = 0.0
@@ -88,7 +89,20 @@ class Adoption:
                 self.sweep_soon()
             else:
                 owner = self._lives.adopt(pid)
+                if owner is None and self._me != 1:  # as PID 1 there are many, and none need be of an instance
+                    self._tell(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
+
+    def _tell(self, pid: int) -> None:
+        name = next((one.name for one in self._lives.orphans() if one.pid == pid), None)
+        if name is not None:
+            text = "left its instance, and nothing tells which that was: it runs until procman ends (`procman ps` lists it)"
+            self._output.log(f"pid {pid} ({name}) {text}")
+
+    def remember(self, life: Process) -> None:
+        """It is about to be stopped: what can be seen of its descendants is seen now or never."""
+        if self._lives.subreaper:
+            self._lives.remember(life, time.monotonic())
 
     def scan_soon(self) -> None:
         """Something has been started: what it forks off meanwhile and leaves behind becomes procman's child."""
@@ -146,6 +160,8 @@ class Adoption:
         self._host.check_children()
         if self._lives.ending() or self._host.clearing:
             self._sweep_in(min(pause * 2, SWEEP_LAST))
+        else:
+            self._lives.forget_seen()
 
     # ---- the end
 

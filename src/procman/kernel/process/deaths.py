@@ -42,7 +42,7 @@ class Deaths:
         self._lives = lives
         self._output = output
         self._helpers = helpers
-        self._ports = PortNotes(look=look)
+        self._ports = PortNotes(look=look, is_own=lives.is_own)
         self._oom = OomNotes()
         self._post = post
 
@@ -59,6 +59,8 @@ class Deaths:
             pid, status = dead
             life = self._lives.leader(pid)
             if life is not None:
+                if self._lives.subreaper:
+                    self._lives.remember(life, time.monotonic())
                 self._leader_ended(life, status, unasked=unasked(life))
             else:
                 self._helpers.ended(pid)

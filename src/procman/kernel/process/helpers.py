@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from procman.core.events import ExitStatus
 from procman.kernel.loop.reactor import READ, Reactor
-from procman.kernel.process.spawn import FileAction, in_session
+from procman.kernel.process.holder import FileAction
+from procman.kernel.process.spawn import in_session
 
 OUTPUT_KEPT = 4096
 """Most bytes that are kept of what a helper writes."""

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -71,6 +72,8 @@ class Launcher:
         self.limits.make_room((len(self.lives.current) + 1) * descriptors)
         started = self._start(action, env, provided)
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
+        if started.holder:
+            life.group, life.held = started.holder, True
         self.lives.add(life)
         try:
             self._connect(life, started)
@@ -110,9 +113,15 @@ class Launcher:
         size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
 
         def attempt() -> spawn.Started:
-            limit = self.limits.original
             launch = spawn.Launch(
-                action.spec, env, given.root, given.split_streams, limit, size, sockets=provided.sockets
+                action.spec,
+                env,
+                given.root,
+                given.split_streams,
+                self.limits.original,
+                size,
+                sockets=provided.sockets,
+                held=self.lives.subreaper,
             )
             return spawn.start(launch)
 
@@ -134,6 +143,10 @@ class Launcher:
         life.streams += (self._output.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
             life.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
+
+
+ENDING = (SIGINT, SIGTERM)
+"""What is handled before anything more is started."""
 
 
 class SpawnQueue:
@@ -158,6 +171,9 @@ class SpawnQueue:
     def start_next(self, decider: Decider) -> Spawned | SpawnFailed | None:
         """Start the one that waits longest; None where none does, or signals and clients get their turn first."""
         if not self._waiting or self._left == 0:
+            return None
+        if self._reactor.is_waiting(ENDING):
+            self.go_on_soon()
             return None
         if self._left == SPAWNS_A_ROUND:
             self.go_on_soon()

@@ -33,11 +33,12 @@ MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
 
 
 class EntryKind(IntEnum):
-    """What a record is about. A life's pid is also its group and session; a stray has no grace of its own."""
+    """What a record is about. A life's or a holder's pid is a group and session; a stray has no grace of its own."""
 
     LIFE = 1
     ADOPTED = 2
     STRAY = 3
+    HOLDER = 4
 
 
 class Noted(Struct, frozen=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
+from typing import NamedTuple
 
 from procman.kernel.process.process import Process
 from procman.text.lines import clean
@@ -17,26 +19,48 @@ LISTEN = b"0A"
 NOTE_WITHIN = 10.0
 """An instance that ends within this many seconds may have found its port taken."""
 
-LOOK_EVERY = 1.0
-"""Least seconds between two looks for the holder of a port, each of which looks at every process."""
+LOOK_EVERY = 0.1
+"""Least seconds between two looks for the holder of a port, each of which looks at every process: 7 ms."""
+
+
+class ListeningSocket(NamedTuple):
+    """A listening socket as the system's tables show it."""
+
+    inode: bytes
+    uid: int
 
 
 class PortNotes:
-    """Says who is in the way of an instance that ended by itself. `look`: whether /proc can be asked."""
+    """Says who is in the way of an instance that ended by itself. `look`: whether /proc can be asked; `is_own`: whether
+    a process is one that procman has started.
+    """
 
-    def __init__(self, *, look: bool) -> None:
+    def __init__(self, *, look: bool, is_own: Callable[[int], bool]) -> None:
         self._look = look
+        self._is_own = is_own
         self._looked_at = -LOOK_EVERY
+        self._told: dict[int, tuple[ListeningSocket, str]] = {}  # by port
 
     def note(self, life: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
         port = life.spec.port_of(index_of(life.name))
         if port is None or now - life.born > NOTE_WITHIN or not is_taken(port):
             return ""
-        if not self._look or now < self._looked_at + LOOK_EVERY:
+        if not self._look:
+            return f"port {port} is taken"
+        listener = _listener(port)
+        if listener is None:
+            return ""
+        before, text = self._told.get(port, (None, ""))
+        if before == listener:
+            return text
+        if now < self._looked_at + LOOK_EVERY:
             return f"port {port} is taken"
         self._looked_at = now
-        return stranger_on(port, life.pid)
+        text = holder_of(port, listener, life.group, self._is_own)
+        if text:
+            self._told[port] = (listener, text)
+        return text
 
 
 def is_taken(port: int) -> bool:
@@ -54,14 +78,15 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def stranger_on(port: int, group: int) -> str:
-    """`port 5000 is held by pid 77 (python3)` where a process outside this group listens on it, else ""."""
-    inode = _listening_inode(port)
-    if inode is None:
-        return ""
-    pid = _holder(inode)
+def holder_of(port: int, listener: ListeningSocket, group: int, is_own: Callable[[int], bool]) -> str:
+    """`port 5000 is held by pid 77 (python3)` where a process outside this group listens on it, else "".
+
+    What belongs to the group is on its way out with it, and a socket of this user's that no process shows is one of a
+    process that ends just now: neither is in anybody's way for long.
+    """
+    pid = _holder(listener.inode)
     if pid is None:
-        return f"port {port} is held by another user's process"
+        return "" if listener.uid == os.geteuid() else f"port {port} is held by a process of {_user(listener.uid)}"
     try:
         if os.getpgid(pid) == group:
             return ""
@@ -69,10 +94,20 @@ def stranger_on(port: int, group: int) -> str:
             name = clean(comm.read().decode(errors="replace")).strip()  # any user may call it what they like
     except OSError:  # it has just gone
         return ""
-    return f"port {port} is held by pid {pid} ({name})"
+    whose = "its own leftover, " if is_own(pid) else ""
+    return f"port {port} is held by {whose}pid {pid} ({name})"
 
 
-def _listening_inode(port: int) -> bytes | None:
+def _user(uid: int) -> str:
+    import pwd  # noqa: PLC0415  only on the way to such a line
+
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _listener(port: int) -> ListeningSocket | None:
     wanted = b":%04X" % port
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -81,7 +116,7 @@ def _listening_inode(port: int) -> bytes | None:
                 for line in lines:
                     fields = line.split()
                     if fields[3] == LISTEN and fields[1].endswith(wanted):
-                        return fields[9]
+                        return ListeningSocket(fields[9], int(fields[7]))
         except OSError:
             continue
     return None

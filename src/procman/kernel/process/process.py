@@ -14,18 +14,23 @@ NOBODY: frozenset[int] = frozenset()
 
 
 class Process:
-    """One life of one instance: its leader (whose pid is also its group and session) and procman's ends of its pipes.
+    """One life of one instance: its leader, its group, and procman's ends of its pipes.
 
-    Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
+    The group and the session have the leader's pid; where there is a terminal, that of the process that holds it (`held`:
+    as long as it does). Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
     """
 
-    __slots__ = ("adopted", "born", "daemons", "generation", "name", "pid", "reaped", "spec", "stdin", "streams")
+    __slots__ = (
+        *("adopted", "born", "daemons", "generation", "group", "held"),
+        *("name", "pid", "reaped", "spec", "stdin", "streams"),
+    )
 
     def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
         self.name = name
         self.generation = generation
         self.spec = spec
-        self.pid = pid
+        self.pid = self.group = pid
+        self.held = False
         self.born = born
         self.reaped = False
         self.adopted = NOBODY
@@ -47,6 +52,8 @@ class LifeState(Struct, frozen=True, kw_only=True):
     daemons: tuple[int, ...]
     streams: tuple[int, ...]
     stdin: int | None
+    group: int = 0
+    held: bool = False
 
 
 def state_of(life: Process, spec: int) -> LifeState:
@@ -61,11 +68,14 @@ def state_of(life: Process, spec: int) -> LifeState:
         daemons=tuple(life.daemons),
         streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
         stdin=life.stdin,
+        group=life.group,
+        held=life.held,
     )
 
 
 def restored(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
     life = Process(state.name, state.generation, spec, state.pid, state.born)
+    life.group, life.held = state.group or state.pid, state.held
     life.reaped = state.reaped
     life.adopted = frozenset(state.adopted) or NOBODY
     life.daemons = frozenset(state.daemons) or NOBODY
@@ -84,8 +94,10 @@ def group_lives(life: Process) -> bool:
     As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
     stranger, who can only have got it after the group had ended.
     """
+    if life.held:
+        return True
     try:
-        os.kill(life.pid, 0)
+        os.kill(life.group, 0)
     except ProcessLookupError:
         pass
     except PermissionError:
@@ -93,7 +105,7 @@ def group_lives(life: Process) -> bool:
     else:
         return False
     try:
-        os.killpg(life.pid, 0)
+        os.killpg(life.group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -51,9 +51,12 @@ def become_subreaper() -> bool:
         return True
     if sys.platform != "linux":
         return False
-    import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
+    try:
+        import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
 
-    return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError):  # a Python without it, or another C library
+        return False
 
 
 class Children:

@@ -11,11 +11,12 @@ import fcntl
 import os
 import resource
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.output.terminals import UNKNOWN, open_terminal
+from procman.kernel.process.holder import MOST_SOCKETS, FileAction, HeldStart
 from procman.text.lines import clean
 from procman.text.shell import argv as argv_of
 from procman.text.shell import is_plain
@@ -30,19 +31,15 @@ NO_ROOM = 1
 
 
 NOHUP = "trap '' HUP; "
-"""Where there is a terminal, the system sends HUP to the group when its leader ends (credentials(7)). The leader of most
-commands is a shell, which ends at once at the stop signal: without this the program behind it would get HUP before its
-own stop signal, and have no time to end in order. Inherited by all that do not set HUP themselves, as with nohup(1)."""
+"""Where no other process can lead the session (holder.py), HUP is ignored: inherited by all that do not set it themselves,
+as with nohup(1). Not where HUP is the stop signal."""
 
 FIRST_SOCKET = 3
 """The descriptor at which a program finds the first of its sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
-LISTEN_PID = "export LISTEN_PID=$$; "
+LISTEN_PID = "export LISTEN_PID={}; "
 """The process that the sockets are for must find its own pid there (sd_listen_fds(3)), which nobody knows before it is
 spawned: a shell tells it and becomes the program, 0.6 ms that only types with sockets pay."""
-
-FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
-"""A posix_spawn file action: (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
 
 
 class SpawnError(Exception):
@@ -61,13 +58,14 @@ class SpawnError(Exception):
 class Started(NamedTuple):
     """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
 
-    Of a process with a terminal `stdout` is the master, which is its input as well.
+    Of a process with a terminal `stdout` is the master, which is its input as well, and `holder` leads its session.
     """
 
     pid: int
     stdout: int
     stderr: int | None
     stdin: int | None
+    holder: int = 0
 
 
 class Launch(NamedTuple):
@@ -75,7 +73,8 @@ class Launch(NamedTuple):
 
     `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
     procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one. `sockets`
-    are listening ones, which the child finds from descriptor 3 on.
+    are listening ones, which the child finds from descriptor 3 on. `held`: orphans become procman's children, so that
+    another process can lead the session of a terminal (`holder`).
     """
 
     spec: ProcessSpec
@@ -85,17 +84,22 @@ class Launch(NamedTuple):
     nofile: int | None = None
     size: tuple[int, int] = UNKNOWN
     sockets: tuple[int, ...] = ()
+    held: bool = False
+
+    @property
+    def has_holder(self) -> bool:
+        return self.spec.tty and self.held and len(self.sockets) <= MOST_SOCKETS
 
     def steps(self) -> Iterator[str]:
         """What a shell does on the way, before it becomes the program; each is a command with its end."""
-        if self.spec.tty:
+        if self.spec.tty and not self.has_holder and self.spec.stop.signal != "HUP":
             yield NOHUP
         if self.nofile is not None:
             yield f"ulimit -Sn {self.nofile}; "
         if self.spec.cwd != self.root:
             yield 'cd "$0" && '
         if self.sockets:
-            yield LISTEN_PID
+            yield LISTEN_PID.format("$pid" if self.has_holder else "$$")
 
 
 class _Ends(NamedTuple):
@@ -110,10 +114,16 @@ def start(launch: Launch) -> Started:
     """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
     argv = _argv(launch)
     opened: list[int] = []
+    holder = 0
     try:
         ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
         sockets: list[FileAction] = [(os.POSIX_SPAWN_DUP2, fd, FIRST_SOCKET + n) for n, fd in enumerate(launch.sockets)]
-        pid = _spawn(argv, launch.spec, launch.env, [*ends.actions, *sockets])
+        if launch.has_holder:
+            before = HeldStart("".join(launch.steps()), launch.spec.cwd, argv)
+            pid, holder = before.run(launch.env, [*ends.actions, *sockets], in_session)
+        else:
+            argv = _by_shell(launch, argv)
+            pid = _spawn(argv, launch.spec, launch.env, [*ends.actions, *sockets])
     except SpawnError:
         _close(opened)
         raise
@@ -121,7 +131,7 @@ def start(launch: Launch) -> Started:
         _close(opened)
         raise _explained(error, argv[0]) from error
     _close(ends.theirs)
-    return Started(pid, *ends.ours)
+    return Started(pid, *ends.ours, holder)
 
 
 def _pipes(launch: Launch, opened: list[int]) -> _Ends:
@@ -187,7 +197,10 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
             return SpawnError(NOT_FOUND, f"cannot find '{program}', or the interpreter that its first line names")
-        case errno.EACCES | errno.EPERM | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
+        case errno.EPERM:  # of the call that makes a process, or of the one that executes the program
+            why = f"cannot start '{program}': the system does not permit it (EPERM; a seccomp filter, or the file's mount)"
+            return SpawnError(NOT_EXECUTABLE, why)
+        case errno.EACCES | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
             return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': {os.strerror(error.errno)}")
         case errno.EAGAIN:
             return SpawnError(NO_ROOM, "cannot make a process: the limit is reached (EAGAIN; ulimit -u, pids cgroup)")
@@ -228,8 +241,13 @@ def _argv(launch: Launch) -> list[str]:
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
     argv = argv_of(spec.command, spec.shell, env=env)
     argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if is_plain(spec.command) else root)
+    return argv
+
+
+def _by_shell(launch: Launch, argv: list[str]) -> list[str]:
+    """With what a shell has to do before, where there is anything."""
     script = "".join(launch.steps())
-    return ["/bin/sh", "-c", f'{script}exec "$@"', spec.cwd, *argv] if script else argv
+    return ["/bin/sh", "-c", f'{script}exec "$@"', launch.spec.cwd, *argv] if script else argv
 
 
 # ---- limits
@@ -266,20 +284,29 @@ class DescriptorLimits:
         return True
 
 
+MOST_DESCRIPTORS = 65536
+"""How many are tried one by one, where nothing lists those that are open: 10 ms."""
+
+
 def close_on_exec() -> list[int]:
     """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited; which those are."""
-    try:
-        inherited = [int(name) for name in os.listdir("/dev/fd")]
-    except OSError:
-        inherited = list(range(3, 256))
     changed = []
-    for fd in inherited:
+    for fd in _open_descriptors():
         if fd > 2:
             try:
                 flags = fcntl.fcntl(fd, fcntl.F_GETFD)
-            except OSError:  # the descriptor of the listing itself
+            except OSError:  # not open, or the descriptor of the listing itself
                 continue
             if not flags & fcntl.FD_CLOEXEC:
                 fcntl.fcntl(fd, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
                 changed.append(fd)
     return changed
+
+
+def _open_descriptors() -> Iterable[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return [int(name) for name in os.listdir(folder)]
+        except OSError:  # no such folder in a bare chroot, or no descriptor left to read it by
+            continue
+    return range(3, MOST_DESCRIPTORS)

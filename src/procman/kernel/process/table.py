@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
-from procman.core.view import FleetView
+from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
+from procman.kernel.process.descent import Descent, descends, environment_of, look_at
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
+from procman.text.lines import clean
 from procman.text.signals import signal_number
 
 MARK = "PROCMAN_INSTANCE"
@@ -55,7 +57,8 @@ class ProcessTable:
         self.ledger = Ledger(_mark_of(ident))
         self.subreaper = False
         self.current: dict[str, Process] = {}  # by instance
-        self._by_pid: dict[int, Process] = {}  # by leader, which is also the group and the session
+        self._by_pid: dict[int, Process] = {}  # by leader
+        self._by_group: dict[int, Process] = {}  # by group, which is also the session, and the holder of its terminal
         self._ending: list[Process] = []  # the leader is reaped, something may be left
         self.lingering: list[Process] = []  # over, but for a daemon that may still write
         self._adopted: dict[int, Process] = {}
@@ -63,6 +66,10 @@ class ProcessTable:
         self._strays: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
+        self._told: set[int] = set()  # whom procman may not signal, and has said so
+        self.on_refusal: Callable[[str], None] = lambda _text: None
+        self._descent = Descent()
+        self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as they were seen before a stop
 
     # ---- handing it on
 
@@ -108,6 +115,7 @@ class ProcessTable:
         self.subreaper = state.subreaper
         self.current = {lives[n].name: lives[n] for n in state.current}
         self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
+        self._by_group = {lives[n].group: lives[n] for n in state.by_pid}
         self._ending = [lives[n] for n in state.ending]
         self.lingering = [lives[n] for n in state.lingering]
         self._adopted = {pid: lives[n] for pid, n in state.adopted.items()}
@@ -127,7 +135,10 @@ class ProcessTable:
     def add(self, life: Process) -> None:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
+        self._by_group[life.group] = life
         self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop)
+        if life.held:
+            self.ledger.note(life.group, EntryKind.HOLDER, life.spec.stop)
 
     def leader(self, pid: int) -> Process | None:
         """The life whose leader this is, as long as it is not reaped."""
@@ -142,6 +153,9 @@ class ProcessTable:
             self._ending.append(life)
             return False
         self.ledger.forget(pid)
+        if self._holds(pid):
+            self._by_group[pid].held = False
+            return False
         origin = self._origins.pop(pid, None)
         if origin is not None:
             origin.daemons = without(pid, origin.daemons)
@@ -155,10 +169,14 @@ class ProcessTable:
 
     def emptied(self) -> list[Process]:
         """The lives of which nothing is left; they leave the table."""
-        over = [life for life in self._ending if not life.adopted and not group_lives(life)]
+        alone = [life for life in self._ending if not life.adopted]
+        for life in alone:
+            if life.held:  # nobody of the group is left but who holds the terminal
+                self._kill(life.group, signal.SIGKILL)
+        over = [life for life in alone if not group_lives(life)]
         for life in over:
             self._ending.remove(life)
-            del self._by_pid[life.pid]
+            del self._by_pid[life.pid], self._by_group[life.group]
             self.ledger.forget(life.pid)
             if self.current.get(life.name) is life:
                 del self.current[life.name]
@@ -170,15 +188,43 @@ class ProcessTable:
 
     # ---- adoption
 
+    def remember(self, life: Process, now: float) -> None:
+        """Note who descends from this life, while those between still live: the stop may leave nothing else to tell."""
+        for one in self._descent.of([life.pid, *life.adopted, *life.daemons], now):
+            self._seen[one.pid, one.born] = life
+
+    def forget_seen(self) -> None:
+        """Nothing is on its way out: what was seen has been adopted by now, or has ended."""
+        self._seen.clear()
+
+    def orphans(self) -> tuple[OrphanView, ...]:
+        """Every process that cannot be told whose it is."""
+        found = [look_at(pid) for pid in sorted(self._strays)]
+        return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
+
+    def _descends_from(self, pid: int) -> Process | None:
+        one = look_at(pid) if self._seen else None
+        return self._seen.get((pid, one.born)) if one is not None else None
+
     def known(self, pid: int) -> bool:
-        return self.leader(pid) is not None or pid in self._adopted or pid in self._kept or pid in self._strays
+        tables = (self._adopted, self._kept, self._strays)
+        return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
+
+    def is_own(self, pid: int) -> bool:
+        """Whether it is of something that procman has started, as far as that can be told."""
+        return self.known(pid) or _group_of(pid) in self._by_group or self._marked(pid) is not None
+
+    def _holds(self, pid: int) -> bool:
+        """Whether it is the holder of a life's terminal."""
+        return pid in self._by_group and self._by_group[pid].held
 
     def is_changing(self, pid: int, now: float) -> bool:
         """Whether a new child may be in the midst of an exec, in which its environment is empty for a moment.
 
         One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
-        if _group_of(pid) in self._by_pid or _environment(pid) != b"":
+        known = _group_of(pid) in self._by_group or self._descends_from(pid) is not None
+        if known or environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
         if pid not in self._changing:
@@ -193,7 +239,7 @@ class ProcessTable:
             group, session = os.getpgid(pid), os.getsid(pid)
         except ProcessLookupError:  # it is a zombie already, or gone
             group = session = 0
-        life = self._by_pid.get(group)
+        life = self._by_group.get(group)
         if life is None:
             marked = self._marked(pid)
             if marked is not None and (
@@ -201,35 +247,28 @@ class ProcessTable:
             ):
                 self._add_stray(pid)  # of a life that is over
                 return (*marked, False)
-            life = self.current[marked[0]] if marked is not None else self._by_pid.get(session)
+            life = self.current[marked[0]] if marked is not None else self._by_group.get(session)
+        if life is None:
+            life = self._descends_from(pid)
+            if life is not None and self.current.get(life.name) is not life:
+                self._add_stray(pid)
+                return life.name, life.generation, False
         if life is None:
             self._add_stray(pid)
             return None
         self._adopted[pid] = life
         life.adopted |= {pid}
         self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
-        return life.name, life.generation, group == life.pid
+        return life.name, life.generation, group == life.group
 
     def is_of(self, pid: int, life: Process) -> bool:
         """Whether a process is one of this life's: of its group or session, adopted from it, marked as its, or a descendant."""
         try:
-            if life.pid in (pid, os.getpgid(pid), os.getsid(pid)) or pid in life.adopted:
+            if pid in (life.pid, *life.adopted) or life.group in (os.getpgid(pid), os.getsid(pid)):
                 return True
         except ProcessLookupError:  # gone: nobody can tell any more
             return False
-        return self._marked(pid) == (life.name, life.generation) or self._descends(pid, {life.pid, *life.adopted})
-
-    @staticmethod
-    def _descends(pid: int, ancestors: set[int]) -> bool:
-        while pid > 1:
-            try:
-                with open(f"/proc/{pid}/stat", "rb") as stat:
-                    pid = int(stat.read().rpartition(b")")[2].split()[1])
-            except OSError:  # it has gone, or there is no /proc
-                return False
-            if pid in ancestors:
-                return True
-        return False
+        return self._marked(pid) == (life.name, life.generation) or descends(pid, {life.pid, *life.adopted})
 
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
@@ -240,7 +279,7 @@ class ProcessTable:
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
         start = _mark_of(self.ident).encode()
-        for variable in (_environment(pid) or b"").split(b"\0"):
+        for variable in (environment_of(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
                 # A child can write what it likes here, and int() refuses 4,301 digits with a ValueError.
@@ -261,8 +300,8 @@ class ProcessTable:
             del self._kept[pid]
             self._adopted[pid] = life
             life.adopted |= {pid}
-            _kill(pid, number)
-            _kill(pid, signal.SIGCONT)
+            self._kill(pid, number)
+            self._kill(pid, signal.SIGCONT)
 
     def adopted(self) -> dict[str, tuple[int, ...]]:
         """What `ps` lists under each instance: what was adopted from it, and the daemons it brought into its type."""
@@ -272,10 +311,10 @@ class ProcessTable:
         return listed
 
     def complete(self, view: FleetView) -> FleetView:
-        """The view with what is adopted."""
+        """The view with what is adopted, and what is nobody's."""
         listed = self.adopted()
         rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in view.instances)
-        return replace(view, instances=rows)
+        return replace(view, instances=rows, orphans=self.orphans())
 
     # ---- signals
 
@@ -286,7 +325,7 @@ class ProcessTable:
             case Target.TOP if self.subreaper:
                 self._to_leader(life, number)
                 for pid in life.adopted:  # also one that has left the group since (setsid)
-                    _kill(pid, number)
+                    self._kill(pid, number)
             case Target.LEADER:
                 self._to_leader(life, number)
             case Target.GROUP | Target.TOP:
@@ -300,30 +339,50 @@ class ProcessTable:
     def signal_process(self, pid: int, name: str) -> None:
         """Send a signal to one adopted process or stray."""
         if pid in self._adopted or pid in self._kept or pid in self._strays:
-            _kill(pid, signal_number(name))
+            self._kill(pid, signal_number(name))
 
     def kill_all(self) -> None:
         """KILL to everything in the table."""
         for life in self._by_pid.values():
             self._to_group(life, signal.SIGKILL)
         for pid in [*self._adopted, *self._kept, *self._strays]:
-            _kill(pid, signal.SIGKILL)
+            self._kill(pid, signal.SIGKILL)
 
     def _to_leader(self, life: Process, number: int) -> None:
         if not life.reaped:
-            _kill(life.pid, number)
+            self._kill(life.pid, number)
 
     def _to_group(self, life: Process, number: int) -> None:
         if not life.reaped or group_lives(life):
             try:
-                os.killpg(life.pid, number)
-            except (ProcessLookupError, PermissionError):  # empty meanwhile; or only set-uid programs, which we may not
+                os.killpg(life.group, number)
+            except ProcessLookupError:  # empty meanwhile
                 return
+            except PermissionError:
+                self._refused(life.pid)
+
+    def _kill(self, pid: int, number: int) -> None:
+        """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:  # it runs as another user: set-uid, or one who became another
+            self._refused(pid)
+
+    def _refused(self, pid: int) -> None:
+        """The system lets procman signal none of it: told once, as what follows would be told wrongly."""
+        if pid not in self._told:
+            self._told.add(pid)
+            one = look_at(pid)
+            self.on_refusal(
+                f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
+            )
 
     def _to_adopted(self, life: Process, number: int) -> None:
         for pid in life.adopted:
-            if _group_of(pid) != life.pid:
-                _kill(pid, number)
+            if _group_of(pid) != life.group:
+                self._kill(pid, number)
 
 
 def _mark_of(ident: str) -> str:
@@ -331,25 +390,8 @@ def _mark_of(ident: str) -> str:
     return f"{MARK}={ident}/"
 
 
-def _environment(pid: int) -> bytes | None:
-    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            return environ.read()
-    except OSError:
-        return None
-
-
 def _group_of(pid: int) -> int:
     try:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def _kill(pid: int, number: int) -> None:
-    """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):  # a set-uid program is not ours to signal: SPEC of kill(2), EPERM
-        return

@@ -23,25 +23,20 @@ from typing import NamedTuple
 HEADER = struct.Struct("=8si52s")
 RECORD = struct.Struct("=iBBHdd8x")
 VERSION = b"guard 1"
-LIFE, STRAY = 1, 3
+LIFE, STRAY, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
 
-DEFAULT_GRACE = 10.0
-GROUP_TERM_LEAD = 2.0
-YOUNG = 2.0
-REPEAT_AFTER = 1.0
-UNKILLABLE_AFTER = 5.0
+DEFAULT_GRACE, GROUP_TERM_LEAD, UNKILLABLE_AFTER = 10.0, 2.0, 5.0
+YOUNG, REPEAT_AFTER = 2.0, 1.0
 """Seconds, as in core/stopping.py: `YOUNG` is the age under which a process may lose a signal."""
 
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 """Seconds between looks, growing while nothing changes."""
 
-EMPTY_LOOKS = 3
-"""In a row before it ends, some 50 ms: a process in the midst of an exec has no environment, and so no mark."""
-
-FREEZES = 20
-"""Looks at most for what a process has forked while it was being stopped."""
+EMPTY_LOOKS, FREEZES = 3, 20
+"""Looks in a row before it ends, some 50 ms, as a process in an exec has no environment, and so no mark; and looks at most
+for what a process has forked while it was being stopped."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 KERNEL_THREAD = 0x00200000
@@ -116,21 +111,22 @@ class Family:
         lives = [record.grace for record in records if record.kind == LIFE]
         self._rest = Record(0, STRAY, TOP_DOWN, signal.SIGTERM, 0.0, max(lives, default=DEFAULT_GRACE))
         self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in records]
-        self._numbers = {record.pid: record for record in records if record.kind == LIFE}  # groups and sessions
+        self._numbers = {record.pid: record for record in records if record.kind in (LIFE, HOLDER)}  # groups, sessions
+        self.holders: list[Listed] = []  # of terminals: they do nothing, and are ended last
         self._is_marked = is_marked
         self.members: dict[int, Member] = {}
 
     def look(self, processes: dict[int, Listed]) -> None:
         """Bring `members` up to date."""
+        self.holders = [processes.pop(r.pid) for r in self._records if r.kind == HOLDER and _is_of(r, processes)]
         before, self.members = self.members, {}
         for pid, member in before.items():
             if pid in processes and processes[pid].born == member.process.born:
                 member.process = processes[pid]
                 self.members[pid] = member
         for record in self._records:
-            process = processes.get(record.pid)
-            if process is not None and process.born <= record.born * TICKS:  # else a stranger got the pid later
-                self._admit(process, record)
+            if _is_of(record, processes):
+                self._admit(processes[record.pid], record)
         self._forget_strangers(processes)
         for process in processes.values():
             number = self._numbers.get(process.group) or self._numbers.get(process.session)
@@ -165,6 +161,10 @@ class Family:
                 if child.pid not in self.members:
                     self._admit(child, parent.record)
                     parents.append(self.members[child.pid])
+
+
+def _is_of(record: Record, processes: dict[int, Listed]) -> bool:  # a younger one is a stranger that got the pid later
+    return record.pid in processes and processes[record.pid].born <= record.born * TICKS
 
 
 # ---- what it is sent
@@ -228,7 +228,7 @@ class GuardedStop:
     """Ends the family of a table. `run()` returns when nothing is left, or KILL has had no effect for 5 s."""
 
     def __init__(self, table: Table) -> None:
-        self._family = Family(table.records, lambda process: is_marked(process, table.mark))
+        self.family = Family(table.records, lambda process: is_marked(process, table.mark))
         self._began = time.monotonic()
         self._asking = Asking(time.clock_gettime(time.CLOCK_BOOTTIME))
         self._killed_at = 0.0
@@ -237,7 +237,7 @@ class GuardedStop:
 
     @property
     def left(self) -> list[int]:
-        return sorted(self._family.members)
+        return sorted(self.family.members)
 
     def run(self) -> None:
         pause, empty_looks = PAUSE_FIRST, 0
@@ -245,7 +245,7 @@ class GuardedStop:
             began = self._elapsed()
             if self._round():
                 pause = PAUSE_FIRST
-            members, elapsed = self._family.members, self._elapsed()
+            members, elapsed = self.family.members, self._elapsed()
             if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
                 return
             empty_looks = 0 if members else empty_looks + 1
@@ -258,17 +258,17 @@ class GuardedStop:
 
     def _round(self) -> bool:
         """Look, and send what is due; whether anything has changed."""
-        before = set(self._family.members)
+        before = set(self.family.members)
         self._look()
-        asked = self._asking.due(self._family.members, self._elapsed())
+        asked = self._asking.due(self.family.members, self._elapsed())
         for member in asked:
             send(member.process, member.record.signal)
             send(member.process, signal.SIGCONT)  # so that one that was suspended can act on it
-        return self._kill_late() or bool(asked) or before != set(self._family.members)
+        return self._kill_late() or bool(asked) or before != set(self.family.members)
 
     def _look(self) -> None:
-        self._family.look(processes())
-        self.seen |= {(m.process.pid, m.process.born) for m in self._family.members.values()}
+        self.family.look(processes())
+        self.seen |= {(m.process.pid, m.process.born) for m in self.family.members.values()}
 
     def _kill_late(self) -> bool:
         """KILL to whoever is beyond its grace; whether there was anyone.
@@ -294,7 +294,7 @@ class GuardedStop:
 
     def _late(self) -> list[Member]:
         elapsed = self._elapsed()
-        return [m for m in self._family.members.values() if elapsed >= m.record.grace and not m.killed]
+        return [m for m in self.family.members.values() if elapsed >= m.record.grace and not m.killed]
 
 
 # ---- the system
@@ -356,9 +356,6 @@ def send(process: Listed, number: int) -> None:
             os.close(pidfd)
 
 
-# ---- the program
-
-
 def report(ending: GuardedStop, procman: int) -> str:
     """What a person is told; empty where there was nothing to end."""
     if not ending.seen:
@@ -392,6 +389,8 @@ def main() -> int:
         return 1
     ending = GuardedStop(table)
     ending.run()
+    for holder in ending.family.holders:
+        send(holder, signal.SIGKILL)
     tell(report(ending, table.procman))
     return 1 if ending.left else 0
 

@@ -7,6 +7,7 @@ holds what that needs: the program's file, the table, procman's locks (a next st
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,10 +21,17 @@ from procman.core.restart import backoff
 from procman.core.spec import RestartPolicy
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
+from procman.kernel.process.holder import FileAction
 from procman.kernel.process.ledger import Ledger
-from procman.kernel.process.spawn import FileAction, in_session
+from procman.kernel.process.spawn import in_session
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
+
+DESCRIPTORS = "/proc/self/fd"
+"""Where its own descriptors are files. Not /dev/fd, a link to that, which a bare /dev has not; without /proc it could do nothing."""
+
+END_WITHIN = 1.0
+"""Seconds in which it ends by KILL, unless the system has frozen it."""
 
 WAIT = (
     ": ends the workers, should their supervisor be killed;"
@@ -138,10 +146,12 @@ class Guarding:
             self._before = None
 
     def _stop(self, kept: Kept) -> None:
-        """It is our child and not reaped yet, so its pid is nobody else's."""
+        """It is our child and not reaped yet, so its pid is nobody else's. One that is frozen (cgroups) ends when it thaws."""
         self._helpers.unwatch(kept.pid)
         os.kill(kept.pid, signal.SIGKILL)
-        os.waitpid(kept.pid, 0)
+        until = time.monotonic() + END_WITHIN
+        while os.waitpid(kept.pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+            time.sleep(0.002)
         os.close(kept.pipe)
 
     def _spawn(self) -> Kept:
@@ -157,8 +167,9 @@ class Guarding:
                 # onto itself: no longer closed by the exec
                 *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in (self._script, table, *self._held)),
             ]
-            python = os.path.realpath(sys.executable)
-            argv = ["/bin/sh", "-c", WAIT, python, f"/dev/fd/{self._script}", str(table), PURPOSE]
+            python, script = os.path.realpath(sys.executable), f"{DESCRIPTORS}/{self._script}"
+            _try(python, script)
+            argv = ["/bin/sh", "-c", WAIT, python, script, str(table), PURPOSE]
             env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
             pid = in_session(argv, env, actions)
         except OSError:
@@ -167,6 +178,13 @@ class Guarding:
         finally:
             os.close(reader)
         return Kept(pid, writer)
+
+
+def _try(python: str, script: str) -> None:
+    """Raises OSError where what is needed in the emergency is not there: told now, when it can be put right."""
+    if not os.access(python, os.X_OK):
+        raise OSError(errno.ENOENT, f"its interpreter {python or '(unknown)'} cannot be executed")
+    os.close(os.open(script, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def can_guard() -> bool:

@@ -24,7 +24,7 @@ from msgspec import Struct
 from procman import __version__
 from procman.errors import RefusedError
 
-VERSION = 3
+VERSION = 4
 """Of the state; raised with any change of it that a program without that change would misread, a test tells of changes."""
 
 SEALS = (

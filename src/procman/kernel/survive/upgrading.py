@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from procman.core.actions import Refuse
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
-from procman.kernel.process.spawn import FileAction
+from procman.kernel.process.holder import FileAction
 from procman.kernel.survive import handover
 
 CHECK_WITHIN = 20.0
@@ -158,6 +158,7 @@ class LiveUpgrade:
                 answer(version)
             self._answers.clear()
             self._part()
+            self._host.helpers.end()  # nobody would be there any more to whom they could answer
             self._program.become(self._found, written.state, written.descriptors)
         finally:
             os.close(written.state)

@@ -1,0 +1,46 @@
+"""How a running procman is reached, and from which folders: kept right while folders come and go around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from procman.control.claim import Claim
+from procman.errors import ConfigError, RefusedError
+from procman.serve.server import Server
+
+
+class Reach:
+    """The claim and the server of one procman; without both there is nothing to keep right."""
+
+    def __init__(self, claimed: Claim | None) -> None:
+        self.claimed = claimed
+        self._server: Server | None = None
+        self._say: Callable[[str], None] = lambda _text: None
+
+    def serve(self, server: Server | None, say: Callable[[str], None]) -> None:
+        self._server = server
+        self._say = say
+
+    def renew(self) -> None:
+        """Make the socket again where it has gone, as with the runtime folder of a user who has logged out."""
+        if self.claimed is not None and self._server is not None:
+            before = self.claimed.listener
+            listener = self.claimed.renew()
+            if listener is not None:
+                self._server.replace(before, listener)
+                self._say(f"the socket {self.claimed.place.socket} had gone: it is there again")
+
+    def follow(self, root: str) -> None:
+        """The root is another folder now, by the same name. Raises ConfigError where another procman runs there."""
+        if self.claimed is not None and self._server is not None:
+            try:
+                fresh = self.claimed.follow(root)
+            except RefusedError as error:
+                raise ConfigError(error.message.replace("start", f"use the root {root}", 1), error.hint) from None
+            for listener in fresh:
+                self._server.listen(listener)
+        self._say(
+            f"{root} is another folder now, {os.path.realpath(root)}: what is started from here on runs there; "
+            "`procman restart` moves the rest"
+        )

@@ -1,0 +1,62 @@
+"""Of one process two: the one in the background becomes procman, the other is a client of it.
+
+The fork comes before any thread, child, lock or socket is there, so that all of them are the background's own. As long
+as it can refuse, it does so on the terminal itself; from when it listens on, the other one knows its socket.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from procman.cli.early import release_signals
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procman.control.claim import Claim
+
+
+class Background(NamedTuple):
+    """procman as its client knows it: `path` is its socket, "" where it has refused to start and said why."""
+
+    pid: int
+    path: str
+
+    def code(self) -> int:
+        """Its exit code once it has ended, as a shell has it."""
+        _, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else 128 - code
+
+
+def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[[], None]) -> Background | int:
+    """Fork. In the background `run` becomes procman, `enter` is called once it listens, and its exit code is returned; in
+    the foreground it is told who that is.
+    """
+    reader, writer = os.pipe()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None where the descriptor was closed
+            stream.flush()
+    pid = os.fork()
+    if not pid:
+        os.close(reader)
+        os.setsid()  # no terminal, so none that could end it
+        return run(partial(_listens, writer, enter))
+    release_signals()
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        return Background(pid, os.fsdecode(pipe.read()))
+
+
+def _listens(to_foreground: int, enter: Callable[[], None], claimed: Claim | None) -> None:
+    """Say where procman listens. BrokenPipeError where nobody waits any more."""
+    if claimed is None:
+        text = "cannot run in the background without a control socket: no folder for it can be written"
+        raise ProcmanError(text, "--socket PATH names one")
+    enter()
+    os.write(to_foreground, os.fsencode(claimed.place.socket))
+    os.close(to_foreground)

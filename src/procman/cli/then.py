@@ -1,0 +1,163 @@
+"""`start --then COMMAND`: start, wait until all is ready, run a command against it, stop all, end as the command ended.
+
+The command has the terminal: its output is not prefixed, and Ctrl-C is its own. procman runs behind it and writes to
+standard error. Should this process be killed, procman stops everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from msgspec import Struct
+
+from procman.cli.background import Background, split
+from procman.cli.verbs.run import SHELL, OneOff, execute
+from procman.cli.wait import tell
+from procman.control.client import Client, ClosedError
+from procman.control.messages import Waited, WaitParams
+from procman.control.streaming import data_of
+from procman.control.waiting import EndedError
+from procman.errors import NotRunningError, ProcmanError
+from procman.text.lines import clean
+from procman.text.shell import argv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procman.control.claim import Claim
+    from procman.core.spec import Plan
+
+LAST_LINES = 10
+"""Lines of each instance that did not become ready."""
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that this process gets when the one that forked it ends."""
+
+
+class Then(Struct, frozen=True):
+    """What is run: a command line, or the words behind `--`."""
+
+    line: str | None = None
+    words: tuple[str, ...] = ()
+
+    def fork(self, plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
+        """Returns the exit code, on either side of the fork."""
+        made = split(run, _behind)
+        return made if isinstance(made, int) else self._accompany(plan, made)
+
+    def _accompany(self, plan: Plan, made: Background) -> int:
+        if not made.path:
+            return made.code()  # it has said why
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            waited = _wait(made)
+            if waited.outcome == "failed":
+                _show_failed(made, waited)
+                return 1
+            if waited.outcome == "ending" and made.code():
+                return 1  # it has said why
+            return _run(self._one_off(plan, made.path))
+        except _TerminatedError:
+            return 128 + signal.SIGTERM
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+        finally:
+            _stop(made)
+
+    def _one_off(self, plan: Plan, path: str) -> OneOff:
+        """The command, in everybody's environment and the root, with every type's first port."""
+        spec = next(iter(plan.types.values()))
+        env = {**spec.base.inherited, **spec.base.files, **plan.port_variables()}
+        env |= {"PWD": plan.root, "PROCMAN_SOCKET": path}
+        words = argv(self.line, spec.shell, env=env) if self.line is not None else [*self.words]
+        return OneOff(words, plan.root, env, spec.shell or SHELL)
+
+
+class _TerminatedError(BaseException):
+    """TERM has come, as Ctrl-C comes as KeyboardInterrupt."""
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise _TerminatedError
+
+
+def _behind() -> None:
+    """Procman's own side: what it writes goes to standard error, and it ends with who has started it."""
+    os.dup2(2, 1)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """By TERM, where the system can: it is kept over an exec."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415  2 ms, for this alone
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait(made: Background) -> Waited:
+    try:
+        with Client(made.path) as client:
+            return client.wait(WaitParams(), tell)
+    except (EndedError, ClosedError, NotRunningError):
+        return Waited("ending")
+
+
+def _show_failed(made: Background, waited: Waited) -> None:
+    """Why, and what those who are not ready wrote last."""
+    with contextlib.suppress(EndedError, ClosedError, NotRunningError), Client(made.path) as client:
+        pending = [i.name for i in client.ps().fleet.instances if i.phase not in ("ready", "done")]
+        for name in pending:
+            with Client(made.path) as reader:
+                text = b"".join(data_of(output) for output in reader.logs((name,), LAST_LINES))
+            for line in text.decode(errors="replace").splitlines():
+                click.echo(f"{name} | {clean(line)}", err=True)
+    for line in (f"{waited.reason}", waited.hint):
+        if line:
+            click.echo(f"procman: {clean(line)}", err=True)
+
+
+def _run(what: OneOff) -> int:
+    """As a shell runs it: Ctrl-C is the command's, and how it ends is how this ends."""
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _end_with_parent()
+        try:
+            execute(what)
+        except ProcmanError as error:
+            for line in error.lines():
+                click.echo(f"procman: {clean(line)}", err=True)
+            os._exit(error.exit_code)
+        finally:
+            os._exit(1)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+    _, status = os.waitpid(pid, 0)
+    signal.signal(signal.SIGINT, before)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _stop(made: Background) -> None:
+    """Everything, and until it has. A second Ctrl-C ends procman's patience as well."""
+    while True:
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(made.pid, signal.SIGTERM)
+            made.code()
+        except ChildProcessError:  # it has ended before
+            return
+        except KeyboardInterrupt:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(made.pid, signal.SIGINT)
+        else:
+            return

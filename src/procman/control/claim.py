@@ -1,0 +1,399 @@
+"""Who may run in a root folder: the claim, its locks, and the making and taking over of sockets.
+
+One folder, one procman: a name in the system's own table decides (`names`), which no environment moves. Beside it each
+place that can be used is locked by a file, for systems and sandboxes without that table and for older procmans. A lock
+file is never unlinked: two starts could else each hold a lock on a file of the same name. It holds the pid and the
+socket's path, a line each.
+"""
+
+# pathlib would add 5 ms to every verb:
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from procman.control import names
+from procman.control.find import has_open, is_here, signature
+from procman.control.places import Place, folders, names_of, older_places
+from procman.control.sockets import address_of, connect, is_trusted, peer_of
+from procman.errors import RefusedError
+
+BACKLOG = 512
+PID_TRIES, PID_PAUSE = 100, 0.005
+"""How often, and how many seconds apart, the pid of the one who holds a lock is read: it is written just after."""
+
+WAIT_PAUSE = 0.05
+"""Seconds between tries for the lock of a dead one, which its guardian holds until what it left behind has ended."""
+
+ELSEWHERE = -1
+"""In place of the pid of a holder that lives in another PID namespace."""
+
+
+class Wanted(Struct, frozen=True):
+    """What a start wants: the places of its socket, the best first, and the folders that it runs, by each of their names."""
+
+    places: list[Place]
+    roots: tuple[str, ...] = ()
+
+
+class Claim:
+    """The right to run here: the listening socket and the held locks. `guards` lock the places not chosen.
+
+    `names` listen too: by them a client finds procman from any environment, and a start is refused from any.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        listener: socket.socket,
+        locks: tuple[int, ...],
+        names: dict[str, socket.socket] | None = None,
+    ) -> None:
+        self.place = place
+        self.listener = listener
+        self.lock_fd, *guards = locks
+        self.guards = tuple(guards)
+        self.names = names or {}
+        self._file = _file(place)
+
+    @property
+    def listeners(self) -> tuple[socket.socket, ...]:
+        """What is to be served: the socket, and every name."""
+        return (self.listener, *self.names.values())
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The descriptors that keep others away as long as any process has them."""
+        return (self.lock_fd, *self.guards, *(name.fileno() for name in self.names.values()))
+
+    def follow(self, root: str) -> list[socket.socket]:
+        """Claim this root too, and return what is to be listened on. Raises RefusedError where another runs there."""
+        fresh = _hold_names((root,), lambda _pid: None, self.names)
+        self.names |= fresh
+        return [*fresh.values()]
+
+    def renew(self) -> socket.socket | None:
+        """A new socket in place of one that has gone, as with the folder of a user who has logged out; None where it is
+        still there, or cannot be made.
+        """
+        if self.place.socket.startswith("@") or _file(self.place) == self._file:
+            return None
+        fd = None
+        try:
+            if not self._is_locked():
+                fd = _lock(self.place, lambda _pid: None)
+                if fd is None:
+                    return None
+            listener = _listen(self.place)
+        except RefusedError:  # somebody else's by now
+            listener = None
+        if listener is None:
+            if fd is not None:
+                os.close(fd)
+            return None
+        if fd is not None:
+            _sign(fd, self.place)
+            self.guards = (*self.guards, fd)
+        self.listener = listener
+        self._file = _file(self.place)
+        return listener
+
+    def _is_locked(self) -> bool:
+        """Whether the lock file that we hold is still the one that others would find."""
+        try:
+            return os.path.samestat(os.stat(self.place.lock), os.fstat(self.lock_fd))
+        except OSError:  # gone with its folder
+            return False
+
+    def release(self) -> None:
+        """Give the place up. The lock is held until the socket is gone, so that nobody else's is unlinked."""
+        if not self.place.socket.startswith("@"):
+            with contextlib.suppress(OSError):  # already gone, or closed to us: a later start takes it over
+                os.unlink(self.place.socket)
+        self.listener.close()
+        for name in self.names.values():
+            name.close()
+        for fd in (*self.guards, self.lock_fd):
+            os.close(fd)
+
+
+def _file(place: Place) -> tuple[int, int] | None:
+    """Which file the socket is; None where there is none."""
+    try:
+        status = os.lstat(place.socket)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) -> Claim | None:
+    """Take the names of the roots, lock every place that can be used and listen in the first; None where nothing can be.
+
+    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used. After one that was
+    killed it waits until the processes that it left have ended; `on_wait` is then called once, with its pid.
+    """
+    held: dict[Place, int] = {}
+    taken: dict[str, socket.socket] = {}
+    waits = _once(on_wait)
+    try:
+        taken = _hold_names(wanted.roots, waits, {})
+        _refuse_older(wanted)
+        for place in _distinct(wanted.places):
+            fd = _lock(place, waits)
+            if fd is not None:
+                held[place] = fd
+        for place in (p for p in wanted.places if p in held):
+            listener = _listen(place)
+            if listener is not None:
+                locks = (held.pop(place), *held.values())
+                for fd in locks:
+                    _sign(fd, place)
+                return Claim(place, listener, locks, taken)
+    except RefusedError:
+        _close_all(held, taken)
+        raise
+    _close_all(held, {})
+    for name, listener in taken.items():  # no folder can be written, and still procman can be reached
+        del taken[name]
+        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken)
+    return None
+
+
+def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
+    told: list[int] = []
+
+    def waits(pid: int) -> None:
+        if not told:
+            on_wait(pid)
+        told.append(pid)
+
+    return waits
+
+
+def _hold_names(
+    roots: tuple[str, ...], on_wait: Callable[[int], None], held: dict[str, socket.socket]
+) -> dict[str, socket.socket]:
+    """Every name of these roots that is not held already. Raises RefusedError, with none of them kept."""
+    fresh: dict[str, socket.socket] = {}
+    mine = os.geteuid()
+    try:
+        for base, root in {base: named for named in roots for base in names_of(named)}.items():
+            name = f"{base}/{mine}"
+            listener = names.hold(base, root, on_wait) if name not in held else None
+            if listener is not None:
+                fresh[name] = listener
+    except names.HeldError as error:
+        _close_all({}, fresh)
+        raise _taken(error.holder.pid, error.holder.uid) from None
+    return fresh
+
+
+def _refuse_older(wanted: Wanted) -> None:
+    """An older procman in this container has a socket by a name without the PID namespace."""
+    for root in wanted.roots:
+        for place in older_places(folders(os.environ, os.geteuid()), root):
+            if is_here(place.socket):
+                raise _taken(_pid_at(place.socket))
+
+
+def _pid_at(path: str) -> int:
+    try:
+        with connect(path) as peer:
+            return peer_of(peer)[0]
+    except OSError:  # it has ended, or cannot be asked
+        return 0
+
+
+def _distinct(places: list[Place]) -> list[Place]:
+    """The places in one order for all, so that of two starts one wins; of two with the same lock file only the first.
+
+    The folders are resolved: by two names of one (`/var/run/user/1000`) we would meet our own lock.
+    """
+    files: dict[str, Place] = {}
+    for place in places:
+        folder, name = os.path.split(place.lock)
+        files.setdefault(os.path.join(os.path.realpath(folder), name), place)
+    return [files[file] for file in sorted(files)]
+
+
+def _close_all(held: dict[Place, int], taken: dict[str, socket.socket]) -> None:
+    for fd in held.values():
+        os.close(fd)
+    for name in taken.values():
+        name.close()
+
+
+def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
+    """The descriptor that holds the place's lock; None where the place cannot be used."""
+    try:
+        if place.explicit:
+            fd = _open_lock(place.lock, None)
+        else:
+            folder = _own_folder(os.path.dirname(place.lock))
+            if folder is None:
+                return None
+            try:
+                fd = _open_lock(os.path.basename(place.lock), folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        _refuse_explicit(place, error)
+        return None
+    try:
+        _acquire(fd, on_wait)
+    except OSError as error:  # such as ENOLCK of a network file system
+        os.close(fd)
+        _refuse_explicit(place, error)
+        return None
+    except RefusedError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _own_folder(path: str) -> int | None:
+    """A descriptor of the folder, made where it is missing; None unless it is ours, and 0700 from now on.
+
+    The folder is checked by descriptor, as anyone may have put a link or a folder of that name into /tmp.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid():
+        os.close(fd)
+        return None
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        os.fchmod(fd, 0o700)
+    return fd
+
+
+def _open_lock(name: str, folder: int | None) -> int:
+    """The lock file, which will be written to, so it must be ours alone: a folder that others may write can be a trap."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(name, flags, 0o600, dir_fd=folder)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+        os.close(fd)
+        raise OSError("its lock file is not this user's own, or has another name too")
+    return fd
+
+
+def _refuse_explicit(place: Place, error: OSError) -> None:
+    """A place that cannot be used is passed over, unless the user named it."""
+    if place.explicit:
+        why = error.strerror or str(error)
+        raise RefusedError(f"cannot use the socket {place.socket}: {why}", "name another with --socket, or none")
+
+
+def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
+    """Take the lock, or raise RefusedError with the pid of the one who holds it.
+
+    The pid in the file may for a moment still be that of a dead one. If it stays, a guardian holds the lock in its place.
+    """
+    for attempt in itertools.count(1):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, path = signature(fd)
+            holder = _holder(pid, path, fd)
+            if holder == ELSEWHERE:
+                raise OSError("a procman of another PID namespace has it") from None
+            if holder is not None or (not pid and attempt >= PID_TRIES):
+                raise _taken(holder or 0) from None
+            if attempt == PID_TRIES:
+                on_wait(pid)
+            time.sleep(PID_PAUSE if attempt < PID_TRIES else WAIT_PAUSE)
+        else:
+            return
+
+
+def _holder(pid: int, path: str, fd: int) -> int | None:
+    """The pid of a living one that holds a lock file, 0 where it cannot be told; None where who signed it is dead.
+
+    It has the file open, or listens on the socket: the pid that it signed with may be somebody else's by now, or be
+    another in its own PID namespace.
+    """
+    if pid and has_open(pid, fd):
+        return pid
+    try:
+        with connect(path) as peer:
+            return peer_of(peer)[0] or (ELSEWHERE if names.AVAILABLE else 0)
+    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
+        return 0
+    except OSError:
+        return None
+
+
+def _taken(pid: int, uid: int | None = None) -> RefusedError:
+    whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
+    who = f"procman (pid {pid}{whose})" if pid else "another procman"
+    return RefusedError(f"cannot start: {who} already runs here", "see `procman ps`; `procman shutdown` ends it")
+
+
+def _user(uid: int | None) -> str:
+    import pwd  # noqa: PLC0415  only on the way to an error
+
+    try:
+        return pwd.getpwuid(uid or 0).pw_name
+    except KeyError:
+        return f"{uid}"
+
+
+def _sign(fd: int, place: Place) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without it, only a refusal cannot name us
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n%s\n" % (os.getpid(), os.fsencode(place.socket)), 0)
+
+
+def _listen(place: Place) -> socket.socket | None:
+    """A listening socket of mode 0600, a dead one's taken over; None where the place cannot be used."""
+    try:
+        _remove_stale(place)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # so that the socket never has another mode than 0600
+        try:
+            with address_of(place.socket) as address:
+                listener.bind(address)
+            listener.listen(BACKLOG)
+            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        except OSError:
+            listener.close()
+            raise
+        finally:
+            os.umask(before)
+    except OSError as error:
+        _refuse_explicit(place, error)
+        return None
+    return listener
+
+
+def _remove_stale(place: Place) -> None:
+    """Remove the socket of a dead procman. One that answers is not dead: its lock file may have been cleaned away.
+
+    Raises RefusedError where one runs, OSError where the place cannot be used.
+    """
+    try:
+        status = os.lstat(place.socket)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise OSError("a file that is no socket is in its place")
+    try:
+        with connect(place.socket) as peer:
+            if is_trusted(peer, place.socket):
+                raise _taken(peer_of(peer)[0])
+        os.unlink(place.socket)  # a stranger's, from when others could write here; not to be removed from their folder
+    except BlockingIOError:
+        raise _taken(0) from None
+    except ConnectionRefusedError:
+        os.unlink(place.socket)

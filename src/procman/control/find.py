@@ -1,0 +1,176 @@
+"""How a client finds the procman that runs for a folder, by whatever name and from whatever environment.
+
+Knows the candidates (`places`, `names`) and who may be believed; nothing of what is said over a socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+
+from procman.control import names
+from procman.control.places import folders, inner_sockets, logical, names_of, older_places, places_in, temporary
+from procman.control.sockets import answers, connect, is_trusted, peer_of
+from procman.errors import NotRunningError
+
+
+def find(start: str, explicit: str | None, environ: Mapping[str, str]) -> str:
+    """The socket of the procman that runs for a folder or one above it, up to the first that has a Procfile.
+
+    The folder is looked for by what it is and by the path that it was named by: `current` may have been a link to
+    another when procman was started. `--socket` and PROCMAN_SOCKET override. Raises NotRunningError.
+    """
+    override = explicit or environ.get("PROCMAN_SOCKET")
+    if override:
+        if not answers(override):
+            raise NotRunningError(f"cannot reach procman: none listens on {override}", "start it with `procman start`")
+        return override
+    named = os.path.abspath(logical(start, environ))
+    seen: list[str] = []
+    for first in dict.fromkeys((os.path.realpath(start), named)):
+        for folder in _upwards(first):
+            path = next((path for path in sockets_of(folder, environ) if answers(path)), None)
+            if path is not None:
+                return path
+            seen.append(folder)
+    where = next((folder for folder in seen if os.path.exists(os.path.join(folder, "Procfile"))), seen[0])
+    pid = _holder(where, environ)
+    if pid:
+        text = f"cannot reach procman: pid {pid} runs for {where}, but its socket is gone"
+        raise NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+    raise NotRunningError(f"cannot reach procman: none runs for {where}", "start it with `procman start`")
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    """The folder and those above it, up to the first that has a Procfile."""
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if above == folder or os.path.exists(os.path.join(folder, "Procfile")):
+            return
+        folder = above
+
+
+def sockets_of(root: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Every socket that a procman of this root may have. Root also looks where the folder's owner would."""
+    mine = os.geteuid()
+    candidates, trusted = folders(environ, mine), {mine}
+    if mine == 0:
+        with contextlib.suppress(OSError):  # no such folder: nothing runs there
+            owner = os.stat(root).st_uid
+            candidates += [f"/run/user/{owner}/procman", temporary(environ, owner)]
+            trusted.add(owner)
+    for place in places_in(candidates, root):
+        if _is_private(os.path.dirname(place.socket), trusted):
+            yield place.socket
+            named = _named_in(place.lock)
+            if named and named != place.socket:
+                yield named
+    for base in names_of(root):
+        yield from names.serving(base, root)
+    for place in older_places(candidates, root):
+        if _is_private(os.path.dirname(place.socket), trusted) and is_here(place.socket):
+            yield place.socket
+    for folder in dict.fromkeys(candidates):  # from outside, one in a container below us
+        if _is_private(folder, trusted):
+            yield from (path for path in inner_sockets(folder, root) if is_here(path))
+
+
+def is_here(path: str) -> bool:
+    """Whether who listens there has a pid that we can see, and so is in our PID namespace or in one below it."""
+    try:
+        with connect(path) as peer:
+            return peer_of(peer)[0] != 0 and is_trusted(peer, path)
+    except OSError:
+        return False
+
+
+def _is_private(folder: str, trusted: set[int]) -> bool:
+    """Whether nobody but these users can have put a socket there."""
+    try:
+        status = os.lstat(folder)
+    except OSError:  # not there, or not to be entered
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in trusted and not status.st_mode & 0o022
+
+
+def _named_in(lock: str) -> str:
+    """The socket that the holder of a lock names, which may be in a place that this environment does not know.
+
+    Only while it is the holder who listens there: a dead one's explicit socket may since be that of another root.
+    """
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:  # nobody has started there yet
+        return ""
+    try:
+        pid, path = signature(fd)
+    finally:
+        os.close(fd)
+    return path if path and _is_listened_on_by(pid, path) else ""
+
+
+def signature(fd: int) -> tuple[int, str]:
+    """The pid and the socket that a lock file names; 0 and "" where it does not."""
+    pid, _, path = os.pread(fd, 4096, 0).partition(b"\n")
+    return (int(pid), os.fsdecode(path.rstrip(b"\n"))) if pid.isdigit() else (0, "")
+
+
+def _is_listened_on_by(pid: int, path: str) -> bool:
+    try:
+        with connect(path) as peer:
+            return peer_of(peer)[0] in (pid, 0) and is_trusted(peer, path)
+    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
+        return True
+    except OSError:
+        return False
+
+
+def _holder(root: str, environ: Mapping[str, str]) -> int:
+    """The pid of one that holds a lock of this root and listens nowhere any more; 0 where there is none."""
+    for place in places_in(folders(environ, os.geteuid()), root):
+        try:
+            fd = os.open(place.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:  # nobody has started there yet
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, _ = signature(fd)
+            if has_open(pid, fd):
+                return pid
+        except OSError:  # such as ENOLCK of a network file system
+            continue
+        finally:
+            os.close(fd)
+    return 0
+
+
+def has_open(pid: int, fd: int) -> bool:
+    """Whether this process has the file open that `fd` is: a pid alone may be somebody else's by now. `fd` is not counted."""
+    folder, file = f"/proc/{pid}/fd", os.fstat(fd)
+    besides = str(fd) if pid == os.getpid() else ""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:  # it is gone; or there is no /proc, and so no guardian that could hold the lock instead
+        return not os.path.exists("/proc/self") and _alive(pid)
+    except OSError:  # another user's, or a zombie
+        return False
+    for name in names:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if name != besides and os.path.samestat(os.stat(f"{folder}/{name}"), file):
+                return True
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""The names of a root in the system's own table: a lock that no environment moves, and a socket that is always found.
+
+Owns the holding of a name and the question who holds one. A name is an abstract socket (unix(7)): one process at a time
+has it, however it was started; it goes with the process; and who has it is told by the system, so that a stranger who
+takes one is not taken for procman. The file locks of `claim` hold where there is no such table (macOS, a sandbox).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from procman.control.sockets import address_of, connect, peer_of
+
+BACKLOG = 512
+TRIES, PAUSE = 100, 0.005
+"""How often, and how many seconds apart, one that has its name and does not listen yet is asked."""
+
+WAIT_PAUSE = 0.05
+"""Seconds between tries for the name of a dead one, which its guardian holds until what it left behind has ended."""
+
+MOST_USERS = 16
+"""Of whom root asks whether they run a folder: anybody can take as many names as he likes, and answer on none."""
+
+AVAILABLE = sys.platform == "linux"
+
+TABLE = "/proc/net/unix"
+
+
+class Holder(Struct, frozen=True):
+    """Who has a name; `alive` is False where only a guardian holds it, for a procman that was killed."""
+
+    pid: int
+    uid: int
+    alive: bool
+
+
+class HeldError(Exception):
+    """A living procman has the name."""
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+def hold(base: str, root: str, on_wait: Callable[[int], None]) -> socket.socket | None:
+    """The listening socket of this name; None where there can be none, or where a stranger has taken it.
+
+    Raises HeldError where a procman that counts runs by this name: this user's, root's, the folder's owner's, and for
+    root everybody's that is in that folder. After one that was killed it waits, and calls `on_wait` once.
+    """
+    if not AVAILABLE:
+        return None
+    mine = os.geteuid()
+    listener = _take(f"{base}/{mine}", mine, on_wait)
+    if listener is not None:
+        try:
+            for uid in _users(base, root):
+                if uid != mine:
+                    _wait_for(f"{base}/{uid}", uid, root, on_wait)
+        except BaseException:
+            listener.close()
+            raise
+    return listener
+
+
+def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket | None:
+    told = False
+    for attempt in range(sys.maxsize):
+        try:
+            return _bound(name)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return None
+        if attempt > TRIES and attempt % 20:
+            time.sleep(WAIT_PAUSE)
+            continue  # each question stays in the queue of a dead one's socket
+        holder = holder_of(name)
+        if holder is None and attempt < TRIES:  # it has the name and does not listen yet
+            time.sleep(PAUSE)
+        elif holder is None or holder.uid != uid:
+            return None
+        elif holder.alive:
+            raise HeldError(holder)
+        else:
+            if not told:
+                told = True
+                on_wait(holder.pid)
+            time.sleep(WAIT_PAUSE)
+    raise AssertionError
+
+
+def _bound(name: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with address_of(name) as address:
+            listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+    return listener
+
+
+def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) -> None:
+    """Nobody else that counts runs by this name, or not any more."""
+    told = False
+    while (holder := holder_of(name)) is not None and holder.uid == uid and _counts(holder, root):
+        if holder.alive:
+            raise HeldError(holder)
+        if not told:
+            told = True
+            on_wait(holder.pid)
+        time.sleep(1.0)
+
+
+def serving(base: str, root: str) -> Iterator[str]:
+    """The names under which a procman answers that this user may talk to."""
+    mine = os.geteuid()
+    for uid in _users(base, root) if AVAILABLE else ():
+        if mine in (uid, 0):
+            name = f"{base}/{uid}"
+            holder = holder_of(name)
+            if holder is not None and holder.alive and holder.uid == uid and _counts(holder, root):
+                yield name
+
+
+def holder_of(name: str) -> Holder | None:
+    """Who listens there; None where nobody does. One whose queue is full lives, and cannot be told."""
+    try:
+        with connect(name, timeout=0.2) as peer:
+            pid, uid = peer_of(peer)
+    except OSError:
+        return None
+    return Holder(pid, uid, _is_alive(pid, name))
+
+
+def _is_alive(pid: int, name: str) -> bool:
+    """Whether this process has the name, and not only its guardian, who inherited it."""
+    try:
+        links = os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return not _is_zombie(pid)
+    except OSError:  # it is gone; without /proc there is no guardian
+        return not os.path.exists("/proc/self")
+    wanted = {f"socket:[{inode}]" for inode in _inodes(name)}
+    for link in links:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.readlink(f"/proc/{pid}/fd/{link}") in wanted:
+                return True
+    return not wanted
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:  # it has gone
+        return True
+
+
+def _inodes(name: str) -> list[str]:
+    ending = f" {name}\n"
+    return [line.split()[6] for line in _table() if line.endswith(ending)]
+
+
+def _table() -> list[str]:
+    try:
+        with open(TABLE, encoding="utf-8", errors="replace") as lines:
+            return lines.readlines()
+    except OSError:  # no /proc, or hidden in a sandbox
+        return []
+
+
+def _users(base: str, root: str) -> list[int]:
+    """Whose names are to be looked at: ours, root's, the owner's of the folder, and for root every one that there is."""
+    users = {os.geteuid(): None, 0: None}
+    with contextlib.suppress(OSError):  # the folder is gone
+        users[os.stat(root).st_uid] = None
+    if os.geteuid() == 0:
+        start = f"{base}/"
+        for line in _table():
+            name = line.rpartition(" ")[2].rstrip("\n")
+            uid = name.removeprefix(start)
+            if uid != name and uid.isdecimal() and len(uid) < 11 and len(users) < MOST_USERS:
+                users[int(uid)] = None
+    return list(users)
+
+
+def _counts(holder: Holder, root: str) -> bool:
+    """Whether it may keep us from running there. Anybody can take a name; who is no owner must be in the folder too."""
+    if holder.uid in (os.geteuid(), 0):
+        return True
+    try:
+        folder = os.stat(root)
+        return holder.uid == folder.st_uid or os.path.samestat(folder, os.stat(f"/proc/{holder.pid}/cwd"))
+    except OSError:  # not there, or not ours to look at
+        return False

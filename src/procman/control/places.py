@@ -1,0 +1,140 @@
+"""Where the control socket of a root folder may be: the candidates, best first, for who listens and for who looks.
+
+Owns names alone; nothing is opened, made or asked here.
+"""
+
+# pathlib would add 5 ms to every verb:
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+try:  # hashlib's own, without the OpenSSL that hashlib loads: 2-4 ms and 3.8 MB of every start
+    from _blake2 import blake2b
+except ImportError:  # not CPython
+    from hashlib import blake2b
+
+FIRST_NAMESPACE = 0xEFFFFFFC
+"""The inode of the first PID namespace, on every Linux (PROC_PID_INIT_INO)."""
+
+
+class Place(Struct, frozen=True):
+    """One candidate. `explicit`: named by the user, in a folder that need not be procman's own."""
+
+    socket: str
+    lock: str
+    explicit: bool = False
+
+
+def start_places(root: str, explicit: str | None, environ: Mapping[str, str]) -> list[Place]:
+    """Where procman of this root may listen, the best first. With an explicit place the others only guard the root."""
+    places = places_in(folders(environ, os.geteuid()), root)
+    if explicit is None:
+        return places
+    path = os.path.abspath(explicit)
+    return [Place(path, path + ".lock", explicit=True), *places]
+
+
+def folders(environ: Mapping[str, str], uid: int) -> list[str]:
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    first = [f"{runtime}/procman"] if os.path.isabs(runtime) else []  # a relative one is to be ignored (XDG)
+    return [*first, f"/run/user/{uid}/procman", temporary(environ, uid)]
+
+
+def temporary(environ: Mapping[str, str], uid: int) -> str:
+    folder = environ.get("TMPDIR", "")
+    return os.path.join(folder if os.path.isabs(folder) else "/tmp", f"procman-{uid}")  # noqa: S108  0700, checked
+
+
+def places_in(folders: list[str], root: str) -> list[Place]:
+    """Containers that share /tmp share no PIDs, and have the same paths: outside the first PID namespace its number is
+    part of the name.
+    """
+    number = pid_namespace()
+    return _named(folders, _stem(root) if number in (0, FIRST_NAMESPACE) else f"{_stem(root)}-{number:x}")
+
+
+def older_places(folders: list[str], root: str) -> list[Place]:
+    """Where an older procman, which left the PID namespace out, may listen; none where that is the same name."""
+    return [] if pid_namespace() in (0, FIRST_NAMESPACE) else _named(folders, _stem(root))
+
+
+def inner_sockets(folder: str, root: str) -> list[str]:
+    """The sockets in this folder that procmans of this root have in other PID namespaces."""
+    start = _stem(root) + "-"
+    try:
+        names = os.listdir(folder)
+    except OSError:  # not there, or not ours
+        return []
+    return [f"{folder}/{name}" for name in sorted(names) if name.startswith(start) and name.endswith(".sock")]
+
+
+def _stem(root: str) -> str:
+    return digest(os.fsencode(os.path.realpath(root)))
+
+
+def _named(folders: list[str], name: str) -> list[Place]:
+    stems = (os.path.join(os.path.normpath(folder), name) for folder in folders)
+    return [Place(f"{stem}.sock", f"{stem}.lock") for stem in dict.fromkeys(stems)]
+
+
+def digest(path: bytes) -> str:
+    return blake2b(path, digest_size=8).hexdigest()
+
+
+def pid_namespace() -> int:
+    """The number of ours; 0 where the system does not tell."""
+    return _inode("/proc/self/ns/pid")
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:  # no /proc, or no namespaces
+        return 0
+
+
+def trace_file(socket: str | None) -> str:
+    """Where a trace of what procman decided is written: beside its socket, else in the temporary directory."""
+    if socket is None or socket.startswith("@"):
+        return os.path.join(temporary(os.environ, os.geteuid()) + f"-{os.getpid()}.trace")
+    return socket.removesuffix(".sock") + ".trace"
+
+
+# ---- names in the system's own table
+
+
+def names_of(root: str) -> list[str]:
+    """The names of a root in the table of abstract sockets (unix(7)), each without the user that ends it.
+
+    Two: of the folder, by device and inode, so that a bind mount or a link to it is the same; and of its path, so that
+    `current -> releases/2` is still what was `current -> releases/1`. A path means something in one mount namespace and
+    under one root only. The PID namespace is part of both: two containers that share a folder are two machines.
+    """
+    number = pid_namespace()
+    names = []
+    try:
+        folder = os.stat(root)
+    except OSError:  # gone: it may still be found by its path
+        pass
+    else:
+        names.append(f"@procman/{number:x}/{folder.st_dev:x}:{folder.st_ino:x}")
+    try:
+        top = os.stat("/")
+    except OSError:  # forbidden to us: then nothing at all runs here
+        return names
+    where = f"{_inode('/proc/self/ns/mnt'):x}:{top.st_dev:x}:{top.st_ino:x}"
+    return [*names, f"@procman/{number:x}/{where}:{digest(os.fsencode(os.path.abspath(root)))}"]
+
+
+def logical(root: str, environ: Mapping[str, str]) -> str:
+    """The folder as the user named it: what PWD says, where the root is the current folder and PWD tells the truth."""
+    named = environ.get("PWD", "")
+    try:
+        is_here = os.path.isabs(named) and os.path.samefile(named, root)
+    except OSError:  # PWD is of another machine, or gone
+        is_here = False
+    return named if is_here and os.path.realpath(root) == os.path.abspath(root) else root

@@ -1,0 +1,94 @@
+"""A process that leads the session of a terminal, so that the program in it need not.
+
+When the leader of a session ends, the system sends HUP to all that are in the foreground of its terminal
+(credentials(7)). The first process of most commands is a shell or npm, which ends at once at the stop signal, and the
+program behind it got HUP before it could end in order; Node.js and others do not let it be ignored. So a small shell
+leads: it does nothing, keeps group and terminal for as long as anything of the instance lives, and is ended by procman.
+
+The program is its grandchild, and procman's own child as soon as the one between has ended (procman is a subreaper):
+pid, status and signals are those of the program itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, int]
+"""A posix_spawn file action: (CLOSE, fd), (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
+
+Spawner = Callable[[list[str], Mapping[str, str], Sequence[FileAction]], int]
+
+MOST_SOCKETS = 4
+"""The descriptors from 3 on that are the program's."""
+
+TELL, WAIT, GO = 7, 8, 9
+"""Descriptors of the shell: to procman; and a pipe by which the program waits for the end of the one between."""
+
+CLOSED = f"{TELL}>&- {WAIT}<&- {GO}>&-"
+
+HOLD = (
+    f": ; (( read pid name state parent rest </proc/self/stat; echo $pid >&{TELL}; kill -PIPE $parent; read go <&{WAIT}; "
+    f'@BEFORE@ exec {CLOSED} "$@" ); : ); echo >&{GO}; echo >&{TELL}; '
+    "trap '' HUP INT QUIT TERM USR1 USR2 PIPE ALRM; "
+    f"exec 3>&- 4>&- 5>&- 6>&- {CLOSED} /bin/sh -c 'while kill -STOP $$; do :; done' holds-a-terminal"
+)
+"""Not in the background of a shell, which would ignore INT and QUIT for good. PIPE ends the one between without a word.
+It must be gone before the program can end, else it takes the status that is procman's. What holds is stopped, so that
+it takes no time; it has none of the program's sockets, and its command line does not have the program's, which some look for by name."""
+
+PATIENCE = 10_000
+"""Milliseconds that all this may take: 2 on an idle machine."""
+
+
+class HeldStart:
+    """A program to be started in a session that another leads. `before` is shell for it alone (`cd "$0" && `)."""
+
+    def __init__(self, before: str, folder: str, argv: list[str]) -> None:
+        self._argv = ["/bin/sh", "-c", HOLD.replace("@BEFORE@", before), folder, *argv]
+
+    def run(self, env: Mapping[str, str], actions: Sequence[FileAction], spawn: Spawner) -> tuple[int, int]:
+        """The pids of the program and of the holder, both procman's children. Raises OSError, with none of them left."""
+        opened: list[int] = []
+        try:
+            for _ in range(2):
+                opened += os.pipe()
+            reader, writer, wait, go = opened
+            ends = [(writer, TELL), (wait, WAIT), (go, GO)]
+            holder = spawn(self._argv, env, [*actions, *_apart(ends)])
+            os.close(writer)
+            opened.remove(writer)
+            pid = _read_pid(reader)
+        finally:
+            for fd in opened:
+                os.close(fd)
+        if pid:
+            return pid, holder
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+        raise OSError(errno.EAGAIN, "the shell could not start it")
+
+
+def _apart(ends: list[tuple[int, int]]) -> list[FileAction]:
+    """Each first to where no number is wanted: one that is still to be taken may have the number that another gets."""
+    free = max(max(pair) for pair in ends) + 1
+    actions: list[FileAction] = [(os.POSIX_SPAWN_DUP2, fd, free + n) for n, (fd, _) in enumerate(ends)]
+    actions += [(os.POSIX_SPAWN_DUP2, free + n, to) for n, (_, to) in enumerate(ends)]
+    return [*actions, *((os.POSIX_SPAWN_CLOSE, free + n) for n in range(len(ends)))]
+
+
+def _read_pid(reader: int) -> int:
+    """The program's pid, once the one between is gone; 0 where that does not come."""
+    ready = select.poll()
+    ready.register(reader, select.POLLIN)
+    told = b""
+    while told.count(b"\n") < 2:
+        data = os.read(reader, 64) if ready.poll(PATIENCE) else b""
+        if not data:
+            return 0
+        told += data
+    pid = told.partition(b"\n")[0]
+    return int(pid) if pid.isdigit() else 0

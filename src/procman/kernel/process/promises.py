@@ -1,0 +1,45 @@
+"""What procman promises everywhere and cannot keep here, told at the start and by `check`, and not in the emergency."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from procman.kernel.process import reaper
+
+NO_PROC = (
+    "cannot keep every promise here: {why}, so a process that leaves its parent is not found and outlives the stop of its "
+    "instance, and a kill -9 of procman leaves everything behind; `mount -t proc proc /proc` helps"
+)
+NO_SUBREAPER = (
+    "cannot keep every promise here: the system refuses prctl(PR_SET_CHILD_SUBREAPER), so a process that leaves its parent "
+    "is not found and outlives the stop of its instance; a seccomp filter that allows it helps"
+)
+NO_GUARDIAN = (
+    "cannot keep every promise here: there are no memory files (memfd_create), so a kill -9 of procman leaves everything "
+    "behind"
+)
+
+
+def broken(*, known: bool, subreaper: bool) -> list[str]:
+    """A line for each. `known`: /proc lists our children; `subreaper`: orphans become ours.
+
+    Elsewhere than on Linux none of it was promised.
+    """
+    if sys.platform != "linux":
+        return []
+    lines = []
+    if not known:
+        there = os.path.exists("/proc/self")
+        why = "/proc is that of another PID namespace" if there else "there is no /proc"
+        lines.append(NO_PROC.format(why=why))
+    elif not subreaper:
+        lines.append(NO_SUBREAPER)
+    if known and os.getpid() != 1 and not hasattr(os, "memfd_create"):
+        lines.append(NO_GUARDIAN)
+    return lines
+
+
+def broken_here() -> list[str]:
+    """The same, found out by trying: for who starts nothing."""
+    return broken(known=reaper.Children().known, subreaper=reaper.become_subreaper())

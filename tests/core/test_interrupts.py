@@ -1,0 +1,37 @@
+"""One key press is one wish, however often it is told."""
+
+import pytest
+
+from procman.core.interrupts import TERMINAL, Sender, heard
+
+
+def presses(*told):
+    """How many presses these are: each a sender and a time. From 70 on they are programs in front of procman."""
+    press, count = None, 0
+    for pid, at in told:
+        sender = None if pid is None else Sender(pid, above=pid >= 70)
+        press, is_new = heard(press, sender, at)
+        count += is_new
+    return count
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        pytest.param(1, [(TERMINAL, 0.0)], id="a key"),
+        pytest.param(1, [(TERMINAL, 0.0), (70, 0.001)], id="a key and one who passes it on"),
+        pytest.param(1, [(70, 0.0), (TERMINAL, 0.001)], id="the other way round"),
+        pytest.param(1, [(TERMINAL, 0.0), (70, 0.001), (71, 0.4)], id="two in a row who pass it on, on a slow machine"),
+        pytest.param(1, [(50, 0.0), (70, 0.002)], id="kill of a whole group, and one who passes it on"),
+        pytest.param(2, [(TERMINAL, 0.0), (TERMINAL, 0.1)], id="a person in a hurry"),
+        pytest.param(2, [(TERMINAL, 0.0), (70, 0.001), (TERMINAL, 0.2), (70, 0.201)], id="two keys, each passed on"),
+        pytest.param(2, [(50, 0.0), (50, 0.0001)], id="a program that sends two"),
+        pytest.param(2, [(50, 0.0), (51, 0.1)], id="two programs that have nothing to do with procman"),
+        pytest.param(2, [(TERMINAL, 0.0), (50, 0.1)], id="a key, and a program that insists"),
+        pytest.param(2, [(TERMINAL, 0.0), (70, 5.0)], id="another, much later"),
+        pytest.param(1, [(None, 0.0), (None, 0.1)], id="nobody tells who, and it is soon"),
+        pytest.param(2, [(None, 0.0), (None, 0.5)], id="nobody tells who, and it is late"),
+    ],
+)
+def test_presses_are_counted_and_not_deliveries(count, told):
+    assert presses(*told) == count

@@ -1,0 +1,98 @@
+"""Nothing of an instance outlives its stop, or it is said by name: also what hides everything that it can hide."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from harness import World, alive, eventually
+
+HIDES = """
+# Leaves session and group, hides its environment, and lives on: under a parent that stays, or (argv 1) under none.
+import ctypes, os, signal, sys
+if sys.argv[1:] == ["alone"] and os.fork():
+    os._exit(0)
+os.setsid()
+ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as ssh-agent
+os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", '''
+import os, signal
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+os.write(1, b"hidden %d\\\\n" % os.getpid())
+while True: signal.pause()
+'''], {})
+"""
+
+
+@pytest.fixture
+def hides(world: World) -> str:
+    return world.script("hides.py", HIDES)
+
+
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+@pytest.mark.parametrize("shape", ["{} & wait", "({} & wait) & wait", "sh -c '{} & exec sleep 1000'"])
+def test_a_descendant_that_hides_everything_is_ended_with_its_instance(
+    world: World, hides: str, shape: str, tty: str
+) -> None:
+    world.procfile(a=shape.format(hides), b="exec sleep 1000")
+    supervisor = world.start(tty, "-t", "10")
+    pid = int(supervisor.expect(r"hidden (\d+)")[1])
+    supervisor.ask("stop", names=["a"])
+    supervisor.phase(a_1="stopped")
+    assert not alive(pid)
+    assert "a.1 did not stop" not in supervisor.seen
+    assert supervisor.ps()["b.1"]["pid"]
+
+
+def test_a_restart_does_not_leave_the_last_lifes_behind(world: World, hides: str) -> None:
+    world.procfile(a=f"{hides} & wait")
+    supervisor = world.start("-t", "10")
+    first = int(supervisor.expect(r"hidden (\d+)")[1])
+    assert world.run("restart", "a", "--wait").code == 0
+    second = int(supervisor.expect(r"hidden (\d+)")[1])
+    assert alive(second)
+    assert not alive(first)
+
+
+def test_one_that_can_be_traced_to_nobody_is_named_and_listed_and_ends_with_procman(world: World, hides: str) -> None:
+    world.procfile(a=f"{hides} alone; exec sleep 1000")
+    supervisor = world.start("-t", "10")
+    pid = int(supervisor.expect(r"hidden (\d+)")[1])
+    supervisor.expect(rf"pid {pid} \(.*\) left its instance, and nothing tells which that was")
+    orphans = supervisor.ask("ps")["fleet"]["orphans"]
+    assert [orphan["pid"] for orphan in orphans] == [pid]
+    assert orphans[0]["name"].startswith("python")
+    supervisor.ask("stop", names=["a"])
+    supervisor.phase(a_1="stopped")
+    assert alive(pid)
+    assert supervisor.stop() == 0
+    eventually(lambda: not alive(pid), "ended with procman")
+
+
+def test_ssh_agent_is_ended_or_named(world: World) -> None:
+    if shutil.which("ssh-agent") is None:
+        pytest.skip("ssh-agent is not installed")
+    world.procfile(a="eval $(ssh-agent -s); echo agent $SSH_AGENT_PID; exec sleep 1000")
+    supervisor = world.start("-t", "5")
+    pid = int(supervisor.expect(r"agent (\d+)$")[1])
+    supervisor.phase(a_1="ready")
+
+    def is_named() -> bool:
+        answer = supervisor.ask("ps")["fleet"]
+        return pid in [*(orphan["pid"] for orphan in answer["orphans"]), *answer["instances"][0]["adopted"]]
+
+    eventually(is_named, "it is listed")
+    assert supervisor.stop() == 0
+    assert not alive(pid)
+
+
+def test_of_another_user_too(world: World) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root and setpriv(1)")
+    drop = "setpriv --reuid 54321 --regid 54321 --clear-groups"
+    world.procfile(a=f"{drop} sh -c '(setsid sleep 999 & echo hidden); exec sleep 1000'")
+    supervisor = world.start("-t", "10")
+    supervisor.expect("hidden")
+    supervisor.phase(a_1="ready")
+    assert supervisor.stop() == 0
+    assert world.left() == []

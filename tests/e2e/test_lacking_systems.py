@@ -1,0 +1,142 @@
+"""A system that lacks what a promise needs: it is said at the start, once, and by `check`; the rest goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+from harness import World, alive, eventually, guardian_of
+from scripts import POLITE
+
+REFUSES_PRCTL = """
+# A seccomp filter that answers EPERM to prctl(PR_SET_CHILD_SUBREAPER), as a strict profile does.
+import ctypes, os, struct, sys
+rules = [  # of the structures seccomp_data and sock_filter
+    (0x20, 0, 0, 0),  # load the number of the call
+    (0x15, 0, 3, 157),  # prctl?
+    (0x20, 0, 0, 16),  # load its first argument
+    (0x15, 0, 1, 36),  # PR_SET_CHILD_SUBREAPER?
+    (0x06, 0, 0, 0x00050001),  # EPERM
+    (0x06, 0, 0, 0x7FFF0000),  # allow
+]
+program = b"".join(struct.pack("HBBI", *rule) for rule in rules)
+buffer = ctypes.create_string_buffer(program)
+header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, header, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"]).returncode != 0,
+    reason="needs root and unshare(1)",
+)
+
+
+def without(what: str) -> tuple[str, ...]:
+    """A mount namespace in which this folder is an empty one."""
+    return ("unshare", "-m", "sh", "-c", f'mount -t tmpfs none {what} && exec "$@"', "-")
+
+
+@needs_mounts
+def test_without_proc_it_is_said_once_and_by_check(world: World) -> None:
+    world.procfile(a=world.script("polite.py", POLITE))
+    supervisor = world.start(before=without("/proc"))
+    supervisor.expect("cannot keep every promise here: there is no /proc")
+    supervisor.expect("up")
+    assert supervisor.stop() == 0
+    assert supervisor.seen.count("cannot keep every promise") == 1
+    assert "asked to end" in supervisor.seen
+    done = subprocess.run([*without("/proc"), world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
+    assert done.returncode == 0
+    assert b"cannot keep every promise here: there is no /proc" in done.stderr
+
+
+def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("the filter is that of x86_64")
+    before = (*world.script("refuses.py", REFUSES_PRCTL).split()[:1], str(world.folder / "refuses.py"))
+    world.procfile(a=world.script("polite.py", POLITE))
+    supervisor = world.start(before=before)
+    supervisor.expect(r"the system refuses prctl\(PR_SET_CHILD_SUBREAPER\)")
+    supervisor.expect("up")
+    assert supervisor.stop() == 0
+    assert supervisor.seen.count("cannot keep every promise") == 1
+    done = subprocess.run([*before, world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
+    assert (done.returncode, b"refuses prctl" in done.stderr) == (0, True)
+
+
+def test_with_a_terminal_too(world: World) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("the filter is that of x86_64")
+    before = (*world.script("refuses.py", REFUSES_PRCTL).split()[:1], str(world.folder / "refuses.py"))
+    world.procfile(a=f"cd . && {world.script('polite.py', POLITE)}")
+    supervisor = world.start("--tty", before=before)
+    supervisor.expect("up")
+    assert supervisor.stop() == 0
+
+
+def test_where_nothing_is_lacking_nothing_is_said(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start()
+    supervisor.expect("up$")
+    assert "promise" not in supervisor.seen
+    assert "promise" not in world.run("check").err
+
+
+@needs_mounts
+def test_without_dev_fd_the_guardian_does_its_work(world: World) -> None:
+    """A bare /dev, as of a chroot or a microVM, has no such link."""
+    script = 'mount -t tmpfs none /mnt && for f in null zero urandom tty ptmx; do touch /mnt/$f; mount --bind /dev/$f /mnt/$f; done && mount --move /mnt /dev && test ! -e /dev/fd && exec "$@"'
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start("-t", "5", before=("unshare", "-m", "sh", "-c", script, "-"))
+    supervisor.expect("up$")
+    guardian = guardian_of(supervisor)
+    supervisor.process.kill()
+    eventually(lambda: not alive(guardian), "its work is done")
+    assert world.left() == []
+
+
+@needs_mounts
+def test_without_dev_fd_no_descriptor_reaches_a_child(world: World) -> None:
+    high = os.open(world.file("secret", ""), os.O_RDONLY)
+    os.dup2(high, 300)
+    os.close(high)
+    try:
+        world.procfile(a="ls /proc/self/fd | tr '\\n' ' '; echo end; exec sleep 1000")
+        supervisor = world.start(before=without("/dev/fd") if not os.path.islink("/dev/fd") else (), pass_fds=(300,))
+        assert "300" not in supervisor.expect("a.1 .*end$")[0]
+    finally:
+        os.close(300)
+
+
+def test_a_guardian_without_an_interpreter_is_told_at_the_start(world: World) -> None:
+    """As where the interpreter was replaced or removed by the time that it is needed."""
+    gone = world.folder / "gone"
+    gone.symlink_to("nowhere")
+    world.procfile(a="echo up; exec sleep 1000")
+    code = f"import sys; sys.executable = {str(gone)!r}; sys.argv = ['procman', 'start']; from procman.cli import main; main()"
+    python = str(os.path.join(os.path.dirname(world.bin), "python"))
+    world.bin, before = python, world.bin
+    process = world.popen("-c", code)
+    world.bin = before
+    try:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, b"")
+        assert any(b"cannot start the guardian" in line and b"cannot be executed" in line for line in lines)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_suspended_guardian_does_not_hold_up_the_end(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start()
+    supervisor.expect("up$")
+    os.kill(guardian_of(supervisor), signal.SIGSTOP)
+    assert supervisor.stop() == 0

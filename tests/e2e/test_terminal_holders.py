@@ -1,0 +1,102 @@
+"""Who leads the session of a terminal is seen by nobody: not by a stop, a crash, a kill, an upgrade, or `ps`."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from harness import World, alive, all_children_of, children_of, eventually, guardian_of, is_holder
+from scripts import POLITE
+
+
+def holders(pid: int) -> list[int]:
+    return [child for child in all_children_of(pid) if is_holder(child)]
+
+
+@pytest.fixture
+def command(world: World) -> str:
+    return f"cd . && {world.script('polite.py', POLITE)}"
+
+
+@pytest.mark.parametrize("stop", ["HUP", "INT", "QUIT"])
+def test_any_stop_signal_reaches_a_program_at_a_terminal(world: World, stop: str) -> None:
+    world.file("procman.yml", f"defaults: {{stop: {{signal: {stop}, grace: 20}}}}\n")
+    world.procfile(a=f"trap 'echo asked; exit 0' {stop}; echo up; while :; do sleep 0.05; done")
+    supervisor = world.start("--tty")
+    supervisor.expect("up$")
+    supervisor.phase(a_1="ready")
+    assert supervisor.stop() == 0
+    assert supervisor.seen.count("asked") == 1
+    assert "a.1 exit 0" in supervisor.seen
+
+
+def test_each_instance_has_one_and_it_goes_with_it(world: World, command: str) -> None:
+    world.procfile(a=command)
+    supervisor = world.start("--tty", "-m", "a=3")
+    for _ in range(3):
+        supervisor.expect("up")
+    eventually(lambda: len(holders(supervisor.pid)) == 3, "three holders")
+    assert sorted(supervisor.pids().values()) == sorted(children_of(supervisor.pid))
+    supervisor.ask("scale", to={"a": 1})
+    supervisor.until(lambda now: len(now) == 1, "one")
+    eventually(lambda: len(holders(supervisor.pid)) == 1, "one holder")
+    assert supervisor.stop() == 0
+    assert world.left() == []
+
+
+def test_after_a_crash_and_a_restart_there_is_one_again(world: World) -> None:
+    world.file("procman.yml", "defaults: {restart: {delay: 0}}\n")
+    world.procfile(a="(trap '' HUP; exec sleep 1000) & echo up; exec sleep 1000")
+    supervisor = world.start("--tty")
+    supervisor.expect("up$")
+    (before,) = eventually(lambda: holders(supervisor.pid), "a holder")
+    os.kill(supervisor.pids()["a.1"], signal.SIGKILL)
+    supervisor.expect("up$")
+    assert not alive(before)
+    assert len(children_of(supervisor.pid)) == 1
+    assert len(holders(supervisor.pid)) == 1
+
+
+def test_one_that_is_killed_takes_nobody_along_who_can_stand_hup(world: World) -> None:
+    world.procfile(a="trap '' HUP; echo up; while :; do sleep 0.05; done")
+    supervisor = world.start("--tty")
+    supervisor.expect("up$")
+    pid = supervisor.pids()["a.1"]
+    (holder,) = eventually(lambda: holders(supervisor.pid), "a holder")
+    os.kill(holder, signal.SIGKILL)
+    eventually(lambda: not alive(holder), "reaped")
+    assert supervisor.pids()["a.1"] == pid
+    assert supervisor.stop() == 0
+
+
+def test_when_procman_is_killed_none_is_left_and_nobody_waits_for_it(world: World, command: str) -> None:
+    world.procfile(a=command)
+    supervisor = world.start("--tty", "-t", "15")
+    supervisor.expect("up")
+    eventually(lambda: holders(supervisor.pid), "a holder")
+    guardian = guardian_of(supervisor)
+    supervisor.process.kill()
+    eventually(lambda: not alive(guardian), "the guardian has done its work", 10.0)  # within the grace
+    assert world.left() == []
+
+
+def test_an_upgrade_keeps_it(world: World, command: str) -> None:
+    world.procfile(a=command)
+    supervisor = world.start("--tty")
+    supervisor.expect("up")
+    before = eventually(lambda: holders(supervisor.pid), "a holder"), supervisor.pids()
+    assert world.run("upgrade").code == 0
+    assert (holders(supervisor.pid), supervisor.pids()) == before
+    assert "adopted" not in str(supervisor.own())
+    assert supervisor.stop() == 0
+    assert world.left() == []
+
+
+def test_it_is_not_listed(world: World, command: str) -> None:
+    world.procfile(a=command)
+    supervisor = world.start("--tty")
+    supervisor.expect("up")
+    row = supervisor.phase(a_1="ready")["a.1"]
+    assert row["adopted"] == []
+    assert row["pid"] not in holders(supervisor.pid)

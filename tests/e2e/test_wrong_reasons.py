@@ -1,0 +1,99 @@
+"""What a person is told is what happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+from harness import World, eventually
+
+NO_CHILD = """
+# A seccomp filter that answers EPERM to every call that makes a process without a thread's flags.
+import ctypes, os, struct, sys
+rules = [
+    (0x20, 0, 0, 0),
+    (0x15, 3, 0, 435),  # clone3
+    (0x15, 2, 0, 58),  # vfork
+    (0x15, 1, 0, 57),  # fork
+    (0x15, 0, 1, 56),  # clone
+    (0x06, 0, 0, 0x00050001),
+    (0x06, 0, 0, 0x7FFF0000),
+]
+program = b"".join(struct.pack("HBBI", *rule) for rule in rules)
+buffer = ctypes.create_string_buffer(program)
+header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, header, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+BAR = """
+import os, select
+for n in range(1, 61):
+    os.write(1, b"\\r%3d/60" % n)
+    select.select([], [], [], 0.1)
+os.write(1, b"\\n")
+select.select([], [], [])
+"""
+
+SPINNER = """
+import os, select
+for n in range(60):
+    os.write(1, b"\\r" + b"|/-\\\\"[n % 4 : n % 4 + 1] + b" waiting")
+    select.select([], [], [], 0.1)
+os.write(1, b"\\rdone\\n")
+select.select([], [], [])
+"""
+
+
+@pytest.mark.parametrize("limit", [*range(5, 16), 20, 32])
+def test_too_few_descriptors_are_told_without_a_traceback(world: World, limit: int) -> None:
+    world.procfile(a="echo up; sleep 0.1")
+    for verb in (["start", "--no-restart"], ["ps"], ["check"]):
+        command = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "-", world.bin, *verb]
+        done = subprocess.run(command, cwd=world.folder, env=world.env, capture_output=True, text=True, timeout=30)
+        if "procman.cli" not in done.stderr and "Fatal Python error" in done.stderr:
+            continue  # the interpreter itself cannot start
+        assert "Traceback" not in done.stderr, done.stderr
+        assert "write to standard output" not in done.stderr, done.stderr
+
+
+def test_a_system_that_refuses_new_processes_is_told_so(world: World) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("the filter is that of x86_64")
+    script = world.script("none.py", NO_CHILD).split()
+    world.procfile(a="sleep 1000")
+    supervisor = world.start(before=(script[0], script[-1]))
+    told = supervisor.expect(r"a\.1 .*(EPERM|EAGAIN|cannot).*")[0]
+    assert "cannot execute" not in told
+    assert supervisor.stop() == 0
+
+
+def test_a_progress_bar_shows_a_state_every_second_or_two(world: World) -> None:
+    world.procfile(a=world.script("bar.py", BAR))
+    supervisor = world.start("--tty")
+    supervisor.expect("60/60")
+    shown = supervisor.lines("a.1")
+    assert 2 <= len(shown) <= 12, shown
+    assert shown[-1].endswith("60/60")
+
+
+def test_the_frames_of_a_spinner_are_no_lines(world: World) -> None:
+    world.procfile(a=world.script("spinner.py", SPINNER))
+    supervisor = world.start("--tty")
+    supervisor.expect("done")
+    assert len(supervisor.lines("a.1")) <= 2
+
+
+def test_a_folder_of_log_files_that_was_removed_is_made_again(world: World) -> None:
+    world.procfile(a="n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done")
+    folder = world.folder / "logs"
+    supervisor = world.start("--log-dir", str(folder))
+    supervisor.expect("line 3$")
+    shutil.rmtree(folder)
+    supervisor.signal(signal.SIGUSR1)
+    eventually(lambda: list(folder.glob("a.1*")), "there again")

@@ -1,0 +1,32 @@
+"""What the system does not let procman signal is said to be another user's, once, and not taken for dead."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from procman.core.actions import Target
+from procman.core.spec import ProcessSpec
+from procman.kernel.process.process import Process
+from procman.kernel.process.table import ProcessTable
+
+
+@pytest.mark.parametrize("target", [Target.LEADER, Target.GROUP, Target.ALL])
+def test_a_signal_that_is_not_permitted_is_told_once_with_pid_and_name(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    table, told = ProcessTable("x"), []
+    table.on_refusal = told.append
+    life = Process("a.1", 1, ProcessSpec(type="a", command="x", cwd="/", env={}), os.getpid(), 0.0)
+    table.add(life)
+    monkeypatch.setattr(os, "kill", refuse)
+    monkeypatch.setattr(os, "killpg", refuse)
+    table.signal(life, "TERM", target)
+    table.signal(life, "KILL", target)
+    (text,) = told
+    assert text.startswith(f"cannot signal pid {os.getpid()} (")
+    assert text.endswith("it runs as another user (EPERM)")
