@@ -28,7 +28,7 @@ def companion(supervisor: Supervisor, name: str) -> int:
     """Its pid."""
 
     def found() -> int | None:
-        rows = json.loads(supervisor.world.run("ps", "--companions", "--json").out)["companions"]
+        rows = supervisor.ask("ps")["fleet"]["companions"]
         return next((row["pid"] for row in rows if row["type"] == name and row["phase"] == "ready"), None)
 
     pid = eventually(found, name)
@@ -66,27 +66,30 @@ def test_a_person_sets_bounds_and_by_force_alone_the_count(scaled):
     counts(scaled, 3)
 
 
+def decision_of(supervisor: Supervisor, *options: str) -> dict:
+    shown = supervisor.world.run("autoscale", "--json", *options)
+    return json.loads(shown.out)["types"]["job"]["decided"]["decision"]
+
+
+def pause(supervisor: Supervisor) -> None:
+    """Until a decision shows that it was seen: the one under way when it was asked for is carried out."""
+    asks(supervisor, "autoscale", "pause", "job")
+    eventually(lambda: decision_of(supervisor)["because"] == "paused", "a pause")
+
+
 def test_a_pause_keeps_the_count_until_it_is_over(scaled):
-    asks(scaled, "autoscale", "pause", "job")
+    pause(scaled)
     scaled.world.file("depth", "90")
-
-    def paused() -> bool:
-        status = json.loads(scaled.world.run("autoscale", "--json").out)["types"]["job"]
-        decision = status["decided"]["decision"]
-        return decision["because"] == "paused" and decision["wishes"][0]["count"] == 9
-
-    eventually(paused, "a decision that is not carried out")
+    eventually(lambda: decision_of(scaled)["wishes"][0]["count"] == 9, "a decision that is not carried out")
     assert len(scaled.ps()) == 1
     asks(scaled, "autoscale", "resume", "job")
     counts(scaled, 5)
 
 
 def test_what_would_be_decided_is_shown_and_not_done(scaled):
-    asks(scaled, "autoscale", "pause", "job")
+    pause(scaled)
     scaled.world.file("depth", "25")
-    shown = scaled.world.run("autoscale", "--dry-run", "--json")
-    decision = json.loads(shown.out)["types"]["job"]["decided"]["decision"]
-    assert decision["wishes"][0]["count"] == 3
+    assert decision_of(scaled, "--dry-run")["wishes"][0]["count"] == 3
     assert len(scaled.ps()) == 1
 
 
