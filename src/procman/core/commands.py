@@ -61,7 +61,7 @@ def scale(command: Scale, world: World) -> Decision:
         if refusal:
             return refusal
         if type_name in plan.sections.get(AUTOSCALE, {}) and not command.force:
-            return wording.autoscaled(type_name, count)
+            return wording.autoscaled(type_name)
     counts = desired.counts
     changed = {t: (counts[t], n) for t, n in target.items() if counts[t] != n}
     after = replace(desired, scaled=tuple(sorted({*desired.scaled, *target})))

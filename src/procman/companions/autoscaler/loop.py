@@ -190,8 +190,6 @@ class Autoscaler:
             self._attempt("events", lambda: self._fleet.publish(decided))
         if done and decision.count > decision.before and self._types[decided.type].samplers:
             self._unsettled.add(decided.type)
-        if done and decision.changes:
-            self._around.log(f"{decided.type} {decision.before} -> {decision.count}: {decision.text}")
         return done
 
     def _attempt(self, topic: str, request: Callable[[], None]) -> bool:
