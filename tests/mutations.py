@@ -40,8 +40,8 @@ MUTATIONS = [
     Mutation(
         "forget a stop during a spawn",
         "instance",
-        "    if not i.wanted:\n        return stopping.begin(i, leader, StopReason.ASKED, why, now)\n",
-        "",
+        "    if not i.wanted:\n        return stopping.begin(",
+        "    if False:\n        return stopping.begin(",
     ),
     Mutation(
         "forget a restart during a spawn",
@@ -61,7 +61,9 @@ MUTATIONS = [
         "AfterSpawn.KILL if phase.then is AfterSpawn.KILL else AfterSpawn.REPLACE",
         "AfterSpawn.REPLACE",
     ),
-    Mutation("a shell is not known as one", "instance", "phase.stop, event.shell)", "phase.stop)"),
+    Mutation(
+        "a shell is not known as one", "instance", "phase.stop, event.shell, probed)", "phase.stop, False, probed)"
+    ),
     Mutation(
         "note an end twice",
         "phases",
@@ -74,11 +76,11 @@ MUTATIONS = [
         "then=AfterClearing.RESPAWN, why=why)",
         "why=why)",
     ),
-    Mutation("ready is never early again", "instance", "_noted(i, early_exits=0), Ready", "i, Ready"),
+    Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
     Mutation(
         "a person's word does not start anew",
         "instance",
-        "return _noted(i, failures=0, early_exits=0, died_at=None)",
+        "return noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
     Mutation(
@@ -88,7 +90,7 @@ MUTATIONS = [
         "restarts=i.record.restarts",
     ),
     Mutation(
-        "a phase keeps the deadline of the last", "instance", "phase_since=now, token=i.token + 1)", "phase_since=now)"
+        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1)", "phase_since=now)"
     ),
     Mutation(
         "a crash starts again at once",
@@ -100,17 +102,17 @@ MUTATIONS = [
     Mutation(
         "a stop leaves a backoff waiting",
         "instance",
-        "case Backoff() | Failed() | Done():\n            return _down(",
-        "case Failed() | Done():\n            return _down(",
+        "case Waiting() | Backoff() | Failed() | Done():\n            return _down(",
+        "case Waiting() | Failed() | Done():\n            return _down(",
     ),
-    Mutation("reset_after is ignored", "instance", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
-    Mutation("any ready life starts anew", "instance", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
+    Mutation("reset_after is ignored", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
+    Mutation("any ready life starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
     # ---- a stop
     Mutation(
         "KILL without grace",
         "stopping",
-        "StopStep.TERM_SENT, now + leader.stop.grace)",
-        "StopStep.TERM_SENT, now)",
+        "kill_at = now + leader.stop.grace",
+        "kill_at = now",
     ),
     Mutation("the group of a shell is not asked", "stopping", "_signals(i, phase.leader, Target.ALL)", "()"),
     Mutation("the group of a program is asked, too", "stopping", "if not leader.shell or leader", "if leader"),
@@ -189,27 +191,42 @@ MUTATIONS = [
         "return _tried_on(spec.restart, None if code == 1 else code, failures)",
         "return judge(spec, ExitStatus(code), failures)",
     ),
-    # ---- the fleet
-    Mutation("one too many in scale", "fleet", "range(before + 1, count + 1)", "range(before + 1, count + 2)"),
-    Mutation("one stays in scale", "fleet", "range(before, count, -1)", "range(before, count + 1, -1)"),
+    # ---- the formation
+    Mutation("one too many in scale", "desired", "range(before + 1, count + 1)", "range(before + 1, count + 2)"),
     Mutation(
-        "scale takes the lowest away",
-        "fleet",
-        "for index in range(before, count, -1) if",
-        "for index in range(1, before - count + 1) if",
+        "one stays in scale",
+        "desired",
+        "range(max(before, standing), count, -1)",
+        "range(max(before, standing), count + 1, -1)",
     ),
     Mutation(
         "scale of several is not all or none",
-        "fleet",
-        "                self._out.append(Refuse(request, *refusal))\n                return\n        changed",
-        "                self._out.append(Refuse(request, *refusal))\n        changed",
+        "commands",
+        "        if refusal:\n            return refusal\n    counts",
+        "        pass\n    counts",
     ),
-    Mutation("a surplus slot is kept", "fleet", "            self._slots.remove(after)\n", ""),
-    Mutation("what was scaled is not handed over", "fleet", "set(state.scaled)", "set()"),
-    Mutation("an end is not handed over", "fleet", "self.exit_code = state.exit_code", "self.exit_code = None"),
+    Mutation("a surplus slot is kept", "formation", "            self.slots.remove(after)\n", ""),
+    Mutation(
+        "what was scaled is not kept",
+        "commands",
+        "scaled=tuple(sorted({*desired.scaled, *target}))",
+        "scaled=desired.scaled",
+    ),
+    Mutation(
+        "what is desired is not handed over",
+        "formation",
+        "self.desired = state.desired",
+        "self.desired = wanted.first(plan)",
+    ),
     Mutation("a new slot counts from one", "slots", "self._past.pop(name, (0, 0))", "(0, 0)"),
-    Mutation("spawn after shutdown", "fleet", "for i in [*living, *self._slots.companions()]:", "for i in ():"),
-    Mutation("a companion outlives a shutdown", "fleet", "[*living, *self._slots.companions()]", "living"),
+    Mutation(
+        "a shutdown stops nobody",
+        "closing",
+        "moves = {i.name: stop for i in [*living(slots), *slots.companions()]}",
+        "moves: dict[str, Move] = {}",
+    ),
+    Mutation("a companion outlives a shutdown", "closing", "[*living(slots), *slots.companions()]", "living(slots)"),
+    Mutation("who waits for its turn is started again", "closing", "slots.put(replace(i, wanted=False))", "pass"),
     Mutation(
         "a companion is waited for by nobody",
         "slots",
@@ -217,50 +234,40 @@ MUTATIONS = [
         "        if is_companion(i.spec.type) or isinstance(i.phase, AT_REST) or",
     ),
     Mutation(
-        "a companion escapes a kill", "fleet", "for i in [*self._slots.everyone()]:", "for i in self.instances():"
+        "a companion escapes a kill",
+        "formation",
+        "for i in [*self.slots.everyone()]:\n            self.step(i, KillAsked(), now)",
+        "for i in [*self.slots]:\n            self.step(i, KillAsked(), now)",
     ),
     Mutation(
         "a reload leaves companions alone",
-        "fleet",
-        "        self._accompany(now)\n        self._publish(Kind.RELOADED",
-        "        self._publish(Kind.RELOADED",
+        "reload",
+        "    desired = desired.moving(companions(plan, world.slots))\n",
+        "",
     ),
     Mutation(
         "companions count as formation",
         "slots",
-        "for i in self.everyone() if not is_companion(i.spec.type))",
-        "for i in self.everyone())",
-    ),
-    Mutation(
-        "companions are listed",
-        "slots",
         "(i for i in self.everyone() if not is_companion(i.spec.type))",
         "self.everyone()",
     ),
-    Mutation(
-        "commands while stopping", "fleet", "if self.stopping and not isinstance(command, Shutdown):", "if False:"
-    ),
-    Mutation(
-        "the daemons are not reclaimed",
-        "fleet",
-        "                    self._out.append(ReclaimDaemons(i.name, i.generation, stop.signal))\n",
-        "                    pass\n",
-    ),
+    Mutation("commands while stopping", "fleet", "case _ if self.stopping:", "case _ if False:"),
+    Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),
     Mutation(
         "the daemons are reclaimed at each end",
-        "fleet",
-        "if not any(other.alive for other in reversed(self._slots.of(i.spec.type))):",
-        "if True:",
+        "daemons",
+        "if any(other.alive for other in reversed(slots.of(i.spec.type))):",
+        "if False:",
     ),
     Mutation(
         "first failure by name, not by time",
-        "fleet",
+        "closing",
         "min(ends, key=lambda end: end[0], default=None)",
         "min(ends, key=lambda end: 0, default=None)",
     ),
     Mutation(
         "the last failure, not the first",
-        "fleet",
+        "closing",
         "min(ends, key=lambda end: end[0], default=None)",
         "max(ends, key=lambda end: end[0], default=None)",
     ),
@@ -272,9 +279,9 @@ MUTATIONS = [
     ),
     Mutation(
         "reload starts the stopped",
-        "fleet",
-        "            if i.wanted:\n                self._step",
-        "            if True:\n                self._step",
+        "reload",
+        "if i.wanted and not isinstance(desired.moves.get(i.name), StopMove):",
+        "if True:",
     ),
     Mutation(
         "reload forgets counts set at run time",
@@ -284,28 +291,31 @@ MUTATIONS = [
     ),
     Mutation(
         "a slot that comes back runs the old command",
-        "fleet",
-        "StartWanted() if i.spec == spec else RestartWanted(spec, wording.RELOADED)",
-        "StartWanted()",
+        "formation",
+        "isinstance(move, RestartMove) or i.spec != spec",
+        "isinstance(move, RestartMove)",
     ),
     Mutation(
         "a restart reaches what is on its way out",
-        "fleet",
-        "[i for i in self.instances() if not self._surplus(i)]",
-        "self.instances()",
+        "commands",
+        "[i for i in self.slots if not self.slots.surplus(i, self.desired.counts)]",
+        "[*self.slots]",
     ),
     Mutation(
         "stopped ones count as ended",
-        "fleet",
-        "all(isinstance(i.phase, ENDED_ITSELF) for i in self._slots)",
-        "all(isinstance(i.phase, AT_REST) for i in self._slots)",
+        "closing",
+        "all(isinstance(i.phase, ENDED_ITSELF) for i in slots)",
+        "all(isinstance(i.phase, AT_REST) for i in slots)",
     ),
-    Mutation("nothing at all ends procman", "fleet", "any(True for _ in self._slots) and all(", "all("),
+    Mutation("nothing at all ends procman", "closing", "any(True for _ in slots) and all(", "all("),
     Mutation("a shutdown waits for the unkillable", "slots", "AT_REST) or i.unkillable:", "AT_REST):"),
     Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
-    Mutation("orphans are not waited for", "fleet", "if self._orphans.left or not", "if not"),
+    Mutation("orphans are not waited for", "fleet", "if formation.orphans.left or not", "if not"),
     Mutation(
-        "on_end is forgotten", "fleet", "                if i.spec.on_end is OnEnd.EXIT:", "                if False:"
+        "on_end is forgotten",
+        "formation",
+        "                if i.spec.on_end is OnEnd.EXIT:",
+        "                if False:",
     ),
     Mutation(
         "on_end waits for the last try",
@@ -315,16 +325,125 @@ MUTATIONS = [
     ),
     Mutation("what is given up is in a crash loop", "restart", "self.looping or (retried and (", "self.looping or (("),
     Mutation("the healthy share the crash loop", "crashes", "return recent and not", "return not"),
-    Mutation("leftovers have ten seconds", "fleet", "default=self._longest_grace())", "default=DEFAULT_GRACE)"),
+    Mutation("leftovers have ten seconds", "closing", "default=longest_grace(plan))", "default=DEFAULT_GRACE)"),
     Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
     Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
     Mutation(
         "the leftover of an old life is a daemon",
-        "fleet",
-        "i is not None and i.generation == event.generation and not isinstance(i.phase",
-        "i is not None and not isinstance(i.phase",
+        "formation",
+        "i is not None and i.generation == event.generation and not isinstance(i.phase, (*AT_REST",
+        "i is not None and not isinstance(i.phase, (*AT_REST",
     ),
+    # ---- operations
+    Mutation("a restart is over before its new life", "operations", "if i.generation <= need.after:", "if False:"),
+    Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
+    Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
+    Mutation(
+        "a crash loop fails nothing", "operations", "if isinstance(i.phase, Backoff | Clearing) and loops:", "if False:"
+    ),
+    Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
+    # ---- readiness and health
+    Mutation(
+        "a probe's answer makes nobody ready",
+        "readiness",
+        "            if event.ok:\n                return _become_ready",
+        "            if False:\n                return _become_ready",
+    ),
+    Mutation(
+        "ready after a second in spite of a probe",
+        "readiness",
+        "    if ready is None:\n        return _become_ready",
+        "    if True:\n        return _become_ready",
+    ),
+    Mutation("a good end before ready is done", "restart", "success = not unready and (", "success = ("),
+    Mutation("one failed check restarts it", "readiness", "phase.failed_checks >= health.failures", "True"),
+    Mutation("failed checks restart nobody", "readiness", "phase.failed_checks >= health.failures", "False"),
+    Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
+    Mutation(
+        "the unhealthy are tried at once",
+        "instance",
+        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):",
+        "case Stopping(why=why) if False:",
+    ),
+    Mutation(
+        "what is asked to end is probed on",
+        "stopping",
+        "return (StopProbe(i.name, i.generation),) if probed else ()",
+        "return ()",
+    ),
+    # ---- drain
+    Mutation("no drain", "stopping", "if isinstance(i.phase, Starting) or until <= now:", "if True:"),
+    Mutation(
+        "one that was never ready drains",
+        "stopping",
+        "if isinstance(i.phase, Starting) or until <= now:",
+        "if until <= now:",
+    ),
+    Mutation("one release is enough", "stopping", "if left or not i.phase.held_by:", "if not i.phase.held_by:"),
+    Mutation(
+        "a drain outlasts the end",
+        "stopping",
+        "return until if kill_by is None else min(until, kill_by",
+        "return until if True else min(until, kill_by",
+    ),
+    Mutation(
+        "KILL comes after the end of the whole stop",
+        "stopping",
+        "kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)",
+        "kill_at",
+    ),
+    Mutation(
+        "an end while it drains is a crash",
+        "instance",
+        "if isinstance(i.phase, Draining) or not i.wanted:",
+        "if not i.wanted:",
+    ),
+    # ---- order
+    Mutation("nobody waits", "turn", "if not spec.depends_on or isinstance", "if True or isinstance"),
+    Mutation("a dependency at nought is waited for", "order", "if counts.get(one.type, 0) > 0 and not", "if not"),
+    Mutation("one is as good as all", "order", "(counts[one.type] if one.every else 1)", "1"),
+    Mutation(
+        "all stop at once",
+        "turn",
+        "self._stops[type_name] = order.may_stop(",
+        "self._stops[type_name] = True or order.may_stop(",
+    ),
+    Mutation(
+        "the order of the stop has no end",
+        "turn",
+        "if self._now >= order.all_asked_at(closing.since, closing.grace):",
+        "if False:",
+    ),
+    Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- rollouts
+    Mutation(
+        "all are replaced at once",
+        "turn",
+        "            if self._budgets[spec.type] <= 0:\n                return False\n",
+        "",
+    ),
+    Mutation("one too many is away", "rollout", "free = limit - away(slots)", "free = limit - away(slots) + 1"),
+    Mutation(
+        "the first ones need not settle", "rollout", "return min(free, limit - len(rollout.replaced))", "return free"
+    ),
+    Mutation(
+        "a rollout is never aborted",
+        "formation",
+        "                if rollout is not None:\n                    self._abort",
+        "                if False:\n                    self._abort",
+    ),
+    Mutation("the first death aborts it", "rollout", "FAILURES = 3", "FAILURES = 1"),
+    Mutation("late is not worse than dead", "rollout", "died.retried and not died.late", "died.retried"),
+    Mutation(
+        "an abort leaves the new spec in force",
+        "formation",
+        "self.plan = replace(self.plan, types=self.plan.types | {type_name: old})",
+        "pass",
+    ),
+    Mutation("an abort leaves what was touched", "formation", "moves=rest | back)", "moves=rest)"),
+    Mutation("a named one waits for its turn", "commands", "i.name not in names and desired", "desired"),
+    Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays
     Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),
     Mutation(

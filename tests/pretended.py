@@ -19,6 +19,7 @@ class Nature(Enum):
     TREE = "obeys, and leaves a chain of two in its group that is adopted one at a time"
     STUBBORN_TREE = "obeys, and leaves one in its group that ends only at KILL"
     DAEMON = "obeys, and has a daemon that has left the group"
+    UNREADY = "obeys, and no readiness probe of it ever succeeds"
     DIES = "ends by itself with 1, at once"
     ABSENT = "cannot be started"
 
@@ -56,6 +57,7 @@ class Life:
         self.polite = False  # top-down: the leader was asked first
         self.called_at: float | None = None  # the whole group has been signalled
         self.told_at: float | None = None  # Spawned has been told
+        self.nature = Nature.OBEYS
 
     @property
     def leads(self) -> bool:

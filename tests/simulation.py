@@ -46,6 +46,7 @@ from procman.core.events import (
     KillAsked,
     Orphaned,
     OrphanReaped,
+    Probed,
     ShutdownAsked,
     Spawned,
     SpawnFailed,
@@ -90,6 +91,9 @@ class SimulatedOS:
         self.lives: dict[str, Life] = {}  # by instance: until Emptied is told
         self.queues: dict[str, deque[Event]] = {}  # by instance, "" for strays
         self.timers: list[SetTimer] = []
+        self.probes: dict[str, StartProbe] = {}
+        self.nature_of: Callable[[Spawn], Nature] | None = None
+        self.closed_at: float | None = None  # when everything was first asked to end
         self.fired: list[Event] = []  # everything told so far
         self.kept: dict[str, dict[int, Proc]] = {}
         self.strays: dict[int, Proc] = {}
@@ -106,6 +110,7 @@ class SimulatedOS:
         self._failures: dict[
             str, tuple[float, int]
         ] = {}  # by instance: when it last ended by itself, how often in a row
+        self._specs: dict[str, ProcessSpec] = {}  # by instance: of its last start
         self._touched: set[str] = set()  # instances that a command has named since their last start
         self._commanding = False
         self._subject: Event | None = None
@@ -119,6 +124,8 @@ class SimulatedOS:
         self._subject = event
         self.fired.append(event)
         actions = self.fleet.handle(event, self.now)
+        if self.closed_at is None and self.fleet.stopping:
+            self.closed_at = self.now
         self._perform(actions)
         return actions
 
@@ -161,7 +168,13 @@ class SimulatedOS:
                     self.answers[action.request] = action
                 case Finish():
                     self.finished.append(action.code)
-                case StartProbe() | StopProbe() | RunHelper() | OpenSockets() | CloseSockets():
+                case StartProbe():
+                    self._start_probe(action)
+                case StopProbe():
+                    self.probes.pop(action.name, None)
+                case RunHelper():
+                    assert action.name in self.lives, f"{action} is for nobody"
+                case OpenSockets() | CloseSockets():
                     pass
                 case Publish() | Remove() | OperationEnded():
                     pass
@@ -182,7 +195,9 @@ class SimulatedOS:
     def _check_backoff(self, action: Spawn) -> None:
         """The least that an instance which ended by itself must wait, counted from outside."""
         at, failures = self._failures.get(action.name, (self.now, 0))
-        if self._commanding or action.name in self._touched:
+        anew = self._specs.get(action.name, action.spec) != action.spec  # back to the old spec, say: not its own retry
+        self._specs[action.name] = action.spec
+        if anew or self._commanding or action.name in self._touched:
             self._touched.discard(action.name)
             self._failures.pop(action.name, None)
         elif failures:
@@ -198,7 +213,8 @@ class SimulatedOS:
     def fork(self, which: int = 0) -> None:
         """A pending fork is done: the process lives, or could not be made."""
         action = self.forks.pop(which)
-        nature = self.natures.popleft() if self.natures else self.usual.get(action.spec.type, Nature.OBEYS)
+        usual = self.nature_of(action) if self.nature_of else self.usual.get(action.spec.type, Nature.OBEYS)
+        nature = self.natures.popleft() if self.natures else usual
         if nature is Nature.ABSENT:
             self._queue(action.name, SpawnFailed(action.name, action.generation, 127, "no such command", self.jitter))
             return
@@ -206,6 +222,7 @@ class SimulatedOS:
         shell = nature in (Nature.SHELL, Nature.DEAF_SHELL)
         life = self.lives[action.name] = Life(action, leader, shell=shell)
         obeys = nature not in (Nature.IGNORES, Nature.IMMORTAL, Nature.SHELL, Nature.DEAF_SHELL)
+        life.nature = nature
         life.add(Proc(leader, 0, in_group=True, obeys=obeys, immortal=nature is Nature.IMMORTAL))
         self._queue(action.name, Spawned(action.name, action.generation, leader, shell))
         if nature in (Nature.TREE, Nature.STUBBORN_TREE):
@@ -226,6 +243,26 @@ class SimulatedOS:
 
     def _pid(self) -> int:
         return next(self._pids)
+
+    def _start_probe(self, action: StartProbe) -> None:
+        life = self.lives.get(action.name)
+        assert life is not None, f"{action} is for nobody"
+        assert life.generation == action.generation, f"{action} is for life {life.generation}"
+        if life.leads:  # its end may be on its way
+            self.probes[action.name] = action
+
+    def answer(self, name: str, *, ok: bool) -> None:
+        """The probe of that instance has an answer."""
+        probe = self.probes[name]
+        self._queue(name, Probed(name, probe.generation, ok, "ok" if ok else "refused"))
+
+    def _unanswered(self) -> list[str]:
+        """Whose readiness would be seen by now."""
+        return [
+            name
+            for name, probe in self.probes.items()
+            if not probe.health and self.lives[name].nature is not Nature.UNREADY and self.lives[name].leads
+        ]
 
     # ---- and end
 
@@ -249,6 +286,7 @@ class SimulatedOS:
         del life.procs[pid]
         self.strangers.add(pid)
         if pid == life.leader:
+            self.probes.pop(life.name, None)
             self._queue(life.name, Exited(life.name, life.generation, status, "", self.jitter))
         elif life.shell and life.leads and len(life.procs) == 1:  # what the shell has waited for
             self._die(life, life.leader, status)
@@ -296,6 +334,10 @@ class SimulatedOS:
             self._hit(life, pid, action.signal)
 
     def _check_kill(self, life: Life, target: Target) -> None:
+        if self.closed_at is not None and self.fleet._formation.desired.closing is not None:
+            closing = self.fleet._formation.desired.closing
+            if self.now >= closing.since + closing.grace - EPSILON:
+                return  # the whole stop is over
         if self.killing or (target is Target.GROUP and life.noticed and not life.leads and life.asked_at is None):
             return  # a second INT; a crash
         stop = life.spec.stop
@@ -430,6 +472,9 @@ class SimulatedOS:
                 self.fork()
             elif self.waiting():
                 self.deliver(self.waiting()[0])
+            elif unanswered := self._unanswered():
+                self.answer(unanswered[0], ok=True)
+                self.deliver(unanswered[0])
             elif self.due():
                 self.fire(min(self.due(), key=lambda timer: timer.at))
             else:

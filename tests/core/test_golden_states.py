@@ -19,7 +19,7 @@ from procman.core.snapshot import decode, encode
 from procman.core.spec import When
 
 STATES = Path(__file__).parents[1] / "cases" / "states"
-VERSION = 3
+VERSION = 4
 """That of the state which an upgrade hands over (kernel/survive/handover.py)."""
 
 PHASES = {

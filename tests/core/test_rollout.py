@@ -5,15 +5,28 @@ from __future__ import annotations
 import pytest
 from making import Story, both, of_type, plan_of, spawned_names, spec_of, told
 
-from procman.core.actions import Signal, Spawn, Target
-from procman.core.events import Commanded, Measured, Probed, Reload, Restart, Scale, ShutdownAsked, Stop, TimerFired
+from pretended import Nature
+from procman.core.actions import Finish, Reply, Signal, Spawn, Target
+from procman.core.events import (
+    Commanded,
+    Hold,
+    Measured,
+    Probed,
+    Reload,
+    Restart,
+    Scale,
+    ShutdownAsked,
+    Stop,
+    TimerFired,
+)
 from procman.core.fleet import Fleet
 from procman.core.phases import Ready
-from procman.core.policies import Readiness, Recycle, Rolling, TcpProbe
+from procman.core.policies import Dependency, Drain, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
 from procman.core.timers import RecycleTimer, RolloutTimer
 from procman.core.view import Kind, OperationState
+from simulation import SimulatedOS, simulated
 
 BETTER = spec_of(command="serve better")
 
@@ -299,3 +312,66 @@ def test_why_says_what_an_instance_waits_for():
     assert "the rollout of web has done 1 of 3" in " ".join(story.fleet.why("web.2", story.now))
     assert "started again" in " ".join(story.fleet.why("web.1", story.now))
     assert story.fleet.why("web.9", story.now) == ()
+
+
+# ---- on a pretended system
+
+
+def least_ready(system: SimulatedOS, count: int, spec) -> int:
+    """The fewest that were ready at any moment of a reload to this spec, to its end."""
+    least = count
+    tell = system.tell
+
+    def watched(event):
+        nonlocal least
+        actions = tell(event)
+        ready = sum(isinstance(i.phase, Ready) for i in system.fleet.instances())
+        least = min(least, ready)
+        return actions
+
+    system.tell = watched
+    assert isinstance(system.command(Reload(plan_of({"web": count}, spec))), Reply)
+    system.run(300.0)
+    return least
+
+
+PROBED = {"ready": Readiness(probe=TcpProbe(), timeout=10.0)}
+
+
+@pytest.mark.parametrize(("count", "unavailable"), [(2, 1), (4, 0.25), (5, 0.5), (8, 3), (12, 0.25)])
+@pytest.mark.parametrize("drain", [None, Drain(seconds=2.5)])
+def test_in_a_rollout_that_nothing_disturbs_never_fewer_are_ready_than_the_type_says(count, unavailable, drain):
+    rolling = Rolling(unavailable=unavailable)
+    system = simulated({"web": count}, spec_of(rolling=rolling, stop={"drain": drain}, **PROBED))
+    system.run(5.0)
+    better = spec_of(command="serve better", rolling=rolling, stop={"drain": drain}, **PROBED)
+    assert least_ready(system, count, better) == count - rolling.away(count)
+    assert {i.spec.command for i in system.fleet.instances()} == {"serve better"}
+    assert system.fleet.view(system.now).types[0].rollout is None
+
+
+@pytest.mark.parametrize("nature", [Nature.DIES, Nature.UNREADY, Nature.ABSENT])
+@pytest.mark.parametrize("count", [2, 4, 9])
+def test_a_bad_version_costs_no_more_than_one_batch_and_ends_with_the_old_one_everywhere(nature, count):
+    system = simulated({"web": count}, spec_of(**PROBED))
+    system.nature_of = lambda spawn: nature if spawn.spec.command == "serve better" else Nature.OBEYS
+    system.run(5.0)
+    least = least_ready(system, count, spec_of(command="serve better", **PROBED))
+    assert least == count - Rolling().away(count)
+    assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}
+    assert all(isinstance(i.phase, Ready) for i in system.fleet.instances())
+    assert system.kinds().count(Kind.ABORTED) == 1
+
+
+def test_a_drain_that_is_held_and_an_order_cannot_deadlock_a_stop():
+    needs = (Dependency(type="redis"),)
+    web = spec_of("web", depends_on=needs, stop={"drain": Drain(seconds=60.0)})
+    system = simulated({"web": 2, "redis": 1}, web, natures=())
+    system.run(5.0)
+    system.command(Hold("balancer", ("web", "redis"), 600.0))
+    asked_at = system.now
+    system.shut_down()
+    system.run(20.0)
+    assert system.finished == [0]
+    ended_at = next(at for at, action in system.log if isinstance(action, Finish))
+    assert ended_at <= asked_at + 10.0

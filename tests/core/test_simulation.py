@@ -14,10 +14,12 @@ from making import plan_of, spec_of
 from msgspec.structs import replace
 
 from pretended import Nature
-from procman.core.actions import Reply, Spawn
+from procman.core.actions import Finish, Reply, Spawn
 from procman.core.events import (
     Emptied,
     Exited,
+    Hold,
+    Released,
     Reload,
     Restart,
     Scale,
@@ -28,7 +30,20 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.phases import Clearing, Done, Down, Failed, Instance, Ready, Spawning, Stopping
+from procman.core.phases import (
+    Clearing,
+    Done,
+    Down,
+    Draining,
+    Failed,
+    Instance,
+    Ready,
+    Spawning,
+    Stopping,
+    Unhealthy,
+    Waiting,
+)
+from procman.core.policies import Dependency, Drain, Health, Readiness, TcpProbe
 from procman.core.snapshot import decode, encode
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopMode, When
 from procman.core.timers import SlotTimer
@@ -41,14 +56,19 @@ PAUSES = (0.0, 0.05, 0.3, 0.5, 1.0, 2.5, 11.0, 40.0)
 CALM = 300.0
 """Seconds in which everything that is fair comes to rest: 33 s of backoff, several stops of 10 s one after the other."""
 
+WHOLE_STOP = 10.0 + 5.0 + 0.1
+"""Seconds: the longest grace of those below, and what KILL is given."""
+
 pick = st.integers(min_value=0, max_value=10**6)
 """Which of those that are there, modulo their number."""
 
 specs = st.builds(
-    lambda mode, grace, policy, delay, limit, end: spec_of(
+    lambda mode, grace, policy, delay, limit, end, ready, drain: spec_of(
         restart={"policy": policy, "delay": delay, "max_restarts": limit, "no_retry_exit_codes": (78,)},
-        stop={"mode": mode, "grace": grace},
+        stop={"mode": mode, "grace": grace, "drain": drain},
         on_end=end,
+        ready=ready,
+        health=Health(probe=TcpProbe()) if ready else None,
     ),
     st.sampled_from(StopMode),
     st.sampled_from((10.0, 3.0, 0.5, 0.0)),
@@ -56,6 +76,8 @@ specs = st.builds(
     st.sampled_from((0.5, 0.0, 4.0)),
     st.sampled_from((None, 2)),
     st.sampled_from((OnEnd.STAY, OnEnd.STAY, OnEnd.STAY, OnEnd.EXIT)),
+    st.sampled_from((None, None, Readiness(probe=TcpProbe(), timeout=20.0))),
+    st.sampled_from((None, None, Drain(seconds=2.5))),
 )
 
 
@@ -70,10 +92,13 @@ class Formation(RuleBasedStateMachine):
         self.scaled: set[str] = set()  # at run time
         self.types: dict[str, ProcessSpec] = {}
 
-    @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)))
-    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int]) -> None:
-        plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), replace(job, type="job"))
+    @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)), ordered=st.booleans())
+    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool) -> None:
+        needs = (Dependency(type="web"),) if ordered else ()
+        job = replace(job, type="job", depends_on=needs)
+        plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), job)
         self.counts, self.types = dict(plan.counts), dict(plan.types)
+        self.history = {name: [spec] for name, spec in plan.types.items()}
         self.os = SimulatedOS(plan)
         self.os.wanted = self.is_wanted
         self.os.start()
@@ -81,11 +106,19 @@ class Formation(RuleBasedStateMachine):
     # ---- what is wanted, kept without a look at the fleet
 
     def is_wanted(self, spawn: Spawn) -> bool:
+        type_name = spawn.spec.type
+        if spawn.spec != self.types.get(type_name) and self.was_aborted(type_name):
+            assert spawn.spec in self.history[type_name], "an aborted rollout goes back to a spec that there was"
+            self.types[type_name] = spawn.spec
         return (
-            spawn.index <= self.counts.get(spawn.spec.type, 0)
+            spawn.index <= self.counts.get(type_name, 0)
             and spawn.name not in self.stopped
-            and spawn.spec == self.types[spawn.spec.type]
+            and spawn.spec == self.types[type_name]
         )
+
+    def was_aborted(self, type_name: str) -> bool:
+        shown = {row.type: row.rollout for row in self.os.fleet.view(self.os.now).types}[type_name]
+        return shown is not None and shown.startswith("aborted")
 
     def set_counts(self, counts: dict[str, int]) -> None:
         self.counts = counts
@@ -215,6 +248,29 @@ class Formation(RuleBasedStateMachine):
             self.stopped.discard(name)
             assert isinstance(self.os.command(Restart((name,))), Reply)
 
+    @rule(name=st.sampled_from(TYPES), together=st.booleans())
+    def restart_a_type(self, name: str, together: bool) -> None:
+        if name in self.types and not self.is_stopping():
+            self.stopped = {one for one in self.stopped if not one.startswith(f"{name}.")}
+            assert isinstance(self.os.command(Restart((name,), together=together)), Reply)
+
+    @precondition(lambda self: self.os.probes)
+    @rule(which=pick, ok=st.booleans())
+    def probe_is_answered(self, which: int, ok: bool) -> None:
+        names = sorted(self.os.probes)
+        self.os.answer(names[which % len(names)], ok=ok)
+
+    @rule(seconds=st.sampled_from((0.0, 4.0)))
+    def a_companion_holds_stops(self, seconds: float) -> None:
+        if not self.is_stopping():
+            self.os.command(Hold("balancer", ("web",) if "web" in self.types else (), seconds))
+
+    @rule(index=st.integers(1, 3))
+    def it_lets_go(self, index: int) -> None:
+        i = self.os.fleet.get(f"web.{index}")
+        if i is not None:
+            self.os.tell(Released(i.name, i.generation, "balancer"))
+
     @rule()
     def signal(self) -> None:
         self.os.command(SendSignal("USR1", ()))
@@ -230,6 +286,8 @@ class Formation(RuleBasedStateMachine):
         self.scaled &= types.keys()
         run_time = {name: self.counts[name] for name in self.scaled}
         self.types = types
+        for name, spec in types.items():
+            self.history.setdefault(name, []).append(spec)
         self.set_counts(plan.counts | run_time)
         answer = self.os.command(Reload(plan))
         assert isinstance(answer, Reply)
@@ -258,7 +316,7 @@ class Formation(RuleBasedStateMachine):
             for index in indexes - set(range(1, self.counts[name] + 1)):
                 i = self.os.fleet.get(f"{name}.{index}")
                 assert i is not None
-                assert isinstance(i.phase, (Spawning, Stopping, Clearing))
+                assert isinstance(i.phase, (Spawning, Draining, Stopping, Clearing))
                 assert not i.wanted
 
     # ---- fair driving, to the end
@@ -270,8 +328,11 @@ class Formation(RuleBasedStateMachine):
         if not self.is_stopping():
             for i in self.os.fleet.instances():
                 self.check_settled(i)
+            asked_at = self.os.now
             self.os.shut_down()
             self.os.run(CALM)
+            at = next(at for at, action in self.os.log if isinstance(action, Finish))
+            assert at <= asked_at + WHOLE_STOP, "a stop ends within its grace, whatever waits for whom"
         assert len(self.os.finished) == 1, "a shutdown ends with exactly one Finish"
         stuck = any(p.immortal for life in self.os.lives.values() for p in life.procs.values())
         if stuck:
@@ -287,7 +348,10 @@ class Formation(RuleBasedStateMachine):
         if i.name in self.stopped:
             assert isinstance(i.phase, Down)
         else:
-            assert isinstance(i.phase, (Ready, Done, Failed)), f"{i} is not what is wanted"
+            waits = isinstance(i.phase, Waiting) and not any(
+                isinstance(o.phase, Ready) for o in self.os.fleet.instances()
+            )
+            assert waits or isinstance(i.phase, (Ready, Unhealthy, Done, Failed)), f"{i} is not what is wanted"
 
 
 TestFormation = Formation.TestCase

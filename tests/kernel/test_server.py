@@ -251,5 +251,7 @@ def test_a_hold_of_nobody_or_of_no_time_is_refused(served, peer, params):
 
 
 def test_a_release_is_passed_on_with_the_life(served, peer):
-    assert peer.ask("release", {"by": "balancer", "instance": "web.1", "generation": 3})["result"] == {}
+    assert peer.ask("release", {"by": "balancer", "instance": "web.1", "generation": 3})["result"]["instances"] == [
+        "web.1"
+    ]
     assert served.backend.released == [("web.1", 3, "balancer")]

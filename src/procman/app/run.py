@@ -22,6 +22,7 @@ from procman.config.location import current_folder, look_upwards, note_of
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
+from procman.errors import RefusedError
 from procman.kernel import signals
 from procman.kernel.process import spawn
 
@@ -73,7 +74,14 @@ def _run(
 ) -> int:
     """Claim the root and supervise there."""
     roots = (plan.root, logical(plan.root, inputs.environ))
-    claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
+    try:
+        claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
+    except RefusedError as error:
+        if not inputs.options.types:
+            raise
+        names = " ".join(inputs.options.types)
+        hint = f"`procman restart {names}` starts what is stopped there; {error.hint}"
+        raise RefusedError(error.message, hint) from None
     signals.hold()
     if listening is not None:
         listening(claimed)

@@ -147,7 +147,7 @@ class Client:
 
     def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
         """Restart types, instances or patterns, all where none is named: a few of a type at a time, or `together`."""
-        return self._call(methods.RESTART, Restart(tuple(names), together, why))
+        return self._call(methods.RESTART, Restart(tuple(names), why, together))
 
     def stop(self, names: Sequence[str] = (), *, everything: bool = False) -> Accepted:
         """Stop types, instances or patterns, or everything."""

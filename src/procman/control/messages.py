@@ -154,10 +154,6 @@ class Why(Struct, frozen=True):
     lines: tuple[str, ...]
 
 
-class ReleasePassedOn(Struct, frozen=True):
-    """It was passed on. An instance or a life that is not there any more has nothing to be released."""
-
-
 class Waited(Struct, frozen=True, omit_defaults=True):
     """How it ended: `reached`; `failed`, as it cannot become true any more, and why; `ending`, as procman is stopping; `late`,
     with what is still to come.

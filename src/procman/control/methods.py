@@ -28,7 +28,6 @@ from procman.control.messages import (
     Output,
     Ps,
     ReleaseParams,
-    ReleasePassedOn,
     ResizeParams,
     StreamEnded,
     StreamStarted,
@@ -98,7 +97,7 @@ WHY = _row(Method("why", WhyParams, Why, _LOOK, "why an instance is as it is, wh
 HOLD = _row(
     Method("hold", Hold, Accepted, _CHANGE, "let stops of ready instances wait for this connection's `release`")
 )
-RELEASE = _row(Method("release", ReleaseParams, ReleasePassedOn, _CHANGE, "let go of a stop that was held"))
+RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let go of a stop that was held"))
 LOGS = _row(
     Method(
         "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM

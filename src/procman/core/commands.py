@@ -18,7 +18,7 @@ from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
 from procman.core.spec import Plan, refuse_count
-from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
 class World(NamedTuple):
@@ -73,9 +73,21 @@ def scale(command: Scale, world: World) -> Decision:
     if changed:
         text = f"{wording.scaled(changed)}{f': {command.why}' if command.why else ''}"
         one = next(iter(changed)) if len(changed) == 1 else None
-        change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
+        change = Change(
+            event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
+        )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(target, touched), what, change)
+
+
+MAIN_TYPE = "web"
+"""The type that a signal scales, where there is more than one."""
+
+
+def scale_by_signal(by: int, world: World) -> Decision:
+    counts = world.desired.counts
+    main = MAIN_TYPE if MAIN_TYPE in counts else next(iter(counts)) if len(counts) == 1 else None
+    return scale(Scale(by={main: by}), world) if main is not None else (wording.no_main_type(MAIN_TYPE), "")
 
 
 def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Reason) -> tuple[Desired, list[str]]:
@@ -100,8 +112,8 @@ def restart(command: Restart, world: World) -> Decision:
     if not isinstance(chosen, list):
         return chosen
     desired = world.desired
-    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
     reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
+    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
     moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
     needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
     granted = _granted(desired.moving(moves), chosen, needs, "procman restart")

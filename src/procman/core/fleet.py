@@ -8,34 +8,10 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from procman.core import closing, commands, recycling, wording
+from procman.core import closing, commands, wording
+from procman.core import events as saw
 from procman.core.actions import Action, Finish, Publish, Refuse, Reply
 from procman.core.commands import Granted
-from procman.core.events import (
-    Adopted,
-    Command,
-    Commanded,
-    Emptied,
-    Event,
-    Exited,
-    FormationStarted,
-    InterruptAsked,
-    KillAsked,
-    Measured,
-    Notified,
-    Orphaned,
-    OrphanReaped,
-    Probed,
-    Released,
-    Reload,
-    Scale,
-    ScaleAsked,
-    Shutdown,
-    ShutdownAsked,
-    Spawned,
-    SpawnFailed,
-    TimerFired,
-)
 from procman.core.formation import Formation
 from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
@@ -53,9 +29,6 @@ from procman.core.timers import (
 )
 from procman.core.view import FleetView, Kind, Operation
 from procman.core.wording import ended_line
-
-MAIN_TYPE = "web"
-"""The type that a signal scales, where there is more than one."""
 
 
 class Fleet:
@@ -105,11 +78,10 @@ class Fleet:
         return self._formation.operations.get(number)
 
     def why(self, name: str, now: float) -> tuple[str, ...]:
-        """Sentences about how an instance is, what comes next and what can be done; none where there is no such."""
+        """Sentences about how an instance is, what comes next and what can be done."""
         from procman.core.why import explain  # noqa: PLC0415  only asked for by a person
 
-        i = self.get(name)
-        return explain(self._formation, i, now) if i is not None else ()
+        return explain(self._formation, name, now)
 
     def crash_loop(self, type_name: str) -> bool:
         return self._formation.crashes.looping(type_name)
@@ -127,30 +99,38 @@ class Fleet:
 
     # ---- the one way in
 
-    def handle(self, event: Event, now: float) -> list[Action]:
+    def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
         match event:
-            case FormationStarted():
+            case saw.FormationStarted():
                 self._begin(now)
-            case Spawned() | SpawnFailed() | Exited() | Emptied() | Probed() | Notified() | Released():
+            case (
+                saw.Spawned()
+                | saw.SpawnFailed()
+                | saw.Exited()
+                | saw.Emptied()
+                | saw.Probed()
+                | saw.Notified()
+                | saw.Released()
+            ):
                 i = self.get(event.name)
                 if i is not None:
                     self._formation.step(i, event, now)
-            case Measured():
-                self._measured(event)
-            case Adopted():
+            case saw.Measured():
+                self._formation.recycle_large(event)
+            case saw.Adopted():
                 self._formation.adopted(event, now)
-            case Orphaned():
+            case saw.Orphaned():
                 self._formation.out += self._formation.orphans.orphaned(event.pid, now)
-            case OrphanReaped():
+            case saw.OrphanReaped():
                 self._formation.orphans.reaped(event.pid)
-            case TimerFired():
+            case saw.TimerFired():
                 self._timer(event, now)
-            case Commanded():
+            case saw.Commanded():
                 self._command(event.command, event.request, now)
-            case ShutdownAsked() | KillAsked() | InterruptAsked():
+            case saw.ShutdownAsked() | saw.KillAsked() | saw.InterruptAsked():
                 self._asked_to_end(event, now)
-            case ScaleAsked():
+            case saw.ScaleAsked():
                 self._scale_asked(event.by, now)
             case _:
                 assert_never(event)
@@ -166,7 +146,7 @@ class Fleet:
 
     # ---- time
 
-    def _timer(self, event: TimerFired, now: float) -> None:
+    def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
                 i = self.get(name)
@@ -179,27 +159,18 @@ class Fleet:
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
             case RecycleTimer(name):
-                i = self.get(name)
-                why = recycling.too_old(i) if i is not None and i.generation == event.token else None
-                if i is not None and why is not None:
-                    self._formation.recycle(i, why)
+                self._formation.recycle_old(name, event.token)
             case RolloutTimer() | ClosingTimer() | FallbackTimer():
                 pass  # what may move by then is moved after every event
             case _:
                 assert_never(event.key)
 
-    def _measured(self, event: Measured) -> None:
-        i = self.get(event.name)
-        why = recycling.too_large(i, event.memory) if i is not None and i.generation == event.generation else None
-        if i is not None and why is not None:
-            self._formation.recycle(i, why)
-
     # ---- commands
 
-    def _command(self, command: Command, request: int, now: float) -> None:
+    def _command(self, command: saw.Command, request: int, now: float) -> None:
         formation = self._formation
         match command:
-            case Shutdown():
+            case saw.Shutdown():
                 names = tuple(i.name for i in formation.slots if not isinstance(i.phase, AT_REST))
                 number = formation.begin("procman shutdown", dict.fromkeys(names, Need(Want.DOWN)))
                 formation.out.append(Reply(request, names, dict(self.counts), number))
@@ -207,7 +178,7 @@ class Fleet:
                 formation.move_on(number, dict.fromkeys(names), now)
             case _ if self.stopping:
                 formation.out.append(Refuse(request, wording.STOPPING))
-            case Reload(plan):
+            case saw.Reload(plan):
                 self._carry_out(formation.reload(plan), request, now)
             case _:
                 decision = commands.decide(command, formation.world)
@@ -235,14 +206,8 @@ class Fleet:
 
     def _scale_asked(self, by: int, now: float) -> None:
         """By a signal, which names no type."""
-        main = MAIN_TYPE if MAIN_TYPE in self.counts else next(iter(self.counts)) if len(self.counts) == 1 else None
-        if main is None:
-            self._formation.publish(Kind.COMMAND, wording.no_main_type(MAIN_TYPE))
-            return
-        if self.stopping:
-            self._formation.publish(Kind.COMMAND, wording.by_signal(wording.STOPPING))
-            return
-        decision = commands.scale(Scale(by={main: by}), self._formation.world)
+        stopped = (wording.STOPPING, "") if self.stopping else None
+        decision = stopped or commands.scale_by_signal(by, self._formation.world)
         if isinstance(decision, Granted):
             self._carry_out(decision, 0, now)
         else:
@@ -250,18 +215,18 @@ class Fleet:
 
     # ---- the end
 
-    def _asked_to_end(self, event: ShutdownAsked | KillAsked | InterruptAsked, now: float) -> None:
+    def _asked_to_end(self, event: saw.ShutdownAsked | saw.KillAsked | saw.InterruptAsked, now: float) -> None:
         match event:
-            case ShutdownAsked(why):
+            case saw.ShutdownAsked(why):
                 self._formation.shut_down(0, why, now)
-            case InterruptAsked(terminal):
+            case saw.InterruptAsked(terminal):
                 if not self.stopping:
                     self._formation.shut_down(0, "procman got SIGINT", now)
                     if terminal and closing.living(self._formation.slots):
                         self._formation.publish(Kind.SHUTDOWN, wording.AGAIN_KILLS)
                 else:
                     self._formation.kill(now)
-            case KillAsked():
+            case saw.KillAsked():
                 self._formation.kill(now)
             case _:
                 assert_never(event)

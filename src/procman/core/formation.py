@@ -22,6 +22,7 @@ from procman.core.events import (
     Adopted,
     Hold,
     KillAsked,
+    Measured,
     RestartWanted,
     SlotEvent,
     StartWanted,
@@ -203,8 +204,20 @@ class Formation:
         )
         self._end_rollout(type_name, now)
 
-    def recycle(self, i: Instance, why: Reason) -> None:
+    def recycle_old(self, name: str, generation: int) -> None:
+        i = self.slots.get(name)
+        if i is not None and i.generation == generation:
+            self._recycle(i, recycling.too_old(i))
+
+    def recycle_large(self, event: Measured) -> None:
+        i = self.slots.get(event.name)
+        if i is not None and i.generation == event.generation:
+            self._recycle(i, recycling.too_large(i, event.memory))
+
+    def _recycle(self, i: Instance, why: Reason | None) -> None:
         """Replace one that is too old or too large, when its type's rollout lets it."""
+        if why is None:
+            return
         if not isinstance(i.phase, UP) or i.name in self.desired.moves or self.desired.closing is not None:
             return
         if self.rollouts.get(i.spec.type) is None:

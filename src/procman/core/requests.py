@@ -35,14 +35,13 @@ class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defa
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty. A type of two and more is restarted a few at a time, unless
-    `together`; an instance that is named is restarted at once. A program says `why`, for `ps` and `events`, and logs it
-    itself.
+    """Types, instances or shell patterns; all when empty. A program says `why`, for `ps` and `events`, and logs it itself.
+    A type of two and more is restarted a few at a time, unless `together`; an instance that is named is at once.
     """
 
     names: tuple[Name, ...] = ()
-    together: bool = False
     why: Annotated[str, Meta(max_length=256)] = ""
+    together: bool = False
 
 
 class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -65,11 +65,11 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now:
     seconds = terms.hold if terms.held_by else drain.seconds if drain is not None else 0.0
     until = _drained_by(now + seconds, terms.kill_by, leader)
     unready = () if isinstance(i.phase, Starting) else (BecameUnready(i.name),)
-    probes = (StopProbe(i.name, i.generation),) if leader.probed else ()
     if isinstance(i.phase, Starting) or until <= now:
         step = begin(i, leader, StopCause(reason, event.why, terms.kill_by), now)
-        return Step(step.instance, (*probes, *step.actions), unready)
+        return Step(step.instance, step.actions, unready)
     phase = Draining(leader, reason, event.why, until, terms.held_by, terms.kill_by)
+    probes = _stop_probe(i)
     i = enter(i, phase, now)
     own = () if terms.held_by else _drain_actions(i, leader)
     return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
@@ -135,12 +135,13 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     kill_at = now + leader.stop.grace
     kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
     phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at)
+    probes = _stop_probe(i)
     i = enter(i, phase, now)
     news = wording.stopping(i, cause.why)
     if phase.kill_at <= now:
         killed = kill(i, now)
-        return Step(killed.instance, (news, *killed.actions))
-    return Step(i, (news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=True)))
+        return Step(killed.instance, (*probes, news, *killed.actions))
+    return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=True)))
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:
@@ -205,7 +206,15 @@ def kill(i: Instance, now: float) -> Step:
 
 def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
     """No grace at all."""
-    return kill(enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
+    probes = _stop_probe(i)
+    killed = kill(enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
+    return Step(killed.instance, (*probes, *killed.actions))
+
+
+def _stop_probe(i: Instance) -> tuple[Action, ...]:
+    """What is asked to end is probed no more."""
+    probed = isinstance(i.phase, UP) and i.phase.leader.probed
+    return (StopProbe(i.name, i.generation),) if probed else ()
 
 
 def kill_all(i: Instance) -> Signal:

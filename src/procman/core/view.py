@@ -30,7 +30,6 @@ class Kind(Enum):
     ADOPTED = "adopted"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
-    ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
@@ -52,11 +51,18 @@ class Kind(Enum):
         return member
 
 
+class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
+    """The counts of a type before and after it was scaled."""
+
+    before: int
+    after: int
+
+
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
 
-    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` are the old and
-    the new count of each type that was scaled.
+    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
+    types that were scaled.
     """
 
     event: Kind
@@ -70,7 +76,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int | None = None
     ready: bool | None = None
     port: int | None = None
-    counts: dict[str, tuple[int, int]] | None = None
+    counts: dict[str, CountChange] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
 
@@ -162,8 +168,8 @@ class FleetView(Struct, frozen=True, kw_only=True):
     stopping: bool
     types: tuple[TypeView, ...] = ()
     number: int = 0
-    orphans: tuple[OrphanView, ...] = ()
     companions: tuple[InstanceView, ...] = ()
+    orphans: tuple[OrphanView, ...] = ()
 
 
 class OperationState(Enum):

@@ -23,8 +23,11 @@ from procman.core.phases import (
 from procman.text.words import duration
 
 
-def explain(formation: Formation, i: Instance, now: float) -> tuple[str, ...]:
-    """Sentences: how it is and since when, what comes next, what can be done."""
+def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
+    """Sentences: how it is and since when, what comes next, what can be done. None where there is no such instance."""
+    i = formation.slots.get(name)
+    if i is None:
+        return ()
     row = formation.row(i, now)
     reason = f": {row.reason}" if row.reason else ""
     lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.core.select import Chosen
+from procman.core.view import InstanceView, TypeView
 from procman.errors import RefusedError
 
 if TYPE_CHECKING:
-    from procman.core.view import InstanceView
     from procman.observe.poll import Poll
     from procman.observe.processes import Meter, Trees
 
@@ -38,11 +38,20 @@ class Row(Struct, frozen=True, kw_only=True):
     crash_loop: bool
     generation: int
     adopted: tuple[int, ...]
+    reason_code: str | None
+    ready: bool
+    host: str | None
+    probe: str | None
 
 
 class Listing(Struct, frozen=True):
+    """`number` is that of the last event."""
+
     formation: dict[str, int]
     instances: list[Row]
+    types: tuple[TypeView, ...] = ()
+    number: int = 0
+    companions: list[Row] = []
 
 
 def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
@@ -54,8 +63,15 @@ def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
     if refusal is not None:
         raise RefusedError(*refusal)
     meant = [i for i in known if not names or chosen.means(i.name)]
-    meter.forget_all_but({(i.name, i.generation) for i in meant})
-    return Listing(answer.fleet.formation, [_row(i, answer.time, look.trees, meter) for i in meant])
+    companions = answer.fleet.companions
+    meter.forget_all_but({(i.name, i.generation) for i in (*meant, *companions)})
+    return Listing(
+        answer.fleet.formation,
+        [_row(i, answer.time, look.trees, meter) for i in meant],
+        answer.fleet.types,
+        answer.fleet.number,
+        [_row(i, answer.time, look.trees, meter) for i in companions],
+    )
 
 
 def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
@@ -76,4 +92,8 @@ def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
         crash_loop=i.crash_loop,
         generation=i.generation,
         adopted=i.adopted,
+        reason_code=i.reason_code,
+        ready=i.ready,
+        host=i.host,
+        probe=i.probe,
     )

@@ -30,7 +30,6 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ReleaseParams,
-    ReleasePassedOn,
     ResizeParams,
     WaitParams,
     Why,
@@ -237,7 +236,7 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
 @serves(methods.RELEASE)
 def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
     caller.backend.release(params.instance, params.generation, params.by)
-    answer(ReleasePassedOn())
+    answer(Accepted((params.instance,), dict(caller.backend.counts)))
 
 
 @serves(methods.LOGS)
