@@ -29,8 +29,6 @@ def kind(schema: Schema, defs: Schema) -> str:
     word = str(schema["type"])
     match word:
         case "array":
-            if "prefixItems" in schema:  # a tuple
-                return f"list of {' and '.join(kind(one, defs) for one in schema['prefixItems'])}"
             items = kind(schema["items"], defs)
             return f"list of {items.replace('whole number', 'whole numbers')}"
         case "object":

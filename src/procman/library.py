@@ -1,7 +1,7 @@
 """Procman as a library: a formation that runs for as long as a `with` block lasts, and a client to talk to it.
 
 It starts the same program that the command line starts, as a process of its own with a socket of its own, so that any
-number of them can run at a time. `Formation` and what it returns are a supported API; `Client` below it speaks the
+number of them can run at a time. `RunningFormation` and what it returns are a supported API; `Client` below it speaks the
 control protocol and raises `procman.errors`. Knows no verb, and nothing of the kernel.
 """
 
@@ -26,7 +26,7 @@ from procman.core.requests import AwaitedState
 from procman.core.view import FleetView, InstanceView
 from procman.errors import NotRunningError, ProcmanError
 
-__all__ = ["Client", "FleetView", "Formation", "FormationError", "InstanceView", "ProcmanError"]
+__all__ = ["Client", "FleetView", "FormationError", "InstanceView", "ProcmanError", "RunningFormation"]
 
 TYPES = 10
 """Types whose first ports are looked at before a base is chosen."""
@@ -38,7 +38,7 @@ class FormationError(ProcmanError):
     """The formation has ended, or did not become what was waited for. The message has its last lines."""
 
 
-class Formation:
+class RunningFormation:
     """`procman start` in this folder, with these options, from `with` on: entered once every instance is ready or done.
 
     Ports are free ones unless an option says otherwise. `env` is added to this process's environment. `timeout` is in
@@ -118,6 +118,19 @@ class Formation:
         if port is None:
             raise FormationError(f"cannot tell the port of '{name}': it has none")
         return port
+
+    def url(self, name: str) -> str:
+        """`http://127.0.0.1:PORT` of an instance, or of the first one of a type, once a server listens there."""
+        port, deadline = self.port(name), time.monotonic() + self.timeout
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise self._failed(f"cannot wait longer than {self.timeout:g} s for a server on {port}") from None
+                time.sleep(0.02)
+            else:
+                return f"http://127.0.0.1:{port}"
 
     def logs(self, *names: str) -> str:
         """What instances wrote and procman has kept, in order: all of them, or those of these types, names or patterns."""
@@ -204,7 +217,7 @@ def free_port() -> int:
         base = random.randrange(10_000, 31_000, 10)  # noqa: S311  not a secret
         if all(_is_free(port) for port in range(base, base + 100 * TYPES, 100)):
             return base
-    raise ProcmanError("cannot find free ports", "name one: Formation(folder, '--port', '8000')")
+    raise ProcmanError("cannot find free ports", "name one: RunningFormation(folder, '--port', '8000')")
 
 
 def _is_free(port: int) -> bool:

@@ -13,15 +13,15 @@ import pytest
 if TYPE_CHECKING:
     import os
 
-    from procman.library import Formation
+    from procman.library import RunningFormation
 
 
 @pytest.fixture
-def procman_formation(request: pytest.FixtureRequest) -> Iterator[Callable[..., Formation]]:
+def procman_formation(request: pytest.FixtureRequest) -> Iterator[Callable[..., RunningFormation]]:
     """Start a formation that is stopped when the test ends: `procman_formation(FOLDER_OR_COMMANDS, *OPTIONS)`.
 
     The first argument is a folder with a Procfile, or commands by process type, which then run in the test's `tmp_path`.
-    The options are those of `procman start`; `env` and `timeout` are those of `procman.library.Formation`, which is
+    The options are those of `procman start`; `env` and `timeout` are those of `procman.library.RunningFormation`, which is
     returned once every instance is ready or done.
     """
     with ExitStack() as running:
@@ -31,11 +31,11 @@ def procman_formation(request: pytest.FixtureRequest) -> Iterator[Callable[..., 
             *options: str,
             env: Mapping[str, str] | None = None,
             timeout: float = 60.0,
-        ) -> Formation:
-            from procman.library import Formation  # noqa: PLC0415  only where it is used
+        ) -> RunningFormation:
+            from procman.library import RunningFormation  # noqa: PLC0415  only where it is used
 
             folder = _folder(what, request) if isinstance(what, Mapping) else what
-            return running.enter_context(Formation(folder, *options, env=env, timeout=timeout))
+            return running.enter_context(RunningFormation(folder, *options, env=env, timeout=timeout))
 
         yield start
 

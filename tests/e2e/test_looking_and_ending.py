@@ -43,7 +43,7 @@ def test_logs_follow_shows_what_comes_until_procman_ends(world: World) -> None:
     os.mkfifo(world.folder / "go")
     supervisor = world.start()
     supervisor.expect("before$")
-    follower = world.popen("logs", "-f")
+    follower = world.popen("logs", "-f", "a")
     assert follower.stdout
     assert b"before" in follower.stdout.readline()
     (world.folder / "go").write_text("\n")

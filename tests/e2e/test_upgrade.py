@@ -186,7 +186,7 @@ def test_streams_of_clients_go_on_where_they_were(world: World) -> None:
     supervisor, _ = output_to(world, "-m", "w=3")
     supervisor.up("w.1", "w.3")
     with (world.folder / "followed").open("wb") as followed, (world.folder / "changes").open("wb") as changes:
-        logs = world.popen("logs", "-f", "-n", "5", stdout=followed)
+        logs = world.popen("logs", "-f", "-n", "5", "w", stdout=followed)
         events = world.popen("events", "--json", stdout=changes)
     eventually(lambda: supervisor.clients() >= 2 and (world.folder / "followed").read_text(), "both are told")
     supervisor.ask("scale", to={"w": 4})

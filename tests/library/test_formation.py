@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from procman.library import Formation, FormationError
+from procman.library import FormationError, RunningFormation
 
 pytestmark = pytest.mark.processes
 
@@ -26,8 +26,8 @@ def alive(pid: int) -> bool:
 
 
 def test_it_is_ready_when_it_is_entered_and_gone_when_it_is_left(tmp_path):
-    with Formation(procfile(tmp_path, web=WEB)) as shop:
-        served = urllib.request.urlopen(f"http://127.0.0.1:{shop.port('web')}/Procfile").read()
+    with RunningFormation(procfile(tmp_path, web=WEB)) as shop:
+        served = urllib.request.urlopen(shop.url("web") + "/Procfile").read()
         pid = shop.instance("web.1").pid
         scratch = os.path.dirname(shop.socket)
         assert served.decode() == f"web: {WEB}\n"
@@ -40,17 +40,17 @@ def test_two_run_side_by_side_with_other_ports(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
     other.mkdir()
-    with Formation(procfile(one, web=WEB)) as first, Formation(procfile(other, web=WEB)) as second:
+    with RunningFormation(procfile(one, web=WEB)) as first, RunningFormation(procfile(other, web=WEB)) as second:
         assert first.port("web") != second.port("web")
 
 
 def test_a_second_one_of_a_folder_is_refused_by_name(tmp_path):
-    with Formation(procfile(tmp_path, web=IDLE)), pytest.raises(FormationError, match="already runs here"):
-        Formation(tmp_path).__enter__()
+    with RunningFormation(procfile(tmp_path, web=IDLE)), pytest.raises(FormationError, match="already runs here"):
+        RunningFormation(tmp_path).__enter__()
 
 
 def test_scale_and_stop_and_restart_return_when_they_are_done(tmp_path):
-    with Formation(procfile(tmp_path, web=IDLE, job=IDLE), "-m", "job=0") as shop:
+    with RunningFormation(procfile(tmp_path, web=IDLE, job=IDLE), "-m", "job=0") as shop:
         assert shop.ps().formation == {"web": 1, "job": 0}
         shop.scale({"web": 2})
         assert [i.phase for i in shop.ps().instances] == ["ready", "ready"]
@@ -64,39 +64,39 @@ def test_scale_and_stop_and_restart_return_when_they_are_done(tmp_path):
 
 
 def test_logs_are_what_the_instances_wrote_and_output_what_procman_printed(tmp_path):
-    with Formation(procfile(tmp_path, web=IDLE, job="echo other; exec sleep 1000"), "--no-timestamps") as shop:
+    with RunningFormation(procfile(tmp_path, web=IDLE, job="echo other; exec sleep 1000"), "--no-timestamps") as shop:
         assert shop.logs("web") == "up\n"
         assert "job.1  | other" in shop.output()
 
 
 def test_variables_reach_the_processes(tmp_path):
-    with Formation(procfile(tmp_path, web="echo hello $WHO; exec sleep 1000"), env={"WHO": "you"}) as shop:
+    with RunningFormation(procfile(tmp_path, web="echo hello $WHO; exec sleep 1000"), env={"WHO": "you"}) as shop:
         assert shop.logs("web") == "hello you\n"
 
 
 def test_a_client_speaks_the_whole_protocol(tmp_path):
-    with Formation(procfile(tmp_path, web=IDLE)) as shop, shop.connect() as client:
+    with RunningFormation(procfile(tmp_path, web=IDLE)) as shop, shop.connect() as client:
         assert client.hello().root == os.path.realpath(tmp_path)
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path):
     folder = procfile(tmp_path, web="echo cannot open the database; exit 3")
     with pytest.raises(FormationError, match=r"cannot go on waiting for web\.1|procman has ended") as raised:
-        Formation(folder, "--max-restarts", "0").__enter__()
+        RunningFormation(folder, "--max-restarts", "0").__enter__()
     assert "cannot open the database" in str(raised.value)
 
 
 def test_a_faulty_procfile_is_told_with_its_line(tmp_path):
     (tmp_path / "Procfile").write_text("web\n")
     with pytest.raises(FormationError, match=r"Procfile:1: cannot"):
-        Formation(tmp_path).__enter__()
+        RunningFormation(tmp_path).__enter__()
 
 
 def test_what_is_not_ready_in_time_is_named(tmp_path):
     with pytest.raises(
         FormationError, match=r"cannot (wait longer than 0\.3 s for the formation to be ready|start the formation)"
     ):
-        Formation(procfile(tmp_path, web=IDLE), timeout=0.3).__enter__()
+        RunningFormation(procfile(tmp_path, web=IDLE), timeout=0.3).__enter__()
 
 
 def fail_in(shop, pids):
@@ -106,7 +106,7 @@ def fail_in(shop, pids):
 
 
 def test_an_exception_in_the_block_stops_it_as_well(tmp_path):
-    shop = Formation(procfile(tmp_path, web=IDLE))
+    shop = RunningFormation(procfile(tmp_path, web=IDLE))
     pids = []
     with pytest.raises(ZeroDivisionError):
         fail_in(shop, pids)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan
     from procman.kernel.loop.reactor import Reactor
 
-NO_SOCKET = (
-    "\ncannot make a control socket: no folder for it can be written; ps, scale, --watch and the like will not work"
-)
+NO_SOCKET = "\ncannot make a control socket: no folder for it can be written; ps, scale, --watch and other commands will not work"
 
 
 def sink(reactor: Reactor) -> Sink:
@@ -63,7 +61,9 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
     if os.isatty(1):
         counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
         reached = (
-            f"\n`procman ps` and the like in another terminal; socket {claimed.place.socket}" if claimed else NO_SOCKET
+            f"\n`procman ps` and the other commands work in another terminal; socket {claimed.place.socket}"
+            if claimed
+            else NO_SOCKET
         )
         return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
     counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())

@@ -51,6 +51,10 @@ class Kind(Enum):
         return member
 
 
+TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP)
+"""What went wrong, beside an end that was none of success."""
+
+
 class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
     """The counts of a type before and after it was scaled."""
 
@@ -79,6 +83,11 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[str, CountChange] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
+
+    @property
+    def trouble(self) -> bool:
+        """Whether something went wrong, which people are shown in red."""
+        return self.event in TROUBLE or (self.event is Kind.ENDED and self.exit not in (None, "exit 0"))
 
 
 class ReasonCode(Enum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from procman.core.actions import Action, Refuse, Reply
 from procman.core.decider import AT_FAULT, Survivor
@@ -121,12 +122,18 @@ class Requests:
             answer(outcome)
 
 
+class LogLine(Protocol):
+    """Writes a line of procman's own, in red where something went wrong."""
+
+    def __call__(self, text: str, *, trouble: bool = False) -> None: ...
+
+
 class Publisher:
     """Logs what changes and gives it to the `listeners`, with its time in seconds since the epoch. `number` is the last one's;
     `operation_listeners` are given the operations that have ended.
     """
 
-    def __init__(self, log: Callable[[str], None]) -> None:
+    def __init__(self, log: LogLine) -> None:
         self.number = 0
         self.listeners: list[Callable[[float, Change], None]] = []
         self.operation_listeners: list[Callable[[Operation], None]] = []
@@ -135,7 +142,7 @@ class Publisher:
     def publish(self, change: Change) -> None:
         self.number += 1
         if change.logged:
-            self._log(change.text)
+            self._log(change.text, trouble=change.trouble)
         for listener in self.listeners:
             listener(time.time(), change)
 

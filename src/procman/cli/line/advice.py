@@ -62,6 +62,11 @@ SYNONYMS = {
     "delete": "`procman scale NAME=0` removes the instances of a type",
     "rm": "`procman scale NAME=0` removes the instances of a type",
     "add": "`procman scale NAME+1` adds an instance of a type",
+    "import": "`procman init --from FILE` makes a Procfile of another supervisor's file",
+    "convert": "`procman init --from FILE` makes a Procfile of another supervisor's file",
+    "new": "`procman init` writes a Procfile for the folder",
+    "create": "`procman init` writes a Procfile for the folder",
+    "export": "there is no export yet; a unit of systemd runs `procman start` (docs/how-to/systemd.md)",
     "ctl": "the verbs stand behind `procman` itself: `procman ps`",
 }
 """Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` is what was typed behind."""

@@ -40,7 +40,7 @@ class GroupedCommand(click.Command):
         helps = [record for name, record in records.items() if name in helping]
         own = [record for name, record in records.items() if name not in {*grouped, *helping}]
         if own:
-            with formatter.section("This verb alone"):
+            with formatter.section("This verb only"):
                 formatter.write_dl(own, col_max=WIDTH)
         with formatter.section("Help"):
             formatter.write_dl(helps, col_max=WIDTH)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
     """Show what instances wrote, as the terminal of `procman start` does: all of them, or by type, name or pattern.
 
+    `system` names procman's own lines: why something crashed, what was scaled. Without a name they are included.
+
     procman keeps the last 256 KiB of each. Where output is missing, because this reader was too slow or too late, a line
     says how much.
 
@@ -46,6 +48,7 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
     Examples:
       procman logs web.1 -n 50
       procman logs --follow
+      procman logs system
       procman logs worker --json | jq -r .message
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:

@@ -32,14 +32,15 @@ WHOM = "name types or instances, or say --self: `procman signal HUP web`"
 def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
-    The whole process group of each gets it, with --leader only the process that procman started. An instance that dies
-    of it is treated as any other death: to end one, use `procman stop`.
+    The whole process group of each gets it, with --leader only the process that procman started: a signal that asks a
+    server to reload, or to open its log files again, is for that one. An instance that dies of a signal is restarted as
+    after any other death: to end one, use `procman stop`.
 
     With --self procman itself gets it, whatever its pid is: USR1 opens its log files again.
 
     \b
     Examples:
-      procman signal HUP web
+      procman signal HUP web --leader
       procman signal TTIN web.1 --leader
       procman signal USR1 --self
     """  # noqa: D301  click knows lines that are not to be wrapped by this character

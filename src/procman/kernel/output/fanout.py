@@ -41,7 +41,9 @@ class Fanout:
         self.positions: dict[str, int] = {}  # of types, in the order they came: their colours
         self._files = files
         self._own = ChildStream(display.SYSTEM, -1, None, OutputLife())
-        self._own.color = system_color() if format.color else None
+        self._trouble = ChildStream(display.SYSTEM, -1, None, OutputLife())
+        if format.color:
+            self._own.color, self._trouble.color = system_color(), system_color(trouble=True)
         self.pressure = Backpressure(sink, self.log)
         sink.notice = lambda text: bytes(self._own_lines(text))
         if files is not None:
@@ -54,7 +56,7 @@ class Fanout:
         """Pad all names to the widest of these and those known before; whether that is wider than before."""
         wider = self.formatter.widen(names)
         if wider:
-            self._own.second = -1
+            self._own.second = self._trouble.second = -1
         return wider
 
     def dress(self, stream: ChildStream, type_name: str) -> None:
@@ -104,22 +106,25 @@ class Fanout:
         if text:
             self.pressure.prompt(self.formatter.viewed(stream, clock.time(), text))
 
-    def log(self, text: str, time: float | None = None) -> None:
-        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None). The history has none.
+    def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
+        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None), in the colour of `trouble`.
 
-        A path in it may hold anything, but moves no cursor and ends no line.
+        They are kept like any output, under SYSTEM. A path in them may hold anything, but moves no cursor and ends no line.
         """
+        at = clock.time() if time is None else time
         text = "\n".join(map(display.clean, text.split("\n")))
+        self.history.append(display.SYSTEM, at, f"{text}\n".encode(errors="replace"))
         if self._files is not None:
             self._files.write(display.SYSTEM, self.formatter.own_filed(text))
-        self.pressure.write_own(self._own_lines(text, time), text.count("\n") + 1)
+        lines = self.formatter.own_lines(self._trouble if trouble else self._own, text, at)
+        self.pressure.write_own(lines, text.count("\n") + 1)
 
     def drop_older(self, stream: ChildStream) -> None:
         """What earlier lives of this slot left, and nobody has read, makes room for this one."""
         self.pressure.drop_older(stream, self._own_lines)
 
-    def _own_lines(self, text: str, time: float | None = None) -> Data:
-        return self.formatter.own_lines(self._own, text, clock.time() if time is None else time)
+    def _own_lines(self, text: str) -> Data:
+        return self.formatter.own_lines(self._own, text, clock.time())
 
     # ---- the files
 

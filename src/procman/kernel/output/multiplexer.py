@@ -109,9 +109,9 @@ class Multiplexer:
                 stream.second = -1
             self.terminals.fit()
 
-    def log(self, text: str, time: float | None = None) -> None:
-        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None)."""
-        self._fanout.log(text, time)
+    def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
+        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None); `trouble` is shown in red."""
+        self._fanout.log(text, time, trouble=trouble)
 
     def reopen(self) -> bool:
         """Open the log files anew, as they may have been renamed; False where there are none."""
