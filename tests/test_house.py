@@ -18,14 +18,11 @@ LONGEST = 400
 LONG: set[str] = set()
 """Those that are longer today. It may only shrink."""
 
-CIRCLES = [
-    {"procman.cli", "procman.cli.group", "procman.cli.outcome"},
-    {"procman.config.checks", "procman.config.document", "procman.config.keys", "procman.config.policies"},
-]
+CIRCLES = [{"procman.cli", "procman.cli.group", "procman.cli.outcome"}]
 """Those that exist today. They may only shrink."""
 
 
-TWICE = {"Down", "Formation", "Instances", "Row", "Started", "Wait"}
+TWICE = {"Down", "Formation", "Started", "Wait"}
 """Names that stand twice today. It may only shrink."""
 
 

@@ -198,7 +198,7 @@ def test_ps_lets_no_reason_touch_the_terminal(procman, script):
 def test_ps_as_json_has_null_for_what_is_not_known(procman, script):
     script.fleets = [fleet(instance("web.1", "stopped", age=60.0))]
     told = json.loads(procman("ps", "--json").out)
-    assert list(told) == ["formation", "instances", "types", "number", "companions"]
+    assert list(told) == ["formation", "instances", "types", "number", "companions", "orphans"]
     row = told["instances"][0]
     assert row["since"] == NOW - 60
     assert [row[key] for key in ("pid", "port", "uptime", "reason", "last_exit", "cpu", "memory")] == [None] * 7

@@ -215,6 +215,24 @@ def test_its_first_end_stops_everything_with_its_status_whatever_the_policy_says
     assert finish(story.ends("b.1", 143, "TERM")) == [code]
 
 
+@pytest.mark.parametrize(("code", "ends"), [(0, False), (3, True)])
+def test_a_type_may_end_everything_only_by_its_failure(code, ends):
+    spec = spec_of("a", on_end=OnEnd.EXIT_ON_FAILURE, restart={"max_restarts": 0})
+    story = Story(plan_of({"a": 1, "b": 1}, spec))
+    story.ready("a.1", "b.1")
+    story.ends("a.1", code)
+    assert story.fleet.stopping is ends
+    if ends:
+        assert finish(story.ends("b.1", 143, "TERM")) == [code]
+
+
+def test_a_failure_that_is_tried_again_ends_nothing():
+    story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", on_end=OnEnd.EXIT_ON_FAILURE)))
+    story.ready("a.1", "b.1")
+    story.ends("a.1", 3)
+    assert not story.fleet.stopping
+
+
 def test_a_stop_that_was_asked_for_is_no_end():
     story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **EXIT)))
     story.ready("a.1", "b.1")

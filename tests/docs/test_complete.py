@@ -18,8 +18,8 @@ from procman.cli import outcome
 from procman.cli.group import VERBS
 from procman.cli.show.instances import HEAD
 from procman.cli.verbs import run as one_off
-from procman.config.keys import DefaultsSection, ProcessSection, ProcmanYml
-from procman.config.sections import RestartSection, StopSection
+from procman.config.keys import ProcessSection, ProcmanYml
+from procman.config.sections import DefaultsSection, RestartSection, StopSection
 from procman.control.codec import Code
 from procman.control.methods import METHODS, NOTIFICATIONS
 from procman.core.spec import OnEnd, Stdin, StopMode, When

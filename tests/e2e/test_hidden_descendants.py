@@ -62,6 +62,7 @@ def test_one_that_can_be_traced_to_nobody_is_named_and_listed_and_ends_with_proc
     orphans = supervisor.ask("ps")["fleet"]["orphans"]
     assert [orphan["pid"] for orphan in orphans] == [pid]
     assert orphans[0]["name"].startswith("python")
+    assert f"of an instance that cannot be told: pid {pid} (" in world.run("ps").out
     supervisor.ask("stop", names=["a"])
     supervisor.phase(a_1="stopped")
     assert alive(pid)

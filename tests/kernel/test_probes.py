@@ -297,6 +297,25 @@ def test_half_a_line_does_not_match_until_it_is_whole(bench: Bench) -> None:
     os.close(out)
 
 
+def test_a_pattern_that_is_none_is_the_answer(bench: Bench) -> None:
+    bench.start(LogProbe("(ready"))
+    assert bench.answers()[0][1].startswith("log: cannot use the pattern: ")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/sys/net/ipv4/ip_local_port_range"), reason="the range is not known")
+def test_a_connection_that_meets_itself_is_nobody(bench: Bench) -> None:
+    """On a free port out of those that the system gives to clients, one in 28,000 connects to itself."""
+    from procman.kernel.process.probes.tcp import Connecting
+
+    met = socket.socket()
+    met.bind(("127.0.0.1", 0))
+    met.connect(met.getsockname())
+    got: list[tuple[object, str]] = []
+    Connecting(bench.reactor, [], 0, lambda made, why: got.append((made, why)))._connected(met)
+    assert got == [(None, "connection refused")]
+    assert met.fileno() == -1
+
+
 # ---- exec, file, notify
 
 
@@ -342,11 +361,11 @@ def test_a_file_that_is_not_there_is_named(bench: Bench) -> None:
 
 def test_a_program_says_itself_that_it_is_ready(bench: Bench) -> None:
     bench.start(NotifyProbe())
-    bench.probes.ready("web.1", 2)
-    assert bench.answers() == []
-    bench.probes.ready("web.1", 1)
     bench.probes.ready("web.1", 1)
     assert bench.answers() == [(True, "READY=1")]
+    assert bench.probes.state() == ()
+    bench.probes.ready("web.1", 1)  # after a reload
+    assert bench.answers() == [(True, "READY=1")] * 2
 
 
 def test_a_watchdog_that_is_not_fed_is_a_failure_each_time_and_one_that_is_a_success_once(bench: Bench) -> None:
@@ -357,6 +376,8 @@ def test_a_watchdog_that_is_not_fed_is_a_failure_each_time_and_one_that_is_a_suc
     for _ in range(3):
         bench.probes.watchdog("web.1", 1, well=True)
     bench.probes.watchdog("web.1", 1, well=False)
+    bench.probes.ready("web.1", 1)
+    assert bench.answers()[-1] == (True, "READY=1")
     assert bench.answers()[:2] == [(True, "WATCHDOG=1"), (False, "WATCHDOG=trigger")]
 
 

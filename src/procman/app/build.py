@@ -26,7 +26,7 @@ from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process.launcher import SpawnContext
 from procman.kernel.wiring import KernelSettings
-from procman.serve.server import Server
+from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
     from procman.app.options import OutputOptions
@@ -48,7 +48,7 @@ class Before(Protocol):
         """Fill them, and return what is the kernel's."""
         ...
 
-    def go_on(self, server: Server | None) -> None:
+    def go_on(self, server: LazyServer | None) -> None:
         """The last step before it runs."""
         ...
 
@@ -80,7 +80,7 @@ def build(
         kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
         del state  # all of it, in memory
     signals.install(reactor, kernel)
-    server = Server(reactor, claimed.listeners, kernel) if claimed is not None else None
+    server = LazyServer(reactor, claimed.listeners, kernel) if claimed is not None else None
     reach.serve(server, kernel.log)
     if server is not None:
         kernel.listeners.append(server.publish)

@@ -41,6 +41,7 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     inputs: Options
     output: OutputOptions
     socket: str | None
+    name: str
     watch: bool
     detach: bool
     then: str | None = None
@@ -117,6 +118,7 @@ FORMATION = (
         types=True,
     ),
     Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("--release",), "Run the type release to success before anything else.", OptionKind.FLAG),
     Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
     Option(
         ("--port-step",), "Distance of the ports from one type to the next.  [default: 100]", OptionKind.INTEGER, "N"
@@ -156,6 +158,7 @@ OUTPUT = (
 )
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
+    Option(("--name",), "Tell this formation from others of the same folder.", OptionKind.TEXT, "NAME"),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),
@@ -206,6 +209,7 @@ def start_options(values: Mapping[str, Value]) -> StartOptions:
         inputs=input_options(values),
         output=OutputOptions(**{field: values[field] for field in OutputOptions.__struct_fields__}),
         socket=values["socket"],
+        name=values["name"] or "",
         watch=values["watch"],
         detach=values["detach"],
         then=values["then"],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from procman.kernel.kernel import Kernel
     from procman.kernel.loop.reactor import Reactor
     from procman.kernel.output.logfiles import LogFiles
-    from procman.serve.server import Server
+    from procman.serve.lazyserver import LazyServer
 
 
 class ReloadInputs(Struct, frozen=True, kw_only=True):
@@ -44,4 +44,4 @@ class RunningParts(Struct, frozen=True):
     files: LogFiles | None
     reactor: Reactor
     kernel: Kernel
-    server: Server | None
+    server: LazyServer | None

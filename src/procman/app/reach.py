@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from procman.control.claim import Claim
 from procman.errors import ConfigError, RefusedError
-from procman.serve.server import Server
+from procman.serve.lazyserver import LazyServer
 
 
 class Reach:
@@ -15,10 +15,10 @@ class Reach:
 
     def __init__(self, claimed: Claim | None) -> None:
         self.claimed = claimed
-        self._server: Server | None = None
+        self._server: LazyServer | None = None
         self._say: Callable[[str], None] = lambda _text: None
 
-    def serve(self, server: Server | None, say: Callable[[str], None]) -> None:
+    def serve(self, server: LazyServer | None, say: Callable[[str], None]) -> None:
         self._server = server
         self._say = say
 

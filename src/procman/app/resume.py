@@ -23,7 +23,7 @@ from procman.kernel.survive import handover
 
 if TYPE_CHECKING:
     from procman.core.spec import Plan
-    from procman.serve.server import Server
+    from procman.serve.lazyserver import LazyServer
 
 
 def take_over(fd: int) -> int:
@@ -73,7 +73,7 @@ class Restored:
         notice = f"upgraded: procman {before} -> {__version__}; {go_on}"
         return Handover(whole.kernel, output.restore(whole.output), whole.upgrades, notice)
 
-    def go_on(self, server: Server | None) -> None:
+    def go_on(self, server: LazyServer | None) -> None:
         """The last step before it runs: the handlers stand, and so the signals that came meanwhile are let in."""
         assert self._whole is not None
         whole, self._whole = self._whole, None  # a large part of it is of no use any more
@@ -84,4 +84,4 @@ class Restored:
 
 def _claim(claimed: Claimed) -> Claim:
     names = {name: socket.socket(fileno=fd) for name, fd in claimed.names.items()}
-    return Claim(claimed.place, socket.socket(fileno=claimed.listener), claimed.locks, names)
+    return Claim(claimed.place, socket.socket(fileno=claimed.listener), claimed.locks, names, claimed.label)

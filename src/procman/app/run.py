@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
+from procman.config.procfile import NAME
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
@@ -37,8 +38,18 @@ Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
 exit code of either."""
 
 
+class Listen(NamedTuple):
+    """Where procman is to be reached: by a socket of its own, and by the name of its formation, "" for the folder's only."""
+
+    socket: str | None
+    name: str
+
+
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
+    if options.name and not NAME.fullmatch(options.name):
+        text = f"cannot use '{options.name}' as the name of a formation"
+        raise UsageError(text, "letters, digits, '-' and '_', at most 63")
     companions = ("watch",) if options.watch else ()
     refuse_companions(companions)
     if fork is not None and os.getpid() == 1:
@@ -61,7 +72,7 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     )
     plan = load(inputs.options, environ, kept=inputs.kept)
     refuse_quiet(options.output.quiet, plan)
-    run = partial(_run, plan, _absolute(options.output), inputs, options.socket)
+    run = partial(_run, plan, _absolute(options.output), inputs, Listen(options.socket, options.name))
     return fork(plan, run) if fork is not None else run()
 
 
@@ -70,12 +81,13 @@ def _absolute(looks: OutputOptions) -> OutputOptions:
 
 
 def _run(
-    plan: Plan, looks: OutputOptions, inputs: ReloadInputs, socket: str | None, listening: Listening | None = None
+    plan: Plan, looks: OutputOptions, inputs: ReloadInputs, listen: Listen, listening: Listening | None = None
 ) -> int:
     """Claim the root and supervise there."""
     roots = (plan.root, logical(plan.root, inputs.environ))
+    places = start_places(plan.root, listen.socket, inputs.environ, listen.name)
     try:
-        claimed = claim(Wanted(start_places(plan.root, socket, inputs.environ), roots), on_wait=_waits)
+        claimed = claim(Wanted(places, roots, listen.name), on_wait=_waits)
     except RefusedError as error:
         if not inputs.options.types:
             raise

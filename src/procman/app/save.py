@@ -38,6 +38,7 @@ class Claimed(Struct, frozen=True):
     listener: int
     locks: tuple[int, ...]
     names: dict[str, int] = {}
+    label: str = ""
 
 
 class SavedState(Struct, frozen=True, kw_only=True):
@@ -103,4 +104,4 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
 
 def _claimed(claimed: Claim) -> Claimed:
     names = {name: listener.fileno() for name, listener in claimed.names.items()}
-    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards), names)
+    return Claimed(claimed.place, claimed.listener.fileno(), (claimed.lock_fd, *claimed.guards), names, claimed.label)

@@ -23,13 +23,14 @@ class TargetOptions(Struct, frozen=True):
 
     root: str | None = None
     socket: str | None = None
+    name: str = ""
 
     def find(self) -> str:
-        """The socket's path. A folder that is named wins over an inherited PROCMAN_SOCKET."""
+        """The socket's path. A folder or a formation that is named wins over an inherited PROCMAN_SOCKET."""
         environ = dict(os.environ)
-        if self.root is not None:
+        if self.root is not None or self.name:
             environ.pop("PROCMAN_SOCKET", None)
-        return find(self.root or os.curdir, self.socket, environ)
+        return find(self.root or os.curdir, self.socket, environ, self.name)
 
     def connect(self) -> Client:
         return Client(self.find())
@@ -46,11 +47,20 @@ SOCKET = click.option(
 )
 
 
+NAME = click.option(
+    "--name",
+    metavar="NAME",
+    default="",
+    show_envvar=True,
+    help="Talk to the formation that was started with this --name.",
+)
+
+
 def client_options(verb: Verb) -> Verb:
-    """Declares both options; the verb is called with `place: TargetOptions` instead."""
+    """Declares these options; the verb is called with `place: TargetOptions` instead."""
 
     @functools.wraps(verb)
-    def call(root: str | None, socket: str | None, **values: Any) -> Any:  # noqa: ANN401  click's own types
-        return verb(place=TargetOptions(root, socket), **values)
+    def call(root: str | None, socket: str | None, name: str, **values: Any) -> Any:  # noqa: ANN401  click's own types
+        return verb(place=TargetOptions(root, socket, name), **values)
 
-    return ROOT(SOCKET(call))
+    return ROOT(SOCKET(NAME(call)))

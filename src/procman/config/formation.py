@@ -29,12 +29,15 @@ _CHANGE = re.compile(r"(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*)", re.DOTAL
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What was asked of a start: the types named, those left out, `--formation`'s counts, the config file's."""
+    """What was asked of a start: the types named, those left out, `--formation`'s counts, the config file's, and whether
+    `release` is to be run first.
+    """
 
     types: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     formation: dict[str, int] = {}
     configured: dict[str, int] = {}
+    release: bool = False
 
 
 def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
@@ -79,6 +82,8 @@ def choose_counts(names: Iterable[str], asked: Asked) -> dict[str, int]:
 def _count(name: str, asked: Asked) -> int:
     if name in asked.leave_out:
         return 0
+    if name == RELEASE and asked.release:
+        return max(asked.formation.get(name, 1), 1)
     if name in asked.formation:
         return asked.formation[name]
     if asked.types and name not in asked.types:

@@ -7,9 +7,9 @@ is not written (`default`, where the spec's own default does not say it). To add
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from procman.config import checks, policies
 from procman.config.policies import Check, Policy
 from procman.config.sections import (
+    DefaultsSection,
     GroupSection,
     HealthSection,
     Needed,
@@ -27,21 +28,16 @@ from procman.config.sections import (
     RollingSection,
     StopSection,
 )
-from procman.config.source import plain
 from procman.config.values import AsWritten, Counted, ExitCode, Filled, Most, Port
 from procman.core.autoscale_settings import Autoscale
 from procman.core.balancer_settings import Balancer
-from procman.core.spec import DEFAULT_GRACE, OnEnd, Stdin
-
-if TYPE_CHECKING:
-    from procman.config.document import Document
-    from procman.errors import Fault
+from procman.core.spec import OnEnd, Stdin
 
 ROW = "row"
 """Key of `Meta.extra`: the row of a key."""
 
 
-class Row(NamedTuple):
+class KeyRow(NamedTuple):
     """What a key means. Without a policy it is kept for the companion that asks for it: `Plan.sections`."""
 
     policy: Policy | None = None
@@ -51,7 +47,7 @@ class Row(NamedTuple):
 
 def key(about: str, policy: Policy | None = None, check: Check | None = None, default: str | None = None) -> Meta:
     """The row of a key; `about` is its line in the reference."""
-    return Meta(description=about, extra={ROW: Row(policy, check, default)})
+    return Meta(description=about, extra={ROW: KeyRow(policy, check, default)})
 
 
 class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +84,13 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         | UnsetType
     ) = UNSET
     on_end: (
-        Annotated[OnEnd, key("exit: the first end of an instance stops everything", policies.field("on_end"))]
+        Annotated[
+            OnEnd,
+            key(
+                "exit: the first end of an instance stops everything; exit-on-failure: only where it failed",
+                policies.field("on_end"),
+            ),
+        ]
         | UnsetType
     ) = UNSET
     stdin: (
@@ -212,13 +214,6 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max: Annotated[Most, key("Most instances; 1 makes a singleton", policies.field("max"))] | UnsetType = UNSET
 
 
-class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds for every process type that does not say otherwise."""
-
-    restart: RestartSection = RestartSection()
-    stop: StopSection = StopSection()
-
-
 class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to run the process types of the Procfile."""
 
@@ -232,7 +227,7 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 @cache
-def rows() -> dict[str, Row]:
+def rows() -> dict[str, KeyRow]:
     """The rows of a process type's keys, by key."""
     found = {}
     for field in msgspec.structs.fields(ProcessSection):
@@ -248,45 +243,6 @@ def companion_values(section: ProcessSection) -> Iterator[tuple[str, Any]]:
         value = getattr(section, key)
         if row.policy is None and value is not UNSET:
             yield key, msgspec.to_builtins(value)
-
-
-def default_faults(document: Document) -> list[Fault]:
-    """What is wrong with the values of `defaults`: as in a process, where its row has a check."""
-    assert document.settings is not None
-    defaults = document.settings.defaults
-    context = policies.SpecContext("", defaults, frozenset(), frozenset(), DEFAULT_GRACE)
-    return [
-        document.fault(f"defaults.{key}{where}", message, hint)
-        for key in DefaultsSection.__struct_fields__
-        if (check := rows()[key].check) is not None
-        for where, message, hint in check(getattr(defaults, key), context)
-    ]
-
-
-def group_faults(document: Document, types: Collection[str]) -> list[Fault]:
-    """Members that there are not, or that stand in two groups."""
-    assert document.settings is not None
-    grouped: dict[str, str] = {}
-    faults = []
-    for name, section in document.settings.groups.items():
-        path = f"groups.{plain(name)}"
-        faults += [document.fault(path + where, *told) for where, *told in checks.group(section, types, grouped)]
-        grouped |= dict.fromkeys(section.members, name)
-    return faults
-
-
-def order_faults(document: Document) -> list[Fault]:
-    """Types that wait for one another, so that none of them could ever start."""
-    needs = {
-        name: tuple(section.depends_on)
-        for name, section in document.processes.items()
-        if not isinstance(section.depends_on, UnsetType)
-    }
-    circle = checks.cycle(needs)
-    if not circle:
-        return []
-    message = f"cannot start any of them: {' waits for '.join(circle)}"
-    return [document.fault(f"processes.{plain(circle[0])}.depends_on", message, "leave one of these out")]
 
 
 def schema() -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Options(Struct, frozen=True, kw_only=True):
     leave_out: tuple[str, ...] = ()
     """`--except`"""
     formation: tuple[str, ...] = ()
+    release: bool = False
     port: int | None = None
     port_step: int | None = None
     no_port: bool = False

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procman.config.formation import Asked, choose_counts, parse_formation
+from msgspec.structs import replace
+
+from procman.config.formation import RELEASE, Asked, choose_counts, parse_formation
 from procman.config.options import YEAR, Options
 from procman.config.ports import base_port, place_types, port_step, refuse_overlap, refuse_probes
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
 from procman.config.specs import Inputs, SpecBuilder, is_one_off
-from procman.core.spec import Plan, refuse_count
+from procman.core.policies import Dependency, Until
+from procman.core.spec import OnEnd, Plan, ProcessSpec, refuse_count
 from procman.errors import Fault, nearest
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         port = None if options.no_port or name in one_offs else base + step * placed[name]
         specs[name], more = builder.build(name, port)
         faults += more
+    release = options.release or (inputs.document.settings is not None and inputs.document.settings.release)
+    if release:
+        faults += _refuse_release(inputs)
+        specs = released_first(specs)
     formation, more = parse_formation(options.formation)
     faults += more + _refuse_asked(inputs, options, formation, positions)
     asked = Asked(
@@ -39,6 +46,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         leave_out=options.leave_out,
         formation=formation,
         configured=inputs.document.formation,
+        release=release,
     )
     plan = Plan(
         root=inputs.root,
@@ -52,6 +60,34 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
+
+
+def _refuse_release(inputs: Inputs) -> list[Fault]:
+    """There has to be a type `release` where it is to be run first."""
+    if RELEASE in inputs.entries or RELEASE in inputs.claimed or not inputs.entries:
+        return []
+    message = f"cannot run {RELEASE} before anything else: {inputs.procfile} has no such type"
+    return [Fault("", 0, message, f"add a line '{RELEASE}: command', or leave --release out")]
+
+
+def released_first(specs: dict[str, ProcessSpec]) -> dict[str, ProcessSpec]:
+    """Every type waits for the end of `release`, but those that it needs itself; its failure ends everything."""
+    release = specs.get(RELEASE)
+    if release is None:
+        return specs
+    before = {RELEASE}
+    waiting = [RELEASE]
+    while waiting:
+        needed = [one.type for one in specs[waiting.pop()].depends_on if one.type in specs and one.type not in before]
+        before.update(needed)
+        waiting += needed
+    first = Dependency(type=RELEASE, until=Until.DONE)
+    others = {
+        name: replace(spec, depends_on=(first, *(one for one in spec.depends_on if one.type != RELEASE)))
+        for name, spec in specs.items()
+        if name not in before
+    }
+    return specs | others | {RELEASE: replace(release, on_end=OnEnd.EXIT_ON_FAILURE)}
 
 
 def _groups(inputs: Inputs) -> tuple[Group, ...]:
@@ -98,7 +134,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
     document = inputs.document
     if document.settings is None:
         return []
-    from procman.config.keys import default_faults, group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
+    from procman.config.crosschecks import default_faults, group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
 
     sections = (("formation", document.formation), ("processes", document.processes))
     faults = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from procman.config.sections import DependencySection, Instances, ProbeWord, ReadySection
+from procman.config.sections import DependencySection, HowMany, ProbeWord, ReadySection
 from procman.config.source import absolute
 from procman.core.policies import (
     Dependency,
@@ -36,8 +36,8 @@ from procman.core.spec import RestartPolicy, StopPolicy
 from procman.text.signals import KNOWN, signal_number
 
 if TYPE_CHECKING:
-    from procman.config.keys import DefaultsSection
     from procman.config.sections import (
+        DefaultsSection,
         DrainSection,
         GroupSection,
         HealthSection,
@@ -216,7 +216,7 @@ def _dependency(name: str, needed: Needed | None, context: SpecContext) -> Depen
     if not isinstance(needed, DependencySection):
         return Dependency(type=name, until=until)
     until = until if needed.until is UNSET else needed.until
-    return Dependency(type=name, until=until, every=needed.instances is Instances.ALL, restart=needed.restart)
+    return Dependency(type=name, until=until, every=needed.instances is HowMany.ALL, restart=needed.restart)
 
 
 def rolling(value: RollingSection | UnsetType, _context: SpecContext) -> Fields:

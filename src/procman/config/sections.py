@@ -111,7 +111,7 @@ class HealthSection(ReadySection, frozen=True, kw_only=True, forbid_unknown_fiel
     on_failure: Annotated[OnUnhealthy, Meta(description="What then happens")] | UnsetType = UNSET
 
 
-class Instances(Enum):
+class HowMany(Enum):
     """How many instances of a dependency have to be there."""
 
     ONE = "one"
@@ -125,7 +125,7 @@ class DependencySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Annotated[Until, Meta(description="What it must have reached; default: done for a one-off, else ready")]
         | UnsetType
     ) = UNSET
-    instances: Annotated[Instances, Meta(description="How many of its instances")] = Instances.ONE
+    instances: Annotated[HowMany, Meta(description="How many of its instances")] = HowMany.ONE
     restart: Annotated[bool, Meta(description="Restart when the dependency has been started again")] = False
 
 
@@ -166,3 +166,10 @@ class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
     intensity: Annotated[Times, Meta(description="Restarts in a period that are too many when exceeded")] = 3
     period: Annotated[Seconds, Meta(description="Seconds over which restarts are counted")] = 60.0
+
+
+class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for every process type that does not say otherwise."""
+
+    restart: RestartSection = RestartSection()
+    stop: StopSection = StopSection()

@@ -18,11 +18,13 @@ import socket
 import stat
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from procman.control import names
 from procman.control.find import has_open, is_here, signature
+from procman.control.names import refusal
 from procman.control.places import Place, folders, names_of, older_places
 from procman.control.sockets import address_of, connect, is_trusted, peer_of
 from procman.errors import RefusedError
@@ -34,6 +36,8 @@ PID_TRIES, PID_PAUSE = 100, 0.005
 WAIT_PAUSE = 0.05
 """Seconds between tries for the lock of a dead one, which its guardian holds until what it left behind has ended."""
 
+Names: TypeAlias = dict[str, socket.socket]
+
 ELSEWHERE = -1
 """In place of the pid of a holder that lives in another PID namespace."""
 
@@ -43,6 +47,7 @@ class Wanted(Struct, frozen=True):
 
     places: list[Place]
     roots: tuple[str, ...] = ()
+    label: str = ""
 
 
 class Claim:
@@ -56,8 +61,10 @@ class Claim:
         place: Place,
         listener: socket.socket,
         locks: tuple[int, ...],
-        names: dict[str, socket.socket] | None = None,
+        names: Names | None = None,
+        label: str = "",
     ) -> None:
+        self.label = label
         self.place = place
         self.listener = listener
         self.lock_fd, *guards = locks
@@ -77,7 +84,7 @@ class Claim:
 
     def follow(self, root: str) -> list[socket.socket]:
         """Claim this root too, and return what is to be listened on. Raises RefusedError where another runs there."""
-        fresh = _hold_names((root,), lambda _pid: None, self.names)
+        fresh = _hold_names(Wanted([], (root,), self.label), lambda _pid: None, self.names)
         self.names |= fresh
         return [*fresh.values()]
 
@@ -142,10 +149,10 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
     killed it waits until the processes that it left have ended; `on_wait` is then called once, with its pid.
     """
     held: dict[Place, int] = {}
-    taken: dict[str, socket.socket] = {}
+    taken: Names = {}
     waits = _once(on_wait)
     try:
-        taken = _hold_names(wanted.roots, waits, {})
+        taken = _hold_names(wanted, waits, {})
         _refuse_older(wanted)
         for place in _distinct(wanted.places):
             fd = _lock(place, waits)
@@ -157,14 +164,14 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
                 locks = (held.pop(place), *held.values())
                 for fd in locks:
                     _sign(fd, place)
-                return Claim(place, listener, locks, taken)
+                return Claim(place, listener, locks, taken, wanted.label)
     except RefusedError:
         _close_all(held, taken)
         raise
     _close_all(held, {})
     for name, listener in taken.items():  # no folder can be written, and still procman can be reached
         del taken[name]
-        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken)
+        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken, wanted.label)
     return None
 
 
@@ -179,30 +186,28 @@ def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
     return waits
 
 
-def _hold_names(
-    roots: tuple[str, ...], on_wait: Callable[[int], None], held: dict[str, socket.socket]
-) -> dict[str, socket.socket]:
+def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> Names:
     """Every name of these roots that is not held already. Raises RefusedError, with none of them kept."""
-    fresh: dict[str, socket.socket] = {}
+    fresh: Names = {}
     mine = os.geteuid()
     try:
-        for base, root in {base: named for named in roots for base in names_of(named)}.items():
+        for base, root in {base: named for named in wanted.roots for base in names_of(named, wanted.label)}.items():
             name = f"{base}/{mine}"
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
                 fresh[name] = listener
     except names.HeldError as error:
         _close_all({}, fresh)
-        raise _taken(error.holder.pid, error.holder.uid) from None
+        raise refusal(error.holder.pid, error.holder.uid) from None
     return fresh
 
 
 def _refuse_older(wanted: Wanted) -> None:
     """An older procman in this container has a socket by a name without the PID namespace."""
     for root in wanted.roots:
-        for place in older_places(folders(os.environ, os.geteuid()), root):
+        for place in older_places(folders(os.environ, os.geteuid()), root, wanted.label):
             if is_here(place.socket):
-                raise _taken(_pid_at(place.socket))
+                raise refusal(_pid_at(place.socket))
 
 
 def _pid_at(path: str) -> int:
@@ -225,7 +230,7 @@ def _distinct(places: list[Place]) -> list[Place]:
     return [files[file] for file in sorted(files)]
 
 
-def _close_all(held: dict[Place, int], taken: dict[str, socket.socket]) -> None:
+def _close_all(held: dict[Place, int], taken: Names) -> None:
     for fd in held.values():
         os.close(fd)
     for name in taken.values():
@@ -309,7 +314,7 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
             if holder == ELSEWHERE:
                 raise OSError("a procman of another PID namespace has it") from None
             if holder is not None or (not pid and attempt >= PID_TRIES):
-                raise _taken(holder or 0) from None
+                raise refusal(holder or 0) from None
             if attempt == PID_TRIES:
                 on_wait(pid)
             time.sleep(PID_PAUSE if attempt < PID_TRIES else WAIT_PAUSE)
@@ -332,21 +337,6 @@ def _holder(pid: int, path: str, fd: int) -> int | None:
         return 0
     except OSError:
         return None
-
-
-def _taken(pid: int, uid: int | None = None) -> RefusedError:
-    whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
-    who = f"procman (pid {pid}{whose})" if pid else "another procman"
-    return RefusedError(f"cannot start: {who} already runs here", "see `procman ps`; `procman shutdown` ends it")
-
-
-def _user(uid: int | None) -> str:
-    import pwd  # noqa: PLC0415  only on the way to an error
-
-    try:
-        return pwd.getpwuid(uid or 0).pw_name
-    except KeyError:
-        return f"{uid}"
 
 
 def _sign(fd: int, place: Place) -> None:
@@ -391,9 +381,9 @@ def _remove_stale(place: Place) -> None:
     try:
         with connect(place.socket) as peer:
             if is_trusted(peer, place.socket):
-                raise _taken(peer_of(peer)[0])
+                raise refusal(peer_of(peer)[0])
         os.unlink(place.socket)  # a stranger's, from when others could write here; not to be removed from their folder
     except BlockingIOError:
-        raise _taken(0) from None
+        raise refusal(0) from None
     except ConnectionRefusedError:
         os.unlink(place.socket)

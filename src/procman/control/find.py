@@ -17,11 +17,11 @@ from procman.control.sockets import answers, connect, is_trusted, peer_of
 from procman.errors import NotRunningError
 
 
-def find(start: str, explicit: str | None, environ: Mapping[str, str]) -> str:
+def find(start: str, explicit: str | None, environ: Mapping[str, str], label: str = "") -> str:
     """The socket of the procman that runs for a folder or one above it, up to the first that has a Procfile.
 
     The folder is looked for by what it is and by the path that it was named by: `current` may have been a link to
-    another when procman was started. `--socket` and PROCMAN_SOCKET override. Raises NotRunningError.
+    another when procman was started. `label` is that of `--name`. `--socket` and PROCMAN_SOCKET override. Raises NotRunningError.
     """
     override = explicit or environ.get("PROCMAN_SOCKET")
     if override:
@@ -32,16 +32,19 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str]) -> str:
     seen: list[str] = []
     for first in dict.fromkeys((os.path.realpath(start), named)):
         for folder in _upwards(first):
-            path = next((path for path in sockets_of(folder, environ) if answers(path)), None)
+            path = next((path for path in sockets_of(folder, environ, label) if answers(path)), None)
             if path is not None:
                 return path
             seen.append(folder)
     where = next((folder for folder in seen if os.path.exists(os.path.join(folder, "Procfile"))), seen[0])
-    pid = _holder(where, environ)
+    pid = _holder(where, environ, label)
     if pid:
         text = f"cannot reach procman: pid {pid} runs for {where}, but its socket is gone"
         raise NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
-    raise NotRunningError(f"cannot reach procman: none runs for {where}", "start it with `procman start`")
+    hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
+    raise NotRunningError(
+        f"cannot reach procman: none{f' of the name {label}' if label else ''} runs for {where}", hint
+    )
 
 
 def _upwards(folder: str) -> Iterator[str]:
@@ -54,7 +57,7 @@ def _upwards(folder: str) -> Iterator[str]:
         folder = above
 
 
-def sockets_of(root: str, environ: Mapping[str, str]) -> Iterator[str]:
+def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterator[str]:
     """Every socket that a procman of this root may have. Root also looks where the folder's owner would."""
     mine = os.geteuid()
     candidates, trusted = folders(environ, mine), {mine}
@@ -63,20 +66,20 @@ def sockets_of(root: str, environ: Mapping[str, str]) -> Iterator[str]:
             owner = os.stat(root).st_uid
             candidates += [f"/run/user/{owner}/procman", temporary(environ, owner)]
             trusted.add(owner)
-    for place in places_in(candidates, root):
+    for place in places_in(candidates, root, label):
         if _is_private(os.path.dirname(place.socket), trusted):
             yield place.socket
             named = _named_in(place.lock)
             if named and named != place.socket:
                 yield named
-    for base in names_of(root):
+    for base in names_of(root, label):
         yield from names.serving(base, root)
-    for place in older_places(candidates, root):
+    for place in older_places(candidates, root, label):
         if _is_private(os.path.dirname(place.socket), trusted) and is_here(place.socket):
             yield place.socket
     for folder in dict.fromkeys(candidates):  # from outside, one in a container below us
         if _is_private(folder, trusted):
-            yield from (path for path in inner_sockets(folder, root) if is_here(path))
+            yield from (path for path in inner_sockets(folder, root, label) if is_here(path))
 
 
 def is_here(path: str) -> bool:
@@ -129,9 +132,9 @@ def _is_listened_on_by(pid: int, path: str) -> bool:
         return False
 
 
-def _holder(root: str, environ: Mapping[str, str]) -> int:
+def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
     """The pid of one that holds a lock of this root and listens nowhere any more; 0 where there is none."""
-    for place in places_in(folders(environ, os.geteuid()), root):
+    for place in places_in(folders(environ, os.geteuid()), root, label):
         try:
             fd = os.open(place.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:  # nobody has started there yet

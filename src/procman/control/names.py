@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from procman.control.sockets import address_of, connect, peer_of
+from procman.errors import RefusedError
 
 BACKLOG = 512
 TRIES, PAUSE = 100, 0.005
@@ -204,3 +205,22 @@ def _counts(holder: Holder, root: str) -> bool:
         return holder.uid == folder.st_uid or os.path.samestat(folder, os.stat(f"/proc/{holder.pid}/cwd"))
     except OSError:  # not there, or not ours to look at
         return False
+
+
+def refusal(pid: int, uid: int | None = None) -> RefusedError:
+    """Of a start where another procman runs already."""
+    whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
+    who = f"procman (pid {pid}{whose})" if pid else "another procman"
+    return RefusedError(
+        f"cannot start: {who} already runs here",
+        "see `procman ps`; `procman shutdown` ends it, and --name NAME starts another formation of this folder",
+    )
+
+
+def _user(uid: int | None) -> str:
+    import pwd  # noqa: PLC0415  only on the way to an error
+
+    try:
+        return pwd.getpwuid(uid or 0).pw_name
+    except KeyError:
+        return f"{uid}"

@@ -29,9 +29,12 @@ class Place(Struct, frozen=True):
     explicit: bool = False
 
 
-def start_places(root: str, explicit: str | None, environ: Mapping[str, str]) -> list[Place]:
-    """Where procman of this root may listen, the best first. With an explicit place the others only guard the root."""
-    places = places_in(folders(environ, os.geteuid()), root)
+def start_places(root: str, explicit: str | None, environ: Mapping[str, str], label: str = "") -> list[Place]:
+    """Where procman of this root may listen, the best first. With an explicit place the others only guard the root.
+
+    `label` is that of `--name`, here and below: one root may have a formation for each.
+    """
+    places = places_in(folders(environ, os.geteuid()), root, label)
     if explicit is None:
         return places
     path = os.path.abspath(explicit)
@@ -49,22 +52,23 @@ def temporary(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(folder if os.path.isabs(folder) else "/tmp", f"procman-{uid}")  # noqa: S108  0700, checked
 
 
-def places_in(folders: list[str], root: str) -> list[Place]:
+def places_in(folders: list[str], root: str, label: str = "") -> list[Place]:
     """Containers that share /tmp share no PIDs, and have the same paths: outside the first PID namespace its number is
     part of the name.
     """
     number = pid_namespace()
-    return _named(folders, _stem(root) if number in (0, FIRST_NAMESPACE) else f"{_stem(root)}-{number:x}")
+    stem = _stem(root, label)
+    return _named(folders, stem if number in (0, FIRST_NAMESPACE) else f"{stem}-{number:x}")
 
 
-def older_places(folders: list[str], root: str) -> list[Place]:
+def older_places(folders: list[str], root: str, label: str = "") -> list[Place]:
     """Where an older procman, which left the PID namespace out, may listen; none where that is the same name."""
-    return [] if pid_namespace() in (0, FIRST_NAMESPACE) else _named(folders, _stem(root))
+    return [] if pid_namespace() in (0, FIRST_NAMESPACE) else _named(folders, _stem(root, label))
 
 
-def inner_sockets(folder: str, root: str) -> list[str]:
+def inner_sockets(folder: str, root: str, label: str = "") -> list[str]:
     """The sockets in this folder that procmans of this root have in other PID namespaces."""
-    start = _stem(root) + "-"
+    start = _stem(root, label) + "-"
     try:
         names = os.listdir(folder)
     except OSError:  # not there, or not ours
@@ -72,8 +76,13 @@ def inner_sockets(folder: str, root: str) -> list[str]:
     return [f"{folder}/{name}" for name in sorted(names) if name.startswith(start) and name.endswith(".sock")]
 
 
-def _stem(root: str) -> str:
-    return digest(os.fsencode(os.path.realpath(root)))
+def _stem(root: str, label: str) -> str:
+    return digest(os.fsencode(os.path.realpath(root)) + _suffix(label))
+
+
+def _suffix(label: str) -> bytes:
+    """No path holds a NUL, so that a folder of such a name is another."""
+    return b"\0" + label.encode() if label else b""
 
 
 def _named(folders: list[str], name: str) -> list[Place]:
@@ -107,7 +116,7 @@ def trace_file(socket: str | None) -> str:
 # ---- names in the system's own table
 
 
-def names_of(root: str) -> list[str]:
+def names_of(root: str, label: str = "") -> list[str]:
     """The names of a root in the table of abstract sockets (unix(7)), each without the user that ends it.
 
     Two: of the folder, by device and inode, so that a bind mount or a link to it is the same; and of its path, so that
@@ -121,13 +130,13 @@ def names_of(root: str) -> list[str]:
     except OSError:  # gone: it may still be found by its path
         pass
     else:
-        names.append(f"@procman/{number:x}/{folder.st_dev:x}:{folder.st_ino:x}")
+        names.append(f"@procman/{number:x}/{folder.st_dev:x}:{folder.st_ino:x}{f':{label}' if label else ''}")
     try:
         top = os.stat("/")
     except OSError:  # forbidden to us: then nothing at all runs here
         return names
     where = f"{_inode('/proc/self/ns/mnt'):x}:{top.st_dev:x}:{top.st_ino:x}"
-    return [*names, f"@procman/{number:x}/{where}:{digest(os.fsencode(os.path.abspath(root)))}"]
+    return [*names, f"@procman/{number:x}/{where}:{digest(os.fsencode(os.path.abspath(root)) + _suffix(label))}"]
 
 
 def logical(root: str, environ: Mapping[str, str]) -> str:

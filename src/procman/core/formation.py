@@ -165,6 +165,9 @@ class Formation:
                 self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
+                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                    code = i.record.last_exit.code if i.record.last_exit is not None else 1
+                    self.shut_down(code, f"{i.name} failed", now)
                 rollout = self.rollouts.died(i, fact)
                 if rollout is not None:
                     self._abort(rollout, i, now)

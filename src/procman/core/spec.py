@@ -45,6 +45,8 @@ class OnEnd(Enum):
 
     STAY = "stay"
     EXIT = "exit"
+    EXIT_ON_FAILURE = "exit-on-failure"
+    """Only where an instance is failed, with its status."""
 
 
 class Stdin(Enum):

@@ -237,7 +237,7 @@ class Kernel:
             self.command(events.Reload(plan), answer)
 
     def fault(self, error: BaseException) -> None:
-        """A fault of procman's own that nobody else can be told of."""
+        """Log a fault of procman's own, or go on where it was a lack of memory."""
         if isinstance(error, MemoryError):
             self._no_memory()
         else:

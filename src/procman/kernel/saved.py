@@ -81,6 +81,8 @@ class Handover(Struct, frozen=True):
             parts.on_demand.listeners().restore(state.on_demand.listeners)
         if state.on_demand.probes:
             parts.on_demand.probes().restore(state.on_demand.probes)
+        for life in parts.lives.current.values():
+            parts.on_demand.began(life)
 
 
 def save(parts: KernelParts, fleet: Fleet) -> KernelState:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.core.select import Chosen
-from procman.core.view import InstanceView, TypeView
+from procman.core.view import InstanceView, OrphanView, TypeView
 from procman.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -45,13 +45,14 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Listing(Struct, frozen=True):
-    """`number` is that of the last event."""
+    """`number` is that of the last event; `orphans` are processes that left their instance so that nobody can tell which it was."""
 
     formation: dict[str, int]
     instances: list[Row]
     types: tuple[TypeView, ...] = ()
     number: int = 0
     companions: list[Row] = []
+    orphans: tuple[OrphanView, ...] = ()
 
 
 def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
@@ -71,6 +72,7 @@ def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
         answer.fleet.types,
         answer.fleet.number,
         [_row(i, answer.time, look.trees, meter) for i in companions],
+        () if names else answer.fleet.orphans,
     )
 
 

@@ -50,7 +50,7 @@ def running(context: click.Context) -> FleetView | None:
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
 
-    place = TargetOptions(context.params.get("root"), context.params.get("socket"))
+    place = TargetOptions(context.params.get("root"), context.params.get("socket"), context.params.get("name") or "")
     try:
         with Client(place.find(), timeout=PATIENCE) as client:
             return client.ps().fleet

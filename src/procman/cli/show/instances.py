@@ -17,6 +17,9 @@ HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REAS
 NUMBERS = (2, 4, 5, 6, 7)
 
 
+MOST_ORPHANS = 10
+"""As PID 1 procman may have many."""
+
 REASON = len(HEAD) - 1
 SPARE = (7, 6, 5, 4)
 """Columns that a narrow terminal does without, the first ones first."""
@@ -37,7 +40,7 @@ def shown(listing: Listing, width: int | None = None, *, companions: bool = Fals
     if width is not None and max(map(len, text.splitlines())) > width:
         text = _narrow(table, width)
     rollouts = [f"{one.type}: rollout {one.rollout}" for one in listing.types if one.rollout]
-    return "\n".join([text, *rollouts])
+    return "\n".join([text, *rollouts, *_orphans(listing)])
 
 
 def _narrow(table: Sequence[Sequence[str]], width: int) -> str:
@@ -65,6 +68,14 @@ def _wrapped(text: str, width: int) -> list[str]:
         else:
             lines.append(f"{INDENT}{word}")
     return lines
+
+
+def _orphans(listing: Listing) -> list[str]:
+    if not listing.orphans:
+        return []
+    named = ", ".join(f"pid {orphan.pid} ({clean(orphan.name)})" for orphan in listing.orphans[:MOST_ORPHANS])
+    more = len(listing.orphans) - MOST_ORPHANS
+    return [f"of an instance that cannot be told: {named}{f' and {more} more' if more > 0 else ''}"]
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -166,9 +166,9 @@ class Adoption:
     # ---- the end
 
     def late(self, stuck: Iterable[int]) -> list[int]:
-        """Children that nobody has been told of as unkillable yet, as of `stuck`."""
-        told = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}.union(stuck)
-        return [pid for pid in (self.children() if self._lives.subreaper else ()) if pid not in told]
+        """Children that have not been reported as unkillable yet, as those in `stuck` have."""
+        reported = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}.union(stuck)
+        return [pid for pid in (self.children() if self._lives.subreaper else ()) if pid not in reported]
 
     def kill(self, pids: Iterable[int]) -> None:
         """KILL to children that may be new to the table."""

@@ -1,4 +1,4 @@
-"""SIGCHLD: who has ended, in the order that is safe, each told to the core as an event.
+"""SIGCHLD: who has ended, in the order that is safe, each posted to the core as an event.
 
 Owns the notes on why something ended by itself: a port that is taken, the system's want of memory.
 """

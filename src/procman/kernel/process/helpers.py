@@ -133,7 +133,7 @@ class Helpers:
         return True
 
     def end(self) -> None:
-        """Procman ends: those that it started are killed and reaped, and nobody is told."""
+        """Procman ends: those that it started are killed and reaped, and no `on_exit` is called."""
         for helper in [helper for helper in self._running.values() if helper.output >= 0]:
             self._kill(helper)
             os.waitpid(helper.pid, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -45,6 +46,8 @@ class NotifySockets:
         """The value of NOTIFY_SOCKET for an instance, whose socket is open from now on. Raises OSError."""
         address = f"@procman/{self._ident}/{name}"
         if name not in self._open:
+            if not hasattr(socket, "SO_PASSCRED"):
+                raise OSError(errno.EOPNOTSUPP, "this system vouches for no sender")
             made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

@@ -195,11 +195,14 @@ class OnDemand:
         life = self._lives.current.get(name)
         if life is None or not self._lives.is_of(pid, life):
             return
-        if self._probes is not None:
-            if fields.get("READY") == "1":
-                self._probes.ready(name, life.generation)
-            if "WATCHDOG" in fields:
-                self._probes.watchdog(name, life.generation, well=fields["WATCHDOG"] == "1")
+        if (
+            fields.get("READY") == "1"
+            and life.spec.ready is not None
+            and isinstance(life.spec.ready.probe, NotifyProbe)
+        ):
+            self.probes().ready(name, life.generation)
+        if "WATCHDOG" in fields:
+            self.probes().watchdog(name, life.generation, well=fields["WATCHDOG"] == "1")
         extend = fields.get("EXTEND_TIMEOUT_USEC", "")
         said = Notified(
             name,

@@ -75,7 +75,7 @@ class Service:
         self._reactor.call_at(time.monotonic() + self._watchdog / 2, self._feed)
 
     def _send(self, text: str) -> None:
-        """Nobody is waited for; whoever is not there any more is not told."""
+        """Without waiting; a service manager that has gone is not missed."""
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way,

@@ -69,8 +69,9 @@ class FileAttempt:
     def start(self) -> None:
         try:
             changed_at = os.stat(self._path).st_mtime
-        except OSError as error:
-            self._answer(failed(f"file {self._shown}: {(error.strerror or str(error)).lower()}"))
+        except (OSError, ValueError) as error:  # a NUL in it
+            why = error.strerror if isinstance(error, OSError) else None
+            self._answer(failed(f"file {self._shown}: {(why or str(error)).lower()}"))
             return
         if changed_at >= self._started_at - FILE_SLACK:
             self._answer(passed(f"file {self._shown} is there"))

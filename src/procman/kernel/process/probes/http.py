@@ -1,10 +1,13 @@
-"""One GET to an instance, without waiting: its status decides, its body is not read, and redirects are not followed."""
+"""One GET to an instance, without waiting: its status decides, its body is not read, and redirects are not followed.
+
+A certificate of loopback is nobody's proof: it is not checked.
+"""
 
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import h11
@@ -47,14 +50,6 @@ class HttpTarget:
     def is_loopback(self) -> bool:
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
-    def context(self) -> ssl.SSLContext:
-        """A certificate of loopback is nobody's proof: it is not checked."""
-        made = ssl.create_default_context()
-        if self.is_loopback:
-            made.check_hostname = False
-            made.verify_mode = ssl.CERT_NONE
-        return made
-
 
 class HttpAttempt:
     """One request, from the connection to the status line and its headers."""
@@ -69,6 +64,7 @@ class HttpAttempt:
         self._target: HttpTarget | None = None
         self._http = h11.Connection(h11.CLIENT)
         self._unsent = b""
+        self._tls: ModuleType | None = None  # where it is spoken
 
     def start(self) -> None:
         try:
@@ -100,8 +96,10 @@ class HttpAttempt:
             request = h11.Request(method="GET", target=target.path, headers=headers)
             self._unsent = self._http.send(request) + self._http.send(h11.EndOfMessage())
             if target.secure:
-                name = target.host
-                made = target.context().wrap_socket(made, server_hostname=name, do_handshake_on_connect=False)
+                from procman.kernel.process.probes import tls  # noqa: PLC0415  for https alone
+
+                self._tls = tls
+                made = tls.wrapped(made, target.host, check=not target.is_loopback)
             self._reactor.register(made.fileno(), WRITE, self._guarded(self._go_on))
         except (OSError, ValueError, h11.LocalProtocolError) as error:
             made.close()
@@ -117,25 +115,27 @@ class HttpAttempt:
             assert made is not None
             try:
                 step(made)
-            except ssl.SSLWantReadError:
-                self._reactor.modify(made.fileno(), READ, guarded)
-            except ssl.SSLWantWriteError:
-                self._reactor.modify(made.fileno(), WRITE, guarded)
-            except ssl.SSLError as error:
-                self._done(failed(f"TLS: {error.reason or error}"))
-            except h11.RemoteProtocolError:
-                self._done(failed("answered, but not in HTTP"))
             except BlockingIOError:
                 return
+            except h11.RemoteProtocolError:
+                self._done(failed("answered, but not in HTTP"))
             except OSError as error:
-                self._done(failed((error.strerror or str(error)).lower()))
+                wanted = self._tls.waits_for(error) if self._tls is not None else None
+                if wanted is None:
+                    self._done(failed(self._described(error)))
+                else:
+                    self._reactor.modify(made.fileno(), wanted, guarded)
 
         return guarded
 
+    def _described(self, error: OSError) -> str:
+        of_tls = self._tls.described(error) if self._tls is not None else ""
+        return of_tls or (error.strerror or str(error)).lower()
+
     def _go_on(self, made: socket.socket) -> None:
         """The handshake where there is one, then the request."""
-        if isinstance(made, ssl.SSLSocket):
-            made.do_handshake()
+        if self._tls is not None:
+            self._tls.shake_hands(made)
         while self._unsent:
             self._unsent = self._unsent[made.send(self._unsent) :]
         self._reactor.modify(made.fileno(), READ, self._guarded(self._read))

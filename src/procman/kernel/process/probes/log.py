@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from procman.core.policies import LogProbe
-from procman.kernel.process.probes.attempts import OnAnswer, passed
+from procman.kernel.process.probes.attempts import OnAnswer, failed, passed
 from procman.text.ansi import visible
 
 if TYPE_CHECKING:
@@ -24,10 +24,17 @@ class LogWatch:
         self._output = output
         self._name = name
         self._answer = answer
-        self._pattern = re.compile(probe.pattern)
+        self._wrong = ""
+        try:
+            self._pattern = re.compile(probe.pattern)
+        except re.error as error:
+            self._wrong = f"log: cannot use the pattern: {error}"
         self._partial: dict[ChildStream, bytes] = {}
 
     def start(self) -> None:
+        if self._wrong:
+            self._answer(failed(self._wrong))
+            return
         for stream in self._output.streams_of(self._name):
             self._partial[stream] = bytes(stream.partial)
         self._output.add_tap(self._name, self)

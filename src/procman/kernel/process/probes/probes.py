@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from procman.kernel.output.multiplexer import Multiplexer
 
 
+READY = "READY=1"
+
+
 class ProbesHost(Protocol):
     """What probes need of the kernel."""
 
@@ -122,7 +125,7 @@ class Probes:
             self._begin(state)
 
     def run(self, action: RunHelper) -> None:
-        """A command of an instance's drain. Only its failure is told, in a line."""
+        """A command of an instance's drain. Its failure is logged."""
         life = self._host.probed_life(action.name, action.generation)
         if life is None:
             return
@@ -142,12 +145,12 @@ class Probes:
     # ---- what a program says by itself
 
     def ready(self, name: str, generation: int) -> None:
-        """`READY=1`, which is an answer where its readiness waits for that."""
+        """`READY=1`, from a program that is to say so itself: when it has started, and again after each reload."""
         current = self._of(name, generation)
-        if current is None or current.state.action.health:
-            return
-        if isinstance(current.state.action.probe, NotifyProbe):
-            self._answered(current, ProbeAnswer(ok=True, text="READY=1"))
+        if current is not None and not current.state.action.health:
+            self._answered(current, ProbeAnswer(ok=True, text=READY))
+        else:
+            self._host.post(Probed(name, generation, ok=True, answer=READY))
 
     def watchdog(self, name: str, generation: int, *, well: bool) -> None:
         """`WATCHDOG=1` or `WATCHDOG=trigger`."""

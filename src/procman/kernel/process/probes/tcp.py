@@ -57,7 +57,7 @@ class Connecting:
         made.setblocking(False)  # noqa: FBT003  the standard library's signature
         code = made.connect_ex((address, self._port))
         if code == 0:
-            self._done(made, "")
+            self._connected(made)
         elif code == errno.EINPROGRESS:
             self._watch(made)
         else:
@@ -87,6 +87,18 @@ class Connecting:
         else:
             self._reactor.unregister(made.fileno())
             self._socket = None
+            self._connected(made)
+
+    def _connected(self, made: socket.socket) -> None:
+        """A socket on a free port of loopback can meet itself: both ends are one (RFC 9293, simultaneous open)."""
+        try:
+            code = errno.ECONNREFUSED if made.getsockname() == made.getpeername() else 0
+        except OSError as error:  # it is closed again already
+            code = error.errno or errno.EIO
+        if code:
+            made.close()
+            self._failed(code)
+        else:
             self._done(made, "")
 
     def _failed(self, code: int) -> None:

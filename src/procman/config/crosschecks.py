@@ -1,0 +1,58 @@
+"""What does not fit together in a procman.yml although each value by itself does, and what is wrong with its `defaults`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UnsetType
+
+from procman.config import checks, policies
+from procman.config.keys import rows
+from procman.config.sections import DefaultsSection
+from procman.config.source import plain
+from procman.core.spec import DEFAULT_GRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from procman.config.document import Document
+    from procman.errors import Fault
+
+
+def default_faults(document: Document) -> list[Fault]:
+    """What is wrong with the values of `defaults`: as in a process, where its row has a check."""
+    assert document.settings is not None
+    defaults = document.settings.defaults
+    context = policies.SpecContext("", defaults, frozenset(), frozenset(), DEFAULT_GRACE)
+    return [
+        document.fault(f"defaults.{key}{where}", message, hint)
+        for key in DefaultsSection.__struct_fields__
+        if (check := rows()[key].check) is not None
+        for where, message, hint in check(getattr(defaults, key), context)
+    ]
+
+
+def group_faults(document: Document, types: Collection[str]) -> list[Fault]:
+    """Members that there are not, or that stand in two groups."""
+    assert document.settings is not None
+    grouped: dict[str, str] = {}
+    faults = []
+    for name, section in document.settings.groups.items():
+        path = f"groups.{plain(name)}"
+        faults += [document.fault(path + where, *told) for where, *told in checks.group(section, types, grouped)]
+        grouped |= dict.fromkeys(section.members, name)
+    return faults
+
+
+def order_faults(document: Document) -> list[Fault]:
+    """Types that wait for one another, so that none of them could ever start."""
+    needs = {
+        name: tuple(section.depends_on)
+        for name, section in document.processes.items()
+        if not isinstance(section.depends_on, UnsetType)
+    }
+    circle = checks.cycle(needs)
+    if not circle:
+        return []
+    message = f"cannot start any of them: {' waits for '.join(circle)}"
+    return [document.fault(f"processes.{plain(circle[0])}.depends_on", message, "leave one of these out")]

@@ -1,0 +1,129 @@
+"""The control socket before it is served: what serves it is loaded when somebody connects, or once everything is started.
+
+It takes 3 ms, for which no instance waits. Until then clients wait in the listener's queue, and what changes is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from procman.core.view import Change, Operation
+from procman.kernel.loop.reactor import READ, Reactor
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from procman.kernel.kernel import Kernel
+    from procman.serve.server import Server, ServerState
+
+QUIET_AFTER = 0.05
+"""Seconds after which what has been started has had its first word, if it has one."""
+
+SPARES = 4
+"""Descriptors kept for it, so that it can be loaded when the instances have taken all the others."""
+
+RETRY = 1.0
+"""Seconds until it is tried again where it could not be loaded."""
+
+
+class LazyServer:
+    """Stands for the server, which it makes once."""
+
+    def __init__(self, reactor: Reactor, listeners: Iterable[socket.socket], kernel: Kernel) -> None:
+        self._reactor = reactor
+        self._listeners = [*listeners]
+        self._kernel = kernel
+        self._server: Server | None = None
+        self._early: list[tuple[float, Change]] = []
+        self._spares = [os.dup(self._listeners[0].fileno()) for _ in range(SPARES)]
+        self._watched = True
+        for listener in self._listeners:
+            reactor.register(listener.fileno(), READ, self._try)
+        reactor.call_at(time.monotonic() + QUIET_AFTER, self._when_quiet)
+
+    def publish(self, time: float, change: Change) -> None:
+        """A listener of the kernel's changes."""
+        if self._server is None:
+            self._early.append((time, change))
+        else:
+            self._server.publish(time, change)
+
+    def operation_ended(self, operation: Operation) -> None:
+        """A listener of the kernel's operations."""
+        if self._server is not None:
+            self._server.operation_ended(operation)
+
+    def state(self) -> ServerState:
+        return self._load().state()
+
+    def restore(self, state: ServerState) -> None:
+        self._load().restore(state)
+
+    def upgrade(self) -> None:
+        """Another program takes procman's place."""
+        self._load().upgrade()
+
+    def listen(self, listener: socket.socket) -> None:
+        """At one more, for a folder that procman is reached from as well."""
+        self._load().listen(listener)
+
+    def replace(self, before: socket.socket, listener: socket.socket) -> None:
+        """At another one in place of one whose socket has gone."""
+        self._load().replace(before, listener)
+
+    def stop_listening(self) -> None:
+        """Let nobody in any more; to be called before the listener is closed."""
+        self._unwatch()
+        if self._server is not None:
+            self._server.stop_listening()
+
+    def close(self) -> None:
+        """The end of procman."""
+        if self._server is not None:
+            self._server.close()
+        else:
+            self._close_spares()
+            for listener in self._listeners:
+                listener.close()
+
+    def _when_quiet(self) -> None:
+        if self._server is None and self._kernel.starting:
+            self._reactor.call_at(time.monotonic() + QUIET_AFTER, self._when_quiet)
+        else:
+            self._try()
+
+    def _try(self) -> None:
+        """A lack of anything is no end."""
+        try:
+            self._load()
+        except (ImportError, OSError, MemoryError) as error:
+            self._unwatch()
+            self._kernel.log(f"cannot serve clients ({error}): trying again")
+            self._reactor.call_at(time.monotonic() + RETRY, self._try)
+
+    def _load(self) -> Server:
+        if self._server is None:
+            self._close_spares()
+            from procman.serve.server import Server  # noqa: PLC0415  3 ms
+
+            self._unwatch()
+            self._server = Server(self._reactor, self._listeners, self._kernel)
+            for when, change in self._early:
+                self._server.publish(when, change)
+            self._early.clear()
+        return self._server
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            for listener in self._listeners:
+                self._reactor.unregister(listener.fileno())
+
+    def _close_spares(self) -> None:
+        while self._spares:
+            with contextlib.suppress(OSError):
+                os.close(self._spares.pop())
