@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from folders import faults_of, only_fault, write
+from msgspec.structs import replace
 
+from procman.app.inputs import with_companions
+from procman.app.parts import ReloadInputs
 from procman.companions import autoscaler, balancer
 from procman.companions.registry import wanted
 from procman.config.load import Options, load
@@ -47,6 +50,14 @@ def test_what_a_companion_is_told_is_not_in_its_command_line(folder):
     spec = wanted(load(Options(), {}), (), {})["@autoscale"]
     assert "hunter2" not in spec.command
     assert any("hunter2" in value for value in spec.env.values())
+
+
+def test_without_a_control_socket_there_is_no_companion(folder):
+    write(folder, yml="processes: {web: {autoscale: 2..6}}")
+    plan = load(Options(), {})
+    inputs = ReloadInputs(options=Options(), environ={}, kept={}, start_dir="", here=-1, root=-1)
+    assert list(with_companions(plan, inputs).companions) == ["@autoscale"]
+    assert with_companions(plan, replace(inputs, companions=None)).companions == {}
 
 
 @pytest.mark.parametrize(
