@@ -45,6 +45,9 @@ class Granted(Struct, frozen=True):
     holds: Hold | None = None
 
 
+AUTOSCALE = "autoscale"
+"""The key of procman.yml of types whose count follows demand."""
+
 Decision: TypeAlias = Granted | Refusal
 
 
@@ -57,6 +60,8 @@ def scale(command: Scale, world: World) -> Decision:
         refusal = select.refuse_type(type_name, plan.types) or refuse_count(plan, type_name, count)
         if refusal:
             return refusal
+        if type_name in plan.sections.get(AUTOSCALE, {}) and not command.force:
+            return wording.autoscaled(type_name)
     counts = desired.counts
     changed = {t: (counts[t], n) for t, n in target.items() if counts[t] != n}
     after = replace(desired, scaled=tuple(sorted({*desired.scaled, *target})))
