@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from procman.cli.verbs.ps import Listing
+from procman.observe.listing import Listing
 
 
 def ps_schema() -> str:

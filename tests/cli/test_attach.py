@@ -26,10 +26,11 @@ NONE = Keyboard(terminal=False, yours=True, typist=Typist(4242, NOW), room=0)
 class Person:
     """Somebody at a terminal who is attached."""
 
-    def __init__(self, script, *args, keyboard=MINE, kept=0):
+    def __init__(self, script, *args, keyboard=MINE, kept=0, told=()):
         self.script = script
         script.fleets = [fleet(instance("web.1", pid=1))]
         script.answers["attach"] = Attached(1, "web.1", kept, keyboard)
+        script.stream = list(told)
         script.answers["input"] = Taken(1000)
         script.answers["resize"] = keyboard
         self.child = pexpect.spawn(
@@ -71,7 +72,8 @@ def person(script):
 
     def sit(*args, **how):
         made.append(Person(script, *args, **how))
-        made[-1].sees(" leaves]\r\n")
+        if not how.get("kept"):  # else it is told behind what was written before
+            made[-1].sees(" leaves]\r\n")
         return made[-1]
 
     yield sit
@@ -92,12 +94,19 @@ def test_it_asks_with_the_size_of_its_screen_and_tells_a_new_one(person):
 
 
 def test_output_of_the_past_comes_without_questions_and_what_follows_as_it_is(person):
-    at = person(kept=10)
-    at.script.tell(output("one\x1b["))
-    at.script.tell(output("6ntwo\x1b[6n"))
-    at.script.tell(Output(1, "web.1", NOW, base64=base64.b64encode(b"\xff.").decode()))
+    last = Output(1, "web.1", NOW, base64=base64.b64encode(b"\xff.").decode())
+    at = person(kept=10, told=[output("one\x1b["), output("6ntwo\x1b[6n"), last])
+    at.sees(" leaves]\r\n")
     at.child.expect_exact(b"\xff.")
     assert at.child.before == b"onetwo\x1b[6n"
+
+
+def test_how_to_leave_is_told_behind_what_was_written_before_and_in_front_of_its_prompt(person):
+    past = "old\r\n" * 100 + "> "
+    at = person(kept=len(past), told=[output(past)])
+    assert at.sees("attached to web.1; Ctrl-] leaves]\r\n").count("old") == 100
+    at.script.tell(output("typed."))
+    assert at.sees("typed.") == "> "
 
 
 def test_only_the_terminal_of_the_one_who_types_is_asked_questions(person):
@@ -107,8 +116,7 @@ def test_only_the_terminal_of_the_one_who_types_is_asked_questions(person):
 
 
 def test_a_gap_is_told(person):
-    at = person(kept=100_000)
-    at.script.tell(output("\x1b[cnew.", missed=100_000))
+    at = person(kept=100_000, told=[output("\x1b[cnew.", missed=100_000)])
     assert "100000 bytes of output are left out" in at.sees("new.")
 
 

@@ -7,14 +7,17 @@ import json
 import os
 import re
 import signal
+import subprocess
 
+import msgspec
 import pytest
 from scripted import END, NOW, fleet, happened, instance
 
-from procman.cli.show.instances import size
+from procman.cli.show.instances import shown, size
 from procman.control.codec import Error, ErrorData
-from procman.control.messages import Accepted, Checked, Hello, Output
-from procman.core.view import Kind
+from procman.control.messages import Accepted, Checked, Hello, Output, Why
+from procman.core.view import FleetView, Kind, TypeView
+from procman.observe.listing import Listing, Row
 
 TWO = Accepted((), {"web": 2, "worker": 1})
 
@@ -109,7 +112,17 @@ def test_stop_without_waiting_does_not_look(procman, script):
 def test_a_signal_may_be_written_in_every_usual_way(procman, script, word):
     script.answers["signal"] = Accepted(("web.1",), {"web": 1})
     assert procman("signal", word, "web", "--leader").out == "sent HUP to web.1\n"
-    assert script.asked == [("signal", {"signal": "HUP", "names": ["web"], "leader": True})]
+    assert script.asked[-1] == ("signal", {"signal": "HUP", "names": ["web"], "leader": True})
+
+
+def test_a_signal_that_ends_a_shell_says_how_the_program_gets_it(procman, script):
+    with subprocess.Popen(["sh", "-c", "read line; true"], stdin=subprocess.PIPE) as shell:
+        script.fleets = [fleet(instance("web.1", pid=shell.pid))]
+        script.answers["signal"] = Accepted(("web.1",), {"web": 1})
+        done = procman("signal", "HUP", "web")
+    assert done.code == 0
+    assert "the first process of web.1 is a shell" in done.err
+    assert "begin the command with `exec`" in done.err
 
 
 def test_a_signal_to_procman_itself_asks_nothing_of_the_instances(procman, script):
@@ -185,11 +198,76 @@ def test_ps_lets_no_reason_touch_the_terminal(procman, script):
 def test_ps_as_json_has_null_for_what_is_not_known(procman, script):
     script.fleets = [fleet(instance("web.1", "stopped", age=60.0))]
     told = json.loads(procman("ps", "--json").out)
-    assert list(told) == ["formation", "instances"]
+    assert list(told) == ["formation", "instances", "types", "number", "companions", "orphans"]
     row = told["instances"][0]
     assert row["since"] == NOW - 60
     assert [row[key] for key in ("pid", "port", "uptime", "reason", "last_exit", "cpu", "memory")] == [None] * 7
     assert (row["name"], row["type"], row["phase"], row["restarts"]) == ("web.1", "web", "stopped", 0)
+
+
+WHY = "exit 1 three times in a row; again in 3.8 s"
+
+
+def listing(*rows, **more):
+    fields = dict.fromkeys(field.name for field in msgspec.structs.fields(Row))
+    fields |= {"restarts": 0, "since": 0.0, "crash_loop": False, "generation": 1, "adopted": (), "ready": False}
+    return Listing({"web": 1}, [Row(**(fields | row)) for row in rows], **more)
+
+
+BACKOFF = {"name": "web.1", "type": "web", "phase": "backoff", "reason": WHY}
+
+
+def test_a_reason_is_kept_in_a_narrow_terminal():
+    assert shown(listing(BACKOFF), 200) == shown(listing(BACKOFF))
+    lines = shown(listing(BACKOFF), 40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert lines[1].split() == ["web.1", "backoff", "0"]
+    assert " ".join(" ".join(lines[2:]).split()) == WHY
+
+
+def test_a_very_narrow_terminal_does_without_columns_and_keeps_name_phase_and_reason():
+    lines = shown(listing(BACKOFF), 24).splitlines()
+    assert lines[0].split()[:2] == ["NAME", "PHASE"]
+    assert "CPU" not in lines[0]
+    assert " ".join(" ".join(lines[2:]).split()) == WHY
+
+
+def test_ps_shows_the_last_answer_of_a_probe_while_it_is_not_ready():
+    row = {"name": "web.1", "type": "web", "phase": "starting", "pid": 7, "probe": "refused on port 5000"}
+    assert shown(listing(row)).endswith("  probe: refused on port 5000")
+    assert "refused" not in shown(listing(row | {"phase": "ready", "ready": True}))
+    told = row | {"phase": "unhealthy", "reason": "unhealthy: refused on port 5000, twice"}
+    assert shown(listing(told)).count("refused on port 5000") == 1
+
+
+def test_ps_shows_how_far_a_rollout_is():
+    types = (TypeView(type="web", desired=4, ready=3, updated=2, rollout="2 of 4"),)
+    assert shown(listing(BACKOFF, types=types)).splitlines()[-1] == "web: rollout 2 of 4"
+
+
+def test_ps_shows_companions_where_they_are_asked_for(procman, script):
+    script.fleets = [
+        FleetView(
+            formation={"web": 1},
+            instances=(instance("web.1"),),
+            stopping=False,
+            companions=(instance("@watch.1"),),
+        )
+    ]
+    assert "@watch.1" not in procman("ps").out
+    assert "@watch.1" in procman("ps", "--companions").out
+
+
+def test_why_prints_what_procman_says(procman, script):
+    script.answers["why"] = Why("web.1", ("web.1 is waiting for 4 s", "\x1b[2Jit is started as soon as redis is ready"))
+    done = procman("why", "web")
+    assert done.out == "web.1 is waiting for 4 s\nit is started as soon as redis is ready\n"
+
+
+def test_restart_can_be_asked_for_together(procman, script):
+    script.answers["restart"] = Accepted(("web.1", "web.2"), {"web": 2})
+    assert procman("restart", "web", "--together").code == 0
+    assert script.asked[-1] == ("restart", {"names": ["web"], "together": True})
 
 
 def test_ps_of_names_shows_only_those(procman, script):

@@ -161,7 +161,7 @@ def test_a_restart_by_a_program_says_why_to_events_and_leaves_the_log_to_that_pr
     story = running({"web": 1})
     (change,) = [
         one.change
-        for one in of_type(ask(story, Restart(("web",), "app.py changed")), Publish)
+        for one in of_type(ask(story, Restart(("web",), why="app.py changed")), Publish)
         if one.change.event is Kind.COMMAND
     ]
     assert change.text == "app.py changed: restarting web.1"

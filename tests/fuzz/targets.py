@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -19,9 +20,18 @@ from procman.config.procfile import claimed_names, parse_procfile
 from procman.config.source import MAX_SIZE
 from procman.config.yamlfile import parse_settings
 from procman.control.codec import Code, Incoming, encode_error, encode_result
-from procman.control.messages import AttachParams, InputParams, LogsParams, ResizeParams, StreamStarted
+from procman.control.conditions import Condition
+from procman.control.messages import (
+    AttachParams,
+    InputParams,
+    LogsParams,
+    ResizeParams,
+    StreamStarted,
+    Waited,
+    WaitParams,
+)
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Command, Commanded, FormationStarted
+from procman.core.events import Command, Commanded, FormationStarted, Released
 from procman.core.fleet import Fleet
 from procman.core.select import Chosen
 from procman.core.spec import Plan, ProcessSpec
@@ -30,8 +40,7 @@ from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, Fault
 from procman.kernel.output.history import History
 from procman.kernel.survive.guardian import RECORD, read_table
-from procman.serve.attachments import instance_of
-from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, parameters, parse
+from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, instance_of, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, LogsStream, refuse_names
 from procman.text import lines as display
 from procman.text.ansi import SharedView, visible
@@ -89,6 +98,12 @@ class _Backend:
     def counts(self) -> Mapping[str, int]:
         return self.fleet.counts
 
+    def why(self, name: str) -> tuple[str, ...]:
+        return self.fleet.why(name, 1.0)
+
+    def release(self, name: str, generation: int, by: str) -> None:
+        self.fleet.handle(Released(name, generation, by), 1.0)
+
     def operation(self, number: int) -> Operation | None:
         return self.fleet.operation(number)
 
@@ -108,6 +123,7 @@ class _Caller:
     """A connection that asks."""
 
     any_word = False
+    holders: ClassVar[set[str]] = set()
 
     def __init__(self) -> None:
         self.backend = _Backend()
@@ -120,8 +136,12 @@ class _Caller:
             while stream is not None and stream.waiting and not stream.ended:
                 _one_line(stream.pull(any_word=False))
         elif isinstance(params, AttachParams):
-            instance_of(params.instance, backend.view())
+            instance_of(params.instance, backend.view(), "attach to")
         answer(StreamStarted(1))
+
+    def wait(self, params: WaitParams, answer: Answer) -> None:
+        view = self.backend.view()
+        answer(Waited(Condition(params.names, params.until, view).judge(view).outcome))
 
     def perform(self, _params: InputParams | ResizeParams, answer: Answer) -> None:
         answer(NOT_ATTACHED)

@@ -28,6 +28,7 @@ class Backend:
         self.reply = lambda _command: Reply(0, ("web.1",), self.formation, 7)
         self.upgrades = 0
         self.operations = {}
+        self.released = []
         self.upgrading = []
 
     def view(self):
@@ -37,6 +38,12 @@ class Backend:
     @property
     def counts(self):
         return self.formation
+
+    def why(self, name):
+        return (f"{name} is ready",)
+
+    def release(self, name, generation, by):
+        self.released.append((name, generation, by))
 
     def operation(self, number):
         return self.operations.get(number)

@@ -23,6 +23,7 @@ from procman.config.procfile import NAME
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
+from procman.errors import RefusedError
 from procman.kernel import signals
 from procman.kernel.process import spawn
 
@@ -85,7 +86,14 @@ def _run(
     """Claim the root and supervise there."""
     roots = (plan.root, logical(plan.root, inputs.environ))
     places = start_places(plan.root, listen.socket, inputs.environ, listen.name)
-    claimed = claim(Wanted(places, roots, listen.name), on_wait=_waits)
+    try:
+        claimed = claim(Wanted(places, roots, listen.name), on_wait=_waits)
+    except RefusedError as error:
+        if not inputs.options.types:
+            raise
+        names = " ".join(inputs.options.types)
+        hint = f"`procman restart {names}` starts what is stopped there; {error.hint}"
+        raise RefusedError(error.message, hint) from None
     signals.hold()
     if listening is not None:
         listening(claimed)

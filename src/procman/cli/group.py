@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     },
     "Look": {
         "ps": Verb("ps", "List the instances."),
+        "why": Verb("why", "Explain why an instance is as it is."),
         "wait": Verb("wait", "Wait until instances are ready, done or stopped."),
         "top": Verb("top", "Watch and change the instances on a live screen."),
         "logs": Verb("logs", "Show what the instances wrote."),

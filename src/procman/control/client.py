@@ -27,17 +27,21 @@ from procman.control.messages import (
     LogsParams,
     NoParams,
     Ps,
+    ReleaseParams,
     ResizeParams,
     StreamStarted,
     Waited,
     WaitParams,
+    Why,
+    WhyParams,
 )
 from procman.control.methods import Method
-from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
+    from procman.control.engine import Engine
     from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]
@@ -93,6 +97,10 @@ class Client:
         """The formation and every instance."""
         return self._call(methods.PS, NoParams())
 
+    def why(self, instance: str) -> Why:
+        """Sentences about why an instance is as it is."""
+        return self._call(methods.WHY, WhyParams(instance))
+
     def logs(self, names: Sequence[str] = (), lines: int | None = None, *, follow: bool = False) -> LogStream:
         """Kept output of these instances, the last `lines` or all, and with `follow` what comes."""
         from procman.control.streaming import LogStream  # noqa: PLC0415  0.2 ms, which `scale` and `ps` need not pay
@@ -127,13 +135,15 @@ class Client:
 
     # ---- changing
 
-    def scale(self, to: Mapping[str, int] | None = None, by: Mapping[str, int] | None = None) -> Accepted:
+    def scale(
+        self, to: Mapping[str, int] | None = None, by: Mapping[str, int] | None = None, why: str = ""
+    ) -> Accepted:
         """Set counts, and change counts; all or nothing. With neither, the formation as it is."""
-        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {})))
+        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why))
 
-    def restart(self, names: Sequence[str] = (), why: str = "") -> Accepted:
-        """Restart types, instances or patterns, all where none is named. A program says why, and logs it itself."""
-        return self._call(methods.RESTART, Restart(tuple(names), why))
+    def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
+        """Restart types, instances or patterns, all where none is named: a few of a type at a time, or `together`."""
+        return self._call(methods.RESTART, Restart(tuple(names), why, together))
 
     def stop(self, names: Sequence[str] = (), *, everything: bool = False) -> Accepted:
         """Stop types, instances or patterns, or everything."""
@@ -142,6 +152,17 @@ class Client:
     def signal(self, signal: str, names: Sequence[str], *, leader: bool = False) -> Accepted:
         """Send a signal by name to the groups of instances, or to their first processes alone."""
         return self._call(methods.SIGNAL, SendSignal(signal, tuple(names), leader))
+
+    def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
+        """From now on stops of ready instances of these types wait for `release`, so many seconds at most; 0: no more.
+
+        Said again it takes the place of what the same one said before. It ends with this connection.
+        """
+        return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
+
+    def release(self, by: str, instance: str, generation: int) -> None:
+        """Let go of the stop of an instance in this life."""
+        self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
 
     def reload(self) -> Accepted:
         """Read the inputs again and apply what changed. Raises ConfigError where they are wrong."""
@@ -196,3 +217,7 @@ class Client:
             return None
         text = f"cannot do that: the running procman ({hello.version}) does not know {', '.join(lacking)}"
         return LackingError(text, "`procman upgrade` replaces it by the installed version")
+
+
+if TYPE_CHECKING:
+    _engine: type[Engine] = Client

@@ -89,6 +89,20 @@ class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     operation: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
+class WhyParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An instance, or a type that has exactly one."""
+
+    instance: Name
+
+
+class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The stop of an instance, in its life of that `generation`, need not wait for `by` any more."""
+
+    by: Name
+    instance: Name
+    generation: int
+
+
 # ---- results
 
 
@@ -131,6 +145,13 @@ class Checked(Struct, frozen=True):
     """The installed program, of this version, has shown that it can take over, and does so now: `upgrading` follows."""
 
     version: str
+
+
+class Why(Struct, frozen=True):
+    """Sentences: how the instance is and since when, what comes next, and what a person can do."""
+
+    instance: str
+    lines: tuple[str, ...]
 
 
 class Waited(Struct, frozen=True, omit_defaults=True):

@@ -27,6 +27,7 @@ from procman.control.messages import (
     NoParams,
     Output,
     Ps,
+    ReleaseParams,
     ResizeParams,
     StreamEnded,
     StreamStarted,
@@ -34,8 +35,10 @@ from procman.control.messages import (
     Upgrading,
     Waited,
     WaitParams,
+    Why,
+    WhyParams,
 )
-from procman.core.requests import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 
 VERSION = 1
 """Raised when a message changes so that an older peer would misread it, which the rule of `messages` forbids."""
@@ -90,6 +93,11 @@ WAIT = _row(
     Method("wait", WaitParams, Waited, _LOOK, "answer once the named instances are as wanted, or never will be")
 )
 SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
+WHY = _row(Method("why", WhyParams, Why, _LOOK, "why an instance is as it is, what comes next, and what can be done"))
+HOLD = _row(
+    Method("hold", Hold, Accepted, _CHANGE, "let stops of ready instances wait for this connection's `release`")
+)
+RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let go of a stop that was held"))
 LOGS = _row(
     Method(
         "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM

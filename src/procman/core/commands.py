@@ -18,7 +18,7 @@ from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, refuse_count
-from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
 class World(NamedTuple):
@@ -66,8 +66,11 @@ def scale(command: Scale, world: World) -> Decision:
         touched += names
     change = None
     if changed:
-        text = wording.scaled(changed)
-        change = Change(event=Kind.SCALED, text=text, type=next(iter(changed)) if len(changed) == 1 else None)
+        text = f"{wording.scaled(changed)}{f': {command.why}' if command.why else ''}"
+        one = next(iter(changed)) if len(changed) == 1 else None
+        change = Change(
+            event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
+        )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(target, touched, plan), what, change)
 

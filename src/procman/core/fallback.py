@@ -1,6 +1,5 @@
 """What decides when the fleet has raised: nothing is started any more, what runs is kept, a stop is the signal and then KILL.
-
-It answers as the fleet does and shares no code with it, as that is what has failed; so its few sentences are its own.
+It shares no code with the fleet, as that is what has failed.
 """
 
 from __future__ import annotations
@@ -38,6 +37,9 @@ class Fallback:
 
     def operation(self, _number: int) -> None:
         return None
+
+    def why(self, _name: str, _now: float) -> tuple[str, ...]:
+        return (AT_FAULT,)
 
     def view(self, _now: float) -> FleetView:
         phase, left = "stopping" if self.stopping else "ready", self._left.values()

@@ -90,8 +90,13 @@ class Fleet:
     def view(self, now: float) -> FleetView:
         formation = self._formation
         rows = [formation.row(i, now) for i in formation.slots]
-        types = [formation.type_view(spec) for spec in self.plan.types.values()]
-        return FleetView(formation=dict(self.counts), instances=tuple(rows), stopping=self.stopping, types=tuple(types))
+        return FleetView(
+            formation=dict(self.counts),
+            instances=tuple(rows),
+            stopping=self.stopping,
+            types=tuple(formation.type_view(spec) for spec in self.plan.types.values()),
+            companions=tuple(formation.row(i, now) for i in formation.slots.companions()),
+        )
 
     # ---- the one way in
 

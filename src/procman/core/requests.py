@@ -23,10 +23,11 @@ ValueError where it is put into a message."""
 
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is."""
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it."""
 
     to: dict[Name, Count] = {}
     by: dict[Name, Count] = {}
+    why: Annotated[str, Meta(max_length=256)] = ""
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -72,9 +73,9 @@ class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
 class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     """From now on stops of ready instances of these types wait until `by` releases each, `seconds` at most; 0: no more."""
 
-    by: Name
+    by: Annotated[str, Meta(min_length=1, max_length=128)]
     names: tuple[Name, ...]
-    seconds: float
+    seconds: Annotated[float, Meta(ge=0, le=3600)]
 
 
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -55,8 +55,19 @@ TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CR
 """What went wrong, beside an end that was none of success."""
 
 
+class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
+    """The counts of a type before and after it was scaled."""
+
+    before: int
+    after: int
+
+
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try."""
+    """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
+
+    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
+    types that were scaled.
+    """
 
     event: Kind
     text: str
@@ -66,6 +77,10 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None
     exit: str | None = None
     retry_in: float | None = None
+    generation: int | None = None
+    ready: bool | None = None
+    port: int | None = None
+    counts: dict[str, CountChange] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
 
@@ -153,13 +168,16 @@ class OrphanView(Struct, frozen=True):
 
 
 class FleetView(Struct, frozen=True, kw_only=True):
-    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's."""
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's;
+    `companions` are the programs of procman's own.
+    """
 
     formation: dict[str, int]
     instances: tuple[InstanceView, ...]
     stopping: bool
     types: tuple[TypeView, ...] = ()
     number: int = 0
+    companions: tuple[InstanceView, ...] = ()
     orphans: tuple[OrphanView, ...] = ()
 
 

@@ -59,6 +59,9 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
             pid=i.pid,
             exit=str(exited) if exited else None,
             retry_in=retry_in,
+            generation=i.generation,
+            ready=isinstance(i.phase, Ready),
+            port=i.spec.port_of(i.index),
             logged=logged,
         )
     )

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.core.select import Chosen
-from procman.core.view import OrphanView
+from procman.core.view import InstanceView, OrphanView, TypeView
 from procman.errors import RefusedError
 
 if TYPE_CHECKING:
-    from procman.core.view import InstanceView
     from procman.observe.poll import Poll
     from procman.observe.processes import Meter, Trees
 
@@ -39,13 +38,20 @@ class Row(Struct, frozen=True, kw_only=True):
     crash_loop: bool
     generation: int
     adopted: tuple[int, ...]
+    reason_code: str | None
+    ready: bool
+    host: str | None
+    probe: str | None
 
 
-class Listing(Struct, frozen=True, omit_defaults=True):
-    """`orphans` are processes that left their instance in a way that does not tell which that was."""
+class Listing(Struct, frozen=True):
+    """`number` is that of the last event; `orphans` are processes that left their instance so that nobody can tell which it was."""
 
     formation: dict[str, int]
     instances: list[Row]
+    types: tuple[TypeView, ...] = ()
+    number: int = 0
+    companions: list[Row] = []
     orphans: tuple[OrphanView, ...] = ()
 
 
@@ -58,9 +64,16 @@ def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
     if refusal is not None:
         raise RefusedError(*refusal)
     meant = [i for i in known if not names or chosen.means(i.name)]
-    meter.forget_all_but({(i.name, i.generation) for i in meant})
-    rows = [_row(i, answer.time, look.trees, meter) for i in meant]
-    return Listing(answer.fleet.formation, rows, () if names else answer.fleet.orphans)
+    companions = answer.fleet.companions
+    meter.forget_all_but({(i.name, i.generation) for i in (*meant, *companions)})
+    return Listing(
+        answer.fleet.formation,
+        [_row(i, answer.time, look.trees, meter) for i in meant],
+        answer.fleet.types,
+        answer.fleet.number,
+        [_row(i, answer.time, look.trees, meter) for i in companions],
+        () if names else answer.fleet.orphans,
+    )
 
 
 def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
@@ -81,4 +94,8 @@ def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
         crash_loop=i.crash_loop,
         generation=i.generation,
         adopted=i.adopted,
+        reason_code=i.reason_code,
+        ready=i.ready,
+        host=i.host,
+        probe=i.probe,
     )

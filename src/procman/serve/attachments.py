@@ -29,8 +29,7 @@ from procman.control.messages import (
     Taken,
     Typist,
 )
-from procman.core.view import Change, FleetView
-from procman.errors import nearest
+from procman.core.view import Change
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
@@ -348,18 +347,3 @@ class Attachments:
                 kept = b"".join(parts)
                 return kept[kept.find(b"\n") + 1 :] if begin else kept
             parts += [entry.data for entry in entries]
-
-
-def instance_of(word: str, view: FleetView) -> str | Failure:
-    """The instance that is meant by its name, or by that of a type that has one; else why there is none."""
-    names = [row.name for row in view.instances]
-    if word in names:
-        return word
-    of_type = [row.name for row in view.instances if row.type == word]
-    if len(of_type) == 1:
-        return of_type[0]
-    if of_type:
-        return Failure(Code.REFUSED, f"cannot attach to {word}: it has {len(of_type)} instances", f"{of_type[0]}, say")
-    if word in view.formation:
-        return Failure(Code.REFUSED, f"cannot attach to {word}: it has no instance", f"`procman scale {word}=1`")
-    return Failure(Code.REFUSED, f"cannot find an instance '{word}'", nearest(word, [*names, *view.formation]))

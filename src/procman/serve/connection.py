@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from msgspec import UNSET, Struct
@@ -21,6 +22,7 @@ from procman.control.codec import MAX_REQUEST, Code, Request, encode_error, enco
 from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading, WaitParams
 from procman.control.methods import METHODS, MethodKind
 from procman.control.sockets import peer_of
+from procman.core.events import Hold
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
 from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, ServedStream
@@ -76,6 +78,7 @@ class Connection:
     def __init__(self, host: ConnectionHost, connected: socket.socket) -> None:
         self.streams: list[ServedStream] = []
         self.any_word = False
+        self.holders: set[str] = set()
         self.closed = False
         self._host = host
         self._socket = connected
@@ -130,7 +133,10 @@ class Connection:
         self.close()
 
     def upgrade(self) -> None:
-        """Another program takes procman's place. Its client knows from the word what was done: all that is answered."""
+        """Another program takes procman's place. Its client knows from the word what was done: all that is answered. What it
+        holds is held on.
+        """
+        self.holders.clear()
         self._guarded(self._say_upgrade)
         self.close()
 
@@ -139,9 +145,16 @@ class Connection:
             self.closed = True
             self._keep_streams(lambda _stream: False)
             self._host.waits.leave(self)
+            self._let_go()
             self._host.reactor.unregister(self._socket.fileno())
             self._socket.close()
             self._host.closed(self)
+
+    def _let_go(self) -> None:
+        """Who has gone holds nobody's stop. Not at once: the core may be in the middle of an event."""
+        for by in self.holders:
+            command = partial(self._host.backend.command, Hold(by, (), 0.0), lambda _reply: None)
+            self._host.reactor.call_at(time.monotonic(), command)
 
     # ---- one turn
 

@@ -29,17 +29,23 @@ from procman.control.messages import (
     LogsParams,
     NoParams,
     Ps,
+    ReleaseParams,
     ResizeParams,
     WaitParams,
+    Why,
+    WhyParams,
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Command, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Command, Hold, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
+
+MOST_HELD = 16
+"""Names in which one connection may hold stops."""
 
 
 class Failure(Struct, frozen=True):
@@ -70,6 +76,8 @@ class Backend(Protocol):
     @property
     def counts(self) -> Mapping[str, int]: ...
     def operation(self, number: int) -> Operation | None: ...
+    def why(self, name: str) -> tuple[str, ...]: ...
+    def release(self, name: str, generation: int, by: str) -> None: ...
     @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
@@ -85,6 +93,8 @@ class Backend(Protocol):
 class Caller(Protocol):
     """The connection that asks."""
 
+    holders: set[str]
+    """In whose names it holds stops."""
     any_word: bool
     """Whether it is told of kinds of events that came later than the protocol."""
 
@@ -208,6 +218,27 @@ def _wait(caller: Caller, params: WaitParams, answer: Answer) -> None:
     caller.wait(params, answer)
 
 
+@serves(methods.WHY)
+def _why(caller: Caller, params: WhyParams, answer: Answer) -> None:
+    name = instance_of(params.instance, caller.backend.view(), "explain")
+    answer(name if isinstance(name, Failure) else Why(name, caller.backend.why(name)))
+
+
+@serves(methods.HOLD)
+def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
+    if len(caller.holders) >= MOST_HELD and command.by not in caller.holders:
+        answer(Failure(Code.REFUSED, f"cannot hold stops in more than {MOST_HELD} names", "use fewer"))
+        return
+    caller.holders.add(command.by)
+    caller.backend.command(command, _accepted(caller, answer))
+
+
+@serves(methods.RELEASE)
+def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
+    caller.backend.release(params.instance, params.generation, params.by)
+    answer(Accepted((params.instance,), dict(caller.backend.counts)))
+
+
 @serves(methods.LOGS)
 def _logs(caller: Caller, params: LogsParams, answer: Answer) -> None:
     caller.open_stream(params, answer)
@@ -274,3 +305,18 @@ def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None
 
 def _refused(refusal: Refuse) -> Failure:
     return Failure(Code.REFUSED, refusal.message, refusal.hint)
+
+
+def instance_of(word: str, view: FleetView, what: str) -> str | Failure:
+    """The instance that is meant by its name, or by that of a type that has one; else why there is none."""
+    names = [row.name for row in view.instances]
+    if word in names:
+        return word
+    of_type = [row.name for row in view.instances if row.type == word]
+    if len(of_type) == 1:
+        return of_type[0]
+    if of_type:
+        return Failure(Code.REFUSED, f"cannot {what} {word}: it has {len(of_type)} instances", f"{of_type[0]}, say")
+    if word in view.formation:
+        return Failure(Code.REFUSED, f"cannot {what} {word}: it has no instance", f"`procman scale {word}=1`")
+    return Failure(Code.REFUSED, f"cannot find an instance '{word}'", nearest(word, [*names, *view.formation]))

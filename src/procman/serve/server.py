@@ -25,7 +25,7 @@ from procman.control.sockets import peer_of
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.methods import Backend, Failure, StreamParams
+from procman.serve.methods import Backend, Failure, StreamParams, instance_of
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
 from procman.serve.waits import Waits
 
@@ -229,9 +229,9 @@ class Server:
         return stream
 
     def _attach(self, connection: Connection, params: AttachParams) -> ServedStream | Failure:
-        from procman.serve.attachments import Attachments, instance_of  # noqa: PLC0415  where somebody attaches
+        from procman.serve.attachments import Attachments  # noqa: PLC0415  where somebody attaches
 
-        name = instance_of(params.instance, self.backend.view())
+        name = instance_of(params.instance, self.backend.view(), "attach to")
         if isinstance(name, Failure):
             return name
         if self._attachments is None:

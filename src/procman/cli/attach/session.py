@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 CTRL_C = b"\x03"
 
+FULL_SCREEN, FULL_SCREEN_OVER = b"\x1b[?1049h", b"\x1b[?1049l"
+"""To the alternate screen and back (xterm's control sequences)."""
+
 BETWEEN_LIVES = {
     *(Kind.STARTED, Kind.START_FAILED, Kind.ENDED),
     *(Kind.STOPPING, Kind.STOPPED, Kind.KILLED, Kind.UNKILLABLE),
@@ -80,10 +83,13 @@ class AttachSession:
         self._mute = way.read_only or not attached.keyboard.terminal  # there was nothing to type into, so far
         self._told_why = False  # what is typed goes nowhere
         self._ending: AttachEnd | None = None
+        self._welcome = ""  # said once what was written before is shown, which may be more than the screen has room for
 
     def follow(self, fleet: FleetView, wake: int) -> AttachEnd:
         """Show and type until something ends it. `fleet` is as it was just before; `wake` is that of `wakes()`."""
-        self._say(f"{self._greeting(fleet)}; {self._leave_words} leaves")
+        self._welcome = f"{self._greeting(fleet)}; {self._leave_words} leaves"
+        if not self._kept_left:
+            self._say_welcome()
         self._take()
         while self._ending is None:
             self._turn(wake)
@@ -263,6 +269,8 @@ class AttachSession:
         data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
         if output.missed:
             self._kept_left = max(0, self._kept_left - output.missed)
+            if not self._kept_left:
+                self._say_welcome()
             self._say(f"{output.missed} bytes of output are left out: they were too many for this screen")
         if self._kept_left:
             past, data = data[: self._kept_left], data[self._kept_left :]
@@ -270,11 +278,29 @@ class AttachSession:
             self._kept += past
             if self._kept_left:
                 return
-            data = without_queries(self._kept) + data
-            self._kept = b""
+            data = self._shown_past() + data
         if not (self._keyboard.yours and self._way.person):
             data = without_queries(data)  # only the terminal of the one who types may answer
         self._shown.write(data, terminal=self._keyboard.terminal)
+
+    def _shown_past(self) -> bytes:
+        """Show what was written before but for its last line, which may be a prompt: that comes after the welcome. Where a
+        program has the whole screen, the welcome comes first, and is seen again when that screen is left.
+        """
+        past, self._kept = without_queries(self._kept), b""
+        if past.rfind(FULL_SCREEN) > past.rfind(FULL_SCREEN_OVER):
+            self._say_welcome()
+            return past
+        end = past.rfind(b"\n") + 1
+        if end:
+            self._shown.write(past[:end], terminal=self._keyboard.terminal)
+        self._say_welcome()
+        return past[end:]
+
+    def _say_welcome(self) -> None:
+        welcome, self._welcome = self._welcome, ""
+        if welcome:
+            self._say(welcome)
 
     def _tell(self, change: Change) -> None:
         if change.event in BETWEEN_LIVES:

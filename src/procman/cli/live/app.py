@@ -19,7 +19,7 @@ from textual.widgets import Footer, Input, Log, Static
 
 from procman.cli.live.dialogs import Keys, Question
 from procman.cli.live.instances import Instances
-from procman.cli.show.instances import size
+from procman.cli.show.instances import REASON, cells, size
 from procman.control.client import Client
 from procman.errors import ProcmanError
 from procman.observe.feed import LINES, Looks, Seen, Tail
@@ -159,13 +159,20 @@ class Top(App[None]):
     def _show(self) -> None:
         rows = self._listing.instances if self._listing is not None else []
         self._instances.show([row for row in rows if self._filter in row.name])
+        self._show_title(self._chosen)
+
+    def _show_title(self, row: Row | None) -> None:
+        """The chosen instance, with its reason, for which a narrow screen has no column."""
+        reason = cells(row)[REASON] if row is not None else ""
+        name = row.name if row is not None else ""
+        self.query_one("#title", Static).update(f"{name}: {reason}" if reason else name)
 
     def on_instances_chosen(self, message: Instances.Chosen) -> None:
         if self._tail is not None:
             self._tail.end()
             self._tail = None
         self.query_one(Log).clear()
-        self.query_one("#title", Static).update(message.row.name if message.row is not None else "")
+        self._show_title(message.row)
         if message.row is not None:
             tail = Tail(self._path, message.row.name, lambda: self.post_message(self.Wrote(tail)))
             self._tail = tail
@@ -268,7 +275,8 @@ class Top(App[None]):
 
 def headline(seen: Seen, listing: Listing) -> str:
     """`app: CPU 3.1 %, 120 MB; web 2, worker 1`: the name of the root, and last what may be long."""
-    counts = ", ".join(f"{name} {count}" for name, count in listing.formation.items())
+    rollouts = {one.type: f" (rollout {one.rollout})" for one in listing.types if one.rollout}
+    counts = ", ".join(f"{name} {count}{rollouts.get(name, '')}" for name, count in listing.formation.items())
     cpu = sum(row.cpu or 0.0 for row in listing.instances)
     memory = sum(row.memory or 0 for row in listing.instances)
     state = "stopping; " if seen.stopping else ""

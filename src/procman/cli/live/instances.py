@@ -23,7 +23,10 @@ CALM, BUSY, BAD, IDLE = "color(28)", "color(166)", "color(160)", "dim"
 PHASES = {
     "ready": CALM,
     "done": CALM,
+    "waiting": IDLE,
     "starting": BUSY,
+    "unhealthy": BAD,
+    "draining": BUSY,
     "stopping": BUSY,
     "backoff": BAD,
     "failed": BAD,

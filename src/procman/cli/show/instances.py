@@ -9,6 +9,8 @@ from procman.text.lines import clean
 from procman.text.words import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from procman.observe.listing import Listing, Row
 
 HEAD = ("NAME", "PHASE", "PID", "UP", "RESTARTS", "PORT", "CPU", "MEMORY", "REASON")
@@ -18,17 +20,62 @@ NUMBERS = (2, 4, 5, 6, 7)
 MOST_ORPHANS = 10
 """As PID 1 procman may have many."""
 
+REASON = len(HEAD) - 1
+SPARE = (7, 6, 5, 4)
+"""Columns that a narrow terminal does without, the first ones first."""
 
-def shown(listing: Listing) -> str:
-    """The table. Nothing in it can move a terminal's cursor, whatever a reason holds."""
-    if not listing.instances:
+INDENT = "    "
+
+
+def shown(listing: Listing, width: int | None = None, *, companions: bool = False) -> str:
+    """The table, in lines of `width` at most where that is given: then a reason that does not fit stands below its row.
+
+    Nothing in it can move a terminal's cursor, whatever a reason holds.
+    """
+    rows = [*listing.instances, *(listing.companions if companions else ())]
+    if not rows:
         return "no instances; `procman scale TYPE=N` starts some"
-    table = columns([HEAD, *map(cells, listing.instances)], right=NUMBERS)
+    table = [HEAD, *map(cells, rows)]
+    text = columns(table, right=NUMBERS)
+    if width is not None and max(map(len, text.splitlines())) > width:
+        text = _narrow(table, width)
+    rollouts = [f"{one.type}: rollout {one.rollout}" for one in listing.types if one.rollout]
+    return "\n".join([text, *rollouts, *_orphans(listing)])
+
+
+def _narrow(table: Sequence[Sequence[str]], width: int) -> str:
+    """Without the columns that are least missed, as far as needed, and each reason on lines of its own."""
+    left = list(range(REASON))
+    for spare in (None, *SPARE):
+        if spare is not None:
+            left.remove(spare)
+        right = [at for at, n in enumerate(left) if n in NUMBERS]
+        lines = columns([[row[n] for n in left] for row in table], right=right).splitlines()
+        if max(map(len, lines)) <= width:
+            break
+    shown = lines[:1]
+    for line, row in zip(lines[1:], table[1:], strict=True):
+        shown += [line[:width], *_wrapped(row[REASON], width)]
+    return "\n".join(shown)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Words in indented lines; one that is longer than a line is cut by the terminal."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"{INDENT}{word}")
+    return lines
+
+
+def _orphans(listing: Listing) -> list[str]:
     if not listing.orphans:
-        return table
+        return []
     named = ", ".join(f"pid {orphan.pid} ({clean(orphan.name)})" for orphan in listing.orphans[:MOST_ORPHANS])
     more = len(listing.orphans) - MOST_ORPHANS
-    return f"{table}\nof an instance that cannot be told: {named}{f' and {more} more' if more > 0 else ''}"
+    return [f"of an instance that cannot be told: {named}{f' and {more} more' if more > 0 else ''}"]
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -42,8 +89,16 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.port is None else str(row.port),
         "" if row.cpu is None else f"{row.cpu:.1f} %",
         "" if row.memory is None else size(row.memory),
-        clean(row.reason or ""),
+        clean(_reason(row)),
     )
+
+
+def _reason(row: Row) -> str:
+    """With the probe's last answer, where the instance is not ready and the reason does not have it."""
+    reason = row.reason or ""
+    if row.ready or row.pid is None or not row.probe or row.probe in reason:
+        return reason
+    return f"{reason}; probe: {row.probe}" if reason else f"probe: {row.probe}"
 
 
 def size(count: int) -> str:

@@ -21,6 +21,14 @@ def can_redraw() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
+def width() -> int | None:
+    """Columns of the terminal that standard output is; None where it is none, or nobody has told it its size."""
+    try:
+        return os.get_terminal_size(1).columns or None
+    except OSError:
+        return None
+
+
 class Screen:
     def __init__(self) -> None:
         self._drawn = False

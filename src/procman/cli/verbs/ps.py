@@ -6,9 +6,9 @@ import click
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.show.instances import shown
-from procman.cli.show.screen import Screen, can_redraw
+from procman.cli.show.screen import Screen, can_redraw, width
 from procman.cli.target import TargetOptions, client_options
-from procman.observe.listing import Listing, listed
+from procman.observe.listing import listed
 from procman.observe.poll import Poller
 from procman.observe.processes import Meter
 from procman.text.lines import json_object
@@ -25,9 +25,10 @@ from procman.text.lines import json_object
     show_envvar=True,
     help="From one table of --watch to the next.  [default: 2]",
 )
+@click.option("--companions", is_flag=True, show_envvar=True, help="Also the programs that procman runs for itself.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
-def ps(place: TargetOptions, names: tuple[str, ...], interval: float, *, json: bool, watch: bool) -> None:
+def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
     NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average over the
@@ -46,20 +47,17 @@ def ps(place: TargetOptions, names: tuple[str, ...], interval: float, *, json: b
       procman ps --watch
       procman ps --json | jq '.instances[] | select(.phase != "ready") | .name'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with Poller(place.find()) as looker:
+    json, watch, companions = flags["json"], flags["watch"], flags["companions"]
+    with Poller(place.find()) as poller:
         meter = Meter()
-        if not watch:
-            click.echo(told(listed(looker.look(), meter, names), json=json))
-            return
-        screen = Screen() if can_redraw() and not json else None
+        screen = Screen() if watch and can_redraw() and not json else None
         while True:
-            text = told(listed(looker.look(), meter, names), json=json)
+            listing = listed(poller.look(), meter, names)
+            text = json_object(listing).decode() if json else shown(listing, width(), companions=companions)
             if screen is not None:
                 screen.draw(text)
             else:
-                click.echo(text if json else f"{text}\n")
-            looker.pause(interval)
-
-
-def told(listing: Listing, *, json: bool) -> str:
-    return json_object(listing).decode() if json else shown(listing)
+                click.echo(text if json or not watch else f"{text}\n")
+            if not watch:
+                return
+            poller.pause(interval)

@@ -11,9 +11,12 @@ from procman.cli.wait import WaitingCommand, until_ready, wait_option
 
 @click.command(cls=WaitingCommand)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
+@click.option(
+    "--together", is_flag=True, show_envvar=True, help="All instances of a type at once, not a few at a time."
+)
 @wait_option("until all of them are ready again")
 @client_options
-def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) -> None:
+def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None, *, together: bool) -> None:
     """Restart instances: all of them, or those of the types, names or shell patterns given.
 
     An instance is stopped as by `procman stop`, and started again under its name and port. One that is stopped, done or
@@ -26,7 +29,7 @@ def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None) ->
       procman restart web 'work*' --wait
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
-        answer = client.restart(names)
+        answer = client.restart(names, together=together)
         click.echo(f"restarting {', '.join(answer.instances)}" if answer.instances else "nothing to restart")
         if wait is not None and answer.instances:
             until_ready(client, answer, answer.instances, wait)

@@ -10,8 +10,15 @@ import click
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
+from procman.control.client import Client
+from procman.core.select import Chosen
 from procman.errors import RefusedError, nearest
 from procman.text.signals import KNOWN, read_signal
+
+ENDS_SHELLS = ("HUP", "USR1", "USR2")
+"""Programs take them as a wish to read their files again; a shell ends by them."""
+
+SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "ash", "busybox")
 
 WHOM = "name types or instances, or say --self: `procman signal HUP web`"
 
@@ -47,8 +54,29 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
         if procman:
             _send(client.channel.peer, name)
             return
+        shells = _shells(client, names) if name in ENDS_SHELLS else {}
         answer = client.signal(name, names, leader=leader)
     click.echo(f"sent {name} to {', '.join(answer.instances)}")
+    for instance in answer.instances:
+        if instance in shells:
+            told = f"the first process of {instance} is a shell ({shells[instance]}), which {name} ends"
+            click.echo(f"procman: {told}: begin the command with `exec`", err=True)
+            break
+
+
+def _shells(client: Client, names: tuple[str, ...]) -> dict[str, str]:
+    """The instances that are meant whose first process is a shell, as far as this can be seen here."""
+    meant = Chosen(names)
+    rows = client.ps().fleet.instances
+    return {i.name: shell for i in rows if i.pid and meant.means(i.name) and (shell := _shell(i.pid))}
+
+
+def _shell(pid: int) -> str:
+    try:
+        name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+    return name if name in SHELLS else ""
 
 
 def _send(pid: int, name: str) -> None:

@@ -87,7 +87,7 @@ def _ask(type_name: str, paths: list[str]) -> None:
                 names = instances(client.ps().fleet, type_name)
                 if names:
                     print(f"restarting {type_name}: {_told(paths)} changed", flush=True)
-                    client.restart(names, f"{_told(paths)} changed"[:MOST])
+                    client.restart(names, why=f"{_told(paths)} changed"[:MOST])
                 return
         except ClosedError:
             if not tries_left:

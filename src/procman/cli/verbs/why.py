@@ -1,0 +1,27 @@
+"""`procman why`: why an instance is as it is."""
+
+from __future__ import annotations
+
+import click
+
+from procman.cli.line.completion import complete_instances
+from procman.cli.target import TargetOptions, client_options
+from procman.text.lines import clean
+
+
+@click.command()
+@click.argument("instance", metavar="INSTANCE", shell_complete=complete_instances)
+@client_options
+def why(place: TargetOptions, instance: str) -> None:
+    """Explain an instance: what it is doing and since when, what comes next, and what you can do.
+
+    INSTANCE is web.1, or web where one web runs.
+
+    \b
+    Examples:
+      procman why web.1
+      procman why worker
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    with place.connect() as client:
+        for line in client.why(instance).lines:
+            click.echo(clean(line))
