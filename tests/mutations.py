@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "src" / "procman"
-FAST = [str(path) for path in sorted((TESTS / "core").glob("test_*.py")) if path.stem != "test_display"]
+NOT_NEEDED = ("test_display", "test_autoscale_model")
+"""What looks at no guard, or at those that others look at in a fraction of the time."""
+FAST = [str(path) for path in sorted((TESTS / "core").glob("test_*.py")) if path.stem not in NOT_NEEDED]
 SLOW = ("test_interleavings", "test_simulation")
 """Last, where the tables have not noticed."""
 
@@ -334,7 +336,6 @@ MUTATIONS = [
         "i is not None and not isinstance(i.phase, (*AT_REST",
     ),
     # ---- operations
-    Mutation("a restart is over before its new life", "operations", "if i.generation <= need.after:", "if False:"),
     Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
     Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
     Mutation(
@@ -456,6 +457,26 @@ MUTATIONS = [
         "            self._alone.add(pid)\n            return []\n",
         "            return self._end([pid], now, now + 10.0)\n",
     ),
+    # ---- capacity
+    Mutation("the smallest wish wins", "autoscale", "= max(known, key", "= min(known, key"),
+    Mutation("a failed metric lets go", "autoscale", "if failed and count <= seen.count:", "if False:"),
+    Mutation("no window", "autoscale", "held = min(max(highest, choice.count), seen.count)", "held = choice.count"),
+    Mutation("no pace", "autoscale", "    choice = _paced(rule, choice, state.changes, seen, now)\n", ""),
+    Mutation("no guard", "autoscale", "    choice = _guarded(choice, seen)\n", ""),
+    Mutation("idle is not waited for", "autoscale", "now - idle_since < rule.idle", "False"),
+    Mutation(
+        "a failed reading is idle", "autoscale", "if reading.value == 0 and not reading.error", "if not reading.value"
+    ),
+    Mutation("a pause is none", "autoscale", "if seen.paused:", "if False:"),
+    Mutation("a stopped type is scaled", "autoscale", "not any(map(is_active, seen.replicas))", "False"),
+    Mutation("bounds of a person come first", "autoscale", "(seen.window, seen.asked)", "(seen.asked, seen.window)"),
+    Mutation("a fallback at once", "autoscale", "failed >= rule.fallback_after", "failed >= 1"),
+    Mutation("no tolerance", "wishes", "<= tolerance + 1e-9", "<= 1e-9"),
+    Mutation("young ones are busy", "wishes", "[0.0] * (young if dampened else 0)", "[]"),
+    Mutation("missing ones are idle", "wishes", "metric.target if ratio < 1 else 0.0", "0.0"),
+    Mutation("a direction is turned round", "wishes", " or (ratio < 1) != (corrected < 1)", ""),
+    Mutation("all that stand are ready", "wishes", "m.ready_for < rule.young", "False"),
+    Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
     Mutation("a stray is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 

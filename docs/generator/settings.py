@@ -27,7 +27,12 @@ POLICIES: dict[str, type[Struct]] = {
 """What the sections become: a key that they do not set has the default of the field of its name."""
 
 ELSEWHERE = {"StopSection.grace": "`10.0`; `25.0` as PID 1"}
-TITLES = {"ProcmanYml": "Top level", "ProcessSection": "`processes.NAME`: one type"}
+TITLES = {
+    "ProcmanYml": "Top level",
+    "ProcessSection": "`processes.NAME`: one type",
+    "HaproxyBalancer": "`haproxy` of `balancer`",
+    "HaproxySource": "`haproxy` of `metrics`",
+}
 
 
 def keys() -> str:

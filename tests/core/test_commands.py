@@ -111,6 +111,29 @@ def test_scale_never_starts_a_slot_that_stands():
     assert story.phase("web.1") is Down
 
 
+def autoscaled() -> Story:
+    """Two instances of web, whose count follows demand, and one of job."""
+    story = Story(replace(plan_of({"web": 2, "job": 1}), sections={"autoscale": {"web": "1..8"}}))
+    story.ready(*(i.name for i in story.fleet.instances()))
+    return story
+
+
+@pytest.mark.parametrize("command", [Scale(to={"web": 4}), Scale(by={"web": 1}), Scale(to={"job": 2, "web": 4})])
+def test_a_count_that_follows_demand_is_not_set_by_a_person(command):
+    assert "web" in refusal(ask(autoscaled(), command)).message
+
+
+def test_by_force_it_is_set_and_told_with_the_reason():
+    actions = ask(autoscaled(), Scale(to={"web": 3}, why="@autoscale: 30 wait", force=True))
+    assert spawned_names(actions) == ["web.3"]
+    (change,) = [a.change for a in of_type(actions, Publish) if a.change.event is Kind.SCALED]
+    assert change.text.endswith(": @autoscale: 30 wait")
+
+
+def test_other_types_are_scaled_as_ever_beside_one_that_follows_demand():
+    assert spawned_names(ask(autoscaled(), Scale(to={"job": 2}))) == ["job.2"]
+
+
 def test_scaling_takes_away_a_stopped_slot_at_once():
     story = running({"web": 2})
     ask(story, Stop(("web.2",)))

@@ -86,6 +86,18 @@ def test_no_value_of_the_environment_is_in_it_and_equal_ones_stay_equal():
     assert len(list(replay(state, happened))) == len(happened)
 
 
+def test_no_password_that_a_companion_was_told_is_in_it():
+    sections = {"autoscale": {"web": {"max": 3, "metrics": [{"queue": {"redis": "redis://:hunter2@host/0"}}]}}}
+    plan = replace(plan_of({"web": 1}), sections=sections)
+    story = Traced(plan)
+    story.happens(Commanded(Scale({"web": 2}), 1))
+    story.happens(Commanded(Reload(plan), 2))
+    lines = story.written()
+    assert not any(b"hunter2" in line for line in lines)
+    _, state, happened = read(lines)
+    assert [decided for _, decided in replay(state, happened)] == story.decided
+
+
 def test_a_decision_that_raises_is_shown_and_ends_the_replay(monkeypatch):
     _, state, happened = read(told(Traced(plan_of({"web": 3}))).written())
 

@@ -73,4 +73,12 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "table": [HEADER.pack(VERSION, 7, b"PROCMAN_INSTANCE=7-ab/") + RECORD.pack(9, 1, 0, 15, 1.0, 10.0)],
     "trace": [a_trace()],
+    "haproxy": [
+        b"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_port\n3 web 1 web1 ::1 2 4 80\n\n",
+        b"# bkname/svname bkid/svid addr port - used_cur\nweb/web1 3/1 127.0.0.1 80 - 7\n\n",
+        b'# pxname,svname,qcur,scur,rate,last_chk,\nweb,BACKEND,3,12,42,"a ""b""",\n\n',
+        b"Name: HAProxy\nVersion: 2.6.12-1\nPid: 42\n\n",
+        b"No such server.\n\n",
+    ],
+    "metric": [b'{"a": [5, 1e3]}', b'# TYPE a gauge\na{b="c\\"",d="e"} 1.5 1700000000000\na 5\n', b" 17.5e1\n"],
 }

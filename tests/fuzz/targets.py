@@ -14,6 +14,17 @@ from typing import ClassVar
 
 import msgspec
 
+from procman.companions.autoscaler.metrics import ReadingError
+from procman.companions.autoscaler.metrics.documents import SampleSelector, json_number, plain_number, sample_sum
+from procman.companions.balancer.answers import (
+    HaproxyError,
+    read_load,
+    read_pid,
+    read_state,
+    read_used,
+    read_version,
+    refusal,
+)
 from procman.config.envfile import parse_env
 from procman.config.formation import parse_changes, parse_formation
 from procman.config.procfile import claimed_names, parse_procfile
@@ -250,6 +261,35 @@ def trace(data: bytes) -> None:
         return
 
 
+def haproxy(data: bytes) -> None:
+    """Whatever HAProxy's runtime API answers."""
+    text = data.decode(errors="replace")
+    said = []
+    for reader in (read_state, read_used, read_version, read_pid, lambda answer: read_load(answer, "web")):
+        try:
+            reader(text)
+        except HaproxyError as error:
+            said.append(error.message)
+    assert all(message.isprintable() for message in said)
+    refused = refusal("del server web/web.1", text)
+    assert refused is None or refused.message.isprintable()
+
+
+def metric(data: bytes) -> None:
+    """A document in which the autoscaler looks for a number."""
+    said = []
+    for reader in (
+        lambda: json_number(data, "a.0"),
+        lambda: sample_sum(data, SampleSelector("a", {})),
+        lambda: plain_number(data.decode(errors="replace")),
+    ):
+        try:
+            assert isinstance(reader(), float)
+        except ReadingError as error:
+            said.append(str(error))
+    assert all(message.isprintable() for message in said)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "protocol": protocol,
     "request": request,
@@ -261,6 +301,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "terminal": terminal,
     "table": table,
     "trace": trace,
+    "haproxy": haproxy,
+    "metric": metric,
 }
 
 

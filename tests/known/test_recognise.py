@@ -17,6 +17,10 @@ def name(command: str) -> str | None:
     return known.program.name if known else None
 
 
+def test_an_empty_word_hides_no_program():
+    assert name("redis-server --save '' --port 1") == name("redis-server --port 1") is not None
+
+
 @pytest.mark.parametrize(
     "front",
     [

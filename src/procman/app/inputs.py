@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
     """The plan with the companions that were asked for."""
-    if not (inputs.companions or plan.sections):
+    if inputs.companions is None or not (inputs.companions or plan.sections):
         return plan
     from procman.companions.registry import wanted  # noqa: PLC0415  only where one is asked for
 

@@ -22,7 +22,8 @@ class ReloadInputs(Struct, frozen=True, kw_only=True):
 
     `kept` is what can be read once only. `start_dir` is the folder that procman was started in, by name and, as it may be
     renamed, as the descriptor `here`; `root` is the descriptor of the one it works in. `inherited` are the descriptors
-    that whoever started procman meant it to hold; `companions` the options that ask for one.
+    that whoever started procman meant it to hold; `companions` the options that ask for one,
+    None where no companion can run, as there is no control socket.
     """
 
     options: Options
@@ -32,7 +33,7 @@ class ReloadInputs(Struct, frozen=True, kw_only=True):
     here: int
     root: int
     inherited: tuple[int, ...] = ()
-    companions: tuple[str, ...] = ()
+    companions: tuple[str, ...] | None = ()
 
 
 class RunningParts(Struct, frozen=True):

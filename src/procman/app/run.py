@@ -99,7 +99,7 @@ def _run(
         listening(claimed)
     os.chdir(plan.root)
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else ())
+    inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else None)
     return build.run(build.build(with_companions(plan, inputs), claimed, looks, inputs))
 
 

@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     },
     "Change what runs": {
         "scale": Verb("scale", "Set how many instances of each type run."),
+        "autoscale": Verb("autoscale", "Show or pause what sets counts by demand."),
         "restart": Verb("restart", "Restart instances, or start stopped ones."),
         "stop": Verb("stop", "Stop instances and keep them stopped."),
         "signal": Verb("signal_", "Send a signal to instances."),

@@ -45,7 +45,11 @@ class Companion(NamedTuple):
     needs: str | None = None
 
 
-COMPANIONS = (Companion("@watch", "watcher", option="watch", needs="watchfiles"),)
+COMPANIONS = (
+    Companion("@watch", "watcher", option="watch", needs="watchfiles"),
+    Companion("@autoscale", "autoscaler"),
+    Companion("@balancer", "balancer"),
+)
 
 
 def wanted(plan: Plan, options: Collection[str], environ: Mapping[str, str]) -> dict[str, ProcessSpec]:

@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 from procman.config.envfile import is_ours
 from procman.config.policies import PROBES, probes_of
 from procman.config.source import absolute, brief, plain
+from procman.core import autoscale_settings, balancer_settings
 from procman.errors import nearest
 from procman.text.signals import KNOWN
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
         RecycleSection,
         StopSection,
     )
+    from procman.core.autoscale_settings import Autoscale
+    from procman.core.balancer_settings import Balancer
 
 
 def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Complaint]:
@@ -140,6 +143,36 @@ def _refuse_address(address: str) -> str:
     if not (colon and port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
         return "expected a port from 1 to 65535 at its end"
     return "" if host else "it names no host; 0.0.0.0 or [::] is every address"
+
+
+def autoscale(value: str | Autoscale | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+    """`1..8`, and what does not fit together."""
+    if value is UNSET:
+        return
+    try:
+        settings = autoscale_settings.settings_of(value)
+    except ValueError as error:
+        yield "", f"cannot use {brief(str(value))}: {error}", "such as 1..8"
+    else:
+        yield from map(_complaint, autoscale_settings.faults_of(settings))
+
+
+def balancer(value: str | Balancer | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+    """The path of HAProxy's socket, and what does not fit together."""
+    if value is UNSET:
+        return
+    try:
+        settings = balancer_settings.settings_of(value)
+    except ValueError as error:
+        yield "", f"cannot use {brief(str(value))}: {error}", "such as run/haproxy.sock"
+    else:
+        yield from map(_complaint, balancer_settings.faults_of(settings))
+
+
+def _complaint(fault: tuple[str, str]) -> Complaint:
+    where, what = fault
+    text = what if what.startswith("cannot") else f"cannot use it: {what}"
+    return (f".{where}" if where else ""), text, ""
 
 
 def group(value: GroupSection, types: Iterable[str], grouped: Mapping[str, str]) -> Iterator[Complaint]:

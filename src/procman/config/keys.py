@@ -29,6 +29,8 @@ from procman.config.sections import (
     StopSection,
 )
 from procman.config.values import AsWritten, Counted, ExitCode, Filled, Most, Port
+from procman.core.autoscale_settings import Autoscale
+from procman.core.balancer_settings import Balancer
 from procman.core.spec import OnEnd, Stdin
 
 ROW = "row"
@@ -183,6 +185,28 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "It runs to its end: no port, no restart unless `restart.max_restarts` says so",
                 policies.field("oneshot"),
                 default="`true` for `release`, else `false`",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    autoscale: (
+        Annotated[
+            Filled | Autoscale,
+            key(
+                "Let the count follow demand: MIN..MAX by CPU, or a mapping",
+                check=checks.autoscale,
+                default="a fixed count",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    balancer: (
+        Annotated[
+            Filled | Balancer,
+            key(
+                "Keep a load balancer in step with the ready instances: the path of HAProxy's socket, or a mapping",
+                check=checks.balancer,
+                default="none",
             ),
         ]
         | UnsetType

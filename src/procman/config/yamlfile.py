@@ -19,14 +19,15 @@ from msgspec import Struct, UnsetType
 from procman.config.document import Document
 from procman.config.keys import ProcmanYml
 from procman.config.source import plain
-from procman.config.values import READ, AsWritten
+from procman.config.values import AsWritten
 from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
 from procman.errors import Fault, nearest
+from procman.text.quantities import READ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SECRET = re.compile(r"\.env(\.|$)")
+_SECRET = re.compile(r"\.env(\.|$)|\.(redis|url)$")
 """Paths of values that no message shows."""
 
 _UNIONS = (Union, UnionType)

@@ -41,6 +41,7 @@ from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
+    from procman.control.engine import Engine
     from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]
@@ -135,10 +136,15 @@ class Client:
     # ---- changing
 
     def scale(
-        self, to: Mapping[str, int] | None = None, by: Mapping[str, int] | None = None, why: str = ""
+        self,
+        to: Mapping[str, int] | None = None,
+        by: Mapping[str, int] | None = None,
+        why: str = "",
+        *,
+        force: bool = False,
     ) -> Accepted:
-        """Set counts, and change counts; all or nothing. With neither, the formation as it is."""
-        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why))
+        """Set counts, and change counts; all or nothing. With neither, the formation as it is. `force`: autoscaled ones, too."""
+        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force))
 
     def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
         """Restart types, instances or patterns, all where none is named: a few of a type at a time, or `together`."""
@@ -216,3 +222,7 @@ class Client:
             return None
         text = f"cannot do that: the running procman ({hello.version}) does not know {', '.join(lacking)}"
         return LackingError(text, "`procman upgrade` replaces it by the installed version")
+
+
+if TYPE_CHECKING:
+    _engine: type[Engine] = Client

@@ -23,11 +23,15 @@ ValueError where it is put into a message."""
 
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it."""
+    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it.
+
+    With `force` also those of types that are autoscaled, whose counts are set by the autoscaler and else by nobody.
+    """
 
     to: dict[Name, Count] = {}
     by: dict[Name, Count] = {}
     why: Annotated[str, Meta(max_length=256)] = ""
+    force: bool = False
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

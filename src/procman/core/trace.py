@@ -19,7 +19,7 @@ from procman.core.actions import Action
 from procman.core.events import Commanded, Event, Reload
 from procman.core.fleet import Fleet
 from procman.core.snapshot import FleetState, Packed, changed_plan, pack, unpack
-from procman.core.spec import BaseEnvironment, ProcessSpec
+from procman.core.spec import BaseEnvironment, Plan, ProcessSpec
 
 FORMAT = 2
 """Raised when a reader of the one before would misread it."""
@@ -80,9 +80,15 @@ class Trace:
         parts = [part for part in (self._before, self._now) if part is not None]
         masks = _Masks()
         yield msgspec.json.encode(header) + b"\n"
-        yield msgspec.json.encode(pack(parts[0].state, masks.spec)) + b"\n"
+        state = parts[0].state
+        yield msgspec.json.encode(pack(replace(state, plan=_without_sections(state.plan)), masks.spec)) + b"\n"
         for one in chain.from_iterable(part.happened() for part in parts):
             yield msgspec.json.encode(replace(one, event=masks.event(one.event))) + b"\n"
+
+
+def _without_sections(plan: Plan) -> Plan:
+    """What companions are told may hold a password; the fleet looks at the names alone."""
+    return replace(plan, sections={key: dict.fromkeys(of_type) for key, of_type in plan.sections.items()})
 
 
 class _Masks:
@@ -98,7 +104,7 @@ class _Masks:
     def event(self, event: Event) -> Event:
         if not (isinstance(event, Commanded) and isinstance(event.command, Reload)):
             return event
-        return replace(event, command=Reload(changed_plan(event.command.plan, self.spec)))
+        return replace(event, command=Reload(changed_plan(_without_sections(event.command.plan), self.spec)))
 
     def _masked(self, env: dict[str, str]) -> dict[str, str]:
         return {name: self._mask(value) for name, value in env.items()}

@@ -326,6 +326,12 @@ def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
     return "scaled " + ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
 
 
+def autoscaled(type_name: str) -> tuple[str, str]:
+    """Why a person does not set this count, and what they may do."""
+    hint = f"`procman scale {type_name}=MIN..MAX` sets its bounds, --force its count until the next decision"
+    return f"cannot scale {type_name}: its count follows demand (`autoscale:`)", hint
+
+
 STOPPING = "cannot do that: procman is stopping"
 AGAIN_KILLS = "Ctrl-C again kills them at once"
 

@@ -59,7 +59,7 @@ def _split(command: str) -> list[tuple[str, ...]]:
     for token in lexer:
         if token in _JOINS:
             commands.append([])
-        elif token[0] in "<>" and not token.strip(_OPERATORS):
+        elif token[:1] in ("<", ">") and not token.strip(_OPERATORS):
             redirected = True
         elif redirected:
             redirected = False

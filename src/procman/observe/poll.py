@@ -56,6 +56,11 @@ class Poller:
                 return Poll(answer, Trees(table))
         raise _ended()
 
+    @property
+    def client(self) -> Client:
+        """The connection of the last look, for who asks more."""
+        return self._client
+
     def pause(self, seconds: float) -> None:
         """Until so much time has passed, or the connection ends."""
         select.select([self._client.channel], [], [], seconds)

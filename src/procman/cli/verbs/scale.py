@@ -6,6 +6,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_changes
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until_ready, wait_option
@@ -26,24 +27,38 @@ class Scaled(Struct, frozen=True):
 @click.command(cls=WaitingCommand)
 @click.argument("changes", metavar="[TYPE=N]...", nargs=-1, shell_complete=complete_changes)
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
+@click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
 @wait_option("until all of them are ready")
 @client_options
-def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool) -> None:
+def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool, force: bool) -> None:
     """Set how many instances of each type run, while they run.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
     stops the instances with the highest numbers. Without arguments it prints the current counts.
+
+    Where a count follows demand (`autoscale:` in procman.yml), `worker=2..6` sets its bounds until procman ends, and --force
+    the count until the next decision.
 
     \b
     Examples:
       procman scale
       procman scale web=4 worker+1
       procman scale web=4 --wait=120
+      procman scale worker=2..6
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    bounds = [word for word in changes if ".." in word]
+    if bounds:
+        if len(bounds) < len(changes):
+            raise UsageError("cannot set bounds and counts in one call")
+        from procman.cli.bounds import set_bounds  # noqa: PLC0415  2 ms, for types that are autoscaled
+
+        for line in set_bounds(place.find(), bounds):
+            click.echo(line)
+        return
     to, by = parse_changes(changes)
     types = [*to, *by]
     with place.connect() as client:
-        after = client.scale(to, by)
+        after = client.scale(to, by, force=force)
         click.echo(_json(after) if json else _told(after, types))
         if wait is not None:
             until_ready(client, after, types, wait)

@@ -1,0 +1,37 @@
+"""`procman scale worker=2..6`: other bounds for a type whose count follows demand."""
+
+from __future__ import annotations
+
+import re
+
+from procman.companions.autoscaler.store import AutoscaleStore
+from procman.core.demand import Bounds
+from procman.core.requests import MAX_COUNT
+from procman.errors import ConfigError, Fault, RefusedError, nearest
+
+_BOUNDS = re.compile(r"(?P<type>[^=]+)=(?P<min>[0-9]{1,4})\.\.(?P<max>[0-9]{1,4})")
+
+
+def set_bounds(socket: str, words: list[str]) -> list[str]:
+    """Set them, all or none, and say so in lines. Raises ConfigError, RefusedError."""
+    wanted = [_read(word) for word in words]
+    store = AutoscaleStore.beside(socket)
+    known = store.status().types
+    for name, _ in wanted:
+        if name not in known:
+            text = f"cannot set bounds of {name}: its count does not follow demand"
+            raise RefusedError(text, nearest(name, known) if known else "`autoscale:` in procman.yml lets it")
+    for name, bounds in wanted:
+        store.control(name, bounds=bounds)
+    return [f"{name} between {bounds.min} and {bounds.max}" for name, bounds in wanted]
+
+
+def _read(word: str) -> tuple[str, Bounds]:
+    match = _BOUNDS.fullmatch(word)
+    if match is None:
+        raise ConfigError([Fault("", 0, f"cannot use '{word}' as bounds", "write TYPE=MIN..MAX, such as worker=2..6")])
+    low, high = int(match["min"]), int(match["max"])
+    if low > high or high > MAX_COUNT:
+        why = f"{low} is more than {high}" if low > high else f"at most {MAX_COUNT} instances of a type"
+        raise ConfigError([Fault("", 0, f"cannot use '{word}' as bounds: {why}", "write TYPE=MIN..MAX")])
+    return match["type"], Bounds(min=low, max=high, origin=f"procman scale {word}")

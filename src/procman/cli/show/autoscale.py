@@ -1,0 +1,115 @@
+"""What `procman autoscale` shows: the readings and decisions as a table, the last hour as a chart. Values in, lines out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.cli.show.table import columns
+from procman.core.demand import Because
+from procman.text.words import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from procman.companions.autoscaler.store import Point, TypeStatus
+    from procman.core.demand import Decision
+
+HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "WISH", "READING")
+
+NUMBERS = (1, 2, 3, 4, 6)
+"""Columns that are flush right."""
+
+MINUTES = 60
+"""Columns of the chart: the last hour."""
+
+ROWS = 8
+
+
+class Glyphs(Struct, frozen=True):
+    """What the chart is drawn with."""
+
+    count: str
+    wish: str
+    corner: str
+    side: str
+    line: str
+
+
+UNICODE = Glyphs("█", "░", "└", "│", "─")
+ASCII = Glyphs("#", ".", "+", "|", "-")
+
+
+def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
+    """A row for each metric of each type, then a line for each type: what was decided, why, and when it looks again.
+
+    `now` is seconds since the epoch, as in the status.
+    """
+    if not types:
+        return ["no type has `autoscale:`"]
+    rows: list[Sequence[str]] = [HEADER]
+    for name, status in types.items():
+        decision = status.decided.decision
+        own = (name, str(decision.count), str(status.ready), str(decision.min), str(decision.max))
+        metrics = [(w.metric, "-" if w.count is None else str(w.count), w.text) for w in decision.wishes]
+        rows += [(*own, *first) for first in metrics[:1] or [("-", "-", "")]]
+        rows += [("", "", "", "", "", *more) for more in metrics[1:]]
+    lines = columns(rows, NUMBERS).split("\n")
+    return [*lines, "", *(decided(name, status, now) for name, status in types.items())]
+
+
+def decided(name: str, status: TypeStatus, now: float) -> str:
+    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next look in 12 s`."""
+    decision = status.decided.decision
+    left = status.at + decision.next_in - now
+    following = f"next look in {duration(left)}" if left >= 0 else f"looked {duration(now - status.at)} ago"
+    return f"{in_words(name, decision)}; {following}"
+
+
+def in_words(name: str, decision: Decision) -> str:
+    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up)`."""
+    change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
+    why = "" if decision.because is Because.STEADY else f" ({decision.because.value})"
+    return f"{name} {change}: {decision.text}{why}"
+
+
+def chart(name: str, history: Sequence[Point], now: float, glyphs: Glyphs = UNICODE) -> list[str]:
+    """The counts of the last hour, a column a minute, and above them what was wished for and not granted yet."""
+    counts, wishes = _by_minute(history, now)
+    known = [value for value in (*counts, *wishes) if value is not None]
+    if not known:
+        return [f"{name}: nothing is known of the last hour"]
+    top = max(1, *known)
+    height = min(top, ROWS)
+    label = len(str(top))
+    lines = [f"{name}, the last hour: count {glyphs.count}, wish {glyphs.wish}"]
+    for row in range(height, 0, -1):
+        level = top * row / height
+        below = top * (row - 1) / height
+        cells = (_cell(count, wish, below, glyphs) for count, wish in zip(counts, wishes, strict=True))
+        lines.append(f"{math.ceil(level):>{label}} {glyphs.side}{''.join(cells)}".rstrip())
+    lines.append(f"{0:>{label}} {glyphs.corner}{glyphs.line * MINUTES}")
+    lines.append(f"{'':>{label}}  -60 min{'now':>{MINUTES - len('-60 min')}}")
+    return lines
+
+
+def _cell(count: int | None, wish: int | None, below: float, glyphs: Glyphs) -> str:
+    if count is not None and count > below:
+        return glyphs.count
+    return glyphs.wish if wish is not None and wish > below else " "
+
+
+def _by_minute(history: Sequence[Point], now: float) -> tuple[list[int | None], list[int | None]]:
+    """The highest count and wish of each minute, None for a minute without a look."""
+    counts: list[int | None] = [None] * MINUTES
+    wishes: list[int | None] = [None] * MINUTES
+    for point in history:
+        column = MINUTES - 1 - math.floor((now - point.at) / 60)
+        if not 0 <= column < MINUTES:
+            continue
+        counts[column] = max(point.count, counts[column] or 0)
+        if point.wish is not None:
+            wishes[column] = max(point.wish, wishes[column] or 0)
+    return counts, wishes

@@ -1,0 +1,115 @@
+"""`procman autoscale`: what follows demand, what was read and decided, and why; `pause` and `resume`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from procman.app.usage import UsageError
+from procman.cli.line.completion import complete_types
+from procman.cli.show import autoscale as show
+from procman.cli.target import TargetOptions, client_options
+from procman.companions.autoscaler.store import AutoscaleStatus, AutoscaleStore
+from procman.core.autoscale import replay
+from procman.errors import RefusedError, nearest
+from procman.text.lines import clean, json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ACTIONS = ("pause", "resume")
+
+APART = 1.0
+"""Seconds between the two looks of --dry-run: CPU is a difference."""
+
+
+@click.command(short_help="Show or pause what sets counts by demand.")
+@click.argument("words", metavar="[pause|resume] [TYPE]", nargs=-1, shell_complete=complete_types)
+@click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
+@click.option("--dry-run", is_flag=True, help="Read and decide now, by procman.yml as it is, and change nothing.")
+@click.option("--replay", is_flag=True, help="Make the recorded decisions again from their inputs, and compare.")
+@client_options
+def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> int:
+    """Show the types whose count follows demand: what each metric reads and wishes, what was decided, and why.
+
+    With a TYPE it also draws the last hour. `pause TYPE` keeps the count as it is, while readings and wishes go on being
+    shown; `resume TYPE` lets it follow again. A pause lasts until procman ends.
+
+    With --dry-run procman.yml is read again and every metric is read once more; what would be done is shown, and nothing
+    is done. That takes two seconds.
+
+    Every decision that changed a count, or was made for another reason than the one before, is recorded with its inputs,
+    beside procman's socket. --replay runs the rule on them again, shows each, and ends with 1 where one comes out
+    differently: then another version of procman decided it.
+
+    \b
+    Examples:
+      procman autoscale
+      procman autoscale worker
+      procman autoscale pause worker
+      procman autoscale --dry-run
+    """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    json, dry_run = flags["json"], flags["dry_run"]
+    path = place.find()
+    store = AutoscaleStore.beside(path)
+    action, names = (words[0], words[1:]) if words[:1] and words[0] in ACTIONS else ("", words)
+    if len(names) > 1 or (action and not names):
+        raise UsageError(f"expected one process type: procman autoscale {action or ''} TYPE".replace("  ", " "))
+    if flags["replay"] and not action:
+        return _replay(store, names)
+    status = _decided_now(place, path) if dry_run and not action else store.status()
+    for name in names:
+        _refuse_unknown(name, status.types)
+    if action:
+        store.control(names[0], paused=action == "pause")
+        click.echo(f"{names[0]}: {'paused' if action == 'pause' else 'follows demand again'}")
+        return 0
+    chosen = {name: of_type for name, of_type in status.types.items() if not names or name in names}
+    if json:
+        click.echo(json_object(AutoscaleStatus(types=chosen)).decode())
+        return 0
+    now = time.time()
+    lines = show.table(chosen, now)
+    for name in names:
+        lines += ["", *show.chart(name, chosen[name].history, now)]
+    for line in lines:
+        click.echo(clean(line))
+    return 0
+
+
+def _replay(store: AutoscaleStore, names: tuple[str, ...]) -> int:
+    """Oldest first; 1 where a decision is another one now."""
+    code = 0
+    for at, decided in store.decisions():
+        if names and decided.type not in names:
+            continue
+        again = replay(decided)
+        same = again == decided.decision
+        code = code if same else 1
+        clock = time.strftime("%H:%M:%S", time.localtime(at))
+        click.echo(clean(f"{clock}  {show.in_words(decided.type, decided.decision)}"))
+        if not same:
+            click.echo(clean(f"          now: {show.in_words(decided.type, again)}"))
+    return code
+
+
+def _refuse_unknown(name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        names = list(known)
+        hint = nearest(name, names) if names else "its section `autoscale:` in procman.yml would say so"
+        raise RefusedError(f"cannot find an autoscaled process type '{name}'", hint)
+
+
+def _decided_now(place: TargetOptions, path: str) -> AutoscaleStatus:
+    from procman.companions.autoscaler.dry import decide_once  # noqa: PLC0415  reads metrics; only where it is asked for
+    from procman.config.load import load  # noqa: PLC0415  as above
+    from procman.config.options import Options  # noqa: PLC0415  as above
+
+    with place.connect() as client:
+        root = client.hello().root
+    plan = load(Options(root=root), dict(os.environ))
+    os.chdir(root)
+    return decide_once(plan, path, APART)

@@ -1,0 +1,45 @@
+"""One decision for each type, by the settings of a plan, of which nothing is carried out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from procman.companions.autoscaler import building, settings
+from procman.companions.autoscaler.live import LiveFleet
+from procman.companions.autoscaler.loop import Autoscaler, Surroundings
+from procman.companions.autoscaler.machine import this_machine
+from procman.companions.autoscaler.store import AutoscaleStatus, AutoscaleStore
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from procman.core.spec import Plan
+
+
+class _Memory(AutoscaleStore):
+    """Reads what was asked for, and keeps what was decided in memory."""
+
+    kept = AutoscaleStatus()
+
+    def save_status(self, status: AutoscaleStatus) -> None:
+        self.kept = status
+
+
+def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
+    """Look twice, so many seconds apart. Raises ProcmanError where procman or a metric's settings cannot be used."""
+    found = settings(plan)
+    if found is None:
+        return AutoscaleStatus()
+    types = {name: building.scaled(one.settings, one.variables) for name, one in found.types.items()}
+    store = _Memory.beside(socket)
+    assert isinstance(store, _Memory)
+    said: list[str] = []
+    surroundings: Surroundings = this_machine(said.append)
+    autoscaler = Autoscaler(LiveFleet(socket, store), types, store, surroundings, dry=True)
+    autoscaler.step()
+    time.sleep(apart)
+    autoscaler.hurry()
+    autoscaler.step()
+    if not store.kept.types:
+        raise ProcmanError(said[-1] if said else "cannot decide: procman did not answer")
+    return store.kept

@@ -1,0 +1,51 @@
+"""What the autoscaler needs of procman, as Protocols: what runs, and a way to scale. Knows no socket.
+
+The real one is the typed client with `observe/`; tests have a fleet of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from procman.core.demand import Decided, ReplicaState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class InstanceSeen(Struct, frozen=True, kw_only=True):
+    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None where not known."""
+
+    name: str
+    generation: int
+    state: ReplicaState
+    ready_for: float = 0.0
+    cpu: float | None = None
+    memory: int | None = None
+
+
+class TypeSeen(Struct, frozen=True, kw_only=True):
+    """A process type: its wanted count and every slot of it."""
+
+    type: str
+    count: int
+    instances: tuple[InstanceSeen, ...] = ()
+    crash_loop: bool = False
+
+
+class ScalableFleet(Protocol):
+    """A running procman. Each method raises ProcmanError where it cannot be reached or refuses."""
+
+    def look(self) -> Mapping[str, TypeSeen]:
+        """Every type as it is now."""
+        ...
+
+    def scale(self, type_name: str, count: int, why: str) -> None:
+        """Set a count in the autoscaler's name."""
+        ...
+
+    def publish(self, decided: Decided) -> None:
+        """Tell a decision as an event, with its inputs."""
+        ...

@@ -1,0 +1,73 @@
+"""The running procman as the autoscaler's `ScalableFleet`: one look is `ps` and one pass over the process table."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from procman.companions.autoscaler.fleet import InstanceSeen, TypeSeen
+from procman.core.demand import ReplicaState
+from procman.observe.poll import Poller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from procman.companions.autoscaler.store import AutoscaleStore
+    from procman.core.demand import Decided
+    from procman.core.view import InstanceView
+    from procman.observe.processes import Trees
+
+WHO = "@autoscale"
+
+MOST = 256
+"""Characters of a reason that procman takes."""
+
+_STATES = {
+    "ready": ReplicaState.READY,
+    "draining": ReplicaState.LEAVING,
+    "stopping": ReplicaState.LEAVING,
+    "clearing": ReplicaState.LEAVING,
+    "stopped": ReplicaState.RESTING,
+    "done": ReplicaState.RESTING,
+    "failed": ReplicaState.RESTING,
+}
+"""By phase. Any other is wanted and not ready: starting, waiting, in backoff, unhealthy, or a later version's."""
+
+
+class LiveFleet:
+    """Over one connection, which is made again when procman is replaced."""
+
+    def __init__(self, path: str, store: AutoscaleStore) -> None:
+        self._poller = Poller(path)
+        self._store = store
+
+    def look(self) -> Mapping[str, TypeSeen]:
+        poll = self._poller.look()
+        fleet = poll.answer.fleet
+        instances: dict[str, list[InstanceSeen]] = {name: [] for name in fleet.formation}
+        for instance in fleet.instances:
+            instances.setdefault(instance.type, []).append(_seen(instance, poll.trees))
+        loops = {view.type for view in fleet.types if view.crash_loop}
+        return {
+            name: TypeSeen(type=name, count=count, instances=tuple(instances[name]), crash_loop=name in loops)
+            for name, count in fleet.formation.items()
+        }
+
+    def scale(self, type_name: str, count: int, why: str) -> None:
+        self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
+
+    def publish(self, decided: Decided) -> None:
+        self._store.add_decision(time.time(), decided)
+
+
+def _seen(instance: InstanceView, trees: Trees) -> InstanceSeen:
+    used = trees.used_by((instance.pid, *instance.adopted)) if instance.pid is not None else None
+    state = _STATES.get(instance.phase, ReplicaState.STARTING)
+    return InstanceSeen(
+        name=instance.name,
+        generation=instance.generation,
+        state=state,
+        ready_for=instance.age if state is ReplicaState.READY else 0.0,
+        cpu=used[0] if used else None,
+        memory=used[1] if used else None,
+    )

@@ -1,0 +1,252 @@
+"""The loop: look, read, decide, scale, remember; type by type, each at its own interval.
+
+`Autoscaler.step` does what is due and says when the next thing is; who calls it waits. Everything that it decides from is
+read anew each time. It owns what is remembered between looks, and nothing else: a lost memory delays a scale-down.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.companions.autoscaler.readings import MetricReader, finish_all, start_all
+from procman.companions.autoscaler.store import (
+    AutoscaleStatus,
+    AutoscaleStore,
+    Control,
+    Controls,
+    Point,
+    TypeStatus,
+    remembered,
+)
+from procman.core.autoscale import decide
+from procman.core.demand import (
+    Bounds,
+    Decided,
+    MetricReading,
+    Observation,
+    Replica,
+    ReplicaState,
+    Scaler,
+    ScalingRule,
+)
+from procman.errors import NotRunningError, ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from procman.companions.autoscaler.fleet import InstanceSeen, ScalableFleet, TypeSeen
+
+RETRY = 1.0
+"""Seconds until procman is asked again after it did not answer."""
+
+
+SAMPLE_EVERY = 2.0
+"""Seconds between two samples, while there are instances that are young or not ready yet."""
+
+
+class ScaledType(Struct, frozen=True):
+    """A type that is scaled: its rule, how its metrics are read, the bounds of its schedule at a time, and who wants to
+    see new instances between two looks.
+    """
+
+    rule: ScalingRule
+    readers: tuple[MetricReader, ...]
+    window_at: Callable[[datetime], Bounds | None]
+    samplers: tuple[Callable[[TypeSeen, float], None], ...] = ()
+
+
+class Surroundings(Struct, frozen=True):
+    """What the loop takes from outside: clocks, free memory in bytes (None: not known), and where a line goes."""
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], datetime]
+    free_memory: Callable[[], int | None]
+    log: Callable[[str], None]
+
+
+class Autoscaler:
+    """`dry`: decides and shows, and changes nothing."""
+
+    def __init__(
+        self,
+        fleet: ScalableFleet,
+        types: Mapping[str, ScaledType],
+        store: AutoscaleStore,
+        around: Surroundings,
+        *,
+        dry: bool = False,
+    ) -> None:
+        self._fleet = fleet
+        self._types = types
+        self._store = store
+        self._around = around
+        self._dry = dry
+        self._due = dict.fromkeys(types, 0.0)
+        self._unsettled: set[str] = set()  # with new instances, of which samples are wanted
+        self._states = {name: Scaler() for name in types}
+        self._status: dict[str, TypeStatus] = {}
+        self._said: dict[str, str] = {}
+
+    def restore(self) -> None:
+        """Take the last hour's history from the file, for the chart; nothing is decided from it."""
+        try:
+            self._status = {name: s for name, s in self._store.status().types.items() if name in self._types}
+        except ProcmanError as error:
+            self._say("status", error.message)
+
+    def hurry(self) -> None:
+        """Look at every type in the next step."""
+        self._due = dict.fromkeys(self._due, 0.0)
+
+    def step(self) -> float:
+        """Do what is due; the seconds until the next is."""
+        now = self._around.monotonic()
+        due = [name for name, at in self._due.items() if at <= now]
+        if due or self._unsettled:
+            try:
+                controls = self._store.controls()
+                seen = self._fleet.look()
+            except NotRunningError:
+                raise
+            except ProcmanError as error:
+                self._say("procman", error.message)
+                self._due.update(dict.fromkeys(due, now + RETRY))
+                return RETRY
+            self._say("procman", "")
+            self._sample(seen, now)
+            for name in due:
+                if name in seen:  # all of them at once: a metric that hangs holds up its own type only
+                    start_all(self._types[name].readers, seen[name], now)
+            for name in due:
+                self._scale(name, seen.get(name), controls)
+        if due:
+            self._save()
+        following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
+        return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
+
+    def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
+        """Show new instances to those who measure them, and note which types have any."""
+        self._unsettled = set()
+        for name, scaled in self._types.items():
+            if not scaled.samplers or name not in seen:
+                continue
+            for sampler in scaled.samplers:
+                sampler(seen[name], now)
+            if any(_is_new(instance, scaled.rule) for instance in seen[name].instances):
+                self._unsettled.add(name)
+
+    def _scale(self, name: str, seen: TypeSeen | None, controls: Controls) -> None:
+        scaled, now = self._types[name], self._around.monotonic()
+        if seen is None:  # removed by a reload, and this companion not restarted yet
+            self._due[name] = now + scaled.rule.every
+            return
+        readings = finish_all(scaled.readers)
+        observation = self._observed(scaled, seen, readings, controls.types.get(name, Control()))
+        before = self._states[name]
+        at = self._around.monotonic()
+        state, decision = decide(scaled.rule, before, observation, at)
+        decided = Decided(type=name, at=at, rule=scaled.rule, state=before, seen=observation, decision=decision)
+        carried_out = self._carry_out(decided)
+        self._states[name] = state if carried_out else replace(state, changes=before.changes)
+        self._due[name] = at + decision.next_in
+        self._complain(name, readings)
+        self._note(decided)
+
+    def _observed(
+        self, scaled: ScaledType, seen: TypeSeen, readings: tuple[MetricReading, ...], control: Control
+    ) -> Observation:
+        replicas = tuple(Replica(name=i.name, state=i.state, ready_for=i.ready_for) for i in seen.instances)
+        sizes = [i.memory for i in seen.instances if i.memory and i.state is ReplicaState.READY]
+        return Observation(
+            count=seen.count,
+            replicas=replicas,
+            readings=readings,
+            window=scaled.window_at(self._around.wall()),
+            asked=control.bounds,
+            crash_loop=seen.crash_loop,
+            free_memory=self._around.free_memory(),
+            instance_memory=sum(sizes) // len(sizes) if sizes else None,
+            paused=control.paused,
+        )
+
+    def _carry_out(self, decided: Decided) -> bool:
+        """Scale, and tell. False where the count is as it was although it should not be.
+
+        Told is also the first of decisions in a row that change nothing for the same reason; the rest is in the status.
+        """
+        decision = decided.decision
+        before = self._status.get(decided.type)
+        is_news = before is None or before.decided.decision.because is not decision.because
+        if self._dry:
+            return not decision.changes
+        done = not decision.changes or self._attempt(
+            f"scale {decided.type}", lambda: self._fleet.scale(decided.type, decision.count, decision.text)
+        )
+        if done and (decision.changes or is_news):
+            self._attempt("events", lambda: self._fleet.publish(decided))
+        if done and decision.count > decision.before and self._types[decided.type].samplers:
+            self._unsettled.add(decided.type)
+        return done
+
+    def _attempt(self, topic: str, request: Callable[[], None]) -> bool:
+        """Whether procman did it. A fault is said once."""
+        try:
+            request()
+        except ProcmanError as error:
+            self._say(topic, error.message)
+            return False
+        self._say(topic, "")
+        return True
+
+    def _complain(self, name: str, readings: tuple[MetricReading, ...]) -> None:
+        """One line when a metric begins to fail, one when it is back."""
+        for reading in readings:
+            topic = f"{name}: {reading.metric}"
+            self._say(
+                topic, f"cannot read {topic}: {reading.error}" if reading.error else "", f"{topic} can be read again"
+            )
+
+    def _say(self, topic: str, text: str, healed: str = "") -> None:
+        """Say a fault once, until it is over; another text of the same fault is no news."""
+        before = self._said.get(topic, "")
+        if text and not before:
+            self._around.log(text)
+        elif before and not text and healed:
+            self._around.log(healed)
+        self._said[topic] = text
+
+    def _note(self, decided: Decided) -> None:
+        before = self._status.get(decided.type)
+        at = self._around.wall().timestamp()
+        wishes = [wish.count for wish in decided.decision.wishes]
+        largest = None if None in wishes else max((w for w in wishes if w is not None), default=None)
+        self._status[decided.type] = TypeStatus(
+            at=at,
+            ready=sum(replica.state is ReplicaState.READY for replica in decided.seen.replicas),
+            decided=decided,
+            history=remembered(before.history if before else (), Point(at, decided.decision.count, largest)),
+        )
+
+    def _save(self) -> None:
+        try:
+            self._store.save_status(AutoscaleStatus(types=self._status))
+        except ProcmanError as error:
+            self._say("status", error.message)
+        else:
+            self._say("status", "")
+
+
+def _is_new(instance: InstanceSeen, rule: ScalingRule) -> bool:
+    match instance.state:
+        case ReplicaState.READY:
+            return instance.ready_for < rule.young
+        case ReplicaState.STARTING:
+            return True
+        case ReplicaState.LEAVING | ReplicaState.RESTING:
+            return False
+        case _:
+            assert_never(instance.state)

@@ -1,0 +1,77 @@
+"""The machine: its clocks, and how much memory is left for what procman may use of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from procman.companions.autoscaler.loop import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEMINFO = "/proc/meminfo"
+CGROUP = "/sys/fs/cgroup"
+
+
+def free_memory(meminfo: str = MEMINFO, cgroup: str = CGROUP) -> int | None:
+    """Bytes that new processes can have: the machine's, or what is left of the cgroup's limit; None where neither is told."""
+    known = [free for free in (_available(meminfo), _left_of_limit(cgroup)) if free is not None]
+    return min(known, default=None)
+
+
+def _available(path: str) -> int | None:
+    """MemAvailable of proc(5): the kernel's own estimate, with the caches that it would give up."""
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                if name == "MemAvailable":
+                    return int(rest.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):  # not Linux, or not as proc(5) has it: not known
+        return None
+    return None
+
+
+def _left_of_limit(folder: str) -> int | None:
+    """Of cgroup version 2: memory.max less memory.current, without the caches in it that can be given up."""
+    limit, used = _number(f"{folder}/memory.max"), _number(f"{folder}/memory.current")
+    if limit is None or used is None:
+        return None
+    return max(0, limit - used + _inactive(f"{folder}/memory.stat"))
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):  # no such cgroup, or "max": no limit
+        return None
+
+
+def _inactive(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("inactive_file "))
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
+    """The folder of this process's cgroup, version 2; the root's where it is not told."""
+    try:
+        with open(listing, encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("0::"):
+                    return os.path.normpath(f"{root}/{line[3:].strip()}")
+    except OSError:  # not Linux
+        return root
+    return root
+
+
+def this_machine(log: Callable[[str], None]) -> Surroundings:
+    """What the loop takes from outside."""
+    return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), log)

@@ -1,0 +1,82 @@
+"""`command`: a number on standard output of a command, which has a deadline and a process group of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from procman.companions.autoscaler.metrics import ReadingError, number
+from procman.companions.autoscaler.metrics.documents import plain_number
+
+if TYPE_CHECKING:
+    from procman.companions.autoscaler.fleet import TypeSeen
+
+LONGEST = 4096
+"""Bytes of output: it is to be one number."""
+
+LOOK_AGAIN = 0.01
+"""Seconds; a command ends right after its output does, as a rule."""
+
+
+class CommandGauge:
+    """Runs it with /bin/sh in the current folder, which is the root, as procman's user."""
+
+    def __init__(self, command: str, timeout: float) -> None:
+        self._command = command
+        self._timeout = timeout
+
+    def read(self, seen: TypeSeen, now: float) -> float:
+        del seen, now
+        deadline = time.monotonic() + self._timeout
+        try:
+            child = subprocess.Popen(  # noqa: S603  the user's own command
+                ["/bin/sh", "-c", self._command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ReadingError(f"cannot start the command: {error.strerror or error}") from None
+        with child:
+            try:
+                output = self._output(child, deadline)
+                self._await_end(child, deadline)
+            except subprocess.TimeoutExpired:
+                raise ReadingError(f"the command took longer than {self._timeout:g} s") from None
+            finally:
+                # The group goes in any case: what the command left in the background is nobody's. The leader is not
+                # reaped yet, so that its number is nobody else's.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
+        code = child.returncode
+        if code:
+            raise ReadingError(f"the command ended with {f'signal {-code}' if code < 0 else f'exit {code}'}")
+        return number(plain_number(output.decode(errors="replace")))
+
+    def _output(self, child: subprocess.Popen[bytes], deadline: float) -> bytes:
+        """Everything up to the end of the output. Raises TimeoutExpired, ReadingError where it is too much."""
+        assert child.stdout is not None
+        output = b""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
+                raise subprocess.TimeoutExpired(self._command, self._timeout)
+            piece = os.read(child.stdout.fileno(), LONGEST)
+            if not piece:
+                return output
+            output += piece
+            if len(output) > LONGEST:
+                raise ReadingError("the command printed more than a number")
+
+    def _await_end(self, child: subprocess.Popen[bytes], deadline: float) -> None:
+        """Until it has ended; it stays a zombie."""
+        while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(self._command, self._timeout)
+            time.sleep(LOOK_AGAIN)

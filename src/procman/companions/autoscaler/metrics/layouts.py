@@ -1,0 +1,248 @@
+"""How queues lie in redis: for each layout how many items there are, and since when the oldest has waited.
+
+RedisCommands's own types first, then the libraries, each as it documents its keys or, where it does not, as its current version
+writes them (tests put real jobs with the real libraries). All counts hold what is being worked on: a worker must not be
+taken away because it has just emptied the queue. A key that is not there is an empty queue, which redis does not keep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from procman.companions.autoscaler.metrics import ReadingError
+from procman.core.autoscale_settings import RedisSource
+
+
+class RedisCommands(Protocol):
+    """One command with its arguments; integers, bytes, or lists of them come back, as RESP2 has them."""
+
+    def execute_command(self, *words: str | float) -> Any: ...  # noqa: ANN401  whatever redis answers
+
+
+Length = Callable[[RedisCommands, RedisSource, float], int]
+Oldest = Callable[[RedisCommands, RedisSource, float], float | None]
+
+MILLISECONDS = 1e11
+"""A time above it is in milliseconds: as seconds it would be the year 5138."""
+
+CELERY_PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+"""What Kombu puts behind a queue's name for each of its default `priority_steps` 0, 3, 6, 9."""
+
+CELERY_UNACKED = "unacked"
+
+SCANNED = 1000
+"""Jobs of arq that are looked through for one that nobody works on."""
+
+
+def _count(answer: object) -> int:
+    if isinstance(answer, bool) or not isinstance(answer, int):
+        raise ReadingError("redis answered with no number")
+    return answer
+
+
+# ---- redis's own types
+
+
+def _list_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    del now
+    waiting = _count(redis.execute_command("LLEN", str(source.list)))
+    return waiting + (_count(redis.execute_command("HLEN", source.unacked)) if isinstance(source.unacked, str) else 0)
+
+
+def _sorted_set_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    del now
+    return _count(redis.execute_command("ZCARD", str(source.sorted_set)))
+
+
+def _stream_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    """Of a consumer group: what was not delivered yet and what was delivered and not acknowledged."""
+    del now
+    key = str(source.stream)
+    if not isinstance(source.group, str):
+        return _count(redis.execute_command("XLEN", key))
+    group = _group(redis, key, source.group)
+    if group is None:
+        return 0
+    lag = group.get("lag")
+    if lag is None:  # entries were deleted from the middle: redis cannot tell, and we count what is left
+        lag = len(redis.execute_command("XRANGE", key, f"({group['last-delivered-id']}", "+", "COUNT", 100_000))
+    return _count(group.get("pending")) + _count(lag)
+
+
+def _group(redis: RedisCommands, key: str, name: str) -> dict[str, Any] | None:
+    """What redis says of a consumer group; None where there is no stream yet."""
+    if not _count(redis.execute_command("EXISTS", key)):
+        return None
+    for answer in redis.execute_command("XINFO GROUPS", key):
+        pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=False)
+        group = {_text(field): value for field, value in pairs}
+        if _text(group.get("name")) == name:
+            return group | {"last-delivered-id": _text(group.get("last-delivered-id"))}
+    raise ReadingError(f"the stream {key} has no group {name}")
+
+
+def _stream_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+    del now
+    key, begin = str(source.stream), "-"
+    if isinstance(source.group, str):
+        group = _group(redis, key, source.group)
+        if group is None:
+            return None
+        begin = f"({group['last-delivered-id']}"
+    entries = redis.execute_command("XRANGE", key, begin, "+", "COUNT", 1)
+    return _seconds(_text(entries[0][0]).partition("-")[0]) if entries else None
+
+
+def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+    """The lowest score, taken for a time of Unix in seconds or milliseconds."""
+    del now
+    pairs = redis.execute_command("ZRANGE", str(source.sorted_set), 0, 0, "WITHSCORES")
+    return _scores(pairs)[0][1] if pairs else None
+
+
+# ---- Celery
+
+
+def _celery_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    """The lists of all priorities, and the hash of what workers have taken (of all queues of this database)."""
+    del now
+    lists = (redis.execute_command("LLEN", f"{source.celery}{priority}") for priority in CELERY_PRIORITIES)
+    return sum(map(_count, lists)) + _count(redis.execute_command("HLEN", CELERY_UNACKED))
+
+
+# ---- RQ
+
+
+def _rq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    """The queue, and of the registry of started jobs those whose time is not over: a dead worker's stay in it."""
+    waiting = _count(redis.execute_command("LLEN", f"rq:queue:{source.rq}"))
+    return waiting + _count(redis.execute_command("ZCOUNT", f"rq:wip:{source.rq}", now, "+inf"))
+
+
+def _rq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+    del now
+    job = redis.execute_command("LINDEX", f"rq:queue:{source.rq}", 0)
+    if job is None:
+        return None
+    enqueued = redis.execute_command("HGET", f"rq:job:{_text(job)}", "enqueued_at")
+    if enqueued is None:  # taken or deleted between the two
+        return None
+    try:
+        return datetime.fromisoformat(_text(enqueued)).timestamp()
+    except ValueError:
+        raise ReadingError("the time of RQ's oldest job is of an unknown form") from None
+
+
+# ---- Sidekiq
+
+
+def _sidekiq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    """The queue, and what the processes of Sidekiq are busy with (of all queues)."""
+    del now
+    busy = 0
+    for process in redis.execute_command("SMEMBERS", "processes"):
+        answer = redis.execute_command("HGET", _text(process), "busy")
+        busy += 0 if answer is None else _whole(_text(answer))
+    return _count(redis.execute_command("LLEN", f"queue:{source.sidekiq}")) + busy
+
+
+def _sidekiq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+    del now
+    job = redis.execute_command("LINDEX", f"queue:{source.sidekiq}", -1)
+    return None if job is None else _json_time(job, "enqueued_at")
+
+
+# ---- arq
+
+
+def _arq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    """Jobs that are due; a job stays in the set until it is done."""
+    return _count(redis.execute_command("ZCOUNT", str(source.arq), "-inf", now * 1000))
+
+
+def _arq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+    pairs = redis.execute_command(
+        "ZRANGEBYSCORE", str(source.arq), "-inf", now * 1000, "WITHSCORES", "LIMIT", 0, SCANNED
+    )
+    for job, due in _scores(pairs):
+        if not _count(redis.execute_command("EXISTS", f"arq:in-progress:{job}")):
+            return due
+    return None
+
+
+# ---- Dramatiq
+
+
+def _dramatiq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+    """Messages that are not acknowledged, waiting or taken; those that are delayed are in a queue of their own."""
+    del now
+    return _count(redis.execute_command("HLEN", f"dramatiq:{source.dramatiq}.msgs"))
+
+
+def _dramatiq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+    del now
+    message = redis.execute_command("LINDEX", f"dramatiq:{source.dramatiq}", 0)
+    if message is None:
+        return None
+    data = redis.execute_command("HGET", f"dramatiq:{source.dramatiq}.msgs", _text(message))
+    return None if data is None else _json_time(data, "message_timestamp")
+
+
+LENGTHS: dict[str, Length] = {
+    "list": _list_length,
+    "stream": _stream_length,
+    "sorted_set": _sorted_set_length,
+    "celery": _celery_length,
+    "rq": _rq_length,
+    "sidekiq": _sidekiq_length,
+    "arq": _arq_length,
+    "dramatiq": _dramatiq_length,
+}
+
+AGES: dict[str, Oldest] = {
+    "stream": _stream_oldest,
+    "sorted_set": _sorted_set_oldest,
+    "rq": _rq_oldest,
+    "sidekiq": _sidekiq_oldest,
+    "arq": _arq_oldest,
+    "dramatiq": _dramatiq_oldest,
+}
+
+
+# ---- values
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ReadingError("redis holds no number where one is expected")
+    return int(text)
+
+
+def _scores(answer: list[Any]) -> list[tuple[str, float]]:
+    """Members with their scores, as a flat list (RESP2) or in pairs, as clients make of it."""
+    flat = [value for pair in answer for value in (pair if isinstance(pair, list | tuple) else (pair,))]
+    return [(_text(member), _seconds(score)) for member, score in zip(flat[::2], flat[1::2], strict=False)]
+
+
+def _seconds(value: object) -> float:
+    """A time of Unix, in seconds or milliseconds."""
+    try:
+        time = float(_text(value))
+    except ValueError:
+        raise ReadingError("a time in redis is no number") from None
+    return time / 1000 if time > MILLISECONDS else time
+
+
+def _json_time(document: bytes, field: str) -> float:
+    try:
+        value = json.loads(document)[field]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ReadingError(f"the oldest item has no {field}") from None
+    return _seconds(value)

@@ -1,0 +1,60 @@
+"""The registry of kinds: a row says which settings a kind takes and how its gauge is made.
+
+A module is imported when a metric of its kind is used, so that only who reads redis needs the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, Struct
+
+from procman.core.autoscale_settings import Metric, kind_of
+from procman.errors import ConfigError
+
+if TYPE_CHECKING:
+    from procman.companions.autoscaler.metrics import Gauge
+
+_HERE = "procman.companions.autoscaler.metrics"
+
+
+class MetricKind(Struct, frozen=True):
+    """`module` has a class `gauge`, made of the settings and a timeout; `plain`: of nothing. `extra`: what pip installs for it."""
+
+    module: str
+    gauge: str
+    plain: bool = False
+    extra: str = ""
+
+
+KINDS: dict[str, MetricKind] = {
+    "cpu": MetricKind("cpu", "CpuGauge", plain=True),
+    "queue": MetricKind("redis_queues", "QueueGauge", extra="autoscale"),
+    "latency": MetricKind("redis_queues", "LatencyGauge", extra="autoscale"),
+    "haproxy": MetricKind("haproxy", "HaproxyGauge"),
+    "http": MetricKind("web", "HttpGauge"),
+    "prometheus": MetricKind("web", "PrometheusGauge"),
+    "command": MetricKind("command", "CommandGauge"),
+}
+
+
+def gauge_of(metric: Metric) -> Gauge:
+    """The gauge of a metric. Raises ConfigError for an address or a selector that is none, or a package that is missing."""
+    name = kind_of(metric)
+    assert name is not None
+    kind = KINDS[name]
+    try:
+        make = getattr(importlib.import_module(f"{_HERE}.{kind.module}"), kind.gauge)
+    except ModuleNotFoundError as error:
+        if not kind.extra or (error.name or "").startswith("procman"):
+            raise
+        message = f"cannot read the metric {name}: the Python package {error.name} is not installed"
+        raise ConfigError(message, f"pip install 'procman-supervisor[{kind.extra}]'") from None
+    settings = getattr(metric, name)
+    assert settings is not UNSET
+    try:
+        gauge: Gauge = make() if kind.plain else make(settings, metric.timeout)
+    except ValueError as error:
+        raise ConfigError(f"cannot read the metric {name}: {error}") from None
+    return gauge

@@ -1,0 +1,74 @@
+"""All metrics of a type at one moment, each read in a thread with a deadline: one that hangs holds up nobody else.
+
+A thread that is past its deadline is left alone, and its metric fails until it returns: there is never more than one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from procman.companions.autoscaler.metrics import ReadingError
+from procman.core.demand import MetricReading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procman.companions.autoscaler.fleet import TypeSeen
+    from procman.companions.autoscaler.metrics import Gauge
+
+SLACK = 0.5
+"""Seconds that a gauge may take beyond its own timeout, which it sees to itself."""
+
+
+class MetricReader:
+    """Reads one metric. Remembers the thread that did not come back."""
+
+    def __init__(self, name: str, gauge: Gauge, timeout: float) -> None:
+        self.name = name
+        self._gauge = gauge
+        self._timeout = timeout
+        self._deadline = 0.0
+        self._thread: threading.Thread | None = None
+        self._result: MetricReading | None = None
+
+    def start(self, seen: TypeSeen, now: float) -> None:
+        self._deadline = time.monotonic() + self._timeout + SLACK
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._result = None
+        self._thread = threading.Thread(target=self._read, args=(seen, now), name=self.name, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> MetricReading:
+        assert self._thread is not None
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        if self._thread.is_alive() or self._result is None:
+            return MetricReading(metric=self.name, error=f"no answer within {self._timeout:g} s")
+        return self._result
+
+    def _read(self, seen: TypeSeen, now: float) -> None:
+        try:
+            value = self._gauge.read(seen, now)
+        except ReadingError as error:
+            self._result = MetricReading(metric=self.name, error=str(error))
+            return
+        except Exception as error:  # noqa: BLE001  a library's or our own fault: this metric fails, its text may hold a secret
+            self._result = MetricReading(metric=self.name, error=f"an unexpected {type(error).__name__}")
+            return
+        if isinstance(value, dict):
+            self._result = MetricReading(metric=self.name, values=value)
+        else:
+            self._result = MetricReading(metric=self.name, value=value)
+
+
+def start_all(readers: Sequence[MetricReader], seen: TypeSeen, now: float) -> None:
+    """Begin to read every metric of a type. `now` is monotonic seconds of `seen`."""
+    for reader in readers:
+        reader.start(seen, now)
+
+
+def finish_all(readers: Sequence[MetricReader]) -> tuple[MetricReading, ...]:
+    """What they read, each at its deadline at the latest."""
+    return tuple(reader.finish() for reader in readers)

@@ -1,0 +1,200 @@
+"""What the autoscaler keeps in files: what people have asked of it, and what it last decided, for those who look.
+
+Both are written whole by rename, so that a reader never sees half, and a kill at any moment leaves the one before. The
+commands `autoscale pause`, `resume` and `scale web=2..6` write the first, the companion writes the second.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Self, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core.demand import Bounds, Decided, MetricReading
+from procman.errors import ProcmanError
+
+CONTROLS = "autoscale-controls.json"
+STATUS = "autoscale-status.json"
+DECISIONS = "autoscale-decisions.jsonl"
+
+KEPT = 1000
+"""Decisions that are kept for a replay; up to twice as many stand in the file."""
+
+HISTORY = 3600.0
+"""Seconds of the past that are kept for the chart."""
+
+Stored = TypeVar("Stored", bound=Struct)
+
+
+class Control(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person has asked for a type."""
+
+    paused: bool = False
+    bounds: Bounds | None = None
+
+
+class Controls(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By type. `life` is the procman that they were asked of: with another one they mean nothing any more."""
+
+    types: dict[str, Control] = {}
+    life: str = ""
+
+
+class Point(Struct, frozen=True, array_like=True):
+    """One look of the past: seconds since the epoch, the count, and the largest wish (None: not read)."""
+
+    at: float
+    count: int
+    wish: int | None
+
+
+class TypeStatus(Struct, frozen=True, kw_only=True):
+    """A type as it was at the last look, `at` seconds since the epoch; `ready` instances were ready."""
+
+    at: float
+    ready: int
+    decided: Decided
+    history: tuple[Point, ...] = ()
+
+    @property
+    def readings(self) -> tuple[MetricReading, ...]:
+        return self.decided.seen.readings
+
+
+class Kept(Struct, frozen=True):
+    """A decision, and when it was made, in seconds since the epoch."""
+
+    at: float
+    decided: Decided
+
+
+class AutoscaleStatus(Struct, frozen=True, kw_only=True):
+    types: dict[str, TypeStatus] = {}
+
+
+class AutoscaleStore:
+    """The files of one procman, in a folder that only its user may read. Raises ProcmanError for what cannot be read or
+    written. `prefix` begins their names, `life` is of the procman that runs now.
+    """
+
+    def __init__(self, folder: str, prefix: str = "", life: str = "") -> None:
+        self._folder = folder
+        self._prefix = prefix
+        self._life = life
+        self._lines = -1  # of decisions in the file; not counted yet
+
+    @classmethod
+    def beside(cls, socket: str) -> Self:
+        """That of the procman behind this socket, which is made at its start and kept over its upgrades."""
+        try:
+            made = os.stat(socket)
+        except OSError as error:
+            raise ProcmanError(f"cannot find {socket}: {error.strerror or error}") from None
+        folder, name = os.path.split(os.path.abspath(socket))
+        return cls(folder, name.removesuffix(".sock") + ".", f"{made.st_ino}-{made.st_mtime_ns}")
+
+    def controls(self) -> Controls:
+        kept = self._read(CONTROLS, Controls)
+        return kept if kept.life == self._life else Controls(life=self._life)
+
+    def save_controls(self, controls: Controls) -> None:
+        self._write(CONTROLS, msgspec.json.encode(replace(controls, life=self._life)))
+
+    def stamp(self) -> int:
+        """Another number once `save_controls` was called since."""
+        try:
+            return os.stat(self._path(CONTROLS)).st_mtime_ns
+        except OSError:  # nothing was ever asked
+            return 0
+
+    def control(self, type_name: str, **values: bool | Bounds | None) -> None:
+        """Change what is asked for a type."""
+        controls = self.controls()
+        changed = replace(controls.types.get(type_name, Control()), **values)
+        self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
+
+    def status(self) -> AutoscaleStatus:
+        return self._read(STATUS, AutoscaleStatus)
+
+    def save_status(self, status: AutoscaleStatus) -> None:
+        self._write(STATUS, msgspec.json.encode(status))
+
+    def add_decision(self, at: float, decided: Decided) -> None:
+        """Keep a decision with its inputs, for a replay. `at`: seconds since the epoch."""
+        path = self._path(DECISIONS)
+        try:
+            if self._lines < 0 or self._lines >= 2 * KEPT:
+                self._lines = self._shortened(path)
+            with open(path, "ab", opener=_private) as file:
+                file.write(msgspec.json.encode(Kept(at, decided)) + b"\n")
+        except OSError as error:
+            raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
+        self._lines += 1
+
+    def decisions(self) -> list[tuple[float, Decided]]:
+        """Those that are kept, the oldest first. A line that a kill has cut short is none."""
+        path = self._path(DECISIONS)
+        try:
+            with open(path, "rb") as file:
+                kept = [msgspec.json.decode(line, type=Kept) for line in file if line.endswith(b"\n")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProcmanError(f"cannot read {path}: {error}", "remove it: it is of another version") from None
+        return [(one.at, one.decided) for one in kept]
+
+    def _shortened(self, path: str) -> int:
+        """Leave the last decisions; how many those are."""
+        try:
+            with open(path, "rb") as file:
+                lines = file.readlines()
+        except FileNotFoundError:
+            return 0
+        kept = [line for line in lines if line.endswith(b"\n")][-KEPT:]
+        if len(kept) < len(lines):
+            self._write(DECISIONS, b"".join(kept))
+        return len(kept)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, self._prefix + name)
+
+    def _read(self, name: str, kind: type[Stored]) -> Stored:
+        path = self._path(name)
+        try:
+            with open(path, "rb") as file:
+                return msgspec.json.decode(file.read(), type=kind)
+        except FileNotFoundError:
+            return kind()
+        except OSError as error:
+            raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProcmanError(f"cannot read {path}: {error}", "remove it: what it holds is asked for again") from None
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self._path(name)
+        try:
+            handle, new = tempfile.mkstemp(prefix=f".{self._prefix}{name}.", dir=self._folder)
+            try:
+                with open(handle, "wb") as file:
+                    file.write(content)
+                os.replace(new, path)
+            except OSError:
+                os.unlink(new)
+                raise
+        except OSError as error:
+            raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def remembered(before: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
+    """The last hour with this point."""
+    return (*(old for old in before if old.at > point.at - HISTORY), point)

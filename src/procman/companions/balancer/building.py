@@ -1,0 +1,76 @@
+"""The settings of a type -> the target that is told of its instances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, UnsetType
+
+from procman.companions.balancer.agent import AgentServer
+from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
+from procman.companions.balancer.planning import BackendSpec
+from procman.companions.balancer.runtime import Runtime
+from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile
+from procman.core.balancer_settings import Balancer, HaproxyBalancer, host_and_port
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procman.companions.balancer.fleet import BalancedInstance
+    from procman.companions.balancer.loop import BalancerTarget
+
+
+class AgentTarget:
+    """Instances whose servers ask how they are. Holds no stop: it is not told when nothing is in use any more."""
+
+    holds = 0.0
+
+    def __init__(self, host: str, port: int) -> None:
+        self._place = host, port
+        self._agent: AgentServer | None = None
+
+    def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
+        """Listen from the first time on: whoever asked before would be told that all are down."""
+        del now
+        if self._agent is None:
+            try:
+                self._agent = AgentServer(*self._place, tuple(instances))
+            except ProcmanError as error:
+                return StepResult(fault=error.message)
+        self._agent.instances = tuple(instances)
+        return StepResult()
+
+    def close(self) -> None:
+        if self._agent is not None:
+            self._agent.close()
+
+
+def target_of(type_name: str, settings: Balancer) -> BalancerTarget:
+    """For settings in which `faults_of` has found nothing; paths are relative to the current folder, the root.
+
+    Raises ConfigError for a template that is none.
+    """
+    haproxy = settings.haproxy
+    if not isinstance(haproxy, HaproxyBalancer):
+        template = JinjaTemplate(_given(settings.template))
+        output = FileOutput(
+            path=_given(settings.file), reload=_given(settings.reload), gather=settings.gather, drain=settings.drain
+        )
+        return TemplateFile(type_name, template, output)
+    if haproxy.agent is not UNSET:
+        place = host_and_port(haproxy.agent)
+        assert place is not None
+        return AgentTarget(*place)
+    backend = BackendSpec(
+        name=_given(haproxy.backend) or type_name,
+        type=type_name,
+        prefix=_given(haproxy.slots) or type_name,
+        options=haproxy.options,
+    )
+    runtime = Runtime(_given(haproxy.socket))
+    return HaproxyBackend(backend, runtime, settings.drain, file=_given(haproxy.file), section=haproxy.section)
+
+
+def _given(text: str | UnsetType) -> str:
+    return "" if text is UNSET else text

@@ -1,0 +1,40 @@
+"""Files that a balancer reads: written whole by rename, so that it never reads half. Raises ProcmanError."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+
+from procman.errors import ProcmanError
+
+MODE = 0o644
+"""Of a file that is new: the balancer often runs as another user."""
+
+
+def write_whole(path: str, content: str) -> bool:
+    """Whether it had another content before. Mode of the file before it is kept."""
+    data = content.encode()
+    try:
+        mode = MODE
+        try:
+            with open(path, "rb") as file:
+                if file.read(len(data) + 1) == data:
+                    return False
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        handle, new = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path) or ".")
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+            os.replace(new, path)
+        except OSError:
+            os.unlink(new)
+            raise
+    except OSError as error:
+        raise ProcmanError(
+            f"cannot write {path}: {error.strerror or error}", "may procman's user write there?"
+        ) from None
+    return True

@@ -1,0 +1,170 @@
+"""One backend of HAProxy kept in step: reads what it has, plans, commands, and says whose stop need not wait.
+
+It owns since when an instance is draining, and nothing else: everything else is read again each time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.companions.balancer.answers import HaproxyError, Refusal
+from procman.companions.balancer.files import write_whole
+from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, Planned, included, keeping_of, plan
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procman.companions.balancer.answers import BackendServer
+    from procman.companions.balancer.fleet import BalancedInstance
+
+ROUNDS = 4
+"""Plans in one step: drain, maintenance, deletion, and the name's next server, where nothing is in use."""
+
+SOON = 0.05
+"""Seconds until the next look while an instance drains, or HAProxy is away."""
+
+CALM = 1.0
+"""Seconds until the next look otherwise: after a restart of HAProxy without a state file this long answers are 503."""
+
+HOPELESS = frozenset(
+    {Refusal.FORBIDDEN, Refusal.TOO_OLD, Refusal.NO_BACKEND, Refusal.UNREADABLE, Refusal.UNKNOWN_COMMAND}
+)
+"""Waiting does not help with these: a stop is not held up for them."""
+
+
+class HaproxyRuntime(Protocol):
+    """What of runtime.py is needed here."""
+
+    def change(self, command: str) -> None: ...
+
+    def servers(self, backend: str) -> tuple[BackendServer, ...]: ...
+
+    def state(self) -> str: ...
+
+    def check_version(self) -> None: ...
+
+    def is_replacing(self) -> bool: ...
+
+
+class StepResult(Struct, frozen=True, kw_only=True):
+    """What came of a step: instances (name, generation) to be released, a fault in words ("" for none), and when to look
+    again, in seconds.
+    """
+
+    released: tuple[tuple[str, int], ...] = ()
+    fault: str = ""
+    again_in: float = CALM
+
+
+class HaproxyBackend:
+    """The backend of one process type. `file`: see HaproxyBalancer; `drain`: seconds."""
+
+    def __init__(
+        self,
+        backend: BackendSpec,
+        runtime: HaproxyRuntime,
+        drain: float,
+        *,
+        file: str = "",
+        section: Sequence[str] = (),
+    ) -> None:
+        self.holds = drain
+        self._backend = backend
+        self._runtime = runtime
+        self._drain = drain
+        self._file = file
+        self._section = section
+        self._since: dict[tuple[str, int], float] = {}
+        self._met = False
+        self._is_kept = False  # whether the file has what was last commanded
+
+    def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
+        """Bring the backend to what these instances need. `now` is monotonic seconds."""
+        leaving = {(i.name, i.generation) for i in instances if i.draining}
+        self._since = {life: self._since.get(life, now) for life in leaving}
+        overdue = {life for life, since in self._since.items() if now - since >= self._drain}
+        wanted = [
+            Endpoint(
+                name=i.name,
+                host=i.host,
+                port=i.port,
+                serves=i.ready and not i.draining,
+                hurried=(i.name, i.generation) in overdue,
+            )
+            for i in instances
+        ]
+        try:
+            planned = self._reconcile(wanted)
+            gone = set(planned.gone)
+            waits = any(life[0] in gone for life in leaving - overdue) and self._runtime.is_replacing()
+        except HaproxyError as error:
+            self._met = False
+            released = leaving if error.kind in HOPELESS else overdue
+            again = CALM if error.kind in HOPELESS else SOON * 5
+            return StepResult(released=tuple(sorted(released)), fault=_told(error), again_in=again)
+        released = overdue | {life for life in leaving if life[0] in gone and not waits}
+        return StepResult(
+            released=tuple(sorted(released)),
+            fault=self._keep(wanted) or self._homeless(planned),
+            again_in=SOON if planned.draining or waits else CALM,
+        )
+
+    def _homeless(self, planned: Planned) -> str:
+        if not planned.homeless:
+            return ""
+        names = ", ".join(planned.homeless)
+        return f"cannot add {names}: no free slot in {self._backend.name} (raise the number of its server-template)"
+
+    def _reconcile(self, wanted: Sequence[Endpoint]) -> Planned:
+        if not self._met:
+            self._runtime.check_version()
+            self._is_kept = False
+        planned = Planned()
+        for _ in range(ROUNDS):
+            actual = self._runtime.servers(self._backend.name)
+            backend = replace(self._backend, keeping=keeping_of(self._backend.name, self._backend.prefix, actual))
+            planned = plan(backend, wanted, actual)
+            if not planned.commands:
+                break
+            self._is_kept = False
+            for command in planned.commands:
+                self._command(command)
+        self._met = True
+        return planned
+
+    def _command(self, command: str) -> None:
+        """A refusal that only says that another was faster is none: the next look sees what is."""
+        try:
+            self._runtime.change(command)
+        except HaproxyError as error:
+            if error.kind not in {
+                Refusal.NO_SERVER,
+                Refusal.EXISTS,
+                Refusal.CONNECTED,
+                Refusal.NOT_IN_MAINTENANCE,
+                Refusal.NO_CHECK,
+            }:
+                raise
+
+    def _keep(self, wanted: Sequence[Endpoint]) -> str:
+        """Write where HAProxy reads its servers at its next start; why that could not be done, "" where it was."""
+        if not self._file or self._is_kept:
+            return ""
+        try:
+            actual = self._runtime.servers(self._backend.name)
+            if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
+                write_whole(self._file, self._runtime.state())
+            else:
+                write_whole(self._file, included(self._backend, wanted, self._section))
+        except ProcmanError as error:
+            return _told(error)
+        self._is_kept = True
+        return ""
+
+
+def _told(error: ProcmanError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message

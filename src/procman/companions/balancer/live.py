@@ -1,0 +1,100 @@
+"""The running procman as the balancer's `BalancedFleet`.
+
+Two connections: on one it looks, holds and releases, and its holds end with it; the other tells of every change, so that
+nothing is asked while nothing happens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procman.companions.balancer.fleet import BalancedInstance
+from procman.control.client import Client, ClosedError
+from procman.errors import ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procman.control.streaming import EventStream
+    from procman.core.view import InstanceView
+
+WHO = "@balancer"
+
+TRIES = 3
+"""How often procman is asked, should it close the connection: it is being replaced, or ends."""
+
+BURST = 0.01
+"""Seconds without a change after which a burst of them is over."""
+
+MOST = 100
+"""Changes of a burst: of one that never ends something is done, too."""
+
+
+class LiveBalancedFleet:
+    """Raises NotRunningError once procman has ended."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._client = Client(path)
+        self._watcher: Client | None = None
+        self._changes: EventStream | None = None
+        self._held: dict[str, float] = {}
+
+    def look(self) -> Sequence[BalancedInstance]:
+        self._watch()  # before the look, so that nothing is missed between the two
+        for _ in range(TRIES):
+            try:
+                fleet = self._client.ps().fleet
+            except ClosedError:
+                self._connect_again()
+            else:
+                return [_instance(i) for i in fleet.instances if i.port is not None]
+        raise ProcmanError("cannot look: procman closes the connection again and again")
+
+    def hold(self, type_name: str, seconds: float) -> None:
+        """Holds end with the connection that asked for them: asked again on a new one."""
+        if self._held.get(type_name) == seconds:
+            return
+        self._held[type_name] = seconds
+        self._client.hold(f"{WHO}/{type_name}", (type_name,), seconds)
+
+    def release(self, name: str, generation: int) -> None:
+        type_name = name.rpartition(".")[0]
+        self._client.release(f"{WHO}/{type_name}", name, generation)
+
+    def wait(self, seconds: float) -> None:
+        self._watch()
+        assert self._changes is not None
+        try:
+            self._changes.timeout = seconds
+            for _ in zip(range(MOST), self._changes, strict=False):
+                self._changes.timeout = BURST
+        except TimeoutError:
+            return
+        except ClosedError:
+            self._changes = None
+
+    def _watch(self) -> None:
+        if self._changes is None:
+            self._watcher = Client(self._path)
+            self._changes = self._watcher.events()
+
+    def _connect_again(self) -> None:
+        self._client.close()
+        self._client = Client(self._path)
+        held, self._held = self._held, {}
+        for type_name, seconds in held.items():
+            self.hold(type_name, seconds)
+
+
+def _instance(instance: InstanceView) -> BalancedInstance:
+    assert instance.port is not None
+    return BalancedInstance(
+        name=instance.name,
+        type=instance.type,
+        generation=instance.generation,
+        host=instance.host or "127.0.0.1",
+        port=instance.port,
+        ready=instance.ready,
+        draining=instance.phase == "draining",
+    )

@@ -1,0 +1,80 @@
+"""The loop of the balancer: look at the instances, bring every target in step, release the stops that need not wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from procman.companions.balancer.haproxy import CALM, StepResult
+from procman.errors import NotRunningError, ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from procman.companions.balancer.fleet import BalancedFleet, BalancedInstance
+
+
+class BalancerTarget(Protocol):
+    """A balancer that is told of one type's instances. `holds`: seconds for which their stops wait for it; 0: not at all."""
+
+    holds: float
+
+    def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult: ...
+
+
+class BalancerLoop:
+    """All targets, one for each type. Says a fault once, and once that it is over."""
+
+    def __init__(
+        self,
+        fleet: BalancedFleet,
+        targets: Mapping[str, BalancerTarget],
+        monotonic: Callable[[], float],
+        log: Callable[[str], None],
+    ) -> None:
+        self._fleet = fleet
+        self._targets = targets
+        self._monotonic = monotonic
+        self._log = log
+        self.faults: dict[str, str] = {}
+        """By type, what is wrong at present: the state that `ps --companions` shows."""
+
+    def step(self) -> float:
+        """Bring everything in step with what is now; the seconds until it is to be looked at again."""
+        try:
+            for name, target in self._targets.items():
+                if target.holds:
+                    self._fleet.hold(name, target.holds)
+            instances = self._fleet.look()
+        except NotRunningError:
+            raise
+        except ProcmanError as error:
+            self._say("procman", error.message)
+            return CALM
+        self._say("procman", "")
+        again = CALM
+        for name, target in self._targets.items():
+            kept = target.step([i for i in instances if i.type == name], self._monotonic())
+            self._say(name, kept.fault)
+            for instance, generation in kept.released:
+                self._release(instance, generation)
+            again = min(again, kept.again_in)
+        return again
+
+    def _release(self, name: str, generation: int) -> None:
+        try:
+            self._fleet.release(name, generation)
+        except ProcmanError as error:  # it is asked again at the next look, as long as it is draining
+            self._say(f"release {name}", error.message)
+        else:
+            self._say(f"release {name}", "")
+
+    def _say(self, topic: str, text: str) -> None:
+        before = self.faults.get(topic, "")
+        if text and not before:
+            self._log(f"{topic}: {text}")
+        elif before and not text:
+            self._log(f"{topic}: in step again")
+        if text:
+            self.faults[topic] = text
+        else:
+            self.faults.pop(topic, None)

@@ -1,0 +1,186 @@
+"""What HAProxy has to be told so that its backend is as procman wants it: `plan(wanted, actual)`. Pure.
+
+It starts from what is, not from what was done before, so that it may be asked at any moment and any number of times, by a
+companion that was just killed as well. Two ways to keep servers, which HAProxy's configuration decides:
+
+* slots: `server-template` lines, each a server without a place of its own that is given an address while it is in
+  maintenance. Works with every balancing algorithm, and a state file keeps it over a reload and a restart.
+* dynamic: `add server` and `del server`, named after the instance. Refused with `source`, `uri` and `static-rr`.
+
+Either way a server leaves by `drain`, waits until it has no connection in use, and goes into maintenance.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from procman.companions.balancer.answers import BackendServer
+
+
+class Keeping(Enum):
+    """How the servers of a backend are kept."""
+
+    SLOTS = "slots"
+    DYNAMIC = "dynamic"
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """An instance as the balancer sees it. `serves`: it is ready, healthy and not about to be stopped."""
+
+    name: str
+    port: int
+    serves: bool
+    host: str = "127.0.0.1"
+    hurried: bool = False
+    """Its time to drain is over: connections that are left do not hold it up."""
+
+
+class BackendSpec(Struct, frozen=True, kw_only=True):
+    """A backend that follows a process type. `options` stand behind the address in `add server`."""
+
+    name: str
+    type: str
+    prefix: str
+    keeping: Keeping = Keeping.SLOTS
+    options: str = "check"
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """`commands` in their order; instances that are `gone` (no request goes or runs there), and those that are `drained`
+    of new requests and still have some; `homeless` serve and have no server.
+    """
+
+    commands: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    draining: tuple[str, ...] = ()
+    homeless: tuple[str, ...] = ()
+
+
+def keeping_of(backend: str, prefix: str, actual: Iterable[BackendServer]) -> Keeping:
+    """Slots where the backend has some of this prefix, as `server-template` numbers them."""
+    pattern = re.compile(rf"{re.escape(prefix)}\d+")
+    slots = any(s.backend == backend and pattern.fullmatch(s.name) for s in actual)
+    return Keeping.SLOTS if slots else Keeping.DYNAMIC
+
+
+def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Iterable[BackendServer]) -> Planned:
+    """What is to be told to HAProxy now. To be asked again after the commands, as long as anything is draining."""
+    ours = [server for server in actual if server.backend == backend.name and _is_ours(backend, server)]
+    match backend.keeping:
+        case Keeping.SLOTS:
+            return _plan_slots(wanted, ours)
+        case Keeping.DYNAMIC:
+            return _plan_dynamic(backend, wanted, ours)
+        case _:
+            assert_never(backend.keeping)
+
+
+def _is_ours(backend: BackendSpec, server: BackendServer) -> bool:
+    """What a person has put into the same backend (a spare one elsewhere) is not touched."""
+    between = "" if backend.keeping is Keeping.SLOTS else r"\."
+    prefix = backend.prefix if backend.keeping is Keeping.SLOTS else backend.type
+    return re.fullmatch(rf"{re.escape(prefix)}{between}\d+", server.name) is not None
+
+
+def _plan_slots(wanted: Sequence[Endpoint], slots: list[BackendServer]) -> Planned:
+    slots = sorted(slots, key=_number)
+    held: dict[str, BackendServer] = {}
+    by_place = {(e.host, e.port): e for e in wanted}
+    commands: list[str] = []
+    for slot in sorted(slots, key=lambda each: not each.serves):  # of two with one place, the one that serves
+        endpoint = by_place.get((slot.address, slot.port))
+        if endpoint is not None and endpoint.name not in held:
+            held[endpoint.name] = slot
+        elif not slot.maintenance:  # nobody is there any more, or the place is taken by another slot
+            commands.append(_state(slot, "maint"))
+    taken = {slot.name for slot in held.values()}
+    free = [slot for slot in slots if slot.name not in taken and not slot.used]
+    homeless = []
+    for endpoint in wanted:
+        if endpoint.serves and endpoint.name not in held:
+            if not free:
+                homeless.append(endpoint.name)
+                continue
+            slot = free.pop(0)
+            commands.append(f"set server {slot.backend}/{slot.name} addr {endpoint.host} port {endpoint.port}")
+            commands.append(_state(slot, "ready"))
+    more, gone, draining = _settle(wanted, held)
+    return Planned(commands=(*commands, *more), gone=gone, draining=draining, homeless=tuple(homeless))
+
+
+def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: list[BackendServer]) -> Planned:
+    by_name = {endpoint.name: endpoint for endpoint in wanted}
+    held: dict[str, BackendServer] = {}
+    commands: list[str] = []
+    leaving = set()
+    for server in servers:
+        endpoint = by_name.get(server.name)
+        if endpoint is not None and (endpoint.host, endpoint.port) == (server.address, server.port):
+            held[server.name] = server
+            continue
+        if not server.maintenance:
+            commands.append(_state(server, "maint"))
+        if not server.used:
+            commands.append(f"del server {server.backend}/{server.name}")
+        leaving.add(server.name)  # whose name is free again is seen at the next look: a deletion can be refused
+    for endpoint in wanted:
+        if endpoint.serves and endpoint.name not in held and endpoint.name not in leaving:
+            name = f"{backend.name}/{endpoint.name}"
+            commands.append(f"add server {name} {_address(endpoint)} {backend.options}".rstrip())
+            commands += [f"enable health {name}"] if "check" in backend.options.split() else []
+            commands.append(f"set server {name} state ready")
+    more, gone, draining = _settle(wanted, held)
+    return Planned(commands=(*commands, *more), gone=gone, draining=draining)
+
+
+def _settle(
+    wanted: Sequence[Endpoint], held: dict[str, BackendServer]
+) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
+    """The commands for servers that have their instance's address; who is gone from the backend, who is on the way."""
+    commands, gone, draining = [], [], []
+    for endpoint in wanted:
+        server = held.get(endpoint.name)
+        if server is None:
+            gone += [] if endpoint.serves else [endpoint.name]
+        elif endpoint.serves:
+            commands += [] if server.serves else [_state(server, "ready")]
+        elif server.maintenance:
+            gone.append(endpoint.name)
+        elif server.drain and (server.used == 0 or endpoint.hurried):
+            commands.append(_state(server, "maint"))
+            gone.append(endpoint.name)
+        else:
+            commands += [] if server.drain else [_state(server, "drain")]
+            draining.append(endpoint.name)
+    return commands, tuple(gone), tuple(draining)
+
+
+def _state(server: BackendServer, state: str) -> str:
+    return f"set server {server.backend}/{server.name} state {state}"
+
+
+def _address(endpoint: Endpoint) -> str:
+    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
+
+
+def _number(server: BackendServer) -> int:
+    return int(server.name[len(server.name.rstrip("0123456789")) :])
+
+
+def included(backend: BackendSpec, wanted: Iterable[Endpoint], section: Sequence[str]) -> str:
+    """The backend as a configuration file that HAProxy reads at its start beside its own, for dynamic servers.
+
+    A section of HAProxy's configuration cannot go on in another file, so the whole backend stands here; `section` are
+    its lines before the servers.
+    """
+    lines = ["# Written by procman at each change; changes by hand are lost.", f"backend {backend.name}"]
+    lines += [f"    {line}" for line in section]
+    lines += [f"    server {e.name} {_address(e)} {backend.options}".rstrip() for e in wanted if e.serves]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,103 @@
+"""HAProxy's runtime API: one command over its Unix socket, with a deadline.
+
+Owns the connection, which lasts for one command: a reload hands the socket's path to a new worker while connections stay
+with the old one, so the next command always meets the one that serves. What answers mean is answers.py's.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from msgspec.structs import replace
+
+from procman.companions.balancer.answers import (
+    BackendLoad,
+    BackendServer,
+    HaproxyError,
+    Refusal,
+    read_load,
+    read_pid,
+    read_state,
+    read_used,
+    read_version,
+    refusal,
+)
+from procman.companions.balancer.workers import former_workers
+
+PATIENCE = 1.0
+"""Seconds for one command. HAProxy answers in under a millisecond, or it hangs."""
+
+LONGEST = 16 << 20
+"""Bytes of an answer: 10,000 servers have 2 MB of statistics."""
+
+OLDEST = (2, 6)
+
+
+class Runtime:
+    """The HAProxy behind a socket. Every method raises HaproxyError, and nothing else."""
+
+    def __init__(self, path: str, patience: float = PATIENCE) -> None:
+        self.path = path
+        self._patience = patience
+
+    def change(self, command: str) -> None:
+        """Carry out a command that changes something."""
+        refused = refusal(command, self.ask(command))
+        if refused is not None:
+            raise refused
+
+    def servers(self, backend: str) -> tuple[BackendServer, ...]:
+        """The servers of a backend, with the connections that each has in use."""
+        servers = read_state(self.ask(f"show servers state {backend}"))
+        used = read_used(self.ask(f"show servers conn {backend}"))
+        return tuple(replace(server, used=used.get((server.backend, server.name))) for server in servers)
+
+    def load(self, backend: str) -> BackendLoad:
+        return read_load(self.ask("show stat -1 2 -1"), backend)
+
+    def state(self) -> str:
+        """What HAProxy reads as `server-state-file` at its start."""
+        text = self.ask("show servers state")
+        read_state(text)
+        return text.rstrip("\n") + "\n"
+
+    def check_version(self) -> None:
+        version = read_version(self.ask("show info"))
+        if version < OLDEST:
+            raise HaproxyError(Refusal.TOO_OLD, f"cannot work with HAProxy {version[0]}.{version[1]}")
+
+    def is_replacing(self) -> bool:
+        """Whether workers from before a reload still finish what they have."""
+        return bool(former_workers(read_pid(self.ask("show info"))))
+
+    def ask(self, command: str) -> str:
+        """The whole answer to one line."""
+        deadline = time.monotonic() + self._patience
+        answer = bytearray()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(self._patience)
+                connection.connect(self.path)
+                connection.sendall(command.encode() + b"\n")
+                while piece := connection.recv(1 << 16):
+                    answer += piece
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError
+                    if len(answer) > LONGEST:
+                        raise HaproxyError(Refusal.UNREADABLE, f"cannot read HAProxy's answer: over {LONGEST} bytes")
+                    connection.settimeout(left)
+        except OSError as error:
+            raise _unreachable(self.path, error, self._patience) from None
+        return answer.decode(errors="replace")
+
+
+def _unreachable(path: str, error: OSError, patience: float) -> HaproxyError:
+    match error:
+        case TimeoutError() | BlockingIOError():
+            return HaproxyError(Refusal.HUNG, f"cannot reach HAProxy on {path}: no answer within {patience:g} s")
+        case PermissionError():
+            return HaproxyError(Refusal.FORBIDDEN, f"cannot reach HAProxy on {path}: {error.strerror}")
+        case _:
+            return HaproxyError(Refusal.ABSENT, f"cannot reach HAProxy on {path}: {error.strerror or error}")

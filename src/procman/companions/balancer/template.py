@@ -1,0 +1,133 @@
+"""The ready instances as a file, made of a Jinja template (extra `balancer`), for balancers that read one: nginx, Caddy,
+Traefik and others. Changes within a moment become one; the file is written whole; one command lets it be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from procman.companions.balancer.files import write_whole
+from procman.companions.balancer.haproxy import CALM, StepResult
+from procman.errors import ConfigError, ProcmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procman.companions.balancer.fleet import BalancedInstance
+
+PATIENCE = 5.0
+"""Seconds for the command."""
+
+
+class JinjaTemplate:
+    """A Jinja template with `instances` (name, host, port, index) and `type`. Raises ConfigError where it is none."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import jinja2  # noqa: PLC0415  an extra: only who writes a file needs it
+        except ModuleNotFoundError:
+            hint = "pip install 'procman-supervisor[balancer]'"
+            raise ConfigError(
+                f"cannot use the template {path}: the Python package jinja2 is not installed", hint
+            ) from None
+        # What is written is no HTML, and whoever writes the template may do everything that procman may.
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+        self._error = jinja2.TemplateError
+        self._path = path
+        try:
+            with open(path, encoding="utf-8") as file:
+                self._template = environment.from_string(file.read())
+        except OSError as error:
+            raise ConfigError(f"cannot read the template {path}: {error.strerror or error}") from None
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigError(f"cannot use the template {path}:{error.lineno}: {error.message}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"cannot read the template {path}: it is not UTF-8") from None
+
+    def render(self, type_name: str, instances: Sequence[BalancedInstance]) -> str:
+        values = [
+            {"name": i.name, "host": i.host, "port": i.port, "index": int(i.name.rpartition(".")[2])} for i in instances
+        ]
+        try:
+            return self._template.render(type=type_name, instances=values)
+        except (self._error, ArithmeticError, TypeError, ValueError, LookupError) as error:
+            raise ProcmanError(f"cannot fill the template {self._path}: {error}") from None
+
+
+class FileOutput(Struct, frozen=True, kw_only=True):
+    """The file, the command that lets it be read ("" for none), and seconds: in which changes become one, and for which
+    a stop waits at most until it was read.
+    """
+
+    path: str
+    reload: str = ""
+    gather: float = 0.1
+    drain: float = 10.0
+
+
+class TemplateFile:
+    """The file of one process type."""
+
+    def __init__(self, type_name: str, template: JinjaTemplate, output: FileOutput) -> None:
+        self.holds = output.drain
+        self._type = type_name
+        self._template = template
+        self._output = output
+        self._read: frozenset[tuple[str, str, int]] | None = None  # who is in the file that was read last
+        self._changed_at: float | None = None
+
+    def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
+        """Write and reload what has changed and has waited for long enough. `now` is monotonic seconds.
+
+        The first time it is read in any case: the one before may have been killed between the two.
+        """
+        serving = [i for i in instances if i.ready and not i.draining]
+        leaving = tuple(sorted((i.name, i.generation) for i in instances if i.draining))
+        names = frozenset((i.name, i.host, i.port) for i in serving)
+        if names == self._read:
+            self._changed_at = None
+            return StepResult(released=leaving)
+        if self._changed_at is None:
+            self._changed_at = now
+        left = self._changed_at + self._output.gather - now
+        if left > 0:
+            return StepResult(again_in=left)
+        try:
+            write_whole(self._output.path, self._template.render(self._type, serving))
+            if self._output.reload:
+                run(self._output.reload)
+        except ProcmanError as error:
+            self._changed_at = now  # tried again as a whole, after a moment
+            return StepResult(fault=error.message, again_in=max(self._output.gather, CALM))
+        self._read, self._changed_at = names, None
+        return StepResult(released=leaving)
+
+
+def run(command: str, patience: float = PATIENCE) -> None:
+    """Run a command in a group of its own, to success. Raises ProcmanError with the last line that it said."""
+    try:
+        child = subprocess.Popen(  # noqa: S603  the user's own command
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcmanError(f"cannot reload: `{command}` cannot be started: {error.strerror or error}") from None
+    with child:
+        try:
+            output, _ = child.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: its number is nobody else's
+            raise ProcmanError(f"cannot reload: `{command}` took longer than {patience:g} s") from None
+    if child.returncode:
+        said = output.decode(errors="replace").strip().rpartition("\n")[2][:200]
+        raise ProcmanError(f"cannot reload: `{command}` ended with {child.returncode}{f': {said}' if said else ''}")

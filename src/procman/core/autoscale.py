@@ -1,0 +1,240 @@
+"""How many instances a type is to have: the rule of Kubernetes' HorizontalPodAutoscaler, for one type. Pure.
+
+`decide(rule, state, seen, now)` is all of it: the same four values give the same decision, which is how a recorded one is
+replayed. The order is the HPA's: every metric wishes a count, the largest wish wins, recommendations of a window hold it
+back, its pace is limited, bounds come last. Added to that: `min: 0`, a fallback, a pause, and two guards against scaling
+up into a crash loop or into a machine without memory. What could not be read never takes capacity away.
+"""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procman.core.demand import (
+    Because,
+    Decided,
+    Decision,
+    Mark,
+    Observation,
+    Pace,
+    Scaler,
+    ScalingRule,
+    Wish,
+)
+from procman.core.wishes import is_active, wish
+
+WAKE_EVERY = 1.0
+"""Seconds between two looks at a type that stands at 0 and waits for its first demand."""
+
+
+class _Choice(Struct, frozen=True):
+    """A count on its way through the rules, and the last of them that had its say."""
+
+    count: int
+    because: Because
+    text: str
+
+
+def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> tuple[Scaler, Decision]:
+    """What is to be done with a type now, and what is to be remembered.
+
+    The new state takes the decision for carried out; where it could not be, keep the `changes` of the old one.
+    """
+    low, high = bounds_of(rule, seen)
+    failures = _failures(rule, state, seen)
+    wishes = _wishes(rule, seen, failures)
+    idle_since = _idle_since(rule, state, seen, now)
+    demanded = _demanded(wishes, seen, low)
+    window = max(rule.up.window, rule.down.window)
+    known = [mark for mark in state.recommendations if mark.at > now - window] or [Mark(now, seen.count)]
+    recommendations = (*known, Mark(now, demanded.count))
+    choice = _stabilized(rule, demanded, recommendations, seen, now)
+    if low == 0:
+        choice = _around_zero(rule, choice, seen, now, idle_since)
+    choice = _paced(rule, choice, state.changes, seen, now)
+    choice = _guarded(choice, seen)
+    choice = _bounded(choice, demanded, low, high)
+    if seen.paused:
+        would = f"would go to {choice.count}: {choice.text}" if choice.count != seen.count else choice.text
+        choice = _Choice(seen.count, Because.PAUSED, f"paused; {would}")
+    longest = max(rule.up.period, rule.down.period)
+    changes = tuple(mark for mark in state.changes if mark.at > now - longest)
+    if choice.count != seen.count:
+        changes = (*changes, Mark(now, choice.count - seen.count))
+    kept = Scaler(recommendations=_thinned(recommendations), changes=changes, failures=failures, idle_since=idle_since)
+    return kept, Decision(
+        before=seen.count,
+        count=choice.count,
+        min=low,
+        max=high,
+        wishes=wishes,
+        because=choice.because,
+        text=choice.text,
+        next_in=min(rule.every, WAKE_EVERY) if choice.count == 0 and low == 0 else rule.every,
+    )
+
+
+def replay(decided: Decided) -> Decision:
+    """The decision that the rule takes today from what was recorded."""
+    return decide(decided.rule, decided.state, decided.seen, decided.at)[1]
+
+
+def bounds_of(rule: ScalingRule, seen: Observation) -> tuple[int, int]:
+    """The bounds that hold: a person's, else the schedule's, else the rule's. A minimum above the maximum gives way."""
+    low, high = rule.min, rule.max
+    for bounds in (seen.window, seen.asked):
+        if bounds is not None:
+            low = low if bounds.min is None else bounds.min
+            high = high if bounds.max is None else bounds.max
+    return min(low, high), high
+
+
+def _failures(rule: ScalingRule, state: Scaler, seen: Observation) -> dict[str, int]:
+    """Failed readings in a row, by metric."""
+    read = {reading.metric for reading in seen.readings if not reading.error}
+    return {m.name: state.failures.get(m.name, 0) + 1 for m in rule.metrics if m.name not in read}
+
+
+def _wishes(rule: ScalingRule, seen: Observation, failures: dict[str, int]) -> tuple[Wish, ...]:
+    readings = {reading.metric: reading for reading in seen.readings}
+    wishes = []
+    for metric in rule.metrics:
+        wished = wish(rule, metric, readings.get(metric.name), seen)
+        failed = failures.get(metric.name, 0)
+        if wished.count is None and rule.fallback is not None and failed >= rule.fallback_after:
+            text = f"fallback after {failed} failed readings: {wished.text}"
+            wished = replace(wished, count=rule.fallback, text=text)
+        wishes.append(wished)
+    return tuple(wishes)
+
+
+def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> float | None:
+    """Since when every metric that can wake the type has read nothing at all; None while one has, or cannot be read."""
+    waking = {metric.name for metric in rule.metrics if metric.wakes}
+    quiet = {reading.metric for reading in seen.readings if reading.value == 0 and not reading.error}
+    if not waking or not waking <= quiet:
+        return None
+    return now if state.idle_since is None else state.idle_since
+
+
+def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
+    """The largest wish, the minimum where there is no metric.
+
+    A metric that could not be read holds the count where it is, and lets others raise it.
+    """
+    if seen.count and seen.replicas and not any(map(is_active, seen.replicas)):
+        return _Choice(seen.count, Because.AT_REST, "every instance is stopped, done or failed")
+    known = [(w.count, w) for w in wishes if w.count is not None]
+    failed = [w for w in wishes if w.count is None]
+    count, largest = max(known, key=lambda pair: pair[0], default=(low, None))
+    if failed and count <= seen.count:
+        return _Choice(seen.count, Because.UNREADABLE, f"cannot read {failed[0].metric}: {failed[0].text}")
+    if count == seen.count:
+        return _Choice(count, Because.STEADY, f"{largest.metric}: {largest.text}" if largest else "no metric")
+    text = f"{largest.metric} wishes {count}: {largest.text}" if largest else f"no metric: the minimum, {count}"
+    return _Choice(count, Because.UP if count > seen.count else Because.DOWN, text)
+
+
+def _stabilized(
+    rule: ScalingRule, choice: _Choice, recommendations: tuple[Mark, ...], seen: Observation, now: float
+) -> _Choice:
+    """Down by no more than the highest recommendation of the window, up by no more than the lowest of its own."""
+    if choice.count < seen.count:
+        highest = max((m.count for m in recommendations if m.at > now - rule.down.window), default=0)
+        held = min(max(highest, choice.count), seen.count)
+    elif choice.count > seen.count:
+        lowest = min((m.count for m in recommendations if m.at > now - rule.up.window), default=choice.count)
+        held = max(lowest, seen.count)
+    else:
+        return choice
+    if held == choice.count:
+        return choice
+    seconds = rule.down.window if choice.count < seen.count else rule.up.window
+    text = f"{choice.text}; recommendations of the last {seconds:g} s hold {held}"
+    return _Choice(held, Because.STABILIZING, text)
+
+
+def _around_zero(
+    rule: ScalingRule, choice: _Choice, seen: Observation, now: float, idle_since: float | None
+) -> _Choice:
+    """The last instance goes only after `idle` seconds without any demand, and then whatever the window says."""
+    if idle_since is None or now - idle_since < rule.idle or seen.count == 0:
+        if choice.count == 0 and seen.count > 0:
+            passed = 0.0 if idle_since is None else now - idle_since
+            return _Choice(1, Because.NOT_IDLE_YET, f"idle for {passed:.0f} s of {rule.idle:g} s")
+        return choice
+    if choice.because in {Because.AT_REST, Because.UNREADABLE}:
+        return choice
+    return _Choice(0, Because.IDLE, f"nothing to do for {now - idle_since:.0f} s")
+
+
+def _paced(rule: ScalingRule, choice: _Choice, changes: tuple[Mark, ...], seen: Observation, now: float) -> _Choice:
+    """No faster than the pace allows, counted from the count at the beginning of its period."""
+    if choice.count == seen.count or choice.because is Because.IDLE:
+        return choice
+    goes_up = choice.count > seen.count
+    pace = rule.up if goes_up else rule.down
+    start = seen.count - sum(mark.count for mark in changes if mark.at > now - pace.period)
+    limit = _highest(pace, start, seen.count) if goes_up else _lowest(pace, start, seen.count)
+    if limit is None or (choice.count <= limit if goes_up else choice.count >= limit):
+        return choice
+    way = "up" if goes_up else "down"
+    text = f"{choice.text}; {way} to {limit} at most within {pace.period:g} s"
+    return _Choice(limit, Because.PACED, text)
+
+
+def _highest(pace: Pace, start: int, current: int) -> int | None:
+    if pace.percent is None and pace.count is None:
+        return None
+    by_percent = math.ceil(start * (1 + (pace.percent or 0) / 100) - 1e-9)
+    return max(by_percent, start + (pace.count or 0), current)
+
+
+def _lowest(pace: Pace, start: int, current: int) -> int | None:
+    if pace.percent is None and pace.count is None:
+        return None
+    by_percent = math.floor(start * (1 - (pace.percent or 0) / 100) + 1e-9)
+    return min(by_percent, start - (pace.count or 0), current)
+
+
+def _guarded(choice: _Choice, seen: Observation) -> _Choice:
+    """More instances help neither a type that cannot start nor a machine that has no memory for them."""
+    if choice.count <= seen.count:
+        return choice
+    if seen.crash_loop:
+        text = f"{choice.text}; the type is in a crash loop"
+        return _Choice(seen.count, Because.CRASH_LOOP, text)
+    if seen.free_memory is None or not seen.instance_memory:
+        return choice
+    affordable = seen.count + seen.free_memory // seen.instance_memory
+    if choice.count <= affordable:
+        return choice
+    sizes = f"{seen.free_memory >> 20} MiB free, an instance takes {seen.instance_memory >> 20} MiB"
+    return _Choice(affordable, Because.MEMORY, f"{choice.text}; {sizes}")
+
+
+def _bounded(choice: _Choice, demanded: _Choice, low: int, high: int) -> _Choice:
+    if choice.count > high:
+        return _Choice(high, Because.AT_MAX, f"{choice.text}; max is {high}")
+    if choice.count < low:
+        return _Choice(low, Because.AT_MIN, f"{choice.text}; min is {low}")
+    if choice.count == low and demanded.count < low:
+        return _Choice(low, Because.AT_MIN, f"{choice.text}; min is {low}")
+    return choice
+
+
+def _thinned(recommendations: tuple[Mark, ...]) -> tuple[Mark, ...]:
+    """Without those in a row of one count between its first and its last, which change neither highest nor lowest.
+
+    A type that is looked at every second would have 300 of them.
+    """
+    kept: list[Mark] = []
+    for mark in recommendations:
+        if len(kept) > 1 and kept[-1].count == kept[-2].count == mark.count:
+            kept[-1] = mark
+        else:
+            kept.append(mark)
+    return tuple(kept)

@@ -1,0 +1,314 @@
+"""The keys of `autoscale:` under a process type of procman.yml, and what is wrong with values that fit their types.
+
+One definition serves the file, its schema and the companion that is given the value. A number that is the whole of a
+metric (`cpu: 0.7`) is its target; every other metric has `target:` beside it. Pure.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
+
+from procman.core.addresses import expanded, masked
+from procman.core.demand import Measure, MetricRule, Pace, ScalingRule
+from procman.text.quantities import SECONDS, read_seconds, worded
+
+MOST_INSTANCES = 1000
+
+YEAR = 365 * 86400
+
+Capacity = Annotated[int, Meta(ge=0, le=MOST_INSTANCES)]
+Duration = Annotated[float, worded(read_seconds, "5m", SECONDS, ge=0, le=YEAR)]
+Interval = Annotated[float, worded(read_seconds, "15s", SECONDS, ge=1, le=YEAR)]
+Positive = Annotated[float, Meta(gt=0, le=1e15)]
+Percent = Annotated[float, Meta(ge=0, le=10_000)]
+Word = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class HaproxyNumber(Enum):
+    """What `haproxy:` reads of a backend."""
+
+    QUEUE = "queue"
+    SESSIONS = "sessions"
+    RATE = "rate"
+
+
+class RedisSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where items wait in redis: a key of one of redis's types, or the queue of a known library by its name."""
+
+    redis: Annotated[Word, Meta(description="redis://host:port/db, rediss:// or unix://; `$NAME` takes a variable")]
+    list: Annotated[Word, Meta(description="A list: its length")] | UnsetType = UNSET
+    stream: Annotated[Word, Meta(description="A stream: what its group has not acknowledged")] | UnsetType = UNSET
+    group: Annotated[Word, Meta(description="The consumer group of the stream")] | UnsetType = UNSET
+    sorted_set: Annotated[Word, Meta(description="A sorted set: how many members")] | UnsetType = UNSET
+    unacked: Annotated[Word, Meta(description="A hash of what is taken and not done, added to it")] | UnsetType = UNSET
+    celery: Annotated[Word, Meta(description="A queue of Celery: waiting and unacknowledged")] | UnsetType = UNSET
+    rq: Annotated[Word, Meta(description="A queue of RQ: waiting and running")] | UnsetType = UNSET
+    sidekiq: Annotated[Word, Meta(description="A queue of Sidekiq: waiting and running")] | UnsetType = UNSET
+    arq: Annotated[Word, Meta(description="A queue of arq: due and running")] | UnsetType = UNSET
+    dramatiq: Annotated[Word, Meta(description="A queue of Dramatiq: waiting and running")] | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({masked(self.redis)!r}, {', '.join(sources_of(self))})"
+
+
+class HaproxySource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A number of one of HAProxy's backends."""
+
+    socket: Annotated[Word, Meta(description="HAProxy's `stats socket`, relative to the root")]
+    backend: Annotated[Word, Meta(description="The backend's name")]
+    of: Annotated[HaproxyNumber, Meta(description="What is read of it")] = HaproxyNumber.QUEUE
+
+
+class HttpSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A number in a JSON document."""
+
+    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` takes a variable")]
+    json: Annotated[Word, Meta(description="Where the number is: names and indexes with dots between")]
+    ratio: Annotated[bool, Meta(description="The number does not add up over instances, as an age")] = False
+
+    def __repr__(self) -> str:
+        return f"HttpSource({masked(self.url)!r}, {self.json!r})"
+
+
+class PrometheusSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sample of a page in Prometheus's text format."""
+
+    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` takes a variable")]
+    metric: Annotated[Word, Meta(description='`name` or `name{label="value"}`; matching samples are added up')]
+    ratio: Annotated[bool, Meta(description="The number does not add up over instances, as an age")] = False
+
+    def __repr__(self) -> str:
+        return f"PrometheusSource({masked(self.url)!r}, {self.metric!r})"
+
+
+class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One metric: exactly one kind, and its target."""
+
+    target: Annotated[Positive, Meta(description="What one instance is to have of it")] | UnsetType = UNSET
+    timeout: Annotated[Duration, Meta(description="Seconds for a reading")] = 5.0
+    cpu: (
+        Annotated[Positive, Meta(description="CPU time of the whole tree, of one core; this is its target")] | UnsetType
+    ) = UNSET
+    queue: Annotated[RedisSource, Meta(description="What waits or runs in redis")] | UnsetType = UNSET
+    latency: Annotated[RedisSource, Meta(description="Age of the oldest item in redis, seconds")] | UnsetType = UNSET
+    haproxy: Annotated[HaproxySource, Meta(description="A number of a backend of HAProxy")] | UnsetType = UNSET
+    http: Annotated[HttpSource, Meta(description="A number in a JSON document")] | UnsetType = UNSET
+    prometheus: Annotated[PrometheusSource, Meta(description="A sample in Prometheus's text format")] | UnsetType = (
+        UNSET
+    )
+    command: Annotated[Word, Meta(description="A command that prints a number")] | UnsetType = UNSET
+
+
+class Movement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast the count moves one way: by the larger of the two in a period."""
+
+    percent: Annotated[Percent, Meta(description="Percent of the count in a period")] | UnsetType = UNSET
+    count: Annotated[Capacity, Meta(description="Instances in a period")] | UnsetType = UNSET
+    period: Annotated[Interval, Meta(description="Seconds")] | UnsetType = UNSET
+    window: (
+        Annotated[Duration, Meta(description="Seconds of recommendations of which the most cautious counts")]
+        | UnsetType
+    ) = UNSET
+
+
+class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds from a time of the calendar on, until the next entry's time, or for a while."""
+
+    cron: Annotated[Word, Meta(description="Five fields: minute, hour, day, month, day of the week")]
+    min: Annotated[Capacity, Meta(description="Fewest instances")] | UnsetType = UNSET
+    max: Annotated[Capacity, Meta(description="Most instances")] | UnsetType = UNSET
+    seconds: Annotated[Interval, Meta(description="How long it holds")] | UnsetType = UNSET
+    timezone: Annotated[Word, Meta(description="As Europe/Berlin; the machine's where it is not given")] | UnsetType = (
+        UNSET
+    )
+
+
+class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the count of a type follows demand."""
+
+    min: Annotated[Capacity, Meta(description="Fewest instances; 0 needs a metric that is read without any")] = 1
+    max: Annotated[Capacity, Meta(description="Most instances")]
+    metrics: Annotated[tuple[Metric, ...], Meta(description="The largest wish of them wins")] = ()
+    every: Annotated[Interval, Meta(description="Seconds between two looks")] = 15.0
+    tolerance: Annotated[float, Meta(ge=0, lt=1, description="A difference that changes nothing")] = 0.1
+    up: Annotated[Movement, Meta(description="How fast it goes up")] = Movement()
+    down: Annotated[Movement, Meta(description="How fast it goes down")] = Movement()
+    young: (
+        Annotated[Duration, Meta(description="Seconds that an instance is ready before its load counts")] | UnsetType
+    ) = UNSET
+    idle: Annotated[Duration, Meta(description="With min 0: seconds without demand before the last one goes")] = 300.0
+    fallback: Annotated[Capacity, Meta(description="Count after three failed readings of a metric")] | UnsetType = UNSET
+    schedule: Annotated[tuple[Schedule, ...], Meta(description="Other bounds at times of the calendar")] = ()
+
+
+KINDS: tuple[str, ...] = ("cpu", "queue", "latency", "haproxy", "http", "prometheus", "command")
+
+LAYOUTS: tuple[str, ...] = ("list", "stream", "sorted_set", "celery", "rq", "sidekiq", "arq", "dramatiq")
+
+WITHOUT_AGE = ("list", "celery")
+"""Whose items hold no time: how long the oldest has waited cannot be read."""
+
+
+def short(text: str) -> Autoscale:
+    """`1..8`: between these bounds by CPU, at 70 % of a core. Raises ValueError for anything else."""
+    low, dots, high = text.partition("..")
+    if not dots or not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit()):
+        raise ValueError("expected MIN..MAX or a mapping")
+    return msgspec.convert({"min": int(low), "max": int(high), "metrics": [{"cpu": 0.7}]}, Autoscale)
+
+
+def kind_of(metric: Metric) -> str | None:
+    """The one kind that is given, None where none or several are."""
+    given = [kind for kind in KINDS if getattr(metric, kind) is not UNSET]
+    return given[0] if len(given) == 1 else None
+
+
+def sources_of(source: RedisSource) -> list[str]:
+    return [layout for layout in LAYOUTS if getattr(source, layout) is not UNSET]
+
+
+def settings_of(value: str | Autoscale) -> Autoscale:
+    """The section as it stands in procman.yml, as one value. Raises ValueError where a text is none of its short form."""
+    return short(value) if isinstance(value, str) else value
+
+
+def faults_of(settings: Autoscale) -> list[tuple[str, str]]:
+    """What does not fit together: where, below `autoscale`, and what is wrong, as a message goes on after the path."""
+    faults = []
+    if settings.min > settings.max:
+        faults.append(("min", f"cannot be more than max ({settings.max})"))
+    for number, metric in enumerate(settings.metrics):
+        faults += [(f"metrics[{number}]{where}", what) for where, what in _metric_faults(metric)]
+    if settings.min == 0 and not faults and not any(rule.wakes for rule in rules_of(settings)):
+        faults.append(("min", "cannot be 0 without a metric that can be read while nothing runs, as `queue`"))
+    for number, entry in enumerate(settings.schedule):
+        if entry.min is UNSET and entry.max is UNSET:
+            faults.append((f"schedule[{number}]", "cannot do without min or max"))
+    return faults
+
+
+def _metric_faults(metric: Metric) -> list[tuple[str, str]]:
+    kind = kind_of(metric)
+    if kind is None:
+        return [("", f"expected exactly one of {', '.join(KINDS)}")]
+    if kind == "cpu":
+        return [] if metric.target is UNSET else [(".target", "cannot stand beside `cpu`, whose value is the target")]
+    faults = [] if metric.target is not UNSET else [("", "expected a target")]
+    for source in (metric.queue, metric.latency):
+        if not isinstance(source, RedisSource):
+            continue
+        given = sources_of(source)
+        if len(given) != 1:
+            faults.append((f".{kind}", f"expected exactly one of {', '.join(LAYOUTS)}"))
+        elif kind == "latency" and given[0] in WITHOUT_AGE:
+            faults.append((f".{kind}.{given[0]}", "cannot tell an age: its items hold no time"))
+        if source.group is not UNSET and source.stream is UNSET:
+            faults.append((f".{kind}.group", "cannot stand without `stream`"))
+        if source.unacked is not UNSET and (kind == "latency" or given != ["list"]):
+            faults.append((f".{kind}.unacked", "cannot stand without `list`"))
+    return faults
+
+
+def rules_of(settings: Autoscale) -> tuple[MetricRule, ...]:
+    """The metrics as the rule sees them, each with a name of its own. For settings without a fault."""
+    rules: list[MetricRule] = []
+    for metric in settings.metrics:
+        name = label_of(metric)
+        same = sum(rule.name.partition(" #")[0] == name for rule in rules)
+        target = metric.cpu if metric.target is UNSET else metric.target
+        assert not isinstance(target, UnsetType)
+        measure = _measure(metric)
+        wakes = measure is not Measure.EACH
+        rules.append(
+            MetricRule(name=f"{name} #{same + 1}" if same else name, measure=measure, target=target, wakes=wakes)
+        )
+    return tuple(rules)
+
+
+def label_of(metric: Metric) -> str:
+    """What a person calls it: `cpu`, `queue default`, `http jobs.waiting`."""
+    match kind_of(metric):
+        case "queue" | "latency" as kind:
+            source = getattr(metric, kind)
+            return f"{kind} {getattr(source, sources_of(source)[0])}"
+        case "haproxy":
+            assert isinstance(metric.haproxy, HaproxySource)
+            return f"haproxy {metric.haproxy.backend} {metric.haproxy.of.value}"
+        case "http":
+            assert isinstance(metric.http, HttpSource)
+            return f"http {metric.http.json}"
+        case "prometheus":
+            assert isinstance(metric.prometheus, PrometheusSource)
+            return f"prometheus {metric.prometheus.metric}"
+        case kind:
+            return str(kind)
+
+
+def _measure(metric: Metric) -> Measure:
+    if metric.cpu is not UNSET:
+        return Measure.EACH
+    if metric.latency is not UNSET:
+        return Measure.RATIO
+    for source in (metric.http, metric.prometheus):
+        if isinstance(source, HttpSource | PrometheusSource) and source.ratio:
+            return Measure.RATIO
+    return Measure.TOTAL
+
+
+def addresses_of(settings: Autoscale) -> list[str]:
+    """Every address of its metrics, as it is written."""
+    found = []
+    for metric in settings.metrics:
+        for source in (metric.queue, metric.latency, metric.http, metric.prometheus):
+            if isinstance(source, RedisSource):
+                found.append(source.redis)
+            elif isinstance(source, HttpSource | PrometheusSource):
+                found.append(source.url)
+    return found
+
+
+def with_variables(settings: Autoscale, environ: dict[str, str]) -> Autoscale:
+    """The settings with `$NAME` in addresses replaced. Raises KeyError for a name that is not set."""
+    return replace(settings, metrics=tuple(_filled(metric, environ) for metric in settings.metrics))
+
+
+def _filled(metric: Metric, environ: dict[str, str]) -> Metric:
+    for kind in ("queue", "latency", "http", "prometheus"):
+        source = getattr(metric, kind)
+        if isinstance(source, RedisSource):
+            return replace(metric, **{kind: replace(source, redis=expanded(source.redis, environ))})
+        if isinstance(source, HttpSource | PrometheusSource):
+            return replace(metric, **{kind: replace(source, url=expanded(source.url, environ))})
+    return metric
+
+
+def rule_of(settings: Autoscale) -> ScalingRule:
+    """The rule that core/autoscale.py follows. For settings without a fault."""
+    default = ScalingRule(max=settings.max, metrics=())
+    return ScalingRule(
+        min=settings.min,
+        max=settings.max,
+        metrics=rules_of(settings),
+        every=settings.every,
+        tolerance=settings.tolerance,
+        up=_pace(settings.up, default.up),
+        down=_pace(settings.down, default.down),
+        young=default.young if settings.young is UNSET else settings.young,
+        idle=settings.idle,
+        fallback=None if settings.fallback is UNSET else settings.fallback,
+    )
+
+
+def _pace(given: Movement, default: Pace) -> Pace:
+    limited = given.percent is not UNSET or given.count is not UNSET
+    return Pace(
+        percent=(None if limited else default.percent) if given.percent is UNSET else given.percent,
+        count=(None if limited else default.count) if given.count is UNSET else given.count,
+        period=default.period if given.period is UNSET else given.period,
+        window=default.window if given.window is UNSET else given.window,
+    )

@@ -1,0 +1,103 @@
+"""The keys of `balancer:` under a process type of procman.yml, and what is wrong with values that fit their types.
+
+One definition serves the file, its schema and the companion that is given the value. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from procman.core.autoscale_settings import Duration, Word
+
+LAST_PORT = 65535
+
+
+class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A backend of HAProxy 2.6 or newer: by its runtime API, or by answers to its agent checks."""
+
+    backend: Annotated[Word, Meta(description="The backend; the type's name where it is not given")] | UnsetType = UNSET
+    socket: (
+        Annotated[Word, Meta(description="HAProxy's `stats socket` with `level admin`, relative to the root")]
+        | UnsetType
+    ) = UNSET
+    slots: (
+        Annotated[Word, Meta(description="Prefix of the backend's `server-template`; the type's name if not given")]
+        | UnsetType
+    ) = UNSET
+    file: (
+        Annotated[
+            Word,
+            Meta(
+                description="With slots HAProxy's `server-state-file`, else a configuration file with the backend that "
+                "HAProxy is started with beside its own"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    options: Annotated[str, Meta(description="Without slots: what stands behind the address of a server")] = "check"
+    section: Annotated[
+        tuple[Word, ...], Meta(description="Without slots: the lines of the backend before its servers")
+    ] = ()
+    agent: Annotated[Word, Meta(description="HOST:PORT on which agent checks are answered")] | UnsetType = UNSET
+
+
+class Balancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told which instances are ready: HAProxy, or any other by a file made of a template."""
+
+    haproxy: Annotated[HaproxyBalancer, Meta(description="A backend of HAProxy")] | UnsetType = UNSET
+    file: Annotated[Word, Meta(description="The file that is written, relative to the root")] | UnsetType = UNSET
+    template: Annotated[Word, Meta(description="The Jinja template that it is made of")] | UnsetType = UNSET
+    reload: Annotated[Word, Meta(description="The command that lets the balancer read it")] | UnsetType = UNSET
+    gather: Annotated[Duration, Meta(description="Seconds in which changes become one")] = 0.1
+    drain: Annotated[Duration, Meta(description="Most seconds for a leaving instance to lose its connections")] = 10.0
+
+
+def short(text: str) -> Balancer:
+    """`run/haproxy.sock`: HAProxy's socket, the backend called as the type."""
+    if not text or ":" in text:
+        raise ValueError("expected the path of HAProxy's socket, or a mapping")
+    return Balancer(haproxy=HaproxyBalancer(socket=text))
+
+
+def settings_of(value: str | Balancer) -> Balancer:
+    """The section as it stands in procman.yml, as one value. Raises ValueError where a text is none of its short form."""
+    return short(value) if isinstance(value, str) else value
+
+
+def faults_of(settings: Balancer) -> list[tuple[str, str]]:
+    """What does not fit together: where, below `balancer`, and what is wrong, as a message goes on after the path."""
+    faults = []
+    by_file = [name for name in ("file", "template", "reload") if getattr(settings, name) is not UNSET]
+    if (settings.haproxy is UNSET) == (not by_file):
+        faults.append(("", "expected either haproxy, or file, template and reload"))
+    elif (by_file and len(by_file) < 2) or ("reload" in by_file and "file" not in by_file):
+        faults.append(("", "expected file and template, and reload where a command is needed"))
+    if isinstance(settings.haproxy, HaproxyBalancer):
+        faults += _haproxy_faults(settings.haproxy)
+    return faults
+
+
+def _haproxy_faults(haproxy: HaproxyBalancer) -> list[tuple[str, str]]:
+    faults = []
+    if (haproxy.socket is UNSET) == (haproxy.agent is UNSET):
+        faults.append(("haproxy", "expected either socket or agent"))
+    if haproxy.agent is not UNSET and host_and_port(haproxy.agent) is None:
+        faults.append(("haproxy.agent", "expected HOST:PORT"))
+    for key in ("backend", "slots"):
+        name = getattr(haproxy, key)
+        if name is not UNSET and not re.fullmatch(r"[A-Za-z0-9_.:-]+", name):
+            faults.append((f"haproxy.{key}", "expected letters, digits and any of _ . : -"))
+    if any(character in haproxy.options for character in "\n;\r"):
+        faults.append(("haproxy.options", "expected one line"))
+    return faults
+
+
+def host_and_port(text: str) -> tuple[str, int] | None:
+    """`127.0.0.1:9000` or `[::1]:9000`."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
+    if match is None or not 0 < int(match[2]) <= LAST_PORT:
+        return None
+    return match[1].strip("[]"), int(match[2])

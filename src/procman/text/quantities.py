@@ -1,0 +1,54 @@
+"""Times and sizes as people write them (`90s`, `512MB`), and kinds of numbers that such a word may stand for. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Meta
+
+READ = "read"
+"""Key of `Meta.extra`: a function from a word to the number that it stands for. It raises ValueError, with what was expected."""
+
+_TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4} | {
+    f"{letter}{unit}": base**power
+    for power, letter in enumerate("KMGT", 1)
+    for unit, base in (("B", 1000), ("iB", 1024))
+}
+_NUMBER = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[A-Za-z]+)", re.ASCII)
+
+
+def read_seconds(word: str) -> float:
+    """`90s`, `5m`, `12h`: seconds. Raises ValueError."""
+    return _read(
+        word, {unit.lower(): size for unit, size in _TIMES.items()}, "a number, or a time such as 90s, 5m or 12h"
+    )
+
+
+def read_size(word: str) -> int:
+    """`512MB` (millions), `1GiB`, `50M` (as ulimit(1): 1024 each): bytes. Raises ValueError."""
+    units = {unit.lower(): size for unit, size in _SIZES.items()}
+    return int(_read(word, units, "a whole number, or a size such as 512MB or 1GiB"))
+
+
+def _read(word: str, units: dict[str, float], expected: str) -> float:
+    match = _NUMBER.fullmatch(word.strip())
+    size = units.get(match["unit"].lower()) if match else None
+    if match is None or size is None:
+        raise ValueError(f"expected {expected}")
+    return float(match["number"]) * size
+
+
+SECONDS = r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$"
+"""The words that `read_seconds` takes, for a JSON Schema."""
+
+
+def worded(read: Callable[[str], float], example: str, pattern: str, **limits: Any) -> Meta:  # noqa: ANN401  of msgspec.Meta
+    """A number, or a word that stands for one."""
+    return Meta(
+        **limits,
+        extra={READ: read},
+        extra_json_schema={"type": ["number", "string"], "pattern": pattern, "examples": [example]},
+    )

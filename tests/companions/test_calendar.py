@@ -1,0 +1,71 @@
+"""The schedule: which bounds hold at a time of the calendar."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+pytest.importorskip("cronsim")
+
+from procman.companions.autoscaler.calendar import check_schedule, window_at
+from procman.core.autoscale_settings import Schedule
+
+BERLIN = ZoneInfo("Europe/Berlin")
+DAY = Schedule(cron="0 8 * * 1-5", min=4, timezone="Europe/Berlin")
+NIGHT = Schedule(cron="0 20 * * *", min=1, max=2, timezone="Europe/Berlin")
+
+
+def at(text, zone=BERLIN):
+    return datetime.fromisoformat(text).replace(tzinfo=zone)
+
+
+@pytest.mark.parametrize(
+    ("moment", "low", "high"),
+    [
+        ("2026-11-27T07:59:59", 1, 2),  # a Friday
+        ("2026-11-27T08:00:00", 4, None),
+        ("2026-11-27T08:00:00.999", 4, None),
+        ("2026-11-27T19:59:59", 4, None),
+        ("2026-11-27T20:00:00", 1, 2),
+        ("2026-11-28T12:00:00", 1, 2),  # Saturday: the evening before still holds
+        ("2026-11-30T08:00:01", 4, None),
+    ],
+)
+def test_the_entry_whose_time_came_last_holds(moment, low, high):
+    window = window_at((DAY, NIGHT), at(moment))
+    assert (window.min, window.max) == (low, high)
+
+
+def test_an_entry_holds_for_as_long_as_it_says():
+    noon = Schedule(cron="0 12 * * *", min=9, seconds=3600, timezone="Europe/Berlin")
+    assert window_at((noon,), at("2026-11-27T12:59:59")).min == 9
+    assert window_at((noon,), at("2026-11-27T13:00:00")) is None
+
+
+def test_without_a_schedule_there_is_no_window():
+    assert window_at((), at("2026-11-27T12:00:00")) is None
+
+
+@pytest.mark.parametrize("moment", ["2026-03-29T08:30:00", "2026-10-25T08:30:00"])
+def test_a_change_of_the_clock_moves_nothing(moment):
+    every_day = Schedule(cron="0 8 * * *", min=4, seconds=3600, timezone="Europe/Berlin")
+    assert window_at((every_day,), at(moment)).min == 4
+    assert window_at((every_day,), at(moment).astimezone(ZoneInfo("America/New_York"))).min == 4
+
+
+def test_a_zone_of_its_own_is_told_from_the_machines(monkeypatch):
+    local = Schedule(cron="0 8 * * *", min=4, seconds=60)
+    now = datetime.fromisoformat("2026-11-27T08:00:30").astimezone()
+    assert window_at((local,), now).min == 4
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone"),
+    [("0 8 * *", None), ("x", None), ("61 * * * *", None), ("0 0 30 2 *", None), ("0 8 * * *", "Nowhere/Land")],
+)
+def test_an_entry_that_names_no_time_is_refused(cron, zone):
+    more = {"timezone": zone} if zone else {}
+    faults = check_schedule((DAY, Schedule(cron=cron, min=1, **more)))
+    assert [number for number, _ in faults] == [1]
