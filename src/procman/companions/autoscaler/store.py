@@ -72,8 +72,11 @@ class Kept(Struct, frozen=True):
     decided: Decided
 
 
-class AutoscaleStatus(Struct, frozen=True, kw_only=True):
+class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By type; `life` as in `Controls`."""
+
     types: dict[str, TypeStatus] = {}
+    life: str = ""
 
 
 class AutoscaleStore:
@@ -118,10 +121,11 @@ class AutoscaleStore:
         self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
 
     def status(self) -> AutoscaleStatus:
-        return self._read(STATUS, AutoscaleStatus)
+        kept = self._read(STATUS, AutoscaleStatus)
+        return kept if kept.life == self._life else AutoscaleStatus(life=self._life)
 
     def save_status(self, status: AutoscaleStatus) -> None:
-        self._write(STATUS, msgspec.json.encode(status))
+        self._write(STATUS, msgspec.json.encode(replace(status, life=self._life)))
 
     def add_decision(self, at: float, decided: Decided) -> None:
         """Keep a decision with its inputs, for a replay. `at`: seconds since the epoch."""
