@@ -336,7 +336,6 @@ MUTATIONS = [
         "i is not None and not isinstance(i.phase, (*AT_REST",
     ),
     # ---- operations
-    Mutation("a restart is over before its new life", "operations", "if i.generation <= need.after:", "if False:"),
     Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
     Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
     Mutation(

@@ -87,12 +87,12 @@ def test_what_needs_no_verb_loads_no_library_but_click(tmp_path: Path, word: str
 
 
 def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:
-    """Counted: 8 and 29."""
+    """Counted: 8 and 36. The protocol is four of them, as is where its socket is found: a module is 0.1 ms."""
     with ready_trial(stage.procman, stage.ready(1)) as trial:
         library, own = beyond(tmp_path / "told", IMPORTS, "scale", "p1=2", cwd=trial.folder, env=trial.env)
     assert "procman.control.client" in own
     assert len(library) <= 10, sorted(library)
-    assert len(own) <= 34, sorted(own)
+    assert len(own) <= 40, sorted(own)
     assert not [name for name in own if name.startswith("procman.kernel")]
 
 

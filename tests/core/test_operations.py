@@ -12,6 +12,8 @@ from procman.core.events import (
     Commanded,
     Exited,
     InterruptAsked,
+    Notified,
+    Probed,
     Reload,
     Restart,
     Scale,
@@ -58,6 +60,22 @@ def test_the_start_is_the_first_and_done_when_all_are_ready_or_done():
     story.spawned("job.1")
     story.ends("job.1", 0)
     assert ended(story) == [(1, DONE)]
+
+
+def test_a_one_off_has_to_be_done():
+    story = Story(plan_of({"migrate": 1}, spec_of("migrate", oneshot=True)))
+    story.ready("migrate.1")
+    assert state(story, 1) is RUNNING
+    story.ends("migrate.1", 0)
+    assert state(story, 1) is DONE
+
+
+def test_a_one_off_that_fails_is_not_tried_again_and_fails_the_start():
+    story = Story(plan_of({"migrate": 1, "web": 1}, spec_of("migrate", oneshot=True)))
+    story.spawned("migrate.1")
+    story.ends("migrate.1", 3)
+    assert state(story, 1) is FAILED
+    assert "a one-off is not tried again" in story.fleet.operation(1).reason.text
 
 
 def test_a_scaling_is_done_when_the_new_are_ready_and_the_old_are_gone():
@@ -128,8 +146,8 @@ def test_a_crash_loop_fails_it():
 def test_what_kill_does_not_remove_fails_a_stop():
     story = running({"web": 1})
     number = ask(story, Stop(("web",)))
-    for _ in range(2):
-        story.now += 60.0
+    for seconds in (10.0, 5.0):
+        story.now += seconds
         story.timer("web.1")
     assert state(story, number) is FAILED
     assert story.fleet.operation(number).reason.code is ReasonCode.UNKILLABLE
@@ -272,3 +290,11 @@ def test_a_signal_scales_the_main_type_or_the_only_one(counts, count):
 def test_a_signal_that_means_no_type_and_one_below_zero_are_told():
     assert "there is no type 'web'" in told(running({"a": 1, "b": 1}).happens(ScaleAsked(1)), Kind.COMMAND)[0]
     assert told(running({"web": 0}).happens(ScaleAsked(-1)), Kind.COMMAND)[0].endswith("(asked by signal)")
+
+
+def test_a_life_from_before_is_none_of_a_restart_though_it_becomes_ready_again():
+    story = running({"web": 2})
+    number = ask(story, Restart(("web",)))
+    story.happens(Notified("web.2", 1, reloading=True))
+    story.happens(Probed("web.2", 1, ok=True))
+    assert "web.2" in story.fleet.operation(number).left

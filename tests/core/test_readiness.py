@@ -6,7 +6,7 @@ import pytest
 from making import Story, of_type, plan_of, spec_of, told
 
 from procman.core.actions import Signal, Spawn, StartProbe, StopProbe
-from procman.core.events import Notified, Probed
+from procman.core.events import KillAsked, Notified, Probed, ShutdownAsked
 from procman.core.phases import Backoff, Failed, Ready, Starting, Stopping, Unhealthy
 from procman.core.policies import Health, HttpProbe, OnUnhealthy, Readiness, TcpProbe
 from procman.core.view import Kind
@@ -137,3 +137,15 @@ def test_a_program_that_says_so_is_out_of_rotation_until_it_is_ready_again(what)
     assert story.phase("web.1") is Unhealthy
     probed(story, ok=True)
     assert story.phase("web.1") is Ready
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_what_is_asked_to_end_is_probed_no_more(ready):
+    story = started(health=HEALTH)
+    if ready:
+        probed(story, ok=True)
+    assert of_type(story.happens(ShutdownAsked("SIGTERM")), StopProbe) == [StopProbe("web.1", 1)]
+    again = started()
+    again.now += 60.0
+    assert of_type(again.timer("web.1"), StopProbe) == [StopProbe("web.1", 1)]
+    assert of_type(started().happens(KillAsked()), StopProbe) == [StopProbe("web.1", 1)]

@@ -145,6 +145,12 @@ def test_after_a_suspension_the_group_still_has_its_two_seconds():
     assert actions[-1] == SetTimer(TIMER, 42, NOW + 62.0)
 
 
+def test_after_a_suspension_a_program_has_two_seconds_to_act_on_the_signal_that_it_has():
+    i, actions = escalate(stop(ready())[0], NOW + 60.0)
+    assert actions == (SetTimer(TIMER, 42, NOW + 62.0),)
+    assert escalate(i, NOW + 62.0)[0].phase.step is StopStep.KILL_SENT
+
+
 def test_the_grace_is_that_of_the_life_and_so_is_the_signal():
     spec = spec_of(stop={"signal": "INT", "exit_code": 130, "grace": 30.0})
     i, actions = stop(instance_in(Ready, spec=spec_of(), stop=spec.stop))

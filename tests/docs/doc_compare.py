@@ -29,17 +29,19 @@ _VARYING = (
 
 
 class Comparison:
-    """What may differ on one page: `base` is the first port in place of FIRST_PORT, `folder` the one in place of FOLDER."""
+    """What may differ on one page: `base` is the first port in place of `first`, `folder` the one in place of FOLDER."""
 
-    def __init__(self, base: int, folder: str, varying: Sequence[str] = ()) -> None:
+    def __init__(self, base: int, folder: str, varying: Sequence[str] = (), first: int = FIRST_PORT) -> None:
         self._base = base
+        self._first = first
         self._folder = folder
         self._varying = [re.compile(pattern) for pattern in varying]
         self._pids: dict[str, str] = {}
 
     def typed(self, line: str) -> str:
         """A command of the page with this run's pids and ports in it."""
-        line = re.sub(r"(?<=:)5\d{3}\b", lambda match: str(int(match[0]) - FIRST_PORT + self._base), line)
+        port = rf"(?:(?<=:)|(?<=-p )|(?<=PORT_REDIS=)){self._first // 1000}\d{{3}}\b"
+        line = re.sub(port, lambda match: str(int(match[0]) - self._first + self._base), line)
         return re.sub(r"\b\d{3,}\b", lambda match: self._pids.get(match[0], match[0]), line)
 
     def is_like(self, shown: Sequence[str], came: Sequence[str]) -> bool:
@@ -81,6 +83,6 @@ class Comparison:
 
         def on_the_page(match: re.Match[str]) -> str:
             offset = int(match[0]) - self._base
-            return str(FIRST_PORT + offset) if 0 <= offset < 1000 else match[0]
+            return str(self._first + offset) if 0 <= offset < 1000 else match[0]
 
         return re.sub(r"(?<![\w.])\d{4,5}(?![\w.])", on_the_page, line.replace(self._folder, FOLDER))

@@ -41,6 +41,7 @@ from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
+    from procman.control.engine import Engine
     from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]
@@ -221,3 +222,7 @@ class Client:
             return None
         text = f"cannot do that: the running procman ({hello.version}) does not know {', '.join(lacking)}"
         return LackingError(text, "`procman upgrade` replaces it by the installed version")
+
+
+if TYPE_CHECKING:
+    _engine: type[Engine] = Client

@@ -17,7 +17,7 @@ from procman.core.operations import Need, Want
 from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
-from procman.core.spec import Plan, refuse_count
+from procman.core.spec import Plan, ProcessSpec, refuse_count
 from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
@@ -77,7 +77,7 @@ def scale(command: Scale, world: World) -> Decision:
             event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
         )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
-    return Granted(after, touched, needs_of_counts(target, touched), what, change)
+    return Granted(after, touched, needs_of_counts(target, touched, plan), what, change)
 
 
 MAIN_TYPE = "web"
@@ -101,10 +101,17 @@ def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Rea
     return after, [name for index in range(before, count, -1) if (name := f"{type_name}.{index}") in there]
 
 
-def needs_of_counts(counts: Mapping[str, int], touched: list[str]) -> dict[str, Need]:
+def needs_of_counts(counts: Mapping[str, int], touched: list[str], plan: Plan) -> dict[str, Need]:
     """These types have exactly as many instances, all up."""
     needs = dict.fromkeys(touched, Need(Want.DOWN))
-    return needs | {f"{t}.{index}": Need(Want.UP) for t, n in counts.items() for index in range(1, n + 1)}
+    for t, n in counts.items():
+        needs |= {f"{t}.{index}": up(plan.types[t]) for index in range(1, n + 1)}
+    return needs
+
+
+def up(spec: ProcessSpec, after: int = 0) -> Need:
+    """What it is to be up, in a life later than that: a one-off has to be done."""
+    return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 
 def restart(command: Restart, world: World) -> Decision:
@@ -115,7 +122,7 @@ def restart(command: Restart, world: World) -> Decision:
     reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
     rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
     moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
-    needs = {i.name: Need(Want.UP, i.generation) for i in chosen}
+    needs = {i.name: up(i.spec, i.generation) for i in chosen}
     granted = _granted(desired.moving(moves), chosen, needs, "procman restart")
     if not command.why or granted.change is None:
         return granted

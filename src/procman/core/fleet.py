@@ -141,7 +141,7 @@ class Fleet:
         return out
 
     def _begin(self, now: float) -> None:
-        needs = commands.needs_of_counts(self.counts, [])
+        needs = commands.needs_of_counts(self.counts, [], self.plan)
         self._formation.move_on(self._formation.begin("start", needs), needs, now)
 
     # ---- time

@@ -165,12 +165,12 @@ class Formation:
                 self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
-                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
-                    code = i.record.last_exit.code if i.record.last_exit is not None else 1
-                    self.shut_down(code, f"{i.name} failed", now)
                 rollout = self.rollouts.died(i, fact)
                 if rollout is not None:
                     self._abort(rollout, i, now)
+                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                    code = i.record.last_exit.code if i.record.last_exit is not None else 1
+                    self.shut_down(code, f"{i.name} failed", now)
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
@@ -178,13 +178,18 @@ class Formation:
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
             case BecameReady():
-                at = self.rollouts.ready(i.spec.type, self.slots.of(i.spec.type), now)
-                if at is not None:
-                    self.out.append(SetTimer(RolloutTimer(i.spec.type), i.token, at))
+                if self.rollouts.get(i.spec.type) is not None:
+                    self._settle_rollout(i.spec.type, i.token, now)
             case BecameUnready() | Rested():
                 pass
             case _:
                 assert_never(fact)
+
+    def _settle_rollout(self, type_name: str, token: int, now: float) -> None:
+        """Somebody of a type is ready: have the first ones of its rollout come back?"""
+        at = self.rollouts.ready(type_name, self.slots.of(type_name), now)
+        if at is not None:
+            self.out.append(SetTimer(RolloutTimer(type_name), token, at))
 
     def _abort(self, rollout: Rollout, i: Instance, now: float) -> None:
         """What was not touched stays, what was goes back to the old spec, and that stays in force."""

@@ -9,13 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
-from procman.core.commands import Granted, World, is_rolled, resized
+from procman.core.commands import Granted, World, is_rolled, resized, up
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
 from procman.core.operations import Need, Want
 from procman.core.phases import Instance
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, refuse_count
 from procman.core.view import Change, Kind
+from procman.text.words import type_of
 
 
 class Difference(Struct, frozen=True):
@@ -74,17 +75,17 @@ def decide(plan: Plan, world: World) -> Reloaded:
         desired = desired.moving(moves)
         touched += moves
         respecified += stay
-    needs = {name: _need(name, desired, world.slots) for name in touched}
+    needs = {name: _need(name, desired, plan, world.slots) for name in touched}
     desired = desired.moving(companions(plan, world.slots))
     change = Change(event=Kind.RELOADED, text=f"reloaded: {difference}")
     return Reloaded(Granted(desired, touched, needs, "procman reload", change), difference, respecified)
 
 
-def _need(name: str, desired: Desired, slots: Slots) -> Need:
+def _need(name: str, desired: Desired, plan: Plan, slots: Slots) -> Need:
     i = slots.get(name)
     if isinstance(desired.moves.get(name), StopMove):
         return Need(Want.DOWN)
-    return Need(Want.UP, i.generation if i is not None else 0)
+    return up(plan.types[type_of(name)], i.generation if i is not None else 0)
 
 
 def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[str, Move], list[Instance]]:

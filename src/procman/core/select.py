@@ -6,10 +6,13 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from procman.core.phases import Instance
 from procman.errors import nearest
 from procman.text.words import type_of
+
+if TYPE_CHECKING:  # a client asks, too, and needs nothing of how an instance is made: 3 ms of `ps`
+    from procman.core.phases import Instance
 
 Refusal = tuple[str, str]
 """Message and hint."""

@@ -131,9 +131,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
     A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
-    `positions` may therefore hold types that are no longer there; that of a one-off, which has no port, is -1. `sections` are the keys of procman.yml that are meant
-    for companions: by key, then by type, what stands there. `companions` are programs of procman's own that run beside
-    the formation, and are no part of it.
+    `positions` may therefore hold types that are no longer there; that of a one-off, which has no port, is -1. `sections`
+    are the keys of procman.yml that are meant for companions: by key, then by type, what stands there. `companions` are
+    programs of procman's own that run beside the formation, and are no part of it.
     """
 
     root: str

@@ -42,6 +42,9 @@ GROUP_TERM_LEAD = 2.0
 UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which what is still there is called unkillable (a process in uninterruptible sleep)."""
 
+SUSPENDED = 1.0
+"""Seconds that a deadline is late where procman itself must have been suspended."""
+
 FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEADER: Target.LEADER}
 """Who gets the stop signal first."""
 
@@ -159,6 +162,11 @@ def escalate(i: Instance, phase: Stopping, now: float) -> Step:
             i = _stay(i, replace(phase, step=StopStep.GROUP_TERM_SENT, kill_at=kill_at))
             signals = _signals(i, phase.leader, Target.ALL)
             return Step(i, (wording.group_is_asked(i), *signals, SetTimer(SlotTimer(i.name), i.token, kill_at)))
+        case StopStep.TERM_SENT if now >= phase.kill_at + SUSPENDED:
+            # the processes may have been suspended with procman: what had no time to act on its signal gets some
+            kill_at = now + min(GROUP_TERM_LEAD, phase.leader.stop.grace / 2)
+            i = _stay(i, replace(phase, kill_at=kill_at))
+            return Step(i, (SetTimer(SlotTimer(i.name), i.token, kill_at),))
         case StopStep.TERM_SENT | StopStep.GROUP_TERM_SENT if now >= phase.kill_at:
             return _kill_late(i, "did not stop", now)
         case StopStep.TERM_SENT:

@@ -44,19 +44,15 @@ class Kernel:
     def __init__(
         self, reactor: Reactor, fleet: Fleet, output: Multiplexer, history: History, settings: KernelSettings
     ) -> None:
-        self.root = fleet.plan.root
-        self.history = history
-        self.output = output
-        self.log = output.log
+        self.root, self.history = fleet.plan.root, history
+        self.output, self.log = output, output.log
         self._publisher = publisher = Publisher(output.log)
         self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been replaced
         self._reactor = reactor
-        self._load = settings.load
-        self._guarded = settings.guarded is not None
-        self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}")
-        self._lives.on_refusal = output.log
+        self._load, self._guarded = settings.load, settings.guarded is not None
+        self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
         self._on_demand = OnDemand(reactor, self._lives, self)
@@ -186,7 +182,6 @@ class Kernel:
 
     @property
     def clearing(self) -> bool:
-        """Whether an instance is on its way out."""
         return self.fleet.ending
 
     # ---- what others ask
@@ -255,7 +250,6 @@ class Kernel:
 
     @property
     def starting(self) -> bool:
-        """Whether an instance is about to be started, which no state says."""
         return bool(self._events.spawns)
 
     @property

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 CTRL_C = b"\x03"
 
+FULL_SCREEN, FULL_SCREEN_OVER = b"\x1b[?1049h", b"\x1b[?1049l"
+"""To the alternate screen and back (xterm's control sequences)."""
+
 BETWEEN_LIVES = {
     *(Kind.STARTED, Kind.START_FAILED, Kind.ENDED),
     *(Kind.STOPPING, Kind.STOPPED, Kind.KILLED, Kind.UNKILLABLE),
@@ -281,8 +284,13 @@ class AttachSession:
         self._shown.write(data, terminal=self._keyboard.terminal)
 
     def _shown_past(self) -> bytes:
-        """Show what was written before but for its last line, which may be a prompt: that comes after the welcome."""
+        """Show what was written before but for its last line, which may be a prompt: that comes after the welcome. Where a
+        program has the whole screen, the welcome comes first, and is seen again when that screen is left.
+        """
         past, self._kept = without_queries(self._kept), b""
+        if past.rfind(FULL_SCREEN) > past.rfind(FULL_SCREEN_OVER):
+            self._say_welcome()
+            return past
         end = past.rfind(b"\n") + 1
         if end:
             self._shown.write(past[:end], terminal=self._keyboard.terminal)

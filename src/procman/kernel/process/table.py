@@ -52,7 +52,7 @@ class ProcessTableState(Struct, frozen=True, kw_only=True):
 class ProcessTable:
     """Every process that is procman's: leaders, adopted ones, daemons kept for a type, strays."""
 
-    def __init__(self, ident: str) -> None:
+    def __init__(self, ident: str, on_refusal: Callable[[str], None] = lambda _text: None) -> None:
         self.ident = ident
         self.ledger = Ledger(_mark_of(ident))
         self.subreaper = False
@@ -67,7 +67,7 @@ class ProcessTable:
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
         self._told: set[int] = set()  # whom procman may not signal, and has said so
-        self.on_refusal: Callable[[str], None] = lambda _text: None
+        self.on_refusal = on_refusal
         self._descent = Descent()
         self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as they were seen before a stop
 

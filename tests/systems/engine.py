@@ -1,0 +1,82 @@
+"""A Docker Engine of the tests' own: its socket, its data and its processes are no other's, and it has no network."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import rootfs
+from harness import eventually
+from system import SLOW
+
+OPTIONS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs")
+BASE = "procman-base"
+IMAGE = "procman-example"
+
+
+class Engine:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """What `docker WORDS` printed, on both streams."""
+        command = ["docker", "-H", f"unix://{self.folder}/sock", *words]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SLOW, check=False,
+            env={"DOCKER_BUILDKIT": "0", "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.folder)},
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"docker {' '.join(words)}: {done.stdout}"
+        return done.stdout.strip()
+
+    def build(self, root: Path) -> None:
+        """An image from the example's Dockerfile, upon this file system."""
+        archive = self.folder / "root.tar"
+        subprocess.run(["tar", "-C", str(root), "-cf", str(archive), "."], check=True, timeout=SLOW)
+        self.run("import", str(archive), BASE)
+        context = self.folder / "context"
+        shutil.copytree(rootfs.EXAMPLES / "container", context)
+        (context / "Dockerfile").write_text(rootfs.dockerfile(BASE))
+        self.run("build", "-t", IMAGE, str(context))
+
+    @contextmanager
+    def container(self, *options: str, words: tuple[str, ...] = ()) -> Iterator[str]:
+        """Its name. It runs, and everything in it is ready."""
+        name = f"x{uuid.uuid4().hex}"
+        self.run("run", "-d", "--network", "none", "--name", name, *options, IMAGE, *words)
+        try:
+            eventually(
+                lambda: self.run("exec", name, "procman", "ps", check=False).startswith("NAME"), "an answer", SLOW
+            )
+            self.run("exec", name, "procman", "wait", "--timeout", "60")
+            yield name
+        finally:
+            self.run("rm", "-f", name)
+
+
+@contextmanager
+def engine() -> Iterator[Engine | None]:
+    """None where none can be started, as in most containers."""
+    folder = Path(tempfile.mkdtemp(prefix="pm-docker-"))
+    made = Engine(folder)
+    places = ("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid")
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(
+            ["dockerd", *OPTIONS, "-H", f"unix://{folder}/sock", *places],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        eventually(
+            lambda: daemon.poll() is not None or "Server Version" in made.run("info", check=False), "an engine", SLOW
+        )
+        yield made if daemon.poll() is None else None
+    finally:
+        daemon.terminate()
+        daemon.wait(SLOW)
+        shutil.rmtree(folder, ignore_errors=True)

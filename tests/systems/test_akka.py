@@ -1,0 +1,109 @@
+"""Akka: a cluster of Java virtual machines whose cluster ports follow from PORT."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Supervisor, eventually
+from system import SLOW, Example, built, get, needs, serves, under_way
+
+pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400), pytest.mark.xdist_group("akka")]
+
+
+@pytest.fixture(scope="session")
+def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's program, built once."""
+    return built("akka", ["mvn", "-q", "-B", "package"], "target/node.jar", tmp_path_factory)
+
+
+@pytest.fixture
+def akka(example, jar: Path) -> Example:
+    made: Example = example("akka")
+    target = made.world.folder / "target"
+    target.mkdir()
+    (target / "node.jar").symlink_to(jar)
+    return made
+
+
+def members(akka: Example, name: str) -> int:
+    status, body = get(akka.port_of(name), "/members", 5.0)
+    return int(body) if status == 200 else 0
+
+
+def all_see(akka: Example, count: int) -> Callable[[], bool]:
+    return lambda: all(members(akka, f"web.{number}") == count for number in range(1, count + 1))
+
+
+def ready(supervisor: Supervisor, count: int) -> None:
+    eventually(
+        lambda: sum(row["phase"] == "ready" for row in supervisor.ps().values()) == count, f"{count} are ready", SLOW
+    )
+
+
+def test_a_node_joins_leaves_and_comes_back(akka):
+    """Ready means Up: what `--wait` waits for is what the cluster sees."""
+    supervisor = akka.start("-m", "web=2")
+    ready(supervisor, 2)
+    assert akka.run("scale", "web=3", "--wait=90").code == 0
+    assert get(akka.port_of("web.3"), "/health") == (200, "Up\n")
+    eventually(all_see(akka, 3), "three see three", SLOW)
+    request = under_way(supervisor, akka.port_of("web.3"), "/slow?ms=1500")
+    assert akka.run("scale", "web=2", "--wait=60").code == 0
+    assert request.result() == (200, "slept\n")
+    eventually(all_see(akka, 2), "two see two", SLOW)
+    assert "unreachable" not in "\n".join(supervisor.lines("web.1"))
+    assert akka.run("scale", "web=3", "--wait=90").code == 0
+    os.kill(supervisor.ps()["web.1"]["pid"], signal.SIGKILL)
+    eventually(lambda: supervisor.ps()["web.1"]["restarts"] == 1, "it is started again", SLOW)
+    eventually(all_see(akka, 3), "all see three again", SLOW)
+    assert supervisor.stop(SLOW) == 0
+
+
+def test_a_restart_goes_one_by_one_with_a_healthy_node_at_every_moment(akka):
+    supervisor = akka.start("-m", "web=2")
+    ready(supervisor, 2)
+    ports = [akka.port_of("web.1"), akka.port_of("web.2")]
+    restart = akka.world.popen("restart", "web", "--wait=120")
+    nobody = 0
+    while restart.poll() is None:
+        nobody += not any(get(port, "/health", 5.0)[0] == 200 for port in ports)
+        time.sleep(0.05)  # between two looks; nothing is waited for
+    assert restart.returncode == 0
+    assert nobody == 0
+    assert supervisor.stop(SLOW) == 0
+
+
+def test_a_node_whose_port_is_taken_ends_with_0_and_is_a_failed_start(akka):
+    """It says so in its reason, and is tried again."""
+    first = akka.start("-m", "web=1")
+    ready(first, 1)
+    other = akka.world.folder / "other"  # the same program in another folder, on the same ports
+    other.mkdir()
+    for name in ("Procfile", "procman.yml", "target"):
+        (other / name).symlink_to(akka.world.folder / name)
+    second = akka.world.start("-m", "web=1", "-p", str(akka.port), cwd=other)
+    said = second.expect(r"web\.1 .*exit 0.*", SLOW)[0]
+    assert "done" not in said
+    assert "again in" in said
+    assert second.stop(SLOW) == 0
+    assert first.stop(SLOW) == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["java $JAVA_OPTS -jar target/node.jar", "cd . && java $JAVA_OPTS -jar target/node.jar"]
+)
+def test_under_a_shell_too_a_slow_request_is_answered_and_nothing_is_left(akka, command):
+    akka.world.procfile(web=command)
+    supervisor = akka.start("-m", "web=1")
+    ready(supervisor, 1)
+    port = akka.port_of("web.1")
+    request = under_way(supervisor, port, "/slow?ms=1500")
+    assert supervisor.stop(SLOW) == 0
+    assert request.result() == (200, "slept\n")
+    assert not serves(port)
+    assert "killed" not in supervisor.seen

@@ -1,0 +1,70 @@
+"""RQ with redis as its queue: no job is lost, and none is done twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import Supervisor, eventually
+from system import SLOW, Example, needs
+
+pytestmark = needs("redis-server", "redis-cli", modules=("rq", "redis"))
+
+
+@pytest.fixture
+def rq(example) -> Example:
+    """With an `rq` in PATH that is this interpreter's."""
+    made: Example = example("rq")
+    made.world.env["PATH"] = f"{Path(sys.executable).parent}:{made.world.env['PATH']}"
+    return made
+
+
+def up(rq: Example) -> Supervisor:
+    supervisor = rq.start()
+    eventually(lambda: all(row["phase"] == "ready" for row in supervisor.ps().values()), "all are ready", SLOW)
+    eventually(lambda: int(redis(rq, "SCARD", "rq:workers")) == 2, "two workers listen", SLOW)
+    return supervisor
+
+
+def redis(rq: Example, *words: str) -> str:
+    """What redis-cli answers to a command."""
+    command = ["redis-cli", "-p", str(rq.port), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+
+
+def enqueue(rq: Example, count: int, seconds: float) -> None:
+    env = rq.world.env | {"PROCMAN_PORT_REDIS": str(rq.port)}
+    command = [sys.executable, "jobs.py", str(count), str(seconds)]
+    subprocess.run(command, cwd=rq.world.folder, env=env, check=True, timeout=SLOW)
+
+
+def done(rq: Example) -> list[str]:
+    """How often each job was done."""
+    return redis(rq, "HVALS", "done").split()
+
+
+def test_every_job_is_done_once_over_scaling_and_a_restart(rq):
+    supervisor = up(rq)
+    enqueue(rq, 10, 1.0)
+    eventually(lambda: done(rq), "the first is done", SLOW)
+    assert rq.run("scale", "worker=3").code == 0
+    assert rq.run("scale", "worker=1").code == 0
+    assert rq.run("restart", "worker").code == 0
+    eventually(lambda: len(done(rq)) == 10, "all are done", SLOW)
+    assert done(rq) == ["1"] * 10
+    assert supervisor.stop(SLOW) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_stop_of_everything_lets_the_jobs_finish_while_redis_is_there(rq, number):
+    supervisor = up(rq)
+    enqueue(rq, 4, 2.0)
+    eventually(lambda: int(redis(rq, "ZCARD", "rq:wip:default")) == 2, "two run", SLOW)
+    supervisor.signal(number)
+    assert supervisor.wait(SLOW) == 0
+    assert supervisor.seen.count("Successfully completed") == 2
+    assert "killed" not in supervisor.seen
+    assert "Error 111" not in supervisor.seen  # redis was there to the end
