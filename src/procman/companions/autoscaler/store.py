@@ -65,7 +65,7 @@ class TypeStatus(Struct, frozen=True, kw_only=True):
         return self.decided.seen.readings
 
 
-class Kept(Struct, frozen=True):
+class RecordedDecision(Struct, frozen=True):
     """A decision, and when it was made, in seconds since the epoch."""
 
     at: float
@@ -134,7 +134,7 @@ class AutoscaleStore:
             if self._lines < 0 or self._lines >= 2 * KEPT:
                 self._lines = self._shortened(path)
             with open(path, "ab", opener=_private) as file:
-                file.write(msgspec.json.encode(Kept(at, decided)) + b"\n")
+                file.write(msgspec.json.encode(RecordedDecision(at, decided)) + b"\n")
         except OSError as error:
             raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
         self._lines += 1
@@ -144,7 +144,7 @@ class AutoscaleStore:
         path = self._path(DECISIONS)
         try:
             with open(path, "rb") as file:
-                kept = [msgspec.json.decode(line, type=Kept) for line in file if line.endswith(b"\n")]
+                kept = [msgspec.json.decode(line, type=RecordedDecision) for line in file if line.endswith(b"\n")]
         except FileNotFoundError:
             return []
         except OSError as error:
