@@ -12,8 +12,10 @@ URL = f"redis://127.0.0.1:{os.environ.get('PROCMAN_PORT_REDIS', '6379')}"
 
 def work(number: int, seconds: float) -> None:
     """Sleep, then count this job as done once more."""
+    print(f"begins {number}")
     time.sleep(seconds)
     redis.Redis.from_url(URL).hincrby("done", number, 1)
+    print(f"has done {number}")
 
 
 if __name__ == "__main__":  # jobs.py COUNT SECONDS
