@@ -192,7 +192,7 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too many in scale", "desired", "range(before + 1, count + 1)", "range(before + 1, count + 2)"),
+    Mutation("one too few in scale", "desired", "range(before + 1, count + 1)", "range(before + 1, count)"),
     Mutation(
         "one stays in scale",
         "desired",
@@ -437,8 +437,8 @@ MUTATIONS = [
     Mutation(
         "an abort leaves the new spec in force",
         "formation",
-        "self.plan = replace(self.plan, types=self.plan.types | {type_name: old})",
-        "pass",
+        "before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})",
+        "before = self.plan",
     ),
     Mutation("an abort leaves what was touched", "formation", "moves=rest | back)", "moves=rest)"),
     Mutation("a named one waits for its turn", "commands", "i.name not in names and desired", "desired"),

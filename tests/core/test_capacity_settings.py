@@ -193,7 +193,7 @@ def test_every_key_is_described(settings):
 # ---- the pages that explain them
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "how-to").glob("*ing.md"))
-SHOWN = [block for page in PAGES for block in re.findall(r"```yml\n(.*?)```", page.read_text(), re.DOTALL)]
+SHOWN = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)]
 
 
 @pytest.mark.parametrize("text", SHOWN)

@@ -212,6 +212,7 @@ def test_its_first_end_stops_everything_with_its_status_whatever_the_policy_says
     story.ready("a.1", "b.1")
     actions = story.ends("a.1", code, signal)
     assert spawned_names(actions) == []
+    assert "starting again" not in told(actions, Kind.ENDED)[0]
     assert finish(story.ends("b.1", 143, "TERM")) == [code]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, finish_codes, of_type, plan_of, spawned_names, spec_of
+from making import Story, finish_codes, of_type, plan_of, spawned_names, spec_of, told
 
 from procman.core.actions import Signal
 from procman.core.events import Commanded, InterruptAsked, Restart, Scale, ShutdownAsked, Stop, Wait
 from procman.core.phases import Down, Ready, Waiting
 from procman.core.policies import Dependency, Until
 from procman.core.timers import ClosingTimer
-from procman.core.view import OperationState
+from procman.core.view import Kind, OperationState
 
 
 def depending(type_name: str, *on: str, until: Until = Until.READY, every: bool = False, **changes):
@@ -149,7 +149,7 @@ def test_two_seconds_before_the_end_everyone_is_asked_and_all_are_killed_togethe
 def test_what_ends_before_its_turn_is_not_started_again():
     story = up({"web": 1, "redis": 1}, WEB)
     story.happens(ShutdownAsked("SIGTERM"))
-    story.ends("redis.1", 1)
+    assert told(story.ends("redis.1", 1), Kind.ENDED) == []  # nobody says that it is started again
     assert story.phase("redis.1") is Down
     assert finish_codes(story.ends("web.1", 143, "TERM")) == [0]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from making import Story, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
-from procman.core.actions import Remove, Reply, Signal
+from procman.core.actions import CloseSockets, OpenSockets, Remove, Reply, Signal, Spawn
 from procman.core.events import Commanded, Reload, Restart, Scale, Stop
 from procman.core.phases import Down, Starting, Stopping
+from procman.core.policies import ListenSocket
 from procman.core.spec import Plan
 from procman.core.view import Kind
 
@@ -163,3 +164,28 @@ def test_a_count_set_at_run_time_stays_over_every_later_reload():
     reload(story, plan_of({"web": 3}))
     reload(story, plan_of({"web": 1}))
     assert story.fleet.counts == {"web": 3}
+
+
+# ---- shared sockets
+
+OLD, NEWER = ListenSocket("http", "tcp://127.0.0.1:8000"), ListenSocket("http", "tcp://127.0.0.1:9000")
+
+
+def test_shared_sockets_are_opened_before_the_first_start():
+    story = Story(plan_of({"web": 1}, spec_of(sockets=(OLD,))))
+    assert [type(a) for a in story.seen[:2]] == [OpenSockets, Spawn]
+    assert story.seen[0] == OpenSockets("web", (OLD,))
+
+
+def test_a_reload_opens_the_new_one_before_it_closes_the_old_one():
+    story = running({"web": 1}, spec_of(sockets=(OLD,)))
+    actions = reload(story, plan_of({"web": 1}, spec_of(sockets=(NEWER,))))
+    assert of_type(actions, (OpenSockets, CloseSockets)) == [OpenSockets("web", (NEWER,)), CloseSockets("web", (OLD,))]
+
+
+def test_what_stays_is_left_alone_and_a_type_that_goes_takes_its_sockets_along():
+    story = running({"web": 1, "job": 1}, spec_of(sockets=(OLD,)))
+    actions = reload(story, plan_of({"web": 1}, spec_of(command="serve better", sockets=(OLD,))))
+    assert of_type(actions, (OpenSockets, CloseSockets)) == []
+    actions = reload(story, plan_of({"job": 1}))
+    assert of_type(actions, (OpenSockets, CloseSockets)) == [CloseSockets("web", (OLD,))]

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from procman.text.shell import argv, may_exec, with_exec
+from procman.text.shell import argv
+from procman.text.shellline import may_exec, with_exec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -39,10 +39,10 @@ SERVICE = frozenset(
 that procman is ready, or use descriptors that it does not have."""
 
 
-_ESCAPED_DOLLAR = re.compile(r"(?<!\\)((?:\\\\)*)\\\$")
+_ESCAPED_DOLLAR = r"(?<!\\)((?:\\\\)*)\\\$"
 """A `$` behind an odd number of backslashes."""
 
-_SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
+_SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'"
 """How a statement begins whose value is in single quotes (python-dotenv's own grammar)."""
 
 
@@ -86,7 +86,7 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
     faults: list[Fault] = []
     dollar = _unused_character(text) if "\\$" in text else ""
     if dollar:
-        text = _ESCAPED_DOLLAR.sub(rf"\1{dollar}", text)
+        text = re.sub(_ESCAPED_DOLLAR, rf"\1{dollar}", text)
     for binding in parse_stream(io.StringIO(text, newline=None)):  # None: CRLF becomes LF, as dotenv's own open() does
         statement = binding.original.string.lstrip()
         blanks = binding.original.string[: len(binding.original.string) - len(statement)]
@@ -110,7 +110,7 @@ def _assignment(binding: Binding, file: str, line: int, dollar: str) -> Assignme
     assert binding.value is not None
     value = binding.value
     literal = "$" in value or (dollar != "" and dollar in value)
-    literal = literal and _SINGLE_QUOTED.match(binding.original.string) is not None
+    literal = literal and re.match(_SINGLE_QUOTED, binding.original.string) is not None
     if literal and dollar:
         value = value.replace(dollar, "\\$")
     return Assignment(native(binding.key), native(value), file, line, literal, native(dollar))

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 RELEASE = "release"
 """A one-off (`procman run release`): at 0 unless asked for by name."""
 
-_OF_THE_MACHINE = re.compile(r"(?P<name>[^=]*)(?P<sign>=)(?P<number>\s*cpus-[0-9]+\s*)")
+_OF_THE_MACHINE = r"(?P<name>[^=]*)(?P<sign>=)(?P<number>\s*cpus-[0-9]+\s*)"
 """`web=cpus-1`, whose last sign is none."""
 
-_CHANGE = re.compile(r"(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*)", re.DOTALL)
+_CHANGE = r"(?s:(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*))"
 """The last sign counts: `my-web-1` is one `my-web` fewer."""
 
 
@@ -116,7 +116,7 @@ def _assignment(item: str) -> tuple[str, int]:
 
 def _change(item: str) -> tuple[str, str, int]:
     usage = "write TYPE=N, TYPE+N or TYPE-N, such as web=2"
-    match = _OF_THE_MACHINE.fullmatch(item) or _CHANGE.fullmatch(item)
+    match = re.fullmatch(_OF_THE_MACHINE, item) or re.fullmatch(_CHANGE, item)
     if not match:
         raise _BadWord("it has no '=', '+' or '-'", usage)
     if match["name"].rstrip().endswith("="):

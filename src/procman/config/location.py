@@ -27,7 +27,7 @@ STDIN_NAME = "<stdin>"
 PROCFILE = "Procfile"
 SETTINGS = "procman.yml"
 
-_DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self|\d+)/fd/\d+")
+_DESCRIPTOR = r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self|\d+)/fd/\d+"
 """Names of open descriptors, such as a shell makes for `<(…)`."""
 
 
@@ -45,7 +45,8 @@ class Location(Struct, frozen=True, kw_only=True):
 
 def is_handle(path: str) -> bool:
     """Whether this is an open descriptor, a pipe or a device: no place, and what it holds may be readable only once."""
-    if path == STDIN or _DESCRIPTOR.fullmatch(os.path.normpath(path)):
+    named = os.path.normpath(path)
+    if path == STDIN or (named.startswith(("/dev/", "/proc/")) and re.fullmatch(_DESCRIPTOR, named)):
         return True
     try:
         mode = os.stat(path).st_mode

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-COUNT_WORD = re.compile(r"cpus(?:-(?P<less>\d{1,4}))?|(?P<share>\d{1,5})%", re.ASCII)
+COUNT_WORD = r"(?a:cpus(?:-(?P<less>\d{1,4}))?|(?P<share>\d{1,5})%)"
 """`cpus`, `cpus-1`, `50%`."""
 
 _MOUNT = "/sys/fs/cgroup"
@@ -15,7 +15,7 @@ _MOUNT = "/sys/fs/cgroup"
 
 def read_count(word: str, processors: Callable[[], int] | None = None) -> int:
     """The count that a word stands for, at least 1; a share is rounded up. Raises ValueError where it is no such word."""
-    match = COUNT_WORD.fullmatch(word.strip())
+    match = re.fullmatch(COUNT_WORD, word.strip())
     if match is None:
         raise ValueError("expected a whole number, 0 or more, or such as cpus, cpus-1 or 50%")
     here = (processors or usable_processors)()

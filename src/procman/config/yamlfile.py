@@ -27,7 +27,7 @@ from procman.text.quantities import READ
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SECRET = re.compile(r"\.env(\.|$)|\.(redis|url)$")
+_SECRET = re.compile(r"\.env(\.|$)|\.metrics\[\d+\]\.\w+\.(redis|url)$")
 """Paths of values that no message shows."""
 
 _UNIONS = (Union, UnionType)

@@ -15,6 +15,7 @@ from procman.core.commands import Granted
 from procman.core.formation import Formation
 from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
+from procman.core.reload import sockets
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
 from procman.core.timers import (
@@ -141,6 +142,7 @@ class Fleet:
         return out
 
     def _begin(self, now: float) -> None:
+        self._formation.out += sockets(None, self.plan)
         needs = commands.needs_of_counts(self.counts, [], self.plan)
         self._formation.move_on(self._formation.begin("start", needs), needs, now)
 

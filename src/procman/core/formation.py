@@ -37,6 +37,7 @@ from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
 from procman.core.policies import Dependency
 from procman.core.reload import decide as decide_reload
+from procman.core.reload import sockets
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
@@ -200,7 +201,8 @@ class Formation:
         }
         touched = [one.name for one in self.slots.of(type_name) if one.wanted and one.spec != old]
         if touched:
-            self.plan = replace(self.plan, types=self.plan.types | {type_name: old})
+            before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})
+            self.out += sockets(before, self.plan)
             self.rollouts.begin(type_name, old, len(touched), back=True)
         back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
         self.desired = replace(self.desired, moves=rest | back)
@@ -304,6 +306,7 @@ class Formation:
         for type_name in reloaded.difference.removed:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
+        self.out += sockets(before, plan)
         self.roll(reloaded.granted.desired, before)
         self.desired = reloaded.granted.desired
         self.slots.arrange(plan.types)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
+from procman.core.actions import Action, CloseSockets, OpenSockets
 from procman.core.commands import Granted, World, is_rolled, resized, up
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
 from procman.core.operations import Need, Want
@@ -37,6 +38,21 @@ def compare(old: Plan, new: Plan) -> Difference:
         tuple(t for t in old.types if t not in new.types),
         tuple(t for t in new.types if t in old.types and new.types[t] != old.types[t]),
     )
+
+
+def sockets(old: Plan | None, new: Plan) -> list[Action]:
+    """The shared sockets that another plan opens and closes: the new ones first."""
+    before = {t: spec.sockets for t, spec in old.types.items()} if old is not None else {}
+    opened: list[Action] = []
+    closed: list[Action] = []
+    for t, spec in new.types.items():
+        if set(spec.sockets) - set(before.get(t, ())):
+            opened.append(OpenSockets(t, spec.sockets))
+    for t, had in before.items():
+        gone = tuple(one for one in had if t not in new.types or one not in new.types[t].sockets)
+        if gone:
+            closed.append(CloseSockets(t, gone))
+    return opened + closed
 
 
 def counts_after(plan: Plan, counts: Mapping[str, int], scaled: Collection[str]) -> dict[str, int]:

@@ -48,7 +48,7 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
     `now` is seconds since the epoch, as in the status.
     """
     if not types:
-        return ["no type has `autoscale:`"]
+        return ["no count follows demand: no type has `autoscale:` in procman.yml, or nothing was decided yet"]
     rows: list[Sequence[str]] = [HEADER]
     for name, status in types.items():
         decision = status.decided.decision

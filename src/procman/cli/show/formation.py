@@ -18,7 +18,8 @@ from procman.core.policies import (
     Until,
 )
 from procman.core.requests import MAX_COUNT
-from procman.text.shell import is_plain, may_exec
+from procman.text.shell import is_plain
+from procman.text.shellline import may_exec
 from procman.text.words import duration
 
 if TYPE_CHECKING:

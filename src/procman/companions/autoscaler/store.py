@@ -65,15 +65,18 @@ class TypeStatus(Struct, frozen=True, kw_only=True):
         return self.decided.seen.readings
 
 
-class Kept(Struct, frozen=True):
+class RecordedDecision(Struct, frozen=True):
     """A decision, and when it was made, in seconds since the epoch."""
 
     at: float
     decided: Decided
 
 
-class AutoscaleStatus(Struct, frozen=True, kw_only=True):
+class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By type; `life` as in `Controls`."""
+
     types: dict[str, TypeStatus] = {}
+    life: str = ""
 
 
 class AutoscaleStore:
@@ -118,10 +121,11 @@ class AutoscaleStore:
         self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
 
     def status(self) -> AutoscaleStatus:
-        return self._read(STATUS, AutoscaleStatus)
+        kept = self._read(STATUS, AutoscaleStatus)
+        return kept if kept.life == self._life else AutoscaleStatus(life=self._life)
 
     def save_status(self, status: AutoscaleStatus) -> None:
-        self._write(STATUS, msgspec.json.encode(status))
+        self._write(STATUS, msgspec.json.encode(replace(status, life=self._life)))
 
     def add_decision(self, at: float, decided: Decided) -> None:
         """Keep a decision with its inputs, for a replay. `at`: seconds since the epoch."""
@@ -130,7 +134,7 @@ class AutoscaleStore:
             if self._lines < 0 or self._lines >= 2 * KEPT:
                 self._lines = self._shortened(path)
             with open(path, "ab", opener=_private) as file:
-                file.write(msgspec.json.encode(Kept(at, decided)) + b"\n")
+                file.write(msgspec.json.encode(RecordedDecision(at, decided)) + b"\n")
         except OSError as error:
             raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
         self._lines += 1
@@ -140,7 +144,7 @@ class AutoscaleStore:
         path = self._path(DECISIONS)
         try:
             with open(path, "rb") as file:
-                kept = [msgspec.json.decode(line, type=Kept) for line in file if line.endswith(b"\n")]
+                kept = [msgspec.json.decode(line, type=RecordedDecision) for line in file if line.endswith(b"\n")]
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -1,0 +1,120 @@
+"""A HAProxy that procman keeps in step with what it runs: no request fails while instances come, go and are replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import DEADLINE, PYTHON, Supervisor, World, eventually
+from waiting import free_port
+
+pytestmark = pytest.mark.skipif(not shutil.which("haproxy"), reason="not installed: haproxy")
+
+COMPANIONS = Path(__file__).resolve().parents[1] / "companions"
+
+HAPROXY = """
+global
+  stats socket unix@haproxy.sock mode 600 level admin expose-fd listeners
+  server-state-file haproxy.state
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 10s
+  timeout server 10s
+  option redispatch
+  load-server-state-from-file global
+frontend front
+  bind 127.0.0.1:{port}
+  option idle-close-on-response
+  default_backend web
+backend web
+  balance roundrobin
+  server-template web 8 127.0.0.1:1 check inter 1s disabled
+"""
+
+SETTINGS = """
+formation: {web: 2}
+processes:
+  web: {ready: tcp, balancer: {haproxy: {socket: haproxy.sock, file: haproxy.state}}}
+"""
+
+
+def free_ports(count: int) -> int:
+    """The first of as many ports in a row, below those that the system gives away by itself."""
+    while True:
+        first = random.randrange(10_000, 31_000)
+        try:
+            for port in range(first, first + count):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return first
+
+
+@pytest.fixture
+def balanced(world: World) -> tuple[Supervisor, int]:
+    """Two web servers that end at once when they are told to, behind HAProxy on a port."""
+    port = free_port()
+    world.file("haproxy.cfg", HAPROXY.format(port=port))
+    world.file("procman.yml", SETTINGS)
+    world.procfile(
+        web=f"exec {PYTHON} {COMPANIONS / 'webserver.py'} $PORT 0.02", haproxy="exec haproxy -W -f haproxy.cfg"
+    )
+    supervisor = world.start("--port", str(free_ports(3)))
+    supervisor.phase(web_1="ready", web_2="ready", haproxy_1="ready")
+    supervisor.expect("Server web/web2 is UP")
+    return supervisor, port
+
+
+@contextlib.contextmanager
+def load(port: int) -> Iterator[None]:
+    """Requests all the while; none fails."""
+    words = [sys.executable, str(COMPANIONS / "load.py"), str(port), "10", "keep"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        try:
+            yield
+            output, _ = running.communicate(b"", timeout=DEADLINE)
+        finally:
+            running.kill()
+    result = json.loads(output)
+    assert result["done"] > 0
+    assert result["failed"] == {}
+
+
+def test_no_request_fails_over_scaling_restarting_and_a_killed_balancer(balanced):
+    supervisor, port = balanced
+    with load(port):
+        assert supervisor.world.run("scale", "web=3", "--wait").code == 0
+        assert supervisor.world.run("scale", "web=1", "--wait").code == 0
+        assert supervisor.world.run("scale", "web=2", "--wait").code == 0
+        assert supervisor.world.run("restart", "web", "--wait").code == 0
+        (companion,) = supervisor.ask("ps")["fleet"]["companions"]
+        os.kill(companion["pid"], signal.SIGKILL)
+        assert supervisor.world.run("scale", "web=3", "--wait").code == 0
+
+
+def test_a_haproxy_that_hangs_holds_up_a_stop_for_its_drain_alone(balanced):
+    supervisor, _ = balanced
+    settings = SETTINGS.replace("file: haproxy.state}", "file: haproxy.state}, drain: 1")
+    supervisor.world.file("procman.yml", settings)
+    supervisor.ask("reload")
+    hung = supervisor.ps()["haproxy.1"]["pid"]
+    workers = Path(f"/proc/{hung}/task/{hung}/children").read_text().split()
+    for pid in (hung, *map(int, workers)):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        supervisor.ask("scale", to={"web": 1})
+        eventually(lambda: "web.2" not in supervisor.ps(), "the end of web.2")
+    finally:
+        for pid in (hung, *map(int, workers)):
+            os.kill(pid, signal.SIGCONT)
