@@ -116,13 +116,14 @@ def instructions(*words: str, cwd: Path) -> int:
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="counts with valgrind")
 @pytest.mark.timeout(300)
 def test_verbs_cost_hardly_more_instructions_than_the_imports_of_their_libraries(tmp_path: Path) -> None:
-    """Counted: 1.05 of them for check (0.95 without known programs), 1.02 for scale, 0.06 for logging alone.
+    """Counted: 1.25 of them for check (0.95 without known programs and what cannot be kept here, which the kernel
+    knows), 1.02 for scale, 0.06 for logging alone.
 
     They may be under 1: the collector rests while procman loads.
     """
     (tmp_path / "Procfile").write_text("a: true\n")
     libraries = instructions("-c", IMPORTS, cwd=tmp_path)
-    assert instructions(PROCMAN, "check", cwd=tmp_path) / libraries < 1.08
+    assert instructions(PROCMAN, "check", cwd=tmp_path) / libraries < 1.3
     assert instructions(PROCMAN, "scale", cwd=tmp_path) / libraries < 1.07
 
 

@@ -227,7 +227,7 @@ class Supervisor:
         )
 
     def clients(self) -> int:
-        """How many connections it has: sockets that do not listen."""
+        """How many connections it has: sockets other than its listeners, whose spare copies are the same sockets."""
         return len({link for link in self.links() if link.startswith("socket:")} - listening())
 
     def descriptors(self) -> int:

@@ -190,9 +190,11 @@ def test_streams_of_clients_go_on_where_they_were(world: World) -> None:
         events = world.popen("events", "--json", stdout=changes)
     eventually(lambda: supervisor.clients() >= 2 and (world.folder / "followed").read_text(), "both are told")
     supervisor.ask("scale", to={"w": 4})
+    eventually((world.folder / "changes").read_text, "events are told")  # connected is not yet subscribed
+    supervisor.ask("scale", to={"w": 5})
     for _ in range(3):
         upgrade(supervisor)
-    supervisor.ask("scale", to={"w": 5})
+    supervisor.ask("scale", to={"w": 6})
     assert supervisor.stop() == 0
     assert logs.wait(20) == events.wait(20) == 0
     for name, lines in by_name((world.folder / "followed").read_text()).items():
@@ -201,7 +203,8 @@ def test_streams_of_clients_go_on_where_they_were(world: World) -> None:
     told = [json.loads(line) for line in (world.folder / "changes").read_text().splitlines()]
     kinds = [change["event"] for change in told]
     assert kinds.count("upgraded") == 3
-    assert kinds.count("scaled") == 2
+    scaled = [change["text"] for change in told if change["event"] == "scaled"]
+    assert scaled[-2:] == ["scaled w from 4 to 5", "scaled w from 5 to 6"]
     assert not any("missed" in change for change in told)
     assert kinds[-1] == "finished"
 

@@ -108,17 +108,19 @@ def test_a_program_is_believed_also_behind_a_shell_and_in_another_session(tmp_pa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there are no credentials of senders here")
 def test_another_instance_is_not_believed(tmp_path: Path) -> None:
-    """Each has a socket of its own; a.2 speaks on that of a.1."""
-    liar = SAY.replace("os.environ['NOTIFY_SOCKET']", "os.environ['NOTIFY_SOCKET'].replace('a.2', 'a.1')")
+    """Each has a socket of its own; a.2 speaks on that of a.1, and then on its own."""
+    lie = SAY.replace("os.environ['NOTIFY_SOCKET']", "os.environ['NOTIFY_SOCKET'].replace('a.2', 'a.1')")
     (tmp_path / "say.py").write_text(
-        f"import os\nif os.environ['PS'] == 'a.1': os.execvp('sleep', ['sleep', '1000'])\n{liar}"
+        "import os\nif os.environ['PS'] == 'a.1': os.execvp('sleep', ['sleep', '1000'])\n"
+        + lie.replace("time.sleep(1000)\n", "")
+        + SAY
     )
 
     def body() -> None:
         bench, fleet = bench_of(tmp_path, f"exec {sys.executable} say.py", 2, ready=ready(NotifyProbe()))
-        bench.on(Kind.READY, bench.end)
+        fleet.on[Notified] = lambda: bench.reactor.call_at(0.0, bench.end)
         assert bench.run() == 0
-        assert fleet.seen == []
+        assert {event.name for event in fleet.seen} == {"a.2"}
 
     alone(body)
 
