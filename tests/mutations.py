@@ -202,8 +202,8 @@ MUTATIONS = [
     Mutation(
         "scale of several is not all or none",
         "commands",
-        "        if refusal:\n            return refusal\n    counts",
-        "        pass\n    counts",
+        "        if refusal:\n            return refusal\n        if type_name",
+        "        if type_name",
     ),
     Mutation("a surplus slot is kept", "formation", "            self.slots.remove(after)\n", ""),
     Mutation(
