@@ -8,6 +8,7 @@ from typing import NamedTuple, assert_never
 
 from msgspec.structs import replace
 
+from procman.core import hints
 from procman.core.actions import Publish
 from procman.core.events import Exited
 from procman.core.phases import (
@@ -116,6 +117,10 @@ def draining(i: Instance) -> Publish:
 
 def has_daemon(i: Instance, pid: int) -> Publish:
     return _publish(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {pid})", logged=False)
+
+
+def went_to_background(i: Instance, pid: int) -> Publish:
+    return _publish(i, Kind.ADOPTED, f"{i.name} went to the background (pid {pid}), {hints.FOREGROUND}")
 
 
 def did_not_start(i: Instance, why: str, delay: float) -> Publish:
