@@ -132,7 +132,7 @@ class Reader:
         if not stream.life.open:
             del self._lives[stream.name]
         if unread:
-            self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: nobody read them in time")
+            self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: not read in time")
 
     def finish(self) -> None:
         """The end: whatever is still open is closed."""
