@@ -121,6 +121,14 @@ def test_while_it_hangs_a_stop_waits_no_longer_than_its_time_to_drain():
     assert backend.step([web(1, draining=True)], 5.0).released == (("web.1", 1),)
 
 
+def test_once_it_has_gone_no_stop_waits_where_everything_stops():
+    haproxy = FakeHaproxy(slot(1, 20011, maintenance=False))
+    backend = backend_of(haproxy, drain=5.0)
+    haproxy.broken = HaproxyError(Refusal.ABSENT, "cannot reach HAProxy")
+    assert backend.step([web(1, draining=True), web(2)], 0.0).released == ()
+    assert backend.step([web(1, draining=True), web(2, draining=True)], 1.0).released == (("web.1", 1), ("web.2", 1))
+
+
 @pytest.mark.parametrize("kind", [Refusal.FORBIDDEN, Refusal.NO_BACKEND, Refusal.TOO_OLD])
 def test_for_what_no_waiting_heals_no_stop_waits(kind):
     haproxy = FakeHaproxy()

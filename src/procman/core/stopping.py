@@ -138,13 +138,15 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     kill_at = now + leader.stop.grace
     kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
     phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at)
+    # What its own check has called ready handles its signals, and may take a second one for "at once": RQ kills its job.
+    repeat = i.spec.ready is None or isinstance(i.phase, Starting)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
     news = wording.stopping(i, cause.why)
     if phase.kill_at <= now:
         killed = kill(i, now)
         return Step(killed.instance, (*probes, news, *killed.actions))
-    return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=True)))
+    return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat)))
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:

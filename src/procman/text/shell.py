@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Sequence
 
+from procman.text.shellwords import SHELL_WORDS
+
 PLAIN = re.compile(r"[A-Za-z0-9_@%+,./:\- \t]+")
 """A command of only such characters means the same with and without a shell, but for the words below."""
-
-SHELL_WORDS = frozenset(
-    # POSIX.1-2024 2.4 reserved words, 2.15 special built-ins, 1.7 and the further built-ins of dash and bash
-    "case do done elif else esac fi for function if in select then time until while coproc "  # noqa: SIM905  85 quoted words would be no easier to read
-    ". : break continue eval exec exit export readonly return set shift times trap unset source "
-    "alias bg bind builtin caller cd command compgen complete compopt declare dirs disown echo enable false fc fg "
-    "getopts hash help history jobs kill let local logout mapfile popd printf pushd pwd read readarray shopt suspend "
-    "test true type typeset ulimit umask unalias wait".split()
-)
 
 
 def is_plain(command: str) -> bool:

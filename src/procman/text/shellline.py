@@ -6,7 +6,7 @@ import re
 from collections.abc import Container
 from functools import lru_cache
 
-from procman.text.shell import SHELL_WORDS
+from procman.text.shellwords import SHELL_WORDS
 
 POSIX_SHELLS = frozenset({"sh", "dash", "ash", "bash", "busybox", "ksh", "mksh"})
 """Shells that have the grammar below. What another does with a line is its own business."""

@@ -103,7 +103,9 @@ class HaproxyBackend:
             waits = any(life[0] in gone for life in leaving - overdue) and self._runtime.is_replacing()
         except HaproxyError as error:
             self._met = False
-            released = leaving if error.kind in HOPELESS else overdue
+            # At the end of everything HAProxy is often the first to have gone: no request waits for anyone then.
+            nobody = error.kind is Refusal.ABSENT and not any(endpoint.serves for endpoint in wanted)
+            released = leaving if nobody or error.kind in HOPELESS else overdue
             again = CALM if error.kind in HOPELESS else SOON * 5
             return StepResult(released=tuple(sorted(released)), fault=_told(error), again_in=again)
         released = overdue | {life for life in leaving if life[0] in gone and not waits}
