@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from procman.core.events import Adopted, Exited, ExitStatus
 from procman.core.instance import step
 from procman.core.phases import Ready
-from procman.core.spec import Stdin, When
+from procman.core.spec import OnEnd, Stdin, When
 from procman.core.view import Kind
 
 DAEMON = PID + 1
@@ -62,7 +62,7 @@ def test_what_has_run_for_a_while_is_not():
     assert line(60.0).endswith("(policy: always would start it again)")
 
 
-@pytest.mark.parametrize("spec", [{"oneshot": True}, {"restart": {"policy": When.NEVER}}])
+@pytest.mark.parametrize("spec", [{"oneshot": True}, {"on_end": OnEnd.EXIT}, {"restart": {"policy": When.NEVER}}])
 def test_what_was_meant_to_end_is_told_nothing(spec):
     assert line(**spec) == "web.1 is done: exit 0 after 0.2 s"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.core.phases import AfterClearing, Clearing, SlotRecord
-from procman.core.spec import ProcessSpec, Stdin, When
+from procman.core.spec import OnEnd, ProcessSpec, Stdin, When
 
 if TYPE_CHECKING:
     from procman.core.events import ExitStatus
@@ -17,8 +17,6 @@ PIPELINE = "the status is that of the last command of the pipeline; `set -o pipe
 EMPTY_INPUT = "its standard input is empty: a watcher that ends with its input needs `stdin: open`"
 IN_BACKGROUND = "it went to the background"
 ALWAYS = "policy: always would start it again"
-
-
 FOREGROUND = (
     "where procman ends it: its command needs the option that keeps it in the foreground (`procman check` names that of "
     "many programs)"
@@ -35,8 +33,8 @@ def of_success(spec: ProcessSpec, status: ExitStatus, lived: float, daemon: int 
 
         if is_pipeline(spec.command):
             return PIPELINE
-    if spec.oneshot or spec.restart.policy is not When.ON_FAILURE:
-        return ""
+    if spec.oneshot or spec.on_end is OnEnd.EXIT or spec.restart.policy is not When.ON_FAILURE:
+        return ""  # it was meant to end
     if daemon and lived < QUICK:
         return f"{IN_BACKGROUND} (pid {daemon}), {FOREGROUND}"
     if status.code == 0 and lived < QUICK and not spec.tty and spec.stdin is Stdin.NULL:
