@@ -87,7 +87,8 @@ class Deaths:
         note = self._ports.note(life, time.monotonic()) if unasked else ""
         if unasked and status.code == KILLED:  # also as a shell tells it of its last command
             note = self._oom.note() or note
-        self._post(Exited(life.name, life.generation, status, note, jitter()))
+        daemon = min((*life.daemons, *life.adopted), default=0)
+        self._post(Exited(life.name, life.generation, status, note, jitter(), daemon))
 
 
 def jitter() -> float:
