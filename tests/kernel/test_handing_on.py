@@ -119,7 +119,7 @@ def test_every_list_of_the_table_is_handed_on(monkeypatch):
     made = [Process(f"a.{n}", n, SPEC if n % 2 else older, 1000 + n, float(n)) for n in range(1, 7)]
     for life in made:
         lives.add(life)
-    monkeypatch.setattr("procman.kernel.process.table.environment_of", lambda _pid: b"X=1\0")
+    monkeypatch.setattr("procman.kernel.process.descent.environment_of", lambda _pid: b"X=1\0")
     monkeypatch.setattr(os, "getpgid", lambda pid: {31: 1001, 32: 1002, 33: 1003}.get(pid, 0))
     monkeypatch.setattr(os, "getsid", lambda _pid: 0)
     for pid in (31, 32, 33, 34):

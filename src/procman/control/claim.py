@@ -18,16 +18,21 @@ import socket
 import stat
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from procman.control import names
-from procman.control.find import has_open, is_here, signature
 from procman.control.names import refusal
 from procman.control.places import Place, folders, names_of, older_places
 from procman.control.sockets import address_of, connect, is_trusted, peer_of
 from procman.errors import RefusedError
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.control import find
+else:
+    find = later(__name__, "procman.control.find")
 
 BACKLOG = 512
 PID_TRIES, PID_PAUSE = 100, 0.005
@@ -206,7 +211,7 @@ def _refuse_older(wanted: Wanted) -> None:
     """An older procman in this container has a socket by a name without the PID namespace."""
     for root in wanted.roots:
         for place in older_places(folders(os.environ, os.geteuid()), root, wanted.label):
-            if is_here(place.socket):
+            if find.is_here(place.socket):
                 raise refusal(_pid_at(place.socket))
 
 
@@ -309,7 +314,7 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, path = signature(fd)
+            pid, path = find.signature(fd)
             holder = _holder(pid, path, fd)
             if holder == ELSEWHERE:
                 raise OSError("a procman of another PID namespace has it") from None
@@ -328,7 +333,7 @@ def _holder(pid: int, path: str, fd: int) -> int | None:
     It has the file open, or listens on the socket: the pid that it signed with may be somebody else's by now, or be
     another in its own PID namespace.
     """
-    if pid and has_open(pid, fd):
+    if pid and find.has_open(pid, fd):
         return pid
     try:
         with connect(path) as peer:

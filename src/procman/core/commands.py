@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias, assert_never
 
 from msgspec import Struct
@@ -13,11 +12,11 @@ from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
 from procman.core.desired import Desired, Move, RestartMove, StopMove
 from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
-from procman.core.operations import Need, Want
+from procman.core.operations import Need, Want, needs_of_counts, up
 from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
-from procman.core.spec import Plan, ProcessSpec, refuse_count
+from procman.core.spec import Plan, refuse_count
 from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
@@ -99,19 +98,6 @@ def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Rea
         return after, [f"{type_name}.{index}" for index in range(before + 1, count + 1)]
     there = {i.name for i in standing}
     return after, [name for index in range(before, count, -1) if (name := f"{type_name}.{index}") in there]
-
-
-def needs_of_counts(counts: Mapping[str, int], touched: list[str], plan: Plan) -> dict[str, Need]:
-    """These types have exactly as many instances, all up."""
-    needs = dict.fromkeys(touched, Need(Want.DOWN))
-    for t, n in counts.items():
-        needs |= {f"{t}.{index}": up(plan.types[t]) for index in range(1, n + 1)}
-    return needs
-
-
-def up(spec: ProcessSpec, after: int = 0) -> Need:
-    """What it is to be up, in a life later than that: a one-off has to be done."""
-    return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 
 def restart(command: Restart, world: World) -> Decision:

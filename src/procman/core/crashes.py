@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procman.core.actions import Action, Publish, SetTimer
 from procman.core.facts import Died
 from procman.core.phases import AT_REST, Instance
 from procman.core.restart import WINDOW, CrashWatch
 from procman.core.timers import CrashLoopTimer
 from procman.core.view import Change, Kind
-from procman.core.wording import crash_loop_line, recovered_line
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import wording
+else:
+    wording = later(__name__, "procman.core.wording")
 
 
 class Crashes:
@@ -41,7 +48,7 @@ class Crashes:
         if watch.looping:
             actions.append(SetTimer(CrashLoopTimer(type_name), watch.token, now + WINDOW))
         if watch.looping and not before.looping:
-            actions.append(_publish(Kind.CRASH_LOOP, crash_loop_line(i), type_name))
+            actions.append(_publish(Kind.CRASH_LOOP, wording.crash_loop_line(i), type_name))
         return actions
 
     def deadline(self, type_name: str, token: int) -> list[Action]:
@@ -50,7 +57,7 @@ class Crashes:
         if watch is None or watch.token != token:
             return []
         self._watches[type_name] = CrashWatch(token=token)
-        return [_publish(Kind.RECOVERED, recovered_line(type_name), type_name)]
+        return [_publish(Kind.RECOVERED, wording.recovered_line(type_name), type_name)]
 
     def forget(self, type_name: str) -> None:
         """The type is gone; should it come back, old timers mean nothing to it."""

@@ -6,16 +6,14 @@ beyond the count is on its way out and gone once its processes are.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from procman.core import closing, commands, wording
+from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, Publish, Refuse, Reply
-from procman.core.commands import Granted
+from procman.core.actions import Action, Finish, OpenSockets, Publish, Refuse, Reply
 from procman.core.formation import Formation
-from procman.core.operations import Need, Want
+from procman.core.operations import Need, Want, needs_of_counts
 from procman.core.phases import AT_REST, ENDING, Instance
-from procman.core.reload import sockets
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
 from procman.core.timers import (
@@ -29,7 +27,13 @@ from procman.core.timers import (
     WaitingLineTimer,
 )
 from procman.core.view import FleetView, Kind, Operation
-from procman.core.wording import ended_line
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import commands, wording
+else:
+    commands = later(__name__, "procman.core.commands")
+    wording = later(__name__, "procman.core.wording")
 
 
 class Fleet:
@@ -142,8 +146,9 @@ class Fleet:
         return out
 
     def _begin(self, now: float) -> None:
-        self._formation.out += sockets(None, self.plan)
-        needs = commands.needs_of_counts(self.counts, [], self.plan)
+        sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
+        self._formation.out += sockets
+        needs = needs_of_counts(self.counts, [], self.plan)
         self._formation.move_on(self._formation.begin("start", needs), needs, now)
 
     # ---- time
@@ -184,12 +189,12 @@ class Fleet:
                 self._carry_out(formation.reload(plan), request, now)
             case _:
                 decision = commands.decide(command, formation.world)
-                if isinstance(decision, Granted):
+                if isinstance(decision, commands.Granted):
                     self._carry_out(decision, request, now)
                 else:
                     formation.out.append(Refuse(request, *decision))
 
-    def _carry_out(self, granted: Granted, request: int, now: float) -> None:
+    def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
         formation.roll(granted.desired, formation.plan)
@@ -210,7 +215,7 @@ class Fleet:
         """By a signal, which names no type."""
         stopped = (wording.STOPPING, "") if self.stopping else None
         decision = stopped or commands.scale_by_signal(by, self._formation.world)
-        if isinstance(decision, Granted):
+        if isinstance(decision, commands.Granted):
             self._carry_out(decision, 0, now)
         else:
             self._formation.publish(Kind.COMMAND, wording.by_signal(decision[0]))
@@ -245,7 +250,7 @@ class Fleet:
         if formation.orphans.left or not formation.slots.settled:
             return
         self._finished = True
-        line = ended_line(self.instances())
+        line = wording.ended_line(self.instances())
         if line:
             formation.publish(Kind.FINISHED, line)
         stuck = self.stuck or any(i.unkillable for i in formation.slots.everyone())

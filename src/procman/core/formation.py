@@ -7,14 +7,13 @@ a step means for others it says in facts, which are heeded here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
-from procman.core import closing, daemons, order, recycling, wording
+from procman.core import closing
 from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
-from procman.core.commands import Granted, World
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
 from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
@@ -36,8 +35,6 @@ from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
 from procman.core.policies import Dependency
-from procman.core.reload import decide as decide_reload
-from procman.core.reload import sockets
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
@@ -45,8 +42,18 @@ from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
 from procman.core.turn import Turn
 from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
-from procman.core.wording import view_of
+from procman.later import later
 from procman.text.words import type_of
+
+if TYPE_CHECKING:
+    from procman.core import commands, daemons, order, recycling, reload, wording
+else:
+    commands = later(__name__, "procman.core.commands")
+    daemons = later(__name__, "procman.core.daemons")
+    order = later(__name__, "procman.core.order")
+    recycling = later(__name__, "procman.core.recycling")
+    reload = later(__name__, "procman.core.reload")
+    wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
 """Seconds into a stop at which one line names who is still waited for."""
@@ -163,7 +170,8 @@ class Formation:
         match fact:
             case Started():
                 self.counters.started(i.spec.type)
-                self.out += recycling.begin(i, now)
+                if i.spec.recycle is not None:
+                    self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
                 rollout = self.rollouts.died(i, fact)
@@ -202,7 +210,7 @@ class Formation:
         touched = [one.name for one in self.slots.of(type_name) if one.wanted and one.spec != old]
         if touched:
             before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})
-            self.out += sockets(before, self.plan)
+            self.out += reload.sockets(before, self.plan)
             self.rollouts.begin(type_name, old, len(touched), back=True)
         back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
         self.desired = replace(self.desired, moves=rest | back)
@@ -281,7 +289,7 @@ class Formation:
 
     def row(self, i: Instance, now: float) -> InstanceView:
         """One row of ps. What it waits for is told by what keeps it waiting."""
-        row = view_of(i, now, crash_loop=self.crashes.loops(i, now))
+        row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
         if not isinstance(i.phase, Waiting):
             return row
         unmet = order.unmet(i.spec, self.desired.counts, self.slots)
@@ -295,18 +303,18 @@ class Formation:
         return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
 
     @property
-    def world(self) -> World:
+    def world(self) -> commands.World:
         """What a command is judged by."""
-        return World(self.plan, self.desired, self.slots)
+        return commands.World(self.plan, self.desired, self.slots)
 
-    def reload(self, plan: Plan) -> Granted:
+    def reload(self, plan: Plan) -> commands.Granted:
         """Take the new plan; what is wanted under it is still to be carried out."""
-        reloaded = decide_reload(plan, self.world)
+        reloaded = reload.decide(plan, self.world)
         before, self.plan = self.plan, plan
         for type_name in reloaded.difference.removed:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
-        self.out += sockets(before, plan)
+        self.out += reload.sockets(before, plan)
         self.roll(reloaded.granted.desired, before)
         self.desired = reloaded.granted.desired
         self.slots.arrange(plan.types)

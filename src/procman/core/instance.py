@@ -29,11 +29,11 @@ A mismatch is dropped in `step` and nowhere else.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
-from procman.core import hints, readiness, restart, stopping, wording
+from procman.core import restart
 from procman.core.actions import SetTimer, ShareDaemon, Spawn
 from procman.core.events import (
     Adopted,
@@ -81,9 +81,17 @@ from procman.core.phases import (
     noted,
 )
 from procman.core.restart import Outcome
-from procman.core.stopping import StopCause
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason, ReasonCode
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import hints, readiness, stopping, wording
+else:
+    hints = later(__name__, "procman.core.hints")
+    readiness = later(__name__, "procman.core.readiness")
+    stopping = later(__name__, "procman.core.stopping")
+    wording = later(__name__, "procman.core.wording")
 
 
 def step(i: Instance, event: SlotEvent, now: float) -> Step:
@@ -223,9 +231,9 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
     if phase.then is AfterSpawn.KILL:
         return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)
     if not i.wanted:
-        return stopping.begin(i, leader, StopCause(StopReason.ASKED, why), now)._replace(facts=started)
+        return stopping.begin(i, leader, stopping.StopCause(StopReason.ASKED, why), now)._replace(facts=started)
     if phase.then is AfterSpawn.REPLACE:
-        return stopping.begin(i, leader, StopCause(StopReason.REPLACED, why), now)._replace(facts=started)
+        return stopping.begin(i, leader, stopping.StopCause(StopReason.REPLACED, why), now)._replace(facts=started)
     i = enter(i, Starting(leader), now)
     return Step(i, (*readiness.begin(i, now), wording.started(i)), started)
 

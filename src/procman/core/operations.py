@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.core import wording
 from procman.core.actions import Action, OperationEnded
 from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready
+from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Operation, OperationState, Reason, ReasonCode
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import wording
+else:
+    wording = later(__name__, "procman.core.wording")
 
 KEPT = 100
 """Operations that have ended and can still be asked for."""
@@ -34,6 +41,19 @@ class Need(Struct, frozen=True):
 
     want: Want
     after: int = 0
+
+
+def needs_of_counts(counts: Mapping[str, int], touched: list[str], plan: Plan) -> dict[str, Need]:
+    """These types have exactly as many instances, all up."""
+    needs = dict.fromkeys(touched, Need(Want.DOWN))
+    for t, n in counts.items():
+        needs |= {f"{t}.{index}": up(plan.types[t]) for index in range(1, n + 1)}
+    return needs
+
+
+def up(spec: ProcessSpec, after: int = 0) -> Need:
+    """What it is to be up, in a life later than that: a one-off has to be done."""
+    return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 
 class OpenOperation(Struct, frozen=True):

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, CloseSockets, OpenSockets
-from procman.core.commands import Granted, World, is_rolled, resized, up
+from procman.core.commands import Granted, World, is_rolled, resized
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
-from procman.core.operations import Need, Want
+from procman.core.operations import Need, Want, up
 from procman.core.phases import Instance
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, refuse_count

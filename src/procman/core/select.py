@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from procman.errors import nearest
-from procman.text.words import type_of
+from procman.text.words import LISTED, type_of
 
 if TYPE_CHECKING:  # a client asks, too, and needs nothing of how an instance is made: 3 ms of `ps`
     from procman.core.phases import Instance
@@ -21,9 +21,6 @@ _WILD = frozenset("*?[")
 
 MOST_PATTERNS = 50
 """Patterns that one request may have: each is compiled, and asked of every instance."""
-
-LISTED = 8
-"""Names that one line lists before it counts the rest."""
 
 
 def refuse_type(name: str, types: Collection[str]) -> Refusal | None:

@@ -28,9 +28,8 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.select import LISTED
 from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
-from procman.text.words import duration, times
+from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
 

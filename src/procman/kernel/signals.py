@@ -7,15 +7,21 @@ import os
 import signal
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import InterruptAsked, ScaleAsked, ShutdownAsked
-from procman.core.interrupts import Press, Sender, heard
 from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.loop.senders import on_sent
+from procman.later import later
 from procman.text.signals import signal_name
+
+if TYPE_CHECKING:
+    from procman.core import interrupts
+else:
+    interrupts = later(__name__, "procman.core.interrupts")
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
 """What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""
@@ -44,7 +50,7 @@ class _Signals:
         self._reactor = reactor
         self._kernel = kernel
         self._terminal = has_terminal()
-        self._press: Press | None = None  # the last Ctrl-C
+        self._press: interrupts.Press | None = None  # the last Ctrl-C
 
     def install(self) -> None:
         on = self._reactor.on_signal
@@ -65,16 +71,20 @@ class _Signals:
         handled = {*ENDING, signal.SIGCHLD, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
         handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the mask may be inherited
-        on_sent(self._reactor, signal.SIGINT, lambda pid: self._interrupted(Sender(pid, pid in programs_above())))
+        on_sent(
+            self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, pid in programs_above()))
+        )
 
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
 
-    def _interrupted(self, sender: Sender | None) -> None:
-        self._press, is_new = heard(self._press, sender, time.monotonic())
+    def _interrupted(self, sender: interrupts.Sender | None) -> None:
+        self._press, is_new = interrupts.heard(self._press, sender, time.monotonic())
         if is_new:
             self._kernel.ask(InterruptAsked(self._terminal))
-            self._press = Press(time.monotonic(), self._press.senders)  # the same may wait behind what that took
+            self._press = interrupts.Press(
+                time.monotonic(), self._press.senders
+            )  # the same may wait behind what that took
 
     def _hung_up(self) -> None:
         if self._terminal and not has_terminal():

@@ -11,6 +11,11 @@ PLAIN = re.compile(r"[A-Za-z0-9_@%+,./:\- \t]+")
 """A command of only such characters means the same with and without a shell, but for the words below."""
 
 
+def begins_with_shell_word(command: str) -> bool:
+    """Whether the shell itself carries out what the line begins with: no `exec` may stand there."""
+    return command.lstrip(" \t").replace("\t", " ").partition(" ")[0] in SHELL_WORDS
+
+
 def is_plain(command: str) -> bool:
     """Whether the command can be executed directly, word by word."""
     return PLAIN.fullmatch(command) is not None and command.split(maxsplit=1)[0] not in SHELL_WORDS
@@ -27,6 +32,8 @@ def is_led_by_shell(command: str, shell: str = "/bin/sh") -> bool:
         return command.split(maxsplit=1)[0].rpartition("/")[2] in SHELLS
     if command.split(maxsplit=1)[0] == "exec":
         return not _OPERATORS.isdisjoint(command)
+    if begins_with_shell_word(command):
+        return True
     from procman.text.shellline import may_exec, program_of  # noqa: PLC0415  most lines need none of it
 
     at = program_of(command) if may_exec(command, shell) else None
@@ -43,10 +50,11 @@ def argv(
     """
     if is_plain(command):
         return [*command.split(), *args]
-    from procman.text.shellline import may_exec, with_exec  # noqa: PLC0415  as above
-
     line = f'{command} "$@"' if args else command
-    line = with_exec(line) if may_exec(line, shell, env) else line
+    if not begins_with_shell_word(command):
+        from procman.text.shellline import may_exec, with_exec  # noqa: PLC0415  as above
+
+        line = with_exec(line) if may_exec(line, shell, env) else line
     return [shell, "-c", line, name or shell, *args] if args else [shell, "-c", line]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LISTED = 8
+"""Names that one line lists before it counts the rest."""
+
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: `0.5 s`, `42 s`, `2m 10s`, `3h 5m`, `2d 4h`."""

@@ -107,7 +107,7 @@ class Multiplexer:
         if self._fanout.widen(names):
             for stream in self._reader.streams:
                 stream.second = -1
-            self.terminals.fit()
+            self._reader.fit_terminals()
 
     def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
         """Procman's own line (or lines), at `time` (seconds since the epoch; now where None); `trouble` is shown in red."""

@@ -14,16 +14,19 @@ import time as clock
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procman.kernel.output import terminals as pty
 from procman.kernel.output.pipes import Pipes
 from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
+from procman.later import later
 from procman.text import lines as display
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from procman.kernel.loop.reactor import Reactor
+    from procman.kernel.output import terminals
     from procman.kernel.output.fanout import Fanout
     from procman.kernel.output.stream import Tap
+else:
+    terminals = later(__name__, "procman.kernel.output.terminals")
 
 CHUNK = 64 * 1024
 """Most bytes of one read: what a pipe holds unless its owner has grown it (pipe(7))."""
@@ -56,10 +59,23 @@ class Reader:
         self._lives: dict[str, OutputLife] = {}
         self._ready: deque[ChildStream] = deque()
         self._pipes = Pipes(reactor, self._on_ready)
-        self.terminals = pty.Terminals(reactor, fanout.formatter.prefix_width, fanout.show_unfinished)
+        self._terminals: terminals.Terminals | None = None
         self._watched = False
         self._no_memory_until = 0.0  # when a lack of it may be said again
         self.watch()
+
+    @property
+    def terminals(self) -> terminals.Terminals:
+        """Made when the first is opened."""
+        if self._terminals is None:
+            fanout = self._fanout
+            self._terminals = terminals.Terminals(self._reactor, fanout.formatter.prefix_width, fanout.show_unfinished)
+        return self._terminals
+
+    def fit_terminals(self) -> None:
+        """The screen or the prefix has changed."""
+        if self._terminals is not None:
+            self._terminals.fit()
 
     # ---- coming and going
 
@@ -124,7 +140,8 @@ class Reader:
         self.end_line(stream)
         unread = stream.held()
         self._forget(stream)
-        self.terminals.discard(stream)
+        if stream.terminal:
+            self.terminals.discard(stream)
         os.close(stream.fd)
         stream.fd = -1
         self.streams.discard(stream)
@@ -192,7 +209,7 @@ class Reader:
 
     def _take(self, stream: ChildStream, size: int) -> bytes:
         try:
-            data = os.read(stream.fd, min(size, pty.CHUNK) if stream.terminal else size)
+            data = os.read(stream.fd, min(size, terminals.CHUNK) if stream.terminal else size)
         except BlockingIOError:
             return b""
         except OSError as error:

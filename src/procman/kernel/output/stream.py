@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from procman.text.ansi import SharedView
 
 
+UNKNOWN_SIZE = (80, 24)
+"""Columns and lines of a terminal where nothing tells them: what every terminal had once."""
+
+
 class OutputLife:
     """One life of a slot, as far as output goes: its open streams, and how many bytes of its rest wait for the reader."""
 

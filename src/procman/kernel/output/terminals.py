@@ -15,6 +15,8 @@ import termios
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from procman.kernel.output.stream import UNKNOWN_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,9 +31,6 @@ PROMPT_AFTER = 0.25
 
 STATE_EVERY = 1.5
 """Seconds between two looks at a line that is drawn again and again, as a progress bar: each redraw would put it off."""
-
-UNKNOWN = (80, 24)
-"""Columns and lines where nothing tells them: what every terminal had once."""
 
 LEAST = 20
 """Columns that a child gets in any case: programs fail to wrap their lines into less."""
@@ -66,12 +65,12 @@ def set_size(master: int, size: tuple[int, int]) -> None:
 
 
 def screen_size(fd: int) -> tuple[int, int]:
-    """Columns and lines of the terminal that this is; `UNKNOWN` where it is none, or says 0, as a serial line does."""
+    """Columns and lines of the terminal that this is; `UNKNOWN_SIZE` where it is none, or says 0, as a serial line does."""
     try:
         columns, lines = os.get_terminal_size(fd)
     except OSError:
-        return UNKNOWN
-    return (columns, lines) if columns and lines else UNKNOWN
+        return UNKNOWN_SIZE
+    return (columns, lines) if columns and lines else UNKNOWN_SIZE
 
 
 class Terminals:

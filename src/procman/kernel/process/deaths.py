@@ -8,15 +8,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from procman.core.events import Event, Exited, ExitStatus, OrphanReaped
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import reaper
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.oom import OomNotes
-from procman.kernel.process.ports import PortNotes
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import ProcessTable
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.kernel.process import ports
+else:
+    ports = later(__name__, "procman.kernel.process.ports")
 
 REAPS_A_ROUND = 256
 """So that a storm of orphans keeps nobody waiting: some 15 ms."""
@@ -42,7 +48,8 @@ class Deaths:
         self._lives = lives
         self._output = output
         self._helpers = helpers
-        self._ports = PortNotes(look=look, is_own=lives.is_own)
+        self._look = look
+        self._ports: ports.PortNotes | None = None
         self._oom = OomNotes()
         self._post = post
 
@@ -84,11 +91,15 @@ class Deaths:
             self._output.drain(stream)
             self._output.end_line(stream)
         unasked = unasked and status.code != 0
-        note = self._ports.note(life, time.monotonic()) if unasked else ""
+        note = self._port_note(life) if unasked else ""
         if unasked and status.code == KILLED:  # also as a shell tells it of its last command
             note = self._oom.note() or note
         daemon = min((*life.daemons, *life.adopted), default=0)
         self._post(Exited(life.name, life.generation, status, note, jitter(), daemon))
+
+    def _port_note(self, life: Process) -> str:
+        self._ports = self._ports or ports.PortNotes(look=self._look, is_own=self._lives.is_own)
+        return self._ports.note(life, time.monotonic())
 
 
 def jitter() -> float:

@@ -10,13 +10,16 @@ import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.core.events import ExitStatus
 from procman.kernel.loop.reactor import READ, Reactor
-from procman.kernel.process.holder import FileAction
 from procman.kernel.process.spawn import in_session
+
+if TYPE_CHECKING:
+    from procman.kernel.process.holder import FileAction
 
 OUTPUT_KEPT = 4096
 """Most bytes that are kept of what a helper writes."""

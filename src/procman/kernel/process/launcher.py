@@ -20,7 +20,7 @@ from procman.core.events import Spawned, SpawnFailed
 from procman.core.spec import Plan, ProcessSpec, Stdin, instance_environment
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
-from procman.kernel.output.terminals import UNKNOWN
+from procman.kernel.output.stream import UNKNOWN_SIZE
 from procman.kernel.process import spawn
 from procman.kernel.process.deaths import jitter
 from procman.kernel.process.ondemand import OnDemand, Provided
@@ -110,7 +110,7 @@ class Launcher:
 
     def _start(self, action: Spawn, env: dict[str, str], provided: Provided) -> spawn.Started:
         given = self._given
-        size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN
+        size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN_SIZE
 
         def attempt() -> spawn.Started:
             launch = spawn.Launch(

@@ -12,14 +12,22 @@ import os
 import resource
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from procman.core.spec import ProcessSpec, Stdin
-from procman.kernel.output.terminals import UNKNOWN, open_terminal
-from procman.kernel.process.holder import MOST_SOCKETS, FileAction, HeldStart
+from procman.kernel.output.stream import UNKNOWN_SIZE
+from procman.later import later
 from procman.text.lines import clean
 from procman.text.shell import argv as argv_of
 from procman.text.shell import is_plain
+
+if TYPE_CHECKING:
+    from procman.kernel.output import terminals
+    from procman.kernel.process import holder
+    from procman.kernel.process.holder import FileAction
+else:
+    terminals = later(__name__, "procman.kernel.output.terminals")
+    holder = later(__name__, "procman.kernel.process.holder")
 
 SIGNALS_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 """Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec keeps that."""
@@ -82,13 +90,13 @@ class Launch(NamedTuple):
     root: str
     split: bool = False
     nofile: int | None = None
-    size: tuple[int, int] = UNKNOWN
+    size: tuple[int, int] = UNKNOWN_SIZE
     sockets: tuple[int, ...] = ()
     held: bool = False
 
     @property
     def has_holder(self) -> bool:
-        return self.spec.tty and self.held and len(self.sockets) <= MOST_SOCKETS
+        return self.spec.tty and self.held and len(self.sockets) <= holder.MOST_SOCKETS
 
     def steps(self) -> Iterator[str]:
         """What a shell does on the way, before it becomes the program; each is a command with its end."""
@@ -114,13 +122,13 @@ def start(launch: Launch) -> Started:
     """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
     argv = _argv(launch)
     opened: list[int] = []
-    holder = 0
+    held_by = 0
     try:
         ends = _terminal(launch, opened) if launch.spec.tty else _pipes(launch, opened)
         sockets: list[FileAction] = [(os.POSIX_SPAWN_DUP2, fd, FIRST_SOCKET + n) for n, fd in enumerate(launch.sockets)]
         if launch.has_holder:
-            before = HeldStart("".join(launch.steps()), launch.spec.cwd, argv)
-            pid, holder = before.run(launch.env, [*ends.actions, *sockets], in_session)
+            before = holder.HeldStart("".join(launch.steps()), launch.spec.cwd, argv)
+            pid, held_by = before.run(launch.env, [*ends.actions, *sockets], in_session)
         else:
             argv = _by_shell(launch, argv)
             pid = _spawn(argv, launch.spec, launch.env, [*ends.actions, *sockets])
@@ -131,7 +139,7 @@ def start(launch: Launch) -> Started:
         _close(opened)
         raise _explained(error, argv[0]) from error
     _close(ends.theirs)
-    return Started(pid, *ends.ours, holder)
+    return Started(pid, *ends.ours, held_by)
 
 
 def _pipes(launch: Launch, opened: list[int]) -> _Ends:
@@ -150,7 +158,7 @@ def _pipes(launch: Launch, opened: list[int]) -> _Ends:
 def _terminal(launch: Launch, opened: list[int]) -> _Ends:
     """The first terminal that the leader of a session opens becomes its controlling one: credentials(7)."""
     try:
-        made = open_terminal(launch.size)
+        made = terminals.open_terminal(launch.size)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "?")
         why = f"cannot make a terminal: {os.strerror(error.errno or 0)} ({name}); --no-tty or 'tty: false' does without"

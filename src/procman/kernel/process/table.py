@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,11 +18,16 @@ from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
-from procman.kernel.process.descent import Descent, descends, environment_of, look_at
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
+from procman.later import later
 from procman.text.lines import clean
 from procman.text.signals import signal_number
+
+if TYPE_CHECKING:
+    from procman.kernel.process import descent
+else:
+    descent = later(__name__, "procman.kernel.process.descent")
 
 MARK = "PROCMAN_INSTANCE"
 """The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
@@ -68,7 +74,7 @@ class ProcessTable:
         self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
         self._told: set[int] = set()  # whom procman may not signal, and has said so
         self.on_refusal = on_refusal
-        self._descent = Descent()
+        self._descent: descent.Descent | None = None
         self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as they were seen before a stop
 
     # ---- handing it on
@@ -190,6 +196,7 @@ class ProcessTable:
 
     def remember(self, life: Process, now: float) -> None:
         """Note who descends from this life, while those between still live: the stop may leave nothing else to tell."""
+        self._descent = self._descent or descent.Descent()
         for one in self._descent.of([life.pid, *life.adopted, *life.daemons], now):
             self._seen[one.pid, one.born] = life
 
@@ -199,11 +206,11 @@ class ProcessTable:
 
     def orphans(self) -> tuple[OrphanView, ...]:
         """Every process that cannot be told whose it is."""
-        found = [look_at(pid) for pid in sorted(self._strays)]
+        found = [descent.look_at(pid) for pid in sorted(self._strays)]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
     def _descends_from(self, pid: int) -> Process | None:
-        one = look_at(pid) if self._seen else None
+        one = descent.look_at(pid) if self._seen else None
         return self._seen.get((pid, one.born)) if one is not None else None
 
     def known(self, pid: int) -> bool:
@@ -224,7 +231,7 @@ class ProcessTable:
         One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
         known = _group_of(pid) in self._by_group or self._descends_from(pid) is not None
-        if known or environment_of(pid) != b"":
+        if known or descent.environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
         if pid not in self._changing:
@@ -268,7 +275,7 @@ class ProcessTable:
                 return True
         except ProcessLookupError:  # gone: nobody can tell any more
             return False
-        return self._marked(pid) == (life.name, life.generation) or descends(pid, {life.pid, *life.adopted})
+        return self._marked(pid) == (life.name, life.generation) or descent.descends(pid, {life.pid, *life.adopted})
 
     def _add_stray(self, pid: int) -> None:
         self._strays.add(pid)
@@ -279,7 +286,7 @@ class ProcessTable:
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
         start = _mark_of(self.ident).encode()
-        for variable in (environment_of(pid) or b"").split(b"\0"):
+        for variable in (descent.environment_of(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
                 # A child can write what it likes here, and int() refuses 4,301 digits with a ValueError.
@@ -374,7 +381,7 @@ class ProcessTable:
         """The system lets procman signal none of it: told once, as what follows would be told wrongly."""
         if pid not in self._told:
             self._told.add(pid)
-            one = look_at(pid)
+            one = descent.look_at(pid)
             self.on_refusal(
                 f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
             )

@@ -10,17 +10,23 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from procman import __version__
 from procman.core.actions import Action
 from procman.core.decider import Decider, Survivor
 from procman.core.events import Event
-from procman.core.fallback import Fallback
 from procman.core.fleet import Fleet
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.reader import LOG_AGAIN
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import fallback
+else:
+    fallback = later(__name__, "procman.core.fallback")
 
 MOST_FAULTS = 100
 """Of procman's own, after which the fallback itself is not to be relied on."""
@@ -44,6 +50,7 @@ class Faults:
         self._log = log
         self._trace = Trace(fleet)
         self._count = 0
+        self.fallen_back = False
         self._log_memory_at = 0.0  # when a lack of memory may be logged again
         self._reserve = bytes(RESERVE)
 
@@ -51,10 +58,6 @@ class Faults:
         """What to do about an event. Raises whatever the decider does."""
         self._trace.note(now, event)
         return self.decider.handle(event, now)
-
-    @property
-    def fallen_back(self) -> bool:
-        return isinstance(self.decider, Fallback)
 
     # ---- a fault
 
@@ -77,9 +80,9 @@ class Faults:
     def fall_back(self, survivors: Iterable[Survivor], now: float, *, stop: bool) -> list[Action]:
         """The fallback decides from now on; with whether all is to be stopped at once."""
         before = self.decider
-        fallback = Fallback(before.plan, before.counts, survivors)
-        self.decider = fallback
-        return fallback.start(now, stop=stop or before.stopping)
+        decider = fallback.Fallback(before.plan, before.counts, survivors)
+        self.decider, self.fallen_back = decider, True
+        return decider.start(now, stop=stop or before.stopping)
 
     # ---- no memory
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -21,9 +22,11 @@ from procman.core.restart import backoff
 from procman.core.spec import RestartPolicy
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
-from procman.kernel.process.holder import FileAction
 from procman.kernel.process.ledger import Ledger
 from procman.kernel.process.spawn import in_session
+
+if TYPE_CHECKING:
+    from procman.kernel.process.holder import FileAction
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
 
