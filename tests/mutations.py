@@ -202,8 +202,8 @@ MUTATIONS = [
     Mutation(
         "scale of several is not all or none",
         "commands",
-        "        if refusal:\n            return refusal\n        if type_name",
-        "        if type_name",
+        "        if refusal:\n            return refusal\n        if type_name in plan",
+        "        if type_name in plan",
     ),
     Mutation("a surplus slot is kept", "formation", "            self.slots.remove(after)\n", ""),
     Mutation(

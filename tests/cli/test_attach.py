@@ -73,7 +73,7 @@ def person(script):
     def sit(*args, **how):
         made.append(Person(script, *args, **how))
         if not how.get("kept"):  # else it is told behind what was written before
-            made[-1].sees(" leaves]\r\n")
+            made[-1].sees(" detaches]\r\n")
         return made[-1]
 
     yield sit
@@ -96,7 +96,7 @@ def test_it_asks_with_the_size_of_its_screen_and_tells_a_new_one(person):
 def test_output_of_the_past_comes_without_questions_and_what_follows_as_it_is(person):
     last = Output(1, "web.1", NOW, base64=base64.b64encode(b"\xff.").decode())
     at = person(kept=10, told=[output("one\x1b["), output("6ntwo\x1b[6n"), last])
-    at.sees(" leaves]\r\n")
+    at.sees(" detaches]\r\n")
     at.child.expect_exact(b"\xff.")
     assert at.child.before == b"onetwo\x1b[6n"
 
@@ -104,7 +104,7 @@ def test_output_of_the_past_comes_without_questions_and_what_follows_as_it_is(pe
 def test_how_to_leave_is_told_behind_what_was_written_before_and_in_front_of_its_prompt(person):
     past = "old\r\n" * 100 + "> "
     at = person(kept=len(past), told=[output(past)])
-    assert at.sees("attached to web.1; Ctrl-] leaves]\r\n").count("old") == 100
+    assert at.sees("attached to web.1; Ctrl-] detaches]\r\n").count("old") == 100
     at.script.tell(output("typed."))
     assert at.sees("typed.") == "> "
 
@@ -144,7 +144,7 @@ def test_somebody_else_was_faster(person):
     at.sees("[procman: cannot type into web.1: pid 4242 (since ")
     at.script.answers["input"] = Taken(1)
     at.script.tell(KeyboardChanged(1, FREE))
-    at.sees("nobody types into web.1 any more; you may]")
+    at.sees("you may type into web.1: whoever did has detached]")
     at.types("z")
     assert at.has_typed(2) == b"z"
 
@@ -173,7 +173,7 @@ def test_keys_typed_between_two_lives_are_the_last_ones(person):
     at.script.tell(KeyboardChanged(1, NONE), output("seen."))
     at.sees("seen.")
     at.types("x\x03")  # which would leave somebody who never could type
-    at.sees("cannot type into web.1: it has no terminal, or does not run; Ctrl-] leaves]")
+    at.sees("cannot type into web.1: it has no terminal, or does not run; Ctrl-] detaches]")
     at.script.answers["input"] = Taken(3)
     at.script.tell(KeyboardChanged(1, MINE), output("new."))
     at.sees("new.")
@@ -196,7 +196,7 @@ def test_what_is_piped_in_is_typed_and_its_end_leaves(script):
     script.answers["input"] = Taken(7)
     child = piping(script)
     out, err = child.communicate(timeout=20)
-    assert (child.returncode, out, err) == (0, b"", b"[procman: attached to web.1; Ctrl-C leaves]\n")
+    assert (child.returncode, out, err) == (0, b"", b"[procman: attached to web.1; Ctrl-C detaches]\n")
     assert [params["base64"] for name, params in script.asked if name == "input"] == ["YSBsaW5lCg=="]
 
 

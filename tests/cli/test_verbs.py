@@ -317,6 +317,18 @@ def test_logs_give_back_bytes_that_are_no_text(script):
     assert LogFormat(5, {}).as_text(Output(1, "web.1", NOW, base64=data)).endswith(b"web.1 | \xff\xfe\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("system | fine\rover it\n", b"| over it\n"), ("\x1b[3Aup\n", b"| up\n"), ("a\x08\x1b]0;t\x07b\n", b"| ab\n")],
+)
+def test_logs_on_a_screen_draw_over_no_line(text, shown):
+    from procman.cli.verbs.logs import LogFormat
+
+    written = Output(1, "web.1", NOW, text=text)
+    assert LogFormat(5, {}, screen=True).as_text(written).endswith(shown)
+    assert LogFormat(5, {}).as_text(written).endswith(text.encode())
+
+
 def test_logs_of_a_terminal_show_what_the_shared_view_does(procman, script, monkeypatch):
     script.fleets = [fleet(instance("web.1"))]
     text = "\x1b[2J\x1b[31m 1%\r\x1b[31m100%\x1b[0m\r\n"

@@ -78,6 +78,7 @@ DOCUMENTED = {
     "missing that leads into the tolerance changes nothing": (10, (50,) + (None,) * 9, 0, 10),
     "young ones are idle on the way up": (4, (400, 400), 2, 8),
     "young ones that dampen it all away change nothing": (4, (190, 190), 2, 4),
+    "young ones that dampen it into the tolerance change nothing": (4, (210, 210), 2, 4),
     "young ones are set aside on the way down": (4, (20, 20, 20), 1, 1),
     "young and missing on the way up are both idle": (4, (900, None), 2, 9),
     "young and missing on the way down": (4, (20, None), 2, 2),
@@ -277,9 +278,9 @@ def test_an_item_in_between_begins_the_idle_time_anew():
 
 
 def test_a_reading_that_fails_is_not_idle():
-    state = Scaler(idle_since=0.0)
-    _, decision = decide(ZERO, state, seen_of(1, failed("queue")), 400.0)
+    state, decision = decide(ZERO, Scaler(idle_since=0.0), seen_of(1, failed("queue")), 400.0)
     assert (decision.count, decision.because) == (1, Because.UNREADABLE)
+    assert state.idle_since is None  # the idle time begins anew
 
 
 def test_an_age_wakes_a_type_that_stands_at_zero():

@@ -72,6 +72,21 @@ def test_the_end_names_few_and_counts_many():
     assert ended_line([instance_in(Down, last_exit=None)]) == ""
 
 
+@pytest.mark.parametrize("before", [None, FAILURE, TERMINATED])
+def test_what_could_not_be_killed_has_not_the_exit_of_a_life_before(before):
+    stuck = instance_in(Stopping, step=StopStep.UNKILLABLE, last_exit=before)
+    assert ended_line([stuck]) == "stopped: web.1 unkillable"
+    many = [instance_in(Stopping, name=f"web.{n}", step=StopStep.UNKILLABLE, last_exit=before) for n in range(12)]
+    assert ended_line(many) == "stopped: 12 web unkillable"
+
+
+def test_what_left_somebody_unkillable_behind_has_its_own_exit():
+    left = instance_in(Clearing, step=StopStep.UNKILLABLE)
+    assert ended_line([left, instance_in(Stopping, exit=SUCCESS, step=StopStep.UNKILLABLE, last_exit=SUCCESS)]) == (
+        "stopped: web.1 exit 1, web.1 exit 0"
+    )
+
+
 def test_the_view_has_the_formation_and_every_slot_in_order():
     story = Story(plan_of({"web": 2, "job": 1}))
     story.ready("web.1")

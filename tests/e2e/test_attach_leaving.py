@@ -26,7 +26,7 @@ Attach = Callable[..., Display]
 def test_other_keys_to_leave_with(world: World, attach: Attach) -> None:
     start_at_terminal(world, "stty -echo; echo ready; exec cat -v")
     shown = attach("a.1", "--detach-keys", "ctrl-p,q")
-    shown.shows("attached to a.1; Ctrl-p then q leaves")
+    shown.shows("attached to a.1; Ctrl-p then q detaches")
     shown.shows("^ready$")
     shown.type(f"{LEAVE} q \x10p\r")
     shown.shows(r"^\^\] q \^Pp$")

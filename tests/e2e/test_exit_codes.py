@@ -70,7 +70,7 @@ def test_when_all_are_done_procman_ends_with_0(world: World) -> None:
     world.procfile(a="echo one", b="true; exit 0")
     supervisor = world.start()
     assert supervisor.wait() == 0
-    assert "policy: always would start it again" in supervisor.seen
+    assert "a watcher that ends with its input needs `stdin: open`" in supervisor.seen
 
 
 def test_a_listed_success_code_is_done(world: World) -> None:

@@ -58,11 +58,11 @@ def test_one_that_can_be_traced_to_nobody_is_named_and_listed_and_ends_with_proc
     world.procfile(a=f"{hides} alone; exec sleep 1000")
     supervisor = world.start("-t", "10")
     pid = int(supervisor.expect(r"hidden (\d+)")[1])
-    supervisor.expect(rf"pid {pid} \(.*\) left its instance, and nothing tells which that was")
+    supervisor.expect(rf"pid {pid} \(.*\) has left its instance, which is unknown")
     orphans = supervisor.ask("ps")["fleet"]["orphans"]
     assert [orphan["pid"] for orphan in orphans] == [pid]
     assert orphans[0]["name"].startswith("python")
-    assert f"of an instance that cannot be told: pid {pid} (" in world.run("ps").out
+    assert f"orphans (their instance is unknown): pid {pid} (" in world.run("ps").out
     supervisor.ask("stop", names=["a"])
     supervisor.phase(a_1="stopped")
     assert alive(pid)

@@ -140,3 +140,28 @@ def test_a_suspended_guardian_does_not_hold_up_the_end(world: World) -> None:
     supervisor.expect("up$")
     os.kill(guardian_of(supervisor), signal.SIGSTOP)
     assert supervisor.stop() == 0
+
+
+WITHOUT_EPOLL = {
+    "no epoll": "import select; del select.epoll",
+    "a kernel without it": "import select\ndef refused(*_): raise OSError(38, 'ENOSYS')\nselect.epoll = refused",
+    "a filter that refuses it": "import select\ndef refused(*_): raise OSError(1, 'EPERM')\nselect.epoll = refused",
+}
+
+
+@pytest.mark.parametrize("lack", WITHOUT_EPOLL)
+def test_without_epoll_another_call_watches_everything(world: World, lack: str) -> None:
+    world.file("site/sitecustomize.py", WITHOUT_EPOLL[lack])
+    world.env["PYTHONPATH"] = str(world.folder / "site")
+    world.procfile(
+        a="echo first; exec sleep 1000", b="while read -r line; do echo got $line; done < fifo; exec sleep 1000"
+    )
+    os.mkfifo(world.folder / "fifo")
+    supervisor = world.start()
+    supervisor.up("a.1", "b.1")
+    with (world.folder / "fifo").open("w") as fifo:
+        fifo.write("one\ntwo\n")
+    supervisor.expect("got two$")
+    assert world.run("restart", "a").code == 0
+    supervisor.expect("first$")
+    assert supervisor.stop() == 0

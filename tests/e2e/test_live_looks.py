@@ -94,7 +94,7 @@ def test_the_live_screen_steps_aside_for_an_attachment_and_comes_back(world: Wor
         shown.shows(r"^ web\.1 +(starting|ready)")
         for answer in ("42", "43"):
             shown.type("a")
-            shown.shows(r"attached to web\.1; Ctrl-\] leaves")
+            shown.shows(r"attached to web\.1; Ctrl-\] detaches")
             shown.shows(r"^>>>")
             shown.type(f"{answer} + 0\r")
             shown.shows(rf"^{answer}$")

@@ -417,9 +417,9 @@ def test_one_ended_life_leaves_at_most_64_kib_and_says_what_is_lost(bench):
     bench.out.drain(stream)
     os.write(write, b"too much\n")
     bench.out.close(stream)
-    found = bench.shown(b"nobody read them in time")
+    found = bench.shown(b"not read in time")
     assert found.count(b"web.1  | ") == 64
-    assert found.endswith(b"system | web.1: 9 bytes of output dropped: nobody read them in time\n")
+    assert found.endswith(b"system | web.1: 9 bytes of output dropped: not read in time\n")
 
 
 def test_procmans_own_lines_are_bounded_and_the_dropped_ones_are_counted(bench):

@@ -177,6 +177,35 @@ def test_a_pipes_unfinished_line_is_never_torn(desk):
     assert desk.shown(b"line") == b"pipe.1 | half a line\n"
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"system | all is well\rover it\n", b"pipe.1 | over it\n"),
+        (b"\x1b[3A\x1b[2Kup\n", b"pipe.1 | up\n"),
+        (b"a\x08\x08\x0bb\x1b]0;title\x07\xc2\x9b2J\n", b"pipe.1 | ab\n"),
+        (b"tab\tand \x1b[31mred\x1b[0m\n", b"pipe.1 | tab\tand \x1b[31mred\x1b[0m\n"),
+        (b"dos\r\n", b"pipe.1 | dos\n"),
+    ],
+)
+def test_on_a_screen_what_a_pipe_brings_draws_over_no_line(desk_of, written, shown):
+    desk = desk_of(screen=True)
+    read, write = os.pipe()
+    desk.out.open("pipe.1", "pipe", read)
+    desk.slaves.append(write)
+    os.write(write, written)
+    assert desk.shown(shown.rstrip(b"\n")) == shown
+    entries, _ = desk.history.read("pipe.1", 0)
+    assert b"".join(entry.data for entry in entries) == written
+
+
+def test_elsewhere_the_bytes_of_a_pipe_pass_as_they_are(desk):
+    read, write = os.pipe()
+    desk.out.open("pipe.1", "pipe", read)
+    desk.slaves.append(write)
+    os.write(write, b"10 %\r\x1b[2K20 %\n")
+    assert desk.shown(b"20 %") == b"pipe.1 | 10 %\r\x1b[2K20 %\n"
+
+
 def test_of_a_quiet_type_no_prompt_is_shown(desk_of):
     desk = desk_of(quiet=frozenset({"web"}))
     stream, slave = desk.open()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from procman.text.shell import argv
+from procman.text.shell import argv, is_pipeline
 from procman.text.shellline import may_exec, with_exec
 
 if TYPE_CHECKING:
@@ -151,3 +151,46 @@ def test_the_process_is_the_program(shell, bench):
                 assert process.poll() is None
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "false | true",
+        "false 2>&1 | cat",
+        "cd / && false | true",
+        "A=1 exec false | true",
+        "false | true || false",
+        "(false | true)",
+        "false 'a' | \"cat\"",
+        "false | true;",
+        "true & false | true # c",
+        "echo $(true | true) >/dev/null; false | true",
+    ],
+)
+def test_a_pipeline_hides_how_its_first_part_ended(line):
+    assert is_pipeline(line)
+    assert subprocess.run(["/bin/sh", "-c", line], stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a || b",
+        "echo 'a | b'",
+        'echo "a | b"',
+        'echo "$(a | b)"',
+        "echo `a | b`",
+        "a | b; c",
+        "a | b && c",
+        "a | b &",
+        "a > x # | b",
+        "a >| b",
+        "a \\| b",
+        "case $x in a|b) c;; esac",
+        "set -o pipefail; a | b",
+        "bash -o pipefail -c 'a | b'",
+    ],
+)
+def test_other_lines_have_a_status_of_their_own(line):
+    assert not is_pipeline(line)

@@ -43,6 +43,7 @@ def line_format(output: OutputOptions) -> Format:
         prefix=not output.no_prefix,
         color=colored and output.log_format == "text",
         quiet=frozenset(output.quiet),
+        screen=os.isatty(1) and output.log_format == "text",
     )
 
 

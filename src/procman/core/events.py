@@ -78,13 +78,16 @@ class SpawnFailed(Struct, frozen=True, tag=True):
 
 
 class Exited(Struct, frozen=True, tag=True):
-    """The leader has ended (and is not reaped yet). `note` is a fact about why, such as who holds its port."""
+    """The leader has ended (and is not reaped yet). `note` is a fact about why, such as who holds its port; `daemon` the
+    pid of a process that had left it before, 0 where there is none.
+    """
 
     name: str
     generation: int
     status: ExitStatus
     note: str = ""
     jitter: float = 0.0
+    daemon: int = 0
 
 
 class Emptied(Struct, frozen=True, tag=True):

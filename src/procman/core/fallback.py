@@ -14,7 +14,7 @@ from procman.core.timers import FallbackTimer
 from procman.core.view import Change, FleetView, Kind
 
 KILL, GIVE_UP, GIVE_UP_AFTER = 1, 2, 5.0  # tokens of a process's timer; seconds after KILL
-HINT = "`procman shutdown` stops what runs, and `procman start` begins anew"
+HINT = "`procman shutdown` stops what runs, and `procman start` starts everything again"
 
 
 class Fallback:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from procman.core import restart
-from procman.core.actions import Action, SetTimer, ShareDaemon, Spawn
+from procman.core.actions import SetTimer, ShareDaemon, Spawn
 from procman.core.events import (
     Adopted,
     Emptied,
@@ -86,8 +86,9 @@ from procman.core.view import Reason, ReasonCode
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import readiness, stopping, wording
+    from procman.core import hints, readiness, stopping, wording
 else:
+    hints = later(__name__, "procman.core.hints")
     readiness = later(__name__, "procman.core.readiness")
     stopping = later(__name__, "procman.core.stopping")
     wording = later(__name__, "procman.core.wording")
@@ -126,7 +127,7 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
         case Released():
             return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
         case Adopted():
-            return Step(i, _adopted(i, event))
+            return _adopted(i, event)
         case _:
             assert_never(event)
 
@@ -276,7 +277,9 @@ def _exited(i: Instance, event: Exited, now: float) -> Step:
     unready = isinstance(i.phase, Starting) and i.spec.ready is not None
     i = counted(i, now)
     outcome, rule = restart.judge(i.spec, event.status, i.record.failures, unready=unready)
-    how = wording.end_of(i, event, now - leader.started_at, again=outcome is Outcome.RETRY, unready=unready)
+    lived = now - leader.started_at
+    how = wording.end_of(i, event, lived, again=outcome is Outcome.RETRY, unready=unready)
+    hint = hints.of_success(i.spec, event.status, lived, event.daemon) if outcome is Outcome.DONE else rule
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     then, code = _AFTER_END[outcome]
     why = Reason(code, f"{how.reason}; {rule}" if outcome is Outcome.GIVE_UP else how.reason)
@@ -286,7 +289,7 @@ def _exited(i: Instance, event: Exited, now: float) -> Step:
         facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
     phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
     i = enter(i, phase, now)
-    return Step(i, (wording.ended(i, outcome, how, rule), *stopping.clean_up(i, phase)), facts)
+    return Step(i, (wording.ended(i, outcome, how, hint), *stopping.clean_up(i, phase)), facts)
 
 
 _AFTER_END = {
@@ -336,15 +339,22 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
             assert_never(then)
 
 
-def _adopted(i: Instance, event: Adopted) -> tuple[Action, ...]:
+def _adopted(i: Instance, event: Adopted) -> Step:
     """One that left the group while its instance lives serves the whole type (epmd serves every node)."""
     match i.phase:
         case Stopping() as phase:
-            return stopping.adopted(phase, event)
+            return Step(i, stopping.adopted(phase, event))
         case Clearing() as phase:
-            return stopping.adopted_in_clearing(phase, event)
+            asked = stopping.adopted_in_clearing(phase, event)
+            if not hints.went_to_background(i.spec, phase, i.record):
+                return Step(i, asked)
+            why = Reason(phase.why.code, f"{phase.why.text}; {hints.IN_BACKGROUND}")
+            i = replace(i, phase=replace(phase, why=why))
+            return Step(i, (wording.went_to_background(i, event.pid), *asked))
+        case _ if event.in_group:
+            return Step(i)
         case _:
-            return () if event.in_group else (ShareDaemon(i.name, event.pid), wording.has_daemon(i, event.pid))
+            return Step(i, (ShareDaemon(i.name, event.pid), wording.has_daemon(i, event.pid)))
 
 
 def _timer(i: Instance, now: float) -> Step:

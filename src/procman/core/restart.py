@@ -35,7 +35,7 @@ class Outcome(Enum):
 
 
 def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool = False) -> tuple[Outcome, str]:
-    """What follows the `failures`-th end in a row, and where it is not a retry, the rule that says so.
+    """What follows the `failures`-th end in a row, and where it is given up, the rule that says so.
 
     `unready`: it was to become ready, and ended before that: no success, whatever its status.
     """
@@ -46,7 +46,7 @@ def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool
     if spec.on_end is OnEnd.EXIT and policy.policy is not When.NEVER:
         return (Outcome.DONE, "") if success else (Outcome.GIVE_UP, ENDS_EVERYTHING)
     if success and policy.policy is not When.ALWAYS:
-        return Outcome.DONE, "policy: always would start it again" if policy.policy is When.ON_FAILURE else ""
+        return Outcome.DONE, ""
     return _tried_on(policy, status.code, failures)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, assert_never
 
 from msgspec.structs import replace
 
+from procman.core import hints
 from procman.core.actions import Publish
 from procman.core.events import Exited
 from procman.core.phases import (
@@ -115,6 +116,10 @@ def draining(i: Instance) -> Publish:
 
 def has_daemon(i: Instance, pid: int) -> Publish:
     return _publish(i, Kind.ADOPTED, f"{i.name} has a daemon (pid {pid})", logged=False)
+
+
+def went_to_background(i: Instance, pid: int) -> Publish:
+    return _publish(i, Kind.ADOPTED, f"{i.name} went to the background (pid {pid}), {hints.FOREGROUND}")
 
 
 def did_not_start(i: Instance, why: str, delay: float) -> Publish:
@@ -294,13 +299,18 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 def ended_line(instances: Sequence[Instance]) -> str:
     """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type. Empty where none ever ran."""
-    ends = [(i, i.record.last_exit) for i in instances if i.record.last_exit is not None]
+    ends = [(i, _end_shown(i)) for i in instances if i.record.last_exit is not None or i.unkillable]
     if not ends:
         return ""
     if len(ends) <= LISTED:
-        return "stopped: " + ", ".join(f"{i.name} {status}" for i, status in ends)
-    counts = Counter((i.spec.type, str(status)) for i, status in ends)
-    return "stopped: " + ", ".join(f"{n} {type_name} {status}" for (type_name, status), n in counts.items())
+        return "stopped: " + ", ".join(f"{i.name} {end}" for i, end in ends)
+    counts = Counter((i.spec.type, end) for i, end in ends)
+    return "stopped: " + ", ".join(f"{n} {type_name} {end}" for (type_name, end), n in counts.items())
+
+
+def _end_shown(i: Instance) -> str:
+    """The exit of its last life, but where that has none: what is unkillable still runs, and had others before."""
+    return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
 def crash_loop_line(i: Instance) -> str:

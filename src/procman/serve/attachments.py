@@ -279,7 +279,9 @@ class ServedAttachment:
         if slot.typist is not None and slot.typist is not self:
             for_long = duration(clock.time() - slot.since)
             who = f"pid {slot.typist.peer}" if slot.typist.peer else "somebody"
-            return Failure(Code.REFUSED, f"{what}: {who} types there, since {for_long}", "watch until that one leaves")
+            return Failure(
+                Code.REFUSED, f"{what}: {who} types there, since {for_long}", "watch until that one detaches"
+            )
         if slot.keyboard is None:
             return Failure(Code.REFUSED, f"{what}: it has no terminal, or does not run", NO_TERMINAL)
         slot.take(self)

@@ -56,3 +56,23 @@ def argv(
 
         line = with_exec(line) if may_exec(line, shell, env) else line
     return [shell, "-c", line, name or shell, *args] if args else [shell, "-c", line]
+
+
+_NO_OPERATOR = re.compile(
+    r"""\$\([^()]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|>\||(?<![^\s;&|])\#[^\n]*""", re.DOTALL
+)
+"""Where a `|` is no pipeline of the line's own: in `$(…)`, in quotes, escaped, `>|`, in a comment."""
+
+_NEXT_COMMAND = re.compile(r"&&|;|\n|(?<![<>|&])&(?![>&])")
+
+
+def is_pipeline(command: str) -> bool:
+    """Whether a line's status is that of the last command of a pipeline, so that nobody hears how the others ended."""
+    if "pipefail" in command:
+        return False
+    while (text := _NO_OPERATOR.sub(" ", command)) != command:  # brackets from the inside out
+        command = text
+    if re.search(r"\bcase\b", text):
+        return False
+    last = _NEXT_COMMAND.split(text.rstrip(" \t\n;"))[-1]
+    return any("|" in part for part in last.split("||"))

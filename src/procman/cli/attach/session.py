@@ -87,7 +87,7 @@ class AttachSession:
 
     def follow(self, fleet: FleetView, wake: int) -> AttachEnd:
         """Show and type until something ends it. `fleet` is as it was just before; `wake` is that of `wakes()`."""
-        self._welcome = f"{self._greeting(fleet)}; {self._leave_words} leaves"
+        self._welcome = f"{self._greeting(fleet)}; {self._detach_words} detaches"
         if not self._kept_left:
             self._say_welcome()
         self._take()
@@ -122,7 +122,7 @@ class AttachSession:
     # ---- what is said
 
     @property
-    def _leave_words(self) -> str:
+    def _detach_words(self) -> str:
         return self._way.detach.words if self._way.person and not self._mute else "Ctrl-C"
 
     def _greeting(self, fleet: FleetView) -> str:
@@ -204,7 +204,7 @@ class AttachSession:
         refusal = f"cannot type into {self._name}: {why}"
         if not self._way.person:
             raise RefusedError(refusal)
-        self._tell_once(f"{refusal}; {self._leave_words} leaves")
+        self._tell_once(f"{refusal}; {self._detach_words} detaches")
 
     def _tell_once(self, text: str) -> None:
         """Until something changes."""
@@ -320,7 +320,7 @@ class AttachSession:
             self._refuse_keys()
         others = before.typist is not None and not before.yours
         if others and keyboard.typist is None and keyboard.terminal and not self._way.read_only:
-            self._say(f"nobody types into {self._name} any more; you may")
+            self._say(f"you may type into {self._name}: whoever did has detached")
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def _orphans(listing: Listing) -> list[str]:
         return []
     named = ", ".join(f"pid {orphan.pid} ({clean(orphan.name)})" for orphan in listing.orphans[:MOST_ORPHANS])
     more = len(listing.orphans) - MOST_ORPHANS
-    return [f"of an instance that cannot be told: {named}{f' and {more} more' if more > 0 else ''}"]
+    return [f"orphans (their instance is unknown): {named}{f' and {more} more' if more > 0 else ''}"]
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -27,9 +27,9 @@ def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
     Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Where procman.yml speaks of
-    order, readiness or restarts, it tells who waits for whom, who is ready by what, and whom a restart costs requests. Below
-    that stands what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes that into it, and
-    changes nothing that stands there.
+    order, readiness or restarts, it prints which types wait for others, what makes each ready, and where a restart loses
+    requests. Below that stands what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes
+    that into it, and changes nothing that stands there.
 
     \b
     Examples:

@@ -53,7 +53,8 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         fleet = client.ps().fleet
-        look = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=sys.stdout.isatty()))
+        screen = sys.stdout.isatty()
+        look = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)
         out = sys.stdout.buffer
         for output in client.logs(names, lines, follow=follow):
             out.write(look.as_json(output) if json else look.as_text(output))
@@ -61,17 +62,20 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
 
 
 class LogFormat(Struct, frozen=True):
-    """How wide names are padded, each type's colour (none at all without colours), and how far each terminal is shown."""
+    """How wide names are padded, each type's colour (none at all without colours), how far each terminal is shown, and
+    whether it is on a `screen`, where what was written to a pipe could draw over the lines of others.
+    """
 
     width: int
     colors: dict[str, bytes]
     views: dict[str, SharedView] = {}
+    screen: bool = False
 
     @classmethod
-    def at(cls, fleet: FleetView, *, colored: bool) -> LogFormat:
+    def at(cls, fleet: FleetView, *, colored: bool, screen: bool = False) -> LogFormat:
         width = max(len(name) for name in [display.SYSTEM, *(i.name for i in fleet.instances)])
         colors = {name: color_of(n) for n, name in enumerate(fleet.formation)} if colored else {}
-        return cls(width, colors)
+        return cls(width, colors, screen=screen)
 
     def as_text(self, output: Output) -> bytes:
         clock = time.strftime("%H:%M:%S", time.localtime(output.time))
@@ -96,6 +100,10 @@ class LogFormat(Struct, frozen=True):
             from procman.text.ansi import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal
 
             lines = self.views.setdefault(output.instance, SharedView(color=colored)).lines(lines)
+        elif self.screen:
+            from procman.text.ansi import visible  # noqa: PLC0415  as above
+
+            lines = visible(lines, color=True)
         return display.end_styles(lines) if colored and b"\x1b" in lines else lines
 
 

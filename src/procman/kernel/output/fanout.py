@@ -4,11 +4,12 @@ Owns how each stream looks. Must not know where its bytes come from, nor why a c
 end, and no Python work for a line: one `bytes.replace` puts the prefixes into a chunk.
 
 What was written to a terminal is kept as it is; what a view that is shared with others cannot show is taken out between
-the history and the format.
+the history and the format. So it is with what was written to a pipe, where a terminal shows it.
 """
 
 from __future__ import annotations
 
+import re
 import time as clock
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from procman.kernel.output.history import History
     from procman.kernel.output.logfiles import LogFiles
     from procman.kernel.output.sinks import Data, Sink
+
+_DRAWS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+"""Control characters but the tab and the newline, C1 in UTF-8 among them."""
 
 
 class Fanout:
@@ -94,6 +98,10 @@ class Fanout:
             if not text:
                 return
             shown = self.formatter.viewed(stream, now, text)
+        elif self.formatter.format.screen and _DRAWS.search(lines):
+            from procman.text.ansi import visible  # noqa: PLC0415  as above
+
+            shown = self.formatter.viewed(stream, now, visible(bytes(lines), color=True))
         else:
             shown = self.formatter.shown(stream, now, chunk, rest)
         self.pressure.write(stream, shown, lines)

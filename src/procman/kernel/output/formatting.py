@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Format(Struct, frozen=True):
     """How lines are shown. `mode` is text or json; output of the types in `quiet` goes to the history only.
 
+    `screen`: they are shown on a terminal, where a child that writes to a pipe could draw over the lines of others.
     `timestamps`, `prefix` and `color` are for text. Without `prefix` the children's lines are as they wrote them, and
     procman's own keep theirs: nobody could tell them apart.
     """
@@ -31,6 +32,7 @@ class Format(Struct, frozen=True):
     prefix: bool = True
     color: bool = False
     quiet: frozenset[str] = frozenset()
+    screen: bool = False
 
 
 class Formatter:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
 import time as clock
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procman.kernel.loop.reactor import READ
+from procman.kernel.output.pipes import Pipes
 from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
 from procman.later import later
 from procman.text import lines as display
@@ -48,8 +47,7 @@ LOOK_AGAIN = 0.05
 class Reader:
     """Many pipes to one fan-out.
 
-    The pipes are in a selector of their own, whose descriptor is watched by the reactor (epoll and kqueue nest): to
-    pause all of them is to stop watching one.
+    All pipes are paused while the output is stalled.
     """
 
     def __init__(self, reactor: Reactor, fanout: Fanout) -> None:
@@ -60,7 +58,7 @@ class Reader:
         self.streams: set[ChildStream] = set()
         self._lives: dict[str, OutputLife] = {}
         self._ready: deque[ChildStream] = deque()
-        self._pipes = selectors.DefaultSelector()
+        self._pipes = Pipes(reactor, self._on_ready)
         self._terminals: terminals.Terminals | None = None
         self._watched = False
         self._no_memory_until = 0.0  # when a lack of it may be said again
@@ -92,7 +90,7 @@ class Reader:
         life = self._lives.get(name) or OutputLife()
         opened = ChildStream(name, fd, stream, life)
         try:
-            self._pipes.register(fd, READ, opened)
+            self._pipes.register(fd, opened)
         except OSError:
             os.close(fd)
             raise
@@ -151,7 +149,7 @@ class Reader:
         if not stream.life.open:
             del self._lives[stream.name]
         if unread:
-            self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: nobody read them in time")
+            self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: not read in time")
 
     def finish(self) -> None:
         """The end: whatever is still open is closed."""
@@ -188,7 +186,7 @@ class Reader:
         """One read for each ready pipe in turn. Who was not reached in this round comes first in the next."""
         for _ in range(BURST):
             if not self._ready:
-                self._ready.extend(key.data for key, _ in self._pipes.select(0))
+                self._ready.extend(self._pipes.ready())
             if self._pressure.stalled or not self._ready:
                 return
             self._read(self._ready.popleft(), CHUNK)
@@ -272,7 +270,7 @@ class Reader:
 
     def pause(self) -> None:
         if self._watched:
-            self._reactor.unregister(self._pipes.fileno())
+            self._pipes.pause()
             self._watched = False
 
     def watch(self) -> None:
@@ -280,7 +278,7 @@ class Reader:
         if self._watched or self._pressure.stalled:
             return
         try:
-            self._reactor.register(self._pipes.fileno(), READ, self._on_ready)
+            self._pipes.watch()
             self._watched = True
         except OSError:
             self._reactor.call_at(clock.monotonic() + LOOK_AGAIN, self.watch)
@@ -301,7 +299,7 @@ class Reader:
         stream.partial += state.partial
         stream.ended = state.ended
         if not stream.ended:
-            self._pipes.register(stream.fd, READ, stream)
+            self._pipes.register(stream.fd, stream)
         if state.terminal:
             self._add_terminal(stream)
             if stream.view is not None:

@@ -96,7 +96,7 @@ class Adoption:
     def _tell(self, pid: int) -> None:
         name = next((one.name for one in self._lives.orphans() if one.pid == pid), None)
         if name is not None:
-            text = "left its instance, and nothing tells which that was: it runs until procman ends (`procman ps` lists it)"
+            text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
             self._output.log(f"pid {pid} ({name}) {text}")
 
     def remember(self, life: Process) -> None:

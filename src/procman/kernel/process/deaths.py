@@ -94,7 +94,8 @@ class Deaths:
         note = self._port_note(life) if unasked else ""
         if unasked and status.code == KILLED:  # also as a shell tells it of its last command
             note = self._oom.note() or note
-        self._post(Exited(life.name, life.generation, status, note, jitter()))
+        daemon = min((*life.daemons, *life.adopted), default=0)
+        self._post(Exited(life.name, life.generation, status, note, jitter(), daemon))
 
     def _port_note(self, life: Process) -> str:
         self._ports = self._ports or ports.PortNotes(look=self._look, is_own=self._lives.is_own)

@@ -1,0 +1,52 @@
+"""What a person may want to change where an instance ended with success: one hint at most, for the line of its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procman.core.phases import AfterClearing, Clearing, SlotRecord
+from procman.core.spec import OnEnd, ProcessSpec, Stdin, When
+
+if TYPE_CHECKING:
+    from procman.core.events import ExitStatus
+
+QUICK = 5.0
+"""Seconds: what ends in less was hardly at work. A watcher has built once by then, a daemon is in the background."""
+
+PIPELINE = "the status is that of the last command of the pipeline; `set -o pipefail` with --shell /bin/bash reports the others'"
+EMPTY_INPUT = "its standard input is empty: a watcher that ends with its input needs `stdin: open`"
+IN_BACKGROUND = "it went to the background"
+ALWAYS = "policy: always would start it again"
+FOREGROUND = (
+    "where procman ends it: its command needs the option that keeps it in the foreground (`procman check` names that of "
+    "many programs)"
+)
+
+
+def of_success(spec: ProcessSpec, status: ExitStatus, lived: float, daemon: int = 0) -> str:
+    """Empty where there is nothing to say. A hint that leads into a crash loop is worse than none.
+
+    `daemon` is the pid of a process that had left the instance before its end.
+    """
+    if status.code == 0 and "|" in spec.command:
+        from procman.text.shell import is_pipeline  # noqa: PLC0415  few lines have one
+
+        if is_pipeline(spec.command):
+            return PIPELINE
+    if spec.oneshot or spec.on_end is OnEnd.EXIT or spec.restart.policy is not When.ON_FAILURE:
+        return ""  # it was meant to end
+    if daemon and lived < QUICK:
+        return f"{IN_BACKGROUND} (pid {daemon}), {FOREGROUND}"
+    if status.code == 0 and lived < QUICK and not spec.tty and spec.stdin is Stdin.NULL:
+        return EMPTY_INPUT
+    return ALWAYS
+
+
+def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord) -> bool:
+    """Whether what is left of this life is a daemon that its command made and that nobody has been told of.
+
+    A one-off may well leave something behind, such as an agent.
+    """
+    quick = record.ended_at - phase.leader.started_at < QUICK
+    told = phase.why.text.endswith(IN_BACKGROUND)
+    return phase.then is AfterClearing.DONE and quick and not told and not spec.oneshot
