@@ -75,7 +75,7 @@ def test_who_is_ready_by_what(explained, keys, told):
         ("ready: tcp", 4, "web 1 of 4 at once"),
         ("ready: tcp, rolling: {unavailable: 50%}", 4, "web 2 of 4 at once"),
         ("recycle: {age: 1h}", 2, "without `ready:` an instance counts after a second"),
-        ("ready: tcp, rolling: {surge: 1}", 1, "never fewer than 1"),
+        ("ready: tcp, rolling: {surge: 1}", 1, "requests are dropped"),
         ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "requests are dropped"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
     ],

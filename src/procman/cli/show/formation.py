@@ -132,11 +132,7 @@ def _probe(probe: Probe, spec: ProcessSpec) -> str:
 
 
 def _restarts(plan: Plan) -> list[tuple[str, ...]]:
-    return [
-        (name, _restart(spec, plan.counts[name], _room(plan, spec)))
-        for name, spec in plan.types.items()
-        if _serves(spec)
-    ]
+    return [(name, _restart(spec, plan.counts[name])) for name, spec in plan.types.items() if _serves(spec)]
 
 
 def _serves(spec: ProcessSpec) -> bool:
@@ -150,20 +146,15 @@ def _room(plan: Plan, spec: ProcessSpec) -> int:
     return min(plan.port_step if spec.port is not None else MAX_COUNT, spec.max or MAX_COUNT)
 
 
-def _restart(spec: ProcessSpec, count: int, room: int) -> str:
+def _restart(spec: ProcessSpec, count: int) -> str:
     """Whether it costs requests, and why."""
     if spec.sockets:
         return "no connection is refused: the socket stays open"
-    rolling = spec.rolling or Rolling()
-    if rolling.surge and count < room:
-        return f"one after another, with an extra one first: never fewer than {count}"
     if count < 2:
-        return (
-            "requests are dropped: it is the only instance; `socket:`, `rolling: {surge: 1}` or a second one keep them"
-        )
+        return "requests are dropped: it is the only instance; `socket:` or a second one keep them"
     if spec.ready is None:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
-    return f"{rolling.away(count)} of {count} at once, the next when the new one is ready"
+    return f"{(spec.rolling or Rolling()).away(count)} of {count} at once, the next when the new one is ready"
 
 
 # ---- what may surprise
