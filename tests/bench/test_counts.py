@@ -154,8 +154,9 @@ def end(trial: Trial) -> None:
 
 
 def test_a_life_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
-    """Counted from start to end: 35, with the look-up of its program, its pipe and its output. A poll, a look at the
-    whole process table or a retry for each would add tens."""
+    """Counted from start to end: 57, with the look-up of its program, its pipe and its output, and its part of the looks at
+    who descends from whom (one each 50 ms, three calls for each process of the machine). A poll, a look at the whole
+    process table or a retry for each would add tens more."""
     strace = traced(stage, tmp_path)
     calls = []
     for count in (10, 60):
@@ -163,7 +164,7 @@ def test_a_life_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
             trial.until(READY, count, PATIENCE)
             end(trial)
         calls.append(counted(tmp_path))
-    assert (calls[1] - calls[0]) / 50 < 50
+    assert (calls[1] - calls[0]) / 50 < 90
 
 
 def test_a_line_takes_a_hundredth_of_a_system_call(stage: Stage, tmp_path: Path) -> None:

@@ -231,9 +231,18 @@ class Supervisor:
         return len({link for link in self.links() if link.startswith("socket:")} - listening())
 
     def descriptors(self) -> int:
-        """How many it has open, once all clients have gone."""
+        """How many it has open, once all clients have gone and all that was put off at the start is loaded."""
         eventually(lambda: self.clients() == 0, "no client")
+        eventually(lambda: not self._keeps_room(), "all is loaded")
         return len(self.links())
+
+    def _keeps_room(self) -> bool:
+        """Whether it still keeps a descriptor for what is to be loaded."""
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            with suppress(FileNotFoundError):
+                if int(fd) > 2 and os.readlink(f"/proc/{self.pid}/fd/{fd}") == "/dev/null":
+                    return True
+        return False
 
     def links(self) -> list[str]:
         """What its descriptors are."""

@@ -17,7 +17,7 @@ from procman.core.spec import StopPolicy
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.ledger import EntryKind, Ledger
-from procman.kernel.process.table import MARK
+from procman.kernel.process.process import MARK
 from procman.kernel.survive.guarding import Guarding
 
 DEADLINE = 20.0

@@ -18,7 +18,7 @@ from procman.core.spec import Plan
 from procman.core.view import Kind
 from procman.errors import ConfigError, Fault
 from procman.kernel.process.launcher import SPAWNS_A_ROUND
-from procman.kernel.process.table import MARK
+from procman.kernel.process.process import MARK
 
 pytestmark = pytest.mark.processes
 DEADLINE = 20.0

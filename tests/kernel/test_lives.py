@@ -13,8 +13,8 @@ import pytest
 
 from procman.core.actions import Target
 from procman.core.spec import ProcessSpec
-from procman.kernel.process.process import Process, group_lives
-from procman.kernel.process.table import EXEC_TAKES, MARK, ProcessTable
+from procman.kernel.process.process import MARK, Process, group_lives
+from procman.kernel.process.table import EXEC_TAKES, ProcessTable
 
 pytestmark = pytest.mark.processes
 SPEC = ProcessSpec(type="a", command="x", cwd="/", env={})

@@ -28,9 +28,9 @@ from procman.kernel.process.deaths import Deaths
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.launcher import Launcher
 from procman.kernel.process.ondemand import OnDemand
-from procman.kernel.process.process import Process
+from procman.kernel.process.process import MARK, Process
 from procman.kernel.process.promises import broken
-from procman.kernel.process.table import MARK, ProcessTable
+from procman.kernel.process.table import ProcessTable
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade

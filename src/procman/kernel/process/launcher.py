@@ -24,8 +24,8 @@ from procman.kernel.output.stream import UNKNOWN_SIZE
 from procman.kernel.process import spawn
 from procman.kernel.process.deaths import jitter
 from procman.kernel.process.ondemand import OnDemand, Provided
-from procman.kernel.process.process import Process
-from procman.kernel.process.table import MARK, ProcessTable
+from procman.kernel.process.process import MARK, Process
+from procman.kernel.process.table import ProcessTable
 from procman.text.shell import is_led_by_shell
 from procman.text.words import index_of
 

@@ -13,6 +13,15 @@ from procman.kernel.output.stream import ChildStream
 NOBODY: frozenset[int] = frozenset()
 
 
+MARK = "PROCMAN_INSTANCE"
+"""The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
+
+
+def mark_prefix(ident: str) -> str:
+    """How the mark of all lives under this ident begins, in an environment."""
+    return f"{MARK}={ident}/"
+
+
 class Process:
     """One life of one instance: its leader, its group, and procman's ends of its pipes.
 
@@ -111,3 +120,11 @@ def group_lives(life: Process) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def group_of(pid: int) -> int:
+    """The process group of a process, 0 where it has gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0

@@ -19,7 +19,16 @@ from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.ledger import EntryKind, Ledger, Noted
-from procman.kernel.process.process import LifeState, Process, group_lives, restored, state_of, without
+from procman.kernel.process.process import (
+    LifeState,
+    Process,
+    group_lives,
+    group_of,
+    mark_prefix,
+    restored,
+    state_of,
+    without,
+)
 from procman.later import later
 from procman.text.lines import clean
 from procman.text.signals import signal_number
@@ -28,9 +37,6 @@ if TYPE_CHECKING:
     from procman.kernel.process import descent
 else:
     descent = later(__name__, "procman.kernel.process.descent")
-
-MARK = "PROCMAN_INSTANCE"
-"""The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
 
 EXEC_TAKES = 0.05
 """Seconds."""
@@ -60,7 +66,7 @@ class ProcessTable:
 
     def __init__(self, ident: str, on_refusal: Callable[[str], None] = lambda _text: None) -> None:
         self.ident = ident
-        self.ledger = Ledger(_mark_of(ident))
+        self.ledger = Ledger(mark_prefix(ident))
         self.subreaper = False
         self.current: dict[str, Process] = {}  # by instance
         self._by_pid: dict[int, Process] = {}  # by leader
@@ -129,7 +135,7 @@ class ProcessTable:
         self._origins = {pid: lives[n] for pid, n in state.origins.items()}
         self._strays = set(state.strays)
         self._changing = dict(state.changing)
-        self.ledger.restore(_mark_of(state.ident), state.ledger)
+        self.ledger.restore(mark_prefix(state.ident), state.ledger)
 
     # ---- coming and going
 
@@ -219,7 +225,7 @@ class ProcessTable:
 
     def is_own(self, pid: int) -> bool:
         """Whether it is of something that procman has started, as far as that can be told."""
-        return self.known(pid) or _group_of(pid) in self._by_group or self._marked(pid) is not None
+        return self.known(pid) or group_of(pid) in self._by_group or self._marked(pid) is not None
 
     def _holds(self, pid: int) -> bool:
         """Whether it is the holder of a life's terminal."""
@@ -230,7 +236,7 @@ class ProcessTable:
 
         One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
         """
-        known = _group_of(pid) in self._by_group or self._descends_from(pid) is not None
+        known = group_of(pid) in self._by_group or self._descends_from(pid) is not None
         if known or descent.environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
@@ -285,7 +291,7 @@ class ProcessTable:
         return f"{self.ident}/{name}/{generation}"
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
-        start = _mark_of(self.ident).encode()
+        start = mark_prefix(self.ident).encode()
         for variable in (descent.environment_of(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
@@ -388,17 +394,5 @@ class ProcessTable:
 
     def _to_adopted(self, life: Process, number: int) -> None:
         for pid in life.adopted:
-            if _group_of(pid) != life.group:
+            if group_of(pid) != life.group:
                 self._kill(pid, number)
-
-
-def _mark_of(ident: str) -> str:
-    """How the mark of all lives under this ident begins, in an environment."""
-    return f"{MARK}={ident}/"
-
-
-def _group_of(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
