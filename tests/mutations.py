@@ -98,7 +98,7 @@ MUTATIONS = [
         "            return _back_off(i, why, delay, now)",
         "            return _spawn(i, now)",
     ),
-    Mutation("a daemon is not kept", "instance", "else (ShareDaemon(i.name, event.pid), ", "else ("),
+    Mutation("a daemon is not kept", "instance", "(ShareDaemon(i.name, event.pid), wording", "(wording"),
     Mutation(
         "a stop leaves a backoff waiting",
         "instance",
