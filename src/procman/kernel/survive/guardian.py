@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 HEADER = struct.Struct("=8si52s")
-RECORD = struct.Struct("=iBBHdd8x")
-VERSION = b"guard 1"
+RECORD = struct.Struct("=iBBHdd??6x")
+VERSION = b"guard 2"
 LIFE, STRAY, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
@@ -44,7 +44,10 @@ KERNEL_THREAD = 0x00200000
 
 
 class Record(NamedTuple):
-    """How one process and what belongs to it are ended. `born`: seconds on the boot clock at which it was there."""
+    """How one process and what belongs to it are ended. `born`: seconds on the boot clock at which it was there.
+
+    `shell`: it is a shell, which hands no signal on. `repeat`: where it is young it may have lost its first signal.
+    """
 
     pid: int
     kind: int
@@ -52,6 +55,8 @@ class Record(NamedTuple):
     signal: int
     born: float
     grace: float
+    shell: bool = False
+    repeat: bool = False
 
 
 class Listed(NamedTuple):
@@ -171,8 +176,11 @@ def _is_of(record: Record, processes: dict[int, Listed]) -> bool:  # a younger o
 
 
 def call_at(record: Record) -> float:
-    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
-    if record.mode == TOP_DOWN:
+    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death.
+
+    Top-down only where a shell leads: a second TERM makes Celery and rq drop the work that they are finishing.
+    """
+    if record.mode == TOP_DOWN and record.shell:
         return record.grace - min(GROUP_TERM_LEAD, record.grace / 2)
     return 0.0 if record.mode == GROUP else math.inf
 
@@ -189,8 +197,8 @@ class Asking:
 
         A call is for those who are there: what a program starts after it to clean up with is left in peace.
         """
-        records = {member.record for member in members.values()}
-        calls = {record for record in records - self._called if elapsed >= call_at(record)}
+        led = {member.record for member in members.values() if member.is_leader}
+        calls = {record for record in led - self._called if elapsed >= call_at(record)}
         self._called |= calls
         asked = [
             member
@@ -212,7 +220,7 @@ class Asking:
 
     def _is_repeat(self, member: Member, elapsed: float) -> bool:
         """A young process is asked once more after a second (Erlang loses a TERM in its first 300 ms)."""
-        if member.asked_at is None or not member.is_leader or member.record in self._called:
+        if member.asked_at is None or not member.is_leader or not member.record.repeat or member.record in self._called:
             return False
         once = member.asked_at < REPEAT_AFTER  # it was asked in the first look, and not again since
         return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
