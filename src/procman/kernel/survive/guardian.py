@@ -378,9 +378,7 @@ def report(ending: GuardedStop, procman: int) -> str:
 
 def tell(text: str) -> None:
     """One line on standard error. Nobody may read it, or it may be full: that must not hold the lock."""
-    ready = select.poll()
-    ready.register(2, select.POLLOUT)
-    if text and ready.poll(0):
+    if text and select.select([], [2], [], 0)[1]:
         try:
             os.write(2, f"procman: {text}\n".encode())
         except OSError:  # the terminal, or the reader, has gone
