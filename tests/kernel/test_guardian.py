@@ -154,6 +154,11 @@ def test_as_a_group_all_are_asked_at_once_and_never_again():
     assert asked(asking, made, 9.9) == []
 
 
+def test_as_a_group_all_are_asked_although_the_leader_has_gone():
+    made = looked([life(10, guardian.GROUP)], process(11, group=10), process(12, parent=11, group=10))
+    assert asked(Asking(NOW), made, 0.0) == [11, 12]
+
+
 def test_in_mode_leader_nobody_else_is_asked():
     asking = Asking(NOW)
     made = looked([life(10, LEADER_MODE)], process(10), process(11, parent=INIT, group=10))

@@ -148,6 +148,18 @@ def serving(base: str, root: str) -> Iterator[str]:
                 yield name
 
 
+def labels(bases: Iterable[str]) -> list[str]:
+    """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
+    users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
+    found: dict[str, None] = {}
+    for line in _table():
+        name, _, _ = (path := line.rstrip("\n").rpartition(" ")[2]).rpartition("/")
+        for base in bases:
+            if name.startswith(f"{base}:") and path.endswith(users):
+                found[name.removeprefix(f"{base}:")] = None
+    return sorted(found)
+
+
 def holder_of(name: str) -> Holder | None:
     """Who listens there; None where nobody does, or not any more. One whose queue is full lives, and cannot be told."""
     try:

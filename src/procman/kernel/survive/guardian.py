@@ -44,10 +44,7 @@ KERNEL_THREAD = 0x00200000
 
 
 class Record(NamedTuple):
-    """How one process and what belongs to it are ended. `born`: seconds on the boot clock at which it was there.
-
-    `shell`: it is a shell, which hands no signal on. `repeat`: where it is young it may have lost its first signal.
-    """
+    """How one process and what belongs to it are ended. `born`: seconds on the boot clock at which it was there."""
 
     pid: int
     kind: int
@@ -55,8 +52,8 @@ class Record(NamedTuple):
     signal: int
     born: float
     grace: float
-    shell: bool = False
-    repeat: bool = False
+    shell: bool = False  # which hands no signal on
+    repeat: bool = False  # where it is young, as it may have lost its first signal
 
 
 class Listed(NamedTuple):
@@ -176,11 +173,8 @@ def _is_of(record: Record, processes: dict[int, Listed]) -> bool:  # a younger o
 
 
 def call_at(record: Record) -> float:
-    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death.
-
-    Top-down only where a shell leads: a second TERM makes Celery and rq drop the work that they are finishing.
-    """
-    if record.mode == TOP_DOWN and record.shell:
+    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
+    if record.mode == TOP_DOWN and record.shell:  # a second TERM makes Celery drop the work that it is finishing
         return record.grace - min(GROUP_TERM_LEAD, record.grace / 2)
     return 0.0 if record.mode == GROUP else math.inf
 
@@ -197,8 +191,8 @@ class Asking:
 
         A call is for those who are there: what a program starts after it to clean up with is left in peace.
         """
-        led = {member.record for member in members.values() if member.is_leader}
-        calls = {record for record in led - self._called if elapsed >= call_at(record)}
+        records = {m.record for m in members.values() if m.is_leader or m.record.mode == GROUP}
+        calls = {record for record in records - self._called if elapsed >= call_at(record)}
         self._called |= calls
         asked = [
             member
