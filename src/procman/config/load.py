@@ -134,6 +134,8 @@ class _Files:
             data = self._read(STDIN, location.procfile_name, "-f")
         else:
             hint = "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"
+            if self._options.procfile is None and os.path.lexists(f"{location.procfile}.dev"):
+                hint = f"{PROCFILE}.dev is there: -f {location.procfile_name}.dev"
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)
