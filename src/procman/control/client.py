@@ -161,7 +161,8 @@ class Client:
     def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
         """From now on stops of ready instances of these types wait for `release`, so many seconds at most; 0: no more.
 
-        Said again it takes the place of what the same one said before. It ends with this connection.
+        Said again it takes the place of what the same one said before. It ends ten seconds after this connection, unless
+        another one holds under the same name by then.
         """
         return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
 

@@ -44,8 +44,8 @@ from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
 
-MOST_HELD = 16
-"""Names in which one connection may hold stops."""
+MOST_HELD = 256
+"""Names in which one connection may hold stops: a companion has one for each type that it serves."""
 
 
 class Failure(Struct, frozen=True):
@@ -229,7 +229,10 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
     if len(caller.holders) >= MOST_HELD and command.by not in caller.holders:
         answer(Failure(Code.REFUSED, f"cannot hold stops in more than {MOST_HELD} names", "use fewer"))
         return
-    caller.holders.add(command.by)
+    if command.names and command.seconds:
+        caller.holders.add(command.by)
+    else:
+        caller.holders.discard(command.by)
     caller.backend.command(command, _accepted(caller, answer))
 
 
