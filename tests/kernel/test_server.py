@@ -195,6 +195,7 @@ def test_every_message_fits_the_schema(served, peer):
         "why": {"instance": "web.1"},
         "hold": {"by": "b", "names": ["web"], "seconds": 1},
         "release": {"by": "b", "instance": "web.1", "generation": 1},
+        "report": {"instance": "@balancer.1", "generation": 1},
         "input": {"stream": 1},
         "resize": {"stream": 1, "columns": 80, "rows": 24},
     }
@@ -218,6 +219,12 @@ def test_why_answers_for_an_instance_or_a_type_that_has_one(served, peer):
 def test_why_refuses_what_means_no_one_instance(served, peer):
     assert peer.ask("why", {"instance": "web"})["error"]["message"] == "cannot explain web: it has 2 instances"
     assert "error" in peer.ask("why", {"instance": "wbe"})
+
+
+def test_a_companion_reports_of_itself_and_nobody_else_does(served, peer):
+    assert peer.ask("report", {"instance": "@balancer.1", "generation": 2, "fault": "no HAProxy"})["result"]
+    assert served.backend.reported == [("@balancer.1", 2, "no HAProxy")]
+    assert "error" in peer.ask("report", {"instance": "web.1", "generation": 2})
 
 
 def test_a_release_is_passed_on_with_the_life(served, peer):

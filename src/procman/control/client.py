@@ -28,6 +28,7 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     StreamStarted,
     Waited,
@@ -169,6 +170,10 @@ class Client:
     def release(self, by: str, instance: str, generation: int) -> None:
         """Let go of the stop of an instance in this life."""
         self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
+
+    def report(self, instance: str, generation: int, fault: str) -> None:
+        """Say what is wrong with what this companion looks after, "" for nothing: it is `unhealthy` in `ps` meanwhile."""
+        self._call(methods.REPORT, ReportParams(instance, generation, fault))
 
     def reload(self) -> Accepted:
         """Read the inputs again and apply what changed. Raises ConfigError where they are wrong."""

@@ -28,6 +28,7 @@ from procman.control.messages import (
     Output,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     StreamEnded,
     StreamStarted,
@@ -104,6 +105,7 @@ HOLD = _row(
     )
 )
 RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let go of a stop that was held"))
+REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "say what is wrong with what a companion looks after"))
 LOGS = _row(
     Method(
         "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM

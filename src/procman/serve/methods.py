@@ -30,6 +30,7 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     WaitParams,
     Why,
@@ -38,6 +39,7 @@ from procman.control.messages import (
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Hold, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.spec import is_companion
 from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.history import History
@@ -78,6 +80,7 @@ class Backend(Protocol):
     def operation(self, number: int) -> Operation | None: ...
     def why(self, name: str) -> tuple[str, ...]: ...
     def release(self, name: str, generation: int, by: str) -> None: ...
+    def report(self, name: str, generation: int, fault: str) -> None: ...
     @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
@@ -239,6 +242,16 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
 @serves(methods.RELEASE)
 def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
     caller.backend.release(params.instance, params.generation, params.by)
+    answer(Accepted((params.instance,), dict(caller.backend.counts)))
+
+
+@serves(methods.REPORT)
+def _report(caller: Caller, params: ReportParams, answer: Answer) -> None:
+    if not is_companion(params.instance):
+        hint = "it says so itself: `health:`, or sd_notify(3)"
+        answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is no companion", hint))
+        return
+    caller.backend.report(params.instance, params.generation, params.fault)
     answer(Accepted((params.instance,), dict(caller.backend.counts)))
 
 
