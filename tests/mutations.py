@@ -34,6 +34,19 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = [
+    # ---- companions
+    Mutation(
+        "forget what a companion reports",
+        "readiness",
+        "case Ready(leader, ready_at) if event.fault:",
+        "case Ready(leader, ready_at) if False:",
+    ),
+    Mutation(
+        "keep the first of a companion's faults",
+        "readiness",
+        "replace(i, phase=replace(phase, answer=event.fault))",
+        "i",
+    ),
     # ---- one instance
     Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),

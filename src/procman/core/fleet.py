@@ -117,6 +117,7 @@ class Fleet:
                 | saw.Probed()
                 | saw.Notified()
                 | saw.Released()
+                | saw.Reported()
             ):
                 i = self.get(event.name)
                 if i is not None:
