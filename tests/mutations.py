@@ -435,6 +435,32 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- how long a start took
+    Mutation(
+        "a part is counted from the start",
+        "startup",
+        "before[1] if before is not None else",
+        "0 * before[1] if before is not None else",
+    ),
+    Mutation("the first dependency determines", "startup", "return max(met, key=", "return min(met, key="),
+    Mutation(
+        "the last of a type lets others begin", "startup", "(max if one.every else min)", "(min if one.every else max)"
+    ),
+    Mutation(
+        "a one-off counts from its start",
+        "startup",
+        "Until.DONE if spec.oneshot else",
+        "Until.STARTED if spec.oneshot else",
+    ),
+    Mutation(
+        "only the first time counts", "startup", "case BecameReady() if moments.ready is None:", "case BecameReady():"
+    ),
+    Mutation(
+        "told before everything is ready",
+        "fleet",
+        "is OperationState.RUNNING:\n            return",
+        "is OperationState.RUNNING:\n            pass",
+    ),
     # ---- rollouts
     Mutation(
         "all are replaced at once",

@@ -46,13 +46,14 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, wording
+    from procman.core import commands, daemons, order, recycling, reload, startup, wording
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -75,6 +76,7 @@ class Formation:
         self.rollouts = Rollouts(state.rollouts)
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -91,6 +93,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -162,6 +165,8 @@ class Formation:
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:

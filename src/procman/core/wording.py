@@ -28,7 +28,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
+from procman.core.view import Change, InstanceView, Kind, PathStep, Reason, ReasonCode
 from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
@@ -188,6 +188,13 @@ def is_done_at_rest(i: Instance, why: Reason) -> Publish:
 
 def _again(delay: float) -> str:
     return f"starting again in {duration(delay)}" if delay > 0 else "starting again at once"
+
+
+def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
+    """`ready after 8.2 s: redis 0.3, migrate 4.1, web 3.8`."""
+    parts = ", ".join(f"{step.type} {duration(step.seconds).removesuffix(' s')}" for step in path)
+    text = f"ready after {duration(seconds)}" + (f": {parts}" if parts else "")
+    return Publish(Change(event=Kind.ALL_READY, text=text, path=tuple(path)))
 
 
 # ---- a stop
