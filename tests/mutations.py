@@ -523,6 +523,7 @@ MUTATIONS = [
     Mutation("a direction is turned round", "wishes", " or (ratio < 1) != (corrected < 1)", ""),
     Mutation("all that stand are ready", "wishes", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
+    Mutation("every quick end is that of an input", "hints", " and _may_read(spec.command):", ":"),
     Mutation("a stray is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 
