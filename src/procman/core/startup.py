@@ -56,9 +56,7 @@ def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) ->
         type_name, reached_at = before
 
 
-def _met_last(
-    type_name: str, state: StartupState, plan: Plan, counts: Mapping[str, int]
-) -> tuple[str, float] | None:
+def _met_last(type_name: str, state: StartupState, plan: Plan, counts: Mapping[str, int]) -> tuple[str, float] | None:
     """What a type has waited for the longest, and until when."""
     met = [
         (one.type, at)
