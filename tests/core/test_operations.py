@@ -25,6 +25,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.operations import KEPT
+from procman.core.policies import Dependency
 from procman.core.snapshot import decode, encode
 from procman.core.view import Kind, OperationState, ReasonCode
 
@@ -304,6 +305,7 @@ def test_a_failure_names_the_instance_that_it_failed_by():
     redis = spec_of("redis", restart={"max_restarts": 0})
     web = spec_of("web", depends_on=(Dependency(type="redis"),))
     story = Story(plan_of({"web": 1, "redis": 1}, web, redis))
+    story.spawned("redis.1")
     story.ends("redis.1", 1)
     start = story.fleet.operation(1)
     assert start is not None

@@ -1,7 +1,7 @@
 """Everything that procman decides: `handle(event, now) -> actions`, without any I/O.
 
-Slots of a type are numbered 1..N without gaps: scaling up fills in at the end, scaling down takes away the highest; a slot
-beyond the count is on its way out and gone once its processes are.
+Slots of a type are numbered from 1: scaling up takes the lowest free numbers, scaling down takes away the highest. A slot whose
+number is not wanted any more is on its way out and gone once its processes are; until then its number is not free.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class Fleet:
                 | saw.Probed()
                 | saw.Notified()
                 | saw.Released()
+                | saw.Reported()
             ):
                 i = self.get(event.name)
                 if i is not None:
@@ -150,7 +151,7 @@ class Fleet:
     def _begin(self, now: float) -> None:
         sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
         self._formation.out += sockets
-        needs = needs_of_counts(self.counts, [], self.plan)
+        needs = needs_of_counts(self._formation.desired, self.counts, (), self.plan)
         number = self._formation.begin("start", needs)
         if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
             self._formation.startup = StartupState(number, now)

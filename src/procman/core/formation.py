@@ -16,7 +16,7 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
     Hold,
@@ -154,7 +154,12 @@ class Formation:
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
     def has_place(self, type_name: str, index: int) -> bool:
-        return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
+        if is_companion(type_name):
+            return index == 1
+        return self.desired.role(type_name, index) is not Role.LEAVING
+
+    def _role(self, i: Instance) -> Role:
+        return self.desired.role(i.spec.type, i.index)
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None:
         after, actions, facts = step(i, event, now)
@@ -164,7 +169,7 @@ class Formation:
             if self.startup is not None:
                 self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
-        gone = isinstance(after.phase, Down) and not after.wanted and self.slots.surplus(after, self.desired.counts)
+        gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
             self.out.append(Remove(after.name))
@@ -297,7 +302,7 @@ class Formation:
         row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
         if not isinstance(i.phase, Waiting):
             return row
-        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
+        unmet = order.unmet(i.spec, self.desired, self.slots)
         told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
         return replace(row, reason=f"waiting for {told}" if told else "about to be started")
 

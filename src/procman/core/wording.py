@@ -91,11 +91,19 @@ def not_ready(timeout: float, answer: str) -> Reason:
 
 
 def unhealthy(answer: str, failures: int) -> Reason:
-    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}, {times(failures)}")
+    counted = f", {times(failures)}" if failures else ""
+    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
 def is_unhealthy(i: Instance, answer: str) -> Publish:
     return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+
+
+def reports(i: Instance, fault: str) -> Publish:
+    """Not logged: the companion has said it in a line of its own."""
+    if fault:
+        return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
+    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
 
 
 def is_healthy(i: Instance) -> Publish:
