@@ -141,9 +141,10 @@ class Formation:
         on = tuple(one.type for one in unmet)
         if not isinstance(i.phase, Waiting) or i.phase.on != on:
             self.step(i, WaitWanted(on), now)
-        if order.is_hopeless(unmet, self.slots):
+        failed = order.hopeless(unmet, self.slots)
+        if failed is not None:
             why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def _terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
@@ -227,9 +228,8 @@ class Formation:
         self.rollouts.abort(type_name, why)
         self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
         names = {one.name for one in self.slots.of(type_name)}
-        self.out += self.operations.abort(
-            names, Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        )
+        reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
+        self.out += self.operations.abort(names, reason, i.name)
         self._end_rollout(type_name, now)
 
     def recycle_old(self, name: str, generation: int) -> None:

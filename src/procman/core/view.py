@@ -200,10 +200,13 @@ class OperationState(Enum):
 
 
 class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that was asked for: `what` in words, and the instances that are still `left`."""
+    """Something that was asked for: `what` in words, and the instances that are still `left`; where it has failed, the
+    `instance` that it failed by.
+    """
 
     id: int
     what: str
     state: OperationState
     reason: Reason | None = None
     left: tuple[str, ...] = ()
+    instance: str | None = None

@@ -152,12 +152,12 @@ class EndWords(NamedTuple):
 
 def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bool = False) -> EndWords:
     """How it ended; how often in a row, where it is started again."""
-    how = described(event.status, lived) + (BEFORE_READY if unready else "")
+    how, when = described(event.status, lived), BEFORE_READY if unready else ""
     if unready and event.status.code == 0:
-        how += WENT_AWAY
+        when += WENT_AWAY
     row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
     note = f": {event.note}" if event.note else ""
-    return EndWords(how + row + note, f"{how} after {duration(lived)}{',' if row else ''}{row}{note}")
+    return EndWords(how + when + row + note, f"{how} after {duration(lived)}{when}{',' if row else ''}{row}{note}")
 
 
 def ended(i: Instance, outcome: Outcome, how: EndWords, rule: str) -> Publish:
