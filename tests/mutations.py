@@ -34,6 +34,19 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = [
+    # ---- companions
+    Mutation(
+        "forget what a companion reports",
+        "readiness",
+        "case Ready(leader, ready_at) if event.fault:",
+        "case Ready(leader, ready_at) if False:",
+    ),
+    Mutation(
+        "keep the first of a companion's faults",
+        "readiness",
+        "replace(i, phase=replace(phase, answer=event.fault))",
+        "i",
+    ),
     # ---- one instance
     Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),
@@ -422,6 +435,32 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- how long a start took
+    Mutation(
+        "a part is counted from the start",
+        "startup",
+        "before[1] if before is not None else",
+        "0 * before[1] if before is not None else",
+    ),
+    Mutation("the first dependency determines", "startup", "return max(met, key=", "return min(met, key="),
+    Mutation(
+        "the last of a type lets others begin", "startup", "(max if one.every else min)", "(min if one.every else max)"
+    ),
+    Mutation(
+        "a one-off counts from its start",
+        "startup",
+        "Until.DONE if spec.oneshot else",
+        "Until.STARTED if spec.oneshot else",
+    ),
+    Mutation(
+        "only the first time counts", "startup", "case BecameReady() if moments.ready is None:", "case BecameReady():"
+    ),
+    Mutation(
+        "told before everything is ready",
+        "fleet",
+        "is OperationState.RUNNING:\n            return",
+        "is OperationState.RUNNING:\n            pass",
+    ),
     # ---- rollouts
     Mutation(
         "all are replaced at once",
@@ -568,6 +607,7 @@ MUTATIONS = [
     Mutation("a direction is turned round", "wishes", " or (ratio < 1) != (corrected < 1)", ""),
     Mutation("all that stand are ready", "wishes", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
+    Mutation("every quick end is that of an input", "hints", " and _may_read(spec.command):", ":"),
     Mutation("a stray is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 

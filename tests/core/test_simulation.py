@@ -21,6 +21,7 @@ from procman.core.events import (
     Hold,
     Released,
     Reload,
+    Reported,
     Restart,
     Scale,
     SendSignal,
@@ -282,6 +283,16 @@ class Formation(RuleBasedStateMachine):
         i = self.os.fleet.get(f"web.{index}")
         if i is not None:
             self.os.tell(Released(i.name, i.generation, "balancer"))
+
+    @rule(index=st.integers(1, 3), fault=st.sampled_from(("", "no balancer")))
+    def it_reports_of_itself(self, index: int, fault: str) -> None:
+        """As companions alone can: it means the same for any instance."""
+        i = self.os.fleet.get(f"web.{index}")
+        if i is not None:
+            self.os.tell(Reported(i.name, i.generation, fault))
+            after = self.os.fleet.get(i.name)
+            assert after is not None
+            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(i.phase, Ready | Unhealthy)
 
     @rule()
     def signal(self) -> None:

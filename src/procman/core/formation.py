@@ -45,7 +45,7 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, replacing, wording
+    from procman.core import commands, daemons, order, recycling, reload, replacing, startup, wording
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
@@ -53,6 +53,7 @@ else:
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
     replacing = later(__name__, "procman.core.replacing")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -75,6 +76,7 @@ class Formation:
         self.rollouts = Rollouts(state.rollouts)
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -91,6 +93,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -140,9 +143,10 @@ class Formation:
         on = tuple(one.type for one in unmet)
         if not isinstance(i.phase, Waiting) or i.phase.on != on:
             self.step(i, WaitWanted(on), now)
-        if order.is_hopeless(unmet, self.slots):
+        failed = order.hopeless(unmet, self.slots)
+        if failed is not None:
             why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
@@ -164,6 +168,8 @@ class Formation:
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:

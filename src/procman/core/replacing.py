@@ -148,7 +148,7 @@ def abort(formation: Formation, rollout: Rollout, i: Instance) -> None:
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-    formation.out += formation.operations.abort(names, reason)
+    formation.out += formation.operations.abort(names, reason, i.name)
 
 
 def _extra_goes_back(formation: Formation, old: ProcessSpec) -> list[str]:

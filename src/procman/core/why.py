@@ -31,12 +31,15 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
         return ()
     row = formation.row(i, now)
     reason = f": {row.reason}" if row.reason else ""
-    lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
+    phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
+    lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
     if is_rolling(move):
         lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
         lines += _waits_for_the_extra(formation, i)
+    elif rollout is not None and rollout.startswith("aborted"):
+        lines.append(f"the last rollout of {i.spec.type} was {rollout}")
     match formation.desired.role(i.spec.type, i.index):
         case Role.SURGE:
             lines.append(f"it is stopped when the others of {i.spec.type} have been replaced: {rollout}")
