@@ -5,14 +5,14 @@ Who may be replaced at a moment is decided in rollout.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
 from procman.core import recycling, reload, wording
-from procman.core.actions import SetTimer
+from procman.core.actions import Action, SetTimer
 from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
-from procman.core.events import Measured, StopWanted
+from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
 from procman.core.phases import UP, Instance, Ready
 from procman.core.rollout import Rollout, away
 from procman.core.spec import Plan, ProcessSpec, room_of
@@ -21,13 +21,30 @@ from procman.core.view import InstanceView, Kind, Reason, ReasonCode
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core.formation import Formation
+    from procman.core.operations import Operations
+    from procman.core.rollout import Rollouts
+    from procman.core.slots import Slots
+
+
+class Replaceable(Protocol):
+    """What is needed of a formation."""
+
+    plan: Plan
+    desired: Desired
+    slots: Slots
+    rollouts: Rollouts
+    operations: Operations
+    out: list[Action]
+
+    def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
+    def terms(self, i: Instance, now: float) -> StopTerms: ...
+    def publish(self, kind: Kind, text: str) -> None: ...
 
 
 # ---- begin
 
 
-def begin(formation: Formation, desired: Desired, before: Plan) -> Desired:
+def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
     """What is desired, with the rollouts that a command leads to. The specs of before are what they go back to."""
     moves = formation.desired.moves
     types = [type_of(n) for n, move in desired.moves.items() if is_rolling(move) and move != moves.get(n)]
@@ -37,7 +54,7 @@ def begin(formation: Formation, desired: Desired, before: Plan) -> Desired:
     return desired
 
 
-def _begin(formation: Formation, desired: Desired, old: ProcessSpec) -> Desired:
+def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desired:
     type_name = old.type
     number = desired.surge.get(type_name)
     i = formation.slots.at(type_name, number) if number is not None else None
@@ -54,7 +71,7 @@ def _begin(formation: Formation, desired: Desired, old: ProcessSpec) -> Desired:
     return desired
 
 
-def _number_of_extra(formation: Formation, desired: Desired, type_name: str) -> int | None:
+def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
     """The number of an extra instance; None where the type has none, nobody that is in rotation is to be replaced, or no
     number is free.
     """
@@ -67,19 +84,19 @@ def _number_of_extra(formation: Formation, desired: Desired, type_name: str) -> 
     return free_number(desired, type_name, {i.index for i in slots}, room_of(formation.plan, type_name))
 
 
-def recycle_old(formation: Formation, name: str, generation: int) -> None:
+def recycle_old(formation: Replaceable, name: str, generation: int) -> None:
     i = formation.slots.get(name)
     if i is not None and i.generation == generation:
         _recycle(formation, i, recycling.too_old(i))
 
 
-def recycle_large(formation: Formation, event: Measured) -> None:
+def recycle_large(formation: Replaceable, event: Measured) -> None:
     i = formation.slots.get(event.name)
     if i is not None and i.generation == event.generation:
         _recycle(formation, i, recycling.too_large(i, event.memory))
 
 
-def _recycle(formation: Formation, i: Instance, why: Reason | None) -> None:
+def _recycle(formation: Replaceable, i: Instance, why: Reason | None) -> None:
     """Replace one that is too old or too large, when its type's rollout lets it. An extra instance goes anyway."""
     desired, type_name = formation.desired, i.spec.type
     if why is None or not isinstance(i.phase, UP) or i.index not in desired.numbers(type_name):
@@ -97,7 +114,7 @@ def _recycle(formation: Formation, i: Instance, why: Reason | None) -> None:
 # ---- go on, and end
 
 
-def go_on(formation: Formation, type_name: str, now: float) -> None:
+def go_on(formation: Replaceable, type_name: str, now: float) -> None:
     """See whether the first ones have come back, and whether everyone has been replaced and is back in rotation."""
     slots, desired = formation.slots.of(type_name), formation.desired
     at = formation.rollouts.settle(type_name, slots, now)
@@ -109,7 +126,7 @@ def go_on(formation: Formation, type_name: str, now: float) -> None:
         dismiss(formation, type_name, wording.ROLLED_OUT, now)
 
 
-def dismiss(formation: Formation, type_name: str, why: Reason, now: float) -> None:
+def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> None:
     """The extra instance of a type has done its part."""
     number = formation.desired.surge.get(type_name)
     if number is None:
@@ -122,14 +139,14 @@ def dismiss(formation: Formation, type_name: str, why: Reason, now: float) -> No
         formation.step(i, StopWanted(why, formation.terms(i, now)), now)
 
 
-def ended(formation: Formation, i: Instance) -> None:
+def ended(formation: Replaceable, i: Instance) -> None:
     """The extra instance has ended for good: it is none that the others could follow."""
     rollout = formation.rollouts.get(i.spec.type)
     if rollout is not None and not rollout.back:
         abort(formation, rollout, i)
 
 
-def abort(formation: Formation, rollout: Rollout, i: Instance) -> None:
+def abort(formation: Replaceable, rollout: Rollout, i: Instance) -> None:
     """What was not touched stays, what was goes back to the old spec, and that stays in force."""
     type_name, old = i.spec.type, rollout.old
     why, desired = wording.aborted(i), formation.desired
@@ -151,7 +168,7 @@ def abort(formation: Formation, rollout: Rollout, i: Instance) -> None:
     formation.out += formation.operations.abort(names, reason, i.name)
 
 
-def _extra_goes_back(formation: Formation, old: ProcessSpec) -> list[str]:
+def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
     """The extra instance stays until all others are back; its name, where it is to be started again for that at once. One that
     is ready goes on, and is started from the old spec should it end.
     """
@@ -168,7 +185,7 @@ def _extra_goes_back(formation: Formation, old: ProcessSpec) -> list[str]:
 # ---- shown
 
 
-def extra_row(formation: Formation, row: InstanceView) -> InstanceView:
+def extra_row(formation: Replaceable, row: InstanceView) -> InstanceView:
     """The row of an extra instance, which says so."""
     done = formation.rollouts.progress(row.type, formation.desired.pending(row.type))
     return replace(row, reason=wording.extra_reason(row.reason, done))
