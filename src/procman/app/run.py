@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.app import build, output
@@ -38,7 +39,7 @@ Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
 exit code of either."""
 
 
-class Listen(NamedTuple):
+class Listen(Struct, frozen=True):
     """Where procman is to be reached: by a socket of its own, and by the name of its formation, "" for the folder's only."""
 
     socket: str | None

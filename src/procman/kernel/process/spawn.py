@@ -12,7 +12,9 @@ import os
 import resource
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from procman.core.spec import ProcessSpec, Stdin
 from procman.kernel.output.stream import UNKNOWN_SIZE
@@ -63,7 +65,7 @@ class SpawnError(Exception):
         self.descriptors = descriptors
 
 
-class Started(NamedTuple):
+class Started(Struct, frozen=True):
     """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
 
     Of a process with a terminal `stdout` is the master, which is its input as well, and `holder` leads its session.
@@ -76,7 +78,7 @@ class Started(NamedTuple):
     holder: int = 0
 
 
-class Launch(NamedTuple):
+class Launch(Struct, frozen=True):
     """What to start: a spec in its environment. `root` is procman's working directory.
 
     `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
@@ -110,7 +112,7 @@ class Launch(NamedTuple):
             yield LISTEN_PID.format("$pid" if self.has_holder else "$$")
 
 
-class _Ends(NamedTuple):
+class _Ends(Struct, frozen=True):
     """What a child is connected to: what it does to get there, which ends are procman's, and which only the child's."""
 
     actions: list[FileAction]
