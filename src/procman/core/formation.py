@@ -16,7 +16,7 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
     Hold,
@@ -45,7 +45,7 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, wording
+    from procman.core import commands, daemons, order, recycling, reload, startup, wording
     from procman.core.policies import Dependency
 else:
     commands = later(__name__, "procman.core.commands")
@@ -53,6 +53,7 @@ else:
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -75,6 +76,7 @@ class Formation:
         self.rollouts = Rollouts(state.rollouts)
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -91,6 +93,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -150,15 +153,22 @@ class Formation:
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
     def has_place(self, type_name: str, index: int) -> bool:
-        return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
+        if is_companion(type_name):
+            return index == 1
+        return self.desired.role(type_name, index) is not Role.LEAVING
+
+    def _role(self, i: Instance) -> Role:
+        return self.desired.role(i.spec.type, i.index)
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None:
         after, actions, facts = step(i, event, now)
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
-        gone = isinstance(after.phase, Down) and not after.wanted and self.slots.surplus(after, self.desired.counts)
+        gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
             self.out.append(Remove(after.name))
@@ -292,7 +302,7 @@ class Formation:
         row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
         if not isinstance(i.phase, Waiting):
             return row
-        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
+        unmet = order.unmet(i.spec, self.desired, self.slots)
         told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
         return replace(row, reason=f"waiting for {told}" if told else "about to be started")
 

@@ -6,7 +6,7 @@ whoever else waits asks for its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.actions import Action, OperationEnded
+from procman.core.desired import Desired
 from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Operation, OperationState, Reason, ReasonCode
@@ -43,11 +44,11 @@ class Need(Struct, frozen=True):
     after: int = 0
 
 
-def needs_of_counts(counts: Mapping[str, int], touched: list[str], plan: Plan) -> dict[str, Need]:
-    """These types have exactly as many instances, all up."""
+def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[str], plan: Plan) -> dict[str, Need]:
+    """These types have exactly the instances that are wanted, all up."""
     needs = dict.fromkeys(touched, Need(Want.DOWN))
-    for t, n in counts.items():
-        needs |= {f"{t}.{index}": up(plan.types[t]) for index in range(1, n + 1)}
+    for t in types:
+        needs |= dict.fromkeys(desired.names(t), up(plan.types[t]))
     return needs
 
 

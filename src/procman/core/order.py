@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from procman.core.desired import Desired
 from procman.core.phases import UP, Done, Failed, Instance, Ready
 from procman.core.policies import Dependency, Until
 from procman.core.slots import Slots
@@ -21,16 +22,17 @@ is under twice as long."""
 # ---- up
 
 
-def unmet(spec: ProcessSpec, counts: Mapping[str, int], slots: Slots) -> tuple[Dependency, ...]:
+def unmet(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[Dependency, ...]:
     """What it depends on and cannot start without yet. A type that is scaled to 0 is not waited for."""
     return tuple(
-        one for one in spec.depends_on if counts.get(one.type, 0) > 0 and not _met(one, slots.of(one.type), counts)
+        one for one in spec.depends_on if desired.count(one.type) > 0 and not _met(one, slots.of(one.type), desired)
     )
 
 
-def _met(one: Dependency, slots: list[Instance], counts: Mapping[str, int]) -> bool:
-    reached = [i for i in slots if i.index <= counts[one.type] and _has_reached(i, one.until)]
-    return len(reached) >= (counts[one.type] if one.every else 1)
+def _met(one: Dependency, slots: list[Instance], desired: Desired) -> bool:
+    numbers = desired.numbers(one.type)
+    reached = [i for i in slots if i.index in numbers and _has_reached(i, one.until)]
+    return len(reached) >= (len(numbers) if one.every else 1)
 
 
 def _has_reached(i: Instance, until: Until) -> bool:

@@ -41,7 +41,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
 def _next(formation: Formation, i: Instance, now: float) -> str:
     match i.phase:
         case Waiting():
-            unmet = order.unmet(i.spec, formation.desired.counts, formation.slots)
+            unmet = order.unmet(i.spec, formation.desired, formation.slots)
             needs = ", ".join(f"{one.type} is {one.until.value}" for one in unmet)
             return f"it is started as soon as {needs}" if needs else "it is about to be started"
         case Spawning():
