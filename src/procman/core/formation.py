@@ -34,7 +34,6 @@ from procman.core.instance import step
 from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
-from procman.core.policies import Dependency
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
@@ -47,6 +46,7 @@ from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from procman.core import commands, daemons, order, recycling, reload, startup, wording
+    from procman.core.policies import Dependency
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
