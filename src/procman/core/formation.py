@@ -33,7 +33,6 @@ from procman.core.instance import step
 from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
-from procman.core.policies import Dependency
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
@@ -46,6 +45,7 @@ from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from procman.core import commands, daemons, order, recycling, reload, replacing, startup, wording
+    from procman.core.policies import Dependency
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")

@@ -10,13 +10,20 @@ are ready as without a rollout. It goes when the others are back, or when an abo
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.facts import Died
 from procman.core.phases import AT_REST, Backoff, Done, Instance, Ready, Unhealthy, Waiting
-from procman.core.policies import Rolling
 from procman.core.spec import ProcessSpec
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 SETTLE = 3.0
 """Seconds that the first ones stay ready before the next are replaced."""
@@ -88,7 +95,7 @@ class Rollouts:
         """How many that are in rotation may be replaced at this moment. `extra` is the rollout's extra instance."""
         rollout = self._running.get(spec.type)
         back = rollout is not None and rollout.back
-        limit = 1 if extra is not None else (spec.rolling or Rolling()).away(len(regular))
+        limit = 1 if extra is not None else (spec.rolling or policies.Rolling()).away(len(regular))
         free = limit - away(regular)
         if extra is not None and not (back and isinstance(extra.phase, HOPELESS)):
             free -= away([extra])

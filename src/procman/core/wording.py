@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import hints
@@ -144,7 +145,7 @@ BEFORE_READY = " before it was ready"
 WENT_AWAY = " (a command that goes to the background by itself must stay in the foreground)"
 
 
-class EndWords(NamedTuple):
+class EndWords(Struct, frozen=True):
     """An end in words: as a reason, and with how long it lived."""
 
     reason: str
