@@ -207,7 +207,7 @@ MUTATIONS = [
     # ---- the formation
     Mutation("one too few in scale", "desired", "return others[:missing]", "return others[: missing - 1]"),
     Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
-    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.standing", "False"),
+    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.taken", "False"),
     Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),
     Mutation(
         "numbers above the room stay",
@@ -378,7 +378,12 @@ MUTATIONS = [
     Mutation("a good end before ready is done", "restart", "success = not unready and (", "success = ("),
     Mutation("one failed check restarts it", "readiness", "phase.failed_checks >= health.failures", "True"),
     Mutation("failed checks restart nobody", "readiness", "phase.failed_checks >= health.failures", "False"),
-    Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
+    Mutation(
+        "unready restarts all the same",
+        "readiness",
+        "health.on_failure is policies.OnUnhealthy.RESTART and",
+        "True and",
+    ),
     Mutation(
         "the unhealthy are tried at once",
         "instance",
@@ -529,10 +534,16 @@ MUTATIONS = [
     Mutation(
         "an extra one without a port",
         "replacing",
-        "{i.index for i in slots}, room_of(formation.plan, type_name))",
-        "{i.index for i in slots}, 1000)",
+        "slots.taken(spec), room_of(formation.plan, type_name))",
+        "slots.taken(spec), 1000)",
     ),
-    Mutation("a number is taken twice", "desired", "n not in held and n not in standing)", "n not in held)"),
+    Mutation(
+        "a port is taken twice",
+        "slots",
+        "numbers |= {port - spec.port + 1 for port in ports if port is not None}",
+        "pass",
+    ),
+    Mutation("a number is taken twice", "desired", "n not in held and n not in taken)", "n not in held)"),
     Mutation(
         "an extra one for nobody",
         "replacing",

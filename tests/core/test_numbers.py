@@ -89,6 +89,13 @@ def test_where_no_more_may_run_at_once_they_are_waited_for():
     assert spawned_names(story.ends("web.3", *TERM)) == ["web.3"]
 
 
+def test_a_number_whose_port_another_type_has_is_taken():
+    types = {"web": spec_of(port=8000), "job": spec_of("job", port=8001)}
+    story = Story(replace(plan_of({"web": 1, "job": 1}), types=types))
+    (answer,) = of_type(scale(story, 3), Reply)
+    assert answer.instances == ("web.3", "web.4")
+
+
 def test_a_single_instance_waits_for_its_number():
     story = draining_above(0, 1)
     assert spawned_names(scale(story, 1)) == []
