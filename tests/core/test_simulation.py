@@ -321,7 +321,7 @@ class Formation(RuleBasedStateMachine):
         assert isinstance(answer, Reply)
         assert answer.formation == self.counts
 
-    @precondition(lambda self: self.steps > 25)
+    @precondition(lambda self: self.steps > 25 and not self.os.finished)
     @rule(how=st.integers(0, 9))
     def end(self, how: int) -> None:
         if how == 0:
