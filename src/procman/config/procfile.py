@@ -36,7 +36,7 @@ class Entry(Struct, frozen=True):
     line: int
 
 
-class _Line(Struct, frozen=True):
+class _ProcfileLine(Struct, frozen=True):
     """A line that is neither blank nor a comment; `continued` where the one before it ends in a backslash."""
 
     number: int
@@ -59,7 +59,7 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
     continued = False
     for number, raw in enumerate(_lines(data), 1):
         try:
-            entry = _entry(_Line(number, _text(raw), continued), seen)
+            entry = _entry(_ProcfileLine(number, _text(raw), continued), seen)
         except _BadLine as why:
             message, hint = why.args
             faults.append(Fault(file, number, message, _CONTINUED if continued else hint))
@@ -105,7 +105,7 @@ def _text(raw: bytes) -> str:
     return text.strip(BLANKS)
 
 
-def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
+def _entry(line: _ProcfileLine, seen: dict[str, int]) -> Entry | None:
     """The entry of a line, None for a blank one and a comment. `seen` learns every good name and its first line."""
     if not line.text or line.text.startswith("#"):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -42,13 +43,13 @@ class Stream(Iterator[T], Generic[P, T]):
         self._upgrades = started.upgrades
         self._begun(started)
 
+    @abstractmethod
     def _begun(self, started: StreamStarted) -> None:
         """The stream is open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _came(self, told: T) -> None:
-        """To be remembered, for a stream that goes on after it."""
-        raise NotImplementedError
+        """Remember where a subscription after this notification has to begin."""
 
     def _open_again(self) -> bool:
         """Go on with the program that has taken procman's place; False where there is none.

@@ -30,9 +30,11 @@ from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, wording
+    from procman.core import commands, overview, why, wording
 else:
     commands = later(__name__, "procman.core.commands")
+    overview = later(__name__, "procman.core.overview")
+    why = later(__name__, "procman.core.why")
     wording = later(__name__, "procman.core.wording")
 
 
@@ -84,43 +86,34 @@ class Fleet:
 
     def why(self, name: str, now: float) -> tuple[str, ...]:
         """Sentences about how an instance is, what comes next and what can be done."""
-        from procman.core.why import explain  # noqa: PLC0415  only asked for by a person
-
-        return explain(self._formation, name, now)
-
-    def crash_loop(self, type_name: str) -> bool:
-        return self._formation.crashes.looping(type_name)
+        return why.explain(self._formation, name, now)
 
     def view(self, now: float) -> FleetView:
-        formation = self._formation
-        rows = [formation.row(i, now) for i in formation.slots]
-        return FleetView(
-            formation=dict(self.counts),
-            instances=tuple(rows),
-            stopping=self.stopping,
-            types=tuple(formation.type_view(spec) for spec in self.plan.types.values()),
-            companions=tuple(formation.row(i, now) for i in formation.slots.companions()),
-        )
+        return overview.of(self._formation, now)
 
     # ---- the one way in
 
     def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
+        if isinstance(event, saw.LifeEvent):
+            self._step(event.name, event, now)
+        else:
+            self._happened(event, now)
+        self._formation.reconcile(now)
+        self._formation.end_rollouts(now)
+        self._settle(now)
+        out, self._formation.out = self._formation.out, []
+        return out
+
+    def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
+        i = self.get(name)
+        if i is not None:
+            self._formation.step(i, event, now)
+
+    def _happened(self, event: saw.FormationEvent, now: float) -> None:
         match event:
             case saw.FormationStarted():
                 self._begin(now)
-            case (
-                saw.Spawned()
-                | saw.SpawnFailed()
-                | saw.Exited()
-                | saw.Emptied()
-                | saw.Probed()
-                | saw.Notified()
-                | saw.Released()
-            ):
-                i = self.get(event.name)
-                if i is not None:
-                    self._formation.step(i, event, now)
             case saw.Measured():
                 self._formation.recycle_large(event)
             case saw.Adopted():
@@ -139,11 +132,6 @@ class Fleet:
                 self._scale_asked(event.by, now)
             case _:
                 assert_never(event)
-        self._formation.reconcile(now)
-        self._formation.end_rollouts(now)
-        self._settle(now)
-        out, self._formation.out = self._formation.out, []
-        return out
 
     def _begin(self, now: float) -> None:
         sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
@@ -156,9 +144,7 @@ class Fleet:
     def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
-                i = self.get(name)
-                if i is not None:
-                    self._formation.step(i, event, now)
+                self._step(name, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
             case OrphansTimer():

@@ -38,10 +38,10 @@ from procman.core.policies import Dependency
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
-from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
+from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
 from procman.core.turn import Turn
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
+from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
@@ -286,21 +286,6 @@ class Formation:
         self.reconcile(now)
         settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
         self.out += self.operations.settle(number, settled, self.looping(now))
-
-    def row(self, i: Instance, now: float) -> InstanceView:
-        """One row of ps. What it waits for is told by what keeps it waiting."""
-        row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
-        if not isinstance(i.phase, Waiting):
-            return row
-        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
-        told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-        return replace(row, reason=f"waiting for {told}" if told else "about to be started")
-
-    def type_view(self, spec: ProcessSpec) -> TypeView:
-        t = spec.type
-        rollout = self.rollouts.shown(t, self.pending(t))
-        slots, loop = self.slots.of(t), self.crashes.looping(t)
-        return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
 
     @property
     def world(self) -> commands.World:

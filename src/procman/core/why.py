@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core import order
+from procman.core import order, overview
 from procman.core.desired import RestartMove
 from procman.core.formation import Formation
 from procman.core.phases import (
@@ -28,7 +28,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     i = formation.slots.get(name)
     if i is None:
         return ()
-    row = formation.row(i, now)
+    row = overview.row(formation, i, now)
     reason = f": {row.reason}" if row.reason else ""
     lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)

@@ -27,7 +27,7 @@ ALARM = 60.0
 """Seconds at most to the next alarm: alarms are not cancelled, so none may be left for long by those who have gone."""
 
 
-class Wait:
+class PendingWait:
     """One that is not answered yet, and whose it is."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Waits:
     def __init__(self, reactor: Reactor, backend: Backend) -> None:
         self._reactor = reactor
         self._backend = backend
-        self._waits: dict[Wait, None] = {}
+        self._waits: dict[PendingWait, None] = {}
         self._scheduled = False
         self._next = 0.0  # no look before that
         self._armed = math.inf  # the next alarm
@@ -61,7 +61,7 @@ class Waits:
             answer(Failure(Code.REFUSED, f"cannot wait: {MOST} others do", "try later"))
             return
         deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
-        wait = Wait(owner, condition, answer, deadline)
+        wait = PendingWait(owner, condition, answer, deadline)
         self._waits[wait] = None
         self._judge(wait, view)
         self._arm()
@@ -120,7 +120,7 @@ class Waits:
             self.look()
             self._arm()
 
-    def _judge(self, wait: Wait, view: FleetView) -> None:
+    def _judge(self, wait: PendingWait, view: FleetView) -> None:
         verdict = wait.condition.judge(view)
         if verdict.outcome != "pending":
             waited = Waited(verdict.outcome, verdict.reason, verdict.hint)

@@ -54,12 +54,12 @@ def program_of(command: str) -> tuple[int, str] | None:
     replaced, and where an assignment in front is used in the same line: shells differ in when it holds.
     """
     try:
-        return _Line(command).program()
+        return _CommandLine(command).program()
     except _UnsafeError:
         return None
 
 
-class _Line:
+class _CommandLine:
     """One command line, read as POSIX.1-2024 2.2 to 2.6 has it; what is not sure is unsafe."""
 
     def __init__(self, text: str) -> None:
