@@ -160,7 +160,12 @@ OUTPUT = (
 )
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
-    Option(("--name",), "Tell this formation from others of the same folder.", OptionKind.TEXT, "NAME"),
+    Option(
+        ("--name",),
+        "Tell this formation from others of the same folder; PROCMAN_NAME says so to all verbs.",
+        OptionKind.TEXT,
+        "NAME",
+    ),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),

@@ -141,6 +141,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         document.fault(f"{section}.{plain(name)}", *_no_type(inputs, name))
         for section, names in sections
         for name in _unknown(inputs, names)
+        if name not in inputs.elsewhere
     ]
     return faults + default_faults(document) + group_faults(document, inputs.entries) + order_faults(document)
 

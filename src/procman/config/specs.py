@@ -28,6 +28,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     """Everything that was read. `entries` are by name; `claimed` holds the names in the Procfile, including faulty
     lines.
 
+    `elsewhere` are types of other Procfiles in the folder (`Procfile.dev`), which the same procman.yml may mention.
     `base` is the environment of all types without PORT; `port` is the value of PORT ("": none) and where it was set.
     """
 
@@ -35,6 +36,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     procfile: str
     entries: dict[str, Entry]
     claimed: frozenset[str]
+    elsewhere: frozenset[str] = frozenset()
     base: BaseEnvironment
     port: Assignment
     document: Document

@@ -37,14 +37,10 @@ else:
 
 BACKLOG = 512
 PID_TRIES, PID_PAUSE = 100, 0.005
-"""How often, and how many seconds apart, the pid of a lock's holder is read: the holder writes it just after taking the
-lock.
-"""
+"""How often, and how many seconds apart, the pid in a lock is read: its holder writes it just after locking."""
 
 WAIT_PAUSE = 0.05
-"""Seconds between attempts to get the lock of a dead procman. Its guardian holds the lock until everything it left has
-ended.
-"""
+"""Seconds between attempts to get a dead procman's lock, which its guardian holds until all that it left has ended."""
 
 Names: TypeAlias = dict[str, socket.socket]
 
@@ -53,9 +49,7 @@ ELSEWHERE = -1
 
 
 class Wanted(Struct, frozen=True):
-    """What a start asks for: the places of its socket, the best first, and the folders that it runs, by each of their
-    names.
-    """
+    """What a start asks for: the places of its socket, the best first, and every name of the folders that it runs."""
 
     places: list[Place]
     roots: tuple[str, ...] = ()
@@ -63,7 +57,8 @@ class Wanted(Struct, frozen=True):
 
 
 class Claim:
-    """The right to run here: the listening socket and the locks. `guards` lock the places that were not chosen.
+    """The right to run here: the listening socket and the locks. `guards` lock the places that were not chosen, and the
+    folders, so that no other folder gets the inode that the names contain.
 
     `names` are sockets that listen, too: through them a client finds procman from any environment, and a second start
     is refused from any.
@@ -96,17 +91,14 @@ class Claim:
         return (self.lock_fd, *self.guards, *(name.fileno() for name in self.names.values()))
 
     def follow(self, root: str) -> list[socket.socket]:
-        """Claim this root too, and return the sockets to listen on. Raises RefusedError where another procman runs
-        there.
-        """
+        """Claim this root too; returns the sockets to listen on. Raises RefusedError where another procman runs there."""
         fresh = _hold_names(Wanted([], (root,), self.label), lambda _pid: None, self.names)
         self.names |= fresh
+        self.guards += names.keep_inodes((root,) if fresh else ())
         return [*fresh.values()]
 
     def renew(self) -> socket.socket | None:
-        """A new socket in place of one that has disappeared, for example with the folder of a user who logged out. None
-        where it still exists, or cannot be created.
-        """
+        """A new socket in place of one that disappeared, for example with the folder of a user who logged out, else None."""
         if self.place.socket.startswith("@") or _file(self.place) == self._file:
             return None
         fd = None
@@ -137,9 +129,7 @@ class Claim:
             return False
 
     def release(self) -> None:
-        """Release the claim. The lock is held until the socket is removed, so that no other procman's socket is
-        unlinked.
-        """
+        """Release the claim. The lock is held until the socket is removed, so that no other's socket is unlinked."""
         if not self.place.socket.startswith("@"):
             with contextlib.suppress(OSError):  # already deleted, or not accessible: a later start takes it over
                 os.unlink(self.place.socket)
@@ -162,9 +152,8 @@ def _file(place: Place) -> tuple[int, int] | None:
 def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) -> Claim | None:
     """Take the names of the roots, lock every usable place, and listen in the first; None where no place is usable.
 
-    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used. After a procman
-    that was killed it waits until the processes that it left have ended, and then calls `on_wait` once, with that
-    procman's pid.
+    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used. After one that was
+    killed it calls `on_wait` once, with its pid, and waits until the processes that it left have ended.
     """
     held: dict[Place, int] = {}
     taken: Names = {}
@@ -182,14 +171,15 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
                 locks = (held.pop(place), *held.values())
                 for fd in locks:
                     _sign(fd, place)
-                return Claim(place, listener, locks, taken, wanted.label)
+                return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
     except RefusedError:
         _close_all(held, taken)
         raise
     _close_all(held, {})
     for name, listener in taken.items():  # no folder is writable; procman can still be reached by name
         del taken[name]
-        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken, wanted.label)
+        locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
+        return Claim(Place(name, ""), listener, locks, taken, wanted.label)
     return None
 
 
@@ -285,8 +275,7 @@ def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
 
 
 def _own_folder(path: str) -> int | None:
-    """A descriptor of the folder, which is created if missing; None unless it belongs to us. Its mode is 0700 from now
-    on.
+    """A descriptor of the folder, created if missing and of mode 0700 from now on; None unless it belongs to us.
 
     The descriptor is checked, not the path, as anyone may have put a link or a folder of that name into /tmp.
     """
@@ -303,9 +292,7 @@ def _own_folder(path: str) -> int | None:
 
 
 def _open_lock(name: str, folder: int | None) -> int:
-    """The lock file. As it will be written to, it must belong to us alone: in a folder that others can write to it may
-    be a trap.
-    """
+    """The lock file. It must belong to us alone, as it will be written to: in an open folder it may be a trap."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(name, flags, 0o600, dir_fd=folder)
     status = os.fstat(fd)
@@ -325,8 +312,7 @@ def _refuse_explicit(place: Place, error: OSError) -> None:
 def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
     """Take the lock, or raise RefusedError with the pid of its holder.
 
-    For a moment the file may still contain the pid of a dead procman. If it stays, that procman's guardian holds the
-    lock.
+    For a moment the file may still contain a dead procman's pid. If it stays, that procman's guardian holds the lock.
     """
     for attempt in itertools.count(1):
         try:
@@ -346,11 +332,10 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
 
 
 def _holder(pid: int, path: str, fd: int) -> int | None:
-    """The pid of the living holder of a lock file, 0 where it is unknown; None where the process that wrote its pid is
-    dead.
+    """The pid of a lock file's living holder, 0 where unknown; None where the process that wrote its pid is dead.
 
-    A living holder has the file open, or listens on the socket. Its pid alone proves nothing: it may belong to another
-    process by now, or be a different number in another PID namespace.
+    A living holder has the file open, or listens on the socket. The pid alone may belong to another process by now, or be a
+    different number in another PID namespace.
     """
     if pid and find.has_open(pid, fd):
         return pid

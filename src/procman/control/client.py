@@ -28,6 +28,7 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     StreamStarted,
     Waited,
@@ -162,14 +163,20 @@ class Client:
         return self._call(methods.SIGNAL, SendSignal(signal, tuple(names), leader))
 
     def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
-        """Let stops of ready instances of these types wait for `release`, for at most so many seconds; 0 ends that. A
-        new call replaces the earlier one of the same holder. It ends with this connection.
+        """Let stops of ready instances of these types wait for `release`, for at most so many seconds; 0 ends that.
+
+        A new call replaces the earlier one of the same holder. A hold ends ten seconds after this connection, unless
+        another connection holds under the same name by then.
         """
         return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
 
     def release(self, by: str, instance: str, generation: int) -> None:
         """Release the stop of an instance, in the life of that number."""
         self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
+
+    def report(self, instance: str, generation: int, fault: str) -> None:
+        """Say what is wrong with what this companion looks after, "" for nothing: it is `unhealthy` in `ps` meanwhile."""
+        self._call(methods.REPORT, ReportParams(instance, generation, fault))
 
     def reload(self) -> Accepted:
         """Read the inputs again and apply what changed. Raises ConfigError where they are wrong."""

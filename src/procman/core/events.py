@@ -165,6 +165,14 @@ class Notified(Struct, frozen=True, tag=True):
     extend: float | None = None
 
 
+class Reported(Struct, frozen=True, tag=True):
+    """What a companion says of what it looks after: the fault, "" where there is none."""
+
+    name: str
+    generation: int
+    fault: str
+
+
 class Measured(Struct, frozen=True, tag=True):
     """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
 
@@ -252,7 +260,7 @@ class RestartWanted(Struct, frozen=True):
 
 
 LifeEvent: TypeAlias = (
-    Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released
+    Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released | Reported
 )
 """What is handed to the instance that it names, and to nobody else."""
 

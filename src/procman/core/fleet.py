@@ -1,7 +1,7 @@
 """Everything that procman decides: `handle(event, now) -> actions`, without any I/O.
 
-Slots of a type are numbered 1..N without gaps: scaling up fills in at the end, scaling down takes away the highest; a slot
-beyond the count is on its way out and gone once its processes are.
+Slots of a type are numbered from 1: scaling up takes the lowest free numbers, scaling down takes away the highest. A slot whose
+number is not wanted any more is on its way out and gone once its processes are; until then its number is not free.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, OpenSockets, Publish, Refuse, Reply
+from procman.core.actions import Action, Finish, Publish, Refuse, Reply
 from procman.core.formation import Formation
-from procman.core.operations import Need, Want, needs_of_counts
+from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
@@ -30,10 +30,11 @@ from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, overview, why, wording
+    from procman.core import commands, overview, startup, why, wording
 else:
     commands = later(__name__, "procman.core.commands")
     overview = later(__name__, "procman.core.overview")
+    startup = later(__name__, "procman.core.startup")
     why = later(__name__, "procman.core.why")
     wording = later(__name__, "procman.core.wording")
 
@@ -101,6 +102,7 @@ class Fleet:
             self._happened(event, now)
         self._formation.reconcile(now)
         self._formation.end_rollouts(now)
+        self._formation.end_startup(now)
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out
@@ -113,7 +115,7 @@ class Fleet:
     def _happened(self, event: saw.FormationEvent, now: float) -> None:
         match event:
             case saw.FormationStarted():
-                self._begin(now)
+                self._formation.start(now)
             case saw.Measured():
                 self._formation.recycle_large(event)
             case saw.Adopted():
@@ -132,12 +134,6 @@ class Fleet:
                 self._scale_asked(event.by, now)
             case _:
                 assert_never(event)
-
-    def _begin(self, now: float) -> None:
-        sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
-        self._formation.out += sockets
-        needs = needs_of_counts(self.counts, [], self.plan)
-        self._formation.move_on(self._formation.begin("start", needs), needs, now)
 
     # ---- time
 

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, Publish, Remove, SetTimer
+from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
     Hold,
@@ -31,13 +31,13 @@ from procman.core.events import (
 )
 from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
-from procman.core.operations import Need, Operations
+from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
 from procman.core.policies import Dependency
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState
+from procman.core.snapshot import FleetState, StartupState
 from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
 from procman.core.turn import Turn
@@ -46,13 +46,14 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, wording
+    from procman.core import commands, daemons, order, recycling, reload, startup, wording
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -75,6 +76,7 @@ class Formation:
         self.rollouts = Rollouts(state.rollouts)
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -91,6 +93,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -138,9 +141,10 @@ class Formation:
         on = tuple(one.type for one in unmet)
         if not isinstance(i.phase, Waiting) or i.phase.on != on:
             self.step(i, WaitWanted(on), now)
-        if order.is_hopeless(unmet, self.slots):
+        failed = order.hopeless(unmet, self.slots)
+        if failed is not None:
             why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def _terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
@@ -150,15 +154,22 @@ class Formation:
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
     def has_place(self, type_name: str, index: int) -> bool:
-        return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
+        if is_companion(type_name):
+            return index == 1
+        return self.desired.role(type_name, index) is not Role.LEAVING
+
+    def _role(self, i: Instance) -> Role:
+        return self.desired.role(i.spec.type, i.index)
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None:
         after, actions, facts = step(i, event, now)
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
-        gone = isinstance(after.phase, Down) and not after.wanted and self.slots.surplus(after, self.desired.counts)
+        gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
             self.out.append(Remove(after.name))
@@ -217,9 +228,8 @@ class Formation:
         self.rollouts.abort(type_name, why)
         self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
         names = {one.name for one in self.slots.of(type_name)}
-        self.out += self.operations.abort(
-            names, Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        )
+        reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
+        self.out += self.operations.abort(names, reason, i.name)
         self._end_rollout(type_name, now)
 
     def recycle_old(self, name: str, generation: int) -> None:
@@ -280,6 +290,22 @@ class Formation:
         number, actions = self.operations.begin(what, needs)
         self.out += actions
         return number
+
+    def start(self, now: float) -> None:
+        """Bring everything up, as far as it need not wait."""
+        self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
+        needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
+        number = self.begin("start", needs)
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+            self.startup = StartupState(number, now)
+        self.move_on(number, needs, now)
+
+    def end_startup(self, now: float) -> None:
+        """Report how long the start has taken, once it has come to an end."""
+        if self.startup is not None:
+            start = self.operations.get(self.startup.operation)
+            self.startup, reports = startup.end(self.startup, start, self.plan, self.desired.counts, now)
+            self.out += reports
 
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""

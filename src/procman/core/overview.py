@@ -18,7 +18,7 @@ def of(formation: Formation, now: float) -> FleetView:
         formation=dict(desired.counts),
         instances=tuple(row(formation, i, now) for i in slots),
         stopping=desired.closing is not None,
-        types=tuple(_type_view(formation, spec) for spec in formation.plan.types.values()),
+        types=tuple(type_view(formation, spec) for spec in formation.plan.types.values()),
         companions=tuple(row(formation, i, now) for i in slots.companions()),
     )
 
@@ -28,12 +28,12 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
     view = wording.view_of(i, now, crash_loop=formation.crashes.loops(i, now))
     if not isinstance(i.phase, Waiting):
         return view
-    unmet = order.unmet(i.spec, formation.desired.counts, formation.slots)
+    unmet = order.unmet(i.spec, formation.desired, formation.slots)
     missing = "; ".join(order.explain(one, formation.slots, now) for one in unmet)
     return replace(view, reason=f"waiting for {missing}" if missing else "about to be started")
 
 
-def _type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
+def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
     name, desired = spec.type, formation.desired.count(spec.type)
     rollout = formation.rollouts.shown(name, formation.pending(name))
     slots, looping = formation.slots.of(name), formation.crashes.looping(name)

@@ -5,11 +5,13 @@ Part of the machine in instance.py, which holds the table.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from msgspec.structs import replace
 
 from procman.core import restart, stopping, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
-from procman.core.events import Notified, Probed
+from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, BecameUnready, Died
 from procman.core.phases import Instance, Ready, Starting, Step, StopReason, Unhealthy, counted, enter, noted
 from procman.core.policies import OnUnhealthy
@@ -38,7 +40,20 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
     return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer), now)
 
 
-def probed(i: Instance, event: Probed, now: float) -> Step:
+def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
+    """Something about how it is."""
+    match event:
+        case Probed():
+            return _probed(i, event, now)
+        case Notified():
+            return _notified(i, event, now)
+        case Reported():
+            return _reported(i, event, now)
+        case _:
+            assert_never(event)
+
+
+def _probed(i: Instance, event: Probed, now: float) -> Step:
     match i.phase:
         case Starting() as phase if i.spec.ready is not None:
             if event.ok:
@@ -55,7 +70,7 @@ def probed(i: Instance, event: Probed, now: float) -> Step:
             return Step(i)
 
 
-def notified(i: Instance, event: Notified, now: float) -> Step:
+def _notified(i: Instance, event: Notified, now: float) -> Step:
     """STOPPING and RELOADING take it out of rotation until READY comes again."""
     match i.phase:
         case Starting() as phase:
@@ -69,6 +84,21 @@ def notified(i: Instance, event: Notified, now: float) -> Step:
             answer = wording.IS_STOPPING if event.stopping else wording.IS_RELOADING
             i = enter(i, Unhealthy(leader, ready_at, 0, answer), now)
             return Step(i, (wording.is_unhealthy(i, answer),), (BecameUnready(i.name),))
+        case _:
+            return Step(i)
+
+
+def _reported(i: Instance, event: Reported, now: float) -> Step:
+    """A companion cannot do what it is there for, or can again. It is not restarted for that: the fault is not its own."""
+    match i.phase:
+        case Ready(leader, ready_at) if event.fault:
+            i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
+            return Step(i, (wording.reports(i, event.fault),), (BecameUnready(i.name),))
+        case Unhealthy() as phase if event.fault:
+            return Step(replace(i, phase=replace(phase, answer=event.fault)))
+        case Unhealthy(leader, ready_at):
+            i = enter(i, Ready(leader, ready_at), now)
+            return Step(i, (wording.reports(i, ""),), (BecameReady(i.name, i.generation),))
         case _:
             return Step(i)
 

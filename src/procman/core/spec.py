@@ -20,6 +20,8 @@ Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 FAR_TOO_MANY = 10**9
 """A count that is not worth its digits."""
 
+LAST_PORT = 65535
+
 DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and KILL: what Docker and Heroku users know (Heroku: 30, Docker: 10)."""
 
@@ -170,6 +172,13 @@ def instance_environment(spec: ProcessSpec, index: int) -> dict[str, str]:
     return env
 
 
+def room_of(plan: Plan, type_name: str) -> int:
+    """The highest number that an instance of a type can have: its ports end there, or no more may run at once."""
+    spec = plan.types[type_name]
+    room = min(MAX_COUNT, spec.max if spec.max is not None else MAX_COUNT)
+    return room if spec.port is None else min(room, plan.port_step, LAST_PORT + 1 - spec.port)
+
+
 def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | None:
     """Why a type cannot have that many instances, as (message, hint); None where it can."""
     spec = plan.types[type_name]
@@ -191,6 +200,7 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
             f"--port-step {plan.port_step}; a larger one or --no-port helps",
         )
     last = spec.port + count - 1
-    if last > 65535:
-        return f"cannot give {type_name}.{count} port {last}: the last port is 65535", "use a lower --port or --no-port"
+    if last > LAST_PORT:
+        hint = "use a lower --port or --no-port"
+        return f"cannot give {type_name}.{count} port {last}: the last port is {LAST_PORT}", hint
     return None

@@ -36,7 +36,7 @@ class Turn:
         if not spec.depends_on or isinstance(move, StopMove) or not isinstance(i.phase, (*AT_REST, Waiting)):
             return ()
         if spec.type not in self._unmet:
-            self._unmet[spec.type] = order.unmet(spec, self._desired.counts, self._slots)
+            self._unmet[spec.type] = order.unmet(spec, self._desired, self._slots)
         return self._unmet[spec.type]
 
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:

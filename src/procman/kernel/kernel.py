@@ -209,10 +209,6 @@ class Kernel:
         """Sentences about why an instance is as it is; none where there is no such."""
         return self.fleet.why(name, time.monotonic())
 
-    def release(self, name: str, generation: int, by: str) -> None:
-        """Whoever held the stop of this life lets go of it."""
-        self.post(events.Released(name, generation, by))
-
     def command(self, command: events.Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life

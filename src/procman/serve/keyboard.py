@@ -86,6 +86,8 @@ def _hung_up(fd: int) -> bool:
     """Whether every program has closed it. Then it is always ready for writing, and may be full (measured: on Linux no
     write to such a master fails).
     """
+    if not hasattr(select, "poll"):  # select(2) cannot tell
+        return False
     poll = select.poll()
     poll.register(fd, 0)
     return any(events & select.POLLHUP for _, events in poll.poll(0))

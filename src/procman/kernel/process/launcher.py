@@ -66,7 +66,7 @@ class Launcher:
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
 
-    def launch(self, action: Spawn, plan: Plan) -> Launched:
+    def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Launched:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
         provided = self._on_demand.provide(action)
@@ -78,7 +78,7 @@ class Launcher:
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
         if started.holder:
             life.group, life.held = started.holder, True
-        self.lives.add(life)
+        self.lives.add(life, led_by_shell=led_by_shell)
         unreadable = ""
         try:
             self._connect(life, started)
@@ -201,11 +201,11 @@ class SpawnQueue:
     def _start(self, action: Spawn, plan: Plan) -> list[Event]:
         name, generation = action.name, action.generation
         try:
-            life, unreadable = self._launcher.launch(action, plan)
+            shell = is_led_by_shell(action.spec.command, action.spec.shell)
+            life, unreadable = self._launcher.launch(action, plan, led_by_shell=shell)
         except spawn.SpawnError as error:
             return [SpawnFailed(name, generation, error.code, error.why, jitter())]
         except MemoryError:
             return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
-        shell = is_led_by_shell(action.spec.command, action.spec.shell)
         spawned = Spawned(name, generation, life.pid, shell)
         return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]
