@@ -123,14 +123,14 @@ class Operations:
             actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
         return actions
 
-    def abort(self, names: Collection[str], reason: Reason) -> list[Action]:
-        """These cannot come up as it was asked."""
+    def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:
+        """These cannot come up as it was asked, for what has become of one of them."""
         hit = [
             one
             for one in self._open.values()
             if any(n in names and one.needs[n].want is not Want.DOWN for n in one.needs)
         ]
-        return [self._end(one, OperationState.FAILED, reason) for one in hit]
+        return [self._end(one, OperationState.FAILED, reason, by) for one in hit]
 
     def close(self, reason: Reason) -> list[Action]:
         """Everything ends: nothing comes up any more."""
@@ -143,15 +143,15 @@ class Operations:
         if verdict is True:
             del one.needs[name]
         elif isinstance(verdict, Reason):
-            return [self._end(one, OperationState.FAILED, replace(verdict, text=f"{name} {verdict.text}"))]
+            return [self._end(one, OperationState.FAILED, replace(verdict, text=f"{name} {verdict.text}"), name)]
         return []
 
     def _done(self, one: OpenOperation) -> list[Action]:
         return [] if one.needs or one.id not in self._open else [self._end(one, OperationState.DONE, None)]
 
-    def _end(self, one: OpenOperation, state: OperationState, reason: Reason | None) -> Action:
+    def _end(self, one: OpenOperation, state: OperationState, reason: Reason | None, by: str | None = None) -> Action:
         del self._open[one.id]
-        ended = Operation(id=one.id, what=one.what, state=state, reason=reason, left=tuple(one.needs))
+        ended = Operation(id=one.id, what=one.what, state=state, reason=reason, left=tuple(one.needs), instance=by)
         self._ended[one.id] = ended
         while len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]

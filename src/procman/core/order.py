@@ -56,11 +56,13 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
     return f"{one.type}: not {one.until.value}, {duration(now - since)}"
 
 
-def is_hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> bool:
-    """Whether one of them cannot be met any more unless somebody does something."""
-    return any(
-        (standing := slots.of(one.type)) and all(isinstance(i.phase, Failed) for i in standing) for one in dependencies
-    )
+def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
+    """The failed instance by which one of them cannot be met any more, unless somebody does something."""
+    for one in dependencies:
+        standing = slots.of(one.type)
+        if standing and all(isinstance(i.phase, Failed) for i in standing):
+            return standing[0].name
+    return None
 
 
 # ---- down
