@@ -45,12 +45,14 @@ class Fleet:
     def __init__(self, count=1):
         self.count = count
         self.broken = None
+        self.looks = 0
         self.refuses = None
         self.published = []
 
     def look(self):
         if self.broken:
             raise self.broken
+        self.looks += 1
         return {"web": seen_of(self.count)}
 
     def scale(self, type_name, count, why):
@@ -239,6 +241,30 @@ def test_a_type_that_a_reload_has_removed_is_left_alone(world):
     world.fleet.look = dict
     world.run(60)
     assert world.lines == []
+
+
+def test_at_zero_the_metric_alone_is_read_between_two_looks(tmp_path):
+    rule = ScalingRule(min=0, max=8, metrics=(msgspec.structs.replace(QUEUE, cheap=True),))
+    world = World(tmp_path, rule=rule, count=0)
+    world.scaler.step()
+    looks, world.fleet.broken = world.fleet.looks, ProcmanError("cannot reach procman")
+    world.run(14)
+    assert world.lines == []
+    world.fleet.broken = None
+    world.run(1.5)
+    assert world.fleet.looks == looks + 1
+    world.gauge.value = 1
+    world.run(0.5)
+    assert world.fleet.count == 1
+
+
+def test_at_zero_a_person_is_heard_at_once(tmp_path):
+    world = World(tmp_path, rule=ScalingRule(min=0, max=8, metrics=(QUEUE,)), count=0)
+    world.scaler.step()
+    world.store.control("web", bounds=Bounds(min=2, max=None))
+    world.scaler.hurry()
+    world.scaler.step()
+    assert world.fleet.count == 2
 
 
 def test_at_zero_the_first_item_is_seen_within_two_seconds(tmp_path):
