@@ -45,6 +45,7 @@ class Fleet:
     def __init__(self, count=1):
         self.count = count
         self.broken = None
+        self.reported = None
         self.looks = 0
         self.refuses = None
         self.published = []
@@ -61,6 +62,9 @@ class Fleet:
         assert type_name == "web"
         assert why
         self.count = count
+
+    def report(self, fault):
+        self.reported = fault
 
     def publish(self, decided):
         self.published.append(decided)
@@ -166,9 +170,11 @@ def test_what_fails_takes_nothing_away_and_is_said_once(world):
     world.run(600)
     assert world.fleet.count == 6
     assert world.lines[said:] == ["cannot read web: queue: connection refused"]
+    assert world.fleet.reported == "cannot read web: queue: connection refused"
     world.gauge.value = 60
     world.run(60)
     assert world.lines[said + 1 :] == ["web: queue can be read again"]
+    assert world.fleet.reported == ""
 
 
 def test_a_fault_of_a_gauge_is_a_failed_reading_that_shows_no_secret(world):

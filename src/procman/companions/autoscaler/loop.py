@@ -36,7 +36,7 @@ from procman.core.demand import (
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from procman.companions.autoscaler.fleet import InstanceSeen, ScalableFleet, TypeSeen
 
@@ -83,7 +83,7 @@ class Surroundings(Struct, frozen=True):
 
 
 class Autoscaler:
-    """`dry`: decides and shows, and changes nothing."""
+    """`dry`: decides and shows, and changes nothing. `unusable`: what is wrong with types that are left out."""
 
     def __init__(
         self,
@@ -93,12 +93,14 @@ class Autoscaler:
         around: Surroundings,
         *,
         dry: bool = False,
+        unusable: Sequence[str] = (),
     ) -> None:
         self._fleet = fleet
         self._types = types
         self._store = store
         self._around = around
         self._dry = dry
+        self._unusable = tuple(unusable)
         self._due = dict.fromkeys(types, 0.0)
         self._asleep: dict[str, Asleep] = {}
         self._unsettled: set[str] = set()  # with new instances, of which samples are wanted
@@ -141,6 +143,7 @@ class Autoscaler:
                 self._scale(name, seen.get(name), controls)
         if due:
             self._save()
+            self._report()
         following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
         return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
 
@@ -157,6 +160,11 @@ class Autoscaler:
                 self._asleep[name] = one
                 self._due[name] = now + one.every
         return [name for name in due if name not in self._asleep]
+
+    def _report(self) -> None:
+        """Let `ps --companions` show what is wrong at present."""
+        faults = (*self._unusable, *filter(None, self._said.values()))
+        self._attempt("procman", lambda: self._fleet.report("; ".join(faults)))
 
     def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
         """Show new instances to those who measure them, and note which types have any."""
@@ -228,6 +236,8 @@ class Autoscaler:
         """Whether procman did it. A fault is said once."""
         try:
             request()
+        except NotRunningError:
+            raise
         except ProcmanError as error:
             self._say(topic, error.message)
             return False
