@@ -44,6 +44,7 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     name: str
     watch: bool
     detach: bool
+    forget: bool = False
     then: str | None = None
     words: tuple[str, ...] = ()
     """What stands behind `--`: a command, word by word, as `then` is a line."""
@@ -159,6 +160,7 @@ OUTPUT = (
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
     Option(("--name",), "Tell this formation from others of the same folder.", OptionKind.TEXT, "NAME"),
+    Option(("--forget",), "Forget the counts that `keep_counts: true` has kept.", OptionKind.FLAG),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),
@@ -212,6 +214,7 @@ def start_options(values: Mapping[str, Value]) -> StartOptions:
         name=values["name"] or "",
         watch=values["watch"],
         detach=values["detach"],
+        forget=values["forget"],
         then=values["then"],
         words=values.get(WORDS, ()),
     )

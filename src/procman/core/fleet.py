@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, OpenSockets, Publish, Refuse, Reply
+from procman.core.actions import Action, Finish, KeepCounts, OpenSockets, Publish, Refuse, Reply
 from procman.core.formation import Formation
 from procman.core.operations import Need, Want, needs_of_counts
 from procman.core.phases import AT_REST, ENDING, Instance
@@ -43,6 +43,7 @@ class Fleet:
         """A formation that is yet to be started, or with a state one that goes on where another one was."""
         self._formation = Formation(plan, state)
         self._finished = state is not None and state.finished
+        self._kept = self._formation.kept()
 
     def state(self) -> FleetState:
         """Everything it knows, between two events."""
@@ -143,8 +144,15 @@ class Fleet:
         self._formation.reconcile(now)
         self._formation.end_rollouts(now)
         self._settle(now)
+        self._keep()
         out, self._formation.out = self._formation.out, []
         return out
+
+    def _keep(self) -> None:
+        kept = self._formation.kept()
+        if kept != self._kept:
+            self._kept = kept
+            self._formation.out.append(KeepCounts(kept))
 
     def _begin(self, now: float) -> None:
         sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]

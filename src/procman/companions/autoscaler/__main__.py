@@ -34,7 +34,8 @@ def main(settings: AutoscalerSettings) -> int:
     try:
         path = os.environ["PROCMAN_SOCKET"]
         store = AutoscaleStore.beside(path)
-        autoscaler = Autoscaler(LiveFleet(path, store), types, store, this_machine(_log), unusable=unusable)
+        autoscaler = Autoscaler(LiveFleet(path, store), types, store, this_machine(_log))
+        autoscaler.unusable = tuple(unusable)
         autoscaler.restore()
         while True:
             _pause(autoscaler, store, time.monotonic() + autoscaler.step())

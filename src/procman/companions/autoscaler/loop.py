@@ -36,7 +36,7 @@ from procman.core.demand import (
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from procman.companions.autoscaler.fleet import InstanceSeen, ScalableFleet, TypeSeen
 
@@ -83,7 +83,7 @@ class Surroundings(Struct, frozen=True):
 
 
 class Autoscaler:
-    """`dry`: decides and shows, and changes nothing. `unusable`: what is wrong with types that are left out."""
+    """`dry`: decides and shows, and changes nothing."""
 
     def __init__(
         self,
@@ -93,14 +93,14 @@ class Autoscaler:
         around: Surroundings,
         *,
         dry: bool = False,
-        unusable: Sequence[str] = (),
     ) -> None:
         self._fleet = fleet
         self._types = types
         self._store = store
         self._around = around
         self._dry = dry
-        self._unusable = tuple(unusable)
+        self.unusable: tuple[str, ...] = ()
+        """What is wrong with the settings of types that are left out."""
         self._due = dict.fromkeys(types, 0.0)
         self._asleep: dict[str, Asleep] = {}
         self._unsettled: set[str] = set()  # with new instances, of which samples are wanted
@@ -163,7 +163,7 @@ class Autoscaler:
 
     def _report(self) -> None:
         """Let `ps --companions` show what is wrong at present."""
-        faults = (*self._unusable, *filter(None, self._said.values()))
+        faults = (*self.unusable, *filter(None, self._said.values()))
         self._attempt("procman", lambda: self._fleet.report("; ".join(faults)))
 
     def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
