@@ -19,7 +19,7 @@ from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
-from procman.config.procfile import NAME
+from procman.config.procfile import is_name
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
@@ -40,7 +40,7 @@ exit code of either."""
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
-    if options.name and not NAME.fullmatch(options.name):
+    if options.name and not is_name(options.name):
         text = f"cannot use '{options.name}' as the name of a formation"
         raise UsageError(text, "letters, digits, '-' and '_', at most 63")
     companions = ("watch",) if options.watch else ()
