@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -30,6 +30,9 @@ from procman.kernel.wiring import KernelSettings
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from procman.app.keeping import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
@@ -73,7 +76,19 @@ def build(
         return _upgrading(parts)
 
     reach = Reach(claimed)
-    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading)
+
+    @cache
+    def counts_file() -> CountsFile:
+        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+
+        assert claimed is not None
+        return keeping.counts_file(claimed, inputs, plan.root, parts.kernel.log)
+
+    def keep(counts: Mapping[str, int]) -> None:
+        if claimed is not None:
+            counts_file().write(counts)
+
+    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading, keep=keep)
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
     else:
