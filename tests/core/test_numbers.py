@@ -86,6 +86,10 @@ def test_where_the_ports_end_the_slots_on_their_way_out_are_waited_for():
 def test_where_no_more_may_run_at_once_they_are_waited_for():
     story = draining_above(1, 3, spec_of(max=3))
     assert spawned_names(scale(story, 3)) == []
+    row = next(row for row in story.fleet.view(story.now).instances if row.name == "web.3")
+    assert row.reason == "scaled down; KILL in 10 s; then it is started again"
+    assert row.role == "regular"
+    assert "it is started again when nothing of it is left" in " ".join(story.fleet.why("web.3", story.now))
     assert spawned_names(story.ends("web.3", *TERM)) == ["web.3"]
 
 

@@ -254,6 +254,20 @@ class Formation(RuleBasedStateMachine):
 
     @precondition(lambda self: self.names())
     @rule(which=pick)
+    def remove(self, which: int) -> None:
+        name = self.names()[which % len(self.names())]
+        of_type, _, number = name.partition(".")
+        if not self.is_stopping():
+            self.numbers[of_type].remove(int(number))
+            self.counts = self.counts | {of_type: self.counts[of_type] - 1}
+            self.stopped.discard(name)
+            self.scaled.add(of_type)
+            answer = self.os.command(Scale(to={of_type: self.counts[of_type]}, remove=(name,)))
+            assert isinstance(answer, Reply)
+            assert answer.formation == self.counts
+
+    @precondition(lambda self: self.names())
+    @rule(which=pick)
     def stop(self, which: int) -> None:
         name = self.names()[which % len(self.names())]
         if not self.is_stopping():

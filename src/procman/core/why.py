@@ -74,7 +74,9 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
         case Unhealthy():
             return "it is back in rotation at the next good check"
         case Draining():
-            return "the stop signal follows"
+            return "the stop signal follows" + (
+                ", and it is started again when nothing of it is left" if i.wanted else ""
+            )
         case Stopping() | Clearing():
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):
