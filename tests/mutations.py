@@ -520,8 +520,8 @@ MUTATIONS = [
     Mutation(
         "who was stopped holds up the others",
         "rollout",
-        "if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
-        "if first == rollout.replaced and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+        "        first = tuple(name for name in rollout.replaced if name in wanted)",
+        "        if not wanted.keys() >= set(rollout.replaced):\n            return None\n        first = rollout.replaced",
     ),
     # ---- an extra instance
     Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),
