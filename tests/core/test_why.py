@@ -38,8 +38,10 @@ def test_one_that_starts_says_what_its_probe_has_found():
     story.happens(Probed("web.1", 1, ok=False, answer="tcp port 5000: connection refused"), after=6.0)
     assert why(story) == [
         "web.1 has been starting for 6.0 s",
-        "it is ready at its probe's first success, and restarted in 54 s without one; its last answer: tcp port 5000: "
-        "connection refused",
+        (
+            "it is ready at its probe's first success, and restarted in 54 s without one; its last answer: tcp port 5000: "
+            "connection refused"
+        ),
         "`procman logs web.1` shows its output",
     ]
 
@@ -49,7 +51,7 @@ def test_one_that_is_unhealthy_says_by_what():
     story.ready("web.1")
     story.happens(Probed("web.1", 1, ok=False, answer="http /health answered 503"))
     assert why(story)[:2] == [
-        "web.1 has been unhealthy for 0.0 s: http /health answered 503, once in a row",
+        "web.1 has been unhealthy for 0.0 s: http /health answered 503",
         "it is back in rotation at the next good check",
     ]
 
@@ -78,6 +80,7 @@ def test_one_that_was_stopped_says_by_whom_and_how_it_is_started():
 
 def test_one_that_has_crashed_says_when_it_comes_back():
     story = Story(plan_of({"web": 1}))
+    story.ready("web.1")
     story.ends("web.1", 1)
     first, then, hint = why(story)
     assert first.startswith("web.1 has been in backoff for 0.0 s: exit 1; again in 0.5 s")
