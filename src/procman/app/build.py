@@ -30,7 +30,7 @@ from procman.kernel.wiring import KernelSettings
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from procman.app.keeping import CountsFile
     from procman.app.options import OutputOptions
@@ -75,20 +75,13 @@ def build(
     def upgrading() -> LiveUpgrade:
         return _upgrading(parts)
 
+    def log(text: str) -> None:
+        parts.kernel.log(text)
+
     reach = Reach(claimed)
-
-    @cache
-    def counts_file() -> CountsFile:
-        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
-
-        assert claimed is not None
-        return keeping.counts_file(claimed, inputs, plan.root, parts.kernel.log)
-
-    def keep(counts: Mapping[str, int]) -> None:
-        if claimed is not None:
-            counts_file().write(counts)
-
-    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading, keep=keep)
+    settings = replace(
+        _settings(plan, reach, looks, inputs), upgrading=upgrading, keep=_keeper(claimed, inputs, plan.root, log)
+    )
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
     else:
@@ -109,6 +102,24 @@ def build(
     else:
         kernel.log(output.headline(plan, claimed))
     return parts
+
+
+def _keeper(
+    claimed: Claim | None, inputs: ReloadInputs, root: str, log: Callable[[str], None]
+) -> Callable[[Mapping[str, int]], None]:
+    """Writes the counts that were set at run time. Without a place of its own procman keeps none."""
+
+    @cache
+    def counts_file(place: Claim) -> CountsFile:
+        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+
+        return keeping.counts_file(place, inputs, root, log)
+
+    def keep(counts: Mapping[str, int]) -> None:
+        if claimed is not None:
+            counts_file(claimed).write(counts)
+
+    return keep
 
 
 def run(parts: RunningParts) -> int:
