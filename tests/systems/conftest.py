@@ -6,11 +6,12 @@ and says what to install.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import World
+from harness import World, open_world
 from system import Example
 
 LONGEST = 240
@@ -35,3 +36,18 @@ def world(tmp_path: Path) -> Iterator[World]:
 def example(world: World) -> Callable[[str], Example]:
     """A copy of an example's folder, to be started there with ports that are free."""
     return lambda name: Example(world, name)
+
+
+@pytest.fixture
+def server(world: World) -> Example:
+    """With the programs of this interpreter in PATH."""
+    made = Example(world)
+    world.env["PATH"] = f"{Path(sys.executable).parent}:{world.env['PATH']}"
+    return made
+
+
+@pytest.fixture
+def server_for_all() -> Iterator[Example]:
+    """In a folder that other users may enter."""
+    with open_world() as world:
+        yield Example(world)
