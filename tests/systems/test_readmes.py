@@ -23,6 +23,7 @@ READMES = [
     pytest.param("elixir", marks=needs("elixir", "mix", "epmd", "curl")),
     "akka",
     pytest.param("haproxy", marks=needs("haproxy", "curl")),
+    pytest.param("balancer", marks=needs("haproxy", "node", "curl")),
     pytest.param("container", marks=needs("python3", "curl")),
 ]
 
