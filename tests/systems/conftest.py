@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import World, open_world
-from system import Example
+from system import Example, built
 
 LONGEST = 240
 """Seconds that a test may take: servers and clusters start, are loaded and stop in it, on a machine that is busy."""
@@ -36,6 +36,12 @@ def world(tmp_path: Path) -> Iterator[World]:
 def example(world: World) -> Callable[[str], Example]:
     """A copy of an example's folder, to be started there with ports that are free."""
     return lambda name: Example(world, name)
+
+
+@pytest.fixture(scope="session")
+def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of docs/examples/akka, built once."""
+    return built("akka", ["mvn", "-q", "-B", "package"], "target/node.jar", tmp_path_factory)
 
 
 @pytest.fixture
