@@ -18,6 +18,7 @@ FIXED = 8000
 READMES = [
     pytest.param("node", marks=needs("node", "npm", "curl")),
     pytest.param("celery", marks=needs("redis-server", "redis-cli", modules=("celery", "redis"))),
+    pytest.param("autoscaling", marks=needs("redis-server", "redis-cli", modules=("celery", "redis"))),
     pytest.param("rq", marks=needs("redis-server", "redis-cli", modules=("rq",))),
     pytest.param("erlang", marks=needs("erl", "erlc", "epmd", "curl")),
     pytest.param("elixir", marks=needs("elixir", "mix", "epmd", "curl")),
