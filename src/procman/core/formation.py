@@ -16,7 +16,7 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
     Hold,
@@ -34,7 +34,6 @@ from procman.core.instance import step
 from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
-from procman.core.policies import Dependency
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
@@ -46,13 +45,15 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, wording
+    from procman.core import commands, daemons, order, recycling, reload, startup, wording
+    from procman.core.policies import Dependency
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -75,6 +76,7 @@ class Formation:
         self.rollouts = Rollouts(state.rollouts)
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -91,6 +93,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -138,9 +141,10 @@ class Formation:
         on = tuple(one.type for one in unmet)
         if not isinstance(i.phase, Waiting) or i.phase.on != on:
             self.step(i, WaitWanted(on), now)
-        if order.is_hopeless(unmet, self.slots):
+        failed = order.hopeless(unmet, self.slots)
+        if failed is not None:
             why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def _terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
@@ -150,15 +154,22 @@ class Formation:
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
     def has_place(self, type_name: str, index: int) -> bool:
-        return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
+        if is_companion(type_name):
+            return index == 1
+        return self.desired.role(type_name, index) is not Role.LEAVING
+
+    def _role(self, i: Instance) -> Role:
+        return self.desired.role(i.spec.type, i.index)
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None:
         after, actions, facts = step(i, event, now)
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
-        gone = isinstance(after.phase, Down) and not after.wanted and self.slots.surplus(after, self.desired.counts)
+        gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
             self.out.append(Remove(after.name))
@@ -217,9 +228,8 @@ class Formation:
         self.rollouts.abort(type_name, why)
         self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
         names = {one.name for one in self.slots.of(type_name)}
-        self.out += self.operations.abort(
-            names, Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        )
+        reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
+        self.out += self.operations.abort(names, reason, i.name)
         self._end_rollout(type_name, now)
 
     def recycle_old(self, name: str, generation: int) -> None:
@@ -292,7 +302,7 @@ class Formation:
         row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
         if not isinstance(i.phase, Waiting):
             return row
-        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
+        unmet = order.unmet(i.spec, self.desired, self.slots)
         told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
         return replace(row, reason=f"waiting for {told}" if told else "about to be started")
 

@@ -2,17 +2,17 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       Exited       Emptied       Probed Released TimerFired
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       Exited       Emptied       Probed Released Reported   TimerFired
     DOWN      stopped    spawn       WAITING               spawn
     WAITING   waiting    spawn       others     DOWN       other spec
     SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED
-    STARTING  starting                          stop       stop, anew                                             CLEARING                                   READY, or stop: not ready
-    READY     ready                             stop       stop, anew                                             CLEARING
-    UNHEALTHY unhealthy                         stop       stop, anew                                             CLEARING                   READY
-    DRAINING  draining   wanted                 unwanted   wanted, anew                                           STOPPING                          STOPPING STOPPING
-    STOPPING  stopping   wanted                 unwanted   wanted, anew                                           status noted DOWN or spawn                 escalate
-    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                        by verdict                    KILL, unkillable
-    BACKOFF   backoff                           DOWN       spawn now                                                                                         spawn
+    STARTING  starting                          stop       stop, anew                                             CLEARING                                              READY, or stop: not ready
+    READY     ready                             stop       stop, anew                                             CLEARING                                   UNHEALTHY
+    UNHEALTHY unhealthy                         stop       stop, anew                                             CLEARING                   READY           READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                           STOPPING                          STOPPING            STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                           status noted DOWN or spawn                            escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                        by verdict                               KILL, unkillable
+    BACKOFF   backoff                           DOWN       spawn now                                                                                                    spawn
     FAILED    failed     spawn       WAITING    DOWN       spawn
     DONE      done       spawn       WAITING    DOWN       spawn
 
@@ -44,6 +44,7 @@ from procman.core.events import (
     Notified,
     Probed,
     Released,
+    Reported,
     RestartWanted,
     SlotEvent,
     Spawned,
@@ -120,10 +121,8 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
             return _exited(i, event, now)
         case Emptied():
             return _emptied(i, now)
-        case Probed():
-            return readiness.probed(i, event, now)
-        case Notified():
-            return readiness.notified(i, event, now)
+        case Probed() | Notified() | Reported():
+            return readiness.heard(i, event, now)
         case Released():
             return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
         case Adopted():

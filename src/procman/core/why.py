@@ -30,18 +30,21 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
         return ()
     row = formation.row(i, now)
     reason = f": {row.reason}" if row.reason else ""
-    lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
+    phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
+    lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     if isinstance(move, RestartMove) and move.rolling:
         rollout = formation.rollouts.shown(i.spec.type, formation.pending(i.spec.type))
         lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+    elif (aborted := formation.type_view(i.spec).rollout) is not None and aborted.startswith("aborted"):
+        lines.append(f"the last rollout of {i.spec.type} was {aborted}")
     return (*(line for line in lines if line), *_hint(i))
 
 
 def _next(formation: Formation, i: Instance, now: float) -> str:
     match i.phase:
         case Waiting():
-            unmet = order.unmet(i.spec, formation.desired.counts, formation.slots)
+            unmet = order.unmet(i.spec, formation.desired, formation.slots)
             needs = ", ".join(f"{one.type} is {one.until.value}" for one in unmet)
             return f"it is started as soon as {needs}" if needs else "it is about to be started"
         case Spawning():
