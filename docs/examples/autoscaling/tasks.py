@@ -19,4 +19,3 @@ def work(number: int, seconds: float = 2.0) -> None:
     """Sleep, then count this task as done once more."""
     time.sleep(seconds)
     store.hincrby("done", number, 1)
-
