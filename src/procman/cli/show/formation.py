@@ -1,4 +1,4 @@
-"""What a plan means, in lines for a person: who waits for whom, who is ready by what, whom a restart costs requests."""
+"""Explains a plan to a person: which types wait for others, what makes each ready, and which restarts lose requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def explanation(plan: Plan) -> list[str]:
-    """Nothing for a plan that says nothing of this: all then start at once, and are ready after a second of life."""
+    """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
+    life.
+    """
     if not (plan.groups or any(map(_says_more, plan.types.values()))):
         return []
     sections: dict[str, list[tuple[str, ...]]] = {
@@ -57,13 +59,13 @@ def _says_more(spec: ProcessSpec) -> bool:
 
 
 def stages(plan: Plan) -> list[list[str]]:
-    """Types by when they can start: those of the first stage at once, those of each other when all before it have."""
+    """Types by when they can start: those of the first stage at once, those of each next stage once all before it have."""
     placed: dict[str, int] = {}
     left = list(plan.types)
     while left:
         ready = [name for name in left if all(one.type in placed for one in plan.types[name].depends_on)]
         stage = max(placed.values(), default=-1) + 1
-        placed |= dict.fromkeys(ready or left, stage)  # a circle is a fault of the inputs, and never comes here
+        placed |= dict.fromkeys(ready or left, stage)  # the inputs have been checked for circles
         left = [name for name in left if name not in placed]
     return [[name for name in plan.types if placed[name] == n] for n in range(max(placed.values(), default=-1) + 1)]
 
@@ -136,13 +138,13 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 
 
 def _serves(spec: ProcessSpec) -> bool:
-    """Whether others seem to connect to it."""
+    """Whether other processes seem to connect to it."""
     asked = spec.ready.probe if spec.ready is not None else None
     return bool(spec.sockets) or isinstance(asked, TcpProbe | HttpProbe) or "PORT" in spec.command
 
 
 def _restart(spec: ProcessSpec, count: int) -> str:
-    """Whether it costs requests, and why."""
+    """Whether a restart loses requests, and why."""
     if spec.sockets:
         return "no connection is refused: the socket stays open"
     if count < 2:
@@ -180,5 +182,5 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
 
 
 def _becomes_program(spec: ProcessSpec) -> bool:
-    """Whether the process is the program itself."""
+    """Whether the process is the program itself, and not a shell."""
     return is_plain(spec.command) or spec.command.lstrip().startswith("exec ") or may_exec(spec.command, spec.shell)
