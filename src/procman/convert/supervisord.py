@@ -60,7 +60,7 @@ def convert(text: str, file: str) -> Converted:
 
 
 def _sections(text: str, file: str) -> list[_Section]:
-    """The file as Supervisor's parser takes it: `;` after a blank begins a comment, an indented line goes on."""
+    """The sections as Supervisor's parser reads them: `;` after a blank starts a comment, an indented line continues."""
     found: list[_Section] = []
     key = ""
     for number, row in enumerate(text.splitlines(), 1):
@@ -119,7 +119,7 @@ def _program(draft: Draft, section: _Section) -> None:
 
 
 def _set(draft: Draft, key: str, value: _Value) -> bool:
-    """Carries one key over; False where procman has nothing like it."""
+    """Carry one key over; False where procman has nothing like it."""
     text, line = value.text, value.line
     if key == "directory":
         draft.put("cwd", _formatted(text.replace("%(here)s", ".")))
@@ -153,7 +153,9 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
 
 
 def _command(draft: Draft, value: _Value) -> str:
-    """Supervisor runs no shell: each word is quoted for the one that procman may need, `%(…)s` becomes a variable."""
+    """Supervisor runs no shell: each word is quoted for the shell that procman may need, and `%(…)s` becomes a
+    variable.
+    """
     words = split(value.text.replace("\n", " "))
     if words is None:
         draft.leave(value.line, "its command: the quotation marks do not fit")
