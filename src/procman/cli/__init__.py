@@ -50,10 +50,7 @@ def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (
-            AttributeError,
-            OSError,
-            ValueError,
-        ):  # there is none, or it cannot be written to, which `outcome` has reported
+        # there is none, or it cannot be written to, which `outcome` has reported
+        except (AttributeError, OSError, ValueError):
             continue
     os._exit(code)

@@ -18,9 +18,8 @@ _STRING = rb"(?:[^\x07\x1b\n\xc2]|\xc2[^\x9c\n])*(?:\x07|\x1b\\|\xc2\x9c)?"
 their terminator, or at the end of the line.
 """
 _AFTER_ESCAPE = rb"(?:\[" + _CSI + rb"|[\]PX^_]" + _STRING + rb"|[ -/]*[0-~]?)"
-_C1 = (
-    rb"|\xc2(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _STRING + rb")"
-)  # the same as single characters of the C1 set
+# the same as single characters of the C1 set
+_C1 = rb"|\xc2(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _STRING + rb")"
 _COLOR = rb"\[[0-9;:]*m"  # without the private marks of xterm's `CSI > 4 ; 2 m`, which sets a mode of the keyboard
 
 _ALL = re.compile(rb"\x1b" + _AFTER_ESCAPE + _C1)

@@ -81,9 +81,8 @@ class AttachSession:
         self._input: int | None = None  # the request that has not been answered yet
         self._reads = way.person or not way.read_only  # standard input
         self._has_typed = False
-        self._mute = (
-            way.read_only or not attached.keyboard.terminal
-        )  # whether there has been nothing to type into so far
+        # whether there has been nothing to type into so far
+        self._mute = way.read_only or not attached.keyboard.terminal
         self._told_why = False  # whether input is discarded
         self._ending: AttachEnd | None = None
         self._welcome = ""  # shown once, after the earlier output, which may fill the screen

@@ -1,7 +1,8 @@
-"""Who descends from whom, by the pids of parents, which everybody may read (proc_pid_stat(5)).
+"""Which process descends from which, by the pids of parents, which every user may read (proc_pid_stat(5)).
 
-A process can leave its session and group and hide its environment (ssh-agent), and one of another user hides it anyhow.
-Then only its parents tell where it comes from, and only while they live: so what is seen before a stop is kept.
+A process can leave its session and group and hide its environment (ssh-agent), and the environment of another user's
+process is hidden anyway. Then only its parents show where it comes from, and only while they live: so what is seen
+before a stop is kept.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import os
 from typing import NamedTuple
 
 FRESH = 0.05
-"""Seconds for which a look at all processes is good: one for all that are stopped together."""
+"""Seconds for which a scan of all processes is valid: one scan for all that are stopped together."""
 
 
 class RunningProcess(NamedTuple):
-    """One process; `born` in ticks since the boot tells it from another that gets its pid later."""
+    """One process. `born`, in ticks since the boot, distinguishes it from a later process with its pid."""
 
     pid: int
     parent: int
@@ -23,14 +24,16 @@ class RunningProcess(NamedTuple):
 
 
 class Descent:
-    """What the last looks have shown. Costs 10 µs a process of the machine, and only before a stop."""
+    """What the last scans have shown. A scan takes 10 µs for each process of the machine, and happens only before a
+    stop.
+    """
 
     def __init__(self) -> None:
         self._children: dict[int, list[RunningProcess]] = {}
         self._looked_at = -FRESH
 
     def of(self, pids: list[int], now: float) -> list[RunningProcess]:
-        """All descendants of these."""
+        """All descendants of these processes."""
         if now >= self._looked_at + FRESH:
             self._looked_at = now
             self._children = {}
@@ -55,7 +58,7 @@ def _everyone() -> list[RunningProcess]:
 
 
 def look_at(pid: int) -> RunningProcess | None:
-    """None where there is no such process any more."""
+    """The process of this pid; None where there is none any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             head, _, rest = file.read().rpartition(b")")
@@ -66,10 +69,10 @@ def look_at(pid: int) -> RunningProcess | None:
 
 
 def descends(pid: int, ancestors: set[int]) -> bool:
-    """Whether one of these is above it."""
+    """Whether one of these is an ancestor of it."""
     while pid > 1:
         one = look_at(pid)
-        if one is None:  # it has gone, or there is no /proc
+        if one is None:  # it has ended, or there is no /proc
             return False
         pid = one.parent
         if pid in ancestors:
@@ -78,7 +81,9 @@ def descends(pid: int, ancestors: set[int]) -> bool:
 
 
 def environment_of(pid: int) -> bytes | None:
-    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
+    """The environment that it was started with; None where it cannot be read: it has ended, belongs to another user, or
+    there is no /proc.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ:
             return environ.read()

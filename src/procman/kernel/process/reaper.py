@@ -1,7 +1,8 @@
-"""The one owner of wait: who has ended, and which children the kernel says are ours.
+"""The one owner of wait: which children have ended, and which children the kernel lists.
 
-A zombie keeps its pid and its group's number; so the dead is looked at first (WNOWAIT), its group can be killed safely,
-and only then is it reaped. A peeked zombie hides all others from the next peek, so it must be reaped in the same turn.
+A zombie keeps its pid and its group's number. So a dead child is first looked at (WNOWAIT), its group can be killed
+safely, and only then is it reaped. A zombie that was looked at hides all others from the next look, so it must be
+reaped in the same turn.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def peek() -> tuple[int, ExitStatus] | None:
-    """A child that has ended and is not reaped, or None where there is none."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: it is reaped by the look itself
+    """A child that has ended and is not reaped; None where there is none."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: looking also reaps it
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
@@ -34,10 +35,10 @@ def peek() -> tuple[int, ExitStatus] | None:
 
 
 def reap(pid: int) -> None:
-    """Let go of a child that peek() has named."""
+    """Reap a child that peek() has returned."""
     try:
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # already reaped by the look, see peek()
+    except ChildProcessError:  # already reaped by looking, see peek()
         return
 
 
@@ -46,7 +47,7 @@ def _status(code: int) -> ExitStatus:
 
 
 def become_subreaper() -> bool:
-    """Ask to be the parent of every orphaned descendant (PID 1 is that already); False where there is no such thing."""
+    """Become the parent of every orphaned descendant (PID 1 is that already); False where the system cannot do it."""
     if os.getpid() == 1:
         return True
     if sys.platform != "linux":
@@ -55,15 +56,16 @@ def become_subreaper() -> bool:
         import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
 
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (ImportError, OSError, AttributeError):  # a Python without it, or another C library
+    except (ImportError, OSError, AttributeError):  # Python without it, or another C library
         return False
 
 
 class Children:
-    """The pids of our children as the kernel lists them, zombies included. Linux; `known` is False where it cannot tell.
+    """The pids of our children as the kernel lists them, including zombies. Linux; `known` is False where the list is
+    missing.
 
     The list is opened once, so that a lack of descriptors cannot hide a child. A /proc of another PID namespace lists
-    somebody else's processes under our number, and so is none (pid_namespaces(7): mount a new one).
+    another process's children under our number, and does not count (pid_namespaces(7): mount a new one).
     """
 
     def __init__(self) -> None:
@@ -77,7 +79,7 @@ class Children:
             try:
                 path = f"/proc/{self._me}/task/{self._me}/children"
                 self._list = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:  # a kernel without CONFIG_PROC_CHILDREN: every process is looked at instead
+            except OSError:  # a kernel without CONFIG_PROC_CHILDREN: look at every process instead
                 self._list = -1
 
     def __call__(self) -> list[int]:
@@ -87,7 +89,7 @@ class Children:
             return _children_by_parent(self._me)
         parts = []
         at = 0
-        while part := os.pread(self._list, 65536, at):  # a page a read
+        while part := os.pread(self._list, 65536, at):  # a page at a time
             parts.append(part)
             at += len(part)
         return [int(pid) for pid in b"".join(parts).split()]
@@ -100,7 +102,7 @@ def _children_by_parent(parent: int) -> list[int]:
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:
                     fields = stat.read().rpartition(b")")[2].split()
-            except OSError:  # it ended meanwhile
+            except OSError:  # it has ended meanwhile
                 continue
             if int(fields[1]) == parent:
                 found.append(int(name))
