@@ -7,7 +7,7 @@ alone. The options of verbs that talk to a running procman are in `cli.target`.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -75,7 +75,7 @@ REPEATABLE = (OptionKind.TEXTS, OptionKind.NAMES)
 SWITCHES = (OptionKind.FLAG, OptionKind.SWITCH)
 
 
-class Option(NamedTuple):
+class Option(Struct, frozen=True):
     """An option. `names` include the dashes; the first long one is also the name of the value, and a switch is written
     `--it/--no-it`.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.app import build, output
@@ -19,7 +20,7 @@ from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
-from procman.config.procfile import NAME
+from procman.config.procfile import is_name
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
@@ -39,7 +40,7 @@ returns the exit code of either.
 """
 
 
-class Listen(NamedTuple):
+class Listen(Struct, frozen=True):
     """How procman can be reached: whether it has a socket, and the name of its formation ("": the folder's default)."""
 
     socket: str | None
@@ -48,7 +49,7 @@ class Listen(NamedTuple):
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     """Run procman; returns the exit code. `fork` puts it into the background, where the user asked for that."""
-    if options.name and not NAME.fullmatch(options.name):
+    if options.name and not is_name(options.name):
         text = f"cannot use '{options.name}' as the name of a formation"
         raise UsageError(text, "letters, digits, '-' and '_', at most 63")
     companions = ("watch",) if options.watch else ()

@@ -144,11 +144,13 @@ class Client:
         why: str = "",
         *,
         force: bool = False,
+        remove: Sequence[str] = (),
     ) -> Accepted:
-        """Set and change counts, all or nothing. Without either it returns the current formation. `force`: also
-        autoscaled types.
+        """Set and change counts, all or nothing. Without either it returns the current formation.
+
+        `force`: also autoscaled types. `remove`: instances that stop first where a count is lowered.
         """
-        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force))
+        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force, tuple(remove)))
 
     def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
         """Restart types, instances or patterns, or all without a name: a few of a type at a time, or `together`."""

@@ -30,11 +30,11 @@ from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, overview, startup, why, wording
+    from procman.core import commands, overview, replacing, why, wording
 else:
     commands = later(__name__, "procman.core.commands")
     overview = later(__name__, "procman.core.overview")
-    startup = later(__name__, "procman.core.startup")
+    replacing = later(__name__, "procman.core.replacing")
     why = later(__name__, "procman.core.why")
     wording = later(__name__, "procman.core.wording")
 
@@ -101,7 +101,7 @@ class Fleet:
         else:
             self._happened(event, now)
         self._formation.reconcile(now)
-        self._formation.end_rollouts(now)
+        self._formation.go_on(now)
         self._formation.end_startup(now)
         self._settle(now)
         out, self._formation.out = self._formation.out, []
@@ -117,7 +117,7 @@ class Fleet:
             case saw.FormationStarted():
                 self._formation.start(now)
             case saw.Measured():
-                self._formation.recycle_large(event)
+                replacing.recycle_large(self._formation, event)
             case saw.Adopted():
                 self._formation.adopted(event, now)
             case saw.Orphaned():
@@ -148,7 +148,7 @@ class Fleet:
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
             case RecycleTimer(name):
-                self._formation.recycle_old(name, event.token)
+                replacing.recycle_old(self._formation, name, event.token)
             case RolloutTimer() | ClosingTimer() | FallbackTimer():
                 pass  # what may move by then is moved after every event
             case _:
@@ -179,8 +179,7 @@ class Fleet:
     def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
-        formation.roll(granted.desired, formation.plan)
-        formation.desired = granted.desired
+        formation.desired = formation.roll(granted.desired, formation.plan)
         if granted.holds is not None:
             formation.hold(granted.holds)
         formation.out += granted.actions

@@ -5,7 +5,7 @@ Part of the machine in instance.py, which holds the table.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
@@ -14,10 +14,15 @@ from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
 from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, BecameUnready, Died
 from procman.core.phases import Instance, Ready, Starting, Step, StopReason, Unhealthy, counted, enter, noted
-from procman.core.policies import OnUnhealthy
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""
@@ -119,7 +124,7 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
     assert health is not None
     facts = (BecameUnready(i.name),) if isinstance(i.phase, Ready) else ()
     i = enter(i, phase, now) if facts else replace(i, phase=phase)
-    if health.on_failure is OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
+    if health.on_failure is policies.OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
         step = _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failed_checks), now)
         return step._replace(facts=(*facts, *step.facts))
     return Step(i, (wording.is_unhealthy(i, phase.answer),) if facts else (), facts)

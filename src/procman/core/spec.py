@@ -7,12 +7,17 @@ value came from (a line number, a file) belongs here.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
-from procman.core.policies import Dependency, Drain, Group, Health, ListenSocket, Readiness, Recycle, Rolling
 from procman.core.requests import MAX_COUNT
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """How many instances of a type, where it is read from bytes that may be anybody's."""
@@ -76,7 +81,7 @@ class StopPolicy(Struct, frozen=True, kw_only=True):
     exit_code: int = 143
     grace: float = DEFAULT_GRACE
     mode: StopMode = StopMode.TOP_DOWN
-    drain: Drain | None = None
+    drain: policies.Drain | None = None
 
 
 class BaseEnvironment(Struct, frozen=True, kw_only=True):
@@ -113,12 +118,12 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     tty: bool = False
     max: int | None = None
     oneshot: bool = False
-    ready: Readiness | None = None
-    health: Health | None = None
-    depends_on: tuple[Dependency, ...] = ()
-    rolling: Rolling | None = None
-    recycle: Recycle | None = None
-    sockets: tuple[ListenSocket, ...] = ()
+    ready: policies.Readiness | None = None
+    health: policies.Health | None = None
+    depends_on: tuple[policies.Dependency, ...] = ()
+    rolling: policies.Rolling | None = None
+    recycle: policies.Recycle | None = None
+    sockets: tuple[policies.ListenSocket, ...] = ()
 
     def environment(self) -> dict[str, str]:
         """All layers as one, a new dictionary."""
@@ -146,7 +151,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     procfile: str = "Procfile"
     sections: dict[str, dict[str, Any]] = {}
     companions: dict[str, ProcessSpec] = {}
-    groups: tuple[Group, ...] = ()
+    groups: tuple[policies.Group, ...] = ()
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""

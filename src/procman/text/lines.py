@@ -1,7 +1,8 @@
 """What a line of output looks like: prefixes, JSON objects, and text made safe for a table.
 
 Owns the bytes of the display. Takes chunks of complete lines and finished clock strings; knows neither where bytes come
-from, nor where they go, nor what time it is.
+from, nor where they go, nor what time it is. Patterns are compiled when they are first needed (`re` keeps them): a start
+needs none, and each takes 0.1 ms.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ CUT = b" [cut]"
 """Marks the end of each piece of an overlong line, except the last."""
 
 _ENDS = (RESET, b"\x1b[m")
-_STYLED = re.compile(rb"\x1b[^\n]*")
+_STYLED = rb"\x1b[^\n]*"
 _encoder = msgspec.json.Encoder()
 
-_HIDDEN = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+_HIDDEN = rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]"
 """DEL, the C1 controls, and the line and paragraph separators as UTF-8: allowed in JSON, but a terminal obeys some of them
 and some readers (`str.splitlines`) end a line there."""
 
@@ -61,7 +62,7 @@ def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
 
 def end_styles(lines: bytes) -> bytes:
     """Add a reset to each line that contains a sequence, so that its style does not reach into the next prefix."""
-    return _STYLED.sub(lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + RESET, lines)
+    return re.sub(_STYLED, lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + RESET, lines)
 
 
 def json_lines(prefix: bytes, lines: bytes) -> memoryview:
@@ -97,7 +98,7 @@ def _may_hide(data: bytes) -> bool:
 def _escaped(encoded: bytes) -> bytes:
     if not _may_hide(encoded):
         return encoded
-    return _HIDDEN.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
+    return re.sub(_HIDDEN, lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
 
 
 def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memoryview:

@@ -17,7 +17,7 @@ import stat
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -44,7 +44,7 @@ _SAFE_WRITE = 4096
 """Bytes that a pipe accepts without blocking once poll calls it writable: PIPE_BUF (pipe(7))."""
 
 
-class Way(NamedTuple):
+class Way(Struct, frozen=True):
     """How to write without blocking. `put` writes some of the data and returns how much, or raises BlockingIOError;
     `fd` becomes ready when there is room again; `close` closes what was opened.
     """
@@ -143,7 +143,7 @@ class _Careful:
         return os.write(self._fd, data[:_SAFE_WRITE])
 
 
-class _Queued(NamedTuple):
+class _Queued(Struct, frozen=True):
     data: Data
     key: object
     lines: int

@@ -10,7 +10,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -46,7 +45,7 @@ class SpawnContext(Struct, frozen=True):
     log_file: bool = False
 
 
-class Launched(NamedTuple):
+class Launched(Struct, frozen=True):
     """A process that was started, and why its output cannot be read ("": it is read)."""
 
     life: Process
@@ -201,10 +200,11 @@ class SpawnQueue:
         name, generation = action.name, action.generation
         try:
             shell = is_led_by_shell(action.spec.command, action.spec.shell)
-            life, unreadable = self._launcher.launch(action, plan, led_by_shell=shell)
+            launched = self._launcher.launch(action, plan, led_by_shell=shell)
         except spawn.SpawnError as error:
             return [SpawnFailed(name, generation, error.code, error.why, jitter())]
         except MemoryError:
             return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
-        spawned = Spawned(name, generation, life.pid, shell)
+        spawned = Spawned(name, generation, launched.life.pid, shell)
+        unreadable = launched.unreadable
         return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]
