@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, NamedTuple, TypeAlias, get_args
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -182,20 +182,7 @@ Phase: TypeAlias = (
     Down | Waiting | Spawning | Starting | Ready | Unhealthy | Draining | Stopping | Clearing | Backoff | Failed | Done
 )
 
-PHASES: tuple[type[Phase], ...] = (
-    Down,
-    Waiting,
-    Spawning,
-    Starting,
-    Ready,
-    Unhealthy,
-    Draining,
-    Stopping,
-    Clearing,
-    Backoff,
-    Failed,
-    Done,
-)
+PHASES: tuple[type[Phase], ...] = get_args(Phase)
 AT_REST = (Down, Failed, Done)
 """The phases in which nothing of the instance is left and nothing is on its way."""
 
