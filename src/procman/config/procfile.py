@@ -16,7 +16,7 @@ from procman.errors import Fault
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONGEST_NAME = 63
-"""The longest label of a host name, which names often become."""
+"""The longest label of a host name, for which such names are often used."""
 
 ALL = "all"
 """Reserved: in a formation it stands for every type."""

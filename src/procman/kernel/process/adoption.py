@@ -17,7 +17,7 @@ from typing import Protocol
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
-from procman.kernel.process import reaper
+from procman.kernel.process import children
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.process import Process
 from procman.kernel.process.promises import broken
@@ -57,7 +57,7 @@ class Adoption:
         self._output = output
         self._helpers = helpers
         self._host = host
-        self._children = reaper.Children()
+        self._children = children.Children()
         self._me = os.getpid()
         self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
         self._scan_due = False
@@ -74,7 +74,7 @@ class Adoption:
         """Become a subreaper, before the first spawn although it takes 2 ms: otherwise a quick double fork would become
         init's child, and outlive procman.
         """
-        self._lives.subreaper = self.known and reaper.become_subreaper()
+        self._lives.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
         for line in broken(known=self.known, subreaper=self._lives.subreaper):
             self._output.log(line)
