@@ -96,7 +96,7 @@ def test_a_crash_loop_is_told_and_procman_stays(behind: World) -> None:
     behind.procfile(web=IDLE, bad="sh -c 'exit 7'")
     done = behind.run("start", "-D")
     assert done.code == 1
-    assert "cannot go on waiting for bad.1: exit 7" in done.err
+    assert "cannot keep waiting for bad.1: exit 7" in done.err
     assert f"procman keeps running in the background (pid {pid_of(done)})" in done.err
     assert ps(behind)["web.1"] in ("starting", "ready")
 

@@ -43,7 +43,7 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("PROCMAN_DEBUG"):
             raise
-        text = f"cannot go on: {type(error).__name__}: {error}"
+        text = f"cannot continue: {type(error).__name__}: {error}"
         return _tell(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
     return code
 
@@ -58,11 +58,13 @@ def _of_system(error: OSError) -> ProcmanError:
     if error.filename:
         return ProcmanError(f"cannot use {error.filename}: {why}")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return ProcmanError(f"cannot go on: {why}", "`ulimit -n` says how many descriptors there may be; 64 are enough")
+        return ProcmanError(
+            f"cannot continue: {why}", "`ulimit -n` says how many descriptors there may be; 64 are enough"
+        )
     if error.errno in OUTPUT_FAILS:
         return ProcmanError(f"cannot write to standard output: {why}")
     name = errno.errorcode.get(error.errno or 0, "")
-    return ProcmanError(f"cannot go on: {why}{f' ({name})' if name else ''}")
+    return ProcmanError(f"cannot continue: {why}{f' ({name})' if name else ''}")
 
 
 def _dispatch(args: list[str]) -> int:

@@ -143,7 +143,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "Whether a ready process still serves: the same probes, again and again",
                 policies.health,
                 checks.probe,
-                "not looked at",
+                "not checked",
             ),
         ]
         | UnsetType

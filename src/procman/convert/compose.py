@@ -92,7 +92,7 @@ def _command(draft: Draft, service: Section) -> str | None:
         if built:
             draft.leave(
                 service.line,
-                "its command stands in its Dockerfile",
+                "its command is in its Dockerfile",
                 "write it into the Procfile to run it without a container",
             )
         return None

@@ -212,7 +212,7 @@ class Builder:
             scripts[file] = command.rstrip() + "\n"
             command = f"exec sh ./{file}" if "cwd" not in draft.settings else f"exec sh {quoted(file)}"
             if "cwd" in draft.settings:
-                draft.leave(draft.line, f"{file} stands in the root, and its type has a cwd", "move it there")
+                draft.leave(draft.line, f"{file} is in the root, and its type has a cwd", "move it there")
         else:
             command = lines[0] if lines else command
         if draft.in_front:

@@ -16,7 +16,7 @@ _PAIR = re.compile(r"""\s*([A-Za-z_][\w]*)\s*=\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\
 _REASONS = {
     "user": "processes run as the user that starts procman",
     "umask": "set it before procman is started",
-    "priority": "order is said by depends_on",
+    "priority": "order is set by depends_on",
     "startsecs": "say when it is ready: `ready: tcp`",
     "numprocs_start": "PROCMAN_INDEX counts from 1",
     "serverurl": "procman gives each process PROCMAN_SOCKET",
@@ -72,7 +72,7 @@ def _sections(text: str, file: str) -> list[_Section]:
             found.append(_Section(header[1].strip(), number))
             key = ""
         elif not found:
-            fail(file, number, "cannot read the line: it stands before any [section]")
+            fail(file, number, "cannot read the line: it is before any [section]")
         elif row[:1].isspace() and key:
             before = found[-1].values[key]
             found[-1].values[key] = _Value(f"{before.text}\n{bare.strip()}", before.line)

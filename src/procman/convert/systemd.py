@@ -87,7 +87,7 @@ def _entries(text: str, file: str) -> list[_Entry]:
         if not sign or not key.strip():
             fail(file, start, "cannot read the line: it has no '='", "write Key=value")
         if not section:
-            fail(file, start, "cannot read the line: it stands before any [Section]")
+            fail(file, start, "cannot read the line: it is before any [Section]")
         entry = _Entry(section, key.strip().lower(), value.strip(), start, " ".join(whole.split()))
         if not entry.value:
             found = [one for one in found if (one.section, one.key) != (entry.section, entry.key)]

@@ -134,7 +134,7 @@ class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min: Annotated[Capacity, Meta(description="Fewest instances; 0 needs a metric that is read without any")] = 1
     max: Annotated[Capacity, Meta(description="Most instances")]
     metrics: Annotated[tuple[Metric, ...], Meta(description="The largest wish of them wins")] = ()
-    every: Annotated[Interval, Meta(description="Seconds between two looks")] = 15.0
+    every: Annotated[Interval, Meta(description="Seconds between two polls")] = 15.0
     tolerance: Annotated[float, Meta(ge=0, lt=1, description="A difference that changes nothing")] = 0.1
     up: Annotated[Movement, Meta(description="How fast it goes up")] = Movement()
     down: Annotated[Movement, Meta(description="How fast it goes down")] = Movement()
@@ -197,7 +197,7 @@ def _metric_faults(metric: Metric) -> list[tuple[str, str]]:
     if kind is None:
         return [("", f"expected exactly one of {', '.join(KINDS)}")]
     if kind == "cpu":
-        return [] if metric.target is UNSET else [(".target", "cannot stand beside `cpu`, whose value is the target")]
+        return [] if metric.target is UNSET else [(".target", "cannot be used beside `cpu`, whose value is the target")]
     faults = [] if metric.target is not UNSET else [("", "expected a target")]
     for source in (metric.queue, metric.latency):
         if not isinstance(source, RedisSource):
@@ -206,11 +206,11 @@ def _metric_faults(metric: Metric) -> list[tuple[str, str]]:
         if len(given) != 1:
             faults.append((f".{kind}", f"expected exactly one of {', '.join(LAYOUTS)}"))
         elif kind == "latency" and given[0] in WITHOUT_AGE:
-            faults.append((f".{kind}.{given[0]}", "cannot tell an age: its items hold no time"))
+            faults.append((f".{kind}.{given[0]}", "cannot read an age: its items have no time"))
         if source.group is not UNSET and source.stream is UNSET:
-            faults.append((f".{kind}.group", "cannot stand without `stream`"))
+            faults.append((f".{kind}.group", "cannot be used without `stream`"))
         if source.unacked is not UNSET and (kind == "latency" or given != ["list"]):
-            faults.append((f".{kind}.unacked", "cannot stand without `list`"))
+            faults.append((f".{kind}.unacked", "cannot be used without `list`"))
     return faults
 
 

@@ -37,7 +37,7 @@ class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ]
         | UnsetType
     ) = UNSET
-    options: Annotated[str, Meta(description="Without slots: what stands behind the address of a server")] = "check"
+    options: Annotated[str, Meta(description="Without slots: what follows the address of a server")] = "check"
     section: Annotated[
         tuple[Word, ...], Meta(description="Without slots: the lines of the backend before its servers")
     ] = ()

@@ -93,7 +93,7 @@ class EventQueue:
         try:
             self._act(self._faults.decide(event, now))
         except Exception as error:  # noqa: BLE001  logged now, and raised by Kernel.run() at the end
-            kept = "what runs is kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
+            kept = "running processes are kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
             self.fail(error, kept if self._lives.current else "nothing runs", stop=False)
             if isinstance(event, Commanded):
                 self._perform(Refuse(event.request, f"cannot do that: {AT_FAULT}"))

@@ -82,7 +82,7 @@ def _deepest(root: yaml.Node, path: tuple[str, ...], anchored: set[int]) -> tupl
     node, depth = root, 0
     while True:
         if node.start_mark.index in anchored:
-            raise CannotInsertError(node.start_mark.line + 1, "an anchor makes it stand elsewhere, too")
+            raise CannotInsertError(node.start_mark.line + 1, "an anchor uses it elsewhere, too")
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         pair = next((pair for pair in pairs if pair[0].value == path[depth]), None)
         if pair is None:
@@ -92,7 +92,7 @@ def _deepest(root: yaml.Node, path: tuple[str, ...], anchored: set[int]) -> tupl
         if depth == len(path):
             raise CannotInsertError(key.start_mark.line + 1, "it is set already")
         if node.start_mark.index < key.end_mark.index:
-            raise CannotInsertError(key.start_mark.line + 1, "its value is an alias, which stands elsewhere, too")
+            raise CannotInsertError(key.start_mark.line + 1, "its value is an alias, which is defined elsewhere")
 
 
 def _into_nothing(node: yaml.Node, rest: tuple[str, ...], value: Value) -> tuple[int, str]:

@@ -106,8 +106,8 @@ class AttachSession:
         pipe was lost.
         """
         if not self._way.person and not self._typed.empty:
-            text = f"cannot tell how much {self._name} got of what was piped in: procman was upgraded meanwhile"
-            raise RefusedError(text, "its output tells")
+            text = f"cannot know how much of the piped input {self._name} got: procman was upgraded meanwhile"
+            raise RefusedError(text, "its output may show it")
         return AttachEnd.UPGRADED
 
     def leave(self, ending: AttachEnd) -> int:
@@ -120,7 +120,7 @@ class AttachSession:
             case AttachEnd.REMOVED:
                 self._say(f"{self._name} is no more")
             case AttachEnd.LOST:
-                raise NotRunningError(f"cannot go on with {self._name}: procman has ended")
+                raise NotRunningError(f"cannot continue with {self._name}: procman has ended")
             case AttachEnd.NO_MORE_INPUT | AttachEnd.UPGRADED:
                 pass
         return 0

@@ -92,10 +92,10 @@ SYNONYMS = {
     "pause": "`procman stop{}` stops instances, `procman restart{}` starts them again",
     "resume": "`procman restart{}` starts instances that were stopped",
     "unpause": "`procman restart{}` starts instances that were stopped",
-    "process": "the verbs stand behind `procman` itself: `procman ps`, `procman scale web=3`, `procman logs`",
+    "process": "the verbs follow `procman` itself: `procman ps`, `procman scale web=3`, `procman logs`",
     "completion": 'for bash: eval "$(_PROCMAN_COMPLETE=bash_source procman)"; zsh and fish are in docs/reference/cli.md',
     "build": "procman builds nothing: `procman run COMMAND` runs a command in the application's environment",
-    "ctl": "the verbs stand behind `procman` itself: `procman ps`",
+    "ctl": "the verbs follow `procman` itself: `procman ps`",
 }
 """Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` stands for the words after
 the verb.

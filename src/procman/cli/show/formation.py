@@ -76,7 +76,7 @@ def _needs(plan: Plan, name: str) -> str:
     needed = [_need(one) for one in plan.types[name].depends_on if plan.counts[one.type]]
     absent = [one.type for one in plan.types[name].depends_on if not plan.counts[one.type]]
     told = f"when {' and '.join(needed)}" if needed else ""
-    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
+    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, whose count is 0" if absent else "")
 
 
 def _need(one: policies.Dependency) -> str:

@@ -53,7 +53,7 @@ REMOVE = click.option(
     metavar="INSTANCE",
     multiple=True,
     shell_complete=complete_instances,
-    help="Who goes where a count is lowered, in place of the highest number; several with commas.",
+    help="Instances to stop where a count is lowered, in place of the highest numbers; several with commas.",
 )
 FORCE = click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
 

@@ -52,7 +52,7 @@ class LiveBalancedFleet:
             else:
                 self._own = own_row(fleet)
                 return [_instance(i) for i in fleet.instances if i.port is not None]
-        raise ProcmanError("cannot look: procman closes the connection again and again")
+        raise ProcmanError("cannot poll: procman closes the connection again and again")
 
     def hold(self, type_name: str, seconds: float) -> None:
         """Holds end with their connection, so they are repeated on a new one."""

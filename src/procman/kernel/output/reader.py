@@ -201,9 +201,7 @@ class Reader:
             self._fanout.history.relieve()
             if clock.monotonic() >= self._no_memory_until:
                 self._no_memory_until = clock.monotonic() + LOG_AGAIN
-                self._fanout.log(
-                    "no memory for the output of all: some of it is dropped, and of what is kept the most is given up"
-                )
+                self._fanout.log("no memory for all output: some of it is dropped, and the largest history is given up")
             return b""
 
     def _take(self, stream: ChildStream, size: int) -> bytes:

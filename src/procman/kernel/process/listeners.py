@@ -114,7 +114,7 @@ def _new(type_name: str, wanted: ListenSocket) -> Listener:
     try:
         socket.inet_pton(family, host)
     except OSError:
-        raise ValueError(f"{host} is no address, and nothing waits while a name is looked up") from None
+        raise ValueError(f"{host} is not an address, and looking up a name would block procman") from None
     with socket.socket(family, socket.SOCK_STREAM) as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, int(port)))

@@ -177,7 +177,7 @@ class LiveUpgrade:
         """Refuse; nothing has changed."""
         self._under_way = False
         answers, self._answers = self._answers, []
-        refusal = Refuse(0, f"cannot upgrade: {why}", "what runs goes on as it was")
+        refusal = Refuse(0, f"cannot upgrade: {why}", "everything keeps running as before")
         self._host.log(refusal.message)
         for answer in answers:
             answer(refusal)

@@ -31,7 +31,7 @@ def addresses_of(host: str) -> Sequence[str]:
         except OSError:
             continue
         return (host,)
-    raise ValueError(f"{host} is no address: a probe cannot look up a name, give the address")
+    raise ValueError(f"{host} is not an address: a probe cannot look up a name, so give the address")
 
 
 class Connecting:
