@@ -18,6 +18,7 @@ from procman.core.actions import (
     CancelSpawn,
     CloseSockets,
     Finish,
+    KeepCounts,
     OpenSockets,
     OperationEnded,
     Publish,
@@ -95,6 +96,7 @@ class SimulatedOS:
         self.queues: dict[str, deque[Event]] = {}  # by instance, "" for strays
         self.timers: list[SetTimer] = []
         self.probes: dict[str, StartProbe] = {}
+        self.kept_counts: dict[str, int] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
         self.fired: list[Event] = []  # everything told so far
@@ -181,6 +183,8 @@ class SimulatedOS:
                     assert action.name in self.lives, f"{action} is for nobody"
                 case OpenSockets() | CloseSockets():
                     pass
+                case KeepCounts():
+                    self.kept_counts = action.counts
                 case Publish() | Remove() | OperationEnded():
                     pass
                 case _:

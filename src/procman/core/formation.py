@@ -155,6 +155,12 @@ class Formation:
         kill_by = max(now, closes.since + closes.grace) if closes is not None else None
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
+    def kept(self) -> dict[str, int]:
+        """The counts that were set at run time, where they are to outlive procman."""
+        if not self.plan.keep_counts:
+            return {}
+        return {name: self.desired.counts[name] for name in self.desired.scaled}
+
     def has_place(self, type_name: str, index: int) -> bool:
         if is_companion(type_name):
             return index == 1

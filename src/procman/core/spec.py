@@ -141,7 +141,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     A type's `position` decides its ports and is kept as long as procman runs, also over a reload that moves its line;
     so `positions` may contain removed types. A one-off, which has no port, has -1. `sections` are the keys of
     procman.yml for companions: by key, then by type, the value. `companions` are procman's own programs, which run
-    beside the formation and do not belong to it.
+    beside the formation and do not belong to it. With `keep_counts` a count that is set at run time outlasts procman;
+    `kept` are the types whose count here was set so, in the procman before.
     """
 
     root: str
@@ -153,6 +154,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     sections: dict[str, dict[str, Any]] = {}
     companions: dict[str, ProcessSpec] = {}
     groups: tuple[policies.Group, ...] = ()
+    keep_counts: bool = False
+    kept: tuple[str, ...] = ()
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -47,13 +47,14 @@ class KernelSettings(Struct, frozen=True):
     a trace of the core's last events.
 
     `guarded`: a guardian ends all processes if procman is killed, and holds these descriptors; None: there is no
-    guardian. `upgrading` makes what an upgrade needs, once the kernel runs; `before` is what the program before has
-    handed over.
+    guardian. `keep` writes the counts that were set at run time. `upgrading` makes what an upgrade needs, once the kernel
+    runs; `before` is what the program before has handed over.
     """
 
     load: Callable[[Plan], Plan]
     given: SpawnContext
     trace: str
     guarded: tuple[int, ...] | None = None
+    keep: Callable[[Mapping[str, int]], None] | None = None
     upgrading: Callable[[], LiveUpgrade] | None = None
     before: TakenOver | None = None

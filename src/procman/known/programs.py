@@ -21,7 +21,8 @@ class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
     `when`: the command must contain at least one of these; `unless`: none of these. A word that starts with `-` is an
     option of the command (`--daemonize` also matches `--daemonize=yes`), any other is a part of its text. `several`:
-    only where more than one instance runs.
+    only where more than one instance runs. `measured`: seen under procman with the real program; otherwise its documentation
+    says so.
     """
 
     key: str = ""
@@ -29,6 +30,7 @@ class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     say: str = ""
     why: str
     several: bool = False
+    measured: bool = False
     when: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
 
@@ -53,9 +55,11 @@ class ReloadSignal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One program or tool. `match`: patterns of words. The first is the command's name (`python*`: any that starts so);
-    the others follow in this order; `!word` must be absent, and `$` means that only options follow. `note` holds facts
-    about it.
+    """One program or tool.
+
+    `match`: patterns of words. The first is the command's name (`python*`: any that starts so); the others follow in this
+    order; `!word` must be absent, and `$` means that only options follow. `measured` holds what was seen of it under procman,
+    with its version, and `note` what its documentation says.
     """
 
     name: str
@@ -64,6 +68,7 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rules: tuple[AdviceRule, ...] = ()
     listens: Listens | None = None
     reload: ReloadSignal | None = None
+    measured: str = ""
     note: str = ""
 
 

@@ -46,6 +46,10 @@ class ScalableFleet(Protocol):
         """Set a count on behalf of the autoscaler."""
         ...
 
+    def report(self, fault: str) -> None:
+        """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""
+        ...
+
     def publish(self, decided: Decided) -> None:
         """Publish a decision with its inputs as an event."""
         ...
