@@ -1,11 +1,10 @@
-"""What a program writes to a terminal, as lines that can be shown among those of others.
+"""Output of a terminal as lines that can be shown among those of others. Pure, and without memory from one line to the
+next, except what `SharedView` describes: a sequence never continues after the end of its line, so chunks of complete
+lines can be cut anywhere with the same result.
 
-Pure, and without memory from one line to the next but for what `SharedView` says: a sequence never goes on behind the
-end of its line, so whole lines can be cut anywhere between them with the same result. Knows bytes, not where they come
-from; nothing here is for output that was written to a pipe, which passes unchanged.
-
-Of the sequences (ECMA-48, and xterm's ctlseqs) only SGR passes, which is colours and styles: nothing else leaves the
-screen of those who share it as it is. A line that is drawn over and over is shown as it was last.
+Knows bytes, not where they come from; not meant for output of a pipe, which passes unchanged. Of the sequences
+(ECMA-48, and xterm's ctlseqs) only SGR passes, which is colours and styles: no other leaves a shared screen as it is.
+Of a line that is redrawn over and over only the last state is shown.
 """
 
 from __future__ import annotations

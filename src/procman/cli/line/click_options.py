@@ -106,7 +106,9 @@ def file_options(verb: Verb) -> Verb:
 
 
 def nearest_inputs(options: Options) -> Options:
-    """With the nearest folder that has a Procfile, where none was named; it is told where it is not the current one."""
+    """The options with the nearest folder above that has a Procfile, where the user named none; a note says so if it is
+    not the current folder.
+    """
     options, folder = look_upwards(options, os.environ)
     if folder is not None:
         click.echo(f"procman: {note_of(folder)}", err=True)
