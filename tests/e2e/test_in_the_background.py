@@ -124,6 +124,7 @@ def test_a_faulty_input_is_told_on_the_terminal(behind: World) -> None:
 
 
 def test_ctrl_c_ends_the_wait_and_says_that_procman_goes_on(behind: World) -> None:
+    behind.file("procman.yml", "defaults: {restart: {delay: 60, max_delay: 60}}\n")  # no crash loop, which ends it too
     behind.procfile(web=f"{PYTHON} -c 'import time; time.sleep(0.5); exit(1)'")
     child = behind.popen("start", "-D", stdout=None)
     eventually(lambda: "backoff" in behind.run("ps").out, "it runs, and is waited for")
