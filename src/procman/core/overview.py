@@ -1,4 +1,4 @@
-"""The read model of a whole formation, made when somebody asks for it: `ps`, a client that has just connected."""
+"""The read model of a whole formation, made on request: for `ps`, or a client that has just connected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of(formation: Formation, now: float) -> FleetView:
 
 
 def row(formation: Formation, i: Instance, now: float) -> InstanceView:
-    """One row of ps. The reason of one that waits is what keeps it waiting."""
+    """One row of ps. The reason of a waiting instance is what it waits for."""
     view = wording.view_of(i, now, crash_loop=formation.crashes.loops(i, now))
     role = formation.desired.role(i.spec.type, i.index)
     if role is not Role.REGULAR and not is_companion(i.spec.type):
