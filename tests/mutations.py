@@ -40,14 +40,14 @@ MUTATIONS = [
     Mutation(
         "forget a stop during a spawn",
         "instance",
-        "    if not i.wanted:\n        return stopping.begin(",
-        "    if False:\n        return stopping.begin(",
+        "STOP_AFTER_SPAWN.get(phase.then) if i.wanted else StopReason.ASKED",
+        "STOP_AFTER_SPAWN.get(phase.then)",
     ),
     Mutation(
         "forget a restart during a spawn",
-        "instance",
-        "    if phase.then is AfterSpawn.REPLACE:\n        return stopping.begin(",
-        "    if False:\n        return stopping.begin(",
+        "phases",
+        "    AfterSpawn.REPLACE: StopReason.REPLACED,\n",
+        "",
     ),
     Mutation(
         "forget a kill during a spawn",

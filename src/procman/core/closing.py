@@ -43,6 +43,7 @@ def all_ended(slots: Slots) -> bool:
 
 def first_failure(slots: Slots) -> int:
     """The status of the failure that came first in time; 0 where none failed."""
-    ends = [(i.record.ended_at, i.record.last_exit) for i in slots if isinstance(i.phase, Failed)]
-    first = min(ends, key=lambda end: end[0], default=None)
-    return first[1].code if first is not None and first[1] is not None else 0
+    failed = [i.record for i in slots if isinstance(i.phase, Failed)]
+    # what has failed with its group did so after the death that was one too many, or at the same moment
+    first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)
+    return first.last_exit.code if first is not None and first.last_exit is not None else 0

@@ -28,7 +28,14 @@ class RestartMove(Struct, frozen=True, tag=True):
     rolling: bool = False
 
 
-Move: TypeAlias = StartMove | StopMove | RestartMove
+class RegroupMove(Struct, frozen=True, tag=True):
+    """The slot is stopped with its group, in reverse order, and started again in its turn; not, where the group has `failed`."""
+
+    why: Reason
+    failed: bool = False
+
+
+Move: TypeAlias = StartMove | StopMove | RestartMove | RegroupMove
 
 
 class Closing(Struct, frozen=True):

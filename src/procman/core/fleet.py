@@ -6,6 +6,7 @@ beyond the count is on its way out and gone once its processes are.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
@@ -30,9 +31,11 @@ from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, wording
+    from procman.core import commands, recycling, rows, wording
 else:
     commands = later(__name__, "procman.core.commands")
+    recycling = later(__name__, "procman.core.recycling")
+    rows = later(__name__, "procman.core.rows")
     wording = later(__name__, "procman.core.wording")
 
 
@@ -92,15 +95,7 @@ class Fleet:
         return self._formation.crashes.looping(type_name)
 
     def view(self, now: float) -> FleetView:
-        formation = self._formation
-        rows = [formation.row(i, now) for i in formation.slots]
-        return FleetView(
-            formation=dict(self.counts),
-            instances=tuple(rows),
-            stopping=self.stopping,
-            types=tuple(formation.type_view(spec) for spec in self.plan.types.values()),
-            companions=tuple(formation.row(i, now) for i in formation.slots.companions()),
-        )
+        return rows.fleet(self._formation, now)
 
     # ---- the one way in
 
@@ -122,7 +117,7 @@ class Fleet:
                 if i is not None:
                     self._formation.step(i, event, now)
             case saw.Measured():
-                self._formation.recycle_large(event)
+                self._formation.recycle(event.name, event.generation, partial(recycling.too_large, memory=event.memory))
             case saw.Adopted():
                 self._formation.adopted(event, now)
             case saw.Orphaned():
@@ -148,6 +143,7 @@ class Fleet:
     def _begin(self, now: float) -> None:
         sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
         self._formation.out += sockets
+        self._formation.roll(self._formation.desired, self.plan)
         needs = needs_of_counts(self.counts, [], self.plan)
         self._formation.move_on(self._formation.begin("start", needs), needs, now)
 
@@ -157,7 +153,7 @@ class Fleet:
         match event.key:
             case SlotTimer(name):
                 i = self.get(name)
-                if i is not None:
+                if i is not None and not self._formation.takes_its_turn(i, event.token, now):
                     self._formation.step(i, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
@@ -166,7 +162,7 @@ class Fleet:
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
             case RecycleTimer(name):
-                self._formation.recycle_old(name, event.token)
+                self._formation.recycle(name, event.token, recycling.too_old)
             case RolloutTimer() | ClosingTimer() | FallbackTimer():
                 pass  # what may move by then is moved after every event
             case _:

@@ -16,12 +16,11 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, StartMove, StopMove
 from procman.core.events import (
     Adopted,
     Hold,
     KillAsked,
-    Measured,
     RestartWanted,
     SlotEvent,
     StartWanted,
@@ -34,20 +33,21 @@ from procman.core.instance import step
 from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
-from procman.core.policies import Dependency
 from procman.core.rollout import Rollout, Rollouts, away
 from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState
-from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
+from procman.core.snapshot import FleetState, GroupsState
+from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
-from procman.core.turn import Turn
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
+from procman.core.turn import Pacers, Turn
+from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, wording
+    from procman.core import commands, daemons, groups, order, recycling, reload, wording
+    from procman.core.blockers import Blockers
 else:
+    groups = later(__name__, "procman.core.groups")
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     order = later(__name__, "procman.core.order")
@@ -73,6 +73,7 @@ class Formation:
         self.operations = Operations(state.operations)
         self.orphans = Orphans(state.orphans)
         self.rollouts = Rollouts(state.rollouts)
+        self.groups = groups.Groups(state.groups) if state.plan.groups else None
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
         self.out: list[Action] = []
@@ -91,6 +92,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            groups=self.groups.state() if self.groups is not None else GroupsState(),
         )
 
     # ---- one slot
@@ -100,8 +102,8 @@ class Formation:
         moves = self.desired.moves
         if not moves:
             return
+        turn = Turn(self.plan, self.desired, self.slots, Pacers(self.rollouts, self.groups), now)
         self.desired = replace(self.desired, moves={})
-        turn = Turn(self.plan, self.desired, self.slots, self.rollouts, now)
         left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
         self.desired = replace(self.desired, moves=left | self.desired.moves)
 
@@ -120,9 +122,15 @@ class Formation:
             i = self.slots.new(spec, int(index), now)
         if i is None or spec is None:
             return True
-        unmet = turn.waits_for(spec, i, move)
-        if unmet:
-            self._wait(i, unmet, now)
+        if isinstance(move, RegroupMove):
+            halted = turn.regroup(i, move, self._terms(i, now))
+            if halted is not None:
+                if halted.event is not None:
+                    self.step(i, halted.event, now)
+                return halted.done
+        blocked = turn.waits_for(spec, i)
+        if blocked:
+            self._wait(i, blocked, now)
             return False
         if not turn.may_replace(spec, i, move):
             return False
@@ -134,12 +142,37 @@ class Formation:
             self.step(i, StartWanted(), now)
         return True
 
-    def _wait(self, i: Instance, unmet: tuple[Dependency, ...], now: float) -> None:
-        on = tuple(one.type for one in unmet)
-        if not isinstance(i.phase, Waiting) or i.phase.on != on:
-            self.step(i, WaitWanted(on), now)
-        if order.is_hopeless(unmet, self.slots):
-            why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
+    def _regroup(self, i: Instance, died: Died, now: float) -> None:
+        """An instance has died: what that means for its group."""
+        regroup = self.groups.died(i, died, self.grouped, now) if self.groups is not None else None
+        if regroup is None or self.desired.closing is not None:
+            return
+        self.desired = self.desired.moving(regroup.moves)
+        self.out.append(wording.regrouped(i, regroup.why, regroup.moves))
+        if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
+            self.shut_down(i.record.last_exit.code if i.record.last_exit is not None else 1, regroup.why.text, now)
+
+    def takes_its_turn(self, i: Instance, token: int, now: float) -> bool:
+        """Whether its backoff is over while its group is started in order: it waits for its turn from now on."""
+        if self.groups is None or not isinstance(i.phase, Backoff) or i.token != token:
+            return False
+        move = self.desired.moves.get(i.name)
+        if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
+            return False
+        self.step(i, WaitWanted(()), now)
+        self.desired = self.desired.moving({i.name: move or StartMove()})
+        return True
+
+    @property
+    def grouped(self) -> groups.GroupWorld:
+        """What groups are judged by."""
+        return groups.GroupWorld(self.plan, self.slots, self.desired.moves)
+
+    def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
+        if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
+            self.step(i, WaitWanted(blocked.on), now)
+        if blocked.is_hopeless(self.slots):
+            why = blocked.explain(self.slots, now)
             self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
 
     def _terms(self, i: Instance, now: float) -> StopTerms:
@@ -174,6 +207,7 @@ class Formation:
                     self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
+                self._regroup(i, fact, now)
                 rollout = self.rollouts.died(i, fact)
                 if rollout is not None:
                     self._abort(rollout, i, now)
@@ -222,19 +256,11 @@ class Formation:
         )
         self._end_rollout(type_name, now)
 
-    def recycle_old(self, name: str, generation: int) -> None:
-        i = self.slots.get(name)
-        if i is not None and i.generation == generation:
-            self._recycle(i, recycling.too_old(i))
-
-    def recycle_large(self, event: Measured) -> None:
-        i = self.slots.get(event.name)
-        if i is not None and i.generation == event.generation:
-            self._recycle(i, recycling.too_large(i, event.memory))
-
-    def _recycle(self, i: Instance, why: Reason | None) -> None:
+    def recycle(self, name: str, generation: int, judge: Callable[[Instance], Reason | None]) -> None:
         """Replace one that is too old or too large, when its type's rollout lets it."""
-        if why is None:
+        i = self.slots.get(name)
+        why = judge(i) if i is not None and i.generation == generation else None
+        if i is None or why is None:
             return
         if not isinstance(i.phase, UP) or i.name in self.desired.moves or self.desired.closing is not None:
             return
@@ -246,6 +272,8 @@ class Formation:
         """Those of which everyone has been replaced and is back in rotation."""
         for type_name in self.rollouts.running:
             self._end_rollout(type_name, now)
+        if self.groups is not None:
+            self.groups.settle(self.grouped)
 
     def _end_rollout(self, type_name: str, _now: float) -> None:
         if self.pending(type_name) == 0 and away(self.slots.of(type_name)) == 0:
@@ -287,21 +315,6 @@ class Formation:
         settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
-    def row(self, i: Instance, now: float) -> InstanceView:
-        """One row of ps. What it waits for is told by what keeps it waiting."""
-        row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
-        if not isinstance(i.phase, Waiting):
-            return row
-        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
-        told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-        return replace(row, reason=f"waiting for {told}" if told else "about to be started")
-
-    def type_view(self, spec: ProcessSpec) -> TypeView:
-        t = spec.type
-        rollout = self.rollouts.shown(t, self.pending(t))
-        slots, loop = self.slots.of(t), self.crashes.looping(t)
-        return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
-
     @property
     def world(self) -> commands.World:
         """What a command is judged by."""
@@ -314,6 +327,8 @@ class Formation:
         for type_name in reloaded.difference.removed:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
+        if plan.groups and self.groups is None:
+            self.groups = groups.Groups()
         self.out += reload.sockets(before, plan)
         self.roll(reloaded.granted.desired, before)
         self.desired = reloaded.granted.desired
@@ -323,7 +338,9 @@ class Formation:
         return reloaded.granted
 
     def roll(self, desired: Desired, before: Plan) -> None:
-        """Begin the rollouts that a command leads to. The specs of before are what they go back to."""
+        """Begin what a command leads to: rollouts, of which the specs of before are what they go back to, and starts in order."""
+        if self.groups is not None:
+            self.groups.begin(self.grouped, desired.moves)
         types: dict[str, int] = {}
         for name, move in desired.moves.items():
             if isinstance(move, RestartMove) and move.rolling and move != self.desired.moves.get(name):
@@ -343,6 +360,8 @@ class Formation:
         grace = closing.grace_of(living, self.plan)
         self.desired = closing.close(self.desired, self.slots, Closing(code, now, grace), why)
         self.rollouts.clear()
+        if self.groups is not None:
+            self.groups.clear()
         self.out += self.orphans.end_all(now, grace)
         if order.has_order(self.plan) or self.holds:
             self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))

@@ -2,22 +2,23 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       Exited       Emptied       Probed Released TimerFired
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       HaltWanted Spawned          SpawnFailed       Exited       Emptied       Probed Released TimerFired
     DOWN      stopped    spawn       WAITING               spawn
     WAITING   waiting    spawn       others     DOWN       other spec
-    SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED
-    STARTING  starting                          stop       stop, anew                                             CLEARING                                   READY, or stop: not ready
-    READY     ready                             stop       stop, anew                                             CLEARING
-    UNHEALTHY unhealthy                         stop       stop, anew                                             CLEARING                   READY
-    DRAINING  draining   wanted                 unwanted   wanted, anew                                           STOPPING                          STOPPING STOPPING
-    STOPPING  stopping   wanted                 unwanted   wanted, anew                                           status noted DOWN or spawn                 escalate
-    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                        by verdict                    KILL, unkillable
-    BACKOFF   backoff                           DOWN       spawn now                                                                                         spawn
+    SPAWNING  starting   wanted                 unwanted   anew, after Spawned noted      STARTING or stop BACKOFF or FAILED
+    STARTING  starting                          stop       stop, anew          stop                                          CLEARING                                   READY, or stop: not ready
+    READY     ready                             stop       stop, anew          stop                                          CLEARING
+    UNHEALTHY unhealthy                         stop       stop, anew          stop                                          CLEARING                   READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                                      STOPPING                          STOPPING STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                                      status noted DOWN or spawn                 escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                                   by verdict                    KILL, unkillable
+    BACKOFF   backoff                WAITING    DOWN       spawn now                                                                                                    spawn
     FAILED    failed     spawn       WAITING    DOWN       spawn
     DONE      done       spawn       WAITING    DOWN       spawn
 
 A stop leads to DRAINING first where one that was ready is held, or its type drains, else to STOPPING. With a readiness probe
 an answer makes STARTING ready, and the deadline ends it; with a health probe READY and UNHEALTHY change by answers.
+What HaltWanted stops is WAITING after that, or FAILED with its group (halting.py).
 
 KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
 and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
@@ -34,12 +35,13 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 
 from procman.core import restart
-from procman.core.actions import SetTimer, ShareDaemon, Spawn
+from procman.core.actions import SetTimer, Spawn
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
     ExitStatus,
+    HaltWanted,
     KillAsked,
     Notified,
     Probed,
@@ -56,6 +58,7 @@ from procman.core.events import (
 from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.phases import (
     AT_REST,
+    STOP_AFTER_SPAWN,
     UP,
     AfterClearing,
     AfterSpawn,
@@ -86,8 +89,10 @@ from procman.core.view import Reason, ReasonCode
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import hints, readiness, stopping, wording
+    from procman.core import daemons, halting, hints, readiness, stopping, wording
 else:
+    daemons = later(__name__, "procman.core.daemons")
+    halting = later(__name__, "procman.core.halting")
     hints = later(__name__, "procman.core.hints")
     readiness = later(__name__, "procman.core.readiness")
     stopping = later(__name__, "procman.core.stopping")
@@ -105,6 +110,8 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
             return _stop_wanted(i, event, now)
         case RestartWanted():
             return _restart_wanted(i, event, now)
+        case HaltWanted():
+            return halting.halt(i, event, now)
         case KillAsked():
             return _kill_asked(i, now)
         case TimerFired():
@@ -127,7 +134,7 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
         case Released():
             return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
         case Adopted():
-            return _adopted(i, event)
+            return daemons.adopted(i, event)
         case _:
             assert_never(event)
 
@@ -137,6 +144,8 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
 
 def _start_wanted(i: Instance, now: float) -> Step:
     match i.phase:
+        case Waiting(retry=True):
+            return _spawn(noted(i, restarts=i.record.restarts + 1), now)
         case Down() | Failed() | Done() | Waiting():
             return _spawn(_afresh(i), now)
         case Spawning() | Draining() | Stopping() | Clearing():
@@ -149,10 +158,13 @@ def _start_wanted(i: Instance, now: float) -> Step:
 
 def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
     if isinstance(i.phase, Waiting):
-        return Step(replace(i, phase=Waiting(event.on)))
-    if not isinstance(i.phase, AT_REST):
+        return Step(replace(i, phase=replace(i.phase, on=event.on)))
+    if isinstance(i.phase, Backoff):
+        i = enter(i, Waiting(event.on, retry=True), now)
+    elif isinstance(i.phase, AT_REST):
+        i = replace(enter(_afresh(i), Waiting(event.on), now), wanted=True)
+    else:
         return Step(i)
-    i = replace(enter(_afresh(i), Waiting(event.on), now), wanted=True)
     return Step(i, (wording.waits(i, event.on),))
 
 
@@ -230,10 +242,9 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
     why = phase.why or wording.STOPPED
     if phase.then is AfterSpawn.KILL:
         return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)
-    if not i.wanted:
-        return stopping.begin(i, leader, stopping.StopCause(StopReason.ASKED, why), now)._replace(facts=started)
-    if phase.then is AfterSpawn.REPLACE:
-        return stopping.begin(i, leader, stopping.StopCause(StopReason.REPLACED, why), now)._replace(facts=started)
+    reason = STOP_AFTER_SPAWN.get(phase.then) if i.wanted else StopReason.ASKED
+    if reason is not None:
+        return stopping.begin(i, leader, stopping.StopCause(reason, why), now)._replace(facts=started)
     i = enter(i, Starting(leader), now)
     return Step(i, (*readiness.begin(i, now), wording.started(i)), started)
 
@@ -246,6 +257,8 @@ def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
     i = noted(i, last_exit=status)
     if not i.wanted:
         return _down(i, stopped, now)
+    if then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
+        return halting.halted(i, stopped or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
     if then is not AfterSpawn.RUN:
         return _spawn(_afresh(i), now)
     record = i.record
@@ -305,6 +318,8 @@ def _emptied(i: Instance, now: float) -> Step:
             return _down(i, why, now)
         case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
             return _ended_for_its_state(i, why, now)
+        case Stopping(reason=StopReason.REGROUPED | StopReason.GROUP_FAILED as reason, why=why):
+            return halting.halted(i, why, now, failed=reason is StopReason.GROUP_FAILED)
         case Stopping():
             return _spawn(_afresh(i), now)
         case Clearing(then=then, why=why, delay=delay):
@@ -337,24 +352,6 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
             return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
         case _:
             assert_never(then)
-
-
-def _adopted(i: Instance, event: Adopted) -> Step:
-    """One that left the group while its instance lives serves the whole type (epmd serves every node)."""
-    match i.phase:
-        case Stopping() as phase:
-            return Step(i, stopping.adopted(phase, event))
-        case Clearing() as phase:
-            asked = stopping.adopted_in_clearing(phase, event)
-            if not hints.went_to_background(i.spec, phase, i.record):
-                return Step(i, asked)
-            why = Reason(phase.why.code, f"{phase.why.text}; {hints.IN_BACKGROUND}")
-            i = replace(i, phase=replace(phase, why=why))
-            return Step(i, (wording.went_to_background(i, event.pid), *asked))
-        case _ if event.in_group:
-            return Step(i)
-        case _:
-            return Step(i, (ShareDaemon(i.name, event.pid), wording.has_daemon(i, event.pid)))
 
 
 def _timer(i: Instance, now: float) -> Step:

@@ -23,6 +23,15 @@ from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
 
 
+class GroupsState(Struct, frozen=True):
+    """By group: the instances of a start in order that is under way, and when the last restarts were. It stands here, as
+    groups.py is loaded only where there are groups.
+    """
+
+    rounds: dict[str, tuple[str, ...]] = {}
+    restarts: dict[str, tuple[float, ...]] = {}
+
+
 class FleetState(Struct, frozen=True, kw_only=True):
     """Everything that a `Fleet` knows. Times are monotonic seconds, and so of this boot of this machine."""
 
@@ -37,6 +46,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     rollouts: RolloutsState = RolloutsState()
     holds: dict[str, Hold] = {}
     waiting_token: int = 0
+    groups: GroupsState = GroupsState()
 
 
 class Packed(Struct, frozen=True):

@@ -31,6 +31,8 @@ class Kind(Enum):
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
     ABORTED = "rollout-aborted"
+    GROUP_RESTARTED = "group-restarted"
+    GROUP_FAILED = "group-failed"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
     RECOVERED = "recovered"
@@ -51,7 +53,7 @@ class Kind(Enum):
         return member
 
 
-TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP)
+TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP, Kind.GROUP_FAILED)
 """What went wrong, beside an end that was none of success."""
 
 
@@ -108,6 +110,8 @@ class ReasonCode(Enum):
     UNHEALTHY = "unhealthy"
     ROLLED_BACK = "rolled-back"
     RECYCLED = "recycled"
+    GROUP_RESTARTED = "group-restarted"
+    GROUP_FAILED = "group-failed"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from procman.core import order
-from procman.core.desired import RestartMove
+from procman.core import rows
+from procman.core.desired import RegroupMove, RestartMove
 from procman.core.formation import Formation
 from procman.core.phases import (
+    UP,
     Backoff,
     Clearing,
     Done,
@@ -28,21 +29,22 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     i = formation.slots.get(name)
     if i is None:
         return ()
-    row = formation.row(i, now)
+    row = rows.instance(formation, i, now)
     reason = f": {row.reason}" if row.reason else ""
     lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     if isinstance(move, RestartMove) and move.rolling:
         rollout = formation.rollouts.shown(i.spec.type, formation.pending(i.spec.type))
         lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+    if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
+        lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
     return (*(line for line in lines if line), *_hint(i))
 
 
 def _next(formation: Formation, i: Instance, now: float) -> str:
     match i.phase:
         case Waiting():
-            unmet = order.unmet(i.spec, formation.desired.counts, formation.slots)
-            needs = ", ".join(f"{one.type} is {one.until.value}" for one in unmet)
+            needs = " and ".join(rows.blocked(formation, i).needs())
             return f"it is started as soon as {needs}" if needs else "it is about to be started"
         case Spawning():
             return "its process is being made"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from msgspec.structs import replace
@@ -108,6 +108,19 @@ def ended_for_its_state(i: Instance, why: Reason) -> Publish:
 
 def waits(i: Instance, on: Sequence[str]) -> Publish:
     return _publish(i, Kind.WAITING, f"{i.name} waits for {', '.join(on)}", logged=False)
+
+
+def halts(i: Instance, why: Reason) -> Publish:
+    return _publish(i, Kind.WAITING, f"{i.name} waits for its turn: {why.text}", logged=False)
+
+
+def regrouped(i: Instance, why: Reason, names: Iterable[str]) -> Publish:
+    """A group is restarted, or failed, for the death of one."""
+    if why.code is ReasonCode.GROUP_FAILED:
+        return _publish(i, Kind.GROUP_FAILED, f"{why.text}; the last to end was {i.name}")
+    others = [name for name in names if name != i.name]
+    more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+    return _publish(i, Kind.GROUP_RESTARTED, f"{', '.join(others[:LISTED])}{more}: {why.text}")
 
 
 def draining(i: Instance) -> Publish:
