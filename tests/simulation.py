@@ -34,6 +34,7 @@ from procman.core.actions import (
     StopProbe,
     Target,
 )
+from procman.core.desired import RestartMove
 from procman.core.events import (
     Adopted,
     Command,
@@ -123,6 +124,11 @@ class SimulatedOS:
     def tell(self, event: Event) -> list[Action]:
         self._subject = event
         self.fired.append(event)
+        moves = (
+            self.fleet._formation.desired.moves
+        )  # what is to be replaced anyway is so at once where it ends by itself
+        self._touched.update(name for name, move in moves.items() if isinstance(move, RestartMove))
+        self._touched.update(i.name for i in self.fleet.instances() if i.ended_for_good)  # and tried again by nobody
         actions = self.fleet.handle(event, self.now)
         if self.closed_at is None and self.fleet.stopping:
             self.closed_at = self.now
@@ -327,7 +333,9 @@ class SimulatedOS:
             life.asked_at = self.now if life.asked_at is None else life.asked_at
             life.polite = life.polite or action.target is Target.TOP
             if action.target is Target.ALL:
-                assert not life.polite or (life.shell and life.leads), f"{life.name}: its program gets a second TERM"
+                assert not life.polite or (life.shell and not life.noticed), (
+                    f"{life.name}: its program gets a second TERM"
+                )
                 life.called_at = self.now
             self._check_repeat(life)
         for pid in life.aimed_at(action.target):
@@ -419,7 +427,8 @@ class SimulatedOS:
                 self._failed(None, name)
             case Exited() if life is not None:
                 life.noticed = True
-                if life.asked_at is None:
+                i = self.fleet.get(name)
+                if life.asked_at is None and not (i is not None and isinstance(i.phase, Draining)):
                     self._failed(life, name)
             case Emptied():
                 del self.lives[name]

@@ -5,19 +5,18 @@ from __future__ import annotations
 import pytest
 
 from procman.app.promises import not_carried_out
-from procman.core.policies import Dependency, Group, Rolling
+from procman.core.policies import Dependency, Rolling
 from procman.core.spec import Plan, ProcessSpec
 
 
-def plan_of(groups: tuple[Group, ...] = (), **fields: object) -> Plan:
+def plan_of(**fields: object) -> Plan:
     spec = ProcessSpec(type="web", command="true", cwd="/", env={}, **fields)
-    return Plan(root="/", types={"web": spec}, counts={"web": 1}, positions={"web": 0}, groups=groups)
+    return Plan(root="/", types={"web": spec}, counts={"web": 1}, positions={"web": 0})
 
 
 @pytest.mark.parametrize(
     ("plan", "key"),
     [
-        (plan_of((Group(name="g", members=("web",)),)), "groups"),
         (plan_of(rolling=Rolling(surge=1)), "processes.web.rolling.surge"),
         (plan_of(depends_on=(Dependency(type="db", restart=True),)), "processes.web.depends_on.db.restart"),
     ],

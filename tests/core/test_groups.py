@@ -350,7 +350,9 @@ def come_up(story: Story) -> None:
 
 def test_why_tells_that_one_is_to_be_stopped_in_its_turn():
     story = restarting()
-    assert any("when those behind it in its group have stopped" in line for line in story.fleet.why("parse.1", story.now))
+    assert any(
+        "when those behind it in its group have stopped" in line for line in story.fleet.why("parse.1", story.now)
+    )
 
 
 def test_why_tells_what_a_member_waits_for():

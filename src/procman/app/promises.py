@@ -21,8 +21,6 @@ def not_carried_out(plan: Plan) -> str:
 
 
 def _unused(plan: Plan) -> Iterator[str]:
-    if plan.groups:
-        yield "groups"
     for name, spec in plan.types.items():
         if spec.rolling is not None and spec.rolling.surge:
             yield f"processes.{name}.rolling.surge"

@@ -159,6 +159,7 @@ class Formation:
         move = self.desired.moves.get(i.name)
         if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
             return False
+        self.groups.join(i, self.grouped)
         self.step(i, WaitWanted(()), now)
         self.desired = self.desired.moving({i.name: move or StartMove()})
         return True
@@ -247,7 +248,8 @@ class Formation:
             self.out += reload.sockets(before, self.plan)
             self.rollouts.begin(type_name, old, len(touched), back=True)
         back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
-        self.desired = replace(self.desired, moves=rest | back)
+        waiting = {one.name: StartMove() for one in self.slots.of(type_name) if isinstance(one.phase, Waiting)}
+        self.desired = replace(self.desired, moves=waiting | rest | back)
         self.rollouts.abort(type_name, why)
         self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
         names = {one.name for one in self.slots.of(type_name)}
@@ -327,8 +329,7 @@ class Formation:
         for type_name in reloaded.difference.removed:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
-        if plan.groups and self.groups is None:
-            self.groups = groups.Groups()
+        self.groups = (self.groups or groups.Groups()) if plan.groups else None
         self.out += reload.sockets(before, plan)
         self.roll(reloaded.granted.desired, before)
         self.desired = reloaded.granted.desired

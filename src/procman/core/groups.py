@@ -18,6 +18,7 @@ from procman.core.facts import Died
 from procman.core.phases import (
     AT_REST,
     ENDING,
+    AfterSpawn,
     Backoff,
     Clearing,
     Done,
@@ -25,6 +26,9 @@ from procman.core.phases import (
     Failed,
     Instance,
     Ready,
+    Spawning,
+    Stopping,
+    StopReason,
     Unhealthy,
     Waiting,
 )
@@ -122,6 +126,12 @@ class Groups:
         names = [i.name for i in _members(group.members, world.slots)]
         return Regroup(group, dict.fromkeys(names, RegroupMove(why, failed=True)), why, failed=True)
 
+    def join(self, i: Instance, world: GroupWorld) -> None:
+        """One that was about to be started by itself waits for its turn."""
+        group = group_of(world.plan, i.spec.type)
+        if group is not None:
+            self._join(group, [i.name])
+
     def _join(self, group: Group, names: Iterable[str]) -> None:
         self._rounds[group.name] = tuple(dict.fromkeys((*self._rounds.get(group.name, ()), *names)))
 
@@ -152,18 +162,20 @@ class Groups:
         names = self._rounds.get(group.name, ()) if group is not None else ()
         if group is None or not names:
             return ()
-        there = [i for one in names if (i := world.slots.get(one)) is not None and i.wanted]
+        there = [i for one in names if (i := world.slots.get(one)) is not None]
         waited = [Ahead(i.spec.type, "stopped") for i in there if not _is_stopped(i, world.moves)]
         before = group.members[: group.members.index(type_name)]
         waited += [
             Ahead(i.spec.type, "done" if i.spec.oneshot else "ready", i.name if isinstance(i.phase, Failed) else "")
             for i in there
-            if i.spec.type in before and not _has_started(i)
+            if i.spec.type in before and i.wanted and not _has_started(i)
         ]
         return tuple(dict.fromkeys(waited))
 
     def halt(self, i: Instance, move: RegroupMove, terms: StopTerms, world: GroupWorld) -> Halt | None:
         """What is next for a slot with this move; None where it is to be started in its turn."""
+        if group_of(world.plan, i.spec.type) is None:
+            return left_behind(i)
         rests = isinstance(i.phase, AT_REST)
         once = i.spec.restart.policy is When.NEVER  # a temporary child: stopped with the others, and not started again
         if not i.wanted or (rests and (move.failed or once)):
@@ -190,6 +202,14 @@ class Groups:
         )
 
 
+def left_behind(i: Instance) -> Halt | None:
+    """The same where its group is no more: what is being stopped for it is started after that, the others are left alone."""
+    halting = (isinstance(i.phase, Stopping | Draining) and i.phase.reason is StopReason.REGROUPED) or (
+        isinstance(i.phase, Spawning) and i.phase.then is AfterSpawn.REGROUP
+    )
+    return Halt(None, done=False) if halting else None
+
+
 def _members(types: Iterable[str], slots: Slots) -> Iterator[Instance]:
     return (i for type_name in types for i in slots.of(type_name))
 
@@ -214,7 +234,9 @@ def _is_given_up(i: Instance) -> bool:
 
 def _is_stopped(i: Instance, moves: Mapping[str, Move]) -> bool:
     """Whether nothing of it has yet to be stopped with the group. What KILL did not remove is not waited for."""
-    return not isinstance(moves.get(i.name), RegroupMove) or isinstance(i.phase, STOPPED) or i.unkillable
+    if i.unkillable or isinstance(i.phase, AT_REST):
+        return True
+    return i.wanted and (not isinstance(moves.get(i.name), RegroupMove) or isinstance(i.phase, STOPPED))
 
 
 def _has_started(i: Instance) -> bool:

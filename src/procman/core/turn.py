@@ -55,7 +55,7 @@ class Turn:
     def regroup(self, i: Instance, move: RegroupMove, terms: StopTerms) -> groups.Halt | None:
         """What is next for one that is stopped with its group; None where it is to be started in its turn."""
         if self._groups is None:
-            return None
+            return groups.left_behind(i)
         return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
 
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
