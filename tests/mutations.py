@@ -415,6 +415,77 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- groups
+    Mutation(
+        "a group is stopped at once",
+        "groups",
+        "return Halt(None, done=False)\n        return Halt(StopWanted",
+        "pass\n        return Halt(StopWanted",
+    ),
+    Mutation("members start at once", "groups", "        waited += [\n", "        waited = [\n"),
+    Mutation("members start together", "groups", "if i.spec.type in before and i.wanted", "if False and i.wanted"),
+    Mutation(
+        "a round is over at once",
+        "groups",
+        "if all(\n                isinstance(i.phase",
+        "if True or all(\n                isinstance(i.phase",
+    ),
+    Mutation(
+        "a one-off that runs has started",
+        "groups",
+        "(not i.spec.oneshot and isinstance(i.phase, Ready | Unhealthy))",
+        "isinstance(i.phase, Ready | Unhealthy)",
+    ),
+    Mutation("restarts count for ever", "groups", "if now - at <= group.period", "if True"),
+    Mutation("one restart too many", "groups", "len(recent) > group.intensity", "len(recent) > group.intensity + 1"),
+    Mutation(
+        "a death while it is stopped counts", "groups", " or isinstance(world.moves.get(i.name), RegroupMove):", ":"
+    ),
+    Mutation("one that is given up takes others along", "groups", "not died.retried or not i.wanted", "not i.wanted"),
+    Mutation(
+        "those before it are restarted, too",
+        "groups",
+        "types = group.members[group.members.index(i.spec.type) + 1 :]",
+        "types = group.members",
+    ),
+    Mutation("what a person stopped is started", "groups", "if j.wanted and j.name", "if j.name"),
+    Mutation(
+        "a temporary one is started again",
+        "groups",
+        "if not i.wanted or (rests and (move.failed or once)):",
+        "if not i.wanted or (rests and move.failed):",
+    ),
+    Mutation(
+        "an added one does not wait",
+        "groups",
+        "if i is None or isinstance(i.phase, (Waiting, *AT_REST)):",
+        "if i is not None and isinstance(i.phase, (Waiting, *AT_REST)):",
+    ),
+    Mutation(
+        "a backoff ends out of turn",
+        "formation",
+        "if self.groups is None or not isinstance(i.phase, Backoff) or i.token != token:",
+        "if True:",
+    ),
+    Mutation(
+        "members end together",
+        "order",
+        "            yield from group.members[group.members.index(type_name) + 1 :]\n",
+        "            pass\n",
+    ),
+    Mutation("an abort leaves those that wait", "formation", "moves=waiting | rest | back)", "moves=rest | back)"),
+    Mutation(
+        "a group that is gone leaves its stops",
+        "groups",
+        "    return Halt(None, done=False) if halting else None\n",
+        "    return None\n",
+    ),
+    Mutation(
+        "what is replaced does not wait for its turn",
+        "halting",
+        "case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:",
+        "case Clearing(then=AfterClearing.RESPAWN) as phase if False:",
+    ),
     # ---- rollouts
     Mutation(
         "all are replaced at once",
@@ -440,7 +511,7 @@ MUTATIONS = [
         "before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})",
         "before = self.plan",
     ),
-    Mutation("an abort leaves what was touched", "formation", "moves=rest | back)", "moves=rest)"),
+    Mutation("an abort leaves what was touched", "formation", "moves=waiting | rest | back)", "moves=waiting | rest)"),
     Mutation("a named one waits for its turn", "commands", "i.name not in names and desired", "desired"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays

@@ -98,7 +98,7 @@ class Groups:
             if group is None or not isinstance(move, StartMove | RestartMove):
                 continue
             i = world.slots.get(name)
-            if i is None or isinstance(i.phase, AT_REST):
+            if i is None or isinstance(i.phase, (Waiting, *AT_REST)):
                 self._join(group, [name])
 
     def died(self, i: Instance, died: Died, world: GroupWorld, now: float) -> Regroup | None:
