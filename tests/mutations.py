@@ -437,7 +437,12 @@ MUTATIONS = [
         "isinstance(i.phase, Ready | Unhealthy)",
     ),
     Mutation("restarts count for ever", "groups", "if now - at <= group.period", "if True"),
-    Mutation("one restart too many", "groups", "len(recent) > group.intensity", "len(recent) > group.intensity + 1"),
+    Mutation(
+        "a group has one restart too many",
+        "groups",
+        "len(recent) > group.intensity",
+        "len(recent) > group.intensity + 1",
+    ),
     Mutation(
         "a death while it is stopped counts", "groups", " or isinstance(world.moves.get(i.name), RegroupMove):", ":"
     ),

@@ -55,6 +55,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.phases import (
+    AfterSpawn,
     Backoff,
     Clearing,
     Done,
@@ -128,7 +129,11 @@ class SimulatedOS:
             self.fleet._formation.desired.moves
         )  # what is to be replaced anyway is so at once where it ends by itself
         self._touched.update(name for name, move in moves.items() if isinstance(move, RestartMove))
-        self._touched.update(i.name for i in self.fleet.instances() if i.ended_for_good)  # and tried again by nobody
+        self._touched.update(
+            i.name
+            for i in self.fleet.instances()
+            if i.ended_for_good or (isinstance(i.phase, Spawning) and i.phase.then is not AfterSpawn.RUN)
+        )  # and tried again by nobody: somebody wants a new life of it
         actions = self.fleet.handle(event, self.now)
         if self.closed_at is None and self.fleet.stopping:
             self.closed_at = self.now
