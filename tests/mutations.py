@@ -34,6 +34,19 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = [
+    # ---- companions
+    Mutation(
+        "forget what a companion reports",
+        "readiness",
+        "case Ready(leader, ready_at) if event.fault:",
+        "case Ready(leader, ready_at) if False:",
+    ),
+    Mutation(
+        "keep the first of a companion's faults",
+        "readiness",
+        "replace(i, phase=replace(phase, answer=event.fault))",
+        "i",
+    ),
     # ---- one instance
     Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),
@@ -192,13 +205,20 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too few in scale", "desired", "range(before + 1, count + 1)", "range(before + 1, count)"),
+    Mutation("one too few in scale", "desired", "return others[:missing]", "return others[: missing - 1]"),
+    Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
+    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.standing", "False"),
+    Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),
     Mutation(
-        "one stays in scale",
+        "numbers above the room stay",
         "desired",
-        "range(max(before, standing), count, -1)",
-        "range(max(before, standing), count + 1, -1)",
+        "if number <= to.room and number not in to.remove",
+        "if number not in to.remove",
     ),
+    Mutation(
+        "numbers have no end", "desired", "for number in range(1, to.room + 1) if", "for number in range(1, 1001) if"
+    ),
+    Mutation("more run than `max`", "spec", "spec.max if spec.max is not None else MAX_COUNT", "MAX_COUNT"),
     Mutation(
         "scale of several is not all or none",
         "commands",
@@ -298,7 +318,7 @@ MUTATIONS = [
     Mutation(
         "a restart reaches what is on its way out",
         "commands",
-        "[i for i in self.slots if not self.slots.surplus(i, self.desired.counts)]",
+        "[i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]",
         "[*self.slots]",
     ),
     Mutation(
@@ -400,8 +420,8 @@ MUTATIONS = [
     ),
     # ---- order
     Mutation("nobody waits", "turn", "if not spec.depends_on or isinstance", "if True or isinstance"),
-    Mutation("a dependency at nought is waited for", "order", "if counts.get(one.type, 0) > 0 and not", "if not"),
-    Mutation("one is as good as all", "order", "(counts[one.type] if one.every else 1)", "1"),
+    Mutation("a dependency at nought is waited for", "order", "if desired.count(one.type) > 0 and not", "if not"),
+    Mutation("one is as good as all", "order", "(len(numbers) if one.every else 1)", "1"),
     Mutation(
         "all stop at once",
         "turn",
@@ -491,6 +511,32 @@ MUTATIONS = [
         "case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:",
         "case Clearing(then=AfterClearing.RESPAWN) as phase if False:",
     ),
+    # ---- how long a start took
+    Mutation(
+        "a part is counted from the start",
+        "startup",
+        "before[1] if before is not None else",
+        "0 * before[1] if before is not None else",
+    ),
+    Mutation("the first dependency determines", "startup", "return max(met, key=", "return min(met, key="),
+    Mutation(
+        "the last of a type lets others begin", "startup", "(max if one.every else min)", "(min if one.every else max)"
+    ),
+    Mutation(
+        "a one-off counts from its start",
+        "startup",
+        "Until.DONE if spec.oneshot else",
+        "Until.STARTED if spec.oneshot else",
+    ),
+    Mutation(
+        "only the first time counts", "startup", "case BecameReady() if moments.ready is None:", "case BecameReady():"
+    ),
+    Mutation(
+        "told before everything is ready",
+        "fleet",
+        "is OperationState.RUNNING:\n            return",
+        "is OperationState.RUNNING:\n            pass",
+    ),
     # ---- rollouts
     Mutation(
         "all are replaced at once",
@@ -553,6 +599,7 @@ MUTATIONS = [
     Mutation("a direction is turned round", "wishes", " or (ratio < 1) != (corrected < 1)", ""),
     Mutation("all that stand are ready", "wishes", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
+    Mutation("every quick end is that of an input", "hints", " and _may_read(spec.command):", ":"),
     Mutation("a stray is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 

@@ -6,10 +6,11 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
 
-from procman.cli.group import VERBS
-from procman.cli.line.advice import SYNONYMS, of_refused, of_unknown_verb
+from procman.cli.group import VERBS, procman
+from procman.cli.line.advice import OPTIONS, SYNONYMS, of_refused, of_unknown_option, of_unknown_verb
 
 
 def refused(*args, cwd=None):
@@ -26,7 +27,7 @@ def test_a_synonym_leads_to_verbs_that_exist(word):
     assert word not in VERBS
     named = re.findall(r"`procman (?!--)(\w+)", of_unknown_verb([word]))
     assert set(named) <= set(VERBS)
-    assert named or word == "version"
+    assert named or word in ("version", "completion")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_a_synonym_leads_to_verbs_that_exist(word):
         ("status", "`procman ps` lists the instances"),
         ("status web", "`procman ps web` lists the instances"),
         ("Tail web worker", "`procman logs -f web worker` follows the output"),
+        ("tail -f web", "`procman logs -f web` follows the output"),
         ("tail -n 5 web", "`procman logs -f` follows the output"),
         ("kill web", "`procman stop web` stops instances; `procman signal KILL NAME` sends a signal"),
         ("connect web.1", "`procman attach web.1` connects the keyboard to an instance"),
@@ -46,6 +48,29 @@ def test_a_synonym_leads_to_verbs_that_exist(word):
 )
 def test_the_hint_has_the_words_that_were_typed(words, hint):
     assert of_unknown_verb(words.split()) == hint
+
+
+@pytest.mark.parametrize(("verb", "option"), [(verb, option) for verb, known in OPTIONS.items() for option in known])
+def test_an_option_of_another_tool_leads_to_what_procman_has(verb, option):
+    parameters = procman.get_command(click.Context(procman), verb).params
+    known = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert option not in known
+    hint = of_unknown_option(verb, option)
+    named = set(re.findall(r"(?<!\w)--?[\w-]*\w", hint.replace("--timeout of `procman start`", "")))
+    assert named <= known | {"--update-env"}
+    assert set(re.findall(r"`procman (\w+)", hint)) <= set(VERBS)
+
+
+def test_the_hint_for_an_option_is_shown():
+    assert refused("start", "-l", "web") == [
+        "cannot understand the option '-l' of 'procman start'",
+        "name the types: `procman start web worker`; --except leaves some out (try 'procman start --help')",
+    ]
+
+
+def test_a_type_in_the_place_of_a_verb_is_recognised(tmp_path):
+    (tmp_path / "Procfile").write_text("web: x\n")
+    assert refused("web", cwd=tmp_path)[1].startswith("`procman start web` starts that type alone")
 
 
 def test_status_never_leads_to_start():

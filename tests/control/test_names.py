@@ -303,3 +303,45 @@ def test_an_older_procman_of_this_container_is_found_and_respected(root, environ
     with refused():
         claim(Wanted([], (str(root),)))
     release(made)
+
+
+def test_a_new_folder_never_has_the_number_of_a_removed_one_that_is_still_claimed(tmp_path, starts):
+    """Most file systems give the lowest free inode, which is that of the folder that was removed last."""
+    root = tmp_path / "root"
+    root.mkdir()
+    starts(root, elsewhere(tmp_path, "A"))
+    shutil.rmtree(root)
+    for n in range(20):
+        fresh = tmp_path / f"fresh-{n}"
+        fresh.mkdir()
+        starts(fresh, elsewhere(tmp_path, f"B{n}"))
+
+
+def test_a_folder_that_was_left_by_a_reload_keeps_its_number_too(tmp_path, starts):
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    second.mkdir()
+    starts(first, elsewhere(tmp_path, "A")).follow(str(second))
+    for gone in (first, second):
+        shutil.rmtree(gone)
+    for n in range(20):
+        fresh = tmp_path / f"fresh-{n}"
+        fresh.mkdir()
+        starts(fresh, elsewhere(tmp_path, f"B{n}"))
+
+
+def test_a_released_claim_keeps_no_descriptor(root, tmp_path, starts):
+    before = os.listdir("/proc/self/fd")
+    starts(root, elsewhere(tmp_path, "A"), root).release()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_who_gives_a_name_up_while_it_is_asked_about_does_not_hold_it(root, tmp_path, monkeypatch):
+    """It could be connected to a moment ago, and the table does not have it any more: the next start may try again."""
+    listener = names.hold(names_of(str(root))[0], str(root), lambda _pid: None)
+    name = f"{names_of(str(root))[0]}/{os.geteuid()}"
+    assert names.holder_of(name).alive
+    monkeypatch.setattr(names, "TABLE", str(tmp_path / "table"))
+    (tmp_path / "table").write_text("Num       RefCount Protocol Flags    Type St Inode Path\n")
+    assert names.holder_of(name) is None
+    listener.close()

@@ -45,11 +45,30 @@ def test_a_failure_says_nothing_of_pipelines():
     assert "pipeline" not in line(command="a | b", status=ExitStatus(5), success_exit_codes=(5,))
 
 
-@pytest.mark.parametrize("command", ["esbuild --watch", "npx tailwindcss -w", "cat"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "esbuild --watch",
+        "npx tailwindcss -w",
+        "cat",
+        "cd x && exec cat",
+        "npm run css",
+        "bin/rails console",
+        "python3",
+        "vite serve",
+    ],
+)
 def test_what_ends_with_an_empty_input_at_once_is_told_of_an_open_one_and_of_no_crash_loop(command):
     text = line(command=command)
     assert "`stdin: open`" in text
     assert "policy: always" not in text
+
+
+@pytest.mark.parametrize(
+    "command", ["echo one", "true", "cat file", "python3 job.py", "sh -c 'exit 0'", "make", "sleep 0.1"]
+)
+def test_what_reads_no_input_is_not_told_of_one(command):
+    assert line(command=command).endswith("(policy: always would start it again)")
 
 
 @pytest.mark.parametrize("spec", [{"tty": True}, {"stdin": Stdin.OPEN}, {"success_exit_codes": (5,)}])

@@ -38,6 +38,7 @@ from procman.core.events import (
     KillAsked,
     Probed,
     Released,
+    Reported,
     RestartWanted,
     Spawned,
     SpawnFailed,
@@ -86,6 +87,7 @@ EVENTS = {
     "Emptied": Emptied("web.1", 7),
     "Probed": Probed("web.1", 7, ok=True),
     "Released": Released("web.1", 7, "balancer"),
+    "Reported": Reported("web.1", 7, "no HAProxy"),
     "TimerFired": TimerFired(SlotTimer("web.1"), 40),
 }
 
@@ -223,6 +225,12 @@ MOVES = {
         {"phase": Ready(OLD, NOW - 49.0), "phase_since": NOW, "token": 41},
         (Kind.READY,),
         (BecameReady("web.1", 7),),
+    ),
+    (Unhealthy, "Reported"): (in_phase(Unhealthy, answer="no HAProxy"), (), ()),
+    (Ready, "Reported"): (
+        {"phase": Unhealthy(OLD, NOW - 49.0, 0, "no HAProxy"), "phase_since": NOW, "token": 41},
+        (Kind.UNHEALTHY,),
+        UNREADY,
     ),
     (Draining, "StartWanted"): ({"wanted": True}, (), ()),
     (Draining, "StopWanted"): (

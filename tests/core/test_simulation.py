@@ -21,6 +21,7 @@ from procman.core.events import (
     Hold,
     Released,
     Reload,
+    Reported,
     Restart,
     Scale,
     SendSignal,
@@ -98,6 +99,7 @@ class Formation(RuleBasedStateMachine):
         job = replace(job, type="job", depends_on=needs)
         plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), job)
         self.counts, self.types = dict(plan.counts), dict(plan.types)
+        self.numbers = {name: list(range(1, count + 1)) for name, count in self.counts.items()}
         self.history = {name: [spec] for name, spec in plan.types.items()}
         self.os = SimulatedOS(plan)
         self.os.wanted = self.is_wanted
@@ -111,7 +113,7 @@ class Formation(RuleBasedStateMachine):
             assert spawn.spec in self.history[type_name], "an aborted rollout goes back to a spec that there was"
             self.types[type_name] = spawn.spec
         return (
-            spawn.index <= self.counts.get(type_name, 0)
+            spawn.index in self.numbers.get(type_name, ())
             and spawn.name not in self.stopped
             and spawn.spec == self.types[type_name]
         )
@@ -121,15 +123,19 @@ class Formation(RuleBasedStateMachine):
         return shown is not None and shown.startswith("aborted")
 
     def set_counts(self, counts: dict[str, int]) -> None:
+        """The numbers by the rule: the highest go, the lowest that no slot has come; a single one is always the first."""
         self.counts = counts
-        self.stopped = {name for name in self.stopped if self.index(name) <= counts.get(name.partition(".")[0], 0)}
-
-    @staticmethod
-    def index(name: str) -> int:
-        return int(name.partition(".")[2])
+        for name in {*self.numbers, *counts}:
+            count, held = counts.get(name, 0), self.numbers.get(name, [])
+            taken = {i.index for i in self.os.fleet.instances() if i.spec.type == name}
+            free = [n for n in range(1, 50) if n not in taken] if count > 1 or held else [1]
+            self.numbers[name] = sorted([*held, *[n for n in free if n not in held][: max(0, count - len(held))]])[
+                :count
+            ]
+        self.stopped &= set(self.names())
 
     def names(self) -> list[str]:
-        return [f"{name}.{index}" for name, count in self.counts.items() for index in range(1, count + 1)]
+        return [f"{name}.{index}" for name, numbers in self.numbers.items() for index in numbers]
 
     def is_stopping(self) -> bool:
         return self.os.stopping or self.os.fleet.stopping
@@ -271,6 +277,16 @@ class Formation(RuleBasedStateMachine):
         if i is not None:
             self.os.tell(Released(i.name, i.generation, "balancer"))
 
+    @rule(index=st.integers(1, 3), fault=st.sampled_from(("", "no balancer")))
+    def it_reports_of_itself(self, index: int, fault: str) -> None:
+        """As companions alone can: it means the same for any instance."""
+        i = self.os.fleet.get(f"web.{index}")
+        if i is not None:
+            self.os.tell(Reported(i.name, i.generation, fault))
+            after = self.os.fleet.get(i.name)
+            assert after is not None
+            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(i.phase, Ready | Unhealthy)
+
     @rule()
     def signal(self) -> None:
         self.os.command(SendSignal("USR1", ()))
@@ -309,11 +325,11 @@ class Formation(RuleBasedStateMachine):
         assert self.os.stuck() == []
 
     @invariant()
-    def slots_have_no_gaps_and_those_beyond_the_count_are_on_their_way_out(self) -> None:
+    def the_numbers_that_are_wanted_stand_and_all_others_are_on_their_way_out(self) -> None:
         for name in self.types:
             indexes = {i.index for i in self.os.fleet.instances() if i.spec.type == name}
-            assert set(range(1, self.counts[name] + 1)) <= indexes
-            for index in indexes - set(range(1, self.counts[name] + 1)):
+            assert set(self.numbers[name]) <= indexes
+            for index in indexes - set(self.numbers[name]):
                 i = self.os.fleet.get(f"{name}.{index}")
                 assert i is not None
                 assert isinstance(i.phase, (Spawning, Draining, Stopping, Clearing))

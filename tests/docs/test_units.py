@@ -26,5 +26,11 @@ def test_systemd_accepts_the_unit(unit: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=["system", "user"])
+def test_the_unit_lets_procman_say_when_it_is_ready_and_stop_its_processes_itself(unit: str) -> None:
+    assert "Type=notify\n" in unit
+    assert "KillMode=mixed\n" in unit
+
+
 def test_there_are_a_unit_of_the_system_and_one_of_a_user() -> None:
     assert len(UNITS) == 2

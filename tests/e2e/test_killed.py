@@ -206,3 +206,26 @@ def test_the_guardian_sleeps_while_procman_lives(world: World) -> None:
     before = switches()
     select.select([], [], [], 0.3)  # an interval to measure over, not a wait for anything
     assert switches() == before
+
+
+COUNTING = """
+import os, signal
+signal.signal(signal.SIGTERM, lambda *_: print("asked", file=open("asked", "a")))
+open("up", "w").close()
+while True:
+    signal.pause()
+"""
+
+
+def test_a_program_that_finishes_its_work_is_asked_once_also_by_the_guardian(world: World) -> None:
+    """A second TERM is a cold shutdown for Celery and rq; it is ready by a check of its own, so it is not taken for young."""
+    world.procfile(worker=world.script("worker.py", COUNTING))
+    world.file("procman.yml", "processes: {worker: {ready: {file: up}}}\n")
+    supervisor = world.start("-t", "2")
+    supervisor.phase(worker_1="ready")
+    guardian = guardian_of(supervisor)
+    supervisor.signal(signal.SIGKILL)
+    supervisor.wait()
+    eventually(lambda: not alive(guardian), "the guardian is done")
+    assert (world.folder / "asked").read_text() == "asked\n"
+    assert "1 by KILL" in world.errors()

@@ -144,6 +144,7 @@ def test_a_suspended_guardian_does_not_hold_up_the_end(world: World) -> None:
 
 WITHOUT_EPOLL = {
     "no epoll": "import select; del select.epoll",
+    "neither epoll nor poll": "import select; del select.epoll, select.poll",
     "a kernel without it": "import select\ndef refused(*_): raise OSError(38, 'ENOSYS')\nselect.epoll = refused",
     "a filter that refuses it": "import select\ndef refused(*_): raise OSError(1, 'EPERM')\nselect.epoll = refused",
 }

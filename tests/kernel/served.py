@@ -29,6 +29,7 @@ class Backend:
         self.upgrades = 0
         self.operations = {}
         self.released = []
+        self.reported = []
         self.upgrading = []
 
     def view(self):
@@ -44,6 +45,9 @@ class Backend:
 
     def release(self, name, generation, by):
         self.released.append((name, generation, by))
+
+    def report(self, name, generation, fault):
+        self.reported.append((name, generation, fault))
 
     def operation(self, number):
         return self.operations.get(number)

@@ -8,7 +8,7 @@ import pytest
 
 from procman.core.spec import StopMode, StopPolicy
 from procman.kernel.process import ledger
-from procman.kernel.process.ledger import EntryKind, Ledger
+from procman.kernel.process.ledger import EntryKind, Escalation, Ledger
 from procman.kernel.survive import guardian
 from procman.kernel.survive.guardian import Asking, Family, Listed, Member, Record, call_at, next_deadline, read_table
 
@@ -17,8 +17,8 @@ NOW = 1000.0
 LEADER_MODE = ledger.MODES[StopMode.LEADER]
 
 
-def life(pid, mode=guardian.TOP_DOWN, grace=10.0, born=NOW - 100):
-    return Record(pid, EntryKind.LIFE, mode, 15, born, grace)
+def life(pid, mode=guardian.TOP_DOWN, grace=10.0, born=NOW - 100, *, shell=False, repeat=True):
+    return Record(pid, EntryKind.LIFE, mode, 15, born, grace, shell, repeat)
 
 
 def process(pid, parent=INIT, group=None, session=None, born=10.0):
@@ -112,8 +112,9 @@ def test_top_down_the_leader_is_asked_at_once_and_the_others_when_their_parent_i
 
 
 @pytest.mark.parametrize(("grace", "call"), [(10.0, 8.0), (3.0, 1.5)])
-def test_top_down_all_are_called_once_before_the_grace_is_over(grace, call):
-    asking, made = Asking(NOW), looked([life(10, grace=grace)], process(10), process(11, parent=10, group=10))
+def test_top_down_all_that_a_shell_leads_are_called_once_before_the_grace_is_over(grace, call):
+    shell = life(10, grace=grace, shell=True)
+    asking, made = Asking(NOW), looked([shell], process(10), process(11, parent=10, group=10))
     asking.due(made.members, 0.0)
     assert next_deadline(made.members, 0.0) == call
     assert asked(asking, made, call) == [10, 11]
@@ -122,8 +123,24 @@ def test_top_down_all_are_called_once_before_the_grace_is_over(grace, call):
     assert next_deadline(made.members, grace) == math.inf
 
 
+def test_top_down_nobody_is_asked_twice_where_no_shell_leads():
+    """A second TERM is a cold shutdown for Celery, which loses the tasks that it is finishing."""
+    asking, made = Asking(NOW), looked([life(10)], process(10), process(11, parent=10, group=10))
+    assert asked(asking, made, 0.0) == [10]
+    assert asked(asking, made, 8.0) == []
+    assert next_deadline(made.members, 0.0) == 10.0
+
+
+def test_nobody_is_called_where_the_shell_has_ended():
+    asking, made = Asking(NOW), looked([life(10, shell=True)], process(10), process(11, parent=10, group=10))
+    asking.due(made.members, 0.0)
+    made.look({11: process(11, parent=INIT, group=10)})
+    assert asked(asking, made, 0.1) == [11]
+    assert asked(asking, made, 8.0) == []
+
+
 def test_what_is_started_after_the_last_call_to_clean_up_with_is_left_in_peace():
-    asking, made = Asking(NOW), looked([life(10)], process(10))
+    asking, made = Asking(NOW), looked([life(10, shell=True)], process(10))
     asking.due(made.members, 8.0)
     made.look({10: process(10), 11: process(11, parent=10, group=10)})
     assert asked(asking, made, 8.1) == []
@@ -137,6 +154,11 @@ def test_as_a_group_all_are_asked_at_once_and_never_again():
     assert asked(asking, made, 9.9) == []
 
 
+def test_as_a_group_all_are_asked_although_the_leader_has_gone():
+    made = looked([life(10, guardian.GROUP)], process(11, group=10), process(12, parent=11, group=10))
+    assert asked(Asking(NOW), made, 0.0) == [11, 12]
+
+
 def test_in_mode_leader_nobody_else_is_asked():
     asking = Asking(NOW)
     made = looked([life(10, LEADER_MODE)], process(10), process(11, parent=INIT, group=10))
@@ -147,7 +169,12 @@ def test_in_mode_leader_nobody_else_is_asked():
 def test_a_young_process_is_asked_once_more_after_a_second():
     asking, made = Asking(NOW), looked([life(10, born=NOW - 0.5)], process(10))
     times = [0.0, 0.5, 1.0, 1.5, 2.0, 8.0, 9.5]
-    assert [at for at in times if asked(asking, made, at)] == [0.0, 1.0, 8.0]
+    assert [at for at in times if asked(asking, made, at)] == [0.0, 1.0]
+
+
+def test_a_young_process_that_was_ready_by_a_check_of_its_own_is_asked_once():
+    asking, made = Asking(NOW), looked([life(10, born=NOW - 0.5, repeat=False)], process(10))
+    assert [at for at in (0.0, 0.5, 1.0, 1.5) if asked(asking, made, at)] == [0.0]
 
 
 def test_nobody_is_asked_whose_grace_is_over():
@@ -164,21 +191,21 @@ def test_mode_leader_has_no_call():
 
 def test_the_guardian_reads_what_the_ledger_writes():
     made = Ledger("PROCMAN_INSTANCE=7-abc/")
-    made.note(10, EntryKind.LIFE, StopPolicy(signal="INT", grace=2.5, mode=StopMode.LEADER))
+    made.note(10, EntryKind.LIFE, StopPolicy(signal="INT", grace=2.5, mode=StopMode.LEADER), Escalation(repeat=True))
     made.note(11, EntryKind.ADOPTED, StopPolicy())
     made.note(12, EntryKind.STRAY, StopPolicy())
     made.forget(11)
     table = read_table(bytes(made._data))
     assert table.mark == b"PROCMAN_INSTANCE=7-abc/"
-    assert [(r.pid, r.kind, r.mode, r.signal, r.grace) for r in table.records] == [
-        (10, guardian.LIFE, LEADER_MODE, 2, 2.5),
-        (12, guardian.STRAY, guardian.TOP_DOWN, 15, 10.0),
+    assert [(r.pid, r.kind, r.mode, r.signal, r.grace, r.shell, r.repeat) for r in table.records] == [
+        (10, guardian.LIFE, LEADER_MODE, 2, 2.5, False, True),
+        (12, guardian.STRAY, guardian.TOP_DOWN, 15, 10.0, False, False),
     ]
 
 
 def test_a_table_of_another_version_is_refused():
     with pytest.raises(ValueError, match="version"):
-        read_table(guardian.HEADER.pack(b"guard 0", 1, b""))
+        read_table(guardian.HEADER.pack(b"guard 1", 1, b""))
 
 
 def test_a_record_that_is_cut_off_is_left_out():

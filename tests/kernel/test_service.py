@@ -28,13 +28,22 @@ class Manager:
         self.reactor = Reactor()
         self.reactor._running = True
         self.phases = {"web.1": "starting", "web.2": "starting", "job.1": "done"}
+        self.crash_loops: set[str] = set()
         self.got: list[str] = []
         self.service = Service(self.reactor, {"NOTIFY_SOCKET": str(folder / "notify"), **more}, self.view)
         self.service.start()
 
     def view(self) -> FleetView:
         rows = [
-            InstanceView(name=name, type=name[:-2], phase=phase, pid=None, generation=1, reason=None)
+            InstanceView(
+                name=name,
+                type=name[:-2],
+                phase=phase,
+                pid=None,
+                generation=1,
+                reason=None,
+                crash_loop=name in self.crash_loops,
+            )
             for name, phase in self.phases.items()
         ]
         return FleetView(formation={"web": 2, "job": 1}, instances=tuple(rows), stopping=False)
@@ -67,6 +76,18 @@ def managed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     for manager in made:
         manager.reactor.close()
         manager.socket.close()
+
+
+def test_a_crash_loop_and_what_waits_for_it_do_not_keep_it_from_being_ready(managed: Callable[..., Manager]) -> None:
+    """Else systemd would end the whole service at TimeoutStartSec=, for one broken worker."""
+    manager = managed()
+    manager.phases |= {"web.1": "backoff", "web.2": "waiting"}
+    manager.change(Kind.ENDED)
+    manager.turn(lambda: manager.got)
+    assert "READY=1" not in manager.got
+    manager.crash_loops.add("web.1")
+    manager.change(Kind.CRASH_LOOP)
+    manager.turn(lambda: "READY=1" in manager.got)
 
 
 def test_it_is_ready_once_everything_is_and_says_so_once(managed: Callable[..., Manager]) -> None:

@@ -7,7 +7,7 @@ alone. The verbs that talk to a running procman have `cli.target`.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -74,7 +74,7 @@ REPEATABLE = (OptionKind.TEXTS, OptionKind.NAMES)
 SWITCHES = (OptionKind.FLAG, OptionKind.SWITCH)
 
 
-class Option(NamedTuple):
+class Option(Struct, frozen=True):
     """`names` with their dashes, the first long one is also that of the value; a switch has `--it/--no-it`.
 
     `default` is what a person would type, None where nothing is there or the help text says what happens then.
@@ -158,7 +158,12 @@ OUTPUT = (
 )
 PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
-    Option(("--name",), "Tell this formation from others of the same folder.", OptionKind.TEXT, "NAME"),
+    Option(
+        ("--name",),
+        "Tell this formation from others of the same folder; PROCMAN_NAME says so to all verbs.",
+        OptionKind.TEXT,
+        "NAME",
+    ),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),

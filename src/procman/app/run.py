@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.app import build, output
@@ -19,7 +20,7 @@ from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, look_upwards, note_of
-from procman.config.procfile import NAME
+from procman.config.procfile import is_name
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
@@ -38,7 +39,7 @@ Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
 exit code of either."""
 
 
-class Listen(NamedTuple):
+class Listen(Struct, frozen=True):
     """Where procman is to be reached: by a socket of its own, and by the name of its formation, "" for the folder's only."""
 
     socket: str | None
@@ -47,7 +48,7 @@ class Listen(NamedTuple):
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
-    if options.name and not NAME.fullmatch(options.name):
+    if options.name and not is_name(options.name):
         text = f"cannot use '{options.name}' as the name of a formation"
         raise UsageError(text, "letters, digits, '-' and '_', at most 63")
     companions = ("watch",) if options.watch else ()

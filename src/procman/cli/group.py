@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
-            hint = of_unknown_verb(args) or _nearest_verb(args[0])
+            hint = of_unknown_verb(args) or _of_type(args[0]) or _nearest_verb(args[0])
             raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
 
@@ -111,6 +111,16 @@ def procman(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
+
+
+def _of_type(word: str) -> str:
+    """The hint where it is a type of the Procfile here, "" otherwise."""
+    try:
+        with open("Procfile", encoding="utf-8", errors="replace") as lines:
+            known = any(line.partition(":")[0].strip() == word for line in lines)
+    except OSError:  # there is none
+        return ""
+    return f"`procman start {word}` starts that type alone, `procman logs {word}` shows its output" if known else ""
 
 
 def _nearest_verb(word: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from msgspec import Struct
 
+from procman.cli.line.formation_name import NameOption
 from procman.control.client import Client
 from procman.control.find import find
 
@@ -49,10 +50,11 @@ SOCKET = click.option(
 
 NAME = click.option(
     "--name",
+    cls=NameOption,
     metavar="NAME",
     default="",
     show_envvar=True,
-    help="Talk to the formation that was started with this --name.",
+    help="Talk to the formation that was started with this --name; PROCMAN_NAME says so to all verbs.",
 )
 
 

@@ -29,5 +29,10 @@ class Document(Struct, frozen=True):
     def processes(self) -> dict[str, ProcessSection]:
         return self.settings.processes if self.settings is not None else {}
 
+    @property
+    def named(self) -> set[str]:
+        """Every process type that it speaks of."""
+        return {*self.formation, *self.processes}
+
     def fault(self, path: str, message: str, hint: str = "") -> Fault:
         return Fault(self.file, self.lines.get(path, 0), f"{path}: {message}", hint)

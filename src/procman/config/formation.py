@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.config.procfile import ALL, NAME
+from procman.config.procfile import ALL, is_name
 from procman.config.source import brief
 from procman.core.requests import MAX_COUNT
 from procman.errors import ConfigError, Fault
@@ -128,7 +128,7 @@ def _name(text: str, usage: str) -> str:
     name = text.strip()
     if not name:
         raise _BadWord("it names no process type", usage)
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         raise _BadWord(f"{brief(name)} is no name of a process type", usage)
     return name
 

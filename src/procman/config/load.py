@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from procman.config.document import Document
 from procman.config.envfile import SERVICE, Assignment, is_ours, layer_over, read_assignments
-from procman.config.location import STDIN, Location, is_handle, locate
+from procman.config.location import PROCFILE, STDIN, Location, is_handle, locate
 from procman.config.options import Options
 from procman.config.plan import build_plan, refuse_config
 from procman.config.ports import DEFAULT_PORT
@@ -100,14 +100,17 @@ class _Files:
         """All that the files say. Without `procfile` there are no types."""
         entries, claimed = self._procfile() if procfile else ([], frozenset())
         base, port = self._environment(environ)
+        document = self._document()
+        known = claimed.union(entry.name for entry in entries)
         return Inputs(
             root=self._location.root,
             procfile=self._location.procfile_name,
             entries={entry.name: entry for entry in entries},
             claimed=claimed,
+            elsewhere=self._elsewhere() if not known.issuperset(document.named) else frozenset(),
             base=base,
             port=port,
-            document=self._document(),
+            document=document,
         )
 
     def _read(self, path: str, name: str, option: str, hint: str = "") -> bytes | Fault:
@@ -131,6 +134,8 @@ class _Files:
             data = self._read(STDIN, location.procfile_name, "-f")
         else:
             hint = "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"
+            if self._options.procfile is None and os.path.lexists(f"{location.procfile}.dev"):
+                hint = f"{PROCFILE}.dev is there: -f {location.procfile_name}.dev"
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)
@@ -138,6 +143,16 @@ class _Files:
         entries, faults = parse_procfile(data, location.procfile_name)
         self.faults += faults
         return entries, frozenset(claimed_names(data) if faults else ())
+
+    def _elsewhere(self) -> frozenset[str]:
+        """The types of every other Procfile of the folder. What is wrong with those is told when they are run."""
+        folder = os.path.dirname(self._location.config)
+        try:
+            names = [name for name in os.listdir(folder) if name == PROCFILE or name.startswith(f"{PROCFILE}.")]
+        except OSError:  # it may be entered and not listed: then the types of this Procfile are all that are known
+            return frozenset()
+        read_ones = [read(os.path.join(folder, name), name) for name in names]
+        return frozenset().union(*(claimed_names(data) for data in read_ones if isinstance(data, bytes)))
 
     def _environment(self, environ: Mapping[str, str]) -> tuple[BaseEnvironment, Assignment]:
         """What every child sees, without PORT, and PORT with where it was set.

@@ -12,14 +12,16 @@ from procman.config.ports import base_port, place_types, port_step, refuse_overl
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
 from procman.config.specs import Inputs, SpecBuilder, is_one_off
-from procman.core.policies import Dependency, Until
 from procman.core.spec import OnEnd, Plan, ProcessSpec, refuse_count
 from procman.errors import Fault, nearest
+from procman.later import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from procman.core.policies import Group
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 
 def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -> tuple[Plan, list[Fault]]:
@@ -81,7 +83,7 @@ def released_first(specs: dict[str, ProcessSpec]) -> dict[str, ProcessSpec]:
         needed = [one.type for one in specs[waiting.pop()].depends_on if one.type in specs and one.type not in before]
         before.update(needed)
         waiting += needed
-    first = Dependency(type=RELEASE, until=Until.DONE)
+    first = policies.Dependency(type=RELEASE, until=policies.Until.DONE)
     others = {
         name: replace(spec, depends_on=(first, *(one for one in spec.depends_on if one.type != RELEASE)))
         for name, spec in specs.items()
@@ -90,7 +92,7 @@ def released_first(specs: dict[str, ProcessSpec]) -> dict[str, ProcessSpec]:
     return specs | others | {RELEASE: replace(release, on_end=OnEnd.EXIT_ON_FAILURE)}
 
 
-def _groups(inputs: Inputs) -> tuple[Group, ...]:
+def _groups(inputs: Inputs) -> tuple[policies.Group, ...]:
     settings = inputs.document.settings
     if settings is None or not settings.groups:
         return ()
@@ -141,6 +143,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         document.fault(f"{section}.{plain(name)}", *_no_type(inputs, name))
         for section, names in sections
         for name in _unknown(inputs, names)
+        if name not in inputs.elsewhere
     ]
     return faults + default_faults(document) + group_faults(document, inputs.entries) + order_faults(document)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.config.source import plain
-from procman.core.policies import HttpProbe, TcpProbe
 from procman.errors import Fault
+from procman.later import later
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from procman.config.document import Document
     from procman.config.envfile import Assignment
     from procman.config.options import Options
+    from procman.core import policies
     from procman.core.spec import Plan
+else:
+    policies = later(__name__, "procman.core.policies")
 
 DEFAULT_PORT = 5000
 DEFAULT_STEP = 100
@@ -61,9 +64,9 @@ def refuse_probes(document: Document, plan: Plan) -> list[Fault]:
     for name, spec in plan.types.items():
         for key, policy in (("ready", spec.ready), ("health", spec.health)) if spec.port is None else ():
             match policy.probe if policy is not None else None:
-                case TcpProbe(port=None):
+                case policies.TcpProbe(port=None):
                     what = "tcp: true"
-                case HttpProbe(url=url) if url.startswith("/"):
+                case policies.HttpProbe(url=url) if url.startswith("/"):
                     what = f"http: {plain(url)}"
                 case _:
                     continue

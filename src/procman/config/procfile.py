@@ -7,23 +7,19 @@ continued. Knows no formation and opens no file.
 
 from __future__ import annotations
 
-import re
-
 from msgspec import Struct
 
 from procman.config.source import BOM, brief, native, refuse_utf16
 from procman.errors import Fault
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
-"""What a process type may be called (fullmatch). 63: the longest label of a host name, which names often become."""
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_LONGEST_NAME = 63
+"""The longest label of a host name, which names often become."""
 
 ALL = "all"
 """Reserved: in a formation it means every type."""
 
 BLANKS = " \t"
-
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-"""Unicode's category Cc (C0, DEL and C1), but for the tab."""
 
 _CONTINUED = r"a line cannot be continued with '\': write the command on one line, or put it in a script"
 
@@ -82,6 +78,11 @@ def _is_ini(data: bytes) -> bool:
     return first.startswith(b"[") and first.endswith(b"]")
 
 
+def is_name(word: str) -> bool:
+    """Whether a process type may be called so."""
+    return 0 < len(word) <= _LONGEST_NAME and _NAME.issuperset(word)
+
+
 def claimed_names(data: bytes) -> set[str]:
     """Every name that a line starts with, be the rest of it faulty: what an `unknown type` need not be said about."""
     return {line.decode(errors="replace").partition(":")[0].strip() for line in _lines(data)}
@@ -98,11 +99,16 @@ def _text(raw: bytes) -> str:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise _BadLine(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
-    control = _CONTROL.search(text)
+    control = None if text.isprintable() else next(filter(_is_control, text), None)
     if control is not None:
-        hint = "end lines with LF or CRLF" if control[0] == "\r" else "remove it"
-        raise _BadLine(f"cannot use the control character U+{ord(control[0]):04X} in a line", hint)
+        hint = "end lines with LF or CRLF" if control == "\r" else "remove it"
+        raise _BadLine(f"cannot use the control character U+{ord(control):04X} in a line", hint)
     return text.strip(BLANKS)
+
+
+def _is_control(character: str) -> bool:
+    """Of Unicode's category Cc (C0, DEL and C1), but for the tab."""
+    return character != "\t" and (character < " " or "\x7f" <= character <= "\x9f")
 
 
 def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
@@ -126,7 +132,7 @@ def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
 def _check_name(name: str) -> None:
     if name == ALL:
         raise _BadLine("cannot use 'all' as a name: in a formation it means every type", "choose another name")
-    if NAME.fullmatch(name):
+    if is_name(name):
         return
     if not name:
         raise _BadLine("cannot read the line: there is no name before its ':'", "write 'name: command'")

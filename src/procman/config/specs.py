@@ -25,6 +25,7 @@ INIT_GRACE = 25.0
 class Inputs(Struct, frozen=True, kw_only=True):
     """All that was read. `entries` by name; `claimed` are names that the Procfile has, if only on faulty lines.
 
+    `elsewhere` are types of other Procfiles in the folder (`Procfile.dev`), of which the same procman.yml may speak.
     `base` is everybody's environment without PORT, `port` what it said there ("" for nothing) and where that was set.
     """
 
@@ -32,6 +33,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     procfile: str
     entries: dict[str, Entry]
     claimed: frozenset[str]
+    elsewhere: frozenset[str] = frozenset()
     base: BaseEnvironment
     port: Assignment
     document: Document

@@ -56,7 +56,8 @@ class Wanted(Struct, frozen=True):
 
 
 class Claim:
-    """The right to run here: the listening socket and the held locks. `guards` lock the places not chosen.
+    """The right to run here: the listening socket and the held locks. `guards` are locks of the places not chosen, and the
+    folders, so that no other folder gets the inode that their names speak of.
 
     `names` listen too: by them a client finds procman from any environment, and a start is refused from any.
     """
@@ -91,6 +92,7 @@ class Claim:
         """Claim this root too, and return what is to be listened on. Raises RefusedError where another runs there."""
         fresh = _hold_names(Wanted([], (root,), self.label), lambda _pid: None, self.names)
         self.names |= fresh
+        self.guards += names.keep_inodes((root,) if fresh else ())
         return [*fresh.values()]
 
     def renew(self) -> socket.socket | None:
@@ -169,14 +171,15 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
                 locks = (held.pop(place), *held.values())
                 for fd in locks:
                     _sign(fd, place)
-                return Claim(place, listener, locks, taken, wanted.label)
+                return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
     except RefusedError:
         _close_all(held, taken)
         raise
     _close_all(held, {})
     for name, listener in taken.items():  # no folder can be written, and still procman can be reached
         del taken[name]
-        return Claim(Place(name, ""), listener, (os.dup(listener.fileno()),), taken, wanted.label)
+        locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
+        return Claim(Place(name, ""), listener, locks, taken, wanted.label)
     return None
 
 

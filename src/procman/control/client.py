@@ -28,6 +28,7 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     StreamStarted,
     Waited,
@@ -161,13 +162,18 @@ class Client:
     def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
         """From now on stops of ready instances of these types wait for `release`, so many seconds at most; 0: no more.
 
-        Said again it takes the place of what the same one said before. It ends with this connection.
+        Said again it takes the place of what the same one said before. It ends ten seconds after this connection, unless
+        another one holds under the same name by then.
         """
         return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
 
     def release(self, by: str, instance: str, generation: int) -> None:
         """Let go of the stop of an instance in this life."""
         self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
+
+    def report(self, instance: str, generation: int, fault: str) -> None:
+        """Say what is wrong with what this companion looks after, "" for nothing: it is `unhealthy` in `ps` meanwhile."""
+        self._call(methods.REPORT, ReportParams(instance, generation, fault))
 
     def reload(self) -> Accepted:
         """Read the inputs again and apply what changed. Raises ConfigError where they are wrong."""

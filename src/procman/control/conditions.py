@@ -128,7 +128,8 @@ class OperationCondition:
             case OperationState.FAILED if view.stopping:
                 return _ENDING
             case OperationState.FAILED:
-                hint = f"see `procman logs {operation.left[0]}`" if operation.left else "see `procman ps`"
+                by = operation.instance or next(iter(operation.left), None)
+                hint = f"see `procman logs {by}`" if by else "see `procman ps`"
                 return _failed(f"cannot go on waiting: {reason}", hint)
             case OperationState.SUPERSEDED:
                 return _failed(f"cannot go on waiting: {reason}", "see `procman ps`")

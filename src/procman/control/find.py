@@ -41,7 +41,14 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
     if pid:
         text = f"cannot reach procman: pid {pid} runs for {where}, but its socket is gone"
         raise NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+    others = [name for name in names.labels(names_of(where)) if name != label]
     hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
+    if len(others) == 1:
+        hint = f"the formation {others[0]} runs here: `--name {others[0]}`, or PROCMAN_NAME={others[0]}, talks to it"
+    elif others:
+        hint = (
+            f"the formations {', '.join(others)} run here: `--name`, or the variable PROCMAN_NAME, says which is meant"
+        )
     raise NotRunningError(
         f"cannot reach procman: none{f' of the name {label}' if label else ''} runs for {where}", hint
     )

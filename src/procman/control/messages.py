@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from procman.core.requests import AwaitedState, Name
 from procman.core.view import Change, FleetView
@@ -101,6 +101,14 @@ class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     by: Name
     instance: Name
     generation: int
+
+
+class ReportParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a companion, in its life of that `generation`, has to say of what it looks after: the fault, or "" for none."""
+
+    instance: Name
+    generation: int
+    fault: Annotated[str, Meta(max_length=1024)] = ""
 
 
 # ---- results

@@ -28,6 +28,7 @@ from procman.control.messages import (
     Output,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     StreamEnded,
     StreamStarted,
@@ -95,9 +96,16 @@ WAIT = _row(
 SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
 WHY = _row(Method("why", WhyParams, Why, _LOOK, "why an instance is as it is, what comes next, and what can be done"))
 HOLD = _row(
-    Method("hold", Hold, Accepted, _CHANGE, "let stops of ready instances wait for this connection's `release`")
+    Method(
+        "hold",
+        Hold,
+        Accepted,
+        _CHANGE,
+        "let stops of ready instances wait for `release`, until ten seconds after this connection ends",
+    )
 )
 RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let go of a stop that was held"))
+REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "say what is wrong with what a companion looks after"))
 LOGS = _row(
     Method(
         "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM

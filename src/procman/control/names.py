@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -70,6 +70,20 @@ def hold(base: str, root: str, on_wait: Callable[[int], None]) -> socket.socket 
             listener.close()
             raise
     return listener
+
+
+def keep_inodes(roots: Iterable[str]) -> tuple[int, ...]:
+    """A descriptor of each folder: as long as one is open nobody else gets the inode that its names speak of, also when
+    the folder has been removed.
+    """
+    opened: dict[tuple[int, int], int] = {}
+    for root in roots if AVAILABLE else ():
+        with contextlib.suppress(OSError):  # no such folder, or no descriptor left: it matters only once it is removed
+            fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            status = os.fstat(fd)
+            if opened.setdefault((status.st_dev, status.st_ino), fd) != fd:
+                os.close(fd)
+    return tuple(opened.values())
 
 
 def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket | None:
@@ -134,17 +148,32 @@ def serving(base: str, root: str) -> Iterator[str]:
                 yield name
 
 
+def labels(bases: Iterable[str]) -> list[str]:
+    """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
+    users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
+    found: dict[str, None] = {}
+    for line in _table():
+        name, _, _ = (path := line.rstrip("\n").rpartition(" ")[2]).rpartition("/")
+        for base in bases:
+            if name.startswith(f"{base}:") and path.endswith(users):
+                found[name.removeprefix(f"{base}:")] = None
+    return sorted(found)
+
+
 def holder_of(name: str) -> Holder | None:
-    """Who listens there; None where nobody does. One whose queue is full lives, and cannot be told."""
+    """Who listens there; None where nobody does, or not any more. One whose queue is full lives, and cannot be told."""
     try:
         with connect(name, timeout=0.2) as peer:
             pid, uid = peer_of(peer)
     except OSError:
         return None
-    return Holder(pid, uid, _is_alive(pid, name))
+    inodes = _inodes(name)
+    if not inodes and _table():
+        return None
+    return Holder(pid, uid, _is_alive(pid, inodes))
 
 
-def _is_alive(pid: int, name: str) -> bool:
+def _is_alive(pid: int, inodes: list[str]) -> bool:
     """Whether this process has the name, and not only its guardian, who inherited it."""
     try:
         links = os.listdir(f"/proc/{pid}/fd")
@@ -152,7 +181,7 @@ def _is_alive(pid: int, name: str) -> bool:
         return not _is_zombie(pid)
     except OSError:  # it is gone; without /proc there is no guardian
         return not os.path.exists("/proc/self")
-    wanted = {f"socket:[{inode}]" for inode in _inodes(name)}
+    wanted = {f"socket:[{inode}]" for inode in inodes}
     for link in links:
         with contextlib.suppress(OSError):  # closed meanwhile
             if os.readlink(f"/proc/{pid}/fd/{link}") in wanted:

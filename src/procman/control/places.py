@@ -21,6 +21,10 @@ FIRST_NAMESPACE = 0xEFFFFFFC
 """The inode of the first PID namespace, on every Linux (PROC_PID_INIT_INO)."""
 
 
+NAME_VARIABLE = "PROCMAN_NAME"
+"""Stands for the option `--name` of every verb."""
+
+
 class Place(Struct, frozen=True):
     """One candidate. `explicit`: named by the user, in a folder that need not be procman's own."""
 

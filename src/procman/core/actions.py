@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from procman.core.policies import ListenSocket, Probe
 from procman.core.spec import ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Change, Operation
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 
 class Target(Enum):
@@ -78,7 +83,7 @@ class StartProbe(Struct, frozen=True):
 
     name: str
     generation: int
-    probe: Probe
+    probe: policies.Probe
     timeout: float
     interval: float
     health: bool = False
@@ -104,14 +109,14 @@ class OpenSockets(Struct, frozen=True):
     """Listen on these for a type. They stay open over every life of its instances until CloseSockets."""
 
     type: str
-    sockets: tuple[ListenSocket, ...]
+    sockets: tuple[policies.ListenSocket, ...]
 
 
 class CloseSockets(Struct, frozen=True):
     """No instance is handed these any more."""
 
     type: str
-    sockets: tuple[ListenSocket, ...]
+    sockets: tuple[policies.ListenSocket, ...]
 
 
 class SetTimer(Struct, frozen=True):

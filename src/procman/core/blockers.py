@@ -40,12 +40,12 @@ class Blockers(NamedTuple):
         told = [order.explain(one, slots, now) for one in self.dependencies]
         return "; ".join(dict.fromkeys(told + [groups.explain(one, slots, now) for one in self.ahead]))
 
-    def is_hopeless(self, slots: Slots) -> bool:
-        """Whether one of them cannot be met any more unless somebody does something."""
-        return order.is_hopeless(self.dependencies, slots) or any(one.failed for one in self.ahead)
+    def hopeless(self, slots: Slots) -> str | None:
+        """An instance that has failed, where one of them cannot be met any more unless somebody does something."""
+        return order.hopeless(self.dependencies, slots) or next((one.failed for one in self.ahead if one.failed), None)
 
 
 def of(spec: ProcessSpec, desired: Desired, world: groups.GroupWorld, grouped: groups.Groups | None) -> Blockers:
     """What instances of this type wait for now."""
-    unmet = order.unmet(spec, desired.counts, world.slots) if spec.depends_on else ()
+    unmet = order.unmet(spec, desired, world.slots) if spec.depends_on else ()
     return Blockers(unmet, grouped.ahead(spec.type, world) if grouped is not None else ())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from procman.core.desired import Closing, Desired, Move, StopMove
+from procman.core.events import Hold, StopTerms
 from procman.core.phases import AT_REST, ENDED_ITSELF, UP, Failed, Instance
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
@@ -22,7 +25,7 @@ def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired
     moves = {i.name: stop for i in [*living(slots), *slots.companions()]}
     for i in [i for i in slots.everyone() if isinstance(i.phase, UP)]:
         slots.put(replace(i, wanted=False))
-    return Desired(counts=desired.counts, scaled=desired.scaled, moves=moves, closing=closing)
+    return replace(desired, moves=moves, closing=closing, surge={})
 
 
 def longest_grace(plan: Plan) -> float:
@@ -34,6 +37,13 @@ def grace_of(stopped: list[Instance], plan: Plan) -> float:
     """How long the whole stop may take before its KILLs."""
     stops = [i.leader.stop if i.leader is not None else i.spec.stop for i in stopped]
     return max((stop.grace for stop in stops), default=longest_grace(plan))
+
+
+def stop_terms(type_name: str, holds: Iterable[Hold], closing: Closing | None, now: float) -> StopTerms:
+    """Who holds a stop back, and when it is over at the latest."""
+    holding = [hold for hold in holds if type_name in hold.names]
+    kill_by = max(now, closing.since + closing.grace) if closing is not None else None
+    return StopTerms(tuple(hold.by for hold in holding), max((hold.seconds for hold in holding), default=0.0), kill_by)
 
 
 def all_ended(slots: Slots) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, TypeAlias, assert_never
 
 from msgspec import Struct
@@ -10,13 +11,13 @@ from msgspec.structs import replace
 from procman.core import desired as wanted
 from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
-from procman.core.desired import Desired, Move, RestartMove, StopMove
+from procman.core.desired import Desired, Move, Resizing, RestartMove, Role, StopMove
 from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want, needs_of_counts, up
 from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
-from procman.core.spec import Plan, refuse_count
+from procman.core.spec import Plan, refuse_count, room_of
 from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 
 
@@ -28,8 +29,8 @@ class World(NamedTuple):
     slots: Slots
 
     def standing(self) -> list[Instance]:
-        """The slots of the formation, those on their way out excepted."""
-        return [i for i in self.slots if not self.slots.surplus(i, self.desired.counts)]
+        """The regular slots of the formation, without those on their way out and the extra ones of rollouts."""
+        return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
 
 
 class Granted(Struct, frozen=True):
@@ -66,7 +67,7 @@ def scale(command: Scale, world: World) -> Decision:
     after = replace(desired, scaled=tuple(sorted({*desired.scaled, *target})))
     touched: list[str] = []
     for t, n in target.items():
-        after, names = resized(after, world.slots, t, n, wording.SCALED_DOWN)
+        after, names = resized(world._replace(desired=after), t, n, wording.SCALED_DOWN)
         touched += names
     change = None
     if changed:
@@ -76,7 +77,7 @@ def scale(command: Scale, world: World) -> Decision:
             event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
         )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
-    return Granted(after, touched, needs_of_counts(target, touched, plan), what, change)
+    return Granted(after, touched, needs_of_counts(after, target, touched, plan), what, change)
 
 
 MAIN_TYPE = "web"
@@ -89,15 +90,16 @@ def scale_by_signal(by: int, world: World) -> Decision:
     return scale(Scale(by={main: by}), world) if main is not None else (wording.no_main_type(MAIN_TYPE), "")
 
 
-def resized(desired: Desired, slots: Slots, type_name: str, count: int, why: Reason) -> tuple[Desired, list[str]]:
-    """The same with another count of a type, and the slots that come or go."""
-    standing = slots.of(type_name)
-    before = desired.count(type_name)
-    after = wanted.resize(desired, type_name, count, standing[-1].index if standing else 0, why)
-    if count >= before:
-        return after, [f"{type_name}.{index}" for index in range(before + 1, count + 1)]
-    there = {i.name for i in standing}
-    return after, [name for index in range(before, count, -1) if (name := f"{type_name}.{index}") in there]
+def resized(
+    world: World, type_name: str, count: int, why: Reason, remove: Collection[int] = ()
+) -> tuple[Desired, list[str]]:
+    """What is wanted with another count of a type, and the slots that come or go. `remove` are numbers that go first."""
+    desired, standing = world.desired, {i.index for i in world.slots.of(type_name)}
+    room = room_of(world.plan, type_name)
+    after = wanted.resize(desired, Resizing(type_name, count, standing, room, why, remove))
+    old, new = set(desired.numbers(type_name)), set(after.numbers(type_name))
+    gone = [n for n in sorted(old - new, reverse=True) if n in standing]
+    return after, [f"{type_name}.{n}" for n in [*gone, *sorted(new - old)]]
 
 
 def restart(command: Restart, world: World) -> Decision:

@@ -150,6 +150,14 @@ class Notified(Struct, frozen=True, tag=True):
     extend: float | None = None
 
 
+class Reported(Struct, frozen=True, tag=True):
+    """What a companion says of what it looks after: the fault, "" where there is none."""
+
+    name: str
+    generation: int
+    fault: str
+
+
 class Measured(Struct, frozen=True, tag=True):
     """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
 
@@ -246,7 +254,7 @@ class HaltWanted(Struct, frozen=True):
     failed: bool = False
 
 
-LifeEvent: TypeAlias = Spawned | SpawnFailed | Exited | Emptied | Probed | Notified | Released
+LifeEvent: TypeAlias = Spawned | SpawnFailed | Exited | Emptied | Probed | Notified | Released | Reported
 """What is handed to the instance that it names, and to nobody else."""
 
 SlotEvent: TypeAlias = (

@@ -1,7 +1,7 @@
 """Everything that procman decides: `handle(event, now) -> actions`, without any I/O.
 
-Slots of a type are numbered 1..N without gaps: scaling up fills in at the end, scaling down takes away the highest; a slot
-beyond the count is on its way out and gone once its processes are.
+Slots of a type are numbered from 1: scaling up takes the lowest free numbers, scaling down takes away the highest. A slot whose
+number is not wanted any more is on its way out and gone once its processes are; until then its number is not free.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from procman.core.actions import Action, Finish, OpenSockets, Publish, Refuse, R
 from procman.core.formation import Formation
 from procman.core.operations import Need, Want, needs_of_counts
 from procman.core.phases import AT_REST, ENDING, Instance
-from procman.core.snapshot import FleetState
+from procman.core.snapshot import FleetState, StartupState
 from procman.core.spec import Plan
 from procman.core.timers import (
     ClosingTimer,
@@ -27,15 +27,16 @@ from procman.core.timers import (
     SlotTimer,
     WaitingLineTimer,
 )
-from procman.core.view import FleetView, Kind, Operation
+from procman.core.view import FleetView, Kind, Operation, OperationState
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, recycling, rows, wording
+    from procman.core import commands, recycling, rows, startup, wording
 else:
     commands = later(__name__, "procman.core.commands")
     recycling = later(__name__, "procman.core.recycling")
     rows = later(__name__, "procman.core.rows")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 
@@ -112,6 +113,7 @@ class Fleet:
                 | saw.Probed()
                 | saw.Notified()
                 | saw.Released()
+                | saw.Reported()
             ):
                 i = self.get(event.name)
                 if i is not None:
@@ -136,6 +138,7 @@ class Fleet:
                 assert_never(event)
         self._formation.reconcile(now)
         self._formation.end_rollouts(now)
+        self._end_startup(now)
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out
@@ -144,8 +147,24 @@ class Fleet:
         sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
         self._formation.out += sockets
         self._formation.roll(self._formation.desired, self.plan)
-        needs = needs_of_counts(self.counts, [], self.plan)
-        self._formation.move_on(self._formation.begin("start", needs), needs, now)
+        needs = needs_of_counts(self._formation.desired, self.counts, (), self.plan)
+        number = self._formation.begin("start", needs)
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+            self._formation.startup = StartupState(number, now)
+        self._formation.move_on(number, needs, now)
+
+    def _end_startup(self, now: float) -> None:
+        """Once everything is ready, say how long that has taken and because of whom."""
+        formation = self._formation
+        if formation.startup is None:
+            return
+        start = formation.operations.get(formation.startup.operation)
+        if start is not None and start.state is OperationState.RUNNING:
+            return
+        if start is not None and start.state is OperationState.DONE:
+            path = startup.critical_path(formation.startup, formation.plan, self.counts)
+            formation.out.append(wording.all_ready(path, now - formation.startup.began_at))
+        formation.startup = None
 
     # ---- time
 

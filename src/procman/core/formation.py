@@ -16,7 +16,7 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
     Hold,
@@ -44,7 +44,7 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, groups, order, recycling, reload, wording
+    from procman.core import commands, daemons, groups, order, recycling, reload, startup, wording
     from procman.core.blockers import Blockers
 else:
     groups = later(__name__, "procman.core.groups")
@@ -53,6 +53,7 @@ else:
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -76,6 +77,7 @@ class Formation:
         self.groups = groups.Groups(state.groups) if state.plan.groups else None
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -93,6 +95,7 @@ class Formation:
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
             groups=self.groups.state() if self.groups is not None else GroupsState(),
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -166,33 +169,36 @@ class Formation:
 
     @property
     def grouped(self) -> groups.GroupWorld:
-        """What groups are judged by."""
         return groups.GroupWorld(self.plan, self.slots, self.desired.moves)
 
     def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
         if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
             self.step(i, WaitWanted(blocked.on), now)
-        if blocked.is_hopeless(self.slots):
+        failed = blocked.hopeless(self.slots)
+        if failed is not None:
             why = blocked.explain(self.slots, now)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def _terms(self, i: Instance, now: float) -> StopTerms:
-        """Who holds its stop back, and when it is over at the latest."""
-        holds = [hold for hold in self.holds.values() if i.spec.type in hold.names]
-        closes = self.desired.closing
-        kill_by = max(now, closes.since + closes.grace) if closes is not None else None
-        return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
+        return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
     def has_place(self, type_name: str, index: int) -> bool:
-        return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
+        if is_companion(type_name):
+            return index == 1
+        return self.desired.role(type_name, index) is not Role.LEAVING
+
+    def _role(self, i: Instance) -> Role:
+        return self.desired.role(i.spec.type, i.index)
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None:
         after, actions, facts = step(i, event, now)
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
-        gone = isinstance(after.phase, Down) and not after.wanted and self.slots.surplus(after, self.desired.counts)
+        gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
             self.out.append(Remove(after.name))
@@ -253,18 +259,17 @@ class Formation:
         self.rollouts.abort(type_name, why)
         self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
         names = {one.name for one in self.slots.of(type_name)}
-        self.out += self.operations.abort(
-            names, Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        )
+        reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
+        self.out += self.operations.abort(names, reason, i.name)
         self._end_rollout(type_name, now)
 
     def recycle(self, name: str, generation: int, judge: Callable[[Instance], Reason | None]) -> None:
         """Replace one that is too old or too large, when its type's rollout lets it."""
         i = self.slots.get(name)
-        why = judge(i) if i is not None and i.generation == generation else None
-        if i is None or why is None:
+        if i is None or i.generation != generation or i.name in self.desired.moves or self.desired.closing is not None:
             return
-        if not isinstance(i.phase, UP) or i.name in self.desired.moves or self.desired.closing is not None:
+        why = judge(i) if isinstance(i.phase, UP) else None
+        if why is None:
             return
         if self.rollouts.get(i.spec.type) is None:
             self.rollouts.begin(i.spec.type, i.spec, 1)

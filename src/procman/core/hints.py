@@ -17,6 +17,14 @@ PIPELINE = "the status is that of the last command of the pipeline; `set -o pipe
 EMPTY_INPUT = "its standard input is empty: a watcher that ends with its input needs `stdin: open`"
 IN_BACKGROUND = "it went to the background"
 ALWAYS = "policy: always would start it again"
+_READERS = r"(?:cat|read|tee|xargs|sh|bash|zsh|node|python3?|irb|iex|ghci|psql|sqlite3|redis-cli)"
+_READS_INPUT = (
+    r"watch|stdin|\b(?:serve|repl|console|shell|interactive)\b|(?:^|\s)-[wi](?:$|\s)"  # what it is told
+    rf"|(?:^|[;&|(]|\bexec)\s*{_READERS}\s*(?:$|[;&|)])"  # a program that is given nothing else to work on
+    r"|(?:^|[;&|(]|\bexec)\s*(?:npm|pnpm|yarn|bun|npx|bunx|deno)\s"  # what it runs cannot be told
+)
+"""Command lines of which an empty input may be the end; `echo one` has just ended."""
+
 FOREGROUND = (
     "where procman ends it: its command needs the option that keeps it in the foreground (`procman check` names that of "
     "many programs)"
@@ -37,9 +45,15 @@ def of_success(spec: ProcessSpec, status: ExitStatus, lived: float, daemon: int 
         return ""  # it was meant to end
     if daemon and lived < QUICK:
         return f"{IN_BACKGROUND} (pid {daemon}), {FOREGROUND}"
-    if status.code == 0 and lived < QUICK and not spec.tty and spec.stdin is Stdin.NULL:
+    if status.code == 0 and lived < QUICK and not spec.tty and spec.stdin is Stdin.NULL and _may_read(spec.command):
         return EMPTY_INPUT
     return ALWAYS
+
+
+def _may_read(command: str) -> bool:
+    import re  # noqa: PLC0415  few instances end with success
+
+    return re.search(_READS_INPUT, command) is not None
 
 
 def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord) -> bool:

@@ -2,17 +2,17 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       HaltWanted Spawned          SpawnFailed       Exited       Emptied       Probed Released TimerFired
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       HaltWanted Spawned          SpawnFailed       Exited       Emptied       Probed Released Reported   TimerFired
     DOWN      stopped    spawn       WAITING               spawn
     WAITING   waiting    spawn       others     DOWN       other spec
     SPAWNING  starting   wanted                 unwanted   anew, after Spawned noted      STARTING or stop BACKOFF or FAILED
-    STARTING  starting                          stop       stop, anew          stop                                          CLEARING                                   READY, or stop: not ready
-    READY     ready                             stop       stop, anew          stop                                          CLEARING
-    UNHEALTHY unhealthy                         stop       stop, anew          stop                                          CLEARING                   READY
-    DRAINING  draining   wanted                 unwanted   wanted, anew                                                      STOPPING                          STOPPING STOPPING
-    STOPPING  stopping   wanted                 unwanted   wanted, anew                                                      status noted DOWN or spawn                 escalate
-    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                                   by verdict                    KILL, unkillable
-    BACKOFF   backoff                WAITING    DOWN       spawn now                                                                                                    spawn
+    STARTING  starting                          stop       stop, anew          stop                                          CLEARING                                              READY, or stop: not ready
+    READY     ready                             stop       stop, anew          stop                                          CLEARING                                   UNHEALTHY
+    UNHEALTHY unhealthy                         stop       stop, anew          stop                                          CLEARING                   READY           READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                                      STOPPING                          STOPPING            STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                                      status noted DOWN or spawn                            escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                                   by verdict                               KILL, unkillable
+    BACKOFF   backoff                WAITING    DOWN       spawn now                                                                                                               spawn
     FAILED    failed     spawn       WAITING    DOWN       spawn
     DONE      done       spawn       WAITING    DOWN       spawn
 
@@ -46,6 +46,7 @@ from procman.core.events import (
     Notified,
     Probed,
     Released,
+    Reported,
     RestartWanted,
     SlotEvent,
     Spawned,
@@ -127,10 +128,8 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
             return _exited(i, event, now)
         case Emptied():
             return _emptied(i, now)
-        case Probed():
-            return readiness.probed(i, event, now)
-        case Notified():
-            return readiness.notified(i, event, now)
+        case Probed() | Notified() | Reported():
+            return readiness.heard(i, event, now)
         case Released():
             return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
         case Adopted():

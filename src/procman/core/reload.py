@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from procman.core import wording
 from procman.core.actions import Action, CloseSockets, OpenSockets
 from procman.core.commands import Granted, World, is_rolled, resized
-from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.operations import Need, Want, up
 from procman.core.phases import Instance
 from procman.core.slots import Slots
@@ -77,14 +77,14 @@ def decide(plan: Plan, world: World) -> Reloaded:
     difference = compare(world.plan, plan)
     desired, touched = world.desired, []
     for t in difference.removed:
-        desired, names = resized(desired, world.slots, t, 0, wording.REMOVED)
+        desired, names = resized(world._replace(desired=desired), t, 0, wording.REMOVED)
         touched += names
     desired = replace(desired, scaled=tuple(t for t in desired.scaled if t in plan.types))
     counts = counts_after(plan, desired.counts, desired.scaled)
     for t, count in counts.items():  # first, lest one that is to go is started anew
-        desired, names = resized(desired, world.slots, t, count, wording.SCALED_DOWN_BY_RELOAD)
+        desired, names = resized(World(plan, desired, world.slots), t, count, wording.SCALED_DOWN_BY_RELOAD)
         touched += names
-    desired = replace(desired, counts={t: desired.counts[t] for t in plan.types})
+    desired = _without_others(desired, plan)
     respecified = []
     for t in difference.changed:
         moves, stay = _respecify(plan.types[t], desired, world.slots)
@@ -95,6 +95,16 @@ def decide(plan: Plan, world: World) -> Reloaded:
     desired = desired.moving(companions(plan, world.slots))
     change = Change(event=Kind.RELOADED, text=f"reloaded: {difference}")
     return Reloaded(Granted(desired, touched, needs, "procman reload", change), difference, respecified)
+
+
+def _without_others(desired: Desired, plan: Plan) -> Desired:
+    """What is wanted of the types that there are."""
+    return replace(
+        desired,
+        counts={t: desired.counts[t] for t in plan.types},
+        gapped={t: numbers for t, numbers in desired.gapped.items() if t in plan.types},
+        surge={t: number for t, number in desired.surge.items() if t in plan.types},
+    )
 
 
 def _need(name: str, desired: Desired, plan: Plan, slots: Slots) -> Need:
@@ -109,7 +119,7 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
     moves: dict[str, Move] = {}
     stay = []
     for i in slots.of(spec.type):
-        if i.spec == spec or slots.surplus(i, desired.counts):
+        if i.spec == spec or desired.role(spec.type, i.index) is Role.LEAVING:
             continue
         if i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
             moves[i.name] = RestartMove(wording.RELOADED, is_rolled(i, (), desired))

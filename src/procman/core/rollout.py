@@ -7,13 +7,20 @@ rollout is aborted: what was touched is started again from the old spec, and tha
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.facts import Died
 from procman.core.phases import AT_REST, Instance, Ready
-from procman.core.policies import Rolling
 from procman.core.spec import ProcessSpec
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 SETTLE = 3.0
 """Seconds that the first ones stay ready before the next are replaced."""
@@ -76,7 +83,7 @@ class Rollouts:
     def budget(self, spec: ProcessSpec, slots: list[Instance], now: float) -> int:
         """How many that are in rotation may be replaced at this moment."""
         rollout = self._running.get(spec.type)
-        limit = (spec.rolling or Rolling()).away(len(slots))
+        limit = (spec.rolling or policies.Rolling()).away(len(slots))
         free = limit - away(slots)
         if rollout is None or rollout.back or settled(rollout, now):
             return free

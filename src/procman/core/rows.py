@@ -17,7 +17,7 @@ def fleet(formation: Formation, now: float) -> FleetView:
         formation=dict(formation.desired.counts),
         instances=tuple(instance(formation, i, now) for i in formation.slots),
         stopping=formation.desired.closing is not None,
-        types=tuple(_type(formation, spec) for spec in formation.plan.types.values()),
+        types=tuple(of_type(formation, spec) for spec in formation.plan.types.values()),
         companions=tuple(instance(formation, i, now) for i in formation.slots.companions()),
     )
 
@@ -36,7 +36,7 @@ def blocked(formation: Formation, i: Instance) -> Blockers:
     return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
 
 
-def _type(formation: Formation, spec: ProcessSpec) -> TypeView:
+def of_type(formation: Formation, spec: ProcessSpec) -> TypeView:
     t = spec.type
     rollout = formation.rollouts.shown(t, formation.pending(t))
     slots, loop = formation.slots.of(t), formation.crashes.looping(t)

@@ -5,8 +5,9 @@ Part of the machine in instance.py, which holds the table; the order of signals 
 
 from __future__ import annotations
 
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
@@ -49,7 +50,7 @@ FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEA
 """Who gets the stop signal first."""
 
 
-class StopCause(NamedTuple):
+class StopCause(Struct, frozen=True):
     """What a stop is for, why, and when KILL comes at the latest."""
 
     reason: StopReason

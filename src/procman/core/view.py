@@ -33,6 +33,7 @@ class Kind(Enum):
     ABORTED = "rollout-aborted"
     GROUP_RESTARTED = "group-restarted"
     GROUP_FAILED = "group-failed"
+    ALL_READY = "all-ready"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
     RECOVERED = "recovered"
@@ -64,11 +65,18 @@ class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"})
     after: int
 
 
+class PathStep(Struct, frozen=True):
+    """A part of the time that a start took: what this type needed from where it could start."""
+
+    type: str
+    seconds: float
+
+
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
 
     `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
-    types that were scaled.
+    types that were scaled, `path` the types that determined how long a start took.
     """
 
     event: Kind
@@ -83,6 +91,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ready: bool | None = None
     port: int | None = None
     counts: dict[str, CountChange] | None = None
+    path: tuple[PathStep, ...] | None = None
     logged: bool = True
     """False: told to `events` only, not to the log."""
 
@@ -195,10 +204,13 @@ class OperationState(Enum):
 
 
 class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that was asked for: `what` in words, and the instances that are still `left`."""
+    """Something that was asked for: `what` in words, and the instances that are still `left`; where it has failed, the
+    `instance` that it failed by.
+    """
 
     id: int
     what: str
     state: OperationState
     reason: Reason | None = None
     left: tuple[str, ...] = ()
+    instance: str | None = None

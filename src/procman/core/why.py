@@ -31,13 +31,16 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
         return ()
     row = rows.instance(formation, i, now)
     reason = f": {row.reason}" if row.reason else ""
-    lines = [f"{i.name} is {row.phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
+    phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
+    lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     if isinstance(move, RestartMove) and move.rolling:
         rollout = formation.rollouts.shown(i.spec.type, formation.pending(i.spec.type))
         lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
     if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
         lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
+    elif (aborted := rows.of_type(formation, i.spec).rollout) is not None and aborted.startswith("aborted"):
+        lines.append(f"the last rollout of {i.spec.type} was {aborted}")
     return (*(line for line in lines if line), *_hint(i))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import hints
@@ -28,7 +29,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
+from procman.core.view import Change, InstanceView, Kind, PathStep, Reason, ReasonCode
 from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
@@ -91,11 +92,19 @@ def not_ready(timeout: float, answer: str) -> Reason:
 
 
 def unhealthy(answer: str, failures: int) -> Reason:
-    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}, {times(failures)}")
+    counted = f", {times(failures)}" if failures else ""
+    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
 def is_unhealthy(i: Instance, answer: str) -> Publish:
     return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+
+
+def reports(i: Instance, fault: str) -> Publish:
+    """Not logged: the companion has said it in a line of its own."""
+    if fault:
+        return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
+    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
 
 
 def is_healthy(i: Instance) -> Publish:
@@ -148,7 +157,7 @@ BEFORE_READY = " before it was ready"
 WENT_AWAY = " (a command that goes to the background by itself must stay in the foreground)"
 
 
-class EndWords(NamedTuple):
+class EndWords(Struct, frozen=True):
     """An end in words: as a reason, and with how long it lived."""
 
     reason: str
@@ -157,12 +166,12 @@ class EndWords(NamedTuple):
 
 def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bool = False) -> EndWords:
     """How it ended; how often in a row, where it is started again."""
-    how = described(event.status, lived) + (BEFORE_READY if unready else "")
+    how, when = described(event.status, lived), BEFORE_READY if unready else ""
     if unready and event.status.code == 0:
-        how += WENT_AWAY
+        when += WENT_AWAY
     row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
     note = f": {event.note}" if event.note else ""
-    return EndWords(how + row + note, f"{how} after {duration(lived)}{',' if row else ''}{row}{note}")
+    return EndWords(how + when + row + note, f"{how} after {duration(lived)}{when}{',' if row else ''}{row}{note}")
 
 
 def ended(i: Instance, outcome: Outcome, how: EndWords, rule: str) -> Publish:
@@ -193,6 +202,13 @@ def is_done_at_rest(i: Instance, why: Reason) -> Publish:
 
 def _again(delay: float) -> str:
     return f"starting again in {duration(delay)}" if delay > 0 else "starting again at once"
+
+
+def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
+    """`ready after 8.2 s: redis 0.3, migrate 4.1, web 3.8`."""
+    parts = ", ".join(f"{step.type} {duration(step.seconds).removesuffix(' s')}" for step in path)
+    text = f"ready after {duration(seconds)}" + (f": {parts}" if parts else "")
+    return Publish(Change(event=Kind.ALL_READY, text=text, path=tuple(path)))
 
 
 # ---- a stop

@@ -215,6 +215,10 @@ class Kernel:
         """Whoever held the stop of this life lets go of it."""
         self.post(events.Released(name, generation, by))
 
+    def report(self, name: str, generation: int, fault: str) -> None:
+        """What a companion says of itself."""
+        self.post(events.Reported(name, generation, fault))
+
     def command(self, command: events.Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life

@@ -12,7 +12,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from msgspec import UNSET, Struct
@@ -22,7 +21,6 @@ from procman.control.codec import MAX_REQUEST, Code, Request, encode_error, enco
 from procman.control.messages import InputParams, ResizeParams, StreamEnded, StreamStarted, Upgrading, WaitParams
 from procman.control.methods import METHODS, MethodKind
 from procman.control.sockets import peer_of
-from procman.core.events import Hold
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
 from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse
 from procman.serve.streams import NOT_ATTACHED, ServedStream
@@ -54,6 +52,8 @@ class ConnectionLimits(Struct, frozen=True):
     """Changes that wait for a reader of `events`."""
     kept: int = 64 * 1024 * 1024
     """Bytes of kept output that wait for all readers of `logs` together."""
+    returns: float = 10.0
+    """Seconds for which one that has gone still holds stops: a companion that was killed is back before that."""
 
 
 class ConnectionHost(Protocol):
@@ -145,16 +145,9 @@ class Connection:
             self.closed = True
             self._keep_streams(lambda _stream: False)
             self._host.waits.leave(self)
-            self._let_go()
             self._host.reactor.unregister(self._socket.fileno())
             self._socket.close()
             self._host.closed(self)
-
-    def _let_go(self) -> None:
-        """Who has gone holds nobody's stop. Not at once: the core may be in the middle of an event."""
-        for by in self.holders:
-            command = partial(self._host.backend.command, Hold(by, (), 0.0), lambda _reply: None)
-            self._host.reactor.call_at(time.monotonic(), command)
 
     # ---- one turn
 

@@ -84,6 +84,8 @@ class InputQueue:
 
 def _hung_up(fd: int) -> bool:
     """Then it is ready for ever, and may be full (measured: Linux fails no write to such a master)."""
+    if not hasattr(select, "poll"):  # select(2) cannot tell
+        return False
     poll = select.poll()
     poll.register(fd, 0)
     return any(events & select.POLLHUP for _, events in poll.poll(0))

@@ -30,6 +30,7 @@ from procman.control.messages import (
     NoParams,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     WaitParams,
     Why,
@@ -38,14 +39,15 @@ from procman.control.messages import (
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Command, Hold, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.spec import is_companion
 from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
 
-MOST_HELD = 16
-"""Names in which one connection may hold stops."""
+MOST_HELD = 256
+"""Names in which one connection may hold stops: a companion has one for each type that it serves."""
 
 
 class Failure(Struct, frozen=True):
@@ -78,6 +80,7 @@ class Backend(Protocol):
     def operation(self, number: int) -> Operation | None: ...
     def why(self, name: str) -> tuple[str, ...]: ...
     def release(self, name: str, generation: int, by: str) -> None: ...
+    def report(self, name: str, generation: int, fault: str) -> None: ...
     @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
@@ -229,13 +232,26 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
     if len(caller.holders) >= MOST_HELD and command.by not in caller.holders:
         answer(Failure(Code.REFUSED, f"cannot hold stops in more than {MOST_HELD} names", "use fewer"))
         return
-    caller.holders.add(command.by)
+    if command.names and command.seconds:
+        caller.holders.add(command.by)
+    else:
+        caller.holders.discard(command.by)
     caller.backend.command(command, _accepted(caller, answer))
 
 
 @serves(methods.RELEASE)
 def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
     caller.backend.release(params.instance, params.generation, params.by)
+    answer(Accepted((params.instance,), dict(caller.backend.counts)))
+
+
+@serves(methods.REPORT)
+def _report(caller: Caller, params: ReportParams, answer: Answer) -> None:
+    if not is_companion(params.instance):
+        hint = "it says so itself: `health:`, or sd_notify(3)"
+        answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is no companion", hint))
+        return
+    caller.backend.report(params.instance, params.generation, params.fault)
     answer(Accepted((params.instance,), dict(caller.backend.counts)))
 
 

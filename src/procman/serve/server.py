@@ -22,10 +22,11 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
+from procman.core.events import Hold
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.methods import Backend, Failure, StreamParams, instance_of
+from procman.serve.methods import MOST_HELD, Backend, Failure, StreamParams, instance_of
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
 from procman.serve.waits import Waits
 
@@ -71,6 +72,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._spares: list[int] = []
         self._attachments: Attachments | None = None
+        self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
         self._told = 0
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._listening = False
@@ -206,7 +208,27 @@ class Server:
         """A connection has ended: its descriptor is the next client's."""
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
+        self._leave(connection.holders)
         self._listen_again()
+
+    def _leave(self, names: set[str]) -> None:
+        """Who has gone still holds stops for a while: a companion that was killed is started again, and goes on with them."""
+        now = time.monotonic()
+        for by in names:
+            stays = by in self._returning or len(self._returning) < MOST_HELD
+            self._returning[by] = now + self.limits.returns if stays else now
+        if names:
+            self.reactor.call_at(now, self._let_go)  # not at once: the core may be in the middle of an event
+            self.reactor.call_at(now + self.limits.returns, self._let_go)
+
+    def _let_go(self) -> None:
+        """Who has not come back holds no stop any more; what it held goes on at its own deadline at most."""
+        now = time.monotonic()
+        held = {by for connection in self._connections for by in connection.holders}
+        for by in [by for by, until in self._returning.items() if until <= now]:
+            del self._returning[by]
+            if by not in held:
+                self.backend.command(Hold(by, (), 0.0), lambda _reply: None)
 
     def relieve(self) -> None:
         """Where all connections together hold too much, those who hold most, and do not read, are closed."""

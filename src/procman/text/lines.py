@@ -1,7 +1,8 @@
 """What a line of output looks like: prefixes, JSON objects, and text made safe for a table.
 
 Owns the bytes of the display. It is handed chunks of whole lines and finished clock strings; it must not know where
-bytes come from, where they go, or what time it is.
+bytes come from, where they go, or what time it is. Its patterns are compiled where they are first needed (`re` keeps them):
+a start needs none, and each takes 0.1 ms.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ CUT = b" [cut]"
 """Stands at the end of each piece but the last of a line that is too long."""
 
 _ENDS = (RESET, b"\x1b[m")
-_STYLED = re.compile(rb"\x1b[^\n]*")
+_STYLED = rb"\x1b[^\n]*"
 _encoder = msgspec.json.Encoder()
 
-_HIDDEN = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+_HIDDEN = rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]"
 """DEL, the C1 controls, and the line and paragraph separators as UTF-8: allowed in JSON, but a terminal obeys some of them
 and some readers (`str.splitlines`) end a line there."""
 
@@ -57,7 +58,7 @@ def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
 
 def end_styles(lines: bytes) -> bytes:
     """Each line that has a sequence ends with a reset, so that its style does not reach into the next prefix."""
-    return _STYLED.sub(lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + RESET, lines)
+    return re.sub(_STYLED, lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + RESET, lines)
 
 
 def json_lines(prefix: bytes, lines: bytes) -> memoryview:
@@ -90,7 +91,7 @@ def _may_hide(data: bytes) -> bool:
 def _escaped(encoded: bytes) -> bytes:
     if not _may_hide(encoded):
         return encoded
-    return _HIDDEN.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
+    return re.sub(_HIDDEN, lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
 
 
 def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memoryview:

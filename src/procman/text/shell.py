@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 
 from procman.text.shellwords import SHELL_WORDS
 
-PLAIN = re.compile(r"[A-Za-z0-9_@%+,./:\- \t]+")
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+,./:- \t")
 """A command of only such characters means the same with and without a shell, but for the words below."""
 
 
@@ -18,7 +18,7 @@ def begins_with_shell_word(command: str) -> bool:
 
 def is_plain(command: str) -> bool:
     """Whether the command can be executed directly, word by word."""
-    return PLAIN.fullmatch(command) is not None and command.split(maxsplit=1)[0] not in SHELL_WORDS
+    return command != "" and _PLAIN.issuperset(command) and command.split(maxsplit=1)[0] not in SHELL_WORDS
 
 
 SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "yash", "zsh", "fish"})
@@ -58,21 +58,19 @@ def argv(
     return [shell, "-c", line, name or shell, *args] if args else [shell, "-c", line]
 
 
-_NO_OPERATOR = re.compile(
-    r"""\$\([^()]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|>\||(?<![^\s;&|])\#[^\n]*""", re.DOTALL
-)
+_NO_OPERATOR = r"""(?s)\$\([^()]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|>\||(?<![^\s;&|])\#[^\n]*"""
 """Where a `|` is no pipeline of the line's own: in `$(…)`, in quotes, escaped, `>|`, in a comment."""
 
-_NEXT_COMMAND = re.compile(r"&&|;|\n|(?<![<>|&])&(?![>&])")
+_NEXT_COMMAND = r"&&|;|\n|(?<![<>|&])&(?![>&])"
 
 
 def is_pipeline(command: str) -> bool:
     """Whether a line's status is that of the last command of a pipeline, so that nobody hears how the others ended."""
-    if "pipefail" in command:
+    if "|" not in command or "pipefail" in command:
         return False
-    while (text := _NO_OPERATOR.sub(" ", command)) != command:  # brackets from the inside out
+    while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # brackets from the inside out
         command = text
     if re.search(r"\bcase\b", text):
         return False
-    last = _NEXT_COMMAND.split(text.rstrip(" \t\n;"))[-1]
+    last = re.split(_NEXT_COMMAND, text.rstrip(" \t\n;"))[-1]
     return any("|" in part for part in last.split("||"))

@@ -23,6 +23,9 @@ class Advice(NamedTuple):
 LISTING = "`procman ps{}` lists the instances"
 ENDING = "`procman shutdown` stops everything and ends procman; `procman stop NAME` stops instances"
 
+REMOVING = "`procman scale NAME=0` removes the instances of a type"
+SERVICE = "systemd starts it at boot: a unit for `procman start` is in docs/how-to/systemd.md"
+
 SYNONYMS = {
     "status": LISTING,
     "stat": LISTING,
@@ -47,7 +50,9 @@ SYNONYMS = {
     "connect": "`procman attach{}` connects the keyboard to an instance",
     "console": "`procman attach{}` connects the keyboard to an instance",
     "fg": "`procman attach{}` connects the keyboard to an instance",
+    "maintail": "`procman logs system` shows procman's own lines, `procman logs -f` follows all output",
     "exec": "`procman run{}` runs a one-off command in the application's environment",
+    "shell": "`procman run sh` runs a shell in the application's environment",
     "version": "`procman --version` prints it",
     "update": "`procman reload` reads the Procfile again; `procman upgrade` replaces procman itself",
     "refresh": "`procman reload` reads the Procfile again",
@@ -59,17 +64,90 @@ SYNONYMS = {
     "monitor": "`procman top` is a live screen",
     "dashboard": "`procman top` is a live screen",
     "watch": "`procman ps --watch` shows the table in place; `procman start --watch` restarts what has changed",
-    "delete": "`procman scale NAME=0` removes the instances of a type",
-    "rm": "`procman scale NAME=0` removes the instances of a type",
+    "delete": REMOVING,
+    "remove": REMOVING,
+    "rm": REMOVING,
+    "del": REMOVING,
     "add": "`procman scale NAME+1` adds an instance of a type",
     "import": "`procman init --from FILE` makes a Procfile of another supervisor's file",
     "convert": "`procman init --from FILE` makes a Procfile of another supervisor's file",
     "new": "`procman init` writes a Procfile for the folder",
     "create": "`procman init` writes a Procfile for the folder",
     "export": "there is no export yet; a unit of systemd runs `procman start` (docs/how-to/systemd.md)",
+    "startup": SERVICE,
+    "install": SERVICE,
+    "enable": SERVICE,
+    "disable": SERVICE,
+    "save": "write the counts into `formation:` of procman.yml: `procman scale` prints them",
+    "dump": "write the counts into `formation:` of procman.yml: `procman scale` prints them",
+    "pid": "`procman ps{}` lists the instances with their pids",
+    "port": "`procman ps{}` lists the instances with their ports",
+    "describe": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
+    "info": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
+    "inspect": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
+    "avail": "`procman check` lists the types of the Procfile",
+    "doctor": "`procman check` looks at the Procfile and at what the machine lacks",
+    "clear": "log files are rotated by themselves (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
+    "flush": "log files are rotated by themselves (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
+    "pause": "`procman stop{}` stops instances, `procman restart{}` starts them again",
+    "resume": "`procman restart{}` starts instances that were stopped",
+    "unpause": "`procman restart{}` starts instances that were stopped",
+    "process": "the verbs stand behind `procman` itself: `procman ps`, `procman scale web=3`, `procman logs`",
+    "completion": 'for bash: eval "$(_PROCMAN_COMPLETE=bash_source procman)"; zsh and fish are in docs/reference/cli.md',
+    "build": "procman builds nothing: `procman run COMMAND` runs a command in the application's environment",
     "ctl": "the verbs stand behind `procman` itself: `procman ps`",
 }
 """Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` is what was typed behind."""
+
+FOLLOW = ("-f", "-F", "--follow")
+"""What stands behind `tail`, and means the same."""
+
+DAEMON = "it stays in the foreground, as service managers want it; --detach sends it to the background"
+ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"
+ONLY = "name the types: `procman start web worker`; --except leaves some out"
+DETACH = "--detach sends it to the background once everything is ready"
+LINES = "-n N shows only the last N lines"
+ALL_SHOWN = "instances that are stopped are listed as well"
+GRACE = "the time until KILL is `stop: {grace: …}` in procman.yml, or --timeout of `procman start`"
+
+OPTIONS: dict[str, dict[str, str]] = {
+    "start": {
+        **dict.fromkeys(("-l", "--processes", "--only", "--services"), ONLY),
+        **dict.fromkeys(("--daemon", "--daemonize", "--background", "--wait"), DETACH),
+        **dict.fromkeys(("-n", "--nodaemon", "--no-daemon", "--foreground"), DAEMON),
+        **dict.fromkeys(
+            ("-k", "--kill-others", "--abort-on-container-exit", "--exit-code-from", "--abort-on-exit"), ENDS
+        ),
+        **dict.fromkeys(("-i", "--instances", "--scale", "--replicas"), "-m web=4 gives the counts"),
+        **dict.fromkeys(
+            ("-r", "--auto-restart", "--restart"), "what crashes is restarted, unless you say --no-restart"
+        ),
+        **dict.fromkeys(
+            ("--can-die", "--any-can-die", "--ignored-processes"),
+            "an end does not end the others, unless you say --exit-on",
+        ),
+        **dict.fromkeys(("-x", "--stop-signals"), "write `stop: {signal: INT}` under the type in procman.yml"),
+        **dict.fromkeys(("--env-file", "--dotenv"), "-e FILE, or --env FILE, reads another file than .env"),
+        **dict.fromkeys(("-o", "--logfile", "--log-file", "--output"), "--log-dir DIR writes a file for each instance"),
+        **dict.fromkeys(("--stop-timeout", "--shutdown-timeout", "--grace"), "-t SECONDS is the time until KILL"),
+        "-N": "did you mean '--no-port'?",
+        "-P": "did you mean '--port-step'?",
+        "-b": "each type has a colour of its own; --color never shows none",
+        "--max-memory-restart": "write `recycle: {memory: 512MB}` under the type in procman.yml",
+    },
+    "logs": {
+        **dict.fromkeys(("--tail", "--num", "--head"), LINES),
+        **dict.fromkeys(("--since", "--until"), f"each line has its time; {LINES}"),
+        **dict.fromkeys(("-t", "--timestamps"), "each line has its time"),
+    },
+    "ps": dict.fromkeys(("-a", "--all", "-A", "-e"), ALL_SHOWN),
+    "stop": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
+    | {"-s": "`procman signal INT NAME` sends another signal"},
+    "restart": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
+    | {"--update-env": "`procman reload` reads .env again"},
+    "run": {"--rm": "a one-off leaves nothing behind"},
+}
+"""Options of the same tools, by verb."""
 
 ALL = {
     "start": "without a type it starts them all: `procman start`",
@@ -93,8 +171,14 @@ _ODD_CHANGE = re.compile(r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x
 def of_unknown_verb(words: Sequence[str]) -> str:
     """The hint for a verb that procman does not have; "" where nothing is known of it."""
     hint = SYNONYMS.get(words[0].lower(), "")
-    names = [] if any(word.startswith("-") for word in words) else words[1:]  # options have other meanings elsewhere
+    rest = [word for word in words[1:] if word not in FOLLOW]
+    names = [] if any(word.startswith("-") for word in rest) else rest  # options have other meanings elsewhere
     return hint.replace("{}", "".join(f" {name}" for name in names))
+
+
+def of_unknown_option(verb: str, option: str) -> str:
+    """The hint for an option that a verb does not have; "" where nothing is known of it."""
+    return OPTIONS.get(verb, {}).get(option, "")
 
 
 def of_refused(words: Sequence[str], message: str) -> Advice | None:

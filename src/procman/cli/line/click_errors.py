@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.app.usage import UsageError
+from procman.cli.line.advice import of_unknown_option
 from procman.errors import nearest
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ def explained(error: click.UsageError) -> UsageError:
     hint = f"try '{path} --help'"
     match error:
         case click.NoSuchOption():
-            near = _near(error.option_name, error.ctx)
-            close = f"{near} ({hint})" if near.startswith("did") else hint
+            near = of_unknown_option(path.rpartition(" ")[2], error.option_name) or _near(error.option_name, error.ctx)
+            close = hint if not near or near.startswith("known: ") else f"{near} ({hint})"
             return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", close)
         case click.BadOptionUsage() if "requires an argument" in error.message:
             return UsageError(f"cannot use {error.option_name} without a value", _with_value(error, path))

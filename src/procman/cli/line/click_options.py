@@ -25,6 +25,7 @@ from procman.app.options import (
 )
 from procman.app.options import input_options as options_of
 from procman.cli.line.completion import complete_types
+from procman.cli.line.formation_name import NameOption
 from procman.config.location import look_upwards, note_of
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _clicked(option: Option) -> Callable[[Verb], Verb]:
         how["multiple"] = True
     if option.types:
         how["shell_complete"] = complete_types
+    how["cls"] = NameOption if option.name == "name" else click.Option
     return click.option(*option.names, help=option.help, show_envvar=True, callback=CALLBACKS.get(kind), **how)
 
 

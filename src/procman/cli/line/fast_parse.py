@@ -20,13 +20,13 @@ from procman.app.options import (
     split,
     start_options,
 )
+from procman.control.places import NAME_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 VARIABLES = "PROCMAN_START_"
 """How the variables that stand for options begin (click's `auto_envvar_prefix` and the verb)."""
-
 DIGITS = 9
 """Most characters of a plain number."""
 
@@ -40,7 +40,7 @@ def read(args: Sequence[str], environ: Iterable[str]) -> StartOptions | None:
 
     `args` are the words after `procman start`; `environ` has the names of the environment's variables.
     """
-    if any(name.startswith(VARIABLES) for name in environ):
+    if any(name.startswith(VARIABLES) or name == NAME_VARIABLE for name in environ):
         return None
     try:
         return start_options(_values(iter(args)))

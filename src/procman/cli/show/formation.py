@@ -17,7 +17,7 @@ from procman.core.policies import (
     TcpProbe,
     Until,
 )
-from procman.core.requests import MAX_COUNT
+from procman.core.spec import room_of
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
 from procman.text.words import duration
@@ -157,11 +157,6 @@ def _serves(spec: ProcessSpec) -> bool:
     return bool(spec.sockets) or isinstance(asked, TcpProbe | HttpProbe) or "PORT" in spec.command
 
 
-def _room(plan: Plan, spec: ProcessSpec) -> int:
-    """The most instances that the type can have."""
-    return min(plan.port_step if spec.port is not None else MAX_COUNT, spec.max or MAX_COUNT)
-
-
 def _restart(spec: ProcessSpec, count: int) -> str:
     """Whether it costs requests, and why."""
     if spec.sockets:
@@ -198,7 +193,7 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
     if spec.sockets and not _becomes_program(spec):
         yield "its line keeps a shell: write `exec` before the program that is to have the socket (LISTEN_PID is its own pid)"
     if spec.rolling is not None and spec.rolling.surge:
-        room = _room(plan, spec)
+        room = room_of(plan, spec.type)
         if plan.counts[spec.type] >= room:
             why = "`max`" if room == spec.max else "the port step"
             yield f"there is no room for an extra instance: {why} is {room}"

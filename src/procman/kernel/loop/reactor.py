@@ -23,6 +23,9 @@ Callback = Callable[[], None]
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
+OneLook: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""For a look at one descriptor, which may be a file: it costs no descriptor, and epoll(7) takes no file."""
+
 
 RETRY = 0.1
 """Seconds after which a deadline is handled again, where there was no memory for it."""

@@ -12,16 +12,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import select
 import stat
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.kernel.loop.reactor import WRITE
+from procman.kernel.loop.reactor import WRITE, OneLook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +43,7 @@ _SAFE_WRITE = 4096
 """Bytes that a pipe which poll calls writable takes without blocking: PIPE_BUF (pipe(7))."""
 
 
-class Way(NamedTuple):
+class Way(Struct, frozen=True):
     """How to write without blocking. `put` writes some of the data and says how much, or raises BlockingIOError;
     `fd` tells when there is room again; `close` gives back what was opened for it.
     """
@@ -128,8 +127,8 @@ class _Careful:
     def __init__(self, fd: int, *, nowait: bool) -> None:
         self._fd = fd
         self._nowait = nowait and hasattr(os, "RWF_NOWAIT")
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLOUT)
+        self._look = OneLook()
+        self._look.register(fd, WRITE)
 
     def put(self, data: Data) -> int:
         if self._nowait:
@@ -139,12 +138,12 @@ class _Careful:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
                 self._nowait = False  # a kernel that is too old for it
-        if not self._poll.poll(0):
+        if not self._look.select(0):
             raise BlockingIOError
         return os.write(self._fd, data[:_SAFE_WRITE])
 
 
-class _Queued(NamedTuple):
+class _Queued(Struct, frozen=True):
     data: Data
     key: object
     lines: int
@@ -262,10 +261,10 @@ class Sink:
 
     def flush(self, deadline: float) -> None:
         """At the very end: wait for the reader until `deadline` (monotonic seconds), then drop what is left, and say so."""
-        poll = select.poll()
-        poll.register(self._way.fd, select.POLLOUT)
+        look = OneLook()
+        look.register(self._way.fd, WRITE)
         while self.stalled and (left := deadline - time.monotonic()) > 0:
-            poll.poll(left * 1000)
+            look.select(left)
             self._pump()
         if self.stalled:
             self._lose_backlog()

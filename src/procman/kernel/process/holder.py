@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
+
+from procman.kernel.loop.reactor import READ, OneLook
 
 FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, int]
 """A posix_spawn file action: (CLOSE, fd), (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
@@ -40,8 +41,8 @@ HOLD = (
 It must be gone before the program can end, else it takes the status that is procman's. What holds is stopped, so that
 it takes no time; it has none of the program's sockets, and its command line does not have the program's, which some look for by name."""
 
-PATIENCE = 10_000
-"""Milliseconds that all this may take: 2 on an idle machine."""
+PATIENCE = 10.0
+"""Seconds that all this may take: 2 ms on an idle machine."""
 
 
 class HeldStart:
@@ -82,11 +83,11 @@ def _apart(ends: list[tuple[int, int]]) -> list[FileAction]:
 
 def _read_pid(reader: int) -> int:
     """The program's pid, once the one between is gone; 0 where that does not come."""
-    ready = select.poll()
-    ready.register(reader, select.POLLIN)
+    ready = OneLook()
+    ready.register(reader, READ)
     told = b""
     while told.count(b"\n") < 2:
-        data = os.read(reader, 64) if ready.poll(PATIENCE) else b""
+        data = os.read(reader, 64) if ready.select(PATIENCE) else b""
         if not data:
             return 0
         told += data

@@ -62,7 +62,7 @@ class Launcher:
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
 
-    def launch(self, action: Spawn, plan: Plan) -> Process:
+    def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Process:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
         provided = self._on_demand.provide(action)
@@ -74,7 +74,7 @@ class Launcher:
         life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
         if started.holder:
             life.group, life.held = started.holder, True
-        self.lives.add(life)
+        self.lives.add(life, led_by_shell=led_by_shell)
         try:
             self._connect(life, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7)): it would block unseen
@@ -194,9 +194,10 @@ class SpawnQueue:
         if i is not None and i.generation == generation and not i.wanted:
             return SpawnFailed(name, generation, spawn.NO_ROOM, "not wanted any more")
         try:
-            life = self._launcher.launch(action, decider.plan)
+            shell = is_led_by_shell(action.spec.command, action.spec.shell)
+            life = self._launcher.launch(action, decider.plan, led_by_shell=shell)
         except spawn.SpawnError as error:
             return SpawnFailed(name, generation, error.code, error.why, jitter())
         except MemoryError:
             return SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())
-        return Spawned(name, generation, life.pid, is_led_by_shell(action.spec.command, action.spec.shell))
+        return Spawned(name, generation, life.pid, shell)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from procman.core.spec import StopMode, StopPolicy
 from procman.text.signals import signal_number
@@ -21,10 +22,11 @@ from procman.text.signals import signal_number
 HEADER = struct.Struct("=8si52s")
 """Version, procman's pid, and how the mark in the environment of what it started begins."""
 
-RECORD = struct.Struct("=iBBHdd8x")
-"""pid, kind, mode, number of the stop signal, boot clock in seconds, grace in seconds. A record of zeros is free."""
+RECORD = struct.Struct("=iBBHdd??6x")
+"""pid, kind, mode, number of the stop signal, boot clock in seconds, grace in seconds, whether it is a shell, and whether its
+first signal is repeated where it is young. A record of zeros is free."""
 
-VERSION = b"guard 1"
+VERSION = b"guard 2"
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Where there is no such clock (macOS) there is no guardian either, and nobody reads it."""
@@ -42,7 +44,10 @@ class EntryKind(IntEnum):
 
 
 class Noted(Struct, frozen=True):
-    """One record, with the numbers that the file has."""
+    """One record, with the numbers that the file has.
+
+    An older program has noted neither `shell` nor `repeat`, and did as if both were so.
+    """
 
     pid: int
     kind: int
@@ -50,6 +55,18 @@ class Noted(Struct, frozen=True):
     signal: int
     born: float
     grace: float
+    shell: bool = True
+    repeat: bool = True
+
+
+class Escalation(Struct, frozen=True):
+    """What besides its policy decides how a process is asked to end, as core/stopping.py has it."""
+
+    shell: bool = False
+    repeat: bool = False
+
+
+PLAIN = Escalation()
 
 
 class Ledger:
@@ -76,7 +93,7 @@ class Ledger:
         self._data[: HEADER.size] = HEADER.pack(VERSION, os.getpid(), mark.encode())
         for r in records:
             self._slots[r.pid] = len(self._data)
-            self._data += RECORD.pack(r.pid, r.kind, r.mode, r.signal, r.born, r.grace)
+            self._data += RECORD.pack(*astuple(r))
 
     def open(self) -> int:
         """The file with everything that is noted so far; from now on it is kept up to date. Raises OSError."""
@@ -95,13 +112,14 @@ class Ledger:
             os.close(self.fd)
             self.fd = None
 
-    def note(self, pid: int, kind: EntryKind, stop: StopPolicy) -> None:
+    def note(self, pid: int, kind: EntryKind, stop: StopPolicy, how: Escalation = PLAIN) -> None:
         """It is procman's from now on, and to be stopped that way."""
         at = self._slots.get(pid)
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
         born = time.clock_gettime(CLOCK)
-        self._write(at, RECORD.pack(pid, kind, MODES[stop.mode], signal_number(stop.signal), born, stop.grace))
+        policy = MODES[stop.mode], signal_number(stop.signal), born, stop.grace
+        self._write(at, RECORD.pack(pid, kind, *policy, how.shell, how.repeat))
 
     def forget(self, pid: int) -> None:
         """It has ended and is reaped."""

@@ -18,7 +18,7 @@ from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
-from procman.kernel.process.ledger import EntryKind, Ledger, Noted
+from procman.kernel.process.ledger import EntryKind, Escalation, Ledger, Noted
 from procman.kernel.process.process import (
     LifeState,
     Process,
@@ -144,11 +144,13 @@ class ProcessTable:
         life = self.current.get(name)
         return life if life is not None and life.generation == generation else None
 
-    def add(self, life: Process) -> None:
+    def add(self, life: Process, *, led_by_shell: bool = False) -> None:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
         self._by_group[life.group] = life
-        self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop)
+        # what its own check will have called ready handles its signals; the guardian does not learn when that is
+        how = Escalation(led_by_shell, repeat=life.spec.ready is None)
+        self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop, how)
         if life.held:
             self.ledger.note(life.group, EntryKind.HOLDER, life.spec.stop)
 

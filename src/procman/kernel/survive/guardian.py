@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 HEADER = struct.Struct("=8si52s")
-RECORD = struct.Struct("=iBBHdd8x")
-VERSION = b"guard 1"
+RECORD = struct.Struct("=iBBHdd??6x")
+VERSION = b"guard 2"
 LIFE, STRAY, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
@@ -52,6 +52,8 @@ class Record(NamedTuple):
     signal: int
     born: float
     grace: float
+    shell: bool = False  # which hands no signal on
+    repeat: bool = False  # where it is young, as it may have lost its first signal
 
 
 class Listed(NamedTuple):
@@ -172,7 +174,7 @@ def _is_of(record: Record, processes: dict[int, Listed]) -> bool:  # a younger o
 
 def call_at(record: Record) -> float:
     """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
-    if record.mode == TOP_DOWN:
+    if record.mode == TOP_DOWN and record.shell:  # a second TERM makes Celery drop the work that it is finishing
         return record.grace - min(GROUP_TERM_LEAD, record.grace / 2)
     return 0.0 if record.mode == GROUP else math.inf
 
@@ -189,7 +191,7 @@ class Asking:
 
         A call is for those who are there: what a program starts after it to clean up with is left in peace.
         """
-        records = {member.record for member in members.values()}
+        records = {m.record for m in members.values() if m.is_leader or m.record.mode == GROUP}
         calls = {record for record in records - self._called if elapsed >= call_at(record)}
         self._called |= calls
         asked = [
@@ -212,7 +214,7 @@ class Asking:
 
     def _is_repeat(self, member: Member, elapsed: float) -> bool:
         """A young process is asked once more after a second (Erlang loses a TERM in its first 300 ms)."""
-        if member.asked_at is None or not member.is_leader or member.record in self._called:
+        if member.asked_at is None or not member.is_leader or not member.record.repeat or member.record in self._called:
             return False
         once = member.asked_at < REPEAT_AFTER  # it was asked in the first look, and not again since
         return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
@@ -370,9 +372,7 @@ def report(ending: GuardedStop, procman: int) -> str:
 
 def tell(text: str) -> None:
     """One line on standard error. Nobody may read it, or it may be full: that must not hold the lock."""
-    ready = select.poll()
-    ready.register(2, select.POLLOUT)
-    if text and ready.poll(0):
+    if text and select.select([], [2], [], 0)[1]:
         try:
             os.write(2, f"procman: {text}\n".encode())
         except OSError:  # the terminal, or the reader, has gone

@@ -19,7 +19,9 @@ STATUS_AFTER = 1.0
 """Seconds in which the status is sent once at most."""
 
 UP = ("ready", "done", "stopped", "failed")
-"""Phases in which nobody waits for an instance to come up any more."""
+"""Phases in which nobody waits for an instance to come up any more. Nor for one in a crash loop, or what waits for that:
+systemd ends a service that is not ready in time, and one broken worker must not end the others.
+"""
 
 
 class Service:
@@ -59,7 +61,7 @@ class Service:
     def _say(self) -> None:
         self._due = False
         view = self._view()
-        if not self._ready and all(row.phase in UP for row in view.instances):
+        if not self._ready and _is_up(view):
             self._ready = True
             self._send("READY=1")
         up: dict[str, int] = {}
@@ -82,6 +84,12 @@ class Service:
         ):
             way.setblocking(False)  # noqa: FBT003  the standard library's signature
             way.sendto(text.encode(), self._address)
+
+
+def _is_up(view: FleetView) -> bool:
+    rows = view.instances
+    broken = any(row.crash_loop or row.phase == "failed" for row in rows)
+    return all(row.phase in UP or row.crash_loop or (broken and row.phase == "waiting") for row in rows)
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float:

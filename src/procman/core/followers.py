@@ -1,0 +1,64 @@
+"""Restarts that follow another's: types that depend on one with `restart: true` are restarted after it has been.
+
+A follower is owed its restart when a process of what it depends on has ended, and gets it once that is ready again. Until then
+it runs on. What is owed is a move of the follower, so that a stop, a person's restart or an upgrade meets it as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from procman.core.desired import Desired, Move, RestartMove
+from procman.core.phases import AT_REST, Done, Ready, Waiting
+from procman.core.slots import Slots
+from procman.core.spec import Plan, ProcessSpec
+from procman.core.view import Reason, ReasonCode
+from procman.text.words import type_of
+
+
+def followed(spec: ProcessSpec) -> tuple[str, ...]:
+    """The types whose restart this one follows."""
+    return tuple(one.type for one in spec.depends_on if one.restart)
+
+
+def owed(ended: str, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
+    """A process of this type has ended: the restarts that follow, beside those that are owed already."""
+    moves: dict[str, Move] = {}
+    for spec in plan.types.values():
+        if ended not in followed(spec):
+            continue
+        for i in slots.of(spec.type):
+            before = desired.moves.get(i.name)
+            if before is None and i.wanted and not isinstance(i.phase, (Waiting, *AT_REST)):
+                why = Reason(ReasonCode.RESTARTED, f"restarted after {ended}")
+                moves[i.name] = RestartMove(why, rolling=desired.count(spec.type) > 1, after=(ended,))
+            elif isinstance(before, RestartMove) and ended not in before.after:
+                moves[i.name] = replace(before, after=(*before.after, ended))
+    return moves
+
+
+def in_order(desired: Desired, plan: Plan) -> Desired:
+    """Restarts that have been asked for together: the followers come after what they follow, and not a second time."""
+    restarted = {type_of(name) for name, move in desired.moves.items() if isinstance(move, RestartMove)}
+    moves: dict[str, Move] = {}
+    for name, move in desired.moves.items():
+        spec = plan.types.get(type_of(name))
+        after = tuple(t for t in followed(spec) if t in restarted) if spec is not None else ()
+        if isinstance(move, RestartMove) and not set(after) <= set(move.after):
+            moves[name] = replace(move, after=tuple(dict.fromkeys((*move.after, *after))))
+    return desired.moving(moves)
+
+
+def unready(types: Iterable[str], desired: Desired, slots: Slots) -> tuple[str, ...]:
+    """Those that are not all back yet: somebody is yet to be restarted or away, or nobody is there."""
+    return tuple(t for t in types if desired.count(t) and not _is_back(t, desired, slots))
+
+
+def _is_back(type_name: str, desired: Desired, slots: Slots) -> bool:
+    if any(isinstance(move, RestartMove) and type_of(name) == type_name for name, move in desired.moves.items()):
+        return False
+    standing = [i for i in slots.of(type_name) if i.wanted]
+    back = [i for i in standing if isinstance(i.phase, Ready | Done)]
+    return bool(back) and all(isinstance(i.phase, (Ready, *AT_REST)) for i in standing)
