@@ -96,6 +96,7 @@ class SimulatedOS:
         self.probes: dict[str, StartProbe] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
+        self.ended: dict[str, float] = {}  # by instance: when the end of its last process was told
         self.fired: list[Event] = []  # everything told so far
         self.kept: dict[str, dict[int, Proc]] = {}
         self.strays: dict[int, Proc] = {}
@@ -432,6 +433,7 @@ class SimulatedOS:
                 self._failed(None, name)
             case Exited() if life is not None:
                 life.noticed = True
+                self.ended[name] = self.now
                 i = self.fleet.get(name)
                 if life.asked_at is None and not (i is not None and isinstance(i.phase, Draining)):
                     self._failed(life, name)

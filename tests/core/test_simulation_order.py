@@ -21,9 +21,11 @@ from msgspec.structs import replace
 from pretended import Nature
 from procman.core import rows
 from procman.core.actions import Finish
+from procman.core.desired import RegroupMove
 from procman.core.events import Hold, Released, Reload, Restart, Scale, Stop
 from procman.core.fleet import Fleet
 from procman.core.phases import (
+    UP,
     Done,
     Down,
     Draining,
@@ -101,7 +103,8 @@ class Drawn:
 
     def need(self, other: ProcessSpec) -> Dependency:
         until = Until.DONE if other.oneshot else self.random.choice((Until.READY, Until.STARTED))
-        return Dependency(type=other.type, until=until, every=self.random.random() < 0.3)
+        every, restart = (self.random.random() < 0.3 for _ in range(2))
+        return Dependency(type=other.type, until=until, every=every, restart=restart)
 
     def groups(self) -> tuple[Group, ...]:
         free, made = list(self.names), []
@@ -231,15 +234,20 @@ class Drawn:
         raise AssertionError(f"{i.name} waits in a circle: {sorted(seen)}")
 
     def check_stop_order(self) -> None:
-        """While a group is restarted, nobody is being stopped for it before all behind it have stopped."""
+        """Nobody is stopped with its group before all behind it that are to be have stopped."""
         formation = self.os.fleet._formation
+        if formation.desired.closing is not None:
+            return
         for group in self.os.fleet.plan.groups:
-            halting = [
-                group.members.index(i.spec.type)
-                for i in self.os.fleet.instances()
-                if i.spec.type in group.members and i.wanted and _halts(i)
+            places = {i.name: group.members.index(i.spec.type) for i in formation.slots if i.spec.type in group.members}
+            halting = [places[i.name] for i in formation.slots if i.name in places and _halts(i)]
+            waiting = [
+                place
+                for name, place in places.items()
+                if isinstance(formation.desired.moves.get(name), RegroupMove)
+                and isinstance(formation.slots.get(name).phase, UP)
             ]
-            assert formation.desired.closing or len(set(halting)) <= len(group.members)
+            assert not halting or not waiting or min(halting) >= max(waiting), f"{group.name} stops out of order"
 
     # ---- fair driving, to the end
 
@@ -252,12 +260,24 @@ class Drawn:
             return
         for i in self.os.fleet.instances():
             self.check_settled(i)
+            self.check_followed(i)
         asked_at = self.os.now
         self.os.shut_down()
         self.os.run(CALM)
         at = next(at for at, action in self.os.log if isinstance(action, Finish))
         assert at <= asked_at + WHOLE_STOP, "a stop ends within its grace, whatever waits for whom"
         assert len(self.os.finished) == 1
+
+    def check_followed(self, i: Instance) -> None:
+        """What is ready has been started after the last end of what it follows, where that is ready, too."""
+        if not isinstance(i.phase, Ready):
+            return
+        formation = self.os.fleet._formation
+        for one in i.spec.depends_on:
+            others = [other for other in formation.slots.of(one.type) if other.wanted]
+            if one.restart and others and all(isinstance(other.phase, Ready) for other in others):
+                ended = max((self.os.ended.get(other.name, 0.0) for other in others), default=0.0)
+                assert i.phase.leader.started_at >= ended, f"{i.name} was not restarted after {one.type}"
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

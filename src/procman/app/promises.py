@@ -24,4 +24,3 @@ def _unused(plan: Plan) -> Iterator[str]:
     for name, spec in plan.types.items():
         if spec.rolling is not None and spec.rolling.surge:
             yield f"processes.{name}.rolling.surge"
-        yield from (f"processes.{name}.depends_on.{one.type}.restart" for one in spec.depends_on if one.restart)

@@ -31,9 +31,10 @@ from procman.core.view import FleetView, Kind, Operation, OperationState
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, recycling, rows, startup, wording
+    from procman.core import commands, followers, recycling, rows, startup, wording
 else:
     commands = later(__name__, "procman.core.commands")
+    followers = later(__name__, "procman.core.followers")
     recycling = later(__name__, "procman.core.recycling")
     rows = later(__name__, "procman.core.rows")
     startup = later(__name__, "procman.core.startup")
@@ -212,8 +213,9 @@ class Fleet:
     def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
-        formation.roll(granted.desired, formation.plan)
-        formation.desired = granted.desired
+        desired = followers.in_order(granted.desired, formation.plan)
+        formation.roll(desired, formation.plan)
+        formation.desired = desired
         if granted.holds is not None:
             formation.hold(granted.holds)
         formation.out += granted.actions

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from procman.core.desired import Desired, Move, RestartMove
-from procman.core.phases import AT_REST, Done, Ready, Waiting
+from procman.core.desired import Desired, Move, RestartMove, Role
+from procman.core.phases import AT_REST, Done, Instance, Ready, Waiting
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Reason, ReasonCode
@@ -23,20 +23,33 @@ def followed(spec: ProcessSpec) -> tuple[str, ...]:
     return tuple(one.type for one in spec.depends_on if one.restart)
 
 
-def owed(ended: str, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
-    """A process of this type has ended: the restarts that follow, beside those that are owed already."""
+def owed(one: Instance, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
+    """A process of this instance has ended: the restarts that follow. None, where its slot goes with it, or everything ends."""
     moves: dict[str, Move] = {}
+    ended = one.spec.type
+    if desired.closing is not None or desired.role(ended, one.index) is Role.LEAVING:
+        return moves
     for spec in plan.types.values():
         if ended not in followed(spec):
             continue
         for i in slots.of(spec.type):
             before = desired.moves.get(i.name)
             if before is None and i.wanted and not isinstance(i.phase, (Waiting, *AT_REST)):
-                why = Reason(ReasonCode.RESTARTED, f"restarted after {ended}")
+                why = Reason(ReasonCode.FOLLOWED, f"restarted after {ended}")
                 moves[i.name] = RestartMove(why, rolling=desired.count(spec.type) > 1, after=(ended,))
             elif isinstance(before, RestartMove) and ended not in before.after:
                 moves[i.name] = replace(before, after=(*before.after, ended))
     return moves
+
+
+def moving(desired: Desired) -> set[str]:
+    """Who has something to do yet that is sure to come: a restart that is owed may wait for ever."""
+    return {n for n, move in desired.moves.items() if not (isinstance(move, RestartMove) and move.after)}
+
+
+def is_moot(i: Instance, move: Move) -> bool:
+    """Whether a restart that is owed has no object any more: what has ended for good is not started by it."""
+    return isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED and isinstance(i.phase, AT_REST)
 
 
 def in_order(desired: Desired, plan: Plan) -> Desired:

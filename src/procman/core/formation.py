@@ -44,9 +44,10 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, groups, order, recycling, reload, startup, wording
+    from procman.core import commands, daemons, followers, groups, order, recycling, reload, startup, wording
     from procman.core.blockers import Blockers
 else:
+    followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
@@ -123,7 +124,7 @@ class Formation:
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
-        if i is None or spec is None:
+        if i is None or spec is None or (isinstance(move, RestartMove) and followers.is_moot(i, move)):
             return True
         if isinstance(move, RegroupMove):
             halted = turn.regroup(i, move, self._terms(i, now))
@@ -224,6 +225,7 @@ class Formation:
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
+                self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
@@ -319,7 +321,8 @@ class Formation:
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
         self.reconcile(now)
-        settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
+        moving = followers.moving(self.desired)
+        settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
     @property

@@ -13,10 +13,11 @@ from procman.core.spec import Plan, ProcessSpec, is_companion
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import blockers, groups, order
+    from procman.core import blockers, followers, groups, order
     from procman.core.blockers import Blockers
 else:
     blockers = later(__name__, "procman.core.blockers")
+    followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
     order = later(__name__, "procman.core.order")
 
@@ -60,7 +61,12 @@ class Turn:
 
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
         """Whether the rollout of its type lets this one go: at once where it is out of rotation anyway."""
-        if not (isinstance(move, RestartMove) and move.rolling):
+        if not isinstance(move, RestartMove):
+            return True
+        gated = move.after and not isinstance(i.phase, Waiting)
+        if gated and followers.unready(move.after, self._desired, self._slots):
+            return False
+        if not move.rolling:
             return True
         if isinstance(i.phase, Ready):
             if spec.type not in self._budgets:

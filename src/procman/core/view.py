@@ -121,6 +121,7 @@ class ReasonCode(Enum):
     RECYCLED = "recycled"
     GROUP_RESTARTED = "group-restarted"
     GROUP_FAILED = "group-failed"
+    FOLLOWED = "followed"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
 

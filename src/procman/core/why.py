@@ -34,7 +34,9 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
     lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
-    if isinstance(move, RestartMove) and move.rolling:
+    if isinstance(move, RestartMove) and move.after:
+        lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
+    elif isinstance(move, RestartMove) and move.rolling:
         rollout = formation.rollouts.shown(i.spec.type, formation.pending(i.spec.type))
         lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
     if isinstance(move, RegroupMove) and isinstance(i.phase, UP):

@@ -93,6 +93,8 @@ def _needs(plan: Plan, name: str) -> str:
         if plan.counts[before] and before not in known
     ]
     told = f"when {' and '.join(needed)}" if needed else ""
+    followed = [one.type for one in plan.types[name].depends_on if one.restart]
+    told += f"{'; ' if told else ''}restarted after {' and '.join(followed)}" if followed else ""
     return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
 
 
