@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from procman.core.events import Commanded, Reload, Restart, Scale, ShutdownAsked, Stop, Wait
 from procman.core.fleet import Fleet
-from procman.core.phases import Done, Down, Failed, Ready, Spawning, Starting, Stopping, Waiting
+from procman.core.phases import Backoff, Done, Down, Failed, Ready, Spawning, Starting, Stopping, Waiting
 from procman.core.policies import Dependency, Until
 from procman.core.snapshot import decode, encode
 from procman.core.spec import When
@@ -141,11 +141,14 @@ def test_one_that_is_scaled_away_is_not_followed():
     assert spawned_names(story.seen) == []
 
 
-def test_a_follower_that_crashed_meanwhile_comes_back_with_it():
+def test_a_follower_that_crashed_meanwhile_comes_back_in_its_own_time():
     story = up(*PAIR)
     story.ends("redis.1")
     story.ends("web.1")
     story.timer("redis.1")
+    come_up(story)
+    assert story.phase("web.1") is Backoff
+    story.timer("web.1")
     come_up(story)
     assert story.phase("web.1") is Ready
     assert spawned_names(story.seen) == ["redis.1", "web.1"]

@@ -285,8 +285,9 @@ class Drawn:
         if i.name in self.stopped:
             assert isinstance(i.phase, Down), f"{i.name} was stopped: {i.phase}"
             return
-        if i.spec.recycle is not None and isinstance(i.phase, Draining | Stopping | Spawning | Starting):
-            return  # its age has just come
+        aged = any(spec.recycle for spec in self.os.fleet.plan.types.values())
+        if aged and isinstance(i.phase, Draining | Stopping | Spawning | Starting):
+            return  # somebody's age has just come, which others follow
         alone = i.spec.restart.policy is When.NEVER  # stopped with its group, and not started again
         allowed = (Ready, Unhealthy, Done, Failed, Waiting, *([Down] if alone else []))
         assert isinstance(i.phase, allowed), f"{i.name} is not what is wanted: {i.phase}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from procman.core.desired import Desired, Move, RestartMove, Role
-from procman.core.phases import AT_REST, Done, Instance, Ready, Waiting
+from procman.core.phases import AT_REST, Backoff, Clearing, Done, Instance, Ready, Waiting
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Reason, ReasonCode
@@ -47,9 +47,14 @@ def moving(desired: Desired) -> set[str]:
     return {n for n, move in desired.moves.items() if not (isinstance(move, RestartMove) and move.after)}
 
 
-def is_moot(i: Instance, move: Move) -> bool:
-    """Whether a restart that is owed has no object any more: what has ended for good is not started by it."""
-    return isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED and isinstance(i.phase, AT_REST)
+def is_moot(i: Instance, move: Move, desired: Desired, slots: Slots) -> bool:
+    """Whether a restart that is owed has no object any more: what has ended for good is not started by it, and what is about
+    to be started by itself, after what it follows is back, is not started sooner.
+    """
+    if not isinstance(move, RestartMove) or move.why.code is not ReasonCode.FOLLOWED:
+        return False
+    ended = isinstance(i.phase, Backoff | Clearing) and not unready(move.after, desired, slots)
+    return ended or isinstance(i.phase, AT_REST)
 
 
 def in_order(desired: Desired, plan: Plan) -> Desired:

@@ -124,7 +124,7 @@ class Formation:
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
-        if i is None or spec is None or (isinstance(move, RestartMove) and followers.is_moot(i, move)):
+        if i is None or spec is None or turn.is_moot(i, move):
             return True
         if isinstance(move, RegroupMove):
             halted = turn.regroup(i, move, self._terms(i, now))

@@ -59,6 +59,11 @@ class Turn:
             return groups.left_behind(i)
         return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
 
+    def is_moot(self, i: Instance, move: Move) -> bool:
+        """Whether a restart that is owed has no object any more."""
+        owed = isinstance(move, RestartMove) and move.after
+        return bool(owed) and followers.is_moot(i, move, self._desired, self._slots)
+
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
         """Whether the rollout of its type lets this one go: at once where it is out of rotation anyway."""
         if not isinstance(move, RestartMove):
