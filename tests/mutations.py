@@ -57,6 +57,19 @@ MUTATIONS = [
         "STOP_AFTER_SPAWN.get(phase.then)",
     ),
     Mutation(
+        "a start that is not wanted any more is not cancelled",
+        "instance",
+        "return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))",
+        "return Step(replace(i, phase=replace(phase, why=why)))",
+    ),
+    Mutation(
+        "a start that was cancelled and is wanted again is forgotten",
+        "ends",
+        "return spawn(afresh(i), now) if i.wanted else down(i, why, now)",
+        "return down(i, why, now)",
+    ),
+    Mutation("what cannot be read goes on", "stopping", "why), kill_all(i))) if i.alive", "why),)) if i.alive"),
+    Mutation(
         "forget a restart during a spawn",
         "phases",
         "    AfterSpawn.REPLACE: StopReason.REPLACED,\n",
@@ -92,7 +105,7 @@ MUTATIONS = [
     Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
     Mutation(
         "a person's word does not start anew",
-        "instance",
+        "phases",
         "return noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
@@ -107,16 +120,16 @@ MUTATIONS = [
     ),
     Mutation(
         "a crash starts again at once",
-        "instance",
+        "ends",
         "            return _back_off(i, why, delay, now)",
-        "            return _spawn(i, now)",
+        "            return spawn(i, now)",
     ),
     Mutation("a daemon is not kept", "instance", "(ShareDaemon(i.name, event.pid), wording", "(wording"),
     Mutation(
         "a stop leaves a backoff waiting",
         "instance",
-        "case Waiting() | Backoff() | Failed() | Done():\n            return _down(",
-        "case Waiting() | Failed() | Done():\n            return _down(",
+        "case Waiting() | Backoff() | Failed() | Done():\n            return ends.down(",
+        "case Waiting() | Failed() | Done():\n            return ends.down(",
     ),
     Mutation("reset_after is ignored", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
     Mutation("any ready life starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
@@ -381,7 +394,7 @@ MUTATIONS = [
     Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
     Mutation(
         "the unhealthy are tried at once",
-        "instance",
+        "ends",
         "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):",
         "case Stopping(why=why) if False:",
     ),
@@ -414,7 +427,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an end while it drains is a crash",
-        "instance",
+        "ends",
         "if isinstance(i.phase, Draining) or not i.wanted:",
         "if not i.wanted:",
     ),
@@ -498,7 +511,7 @@ MUTATIONS = [
         "            yield from group.members[group.members.index(type_name) + 1 :]\n",
         "            pass\n",
     ),
-    Mutation("an abort leaves those that wait", "formation", "moves=waiting | rest | back)", "moves=rest | back)"),
+    Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
     Mutation(
         "a group that is gone leaves its stops",
         "groups",
@@ -533,9 +546,9 @@ MUTATIONS = [
     ),
     Mutation(
         "told before everything is ready",
-        "fleet",
-        "is OperationState.RUNNING:\n            return",
-        "is OperationState.RUNNING:\n            pass",
+        "startup",
+        "        return (state if start is not None else None), ()\n    if start.state is not OperationState.DONE:",
+        "        pass\n    if start is None:",
     ),
     # ---- rollouts
     Mutation(
@@ -544,26 +557,110 @@ MUTATIONS = [
         "            if self._budgets[spec.type] <= 0:\n                return False\n",
         "",
     ),
-    Mutation("one too many is away", "rollout", "free = limit - away(slots)", "free = limit - away(slots) + 1"),
+    Mutation("one too many is away", "rollout", "free = limit - away(regular)", "free = limit - away(regular) + 1"),
     Mutation(
         "the first ones need not settle", "rollout", "return min(free, limit - len(rollout.replaced))", "return free"
     ),
     Mutation(
         "a rollout is never aborted",
         "formation",
-        "                if rollout is not None:\n                    self._abort",
-        "                if False:\n                    self._abort",
+        "                if rollout is not None:\n                    replacing.abort",
+        "                if False:\n                    replacing.abort",
     ),
     Mutation("the first death aborts it", "rollout", "FAILURES = 3", "FAILURES = 1"),
     Mutation("late is not worse than dead", "rollout", "died.retried and not died.late", "died.retried"),
     Mutation(
         "an abort leaves the new spec in force",
-        "formation",
-        "before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})",
-        "before = self.plan",
+        "replacing",
+        "formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})",
+        "formation.plan, formation.plan",
     ),
-    Mutation("an abort leaves what was touched", "formation", "moves=waiting | rest | back)", "moves=waiting | rest)"),
-    Mutation("a named one waits for its turn", "commands", "i.name not in names and desired", "desired"),
+    Mutation("an abort leaves what was touched", "replacing", "moves=waiting | rest | back)", "moves=waiting | rest)"),
+    Mutation(
+        "who was stopped holds up the others",
+        "rollout",
+        "if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+        "if first == rollout.replaced and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+    ),
+    # ---- an extra instance
+    Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),
+    Mutation(
+        "with an extra one as many go as without", "rollout", "limit = 1 if extra is not None else (", "limit = ("
+    ),
+    Mutation(
+        "the extra one proves nothing",
+        "replacing",
+        'f"{type_name}.{number}",) if number',
+        'f"{type_name}.{number}",)[:0] if number',
+    ),
+    Mutation(
+        "one of another spec proves it",
+        "replacing",
+        "number is not None and not outdated else ()",
+        "number is not None else ()",
+    ),
+    Mutation(
+        "the extra one outlives its rollout",
+        "replacing",
+        "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
+        "        pass",
+    ),
+    Mutation(
+        "one that ends with success counts", "replacing", "if rollout is not None and not rollout.back:", "if False:"
+    ),
+    Mutation("deaths of the extra one do not count", "rollout", "not (extra or i.name in", "not (i.name in"),
+    Mutation(
+        "the way back waits for what may never come",
+        "rollout",
+        "not (back and isinstance(extra.phase, HOPELESS))",
+        "True",
+    ),
+    Mutation(
+        "an extra one without a port",
+        "replacing",
+        "{i.index for i in slots}, room_of(formation.plan, type_name))",
+        "{i.index for i in slots}, 1000)",
+    ),
+    Mutation("a number is taken twice", "desired", "n not in held and n not in standing)", "n not in held)"),
+    Mutation(
+        "an extra one for nobody",
+        "replacing",
+        "if not any(isinstance(i.phase, Ready) and is_rolling",
+        "if False and any(isinstance(i.phase, Ready) and is_rolling",
+    ),
+    Mutation("the extra one keeps the new spec", "replacing", "formation.slots.put(replace(i, spec=old))", "pass"),
+    Mutation(
+        "an extra one that fails is left to it",
+        "replacing",
+        "extra = _extra_goes_back(formation, old) if touched or away(regular) else []",
+        "extra: list[str] = []",
+    ),
+    Mutation("an abort drops the extra one", "replacing", "if touched or type_name in desired.surge:", "if touched:"),
+    Mutation(
+        "a reload replaces a ready extra one",
+        "reload",
+        "if role is Role.SURGE and isinstance(i.phase, Ready):",
+        "if False:",
+    ),
+    Mutation(
+        "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
+    ),
+    Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
+    Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
+    Mutation(
+        "the extra one is needed by an operation",
+        "reload",
+        "[name for name in desired.names(t) if name in moves]",
+        "[*moves]",
+    ),
+    Mutation(
+        "a single one has no rollout",
+        "commands",
+        "several and spec.max != 1",
+        "desired.count(spec.type) > 1 and spec.max != 1",
+    ),
+    Mutation("a removal needs no lower count", "commands", "len(removed) > count - target.get(t, count):", "False:"),
+    Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays
     Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),

@@ -464,7 +464,7 @@ def test_a_crash_loop_of_a_member_is_told_as_any():
         story.timer("fetch.1")
         story.spawned("fetch.1")
     story.ends("fetch.1")
-    assert story.fleet.crash_loop("fetch")
+    assert story.fleet._formation.crashes.looping("fetch")
 
 
 def test_a_member_that_is_given_up_by_its_own_limit_is_failed_alone():

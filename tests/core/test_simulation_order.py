@@ -19,7 +19,7 @@ from making import plan_of, spec_of
 from msgspec.structs import replace
 
 from pretended import Nature
-from procman.core import rows
+from procman.core import overview
 from procman.core.actions import Finish
 from procman.core.desired import RegroupMove
 from procman.core.events import Hold, Released, Reload, Restart, Scale, Stop
@@ -214,7 +214,7 @@ class Drawn:
         waiting = [i for i in fleet.instances() if isinstance(i.phase, Waiting)]
         for i in waiting:
             assert i.name in formation.desired.moves, f"{i.name} waits, and nothing will start it"
-            assert rows.blocked(formation, i).on, f"{i.name} waits for nothing"
+            assert overview.blocked(formation, i).on, f"{i.name} waits for nothing"
         for i in waiting:
             self.check_no_circle(i)
         self.check_stop_order()
@@ -230,7 +230,7 @@ class Drawn:
             slots = formation.slots.of(name)
             if any(not isinstance(one.phase, Waiting) for one in slots) or not slots:
                 return
-            left |= {t for one in slots for t in rows.blocked(formation, one).on} - seen
+            left |= {t for one in slots for t in overview.blocked(formation, one).on} - seen
         raise AssertionError(f"{i.name} waits in a circle: {sorted(seen)}")
 
     def check_stop_order(self) -> None:

@@ -1,26 +1,7 @@
-"""What procman cannot keep: on this system, which the kernel finds out, and of what procman.yml asks for."""
+"""What procman cannot keep on this system, as the kernel finds out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from procman.kernel.process.promises import broken_here
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from procman.core.spec import Plan
-
-__all__ = ["broken_here", "not_carried_out"]
-
-
-def not_carried_out(plan: Plan) -> str:
-    """Keys of procman.yml that are checked, and that no decision follows yet, as one line; "" where none is used."""
-    keys = sorted(set(_unused(plan)))
-    return f"read in procman.yml, and not carried out yet: {', '.join(keys)}" if keys else ""
-
-
-def _unused(plan: Plan) -> Iterator[str]:
-    for name, spec in plan.types.items():
-        if spec.rolling is not None and spec.rolling.surge:
-            yield f"processes.{name}.rolling.surge"
+__all__ = ["broken_here"]

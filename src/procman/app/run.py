@@ -1,7 +1,7 @@
-"""What `procman start` does: reads the inputs, claims the root, and runs the formation there.
+"""What `procman start` does: it reads the inputs, claims the root, and runs the formation there. Decides nothing.
 
-Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
-signals, then children; what a person reads is written as soon as it is known.
+The order matters: inputs first (nothing is started if one is wrong), then the lock, then signals, then children.
+Messages are written as soon as they are known.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ if TYPE_CHECKING:
     from procman.app.options import OutputOptions, StartOptions
 
 Listening: TypeAlias = Callable[[Claim | None], None]
-"""Called where nothing can be refused any more, with where procman listens."""
+"""Called once nothing can be refused any more, with the place where procman listens."""
 
 Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
-"""Goes to the background: makes two processes, calls what it is given in the one that becomes procman, and returns the
-exit code of either."""
+"""Puts procman into the background: makes two processes, calls its argument in the one that becomes procman, and
+returns the exit code of either.
+"""
 
 
 class Listen(Struct, frozen=True):
-    """Where procman is to be reached: by a socket of its own, and by the name of its formation, "" for the folder's only."""
+    """How procman can be reached: whether it has a socket, and the name of its formation ("": the folder's default)."""
 
     socket: str | None
     name: str
 
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
-    """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
+    """Run procman; returns the exit code. `fork` puts it into the background, where the user asked for that."""
     if options.name and not is_name(options.name):
         text = f"cannot use '{options.name}' as the name of a formation"
         raise UsageError(text, "letters, digits, '-' and '_', at most 63")
@@ -73,18 +74,8 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     )
     plan = load(inputs.options, environ, kept=inputs.kept)
     refuse_quiet(options.output.quiet, plan)
-    if plan.groups or any(spec.rolling is not None or spec.depends_on for spec in plan.types.values()):
-        _warn_of_what_is_missing(plan)
     run = partial(_run, plan, _absolute(options.output), inputs, Listen(options.socket, options.name))
     return fork(plan, run) if fork is not None else run()
-
-
-def _warn_of_what_is_missing(plan: Plan) -> None:
-    from procman.app.promises import not_carried_out  # noqa: PLC0415  only with such keys
-
-    missing = not_carried_out(plan)
-    if missing:
-        output.warn(missing)
 
 
 def _absolute(looks: OutputOptions) -> OutputOptions:

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, Publish, Remove, SetTimer
+from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove, is_rolling
 from procman.core.events import (
     Adopted,
     Hold,
@@ -30,30 +30,31 @@ from procman.core.events import (
 )
 from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
-from procman.core.operations import Need, Operations
+from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
-from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
-from procman.core.rollout import Rollout, Rollouts, away
+from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
+from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState, GroupsState
+from procman.core.snapshot import FleetState, GroupsState, StartupState
 from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
-from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
+from procman.core.timers import ClosingTimer, WaitingLineTimer
 from procman.core.turn import Pacers, Turn
 from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, followers, groups, order, recycling, reload, startup, wording
+    from procman.core import commands, daemons, followers, groups, order, recycling, reload, replacing, startup, wording
     from procman.core.blockers import Blockers
 else:
-    followers = later(__name__, "procman.core.followers")
-    groups = later(__name__, "procman.core.groups")
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
+    followers = later(__name__, "procman.core.followers")
+    groups = later(__name__, "procman.core.groups")
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    replacing = later(__name__, "procman.core.replacing")
     startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
@@ -95,8 +96,8 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
-            groups=self.groups.state() if self.groups is not None else GroupsState(),
             startup=self.startup,
+            groups=self.groups.state() if self.groups is not None else GroupsState(),
         )
 
     # ---- one slot
@@ -120,14 +121,16 @@ class Formation:
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
                     return False
-                self.step(i, StopWanted(move.why, self._terms(i, now)), now)
+                self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self._role(i) is Role.SURGE:
+                self.out.append(wording.extra_comes(i))
         if i is None or spec is None or turn.is_moot(i, move):
             return True
         if isinstance(move, RegroupMove):
-            halted = turn.regroup(i, move, self._terms(i, now))
+            halted = turn.regroup(i, move, self.terms(i, now))
             if halted is not None:
                 if halted.event is not None:
                     self.step(i, halted.event, now)
@@ -140,7 +143,7 @@ class Formation:
             return False
         if isinstance(move, RestartMove) or i.spec != spec:
             why = move.why if isinstance(move, RestartMove) else wording.RELOADED
-            self.step(i, RestartWanted(spec, why, self._terms(i, now)), now)
+            self.step(i, RestartWanted(spec, why, self.terms(i, now)), now)
             i = self.slots.get(name) or i
         if not isinstance(move, RestartMove) or isinstance(i.phase, Waiting):
             self.step(i, StartWanted(), now)
@@ -152,13 +155,14 @@ class Formation:
         if regroup is None or self.desired.closing is not None:
             return
         self.desired = self.desired.moving(regroup.moves)
-        self.out.append(wording.regrouped(i, regroup.why, regroup.moves))
+        self.out.append(groups.news(i, regroup))
         if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
             self.shut_down(i.record.last_exit.code if i.record.last_exit is not None else 1, regroup.why.text, now)
 
-    def takes_its_turn(self, i: Instance, token: int, now: float) -> bool:
+    def takes_its_turn(self, name: str, token: int, now: float) -> bool:
         """Whether its backoff is over while its group is started in order: it waits for its turn from now on."""
-        if self.groups is None or not isinstance(i.phase, Backoff) or i.token != token:
+        i = self.slots.get(name)
+        if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:
             return False
         move = self.desired.moves.get(i.name)
         if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
@@ -180,7 +184,8 @@ class Formation:
             why = blocked.explain(self.slots, now)
             self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
-    def _terms(self, i: Instance, now: float) -> StopTerms:
+    def terms(self, i: Instance, now: float) -> StopTerms:
+        """Who holds its stop back, and when it is over at the latest."""
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
     def has_place(self, type_name: str, index: int) -> bool:
@@ -216,9 +221,9 @@ class Formation:
             case Died():
                 self.out += self.crashes.death(i, fact, now)
                 self._regroup(i, fact, now)
-                rollout = self.rollouts.died(i, fact)
+                rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
-                    self._abort(rollout, i, now)
+                    replacing.abort(self, rollout, i)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
                     code = i.record.last_exit.code if i.record.last_exit is not None else 1
                     self.shut_down(code, f"{i.name} failed", now)
@@ -229,76 +234,19 @@ class Formation:
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
-            case BecameReady():
-                if self.rollouts.get(i.spec.type) is not None:
-                    self._settle_rollout(i.spec.type, i.token, now)
-            case BecameUnready() | Rested():
+            case Rested():
+                if self._role(i) is Role.SURGE and not isinstance(i.phase, Down):
+                    replacing.ended(self, i)
+            case BecameReady() | BecameUnready():
                 pass
             case _:
                 assert_never(fact)
-
-    def _settle_rollout(self, type_name: str, token: int, now: float) -> None:
-        """Somebody of a type is ready: have the first ones of its rollout come back?"""
-        at = self.rollouts.ready(type_name, self.slots.of(type_name), now)
-        if at is not None:
-            self.out.append(SetTimer(RolloutTimer(type_name), token, at))
-
-    def _abort(self, rollout: Rollout, i: Instance, now: float) -> None:
-        """What was not touched stays, what was goes back to the old spec, and that stays in force."""
-        type_name, old = i.spec.type, rollout.old
-        why = wording.aborted(i)
-        rest = {
-            n: m for n, m in self.desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)
-        }
-        touched = [one.name for one in self.slots.of(type_name) if one.wanted and one.spec != old]
-        if touched:
-            before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})
-            self.out += reload.sockets(before, self.plan)
-            self.rollouts.begin(type_name, old, len(touched), back=True)
-        back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
-        waiting = {one.name: StartMove() for one in self.slots.of(type_name) if isinstance(one.phase, Waiting)}
-        self.desired = replace(self.desired, moves=waiting | rest | back)
-        self.rollouts.abort(type_name, why)
-        self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
-        names = {one.name for one in self.slots.of(type_name)}
-        reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        self.out += self.operations.abort(names, reason, i.name)
-        self._end_rollout(type_name, now)
-
-    def recycle(self, name: str, generation: int, judge: Callable[[Instance], Reason | None]) -> None:
-        """Replace one that is too old or too large, when its type's rollout lets it."""
-        i = self.slots.get(name)
-        if i is None or i.generation != generation or i.name in self.desired.moves or self.desired.closing is not None:
-            return
-        why = judge(i) if isinstance(i.phase, UP) else None
-        if why is None:
-            return
-        if self.rollouts.get(i.spec.type) is None:
-            self.rollouts.begin(i.spec.type, i.spec, 1)
-        self.desired = self.desired.moving({i.name: RestartMove(why, rolling=True)})
-
-    def end_rollouts(self, now: float) -> None:
-        """Those of which everyone has been replaced and is back in rotation."""
-        for type_name in self.rollouts.running:
-            self._end_rollout(type_name, now)
-        if self.groups is not None:
-            self.groups.settle(self.grouped)
-
-    def _end_rollout(self, type_name: str, _now: float) -> None:
-        if self.pending(type_name) == 0 and away(self.slots.of(type_name)) == 0:
-            self.rollouts.forget(type_name)
 
     def hold(self, hold: Hold) -> None:
         """Stops of these types wait for whom asks for it from now on."""
         self.holds.pop(hold.by, None)
         if hold.seconds > 0 and hold.names:
             self.holds[hold.by] = hold
-
-    def pending(self, type_name: str) -> int:
-        """How many instances of a type are still to be replaced."""
-        return sum(
-            isinstance(m, RestartMove) and m.rolling and type_of(n) == type_name for n, m in self.desired.moves.items()
-        )
 
     def looping(self, now: float) -> Callable[[Instance], bool]:
         return lambda i: self.crashes.loops(i, now)
@@ -317,6 +265,24 @@ class Formation:
         number, actions = self.operations.begin(what, needs)
         self.out += actions
         return number
+
+    def start(self, now: float) -> None:
+        """Bring everything up, as far as it need not wait."""
+        self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
+        if self.groups is not None:
+            self.groups.begin(self.grouped, self.desired.moves)
+        needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
+        number = self.begin("start", needs)
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+            self.startup = StartupState(number, now)
+        self.move_on(number, needs, now)
+
+    def end_startup(self, now: float) -> None:
+        """Report how long the start has taken, once it has come to an end."""
+        if self.startup is not None:
+            start = self.operations.get(self.startup.operation)
+            self.startup, reports = startup.end(self.startup, start, self.plan, self.desired.counts, now)
+            self.out += reports
 
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
@@ -339,23 +305,25 @@ class Formation:
             self.rollouts.forget(type_name)
         self.groups = (self.groups or groups.Groups()) if plan.groups else None
         self.out += reload.sockets(before, plan)
-        self.roll(reloaded.granted.desired, before)
-        self.desired = reloaded.granted.desired
+        self.desired = self.roll(reloaded.granted.desired, before)
         self.slots.arrange(plan.types)
         for i in reloaded.respecified:
             self.slots.put(i)
-        return reloaded.granted
+        return replace(reloaded.granted, desired=self.desired)
 
-    def roll(self, desired: Desired, before: Plan) -> None:
-        """Begin what a command leads to: rollouts, of which the specs of before are what they go back to, and starts in order."""
+    def roll(self, desired: Desired, before: Plan) -> Desired:
+        """What is desired, in order, with the rollouts that a command leads to. The specs of before are what they go back to."""
+        desired = followers.in_order(desired, self.plan)
         if self.groups is not None:
             self.groups.begin(self.grouped, desired.moves)
-        types: dict[str, int] = {}
-        for name, move in desired.moves.items():
-            if isinstance(move, RestartMove) and move.rolling and move != self.desired.moves.get(name):
-                types[type_of(name)] = types.get(type_of(name), 0) + 1
-        for type_name, total in types.items():
-            self.rollouts.begin(type_name, before.types.get(type_name) or self.plan.types[type_name], total)
+        return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
+
+    def go_on(self, now: float) -> None:
+        """See how far the rollouts are, and the starts in order."""
+        for type_name in self.rollouts.running:
+            replacing.go_on(self, type_name, now)
+        if self.groups is not None:
+            self.groups.settle(self.grouped)
 
     # ---- the end
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, assert_never
 
+from procman.core.actions import Publish
 from procman.core.desired import Move, RegroupMove, RestartMove, StartMove
 from procman.core.events import HaltWanted, StopTerms, StopWanted
 from procman.core.facts import Died
@@ -36,8 +37,8 @@ from procman.core.policies import Group, Strategy
 from procman.core.slots import Slots
 from procman.core.snapshot import GroupsState
 from procman.core.spec import Plan, When
-from procman.core.view import Reason, ReasonCode
-from procman.text.words import duration, type_of
+from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.text.words import LISTED, duration, type_of
 
 STOPPED = (Waiting, Backoff, *AT_REST)
 """The phases in which nothing is left of a life that is to be stopped with its group."""
@@ -250,3 +251,14 @@ def explain(one: Ahead, slots: Slots, now: float) -> str:
         return f"{one.type}: {failed.name} failed: {failed.phase.why.text}"
     since = min((i.phase_since for i in slots.of(one.type) if i.wanted), default=now)
     return f"{one.type}: not {one.until}, {duration(now - since)}"
+
+
+def news(i: Instance, regroup: Regroup) -> Publish:
+    """A group is restarted, or failed, for the death of this one."""
+    others = [name for name in regroup.moves if name != i.name]
+    more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+    text = f"{', '.join(others[:LISTED])}{more}: {regroup.why.text}"
+    if regroup.failed:
+        text = f"{regroup.why.text}; the last to end was {i.name}"
+    event = Kind.GROUP_FAILED if regroup.failed else Kind.GROUP_RESTARTED
+    return Publish(Change(event=event, text=text, instance=i.name, type=i.spec.type))

@@ -30,6 +30,7 @@ class Kind(Enum):
     ADOPTED = "adopted"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
+    ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
     GROUP_RESTARTED = "group-restarted"
     GROUP_FAILED = "group-failed"
@@ -93,7 +94,9 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[str, CountChange] | None = None
     path: tuple[PathStep, ...] | None = None
     logged: bool = True
-    """False: told to `events` only, not to the log."""
+    """False: only `events` shows it, not the log."""
+    quiet: bool = False
+    """The opposite of `logged`: the first version's name for it, which its clients read (ADR 11)."""
 
     @property
     def trouble(self) -> bool:
@@ -124,6 +127,7 @@ class ReasonCode(Enum):
     FOLLOWED = "followed"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
+    ROLLED_OUT = "rolled-out"
 
 
 class Reason(Struct, frozen=True):
@@ -137,7 +141,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
 
     `reason_code` is a word of `ReasonCode`, or a later version's. `ready`: it is in rotation, at `host` and `port`. `probe` is
-    the last answer of its readiness or health probe.
+    the last answer of its readiness or health probe. `role`: `regular`, `surge` (the extra instance of a rollout) or `leaving`.
     """
 
     name: str
@@ -157,6 +161,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     host: str | None = None
     ready: bool = False
     probe: str | None = None
+    role: str = "regular"
 
 
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from msgspec import Struct
@@ -44,6 +44,7 @@ RELOADED = Reason(ReasonCode.RELOADED, "changed by reload")
 KILLED = Reason(ReasonCode.KILLED, "killed")
 SHUTDOWN = Reason(ReasonCode.SHUTDOWN, "everything stops")
 ROLLED_BACK = Reason(ReasonCode.ROLLED_BACK, "the rollout was aborted")
+ROLLED_OUT = Reason(ReasonCode.ROLLED_OUT, "the rollout is over")
 UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
@@ -64,6 +65,7 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
             ready=isinstance(i.phase, Ready),
             port=i.spec.port_of(i.index),
             logged=logged,
+            quiet=not logged,
         )
     )
 
@@ -117,19 +119,6 @@ def ended_for_its_state(i: Instance, why: Reason) -> Publish:
 
 def waits(i: Instance, on: Sequence[str]) -> Publish:
     return _publish(i, Kind.WAITING, f"{i.name} waits for {', '.join(on)}", logged=False)
-
-
-def halts(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.WAITING, f"{i.name} waits for its turn: {why.text}", logged=False)
-
-
-def regrouped(i: Instance, why: Reason, names: Iterable[str]) -> Publish:
-    """A group is restarted, or failed, for the death of one."""
-    if why.code is ReasonCode.GROUP_FAILED:
-        return _publish(i, Kind.GROUP_FAILED, f"{why.text}; the last to end was {i.name}")
-    others = [name for name in names if name != i.name]
-    more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
-    return _publish(i, Kind.GROUP_RESTARTED, f"{', '.join(others[:LISTED])}{more}: {why.text}")
 
 
 def draining(i: Instance) -> Publish:
@@ -228,6 +217,10 @@ def group_is_asked(i: Instance) -> Publish:
 def killed(i: Instance, what: str) -> Publish:
     assert isinstance(i.phase, ENDING)
     return _publish(i, Kind.KILLED, f"{i.name} {what} in {duration(i.phase.leader.stop.grace)}: killed")
+
+
+def cannot_be_read(i: Instance, why: str) -> Publish:
+    return _publish(i, Kind.KILLED, f"{i.name}: cannot read its output ({why}): killed")
 
 
 def unkillable(i: Instance, after: float) -> Publish:
@@ -385,6 +378,20 @@ def by_signal(message: str) -> str:
 def aborted(i: Instance) -> str:
     why = _reason(i)
     return f"{i.name} {why.text}" if why is not None else i.name
+
+
+def extra_comes(i: Instance) -> Publish:
+    return _publish(i, Kind.ROLLOUT, f"rollout of {i.spec.type}: the extra instance {i.name} comes up first")
+
+
+def extra_reason(reason: str | None, done: str | None) -> str:
+    told = f"extra instance of the rollout{f' {done}' if done else ''}"
+    return f"{reason} ({told})" if reason else told
+
+
+def is_extra(name: str, type_name: str) -> tuple[str, str]:
+    hint = f"it goes when the rollout of {type_name} is over; `procman why {name}` says how far that is"
+    return f"cannot do that to {name}: it is the extra instance of a rollout", hint
 
 
 def aborted_line(type_name: str, why: str, *, back: bool) -> str:
