@@ -42,6 +42,18 @@ MUTATIONS = [
         "case Ready(leader, ready_at) if False:",
     ),
     Mutation(
+        "keep counts where nobody asked for it",
+        "formation",
+        "if not self.plan.keep_counts:",
+        "if False:",
+    ),
+    Mutation(
+        "begin with kept counts as if they were the files'",
+        "desired",
+        "scaled=plan.kept, ",
+        "",
+    ),
+    Mutation(
         "keep the first of a companion's faults",
         "readiness",
         "replace(i, phase=replace(phase, answer=event.fault))",

@@ -18,6 +18,7 @@ from procman.core.actions import (
     CancelSpawn,
     CloseSockets,
     Finish,
+    KeepCounts,
     OpenSockets,
     OperationEnded,
     Publish,
@@ -97,6 +98,7 @@ class SimulatedOS:
         self.queues: dict[str, deque[Event]] = {}  # by instance, "" for strays
         self.timers: list[SetTimer] = []
         self.probes: dict[str, StartProbe] = {}
+        self.kept_counts: dict[str, int] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
         self.ended: dict[str, float] = {}  # by instance: when the end of its last process was told
@@ -193,6 +195,8 @@ class SimulatedOS:
                     assert action.name in self.lives, f"{action} is for nobody"
                 case OpenSockets() | CloseSockets():
                     pass
+                case KeepCounts():
+                    self.kept_counts = action.counts
                 case Publish() | Remove() | OperationEnded():
                     pass
                 case _:

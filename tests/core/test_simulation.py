@@ -312,7 +312,7 @@ class Formation(RuleBasedStateMachine):
         types = {name: self.types.get(name) or spec_of(name) for name in TYPES if name != gone}
         if changed in types:
             types[changed] = replace(types[changed], command=f"{types[changed].command} again")
-        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={})
+        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={}, keep_counts=True)
         self.scaled &= types.keys()
         run_time = {name: self.counts[name] for name in self.scaled}
         self.types = types
@@ -337,6 +337,11 @@ class Formation(RuleBasedStateMachine):
     def everything_unsettled_has_something_coming(self) -> None:
         self.steps += 1
         assert self.os.stuck() == []
+
+    @invariant()
+    def the_counts_that_were_set_at_run_time_are_kept(self) -> None:
+        if self.os.fleet.plan.keep_counts and not self.is_stopping():
+            assert self.os.kept_counts == {name: self.counts[name] for name in self.scaled}
 
     @invariant()
     def the_numbers_that_are_wanted_stand_and_all_others_are_on_their_way_out(self) -> None:

@@ -226,6 +226,12 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     release: Annotated[
         bool, Meta(description="Run the type `release` to success before anything else, as `start --release` does")
     ] = False
+    keep_counts: Annotated[
+        bool,
+        Meta(
+            description="A count that is set at run time, by a person or the autoscaler, holds at the next start, too"
+        ),
+    ] = False
 
 
 @cache

@@ -59,6 +59,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         procfile=inputs.procfile,
         sections=_companion_sections(inputs),
         groups=_groups(inputs),
+        keep_counts=inputs.document.settings is not None and inputs.document.settings.keep_counts,
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))

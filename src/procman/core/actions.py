@@ -142,6 +142,12 @@ class Remove(Struct, frozen=True):
     name: str
 
 
+class KeepCounts(Struct, frozen=True):
+    """Write the counts that were set at run time, for the procman after this one."""
+
+    counts: dict[str, int]
+
+
 class Publish(Struct, frozen=True):
     change: Change
 
@@ -189,6 +195,7 @@ Action: TypeAlias = (
     | CloseSockets
     | SetTimer
     | Remove
+    | KeepCounts
     | Publish
     | Reply
     | Refuse

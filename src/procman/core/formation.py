@@ -188,6 +188,12 @@ class Formation:
         """Who holds its stop back, and when it is over at the latest."""
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
+    def kept(self) -> dict[str, int]:
+        """The counts that were set at run time, where they are to outlive procman."""
+        if not self.plan.keep_counts:
+            return {}
+        return {name: self.desired.counts[name] for name in self.desired.scaled}
+
     def has_place(self, type_name: str, index: int) -> bool:
         if is_companion(type_name):
             return index == 1

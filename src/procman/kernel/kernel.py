@@ -49,6 +49,7 @@ class Kernel:
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been replaced
         self._reactor = reactor
+        self._keep = settings.keep
         self._guarded = settings.guarded is not None
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
@@ -145,6 +146,9 @@ class Kernel:
             case actions.Remove(name):
                 self.output.forget(name)
                 self._on_demand.forget(name)
+            case actions.KeepCounts(counts):
+                if self._keep is not None:
+                    self._keep(counts)
             case actions.Publish(change):
                 self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
