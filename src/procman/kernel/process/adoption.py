@@ -25,6 +25,9 @@ SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
 """Seconds between looks at what is left, growing, while something is stopping: an orphan of an orphan makes no signal."""
 
+FRESH = 0.05
+"""Seconds for which a scan before a stop is good."""
+
 SCAN_AFTER = 1.05
 """Seconds from a start to a scan, as what a program forks off while it starts is adopted by then: one scan after the last
 of those that are started together, as each is a look at all children."""
@@ -59,6 +62,7 @@ class Adoption:
         self.not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._scan_due = False
         self._scan_at = 0.0
+        self._scanned_at = -math.inf
         self._sweep_token = 0
         self._sweep_at = math.inf
 
@@ -81,7 +85,7 @@ class Adoption:
 
     def scan_children(self) -> None:
         """Who has become our child without having been started by us."""
-        now = time.monotonic()
+        self._scanned_at = now = time.monotonic()
         for pid in self.children() if self._lives.subreaper else ():
             if self._lives.known(pid):
                 continue
@@ -100,8 +104,10 @@ class Adoption:
             self._output.log(f"pid {pid} ({name}) {text}")
 
     def remember(self, life: Process) -> None:
-        """It is about to be stopped: what can be seen of its descendants is seen now or never."""
+        """It is about to be stopped: what can be seen of its descendants, and of what it left behind, is seen now or never."""
         if self._lives.subreaper:
+            if time.monotonic() >= self._scanned_at + FRESH:  # one scan for all that are stopped together
+                self.scan_children()
             self._lives.remember(life, time.monotonic())
 
     def scan_soon(self) -> None:
