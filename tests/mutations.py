@@ -34,6 +34,19 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = [
+    # ---- companions
+    Mutation(
+        "forget what a companion reports",
+        "readiness",
+        "case Ready(leader, ready_at) if event.fault:",
+        "case Ready(leader, ready_at) if False:",
+    ),
+    Mutation(
+        "keep the first of a companion's faults",
+        "readiness",
+        "replace(i, phase=replace(phase, answer=event.fault))",
+        "i",
+    ),
     # ---- one instance
     Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),
@@ -43,6 +56,19 @@ MUTATIONS = [
         "    if not i.wanted:\n        return stopping.begin(",
         "    if False:\n        return stopping.begin(",
     ),
+    Mutation(
+        "a start that is not wanted any more is not cancelled",
+        "instance",
+        "return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))",
+        "return Step(replace(i, phase=replace(phase, why=why)))",
+    ),
+    Mutation(
+        "a start that was cancelled and is wanted again is forgotten",
+        "ends",
+        "return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)",
+        "return down(i, i.phase.why, now)",
+    ),
+    Mutation("what cannot be read goes on", "stopping", "why), kill_all(i))) if i.alive", "why),)) if i.alive"),
     Mutation(
         "forget a restart during a spawn",
         "instance",
@@ -79,7 +105,7 @@ MUTATIONS = [
     Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
     Mutation(
         "a person's word does not start anew",
-        "instance",
+        "phases",
         "return noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
@@ -94,16 +120,16 @@ MUTATIONS = [
     ),
     Mutation(
         "a crash starts again at once",
-        "instance",
+        "ends",
         "            return _back_off(i, why, delay, now)",
-        "            return _spawn(i, now)",
+        "            return spawn(i, now)",
     ),
     Mutation("a daemon is not kept", "instance", "(ShareDaemon(i.name, event.pid), wording", "(wording"),
     Mutation(
         "a stop leaves a backoff waiting",
         "instance",
-        "case Waiting() | Backoff() | Failed() | Done():\n            return _down(",
-        "case Waiting() | Failed() | Done():\n            return _down(",
+        "case Waiting() | Backoff() | Failed() | Done():\n            return ends.down(",
+        "case Waiting() | Failed() | Done():\n            return ends.down(",
     ),
     Mutation("reset_after is ignored", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
     Mutation("any ready life starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
@@ -192,13 +218,20 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too few in scale", "desired", "range(before + 1, count + 1)", "range(before + 1, count)"),
+    Mutation("one too few in scale", "desired", "return others[:missing]", "return others[: missing - 1]"),
+    Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
+    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.standing", "False"),
+    Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),
     Mutation(
-        "one stays in scale",
+        "numbers above the room stay",
         "desired",
-        "range(max(before, standing), count, -1)",
-        "range(max(before, standing), count + 1, -1)",
+        "if number <= to.room and number not in to.remove",
+        "if number not in to.remove",
     ),
+    Mutation(
+        "numbers have no end", "desired", "for number in range(1, to.room + 1) if", "for number in range(1, 1001) if"
+    ),
+    Mutation("more run than `max`", "spec", "spec.max if spec.max is not None else MAX_COUNT", "MAX_COUNT"),
     Mutation(
         "scale of several is not all or none",
         "commands",
@@ -298,7 +331,7 @@ MUTATIONS = [
     Mutation(
         "a restart reaches what is on its way out",
         "commands",
-        "[i for i in self.slots if not self.slots.surplus(i, self.desired.counts)]",
+        "[i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]",
         "[*self.slots]",
     ),
     Mutation(
@@ -361,7 +394,7 @@ MUTATIONS = [
     Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
     Mutation(
         "the unhealthy are tried at once",
-        "instance",
+        "ends",
         "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):",
         "case Stopping(why=why) if False:",
     ),
@@ -394,14 +427,14 @@ MUTATIONS = [
     ),
     Mutation(
         "an end while it drains is a crash",
-        "instance",
+        "ends",
         "if isinstance(i.phase, Draining) or not i.wanted:",
         "if not i.wanted:",
     ),
     # ---- order
     Mutation("nobody waits", "turn", "if not spec.depends_on or isinstance", "if True or isinstance"),
-    Mutation("a dependency at nought is waited for", "order", "if counts.get(one.type, 0) > 0 and not", "if not"),
-    Mutation("one is as good as all", "order", "(counts[one.type] if one.every else 1)", "1"),
+    Mutation("a dependency at nought is waited for", "order", "if desired.count(one.type) > 0 and not", "if not"),
+    Mutation("one is as good as all", "order", "(len(numbers) if one.every else 1)", "1"),
     Mutation(
         "all stop at once",
         "turn",
@@ -415,6 +448,32 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- how long a start took
+    Mutation(
+        "a part is counted from the start",
+        "startup",
+        "before[1] if before is not None else",
+        "0 * before[1] if before is not None else",
+    ),
+    Mutation("the first dependency determines", "startup", "return max(met, key=", "return min(met, key="),
+    Mutation(
+        "the last of a type lets others begin", "startup", "(max if one.every else min)", "(min if one.every else max)"
+    ),
+    Mutation(
+        "a one-off counts from its start",
+        "startup",
+        "Until.DONE if spec.oneshot else",
+        "Until.STARTED if spec.oneshot else",
+    ),
+    Mutation(
+        "only the first time counts", "startup", "case BecameReady() if moments.ready is None:", "case BecameReady():"
+    ),
+    Mutation(
+        "told before everything is ready",
+        "startup",
+        "        return (state if start is not None else None), ()\n    if start.state is not OperationState.DONE:",
+        "        pass\n    if start is None:",
+    ),
     # ---- rollouts
     Mutation(
         "all are replaced at once",
@@ -422,26 +481,110 @@ MUTATIONS = [
         "            if self._budgets[spec.type] <= 0:\n                return False\n",
         "",
     ),
-    Mutation("one too many is away", "rollout", "free = limit - away(slots)", "free = limit - away(slots) + 1"),
+    Mutation("one too many is away", "rollout", "free = limit - away(regular)", "free = limit - away(regular) + 1"),
     Mutation(
         "the first ones need not settle", "rollout", "return min(free, limit - len(rollout.replaced))", "return free"
     ),
     Mutation(
         "a rollout is never aborted",
         "formation",
-        "                if rollout is not None:\n                    self._abort",
-        "                if False:\n                    self._abort",
+        "                if rollout is not None:\n                    replacing.abort",
+        "                if False:\n                    replacing.abort",
     ),
     Mutation("the first death aborts it", "rollout", "FAILURES = 3", "FAILURES = 1"),
     Mutation("late is not worse than dead", "rollout", "died.retried and not died.late", "died.retried"),
     Mutation(
         "an abort leaves the new spec in force",
-        "formation",
-        "before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})",
-        "before = self.plan",
+        "replacing",
+        "formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})",
+        "formation.plan, formation.plan",
     ),
-    Mutation("an abort leaves what was touched", "formation", "moves=rest | back)", "moves=rest)"),
-    Mutation("a named one waits for its turn", "commands", "i.name not in names and desired", "desired"),
+    Mutation("an abort leaves what was touched", "replacing", "moves=rest | back)", "moves=rest)"),
+    Mutation(
+        "who was stopped holds up the others",
+        "rollout",
+        "if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+        "if first == rollout.replaced and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+    ),
+    # ---- an extra instance
+    Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),
+    Mutation(
+        "with an extra one as many go as without", "rollout", "limit = 1 if extra is not None else (", "limit = ("
+    ),
+    Mutation(
+        "the extra one proves nothing",
+        "replacing",
+        'f"{type_name}.{number}",) if number',
+        'f"{type_name}.{number}",)[:0] if number',
+    ),
+    Mutation(
+        "one of another spec proves it",
+        "replacing",
+        "number is not None and not outdated else ()",
+        "number is not None else ()",
+    ),
+    Mutation(
+        "the extra one outlives its rollout",
+        "replacing",
+        "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
+        "        pass",
+    ),
+    Mutation(
+        "one that ends with success counts", "replacing", "if rollout is not None and not rollout.back:", "if False:"
+    ),
+    Mutation("deaths of the extra one do not count", "rollout", "not (extra or i.name in", "not (i.name in"),
+    Mutation(
+        "the way back waits for what may never come",
+        "rollout",
+        "not (back and isinstance(extra.phase, HOPELESS))",
+        "True",
+    ),
+    Mutation(
+        "an extra one without a port",
+        "replacing",
+        "{i.index for i in slots}, room_of(formation.plan, type_name))",
+        "{i.index for i in slots}, 1000)",
+    ),
+    Mutation("a number is taken twice", "desired", "n not in held and n not in standing)", "n not in held)"),
+    Mutation(
+        "an extra one for nobody",
+        "replacing",
+        "if not any(isinstance(i.phase, Ready) and is_rolling",
+        "if False and any(isinstance(i.phase, Ready) and is_rolling",
+    ),
+    Mutation("the extra one keeps the new spec", "replacing", "formation.slots.put(replace(i, spec=old))", "pass"),
+    Mutation(
+        "an extra one that fails is left to it",
+        "replacing",
+        "extra = _extra_goes_back(formation, old) if touched or away(regular) else []",
+        "extra: list[str] = []",
+    ),
+    Mutation("an abort drops the extra one", "replacing", "if touched or type_name in desired.surge:", "if touched:"),
+    Mutation(
+        "a reload replaces a ready extra one",
+        "reload",
+        "if role is Role.SURGE and isinstance(i.phase, Ready):",
+        "if False:",
+    ),
+    Mutation(
+        "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
+    ),
+    Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
+    Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
+    Mutation(
+        "the extra one is needed by an operation",
+        "reload",
+        "[name for name in desired.names(t) if name in moves]",
+        "[*moves]",
+    ),
+    Mutation(
+        "a single one has no rollout",
+        "commands",
+        "several and spec.max != 1",
+        "desired.count(spec.type) > 1 and spec.max != 1",
+    ),
+    Mutation("a removal needs no lower count", "commands", "len(removed) > count - target.get(t, count):", "False:"),
+    Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays
     Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),

@@ -47,7 +47,17 @@ def values() -> str:
     """The results, and the values in them."""
     defs = json_schema()["$defs"]
     results = dict.fromkeys(method.result.__name__ for method in METHODS.values())
-    names = [*results, "FleetView", "InstanceView", "TypeView", "Typist", "Change", "CountChange", "OrphanView"]
+    names = [
+        *results,
+        "FleetView",
+        "InstanceView",
+        "TypeView",
+        "Typist",
+        "Change",
+        "CountChange",
+        "PathStep",
+        "OrphanView",
+    ]
     return "\n\n".join(_value(f"### {name}", name, defs) for name in names)
 
 

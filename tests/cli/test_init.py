@@ -7,6 +7,10 @@ import os
 import shutil
 
 import pytest
+import yaml
+from applications import APPLICATIONS
+
+from procman.config.load import Options, load
 
 
 @pytest.fixture
@@ -26,6 +30,16 @@ def test_a_folder_gets_a_procfile_and_a_procman_yml(procman, folder):
     assert "found Node.js (package.json: start)" in done.out
     assert "wrote Procfile" in done.out
     assert done.out.splitlines()[-1].startswith("next: `procman check`")
+
+
+@pytest.mark.parametrize("application", APPLICATIONS.values(), ids=APPLICATIONS)
+def test_what_is_written_for_an_application_is_taken_by_check(procman, folder, application):
+    for path, text in application.texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    assert procman("init").code == 0
+    assert list(load(Options(), {}).types) == list(application.commands)
+    assert procman("check").code == 0
 
 
 def test_files_below_are_looked_at_and_installed_packages_are_not(procman, folder):
@@ -60,6 +74,33 @@ def test_what_rails_calls_procfile_dev_is_as_good(procman, folder):
     assert not (folder / "Procfile").exists()
     assert "js:\n    stdin: open" in (folder / "procman.yml").read_text()
     assert "`procman start -f Procfile.dev`" in done.out
+
+
+MASTODON = {
+    "Procfile": "web: bin/heroku-web\nworker: bundle exec sidekiq\n",
+    "Procfile.dev": (
+        "web: env PORT=3000 bundle exec puma -C config/puma.rb\nsidekiq: env PORT=3000 bundle exec sidekiq\n"
+        "stream: env PORT=4000 yarn workspace @mastodon/streaming start\nwebpack: bin/webpack-dev-server\n"
+    ),
+    "bin/dev": "exec foreman start -f Procfile.dev\n",
+}
+
+
+def test_a_procfile_and_a_procfile_dev_get_one_procman_yml(procman, folder):
+    """What each type wants stands in it, but for a name under which the two run something else."""
+    (folder / "bin").mkdir()
+    for name, text in MASTODON.items():
+        (folder / name).write_text(text)
+    done = procman("init")
+    assert done.code == 0
+    assert yaml.safe_load((folder / "procman.yml").read_text()) == {
+        "processes": {"worker": {"stop": {"grace": 30}}, "sidekiq": {"stop": {"grace": 30}}}
+    }
+    assert "next: `procman check -f Procfile.dev`" in done.out
+    assert 'exec procman start -f Procfile.dev "$@"' in done.out
+    for procfile in ("Procfile", "Procfile.dev"):
+        assert procman("check", "-f", procfile).code == 0
+    assert "web (Puma): ready: {tcp: 3000}" in procman("check", "-f", "Procfile.dev").out
 
 
 def test_nothing_is_written_over_a_file_that_is_there(procman, folder):

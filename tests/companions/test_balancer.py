@@ -192,11 +192,24 @@ def reloads(folder):
     return (folder / "reloads").read_text().count("x") if (folder / "reloads").exists() else 0
 
 
+def read(file, instances, now):
+    """What the step says once the command has ended."""
+    kept = file.step(instances, now)
+
+    def ended():
+        nonlocal kept
+        kept = file.step(instances, now)
+        return file._reload is None
+
+    until(ended, "the end of the command")
+    return kept
+
+
 def test_the_ready_instances_are_written_after_a_moment_and_read_once(filled):
     file, folder = filled
     assert file.step([web(1)], 0.0).again_in == pytest.approx(0.1)
     assert file.step([web(1), web(2)], 0.05).again_in == pytest.approx(0.05)
-    file.step([web(1), web(2), web(3, ready=False)], 0.1)
+    read(file, [web(1), web(2), web(3, ready=False)], 0.1)
     text = (folder / "run" / "upstreams.conf").read_text()
     assert text == "server 127.0.0.1:20011;  # web.1\nserver 127.0.0.1:20012;  # web.2\n"
     assert reloads(folder) == 1
@@ -207,9 +220,9 @@ def test_the_ready_instances_are_written_after_a_moment_and_read_once(filled):
 def test_a_leaving_one_is_released_when_the_file_without_it_was_read(filled):
     file, folder = filled
     file.step([web(1), web(2)], 0.0)
-    file.step([web(1), web(2)], 0.1)
+    read(file, [web(1), web(2)], 0.1)
     assert file.step([web(1), web(2, draining=True)], 1.0).released == ()
-    assert file.step([web(1), web(2, draining=True)], 1.1).released == (("web.2", 1),)
+    assert read(file, [web(1), web(2, draining=True)], 1.1).released == (("web.2", 1),)
     assert "20012" not in (folder / "run" / "upstreams.conf").read_text()
 
 
@@ -217,18 +230,46 @@ def test_a_reload_that_fails_is_tried_again_and_nobody_is_released_before(filled
     file, folder = filled
     (folder / "forbidden").write_text("")
     file.step([web(1), web(2, draining=True)], 0.0)
-    kept = file.step([web(1), web(2, draining=True)], 0.1)
+    kept = read(file, [web(1), web(2, draining=True)], 0.1)
     assert "not yet" in kept.fault
     assert kept.released == ()
+    assert "not yet" in file.step([web(1), web(2, draining=True)], 0.5).fault  # woken before its time
     (folder / "forbidden").unlink()
-    assert file.step([web(1), web(2, draining=True)], 2.0) == StepResult(released=(("web.2", 1),))
+    assert read(file, [web(1), web(2, draining=True)], 2.0) == StepResult(released=(("web.2", 1),))
     assert reloads(folder) == 1
+
+
+def test_what_changes_while_the_command_runs_is_read_once_afterwards(tmp_path):
+    (tmp_path / "nginx.j2").write_text("{% for i in instances %}{{ i.name }} {% endfor %}")
+    (tmp_path / "busy").write_text("")
+    command = f"cat {tmp_path}/out >> {tmp_path}/read; while test -e {tmp_path}/busy; do sleep 0.01; done"
+    template = JinjaTemplate(str(tmp_path / "nginx.j2"))
+    file = TemplateFile("web", template, FileOutput(path=str(tmp_path / "out"), reload=command, gather=0.0))
+    kept = file.step([web(1)], 0.0)
+    for instances in ([web(1), web(2)], [web(1), web(3)], [web(1, draining=True), web(2)]):
+        assert file.step(instances, 1.0) == kept
+    (tmp_path / "busy").unlink()
+    assert read(file, [web(1, draining=True), web(2)], 2.0).released == (("web.1", 1),)
+    assert (tmp_path / "read").read_text() == "web.1 web.2 "
+
+
+def test_a_file_whose_reload_failed_is_written_again_where_all_is_as_before(filled):
+    file, folder = filled
+    file.step([web(1)], 0.0)
+    read(file, [web(1)], 0.1)
+    (folder / "forbidden").write_text("")
+    file.step([web(1), web(2)], 1.0)
+    read(file, [web(1), web(2)], 1.1)
+    (folder / "forbidden").unlink()
+    read(file, [web(1)], 3.0)
+    assert "20012" not in (folder / "run" / "upstreams.conf").read_text()
+    assert reloads(folder) == 2
 
 
 def test_a_restart_under_the_same_name_and_port_is_no_change(filled):
     file, folder = filled
     file.step([web(1)], 0.0)
-    file.step([web(1)], 0.1)
+    read(file, [web(1)], 0.1)
     file.step([web(1, generation=2)], 1.0)
     file.step([web(1, generation=2)], 2.0)
     assert reloads(folder) == 1
@@ -317,6 +358,7 @@ class FakeFleet:
     def __init__(self, *instances):
         self.instances = list(instances)
         self.released = []
+        self.reported = []
         self.held = {}
         self.broken = None
 
@@ -332,6 +374,9 @@ class FakeFleet:
         if self.broken:
             raise self.broken
         self.released.append((name, generation))
+
+    def report(self, fault):
+        self.reported.append(fault)
 
     def wait(self, seconds):
         pass
@@ -353,18 +398,25 @@ def test_the_loop_brings_all_in_step_and_releases_who_has_left():
 
 def test_a_fault_is_said_once_and_that_it_is_over_once():
     haproxy = FakeHaproxy(slot(1))
-    lines = []
-    loop = BalancerLoop(FakeFleet(web(1)), {"web": backend_of(haproxy)}, lambda: 0.0, lines.append)
+    fleet, lines = FakeFleet(web(1)), []
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lines.append)
     haproxy.broken = hung()
     for _ in range(3):
         loop.step()
     assert len(lines) == 1
-    assert list(loop.faults) == ["web"]
+    assert "no answer" in fleet.reported[-1]
     haproxy.broken = None
     for _ in range(3):
         loop.step()
     assert len(lines) == 2
-    assert loop.faults == {}
+    assert fleet.reported[-1] == ""
+
+
+def test_a_type_whose_settings_cannot_be_used_stays_a_fault():
+    fleet = FakeFleet(web(1))
+    loop = BalancerLoop(fleet, {}, lambda: 0.0, lambda _line: None, {"api": "cannot read the template"})
+    loop.step()
+    assert fleet.reported == ["api: cannot read the template"]
 
 
 def test_while_procman_does_not_answer_nothing_is_taken_out_of_service():

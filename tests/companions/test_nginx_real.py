@@ -11,6 +11,7 @@ import pytest
 from haproxied import Stage, draining
 from waiting import free_port, until
 
+from procman.companions.balancer.haproxy import StepResult
 from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile
 
 pytestmark = [
@@ -51,13 +52,15 @@ def test_nginx_follows_the_ready_instances(tmp_path):
         output = FileOutput(path=str(tmp_path / "upstreams.conf"), reload=reload, gather=0.0)
         file = TemplateFile("web", JinjaTemplate(str(tmp_path / "upstreams.j2")), output)
         stage.start(1, 2)
-        assert not file.step(stage.instances(), now).fault
+        file.step(stage.instances(), now)
+        until(lambda: file.step(stage.instances(), now) == StepResult(), "a file that is read")
         nginx = subprocess.Popen(["nginx", "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log")])
         try:
             until(lambda: answers(port), "nginx")
             process, instance = stage.webs["web.1"]
             stage.webs["web.1"] = process, draining(instance)
-            assert file.step(stage.instances(), now).released == (("web.1", 1),)
+            gone = (("web.1", 1),)
+            until(lambda: file.step(stage.instances(), now).released == gone, "a file without it that is read")
             stage.crash(1)
             until(lambda: all(answers(port) for _ in range(20)), "that only the other is asked")
         finally:

@@ -105,6 +105,21 @@ def test_an_unknown_type_in_the_config_file_has_its_line(folder):
     ]
 
 
+def test_one_config_file_speaks_of_the_types_of_every_procfile_beside_it(folder):
+    """`Procfile` for production and `Procfile.dev` share a procman.yml: each leaves the other's types alone."""
+    (folder / "Procfile.dev").write_text("web: x\ncss: y\n: faulty\n")
+    write(folder, yml="formation: {css: 2}\nprocesses:\n  css: {stdin: open}\n  worker: {max: 1}\n")
+    assert load(Options(), {}).types["worker"].max == 1
+    assert "css" not in load(Options(), {}).counts
+    (folder / "Procfile.dev").write_text("web: x\ncss: y\n")
+    plan = load(Options(procfile="Procfile.dev"), {})
+    assert plan.counts == {"web": 1, "css": 2}
+    write(folder, yml="processes:\n  csss: {stdin: open}\n")
+    assert faults_of(Options(procfile="Procfile.dev")) == [
+        "procman.yml:2: processes.csss: cannot find the process type 'csss' in Procfile.dev (did you mean 'css'?)"
+    ]
+
+
 @pytest.mark.parametrize("name", ["term", "SIGterm", "TERMM", "9", "SIG", "RTMIN+3"])
 def test_a_signal_that_does_not_exist_is_a_fault_with_its_line(folder, name):
     write(folder, yml=f"defaults:\n  stop: {{signal: '{name}'}}\nprocesses:\n  web:\n    stop: {{signal: '{name}'}}\n")

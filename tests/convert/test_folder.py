@@ -137,7 +137,7 @@ def test_a_monorepo_gives_a_type_to_each_package_that_runs():
         },
         "pnpm-lock.yaml",
     )
-    assert commands(found) == {"api": "pnpm run dev", "api-worker": "pnpm run worker", "web": "pnpm run dev"}
+    assert commands(found) == {"api": "pnpm run dev", "api-worker": "node dist/worker.js", "web": "pnpm run dev"}
     assert settings(found, "api") == {"ready": "tcp", "cwd": "apps/api"}
     assert settings(found, "api-worker") == {"cwd": "apps/api"}
 

@@ -66,16 +66,16 @@ def test_a_slot_beyond_the_count_is_gone_once_its_processes_are():
     assert story.fleet.get("web.2") is None
 
 
-def test_scaling_up_again_waits_for_the_slot_that_is_on_its_way_out():
+def test_scaling_up_again_waits_for_no_slot_that_is_on_its_way_out():
     story = running({"web": 2})
     ask(story, Scale(to={"web": 1}))
-    assert spawned_names(ask(story, Scale(to={"web": 2}))) == []
-    assert spawned_names(story.ends("web.2", 143, "TERM")) == ["web.2"]
+    assert spawned_names(ask(story, Scale(to={"web": 2}))) == ["web.3"]
+    assert of_type(story.ends("web.2", 143, "TERM"), Remove) == [Remove("web.2")]
 
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_one_that_had_ended_by_itself_and_was_scaled_away_comes_back_as_a_new_one(code):
-    story = running({"web": 2})
+    story = running({"web": 2}, spec_of(max=2))
     story.exited("web.2", code)
     ask(story, Scale(to={"web": 1}))
     ask(story, Scale(to={"web": 2}))

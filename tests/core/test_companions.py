@@ -5,8 +5,8 @@ from __future__ import annotations
 from making import Story, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
-from procman.core.actions import Finish, Refuse, Reply, SetTimer, Signal
-from procman.core.events import Commanded, KillAsked, Reload, Restart, SendSignal, ShutdownAsked, Stop
+from procman.core.actions import Finish, Publish, Refuse, Reply, SetTimer, Signal
+from procman.core.events import Commanded, KillAsked, Reload, Reported, Restart, SendSignal, ShutdownAsked, Stop
 from procman.core.phases import Backoff, Ready
 from procman.core.spec import Plan, When
 from procman.core.timers import SlotTimer, WaitingLineTimer
@@ -107,6 +107,33 @@ def test_no_command_can_name_it():
     for name in ("@watch", "@watch.1", "@*"):
         assert of_type(story.happens(Commanded(Stop((name,)), 1)), Refuse)
     assert story.phase("@watch.1") is Ready
+
+
+# ---- what it reports of itself
+
+
+def test_one_that_cannot_do_its_work_says_so_and_is_not_restarted_for_it():
+    story = running({"web": 1})
+    actions = story.happens(Reported("@watch.1", 1, "no HAProxy"))
+    assert [a.change.logged for a in of_type(actions, Publish)] == [False]
+    (row,) = story.fleet.view(story.now).companions
+    assert (row.phase, row.reason, row.reason_code) == ("unhealthy", "unhealthy: no HAProxy", "unhealthy")
+    assert signalled(story.happens(Reported("@watch.1", 1, "another fault"))) == []
+    assert story.fleet.view(story.now).companions[0].probe == "another fault"
+    story.happens(Reported("@watch.1", 1, ""))
+    assert story.phase("@watch.1") is Ready
+
+
+def test_what_a_life_before_reported_means_nothing():
+    story = running({"web": 1})
+    story.happens(Reported("@watch.1", 0, "no HAProxy"))
+    assert story.phase("@watch.1") is Ready
+
+
+def test_one_that_cannot_do_its_work_ends_with_all_others():
+    story = running({"web": 1})
+    story.happens(Reported("@watch.1", 1, "no HAProxy"))
+    assert signalled(story.happens(ShutdownAsked("asked"))) == ["web.1", "@watch.1"]
 
 
 # ---- reload

@@ -134,9 +134,9 @@ def test_a_second_interrupt_kills_it():
     assert signals(story.happens(KillAsked())) == ["KILL"]
 
 
-def test_scaling_up_meanwhile_takes_its_number_back_once_it_has_gone():
+def test_scaling_up_meanwhile_waits_for_nobody():
     story = running(2, drain=Drain(seconds=60.0))
     ask(story, Scale(to={"web": 1}))
     ask(story, Scale(to={"web": 2}))
-    story.ends("web.2", 143, "TERM")
-    assert story.instance("web.2").generation == 2
+    assert story.instance("web.3").generation == 1
+    assert story.phase("web.2") is Draining

@@ -25,6 +25,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.operations import KEPT
+from procman.core.policies import Dependency
 from procman.core.snapshot import decode, encode
 from procman.core.view import Kind, OperationState, ReasonCode
 
@@ -298,3 +299,14 @@ def test_a_life_from_before_is_none_of_a_restart_though_it_becomes_ready_again()
     story.happens(Notified("web.2", 1, reloading=True))
     story.happens(Probed("web.2", 1, ok=True))
     assert "web.2" in story.fleet.operation(number).left
+
+
+def test_a_failure_names_the_instance_that_it_failed_by():
+    redis = spec_of("redis", restart={"max_restarts": 0})
+    web = spec_of("web", depends_on=(Dependency(type="redis"),))
+    story = Story(plan_of({"web": 1, "redis": 1}, web, redis))
+    story.spawned("redis.1")
+    story.ends("redis.1", 1)
+    start = story.fleet.operation(1)
+    assert start is not None
+    assert (start.state, start.instance) == (OperationState.FAILED, "redis.1")

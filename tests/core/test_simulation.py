@@ -21,6 +21,7 @@ from procman.core.events import (
     Hold,
     Released,
     Reload,
+    Reported,
     Restart,
     Scale,
     SendSignal,
@@ -43,7 +44,7 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
-from procman.core.policies import Dependency, Drain, Health, Readiness, TcpProbe
+from procman.core.policies import Dependency, Drain, Health, Readiness, Rolling, TcpProbe
 from procman.core.snapshot import decode, encode
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopMode, When
 from procman.core.timers import SlotTimer
@@ -63,12 +64,13 @@ pick = st.integers(min_value=0, max_value=10**6)
 """Which of those that are there, modulo their number."""
 
 specs = st.builds(
-    lambda mode, grace, policy, delay, limit, end, ready, drain: spec_of(
+    lambda mode, grace, policy, delay, limit, end, ready, drain, surge: spec_of(
         restart={"policy": policy, "delay": delay, "max_restarts": limit, "no_retry_exit_codes": (78,)},
         stop={"mode": mode, "grace": grace, "drain": drain},
         on_end=end,
         ready=ready,
         health=Health(probe=TcpProbe()) if ready else None,
+        rolling=Rolling(surge=1) if surge else None,
     ),
     st.sampled_from(StopMode),
     st.sampled_from((10.0, 3.0, 0.5, 0.0)),
@@ -78,6 +80,7 @@ specs = st.builds(
     st.sampled_from((OnEnd.STAY, OnEnd.STAY, OnEnd.STAY, OnEnd.EXIT)),
     st.sampled_from((None, None, Readiness(probe=TcpProbe(), timeout=20.0))),
     st.sampled_from((None, None, Drain(seconds=2.5))),
+    st.booleans(),
 )
 
 
@@ -92,14 +95,22 @@ class Formation(RuleBasedStateMachine):
         self.scaled: set[str] = set()  # at run time
         self.types: dict[str, ProcessSpec] = {}
 
-    @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)), ordered=st.booleans())
-    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool) -> None:
+    @initialize(
+        web=specs,
+        job=specs,
+        counts=st.tuples(st.integers(0, 3), st.integers(0, 2)),
+        ordered=st.booleans(),
+        hasty=st.booleans(),
+    )
+    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool, hasty: bool) -> None:
         needs = (Dependency(type="web"),) if ordered else ()
         job = replace(job, type="job", depends_on=needs)
         plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), job)
         self.counts, self.types = dict(plan.counts), dict(plan.types)
+        self.numbers = {name: list(range(1, count + 1)) for name, count in self.counts.items()}
         self.history = {name: [spec] for name, spec in plan.types.items()}
         self.os = SimulatedOS(plan)
+        self.os.hasty = hasty
         self.os.wanted = self.is_wanted
         self.os.start()
 
@@ -111,25 +122,34 @@ class Formation(RuleBasedStateMachine):
             assert spawn.spec in self.history[type_name], "an aborted rollout goes back to a spec that there was"
             self.types[type_name] = spawn.spec
         return (
-            spawn.index <= self.counts.get(type_name, 0)
+            (spawn.index in self.numbers.get(type_name, ()) or self.is_extra(type_name, spawn.index))
             and spawn.name not in self.stopped
             and spawn.spec == self.types[type_name]
         )
+
+    def is_extra(self, type_name: str, number: int) -> bool:
+        """Whether it is the extra instance of a rollout that goes on."""
+        formation = self.os.fleet._formation
+        return formation.desired.surge.get(type_name) == number and formation.rollouts.get(type_name) is not None
 
     def was_aborted(self, type_name: str) -> bool:
         shown = {row.type: row.rollout for row in self.os.fleet.view(self.os.now).types}[type_name]
         return shown is not None and shown.startswith("aborted")
 
     def set_counts(self, counts: dict[str, int]) -> None:
+        """The numbers by the rule: the highest go, the lowest that no slot has come; a single one is always the first."""
         self.counts = counts
-        self.stopped = {name for name in self.stopped if self.index(name) <= counts.get(name.partition(".")[0], 0)}
-
-    @staticmethod
-    def index(name: str) -> int:
-        return int(name.partition(".")[2])
+        for name in {*self.numbers, *counts}:
+            count, held = counts.get(name, 0), self.numbers.get(name, [])
+            taken = {i.index for i in self.os.fleet.instances() if i.spec.type == name}
+            free = [n for n in range(1, 50) if n not in taken] if count > 1 or held else [1]
+            self.numbers[name] = sorted([*held, *[n for n in free if n not in held][: max(0, count - len(held))]])[
+                :count
+            ]
+        self.stopped &= set(self.names())
 
     def names(self) -> list[str]:
-        return [f"{name}.{index}" for name, count in self.counts.items() for index in range(1, count + 1)]
+        return [f"{name}.{index}" for name, numbers in self.numbers.items() for index in numbers]
 
     def is_stopping(self) -> bool:
         return self.os.stopping or self.os.fleet.stopping
@@ -271,6 +291,16 @@ class Formation(RuleBasedStateMachine):
         if i is not None:
             self.os.tell(Released(i.name, i.generation, "balancer"))
 
+    @rule(index=st.integers(1, 3), fault=st.sampled_from(("", "no balancer")))
+    def it_reports_of_itself(self, index: int, fault: str) -> None:
+        """As companions alone can: it means the same for any instance."""
+        i = self.os.fleet.get(f"web.{index}")
+        if i is not None:
+            self.os.tell(Reported(i.name, i.generation, fault))
+            after = self.os.fleet.get(i.name)
+            assert after is not None
+            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(i.phase, Ready | Unhealthy)
+
     @rule()
     def signal(self) -> None:
         self.os.command(SendSignal("USR1", ()))
@@ -309,15 +339,19 @@ class Formation(RuleBasedStateMachine):
         assert self.os.stuck() == []
 
     @invariant()
-    def slots_have_no_gaps_and_those_beyond_the_count_are_on_their_way_out(self) -> None:
+    def the_numbers_that_are_wanted_stand_and_all_others_are_on_their_way_out(self) -> None:
         for name in self.types:
             indexes = {i.index for i in self.os.fleet.instances() if i.spec.type == name}
-            assert set(range(1, self.counts[name] + 1)) <= indexes
-            for index in indexes - set(range(1, self.counts[name] + 1)):
+            assert set(self.numbers[name]) <= indexes
+            assert all(self.is_extra(*each) for each in self.os.fleet._formation.desired.surge.items())
+            for index in indexes - set(self.numbers[name]):
                 i = self.os.fleet.get(f"{name}.{index}")
                 assert i is not None
+                if self.is_extra(name, index):
+                    continue
                 assert isinstance(i.phase, (Spawning, Draining, Stopping, Clearing))
                 assert not i.wanted
+        assert not any(i.wanted for i in self.os.fleet.instances() if i.spec.type not in self.types)
 
     # ---- fair driving, to the end
 
@@ -328,6 +362,8 @@ class Formation(RuleBasedStateMachine):
         if not self.is_stopping():
             for i in self.os.fleet.instances():
                 self.check_settled(i)
+            for name in self.types:
+                self.check_rollout_is_over(name)
             asked_at = self.os.now
             self.os.shut_down()
             self.os.run(CALM)
@@ -341,6 +377,14 @@ class Formation(RuleBasedStateMachine):
             assert not self.os.lives
             assert not self.os.strays
             assert not any(self.os.kept.values())
+
+    def check_rollout_is_over(self, name: str) -> None:
+        """Where all have come to rest, no extra instance is left, and all run from the spec that is in force."""
+        slots = [i for i in self.os.fleet.instances() if i.spec.type == name]
+        if all(isinstance(i.phase, (Ready, Down, Done, Failed)) for i in slots):
+            assert [i.index for i in slots] == self.numbers[name]
+            assert all(i.spec == self.types[name] for i in slots if isinstance(i.phase, Ready))
+            assert self.os.fleet._formation.rollouts.get(name) is None
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

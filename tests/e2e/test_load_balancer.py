@@ -118,3 +118,44 @@ def test_a_haproxy_that_hangs_holds_up_a_stop_for_its_drain_alone(balanced):
     finally:
         for pid in (hung, *map(int, workers)):
             os.kill(pid, signal.SIGCONT)
+
+
+def companion_row(supervisor: Supervisor) -> dict:
+    """@balancer, as `ps --companions --json` has it."""
+    shown = supervisor.world.run("ps", "--companions", "--json")
+    return json.loads(shown.out)["companions"][0]
+
+
+def test_a_balancer_that_cannot_be_told_is_a_state_of_the_companion_and_heals_by_itself(world):
+    world.file("procman.yml", "processes: {web: {balancer: {haproxy: {socket: haproxy.sock, backend: web}}}}")
+    world.procfile(web=f"exec {PYTHON} -c 'import time; time.sleep(1000)'")
+    supervisor = world.start("--port", str(free_ports(1)))
+    supervisor.phase(web_1="ready")
+
+    def is_told(text: str) -> bool:
+        row = companion_row(supervisor)
+        return row["phase"] == "unhealthy" and text in row["reason"]
+
+    eventually(lambda: is_told("cannot reach HAProxy on haproxy.sock"), "a HAProxy that is absent")
+    assert "cannot reach HAProxy" in supervisor.world.run("ps", "--companions").out
+    for backend, told in (("other", "find backend"), ("web", "")):
+        text = HAPROXY.format(port=free_port()).replace("backend web\n", f"backend {backend}\n")
+        world.file("haproxy.cfg", text)
+        with subprocess.Popen(["haproxy", "-f", "haproxy.cfg"], cwd=world.folder, stderr=subprocess.DEVNULL) as haproxy:
+            try:
+                if told:
+                    eventually(lambda told=told: is_told(told), f"what HAProxy says: {told}")
+                else:
+                    eventually(lambda: companion_row(supervisor)["phase"] == "ready", "a state that is well again")
+            finally:
+                haproxy.terminate()
+    supervisor.expect("in step again")
+
+
+def test_a_stop_that_a_killed_balancer_held_is_released_by_the_one_that_comes_after_it(balanced):
+    supervisor, port = balanced
+    with load(port):
+        (companion,) = supervisor.ask("ps")["fleet"]["companions"]
+        os.kill(companion["pid"], signal.SIGKILL)
+        supervisor.ask("scale", to={"web": 1})
+        eventually(lambda: "web.2" not in supervisor.ps(), "the end of web.2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -17,6 +18,7 @@ from probed import Bench
 from procman.core.actions import RunHelper
 from procman.core.events import Probed
 from procman.core.policies import ExecProbe, FileProbe, HttpProbe, LogProbe, NotifyProbe, TcpProbe
+from procman.kernel.process.probes.log import GIVEN_UP_AFTER, LOOKED_AT
 
 
 @pytest.fixture
@@ -302,6 +304,40 @@ def test_a_pattern_that_is_none_is_the_answer(bench: Bench) -> None:
     assert bench.answers()[0][1].startswith("log: cannot use the pattern: ")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "line"), [("(a+)+$", "a" * 60 + "!"), ("(.*)(.*)(.*)ready", "x" * 5_000)], ids=["exponential", "long"]
+)
+def test_a_pattern_that_takes_too_long_for_a_line_is_given_up_and_holds_nobody_up(bench: Bench, pattern, line) -> None:
+    """The next lines are still looked at, until it has happened too often."""
+    out = written(bench)
+    bench.start(LogProbe(f"{pattern}|^is ready$"))
+    os.write(out, f"{line}\nis ready\n".encode())
+    bench.turn(bench.answers)
+    assert bench.answers() == [(True, "log line 'is ready'")]
+    bench.start(LogProbe(pattern))
+    os.write(out, f"{line}\n".encode())
+    for _ in range(GIVEN_UP_AFTER):
+        os.write(out, f"{line}\n".encode())
+        bench.rest(0.01)
+    bench.turn(lambda: len(bench.answers()) == 2)
+    assert bench.answers()[1] == (False, "log: the pattern is given up, it takes more than 0.05 s for a line")
+    os.write(out, b"ready\n" * 100)
+    bench.rest(0.05)
+    assert len(bench.answers()) == 2
+    os.close(out)
+
+
+def test_only_the_beginning_of_a_long_line_is_looked_at(bench: Bench) -> None:
+    out = written(bench)
+    bench.start(LogProbe("ready"))
+    os.write(out, b"x" * LOOKED_AT + b"ready\n")
+    bench.rest(0.05)
+    assert bench.answers() == []
+    os.write(out, b"x" * (LOOKED_AT - 5) + b"ready\n")
+    bench.turn(bench.answers)
+    os.close(out)
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/sys/net/ipv4/ip_local_port_range"), reason="the range is not known")
 def test_a_connection_that_meets_itself_is_nobody(bench: Bench) -> None:
     """On a free port out of those that the system gives to clients, one in 28,000 connects to itself."""
@@ -340,6 +376,24 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(bench: Bench, tmp_p
             return True
 
     bench.turn(gone)
+
+
+def test_a_command_that_leaves_a_daemon_has_ended_though_the_daemon_writes_for_ever(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """It holds the other end of the pipe, in a session of its own."""
+    pid = tmp_path / "pid"
+    bench.start(ExecProbe(f"setsid sh -c 'echo $$ > {pid}; exec yes' & while ! [ -s {pid} ]; do sleep 0.01; done"))
+    bench.turn(bench.answers)
+    assert bench.answers()[0][0]
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def test_a_fifo_is_a_file_that_is_there(bench: Bench, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ready")
+    bench.start(FileProbe("ready"))
+    bench.turn(bench.answers)
+    assert bench.answers() == [(True, "file ready is there")]
 
 
 def test_a_file_must_be_newer_than_the_process(bench: Bench, tmp_path: Path) -> None:

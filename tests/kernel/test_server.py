@@ -11,9 +11,8 @@ from procman import __version__
 from procman.control import methods
 from procman.control.schema import json_schema
 from procman.core.actions import Reply
-from procman.core.events import Hold, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.errors import ConfigError, Fault
-from procman.serve.methods import MOST_HELD
 
 
 def error(answer):
@@ -196,6 +195,7 @@ def test_every_message_fits_the_schema(served, peer):
         "why": {"instance": "web.1"},
         "hold": {"by": "b", "names": ["web"], "seconds": 1},
         "release": {"by": "b", "instance": "web.1", "generation": 1},
+        "report": {"instance": "@balancer.1", "generation": 1},
         "input": {"stream": 1},
         "resize": {"stream": 1, "columns": 80, "rows": 24},
     }
@@ -207,7 +207,7 @@ def test_every_message_fits_the_schema(served, peer):
         schema.validate(message)
 
 
-# ---- why, hold, release
+# ---- why, release
 
 
 def test_why_answers_for_an_instance_or_a_type_that_has_one(served, peer):
@@ -221,33 +221,10 @@ def test_why_refuses_what_means_no_one_instance(served, peer):
     assert "error" in peer.ask("why", {"instance": "wbe"})
 
 
-def test_a_hold_ends_with_the_connection_that_holds(served, peer):
-    assert peer.ask("hold", {"by": "balancer", "names": ["web"], "seconds": 5})["result"]
-    assert served.backend.commands == [Hold("balancer", ("web",), 5)]
-    peer.socket.close()
-    served.drive(lambda: len(served.backend.commands) == 2)
-    assert served.backend.commands[1] == Hold("balancer", (), 0)
-
-
-def test_a_hold_outlives_an_upgrade(served, peer):
-    peer.ask("hold", {"by": "balancer", "names": ["web"], "seconds": 5})
-    served.server.upgrade()
-    peer.wait_closed()
-    assert len(served.backend.commands) == 1
-
-
-def test_one_connection_holds_in_few_names(served, peer):
-    for n in range(MOST_HELD):
-        assert peer.ask("hold", {"by": f"b{n}", "names": ["web"], "seconds": 5})["result"]
-    assert "error" in peer.ask("hold", {"by": "another", "names": ["web"], "seconds": 5})
-    assert peer.ask("hold", {"by": "b1", "names": ["web"], "seconds": 1})["result"]
-
-
-@pytest.mark.parametrize(
-    "params", [{"by": "", "names": ["web"], "seconds": 1}, {"by": "b", "names": [], "seconds": -1}]
-)
-def test_a_hold_of_nobody_or_of_no_time_is_refused(served, peer, params):
-    assert peer.ask("hold", params)["error"]["code"] == -32602
+def test_a_companion_reports_of_itself_and_nobody_else_does(served, peer):
+    assert peer.ask("report", {"instance": "@balancer.1", "generation": 2, "fault": "no HAProxy"})["result"]
+    assert served.backend.reported == [("@balancer.1", 2, "no HAProxy")]
+    assert "error" in peer.ask("report", {"instance": "web.1", "generation": 2})
 
 
 def test_a_release_is_passed_on_with_the_life(served, peer):

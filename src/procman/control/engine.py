@@ -1,4 +1,4 @@
-"""What the verbs ask of whatever runs a formation. The client of a running procman is one; others may follow."""
+"""What the verbs need of an engine that runs a formation. The client of a running procman is one; others may follow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from procman.core.view import Change
 
 
 class Engine(Protocol):
-    """Every method raises `procman.errors.RefusedError` where it is refused, else another ProcmanError."""
+    """Every method raises `procman.errors.RefusedError` where the request is refused, else another ProcmanError."""
 
     def ps(self) -> Ps: ...
     def why(self, instance: str) -> Why: ...
@@ -18,7 +18,13 @@ class Engine(Protocol):
     def events(self) -> Iterator[Happened]: ...
     def wait(self, what: WaitParams, tell: Callable[[Change], object] = ...) -> Waited: ...
     def scale(
-        self, to: Mapping[str, int] | None = ..., by: Mapping[str, int] | None = ..., why: str = ...
+        self,
+        to: Mapping[str, int] | None = ...,
+        by: Mapping[str, int] | None = ...,
+        why: str = ...,
+        *,
+        force: bool = ...,
+        remove: Sequence[str] = ...,
     ) -> Accepted: ...
     def restart(self, names: Sequence[str] = ..., *, together: bool = ..., why: str = ...) -> Accepted: ...
     def stop(self, names: Sequence[str] = ..., *, everything: bool = ...) -> Accepted: ...

@@ -28,6 +28,7 @@ from procman.control.messages import (
     Output,
     Ps,
     ReleaseParams,
+    ReportParams,
     ResizeParams,
     StreamEnded,
     StreamStarted,
@@ -41,21 +42,23 @@ from procman.control.messages import (
 from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 
 VERSION = 1
-"""Raised when a message changes so that an older peer would misread it, which the rule of `messages` forbids."""
+"""The major version, raised when a message changes so that an older peer would misread it. The rule in `messages`
+forbids that.
+"""
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
 
 
 class Access(Enum):
-    """What a caller needs to be allowed."""
+    """What a caller must be allowed to do."""
 
     LOOK = "look"
     CHANGE = "change"
 
 
 class MethodKind(Enum):
-    """How a method is answered: at once, with a stream of notifications, or it belongs to such a stream."""
+    """How a method is answered: at once, with a stream of notifications, or as part of such a stream."""
 
     CALL = "call"
     STREAM = "stream"
@@ -95,9 +98,16 @@ WAIT = _row(
 SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
 WHY = _row(Method("why", WhyParams, Why, _LOOK, "why an instance is as it is, what comes next, and what can be done"))
 HOLD = _row(
-    Method("hold", Hold, Accepted, _CHANGE, "let stops of ready instances wait for this connection's `release`")
+    Method(
+        "hold",
+        Hold,
+        Accepted,
+        _CHANGE,
+        "let stops of ready instances wait for `release`, until ten seconds after this connection ends",
+    )
 )
 RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let go of a stop that was held"))
+REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "say what is wrong with what a companion looks after"))
 LOGS = _row(
     Method(
         "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM

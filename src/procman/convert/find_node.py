@@ -17,29 +17,41 @@ _SERVERS = frozenset({
 _BUILT = frozenset({"next", "nuxt", "vite", "astro", "@remix-run/serve", "@sveltejs/kit", "react-scripts"})
 """Their `start` needs a build before it: `dev` is what a fresh folder can run."""
 _OUTPUT = re.compile(r"\b(dist|build|out|\.output|\.next)/")
-_TAKES_PORT_OPTION = re.compile(r"^(vite|astro dev|ng serve|vue-cli-service serve|svelte-kit dev)\b")
+_TAKES_PORT_OPTION = re.compile(
+    r"^(vite(?! build)|astro dev|ng serve|vue-cli-service serve|svelte-kit dev|remix vite:dev|webpack serve|webpack-dev-server)\b"
+)
+_FIXED_PORT = re.compile(r"(?:--port|-p|\bPORT)[ =](\d{1,5})\b")
 _NODE = re.compile(r"node [\w./-]+")
 _WORKER = re.compile(r"(?:start:)?(worker|workers|queue|jobs|scheduler|cron)")
 _MAINS = ("server.js", "index.js", "app.js", "src/server.js", "src/index.js")
 _ORCHESTRATED = re.compile(
-    r"\b(turbo|nx|lerna|concurrently|npm-run-all|run-p|pnpm -r|pnpm --filter|pnpm run -r|foreman)\b"
+    r"\b(turbo|nx|lerna|concurrently|npm-run-all2?|run-p|wsrun|moon|rush|foreman|overmind|yarn workspaces?|pnpm -r|pnpm run -r)\b|"
+    r" (--workspaces?|--filter|--parallel|--recursive|-ws?)\b"
 )
+"""What runs the scripts of other packages."""
 
 
 def find(finds: Finds) -> None:
     folder = finds.folder
-    packages = _workspaces(folder)
-    tool = _tool(folder)
-    if packages:
-        finds.say(f"a monorepo of {len(packages)} packages (package.json)")
-    for path in packages:
-        _package(finds, path, tool)
+    packages = workspaces(finds)
     if not folder.has("package.json"):
         return
     root = _scripts(folder.json("package.json"))
     orchestrated = any(_ORCHESTRATED.search(root.get(name, "")) for name in ("dev", "start"))
     if not packages or not (orchestrated or "web" in finds):
-        _package(finds, "package.json", tool)
+        _package(finds, "package.json", _tool(folder))
+
+
+def workspaces(finds: Finds) -> list[str]:
+    """The types of each package of a monorepo but its root; returns the packages."""
+    packages = _workspaces(finds.folder)
+    if packages:
+        finds.say(
+            f"a monorepo of {len(packages)} package{'s' * (len(packages) > 1)} that run{'s' * (len(packages) == 1)} (package.json)"
+        )
+    for path in packages:
+        _package(finds, path, _tool(finds.folder))
+    return packages
 
 
 def _tool(folder: Folder) -> str:
@@ -90,20 +102,28 @@ def _package(finds: Finds, path: str, tool: str) -> None:
     chosen = next((name for name in (("dev", "start") if built else ("start", "dev")) if name in scripts), "")
     command, port = _command(finds.folder, scripts, chosen, tool, place)
     if command:
-        serves = bool(needed & _SERVERS) or "PORT" in command
-        name = _name(finds, package, place)
         finds.say(f"Node.js ({path}: {chosen or package.get('main') or 'a main file'})")
-        draft = finds.add(name, command, serves=serves and port)
+        draft = finds.add(_name(finds, package, place), command)
+        if needed & _SERVERS or "PORT" in command:
+            draft.put("ready", port)
         if place:
-            draft.put("cwd", place)
-    for script in scripts:
+            finds.put_folder(draft, place)
+    workers: dict[str, str] = {}
+    for script in sorted(scripts, key=len):  # `worker` before `start:worker`, which is mostly the same
         match = _WORKER.fullmatch(script)
         if match:
-            draft = finds.add(
-                f"{basename(place)}-{match[1]}" if place else match[1], _run(tool, script), otherwise=f"node-{match[1]}"
-            )
-            if place:
-                draft.put("cwd", place)
+            workers.setdefault(match[1], script)
+    for worker, script in workers.items():
+        name = f"{basename(place)}-{worker}" if place else worker
+        draft = finds.add(name, _script(scripts, script, tool), otherwise=f"node-{worker}")
+        if place:
+            finds.put_folder(draft, place)
+
+
+def _script(scripts: dict[str, str], name: str, tool: str) -> str:
+    """The script itself where it is Node.js and a file: npm and a shell need 60 MB more. Else through the tool."""
+    text = scripts[name].strip()
+    return text if _NODE.fullmatch(text) else _run(tool, name)
 
 
 def _name(finds: Finds, package: dict[str, Any], place: str) -> str:
@@ -118,16 +138,18 @@ def _run(tool: str, script: str) -> str:
     return f"{tool} {script}" if tool == "yarn" else f"{tool} run {script}"
 
 
-def _command(folder: Folder, scripts: dict[str, str], chosen: str, tool: str, place: str) -> tuple[str, bool]:
-    """The command line, and whether it listens on PORT."""
+def _command(
+    folder: Folder, scripts: dict[str, str], chosen: str, tool: str, place: str
+) -> tuple[str, str | dict[str, int]]:
+    """The command line, and what `ready` is where it serves: `tcp` for PORT, or the port that the script fixes."""
     if not chosen:
         main = next((main for main in _MAINS if folder.has(main)), "") if not place else ""
-        return (f"node {main}", True) if main else ("", False)
+        return (f"node {main}" if main else ""), "tcp"
     text = scripts[chosen].strip()
-    if _NODE.fullmatch(text):
-        return text, True
-    command = _run(tool, chosen)
-    if _TAKES_PORT_OPTION.match(text) and "--port" not in text:
+    command = _script(scripts, chosen, tool)
+    fixed = _FIXED_PORT.search(text)
+    if fixed:
+        return command, {"tcp": int(fixed[1])}
+    if _TAKES_PORT_OPTION.match(text):
         command += f"{' --' if tool == 'npm' else ''} --port $PORT"
-        return command, True
-    return command, not re.search(r"(--port|-p)[ =]\d", text)
+    return command, "tcp"

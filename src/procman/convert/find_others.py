@@ -6,7 +6,7 @@ import re
 import tomllib
 from os.path import basename, dirname
 
-from procman.convert.folder import Finds
+from procman.convert.folder import Finds, Folder
 
 _GO_SERVES = re.compile(r"ListenAndServe|net/http|gin-gonic|labstack/echo|gofiber|go-chi|grpc\.NewServer")
 _RUST_SERVERS = frozenset({"axum", "actix-web", "rocket", "warp", "hyper", "tide", "poem", "salvo", "tonic"})
@@ -19,13 +19,25 @@ def elixir(finds: Finds) -> None:
     if re.search(r"\{:phoenix\s*,", folder.text("mix.exs")):
         finds.say("Phoenix (mix.exs)")
         draft = finds.add("web", "mix phx.server", otherwise="phoenix")
-        reads = any("PORT" in folder.text(path) for path in ("config/dev.exs", "config/runtime.exs"))
-        draft.put("ready", "tcp" if reads else {"tcp": 4000})
+        draft.put("ready", _phoenix_port(folder))
         if "ecto_sql" in folder.text("mix.exs"):
             finds.add("release", "mix ecto.migrate")
     else:
         finds.say("Elixir (mix.exs)")
         finds.add("app", "mix run --no-halt")
+
+
+def _phoenix_port(folder: Folder) -> str | dict[str, int]:
+    """`tcp` where the port is PORT, else the one that config/dev.exs says (4000 by default).
+
+    What config/runtime.exs reads from PORT counts only outside of its part for production.
+    """
+    dev = folder.text("config/dev.exs")
+    always = folder.text("config/runtime.exs").partition("config_env() == :prod")[0]
+    if any(re.search(r"\bPORT\b", text) for text in (dev, always)):
+        return "tcp"
+    number = re.search(r"\bport: (\d{1,5})\b", dev)
+    return {"tcp": int(number[1]) if number else 4000}
 
 
 def jvm(finds: Finds) -> None:
@@ -65,47 +77,64 @@ def go(finds: Finds) -> None:
         return
     mains = [path for path in folder.named("main.go") if path == "main.go" or path.startswith("cmd/")]
     for path in mains:
-        text = folder.text(path)
+        text = folder.text(path) + (folder.text("go.mod") if len(mains) == 1 else "")
         place = dirname(path)
-        serves = bool(_GO_SERVES.search(text)) and "PORT" in text
-        name = basename(place) if place else "web" if _GO_SERVES.search(text) else "app"
+        web = bool(_GO_SERVES.search(text))
+        reads = "PORT" in text or ("gin-gonic" in text and ".Run()" in text)  # gin's Run() listens on PORT
+        name = basename(place) if place else "web" if web else "app"
         finds.say(f"Go ({path})")
-        finds.add(name, f"go run ./{place}" if place else "go run .", serves=serves, otherwise="go")
+        finds.add(name, f"go run ./{place}" if place else "go run .", serves=web and reads, otherwise="go")
     if not mains:
         finds.hint("go.mod is there, but no main.go in its folder or in cmd/NAME: write its line into the Procfile")
 
 
 def rust(finds: Finds) -> None:
-    folder = finds.folder
-    try:
-        cargo = tomllib.loads(folder.text("Cargo.toml"))
-    except (tomllib.TOMLDecodeError, RecursionError):
-        cargo = {}
+    for path in finds.folder.named("Cargo.toml"):
+        _crate(finds, path)
+
+
+def _crate(finds: Finds, path: str) -> None:
+    """The programs of one package: of the root, or of a member of its workspace."""
+    folder, place = finds.folder, dirname(path)
+    cargo = _toml(folder.text(path))
+    root = _toml(folder.text("Cargo.toml"))
     package, listed = cargo.get("package"), cargo.get("bin")
-    names = (
-        [one["name"] for one in listed if isinstance(one, dict) and isinstance(one.get("name"), str)]
-        if isinstance(listed, list)
-        else []
-    )
-    if not names and folder.has("src/main.rs") and isinstance(package, dict) and isinstance(package.get("name"), str):
+    if not isinstance(package, dict) or not isinstance(package.get("name"), str) or (place and "workspace" not in root):
+        return
+    source = f"{place}/src" if place else "src"
+    names = [one["name"] for one in listed if _is_named(one)] if isinstance(listed, list) else []
+    if not names and folder.has(f"{source}/main.rs"):
         names = [package["name"]]
-    names += [
-        basename(path).removesuffix(".rs")
-        for path in sorted(folder.paths)
-        if re.fullmatch(r"src/bin/[\w-]+\.rs", path) and basename(path).removesuffix(".rs") not in names
-    ]
+    extra = [basename(one).removesuffix(".rs") for one in sorted(folder.paths) if _is_program(one, source)]
+    names += [name for name in extra if name not in names]
     needed = cargo.get("dependencies")
     serves = isinstance(needed, dict) and bool(_RUST_SERVERS & needed.keys())
     for name in names:
-        finds.say(f"Rust (Cargo.toml: {name})")
+        finds.say(f"Rust ({path}: {name})")
+        command = "cargo run --release" + (f" -p {package['name']}" if place else "")
         only = len(names) == 1
         draft = finds.add(
-            "web" if only and serves else name,
-            "cargo run --release" if only else f"cargo run --release --bin {name}",
+            "web" if only and serves and not place else name,
+            command if only else f"{command} --bin {name}",
             otherwise=name,
         )
         if serves:
             draft.notes.append("Add `ready: tcp` where it listens on PORT.")
+
+
+def _is_named(one: object) -> bool:
+    return isinstance(one, dict) and isinstance(one.get("name"), str)
+
+
+def _is_program(path: str, source: str) -> bool:
+    return re.fullmatch(rf"{re.escape(source)}/bin/[\w-]+\.rs", path) is not None
+
+
+def _toml(text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):  # a hint needs no error
+        return {}
 
 
 def php(finds: Finds) -> None:
@@ -119,3 +148,12 @@ def php(finds: Finds) -> None:
     elif folder.has("composer.json") and folder.has("public/index.php"):
         finds.say("PHP (public/index.php)")
         finds.add("web", "php -S 0.0.0.0:$PORT -t public", serves=True, otherwise="php")
+
+
+def deno(finds: Finds) -> None:
+    path = next((path for path in ("deno.json", "deno.jsonc") if finds.folder.has(path)), "")
+    tasks = finds.folder.json(path).get("tasks") if path else None
+    chosen = next((name for name in ("dev", "start") if isinstance(tasks, dict) and name in tasks), "")
+    if chosen:
+        finds.say(f"Deno ({path}: {chosen})")
+        finds.add("web", f"deno task {chosen}", otherwise="deno")

@@ -116,6 +116,17 @@ def _application(finds: Finds, needed: set[str], runner: str) -> None:
             command = f"flask --app {module} run --host 0.0.0.0 --port $PORT"
         finds.add("web", runner + command, serves=True, otherwise="api")
         return
+    script = next((path for path in ("app.py", "streamlit_app.py", "main.py") if folder.has(path)), "")
+    if script and "streamlit" in needed:
+        finds.say(f"Streamlit ({script})")
+        finds.add("web", f"{runner}streamlit run {script} --server.port $PORT --server.headless true", serves=True)
+    elif folder.has("main.py") and "__main__" in folder.text("main.py") and not _has_workers(needed):
+        finds.say("Python (main.py)")
+        finds.add("app", f"{runner}python main.py")
+
+
+def _has_workers(needed: set[str]) -> bool:
+    return bool(needed & {"celery", "rq", "arq", "dramatiq", "huey"})
 
 
 def _defined(folder: Folder, kind: str) -> tuple[str, str]:
@@ -152,5 +163,18 @@ def _workers(finds: Finds, needed: set[str], runner: str, project: str) -> None:
     elif "rq" in needed:
         finds.say("RQ (requirements)")
         finds.add("worker", f"{runner}rq worker")
+    elif "arq" in needed and (module := _worker_settings(folder)):
+        finds.say(f"arq ({module})")
+        finds.add("worker", f"{runner}arq {module}.WorkerSettings")
+    elif "django-dramatiq" in needed or ("huey" in needed and project):
+        command = "rundramatiq" if "django-dramatiq" in needed else "run_huey"
+        finds.say(f"{command.removeprefix('run').strip('_').capitalize()} (requirements)")
+        finds.add("worker", f"{runner}python manage.py {command}")
     elif "dramatiq" in needed:
         finds.hint("dramatiq is asked for: write `worker: dramatiq MODULE` into the Procfile")
+
+
+def _worker_settings(folder: Folder) -> str:
+    """The module with arq's WorkerSettings, "" where there is none."""
+    found = [path for path, text in folder.texts.items() if path.endswith(".py") and "class WorkerSettings" in text]
+    return module_of(min(found, key=len)) if found else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from procman.convert import find_node
 from procman.convert.folder import Finds
 
 _GEM = re.compile(r"^\s*gem\s*\(?\s*['\"]([\w-]+)['\"]", re.MULTILINE)
@@ -15,6 +16,8 @@ _WORKERS = (
     ("delayed_job", "bundle exec rake jobs:work"),
     ("delayed_job_active_record", "bundle exec rake jobs:work"),
 )
+
+_WEBPACK = ("bin/shakapacker-dev-server", "bin/webpacker-dev-server", "bin/webpack-dev-server")
 
 
 def find(finds: Finds) -> None:
@@ -30,11 +33,18 @@ def find(finds: Finds) -> None:
         finds.say("Rack (config.ru)")
         server = "puma -b tcp://0.0.0.0:$PORT" if "puma" in gems else "rackup -o 0.0.0.0 -p $PORT"
         finds.add("web", f"bundle exec {server}", serves=True)
+    elif "sinatra" in gems and folder.has("app.rb"):
+        finds.say("Sinatra (app.rb)")
+        finds.add("web", "bundle exec ruby app.rb -o 0.0.0.0 -p $PORT", serves=True)
+    elif "jekyll" in gems:
+        finds.say("Jekyll (Gemfile)")
+        finds.add("web", "bundle exec jekyll serve --host 0.0.0.0 --port $PORT", serves=True)
     for gem, command in _WORKERS:
         if gem in gems and "worker" not in finds:
             finds.say(f"{gem} (Gemfile)")
             finds.add("worker", command)
     if rails:
+        find_node.workspaces(finds)
         _assets(finds, gems)
         finds.add("release", "bundle exec rails db:migrate")
 
@@ -56,3 +66,6 @@ def _assets(finds: Finds, gems: set[str]) -> None:
         finds.add("css", "bin/rails tailwindcss:watch")
     if gems & {"vite_rails", "vite_ruby"}:
         finds.add("vite", "bin/vite dev")
+    server = next((one for one in _WEBPACK if finds.folder.has(one)), "")
+    if server:
+        finds.add("webpack", server)

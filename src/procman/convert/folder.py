@@ -18,17 +18,21 @@ from procman.convert.result import Builder, Draft
 from procman.known.advice import Finding, TypeInput, advise
 
 READ = re.compile(
-    r"package\.json|pnpm-workspace\.yaml|pyproject\.toml|requirements[\w.-]*\.txt|Pipfile|Gemfile|mix\.exs|pom\.xml|"
-    r"build\.gradle(\.kts)?|Cargo\.toml|composer\.json|manage\.py|main\.go|(dev|runtime)\.exs|(docker-)?compose\.ya?ml|Procfile(\.dev)?|"
-    r"(main|app|wsgi|asgi|celery|celery_app|celeryconfig|tasks|worker|server|api|application|settings|base|__init__)\.py"
+    r"(.*/)?(package\.json|pnpm-workspace\.yaml|deno\.jsonc?|pyproject\.toml|requirements[\w.-]*\.txt|Pipfile|Gemfile|mix\.exs|"
+    r"pom\.xml|build\.gradle(\.kts)?|Cargo\.toml|composer\.json|manage\.py|main\.go|go\.mod|(dev|runtime)\.exs|"
+    r"(docker-)?compose\.ya?ml|Procfile(\.dev)?|requirements/[\w.-]+\.txt|"
+    r"(main|app|wsgi|asgi|celery|celery_app|celeryconfig|tasks|worker|server|api|application|settings|base|__init__)\.py)"
 )
-"""Names of files whose text is looked at."""
+"""Paths of files whose text is looked at."""
 
 SKIP = frozenset({
     "node_modules", "vendor", "venv", "env", "target", "build", "dist", "deps", "_build", "__pycache__", "tmp", "log", "test",
     "tests", "spec", "static", "public", "docs", "migrations", "site-packages",
 })  # fmt: skip
 """Folders that are not looked into, besides those that begin with a dot."""
+
+_SOURCES = frozenset({"src", "app"})
+"""Folders whose name says nothing of what is in them."""
 
 MAX_DEPTH = 3
 SETTABLE = ("restart", "stop", "stdin", "tty", "max", "ready")
@@ -50,6 +54,17 @@ class Folder(Struct, frozen=True):
         """Every path with this last name, the nearest to the root first."""
         return sorted((path for path in self.paths if basename(path) == name), key=lambda path: (path.count("/"), path))
 
+    def below(self, place: str) -> Folder:
+        """The folder of this name in it, as a folder of its own."""
+        front = f"{place}/"
+        paths = frozenset(path.removeprefix(front) for path in self.paths if path.startswith(front))
+        texts = {path.removeprefix(front): text for path, text in self.texts.items() if path.startswith(front)}
+        return Folder(paths, texts)
+
+    def places(self) -> list[str]:
+        """The folders in it."""
+        return sorted({path.partition("/")[0] for path in self.paths if "/" in path})
+
     def json(self, path: str) -> dict[str, Any]:
         """A JSON object, empty where it is absent or no JSON: a hint needs no error."""
         try:
@@ -60,28 +75,41 @@ class Folder(Struct, frozen=True):
 
 
 class Finds:
-    """What the rules have found so far."""
+    """What the rules have found so far.
+
+    They look at `folder`, which is a folder inside the one that was named while `place` is its name.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.place = ""
         self.builder = Builder()
         self.said: list[str] = []
         self.hints: list[str] = []
         self._names: set[str] = set()
+        self._here: set[str] = set()
+
+    def enter(self, folder: Folder, place: str) -> None:
+        """Look at a folder inside from now on."""
+        self.folder, self.place = folder, place
+        self._here = set()
 
     def say(self, what: str) -> None:
         """One thing that was found, with the file that told it: `Django (manage.py)`."""
-        self.said.append(plain(what, 200))
+        self.said.append(plain(f"{what} in {self.place}/" if self.place else what, 200))
 
     def hint(self, what: str) -> None:
         self.hints.append(plain(what, 200))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._names
+        """Whether a rule has named a type so in this folder."""
+        return name in self._here
 
     def add(self, name: str, command: str, *, serves: bool = False, otherwise: str = "") -> Draft:
         """A process type; under the name `otherwise` where an earlier rule has taken the first."""
-        name = otherwise if name in self._names and otherwise else name
+        name = otherwise if name in self._here and otherwise else name
+        self._here.add(name)
+        name = self._placed(name)
         draft = self.builder.draft(name, 0)
         self._names.add(name)
         draft.command = command
@@ -89,7 +117,20 @@ class Finds:
             draft.put("ready", "tcp")
         for finding in advise([TypeInput(name=name, command=command)], SETTABLE):
             _take(draft, finding)
+        if self.place:
+            self.put_folder(draft, "")
         return draft
+
+    def put_folder(self, draft: Draft, inside: str) -> None:
+        """Where it runs, by the path from the folder that is looked at."""
+        draft.put("cwd", "/".join(part for part in (self.place, inside) if part))
+
+    def _placed(self, name: str) -> str:
+        """What serves in `backend/` is `backend`, its worker `backend-worker`; in `src/` they are web and worker."""
+        if not self.place or name == "release" or (self.place in _SOURCES and name not in self._names):
+            return name
+        own = name in ("web", "frontend")
+        return self.place if own and self.place not in self._names else f"{self.place}-{name}"
 
 
 def _take(draft: Draft, finding: Finding) -> None:

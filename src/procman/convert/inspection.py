@@ -19,8 +19,14 @@ RULES: tuple[Callable[[Finds], None], ...] = (
     find_others.jvm,
     find_others.go,
     find_others.rust,
+    find_others.deno,
 )
 _COMPOSE = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
+_CONVERTIBLE = (
+    *_COMPOSE, "process-compose.yaml", "process-compose.yml", "supervisord.conf", "ecosystem.config.js", "ecosystem.config.cjs",
+    "mprocs.yaml", "pitchfork.toml",
+)  # fmt: skip
+"""What `procman init --from` takes, where a folder itself says nothing of what it runs."""
 
 
 class Inspected(Struct, frozen=True):
@@ -34,14 +40,40 @@ class Inspected(Struct, frozen=True):
 def inspect(folder: Folder) -> Inspected:
     """Never fails: what cannot be read says nothing."""
     finds = Finds(folder)
-    for rule in RULES:
-        rule(finds)
-    if not any(said.startswith("Rails") for said in finds.said):  # Rails has its own use for package.json
-        find_node.find(finds)
+    _rule(finds)
+    _inside(finds, folder)
+    finds.enter(folder, "")
     _containers(finds)
+    made = finds.builder.build()
+    source = next((path for path in _CONVERTIBLE if folder.has(path)), "")
+    if not made.types and source:
+        finds.hint(f"{source} is here: `procman init --from {source}` converts it")
     if folder.has(".env.example") and not folder.has(".env"):
         finds.hint(".env.example is there, and no .env: copy it, and fill it in")
-    return Inspected(finds.builder.build(), tuple(finds.said), tuple(finds.hints))
+    return Inspected(made, tuple(finds.said), tuple(finds.hints))
+
+
+def _rule(finds: Finds) -> None:
+    """What the folder that is looked at runs."""
+    before = len(finds.said)
+    for rule in RULES:
+        rule(finds)
+    if not any(said.startswith("Rails") for said in finds.said[before:]):  # Rails has its own use for package.json
+        find_node.find(finds)
+
+
+def _inside(finds: Finds, folder: Folder) -> None:
+    """The parts of an application that stand side by side: all where the folder itself runs nothing, else a front end."""
+    whole = bool(finds.said)
+    for place in folder.places():
+        part = folder.below(place)
+        if whole and (folder.has("package.json") or not part.has("package.json")):
+            continue
+        finds.enter(part, place)
+        if whole:
+            find_node.find(finds)
+        else:
+            _rule(finds)
 
 
 def _containers(finds: Finds) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from procman.config.procfile import ALL, NAME
+from procman.config.procfile import ALL, is_name
 from procman.config.source import plain
 from procman.convert.words import expanding, quoted
 
@@ -196,7 +196,7 @@ class Builder:
         while name in taken:
             number += 1
             name = f"{base[:58]}-{number}"
-        assert NAME.fullmatch(name)
+        assert is_name(name)
         if name != draft.name:
             self.leave(draft.line, f"the name {draft.name!r}", f"it is {name} in the Procfile")
         return name

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from procman.core.policies import ListenSocket, Probe
 from procman.core.spec import ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Change, Operation
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 
 class Target(Enum):
@@ -38,6 +43,15 @@ class Spawn(Struct, frozen=True):
     generation: int
     spec: ProcessSpec
     index: int
+
+
+class CancelSpawn(Struct, frozen=True):
+    """The start of this life is not wanted any more. Answered by SpawnCancelled where it has not begun; where it has, by what
+    answers the Spawn.
+    """
+
+    name: str
+    generation: int
 
 
 class Signal(Struct, frozen=True):
@@ -78,7 +92,7 @@ class StartProbe(Struct, frozen=True):
 
     name: str
     generation: int
-    probe: Probe
+    probe: policies.Probe
     timeout: float
     interval: float
     health: bool = False
@@ -104,14 +118,14 @@ class OpenSockets(Struct, frozen=True):
     """Listen on these for a type. They stay open over every life of its instances until CloseSockets."""
 
     type: str
-    sockets: tuple[ListenSocket, ...]
+    sockets: tuple[policies.ListenSocket, ...]
 
 
 class CloseSockets(Struct, frozen=True):
     """No instance is handed these any more."""
 
     type: str
-    sockets: tuple[ListenSocket, ...]
+    sockets: tuple[policies.ListenSocket, ...]
 
 
 class SetTimer(Struct, frozen=True):
@@ -163,6 +177,7 @@ class Finish(Struct, frozen=True):
 
 Action: TypeAlias = (
     Spawn
+    | CancelSpawn
     | Signal
     | SignalProcess
     | ShareDaemon

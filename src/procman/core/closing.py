@@ -22,7 +22,7 @@ def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired
     moves = {i.name: stop for i in [*living(slots), *slots.companions()]}
     for i in [i for i in slots.everyone() if isinstance(i.phase, UP)]:
         slots.put(replace(i, wanted=False))
-    return Desired(counts=desired.counts, scaled=desired.scaled, moves=moves, closing=closing)
+    return replace(desired, moves=moves, closing=closing, surge={})
 
 
 def longest_grace(plan: Plan) -> float:

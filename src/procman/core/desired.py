@@ -1,7 +1,11 @@
-"""What people want now, as one value that commands change: counts, what slots have yet to do, and whether all is to end."""
+"""What people want now, as one value that commands change: counts and numbers, what slots have yet to do, and whether all is
+to end.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from enum import Enum
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -31,6 +35,11 @@ class RestartMove(Struct, frozen=True, tag=True):
 Move: TypeAlias = StartMove | StopMove | RestartMove
 
 
+def is_rolling(move: Move | None) -> bool:
+    """Whether it waits for its turn in a rollout."""
+    return isinstance(move, RestartMove) and move.rolling
+
+
 class Closing(Struct, frozen=True):
     """All is to end, with this exit code, as it was asked for at `since`, and within `grace` seconds of that."""
 
@@ -39,16 +48,29 @@ class Closing(Struct, frozen=True):
     grace: float
 
 
+class Role(Enum):
+    """What a slot is there for."""
+
+    REGULAR = "regular"
+    SURGE = "surge"
+    """The extra instance of a rollout: there for as long as that lasts."""
+    LEAVING = "leaving"
+    """On its way out: the slot goes with its last process."""
+
+
 class Desired(Struct, frozen=True, kw_only=True):
     """`moves` are what named slots have yet to do; each is made as soon as it may be, and a later one takes its place.
 
-    `scaled` are the types whose count was set at run time: a reload keeps it.
+    `scaled` are the types whose count was set at run time: a reload keeps it. `gapped` has the numbers of the types whose
+    slots are not numbered 1..count, in ascending order, and `surge` the number of a rollout's extra instance, by type.
     """
 
     counts: dict[str, Count]
     scaled: tuple[str, ...] = ()
     moves: dict[str, Move] = {}
     closing: Closing | None = None
+    gapped: dict[str, tuple[int, ...]] = {}
+    surge: dict[str, int] = {}
 
     def moving(self, moves: dict[str, Move]) -> Desired:
         """The same with these moves as well."""
@@ -56,6 +78,33 @@ class Desired(Struct, frozen=True, kw_only=True):
 
     def count(self, type_name: str) -> int:
         return self.counts.get(type_name, 0)
+
+    def numbers(self, type_name: str) -> Sequence[int]:
+        """The numbers of a type's regular slots, in ascending order."""
+        return self.gapped.get(type_name) or range(1, self.count(type_name) + 1)
+
+    def names(self, type_name: str) -> list[str]:
+        """Its regular slots."""
+        return [f"{type_name}.{number}" for number in self.numbers(type_name)]
+
+    def role(self, type_name: str, number: int) -> Role:
+        """What the slot of that number is there for."""
+        if number in self.numbers(type_name):
+            return Role.REGULAR
+        return Role.SURGE if self.surge.get(type_name) == number else Role.LEAVING
+
+    def pending(self, type_name: str) -> int:
+        """How many of its regular slots are still to be replaced in a rollout."""
+        return sum(name in self.moves and is_rolling(self.moves[name]) for name in self.names(type_name))
+
+    def numbered(self, type_name: str, numbers: Sequence[int]) -> Desired:
+        """The same with these numbers of a type, and no extra instance under any of them."""
+        numbers = tuple(sorted(numbers))
+        gapped = {t: held for t, held in self.gapped.items() if t != type_name}
+        if numbers and numbers[-1] != len(numbers):
+            gapped[type_name] = numbers
+        surge = {t: number for t, number in self.surge.items() if t != type_name or number not in numbers}
+        return replace(self, counts=self.counts | {type_name: len(numbers)}, gapped=gapped, surge=surge)
 
 
 def first(plan: Plan) -> Desired:
@@ -65,10 +114,44 @@ def first(plan: Plan) -> Desired:
     return Desired(counts=dict(plan.counts), moves=dict.fromkeys(names, StartMove()))
 
 
-def resize(desired: Desired, type_name: str, count: int, standing: int, why: Reason) -> Desired:
-    """Another count of a type: slots above the old one start, those above the new one stop. `standing` is the highest slot."""
-    before = desired.count(type_name)
-    start = {f"{type_name}.{index}": StartMove() for index in range(before + 1, count + 1)}
-    stop = {f"{type_name}.{index}": StopMove(why) for index in range(max(before, standing), count, -1)}
-    moves: dict[str, Move] = {**start, **(stop if count < before else {})}
-    return replace(desired.moving(moves), counts=desired.counts | {type_name: count})
+class Resizing(Struct, frozen=True):
+    """Another count of a type. `standing` are the numbers of its slots, `room` is the highest number that there may be,
+    `remove` are those that are to go first.
+    """
+
+    type: str
+    count: int
+    standing: Collection[int]
+    room: int
+    why: Reason
+    remove: Collection[int] = ()
+
+
+def resize(desired: Desired, to: Resizing) -> Desired:
+    """The same with another count of a type: the lowest free numbers are started, the highest that there are stop.
+
+    A number is free where no slot has it. Where there are not enough of them, slots that are on their way out are started
+    again when they are down, and at last the extra instance of a rollout becomes a regular one. A single instance always
+    waits for its number: others know its port, and it may be one that must not run twice.
+    """
+    before = desired.numbers(to.type)
+    kept = [number for number in before if number <= to.room and number not in to.remove][: to.count]
+    if len(kept) < to.count:
+        kept += _next_numbers(desired, to, to.count - len(kept))
+    start = {f"{to.type}.{number}": StartMove() for number in sorted(set(kept) - set(before))}
+    stop = {f"{to.type}.{number}": StopMove(to.why) for number in sorted(set(before) - set(kept), reverse=True)}
+    moves: dict[str, Move] = {**start, **stop}
+    return desired.moving(moves).numbered(to.type, kept)
+
+
+def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
+    held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
+    others = [number for number in range(1, to.room + 1) if number not in held]
+    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.standing))
+    return others[:missing]
+
+
+def free_number(desired: Desired, type_name: str, standing: Collection[int], room: int) -> int | None:
+    """The lowest number that no slot of a type has, up to `room`; None where there is none."""
+    held = desired.numbers(type_name)
+    return next((n for n in range(1, room + 1) if n not in held and n not in standing), None)

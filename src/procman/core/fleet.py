@@ -1,7 +1,7 @@
 """Everything that procman decides: `handle(event, now) -> actions`, without any I/O.
 
-Slots of a type are numbered 1..N without gaps: scaling up fills in at the end, scaling down takes away the highest; a slot
-beyond the count is on its way out and gone once its processes are.
+Slots of a type are numbered from 1: scaling up takes the lowest free numbers, scaling down takes away the highest. A slot whose
+number is not wanted any more is on its way out and gone once its processes are; until then its number is not free.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, OpenSockets, Publish, Refuse, Reply
+from procman.core.actions import Action, Finish, Publish, Refuse, Reply
 from procman.core.formation import Formation
-from procman.core.operations import Need, Want, needs_of_counts
+from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
@@ -30,9 +30,12 @@ from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, wording
+    from procman.core import commands, overview, replacing, why, wording
 else:
     commands = later(__name__, "procman.core.commands")
+    overview = later(__name__, "procman.core.overview")
+    replacing = later(__name__, "procman.core.replacing")
+    why = later(__name__, "procman.core.why")
     wording = later(__name__, "procman.core.wording")
 
 
@@ -84,45 +87,37 @@ class Fleet:
 
     def why(self, name: str, now: float) -> tuple[str, ...]:
         """Sentences about how an instance is, what comes next and what can be done."""
-        from procman.core.why import explain  # noqa: PLC0415  only asked for by a person
-
-        return explain(self._formation, name, now)
-
-    def crash_loop(self, type_name: str) -> bool:
-        return self._formation.crashes.looping(type_name)
+        return why.explain(self._formation, name, now)
 
     def view(self, now: float) -> FleetView:
-        formation = self._formation
-        rows = [formation.row(i, now) for i in formation.slots]
-        return FleetView(
-            formation=dict(self.counts),
-            instances=tuple(rows),
-            stopping=self.stopping,
-            types=tuple(formation.type_view(spec) for spec in self.plan.types.values()),
-            companions=tuple(formation.row(i, now) for i in formation.slots.companions()),
-        )
+        return overview.of(self._formation, now)
 
     # ---- the one way in
 
     def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
+        if isinstance(event, saw.LifeEvent):
+            self._step(event.name, event, now)
+        else:
+            self._happened(event, now)
+        self._formation.reconcile(now)
+        self._formation.go_on(now)
+        self._formation.end_startup(now)
+        self._settle(now)
+        out, self._formation.out = self._formation.out, []
+        return out
+
+    def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
+        i = self.get(name)
+        if i is not None:
+            self._formation.step(i, event, now)
+
+    def _happened(self, event: saw.FormationEvent, now: float) -> None:
         match event:
             case saw.FormationStarted():
-                self._begin(now)
-            case (
-                saw.Spawned()
-                | saw.SpawnFailed()
-                | saw.Exited()
-                | saw.Emptied()
-                | saw.Probed()
-                | saw.Notified()
-                | saw.Released()
-            ):
-                i = self.get(event.name)
-                if i is not None:
-                    self._formation.step(i, event, now)
+                self._formation.start(now)
             case saw.Measured():
-                self._formation.recycle_large(event)
+                replacing.recycle_large(self._formation, event)
             case saw.Adopted():
                 self._formation.adopted(event, now)
             case saw.Orphaned():
@@ -139,26 +134,13 @@ class Fleet:
                 self._scale_asked(event.by, now)
             case _:
                 assert_never(event)
-        self._formation.reconcile(now)
-        self._formation.end_rollouts(now)
-        self._settle(now)
-        out, self._formation.out = self._formation.out, []
-        return out
-
-    def _begin(self, now: float) -> None:
-        sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
-        self._formation.out += sockets
-        needs = needs_of_counts(self.counts, [], self.plan)
-        self._formation.move_on(self._formation.begin("start", needs), needs, now)
 
     # ---- time
 
     def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
-                i = self.get(name)
-                if i is not None:
-                    self._formation.step(i, event, now)
+                self._step(name, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
             case OrphansTimer():
@@ -166,7 +148,7 @@ class Fleet:
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
             case RecycleTimer(name):
-                self._formation.recycle_old(name, event.token)
+                replacing.recycle_old(self._formation, name, event.token)
             case RolloutTimer() | ClosingTimer() | FallbackTimer():
                 pass  # what may move by then is moved after every event
             case _:
@@ -197,8 +179,7 @@ class Fleet:
     def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
-        formation.roll(granted.desired, formation.plan)
-        formation.desired = granted.desired
+        formation.desired = formation.roll(granted.desired, formation.plan)
         if granted.holds is not None:
             formation.hold(granted.holds)
         formation.out += granted.actions

@@ -13,15 +13,14 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, Publish, Remove, SetTimer
+from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove, is_rolling
 from procman.core.events import (
     Adopted,
     Hold,
     KillAsked,
-    Measured,
     RestartWanted,
     SlotEvent,
     StartWanted,
@@ -31,28 +30,30 @@ from procman.core.events import (
 )
 from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
-from procman.core.operations import Need, Operations
+from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
-from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
-from procman.core.policies import Dependency
-from procman.core.rollout import Rollout, Rollouts, away
+from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
+from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState
-from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
-from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
+from procman.core.snapshot import FleetState, StartupState
+from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
+from procman.core.timers import ClosingTimer, WaitingLineTimer
 from procman.core.turn import Turn
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
+from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, wording
+    from procman.core import commands, daemons, order, recycling, reload, replacing, startup, wording
+    from procman.core.policies import Dependency
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    replacing = later(__name__, "procman.core.replacing")
+    startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
@@ -75,6 +76,7 @@ class Formation:
         self.rollouts = Rollouts(state.rollouts)
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.startup = state.startup
         self.out: list[Action] = []
 
     def state(self, *, finished: bool) -> FleetState:
@@ -91,6 +93,7 @@ class Formation:
             rollouts=self.rollouts.state(),
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
+            startup=self.startup,
         )
 
     # ---- one slot
@@ -114,10 +117,12 @@ class Formation:
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
                     return False
-                self.step(i, StopWanted(move.why, self._terms(i, now)), now)
+                self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self._role(i) is Role.SURGE:
+                self.out.append(wording.extra_comes(i))
         if i is None or spec is None:
             return True
         unmet = turn.waits_for(spec, i, move)
@@ -128,7 +133,7 @@ class Formation:
             return False
         if isinstance(move, RestartMove) or i.spec != spec:
             why = move.why if isinstance(move, RestartMove) else wording.RELOADED
-            self.step(i, RestartWanted(spec, why, self._terms(i, now)), now)
+            self.step(i, RestartWanted(spec, why, self.terms(i, now)), now)
             i = self.slots.get(name) or i
         if not isinstance(move, RestartMove) or isinstance(i.phase, Waiting):
             self.step(i, StartWanted(), now)
@@ -138,11 +143,12 @@ class Formation:
         on = tuple(one.type for one in unmet)
         if not isinstance(i.phase, Waiting) or i.phase.on != on:
             self.step(i, WaitWanted(on), now)
-        if order.is_hopeless(unmet, self.slots):
+        failed = order.hopeless(unmet, self.slots)
+        if failed is not None:
             why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"))
+            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
-    def _terms(self, i: Instance, now: float) -> StopTerms:
+    def terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
         holds = [hold for hold in self.holds.values() if i.spec.type in hold.names]
         closes = self.desired.closing
@@ -150,15 +156,22 @@ class Formation:
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
     def has_place(self, type_name: str, index: int) -> bool:
-        return index <= (1 if is_companion(type_name) else self.desired.count(type_name))
+        if is_companion(type_name):
+            return index == 1
+        return self.desired.role(type_name, index) is not Role.LEAVING
+
+    def _role(self, i: Instance) -> Role:
+        return self.desired.role(i.spec.type, i.index)
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None:
         after, actions, facts = step(i, event, now)
         self.out += actions
         self.slots.put(after)
         for fact in facts:
+            if self.startup is not None:
+                self.startup = startup.noted(self.startup, fact, after, now)
             self._heed(fact, after, now)
-        gone = isinstance(after.phase, Down) and not after.wanted and self.slots.surplus(after, self.desired.counts)
+        gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
             self.out.append(Remove(after.name))
@@ -174,9 +187,9 @@ class Formation:
                     self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
-                rollout = self.rollouts.died(i, fact)
+                rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
-                    self._abort(rollout, i, now)
+                    replacing.abort(self, rollout, i)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
                     code = i.record.last_exit.code if i.record.last_exit is not None else 1
                     self.shut_down(code, f"{i.name} failed", now)
@@ -186,82 +199,19 @@ class Formation:
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
-            case BecameReady():
-                if self.rollouts.get(i.spec.type) is not None:
-                    self._settle_rollout(i.spec.type, i.token, now)
-            case BecameUnready() | Rested():
+            case Rested():
+                if self._role(i) is Role.SURGE and not isinstance(i.phase, Down):
+                    replacing.ended(self, i)
+            case BecameReady() | BecameUnready():
                 pass
             case _:
                 assert_never(fact)
-
-    def _settle_rollout(self, type_name: str, token: int, now: float) -> None:
-        """Somebody of a type is ready: have the first ones of its rollout come back?"""
-        at = self.rollouts.ready(type_name, self.slots.of(type_name), now)
-        if at is not None:
-            self.out.append(SetTimer(RolloutTimer(type_name), token, at))
-
-    def _abort(self, rollout: Rollout, i: Instance, now: float) -> None:
-        """What was not touched stays, what was goes back to the old spec, and that stays in force."""
-        type_name, old = i.spec.type, rollout.old
-        why = wording.aborted(i)
-        rest = {
-            n: m for n, m in self.desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)
-        }
-        touched = [one.name for one in self.slots.of(type_name) if one.wanted and one.spec != old]
-        if touched:
-            before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})
-            self.out += reload.sockets(before, self.plan)
-            self.rollouts.begin(type_name, old, len(touched), back=True)
-        back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
-        self.desired = replace(self.desired, moves=rest | back)
-        self.rollouts.abort(type_name, why)
-        self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
-        names = {one.name for one in self.slots.of(type_name)}
-        self.out += self.operations.abort(
-            names, Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        )
-        self._end_rollout(type_name, now)
-
-    def recycle_old(self, name: str, generation: int) -> None:
-        i = self.slots.get(name)
-        if i is not None and i.generation == generation:
-            self._recycle(i, recycling.too_old(i))
-
-    def recycle_large(self, event: Measured) -> None:
-        i = self.slots.get(event.name)
-        if i is not None and i.generation == event.generation:
-            self._recycle(i, recycling.too_large(i, event.memory))
-
-    def _recycle(self, i: Instance, why: Reason | None) -> None:
-        """Replace one that is too old or too large, when its type's rollout lets it."""
-        if why is None:
-            return
-        if not isinstance(i.phase, UP) or i.name in self.desired.moves or self.desired.closing is not None:
-            return
-        if self.rollouts.get(i.spec.type) is None:
-            self.rollouts.begin(i.spec.type, i.spec, 1)
-        self.desired = self.desired.moving({i.name: RestartMove(why, rolling=True)})
-
-    def end_rollouts(self, now: float) -> None:
-        """Those of which everyone has been replaced and is back in rotation."""
-        for type_name in self.rollouts.running:
-            self._end_rollout(type_name, now)
-
-    def _end_rollout(self, type_name: str, _now: float) -> None:
-        if self.pending(type_name) == 0 and away(self.slots.of(type_name)) == 0:
-            self.rollouts.forget(type_name)
 
     def hold(self, hold: Hold) -> None:
         """Stops of these types wait for whom asks for it from now on."""
         self.holds.pop(hold.by, None)
         if hold.seconds > 0 and hold.names:
             self.holds[hold.by] = hold
-
-    def pending(self, type_name: str) -> int:
-        """How many instances of a type are still to be replaced."""
-        return sum(
-            isinstance(m, RestartMove) and m.rolling and type_of(n) == type_name for n, m in self.desired.moves.items()
-        )
 
     def looping(self, now: float) -> Callable[[Instance], bool]:
         return lambda i: self.crashes.loops(i, now)
@@ -281,26 +231,27 @@ class Formation:
         self.out += actions
         return number
 
+    def start(self, now: float) -> None:
+        """Bring everything up, as far as it need not wait."""
+        self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
+        needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
+        number = self.begin("start", needs)
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+            self.startup = StartupState(number, now)
+        self.move_on(number, needs, now)
+
+    def end_startup(self, now: float) -> None:
+        """Report how long the start has taken, once it has come to an end."""
+        if self.startup is not None:
+            start = self.operations.get(self.startup.operation)
+            self.startup, reports = startup.end(self.startup, start, self.plan, self.desired.counts, now)
+            self.out += reports
+
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
         self.reconcile(now)
         settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
         self.out += self.operations.settle(number, settled, self.looping(now))
-
-    def row(self, i: Instance, now: float) -> InstanceView:
-        """One row of ps. What it waits for is told by what keeps it waiting."""
-        row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
-        if not isinstance(i.phase, Waiting):
-            return row
-        unmet = order.unmet(i.spec, self.desired.counts, self.slots)
-        told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-        return replace(row, reason=f"waiting for {told}" if told else "about to be started")
-
-    def type_view(self, spec: ProcessSpec) -> TypeView:
-        t = spec.type
-        rollout = self.rollouts.shown(t, self.pending(t))
-        slots, loop = self.slots.of(t), self.crashes.looping(t)
-        return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
 
     @property
     def world(self) -> commands.World:
@@ -315,21 +266,20 @@ class Formation:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
         self.out += reload.sockets(before, plan)
-        self.roll(reloaded.granted.desired, before)
-        self.desired = reloaded.granted.desired
+        self.desired = self.roll(reloaded.granted.desired, before)
         self.slots.arrange(plan.types)
         for i in reloaded.respecified:
             self.slots.put(i)
-        return reloaded.granted
+        return replace(reloaded.granted, desired=self.desired)
 
-    def roll(self, desired: Desired, before: Plan) -> None:
-        """Begin the rollouts that a command leads to. The specs of before are what they go back to."""
-        types: dict[str, int] = {}
-        for name, move in desired.moves.items():
-            if isinstance(move, RestartMove) and move.rolling and move != self.desired.moves.get(name):
-                types[type_of(name)] = types.get(type_of(name), 0) + 1
-        for type_name, total in types.items():
-            self.rollouts.begin(type_name, before.types.get(type_name) or self.plan.types[type_name], total)
+    def roll(self, desired: Desired, before: Plan) -> Desired:
+        """What is desired, with the rollouts that a command leads to. The specs of before are what they go back to."""
+        return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
+
+    def go_on(self, now: float) -> None:
+        """See how far the rollouts are."""
+        for type_name in self.rollouts.running:
+            replacing.go_on(self, type_name, now)
 
     # ---- the end
 

@@ -6,7 +6,7 @@ whoever else waits asks for its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.actions import Action, OperationEnded
+from procman.core.desired import Desired
 from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Operation, OperationState, Reason, ReasonCode
@@ -43,11 +44,11 @@ class Need(Struct, frozen=True):
     after: int = 0
 
 
-def needs_of_counts(counts: Mapping[str, int], touched: list[str], plan: Plan) -> dict[str, Need]:
-    """These types have exactly as many instances, all up."""
+def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[str], plan: Plan) -> dict[str, Need]:
+    """These types have exactly the instances that are wanted, all up."""
     needs = dict.fromkeys(touched, Need(Want.DOWN))
-    for t, n in counts.items():
-        needs |= {f"{t}.{index}": up(plan.types[t]) for index in range(1, n + 1)}
+    for t in types:
+        needs |= dict.fromkeys(desired.names(t), up(plan.types[t]))
     return needs
 
 
@@ -122,14 +123,14 @@ class Operations:
             actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
         return actions
 
-    def abort(self, names: Collection[str], reason: Reason) -> list[Action]:
-        """These cannot come up as it was asked."""
+    def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:
+        """These cannot come up as it was asked, for what has become of one of them."""
         hit = [
             one
             for one in self._open.values()
             if any(n in names and one.needs[n].want is not Want.DOWN for n in one.needs)
         ]
-        return [self._end(one, OperationState.FAILED, reason) for one in hit]
+        return [self._end(one, OperationState.FAILED, reason, by) for one in hit]
 
     def close(self, reason: Reason) -> list[Action]:
         """Everything ends: nothing comes up any more."""
@@ -142,15 +143,15 @@ class Operations:
         if verdict is True:
             del one.needs[name]
         elif isinstance(verdict, Reason):
-            return [self._end(one, OperationState.FAILED, replace(verdict, text=f"{name} {verdict.text}"))]
+            return [self._end(one, OperationState.FAILED, replace(verdict, text=f"{name} {verdict.text}"), name)]
         return []
 
     def _done(self, one: OpenOperation) -> list[Action]:
         return [] if one.needs or one.id not in self._open else [self._end(one, OperationState.DONE, None)]
 
-    def _end(self, one: OpenOperation, state: OperationState, reason: Reason | None) -> Action:
+    def _end(self, one: OpenOperation, state: OperationState, reason: Reason | None, by: str | None = None) -> Action:
         del self._open[one.id]
-        ended = Operation(id=one.id, what=one.what, state=state, reason=reason, left=tuple(one.needs))
+        ended = Operation(id=one.id, what=one.what, state=state, reason=reason, left=tuple(one.needs), instance=by)
         self._ended[one.id] = ended
         while len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]

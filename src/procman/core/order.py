@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from procman.core.desired import Desired
 from procman.core.phases import UP, Done, Failed, Instance, Ready
 from procman.core.policies import Dependency, Until
 from procman.core.slots import Slots
@@ -21,16 +22,17 @@ is under twice as long."""
 # ---- up
 
 
-def unmet(spec: ProcessSpec, counts: Mapping[str, int], slots: Slots) -> tuple[Dependency, ...]:
+def unmet(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[Dependency, ...]:
     """What it depends on and cannot start without yet. A type that is scaled to 0 is not waited for."""
     return tuple(
-        one for one in spec.depends_on if counts.get(one.type, 0) > 0 and not _met(one, slots.of(one.type), counts)
+        one for one in spec.depends_on if desired.count(one.type) > 0 and not _met(one, slots.of(one.type), desired)
     )
 
 
-def _met(one: Dependency, slots: list[Instance], counts: Mapping[str, int]) -> bool:
-    reached = [i for i in slots if i.index <= counts[one.type] and _has_reached(i, one.until)]
-    return len(reached) >= (counts[one.type] if one.every else 1)
+def _met(one: Dependency, slots: list[Instance], desired: Desired) -> bool:
+    numbers = desired.numbers(one.type)
+    reached = [i for i in slots if i.index in numbers and _has_reached(i, one.until)]
+    return len(reached) >= (len(numbers) if one.every else 1)
 
 
 def _has_reached(i: Instance, until: Until) -> bool:
@@ -54,11 +56,13 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
     return f"{one.type}: not {one.until.value}, {duration(now - since)}"
 
 
-def is_hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> bool:
-    """Whether one of them cannot be met any more unless somebody does something."""
-    return any(
-        (standing := slots.of(one.type)) and all(isinstance(i.phase, Failed) for i in standing) for one in dependencies
-    )
+def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
+    """The failed instance by which one of them cannot be met any more, unless somebody does something."""
+    for one in dependencies:
+        standing = slots.of(one.type)
+        if standing and all(isinstance(i.phase, Failed) for i in standing):
+            return standing[0].name
+    return None
 
 
 # ---- down

@@ -5,17 +5,24 @@ Part of the machine in instance.py, which holds the table.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, assert_never
+
 from msgspec.structs import replace
 
 from procman.core import restart, stopping, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
-from procman.core.events import Notified, Probed
+from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, BecameUnready, Died
 from procman.core.phases import Instance, Ready, Starting, Step, StopReason, Unhealthy, counted, enter, noted
-from procman.core.policies import OnUnhealthy
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""
@@ -38,7 +45,20 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
     return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer), now)
 
 
-def probed(i: Instance, event: Probed, now: float) -> Step:
+def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
+    """Something about how it is."""
+    match event:
+        case Probed():
+            return _probed(i, event, now)
+        case Notified():
+            return _notified(i, event, now)
+        case Reported():
+            return _reported(i, event, now)
+        case _:
+            assert_never(event)
+
+
+def _probed(i: Instance, event: Probed, now: float) -> Step:
     match i.phase:
         case Starting() as phase if i.spec.ready is not None:
             if event.ok:
@@ -55,7 +75,7 @@ def probed(i: Instance, event: Probed, now: float) -> Step:
             return Step(i)
 
 
-def notified(i: Instance, event: Notified, now: float) -> Step:
+def _notified(i: Instance, event: Notified, now: float) -> Step:
     """STOPPING and RELOADING take it out of rotation until READY comes again."""
     match i.phase:
         case Starting() as phase:
@@ -69,6 +89,21 @@ def notified(i: Instance, event: Notified, now: float) -> Step:
             answer = wording.IS_STOPPING if event.stopping else wording.IS_RELOADING
             i = enter(i, Unhealthy(leader, ready_at, 0, answer), now)
             return Step(i, (wording.is_unhealthy(i, answer),), (BecameUnready(i.name),))
+        case _:
+            return Step(i)
+
+
+def _reported(i: Instance, event: Reported, now: float) -> Step:
+    """A companion cannot do what it is there for, or can again. It is not restarted for that: the fault is not its own."""
+    match i.phase:
+        case Ready(leader, ready_at) if event.fault:
+            i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
+            return Step(i, (wording.reports(i, event.fault),), (BecameUnready(i.name),))
+        case Unhealthy() as phase if event.fault:
+            return Step(replace(i, phase=replace(phase, answer=event.fault)))
+        case Unhealthy(leader, ready_at):
+            i = enter(i, Ready(leader, ready_at), now)
+            return Step(i, (wording.reports(i, ""),), (BecameReady(i.name, i.generation),))
         case _:
             return Step(i)
 
@@ -89,7 +124,7 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
     assert health is not None
     facts = (BecameUnready(i.name),) if isinstance(i.phase, Ready) else ()
     i = enter(i, phase, now) if facts else replace(i, phase=phase)
-    if health.on_failure is OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
+    if health.on_failure is policies.OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
         step = _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failed_checks), now)
         return step._replace(facts=(*facts, *step.facts))
     return Step(i, (wording.is_unhealthy(i, phase.answer),) if facts else (), facts)

@@ -5,7 +5,7 @@ The slots of companions are here as well, but what goes over the formation does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -64,10 +64,6 @@ class Slots:
     def is_busy(self, i: Instance) -> bool:
         """Whether something of it is there or on its way."""
         return i.name in self._busy
-
-    def surplus(self, i: Instance, counts: Mapping[str, int]) -> bool:
-        """Whether the formation has no place for it: it is on its way out."""
-        return i.index > counts.get(i.spec.type, 0)
 
     def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
         """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""

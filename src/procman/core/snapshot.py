@@ -23,6 +23,22 @@ from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
 
 
+class Moments(Struct, frozen=True):
+    """When an instance has first been started, been ready, been done."""
+
+    started: float | None = None
+    ready: float | None = None
+    done: float | None = None
+
+
+class StartupState(Struct, frozen=True):
+    """A start that is under way, as the operation of that number: when it began, and what each instance has reached."""
+
+    operation: int
+    began_at: float
+    moments: dict[str, Moments] = {}
+
+
 class FleetState(Struct, frozen=True, kw_only=True):
     """Everything that a `Fleet` knows. Times are monotonic seconds, and so of this boot of this machine."""
 
@@ -37,6 +53,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     rollouts: RolloutsState = RolloutsState()
     holds: dict[str, Hold] = {}
     waiting_token: int = 0
+    startup: StartupState | None = None
 
 
 class Packed(Struct, frozen=True):

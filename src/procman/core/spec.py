@@ -7,18 +7,25 @@ value came from (a line number, a file) belongs here.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
-from procman.core.policies import Dependency, Drain, Group, Health, ListenSocket, Readiness, Recycle, Rolling
 from procman.core.requests import MAX_COUNT
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """How many instances of a type, where it is read from bytes that may be anybody's."""
 
 FAR_TOO_MANY = 10**9
 """A count that is not worth its digits."""
+
+LAST_PORT = 65535
 
 DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and KILL: what Docker and Heroku users know (Heroku: 30, Docker: 10)."""
@@ -74,7 +81,7 @@ class StopPolicy(Struct, frozen=True, kw_only=True):
     exit_code: int = 143
     grace: float = DEFAULT_GRACE
     mode: StopMode = StopMode.TOP_DOWN
-    drain: Drain | None = None
+    drain: policies.Drain | None = None
 
 
 class BaseEnvironment(Struct, frozen=True, kw_only=True):
@@ -111,12 +118,12 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     tty: bool = False
     max: int | None = None
     oneshot: bool = False
-    ready: Readiness | None = None
-    health: Health | None = None
-    depends_on: tuple[Dependency, ...] = ()
-    rolling: Rolling | None = None
-    recycle: Recycle | None = None
-    sockets: tuple[ListenSocket, ...] = ()
+    ready: policies.Readiness | None = None
+    health: policies.Health | None = None
+    depends_on: tuple[policies.Dependency, ...] = ()
+    rolling: policies.Rolling | None = None
+    recycle: policies.Recycle | None = None
+    sockets: tuple[policies.ListenSocket, ...] = ()
 
     def environment(self) -> dict[str, str]:
         """All layers as one, a new dictionary."""
@@ -144,7 +151,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     procfile: str = "Procfile"
     sections: dict[str, dict[str, Any]] = {}
     companions: dict[str, ProcessSpec] = {}
-    groups: tuple[Group, ...] = ()
+    groups: tuple[policies.Group, ...] = ()
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
@@ -170,6 +177,13 @@ def instance_environment(spec: ProcessSpec, index: int) -> dict[str, str]:
     return env
 
 
+def room_of(plan: Plan, type_name: str) -> int:
+    """The highest number that an instance of a type can have: its ports end there, or no more may run at once."""
+    spec = plan.types[type_name]
+    room = min(MAX_COUNT, spec.max if spec.max is not None else MAX_COUNT)
+    return room if spec.port is None else min(room, plan.port_step, LAST_PORT + 1 - spec.port)
+
+
 def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | None:
     """Why a type cannot have that many instances, as (message, hint); None where it can."""
     spec = plan.types[type_name]
@@ -191,6 +205,7 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
             f"--port-step {plan.port_step}; a larger one or --no-port helps",
         )
     last = spec.port + count - 1
-    if last > 65535:
-        return f"cannot give {type_name}.{count} port {last}: the last port is 65535", "use a lower --port or --no-port"
+    if last > LAST_PORT:
+        hint = "use a lower --port or --no-port"
+        return f"cannot give {type_name}.{count} port {last}: the last port is {LAST_PORT}", hint
     return None

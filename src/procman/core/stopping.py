@@ -5,13 +5,14 @@ Part of the machine in instance.py, which holds the table; the order of signals 
 
 from __future__ import annotations
 
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
-from procman.core.events import Adopted, Released, RestartWanted, StopWanted
+from procman.core.events import Adopted, Released, RestartWanted, StopWanted, Unreadable
 from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
@@ -49,7 +50,7 @@ FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEA
 """Who gets the stop signal first."""
 
 
-class StopCause(NamedTuple):
+class StopCause(Struct, frozen=True):
     """What a stop is for, why, and when KILL comes at the latest."""
 
     reason: StopReason
@@ -219,6 +220,11 @@ def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
     probes = _stop_probe(i)
     killed = kill(enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
     return Step(killed.instance, (*probes, *killed.actions))
+
+
+def unreadable(i: Instance, event: Unreadable) -> Step:
+    """It may not run unseen: killed, which counts as a failed end."""
+    return Step(i, (wording.cannot_be_read(i, event.why), kill_all(i))) if i.alive else Step(i)
 
 
 def _stop_probe(i: Instance) -> tuple[Action, ...]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from procman.core.desired import Closing, Desired, Move, RestartMove, StopMove
 from procman.core.phases import AT_REST, UP, Instance, Ready, Waiting
-from procman.core.policies import Dependency
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, is_companion
@@ -14,6 +13,7 @@ from procman.later import later
 
 if TYPE_CHECKING:
     from procman.core import order
+    from procman.core.policies import Dependency
 else:
     order = later(__name__, "procman.core.order")
 
@@ -36,7 +36,7 @@ class Turn:
         if not spec.depends_on or isinstance(move, StopMove) or not isinstance(i.phase, (*AT_REST, Waiting)):
             return ()
         if spec.type not in self._unmet:
-            self._unmet[spec.type] = order.unmet(spec, self._desired.counts, self._slots)
+            self._unmet[spec.type] = order.unmet(spec, self._desired, self._slots)
         return self._unmet[spec.type]
 
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
@@ -45,12 +45,17 @@ class Turn:
             return True
         if isinstance(i.phase, Ready):
             if spec.type not in self._budgets:
-                self._budgets[spec.type] = self._rollouts.budget(spec, self._slots.of(spec.type), self._now)
+                self._budgets[spec.type] = self._budget(spec)
             if self._budgets[spec.type] <= 0:
                 return False
             self._budgets[spec.type] -= 1
         self._rollouts.replaced(i)
         return True
+
+    def _budget(self, spec: ProcessSpec) -> int:
+        numbers, extra = self._desired.numbers(spec.type), self._desired.surge.get(spec.type)
+        regular = [i for i in self._slots.of(spec.type) if i.index in numbers]
+        return self._rollouts.budget(spec, regular, self._slots.at(spec.type, extra) if extra else None, self._now)
 
     def may_stop(self, i: Instance, closing: Closing | None, *, companions_last: bool) -> bool:
         """At the end of everything, whether nothing needs this one any more."""

@@ -30,7 +30,9 @@ class Kind(Enum):
     ADOPTED = "adopted"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
+    ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
+    ALL_READY = "all-ready"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
     RECOVERED = "recovered"
@@ -62,11 +64,18 @@ class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"})
     after: int
 
 
+class PathStep(Struct, frozen=True):
+    """A part of the time that a start took: what this type needed from where it could start."""
+
+    type: str
+    seconds: float
+
+
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
 
     `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
-    types that were scaled.
+    types that were scaled, `path` the types that determined how long a start took.
     """
 
     event: Kind
@@ -81,8 +90,11 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ready: bool | None = None
     port: int | None = None
     counts: dict[str, CountChange] | None = None
+    path: tuple[PathStep, ...] | None = None
     logged: bool = True
-    """False: told to `events` only, not to the log."""
+    """False: only `events` shows it, not the log."""
+    quiet: bool = False
+    """The opposite of `logged`: the first version's name for it, which its clients read (ADR 11)."""
 
     @property
     def trouble(self) -> bool:
@@ -110,6 +122,7 @@ class ReasonCode(Enum):
     RECYCLED = "recycled"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
+    ROLLED_OUT = "rolled-out"
 
 
 class Reason(Struct, frozen=True):
@@ -123,7 +136,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
 
     `reason_code` is a word of `ReasonCode`, or a later version's. `ready`: it is in rotation, at `host` and `port`. `probe` is
-    the last answer of its readiness or health probe.
+    the last answer of its readiness or health probe. `role`: `regular`, `surge` (the extra instance of a rollout) or `leaving`.
     """
 
     name: str
@@ -143,6 +156,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     host: str | None = None
     ready: bool = False
     probe: str | None = None
+    role: str = "regular"
 
 
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -191,10 +205,13 @@ class OperationState(Enum):
 
 
 class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that was asked for: `what` in words, and the instances that are still `left`."""
+    """Something that was asked for: `what` in words, and the instances that are still `left`; where it has failed, the
+    `instance` that it failed by.
+    """
 
     id: int
     what: str
     state: OperationState
     reason: Reason | None = None
     left: tuple[str, ...] = ()
+    instance: str | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import hints
@@ -28,7 +29,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode
+from procman.core.view import Change, InstanceView, Kind, PathStep, Reason, ReasonCode
 from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
@@ -43,6 +44,7 @@ RELOADED = Reason(ReasonCode.RELOADED, "changed by reload")
 KILLED = Reason(ReasonCode.KILLED, "killed")
 SHUTDOWN = Reason(ReasonCode.SHUTDOWN, "everything stops")
 ROLLED_BACK = Reason(ReasonCode.ROLLED_BACK, "the rollout was aborted")
+ROLLED_OUT = Reason(ReasonCode.ROLLED_OUT, "the rollout is over")
 UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
@@ -63,6 +65,7 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
             ready=isinstance(i.phase, Ready),
             port=i.spec.port_of(i.index),
             logged=logged,
+            quiet=not logged,
         )
     )
 
@@ -91,11 +94,19 @@ def not_ready(timeout: float, answer: str) -> Reason:
 
 
 def unhealthy(answer: str, failures: int) -> Reason:
-    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}, {times(failures)}")
+    counted = f", {times(failures)}" if failures else ""
+    return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
 def is_unhealthy(i: Instance, answer: str) -> Publish:
     return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+
+
+def reports(i: Instance, fault: str) -> Publish:
+    """Not logged: the companion has said it in a line of its own."""
+    if fault:
+        return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
+    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
 
 
 def is_healthy(i: Instance) -> Publish:
@@ -135,7 +146,7 @@ BEFORE_READY = " before it was ready"
 WENT_AWAY = " (a command that goes to the background by itself must stay in the foreground)"
 
 
-class EndWords(NamedTuple):
+class EndWords(Struct, frozen=True):
     """An end in words: as a reason, and with how long it lived."""
 
     reason: str
@@ -144,12 +155,12 @@ class EndWords(NamedTuple):
 
 def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bool = False) -> EndWords:
     """How it ended; how often in a row, where it is started again."""
-    how = described(event.status, lived) + (BEFORE_READY if unready else "")
+    how, when = described(event.status, lived), BEFORE_READY if unready else ""
     if unready and event.status.code == 0:
-        how += WENT_AWAY
+        when += WENT_AWAY
     row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
     note = f": {event.note}" if event.note else ""
-    return EndWords(how + row + note, f"{how} after {duration(lived)}{',' if row else ''}{row}{note}")
+    return EndWords(how + when + row + note, f"{how} after {duration(lived)}{when}{',' if row else ''}{row}{note}")
 
 
 def ended(i: Instance, outcome: Outcome, how: EndWords, rule: str) -> Publish:
@@ -182,6 +193,13 @@ def _again(delay: float) -> str:
     return f"starting again in {duration(delay)}" if delay > 0 else "starting again at once"
 
 
+def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
+    """`ready after 8.2 s: redis 0.3, migrate 4.1, web 3.8`."""
+    parts = ", ".join(f"{step.type} {duration(step.seconds).removesuffix(' s')}" for step in path)
+    text = f"ready after {duration(seconds)}" + (f": {parts}" if parts else "")
+    return Publish(Change(event=Kind.ALL_READY, text=text, path=tuple(path)))
+
+
 # ---- a stop
 
 
@@ -199,6 +217,10 @@ def group_is_asked(i: Instance) -> Publish:
 def killed(i: Instance, what: str) -> Publish:
     assert isinstance(i.phase, ENDING)
     return _publish(i, Kind.KILLED, f"{i.name} {what} in {duration(i.phase.leader.stop.grace)}: killed")
+
+
+def cannot_be_read(i: Instance, why: str) -> Publish:
+    return _publish(i, Kind.KILLED, f"{i.name}: cannot read its output ({why}): killed")
 
 
 def unkillable(i: Instance, after: float) -> Publish:
@@ -356,6 +378,20 @@ def by_signal(message: str) -> str:
 def aborted(i: Instance) -> str:
     why = _reason(i)
     return f"{i.name} {why.text}" if why is not None else i.name
+
+
+def extra_comes(i: Instance) -> Publish:
+    return _publish(i, Kind.ROLLOUT, f"rollout of {i.spec.type}: the extra instance {i.name} comes up first")
+
+
+def extra_reason(reason: str | None, done: str | None) -> str:
+    told = f"extra instance of the rollout{f' {done}' if done else ''}"
+    return f"{reason} ({told})" if reason else told
+
+
+def is_extra(name: str, type_name: str) -> tuple[str, str]:
+    hint = f"it goes when the rollout of {type_name} is over; `procman why {name}` says how far that is"
+    return f"cannot do that to {name}: it is the extra instance of a rollout", hint
 
 
 def aborted_line(type_name: str, why: str, *, back: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from msgspec import Struct
@@ -21,7 +21,7 @@ from procman.convert.formats import FORMATS, format_of
 from procman.convert.inspection import inspect
 from procman.convert.result import Converted, ProcessType
 from procman.errors import ConfigError, Fault, RefusedError
-from procman.known.advice import TypeInput, advise
+from procman.known.advice import Finding, TypeInput, advise
 from procman.known.yamltext import insert
 
 MAX_FILES = 5000
@@ -58,8 +58,8 @@ def init(source: str | None, root: str | None) -> int:
         raise ConfigError(f"cannot use {root} as the root: no such folder", "-d names the application's folder")
     if source is not None:
         return _convert(source, folder)
-    entries = _existing(folder)
-    return _inspect(folder) if entries is None else _advise(folder, *entries)
+    procfiles = _existing(folder)
+    return _advise(folder, procfiles) if procfiles else _inspect(folder)
 
 
 def _convert(source: str, folder: str) -> int:
@@ -112,8 +112,9 @@ def _printed(path: str) -> str:
     return done.stdout
 
 
-def _existing(folder: str) -> tuple[str, list[Entry]] | None:
-    """The Procfile that is here already, else Procfile.dev, with its entries."""
+def _existing(folder: str) -> dict[str, list[Entry]]:
+    """The Procfile and the Procfile.dev that are here already, with their entries."""
+    found = {}
     for name in ("Procfile", "Procfile.dev"):
         path = os.path.join(folder, name)
         if os.path.lexists(path):
@@ -121,26 +122,44 @@ def _existing(folder: str) -> tuple[str, list[Entry]] | None:
             entries, faults = ([], [data]) if isinstance(data, Fault) else parse_procfile(data, name)
             if faults:
                 raise ConfigError(faults)
-            return name, entries
-    return None
+            found[name] = entries
+    return found
 
 
-def _advise(folder: str, procfile: str, entries: list[Entry]) -> int:
-    """A Procfile stands here: it stays as it is, and gets its procman.yml."""
-    click.echo(f"found {procfile}: {_count(len(entries), 'process type')}; it stays as it is")
-    findings = advise([TypeInput(name=one.name, command=one.command, line=one.line) for one in entries], SETTABLE)
-    text = f"# How to run the process types of {procfile}. Made by `procman init`.\n\n"
-    for finding in findings:
-        if finding.key:
-            text = insert(text, finding.path, finding.value if finding.value is not None else "", finding.why)
-        else:
-            click.echo(f"  {procfile}:{finding.line}: {finding.type} ({finding.program}): {finding.say}: {finding.why}")
-    if any(finding.key for finding in findings):
+def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
+    """Procfiles stand here: they stay as they are, and get their procman.yml."""
+    text = f"# How to run the process types of {' and '.join(procfiles)}. Made by `procman init`.\n\n"
+    advised: dict[tuple[str, ...], Finding] = {}
+    for procfile, entries in procfiles.items():
+        click.echo(f"found {procfile}: {_count(len(entries), 'process type')}; it stays as it is")
+        types = [TypeInput(name=one.name, command=one.command, line=one.line) for one in entries]
+        for finding in advise(types, SETTABLE):
+            if finding.key:
+                advised.setdefault(finding.path, finding)
+            else:
+                where = f"{procfile}:{finding.line}"
+                click.echo(f"  {where}: {finding.type} ({finding.program}): {finding.say}: {finding.why}")
+    for path, finding in advised.items():
+        if _is_for_all(finding, procfiles.values()):
+            text = insert(text, path, finding.value if finding.value is not None else "", finding.why)
+    if any(line.startswith("processes:") for line in text.splitlines()):
         _put(folder, [NewFile("procman.yml", text)])
     else:
         click.echo("its programs need no procman.yml")
-    _say_next("" if procfile == "Procfile" else f" -f {procfile}")
+    for procfile in procfiles:
+        _say_next("" if procfile == "Procfile" else f" -f {procfile}")
+    if "Procfile.dev" in procfiles and os.path.lexists(os.path.join(folder, "bin/dev")):
+        click.echo('note: bin/dev starts foreman; in its place: exec procman start -f Procfile.dev "$@"')
     return 0
+
+
+def _is_for_all(finding: Finding, procfiles: Iterable[list[Entry]]) -> bool:
+    """Whether each Procfile that has the type gets the same advice: one procman.yml is for all of them."""
+    commands = [one.command for entries in procfiles for one in entries if one.name == finding.type]
+    return all(
+        any(one.key == finding.key and one.value == finding.value for one in advise([typed], SETTABLE))
+        for typed in (TypeInput(name=finding.type, command=command) for command in commands)
+    )
 
 
 def _inspect(folder: str) -> int:
@@ -162,7 +181,7 @@ def look(folder: str) -> Folder:
     paths = set(_walk(folder))
     texts = {}
     for path in paths:
-        if READ.fullmatch(os.path.basename(path)):
+        if READ.fullmatch(path):
             data = read(os.path.join(folder, path), path)
             text = data if isinstance(data, Fault) else decode(data, path)
             texts[path] = "" if isinstance(text, Fault) else text

@@ -18,16 +18,18 @@ from procman.text.lines import clean
 def main(settings: BalancerSettings) -> int:
     """Until procman ends. A type whose balancer cannot be told is said so once, and does not hold up the others."""
     targets = {}
+    unusable = {}
     for name, of_type in settings.types.items():
         try:
             targets[name] = target_of(name, of_type)
         except ProcmanError as error:
-            _log(f"{name}: {error.message}{f' ({error.hint})' if error.hint else ''}")
+            unusable[name] = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+            _log(f"{name}: {unusable[name]}")
     if not targets:
         return 1
     try:
         fleet = LiveBalancedFleet(os.environ["PROCMAN_SOCKET"])
-        loop = BalancerLoop(fleet, targets, time.monotonic, _log)
+        loop = BalancerLoop(fleet, targets, time.monotonic, _log, unusable)
         while True:
             fleet.wait(loop.step())
     except NotRunningError:

@@ -40,6 +40,10 @@ class BalancedFleet(Protocol):
         """Let this life's stop go on. A life that is over is none to complain about."""
         ...
 
+    def report(self, fault: str) -> None:
+        """Say what is wrong at present, "" for nothing, for those who look at companions."""
+        ...
+
     def wait(self, seconds: float) -> None:
         """Until something has changed, or the time is over."""
         ...

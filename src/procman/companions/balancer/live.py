@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.companions.balancer.fleet import BalancedInstance
+from procman.companions.reporting import own_row, report
 from procman.control.client import Client, ClosedError
 from procman.errors import ProcmanError
 
@@ -39,6 +40,7 @@ class LiveBalancedFleet:
         self._watcher: Client | None = None
         self._changes: EventStream | None = None
         self._held: dict[str, float] = {}
+        self._own: InstanceView | None = None
 
     def look(self) -> Sequence[BalancedInstance]:
         self._watch()  # before the look, so that nothing is missed between the two
@@ -48,6 +50,7 @@ class LiveBalancedFleet:
             except ClosedError:
                 self._connect_again()
             else:
+                self._own = own_row(fleet)
                 return [_instance(i) for i in fleet.instances if i.port is not None]
         raise ProcmanError("cannot look: procman closes the connection again and again")
 
@@ -61,6 +64,9 @@ class LiveBalancedFleet:
     def release(self, name: str, generation: int) -> None:
         type_name = name.rpartition(".")[0]
         self._client.release(f"{WHO}/{type_name}", name, generation)
+
+    def report(self, fault: str) -> None:
+        report(self._client, self._own, fault)
 
     def wait(self, seconds: float) -> None:
         self._watch()

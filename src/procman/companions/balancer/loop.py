@@ -30,12 +30,14 @@ class BalancerLoop:
         targets: Mapping[str, BalancerTarget],
         monotonic: Callable[[], float],
         log: Callable[[str], None],
+        unusable: Mapping[str, str] | None = None,
     ) -> None:
+        """`unusable`: types without a target, and what is wrong with their settings."""
         self._fleet = fleet
         self._targets = targets
         self._monotonic = monotonic
         self._log = log
-        self.faults: dict[str, str] = {}
+        self.faults: dict[str, str] = dict(unusable or {})
         """By type, what is wrong at present: the state that `ps --companions` shows."""
 
     def step(self) -> float:
@@ -58,7 +60,16 @@ class BalancerLoop:
             for instance, generation in kept.released:
                 self._release(instance, generation)
             again = min(again, kept.again_in)
+        self._report()
         return again
+
+    def _report(self) -> None:
+        try:
+            self._fleet.report("; ".join(f"{topic}: {text}" for topic, text in self.faults.items()))
+        except NotRunningError:
+            raise
+        except ProcmanError as error:  # said again at the next look
+            self._say("procman", error.message)
 
     def _release(self, name: str, generation: int) -> None:
         try:

@@ -8,12 +8,13 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.companions.balancer.files import write_whole
-from procman.companions.balancer.haproxy import CALM, StepResult
+from procman.companions.balancer.haproxy import CALM, SOON, StepResult, told
 from procman.errors import ConfigError, ProcmanError
 
 if TYPE_CHECKING:
@@ -72,15 +73,20 @@ class FileOutput(Struct, frozen=True, kw_only=True):
 
 
 class TemplateFile:
-    """The file of one process type."""
+    """The file of one process type. The command runs beside the loop: what changes meanwhile is written, and read once, when
+    it has ended.
+    """
 
     def __init__(self, type_name: str, template: JinjaTemplate, output: FileOutput) -> None:
         self.holds = output.drain
         self._type = type_name
         self._template = template
         self._output = output
-        self._read: frozenset[tuple[str, str, int]] | None = None  # who is in the file that was read last
+        self._read: frozenset[tuple[str, str, int]] | None = None  # who is in the file, where it is known to be read
         self._changed_at: float | None = None
+        self._not_before = 0.0
+        self._reload: ReloadRun | None = None
+        self._fault = ""
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
         """Write and reload what has changed and has waited for long enough. `now` is monotonic seconds.
@@ -88,25 +94,69 @@ class TemplateFile:
         The first time it is read in any case: the one before may have been killed between the two.
         """
         serving = [i for i in instances if i.ready and not i.draining]
-        leaving = tuple(sorted((i.name, i.generation) for i in instances if i.draining))
         names = frozenset((i.name, i.host, i.port) for i in serving)
+        if self._reload is not None and not self._ended(self._reload, now):
+            return StepResult(fault=self._fault, again_in=SOON)
         if names == self._read:
             self._changed_at = None
-            return StepResult(released=leaving)
+            return StepResult(released=tuple(sorted((i.name, i.generation) for i in instances if i.draining)))
         if self._changed_at is None:
             self._changed_at = now
-        left = self._changed_at + self._output.gather - now
+        left = max(self._changed_at + self._output.gather, self._not_before) - now
         if left > 0:
-            return StepResult(again_in=left)
+            return StepResult(fault=self._fault, again_in=left)
+        self._write(serving, names, now)
+        return self.step(instances, now) if self._read == names else StepResult(fault=self._fault, again_in=SOON)
+
+    def _write(self, serving: Sequence[BalancedInstance], names: frozenset[tuple[str, str, int]], now: float) -> None:
         try:
             write_whole(self._output.path, self._template.render(self._type, serving))
-            if self._output.reload:
-                run(self._output.reload)
         except ProcmanError as error:
-            self._changed_at = now  # tried again as a whole, after a moment
-            return StepResult(fault=error.message, again_in=max(self._output.gather, CALM))
-        self._read, self._changed_at = names, None
-        return StepResult(released=leaving)
+            self._failed(told(error), now)
+            return
+        if self._output.reload:
+            self._read = None
+            self._reload = ReloadRun(self._output.reload, names)
+        else:
+            self._read, self._fault = names, ""
+
+    def _ended(self, reload: ReloadRun, now: float) -> bool:
+        """Whether the command has ended, and what came of it."""
+        fault = reload.outcome()
+        if fault is None:
+            return False
+        self._reload = None
+        if fault:
+            self._failed(fault, now)
+        else:
+            self._read, self._fault = reload.names, ""
+        return True
+
+    def _failed(self, fault: str, now: float) -> None:
+        """Tried again as a whole, after a moment."""
+        self._fault = fault
+        self._not_before = now + CALM
+
+
+class ReloadRun:
+    """The command at work, in a thread that waits for it. `names` are those in the file that it lets be read."""
+
+    def __init__(self, command: str, names: frozenset[tuple[str, str, int]]) -> None:
+        self.names = names
+        self._command = command
+        self._fault = ""
+        self._thread = threading.Thread(target=self._work, name="reload", daemon=True)
+        self._thread.start()
+
+    def outcome(self) -> str | None:
+        """The fault, "" where it succeeded; None while it runs, PATIENCE at most."""
+        return None if self._thread.is_alive() else self._fault
+
+    def _work(self) -> None:
+        try:
+            run(self._command)
+        except ProcmanError as error:
+            self._fault = told(error)
 
 
 def run(command: str, patience: float = PATIENCE) -> None:

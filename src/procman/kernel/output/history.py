@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -31,7 +31,7 @@ _BYTES_A_ROW = 32
 """At most one row for so many bytes of a ring, so that an instance that writes one-byte lines stays bounded too."""
 
 
-class HistoryEntry(NamedTuple):
+class HistoryEntry(Struct, frozen=True, gc=False):
     """Lines that an instance wrote at `time` (seconds since the epoch); `missed` bytes before them are gone. `after` is the
     offset behind them.
     """

@@ -16,7 +16,7 @@ import stat
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -43,7 +43,7 @@ _SAFE_WRITE = 4096
 """Bytes that a pipe which poll calls writable takes without blocking: PIPE_BUF (pipe(7))."""
 
 
-class Way(NamedTuple):
+class Way(Struct, frozen=True):
     """How to write without blocking. `put` writes some of the data and says how much, or raises BlockingIOError;
     `fd` tells when there is room again; `close` gives back what was opened for it.
     """
@@ -143,7 +143,7 @@ class _Careful:
         return os.write(self._fd, data[:_SAFE_WRITE])
 
 
-class _Queued(NamedTuple):
+class _Queued(Struct, frozen=True):
     data: Data
     key: object
     lines: int

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OUTPUT_KEPT = 4096
 """Most bytes that are kept of what a helper writes."""
 
+LAST_READS = 16
+"""Reads after its end, which empty a pipe (64 KiB, pipe(7)): a daemon that it has left may go on writing for ever."""
+
 
 class HelperEnd(Struct, frozen=True):
     """How it ended: the newest bytes that it wrote to either stream, and whether it was killed at its deadline."""
@@ -129,8 +132,9 @@ class Helpers:
         if helper is None:
             return False
         if helper.output >= 0:
-            while helper.read():
-                continue
+            for _ in range(LAST_READS):
+                if not helper.read():
+                    break
             self._close(helper)
         helper.on_exit(HelperEnd(status, helper.written, helper.timed_out))
         return True

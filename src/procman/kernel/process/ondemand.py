@@ -13,15 +13,16 @@ from msgspec import Struct
 
 from procman.core.actions import CloseSockets, OpenSockets, RunHelper, Spawn, StartProbe, StopProbe
 from procman.core.events import Event, Measured, Notified
-from procman.core.policies import ListenSocket, NotifyProbe
 from procman.core.spec import ProcessSpec
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.process import Process
 from procman.kernel.process.spawn import NO_ROOM, SpawnError
 from procman.kernel.process.table import ProcessTable
+from procman.later import later
 from procman.text.words import index_of
 
 if TYPE_CHECKING:
+    from procman.core import policies
     from procman.kernel.output.multiplexer import Multiplexer
     from procman.kernel.process.helpers import Helpers
     from procman.kernel.process.listeners import Listener, Listeners
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from procman.kernel.process.probes.attempts import ProbedLife
     from procman.kernel.process.probes.probes import Probes
     from procman.kernel.process.probes.probing import ProbeState
+else:
+    policies = later(__name__, "procman.core.policies")
 
 Demand: TypeAlias = StartProbe | StopProbe | RunHelper | OpenSockets | CloseSockets
 
@@ -103,7 +106,7 @@ class OnDemand:
             case _:
                 assert_never(action)
 
-    def _open(self, type_name: str, sockets: tuple[ListenSocket, ...]) -> None:
+    def _open(self, type_name: str, sockets: tuple[policies.ListenSocket, ...]) -> None:
         from procman.kernel.process.listeners import ListenError  # noqa: PLC0415  only where it is used
 
         try:
@@ -148,7 +151,7 @@ class OnDemand:
         except OSError as error:
             raise SpawnError(NO_ROOM, f"cannot make a socket for sd_notify: {error.strerror or error}") from error
         health = action.spec.health
-        if health is not None and isinstance(health.probe, NotifyProbe):
+        if health is not None and isinstance(health.probe, policies.NotifyProbe):
             env["WATCHDOG_USEC"] = str(round(health.interval * 1_000_000))
         return env
 
@@ -198,7 +201,7 @@ class OnDemand:
         if (
             fields.get("READY") == "1"
             and life.spec.ready is not None
-            and isinstance(life.spec.ready.probe, NotifyProbe)
+            and isinstance(life.spec.ready.probe, policies.NotifyProbe)
         ):
             self.probes().ready(name, life.generation)
         if "WATCHDOG" in fields:
@@ -255,4 +258,6 @@ class OnDemand:
 
 def _notifies(spec: ProcessSpec) -> bool:
     """Whether its programs are to say themselves that they are ready, or well."""
-    return any(policy is not None and isinstance(policy.probe, NotifyProbe) for policy in (spec.ready, spec.health))
+    return any(
+        policy is not None and isinstance(policy.probe, policies.NotifyProbe) for policy in (spec.ready, spec.health)
+    )

@@ -1,8 +1,14 @@
-"""Waits for a line of an instance's output that matches, in either stream, without the sequences of a terminal."""
+"""Waits for a line of an instance's output that matches, in either stream, without the sequences of a terminal.
+
+A pattern can take years for one line (`(a+)+$`), and a program can write any line: each look has a limit, and a pattern that
+has met it too often is given up. Else one instance's output would hold up all the others.
+"""
 
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from procman.core.policies import LogProbe
@@ -10,11 +16,64 @@ from procman.kernel.process.probes.attempts import OnAnswer, failed, passed
 from procman.text.ansi import visible
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from procman.kernel.output.multiplexer import Multiplexer
     from procman.kernel.output.stream import ChildStream
 
 LONGEST = 64 * 1024
-"""Most bytes of a line that are looked at."""
+"""Most bytes of an unfinished line that are kept."""
+
+LOOKED_AT = 4096
+"""Most characters of a line that are looked at."""
+
+SECONDS = 0.05
+"""How long a look may take, in processor time: what one chunk of output has takes a hundredth of it with a sane pattern."""
+
+GIVEN_UP_AFTER = 5
+"""Looks that took too long, after which there are no more."""
+
+
+class _TooLongError(Exception):
+    """A look has met its limit."""
+
+
+class LimitedPattern:
+    """A regular expression whose search is given up after `SECONDS`. For the main thread, where signals are handled."""
+
+    def __init__(self, pattern: str) -> None:
+        """Raises re.error."""
+        self._pattern = re.compile(pattern)
+        self._searching = False
+        self.given_up = 0
+
+    def first(self, lines: Iterable[str]) -> str | None:
+        """The first line in which it is found; a line that takes too long counts as one in which it is not."""
+        before = signal.signal(signal.SIGVTALRM, self._expired)
+        try:
+            return next((line for line in lines if self._is_in(line[:LOOKED_AT])), None)
+        finally:
+            signal.signal(signal.SIGVTALRM, before)
+
+    def _is_in(self, line: str) -> bool:
+        """The engine looks for signals while it searches (`_sre`), and so can be left."""
+        if self.given_up >= GIVEN_UP_AFTER:
+            return False
+        try:
+            self._searching = True
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+            try:
+                return self._pattern.search(line) is not None
+            finally:
+                self._searching = False
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        except _TooLongError:
+            self.given_up += 1
+            return False
+
+    def _expired(self, _number: int, _frame: FrameType | None) -> None:
+        if self._searching:
+            raise _TooLongError
 
 
 class LogWatch:
@@ -26,7 +85,7 @@ class LogWatch:
         self._answer = answer
         self._wrong = ""
         try:
-            self._pattern = re.compile(probe.pattern)
+            self._pattern = LimitedPattern(probe.pattern)
         except re.error as error:
             self._wrong = f"log: cannot use the pattern: {error}"
         self._partial: dict[ChildStream, bytes] = {}
@@ -48,13 +107,18 @@ class LogWatch:
         self._partial[stream] = b""
 
     def read(self, stream: ChildStream, data: bytes) -> None:
+        if self._wrong:
+            return
         whole, newline, rest = (self._partial.get(stream, b"") + data).rpartition(b"\n")
         self._partial[stream] = rest[:LONGEST]
         if newline:
-            for line in visible(whole, color=False).split(b"\n"):
-                if self._pattern.search(line.decode(errors="replace")):
-                    self._answer(passed(f"log line {_shortened(line)!r}"))
-                    return
+            lines = visible(whole, color=False).split(b"\n")
+            found = self._pattern.first(line.decode(errors="replace") for line in lines)
+            if found is not None:
+                self._answer(passed(f"log line {_shortened(found)!r}"))
+            elif self._pattern.given_up >= GIVEN_UP_AFTER:
+                self._wrong = f"log: the pattern is given up, it takes more than {SECONDS:g} s for a line"
+                self._answer(failed(self._wrong))
 
     def ended(self, stream: ChildStream) -> None:
         self._partial.pop(stream, None)
@@ -64,6 +128,6 @@ class LogWatch:
         self._partial.clear()
 
 
-def _shortened(line: bytes) -> str:
-    text = line.decode(errors="replace").strip()
+def _shortened(line: str) -> str:
+    text = line.strip()
     return text if len(text) <= 80 else text[:79] + "…"
