@@ -18,6 +18,7 @@ from procman.core.policies import (
     Until,
 )
 from procman.core.spec import room_of
+from procman.known.recognise import recognise
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
 from procman.text.words import duration
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from procman.core.policies import Dependency
     from procman.core.spec import Plan, ProcessSpec
+
+
+LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
+"""Programs that start others without the descriptors that they were handed."""
 
 
 def explanation(plan: Plan) -> list[str]:
@@ -141,8 +146,19 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 
 def _serves(spec: ProcessSpec) -> bool:
     """Whether others seem to connect to it."""
-    asked = spec.ready.probe if spec.ready is not None else None
-    return bool(spec.sockets) or isinstance(asked, TcpProbe | HttpProbe) or "PORT" in spec.command
+    asked = [of.probe for of in (spec.ready, spec.health) if of is not None]
+    return (
+        bool(spec.sockets) or any(isinstance(probe, TcpProbe | HttpProbe) for probe in asked) or "PORT" in spec.command
+    )
+
+
+def _alone(spec: ProcessSpec) -> str | None:
+    """Why no second one may run beside it, where that is known."""
+    known = recognise(spec.command)
+    rules = known.program.rules if known is not None else ()
+    return next(
+        (rule.why for rule in rules if rule.key == "max" and not rule.when), "`max: 1`" if spec.max == 1 else None
+    )
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
@@ -156,6 +172,9 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
     count, surge = plan.counts[spec.type], _has_surge(plan, spec)
     if spec.sockets and not surge:
         return "no connection is refused: the socket stays open"
+    alone = _alone(spec)
+    if count < 2 and not surge and alone is not None:
+        return f"it is away until the new one is ready, since no second one may run beside it: {alone}"
     if count < 2 and not surge:
         return (
             "requests are dropped: it is the only instance; `rolling: {surge: 1}`, `socket:` or a second one keep them"
@@ -164,7 +183,8 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    return f"{(spec.rolling or Rolling()).away(count)} of {count} at once, the next when the new one is ready"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
+    return f"{(spec.rolling or Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 
 # ---- what may surprise
@@ -189,6 +209,14 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
         room = room_of(plan, spec.type)
         limits = {spec.max: "`max`", plan.port_step if spec.port is not None else None: "the port step"}
         yield f"there is no room for an extra instance in a rollout: {limits.get(room, 'the highest number')} is {room}"
+    alone = _alone(spec)
+    if alone is not None and (plan.counts[spec.type] > 1 or _has_surge(plan, spec)):
+        yield f"a second instance is dangerous: {alone}"
+    probe = spec.ready.probe if spec.ready is not None else None
+    if isinstance(probe, FileProbe) and plan.counts[spec.type] > 1:
+        yield f"its instances share the file {probe.path}: one counts as ready by what another has written since"
+    if spec.sockets and spec.command.removeprefix("exec ").split(" ")[0] in LOSES_SOCKETS:
+        yield "npm and the like close the socket that is handed on: start the program itself (`node server.js`)"
     if spec.oneshot and plan.counts[spec.type] > 1:
         yield f"it runs to its end {plan.counts[spec.type]} times at once"
 
