@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core import order
+from procman.core import order, overview
 from procman.core.desired import Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
@@ -31,7 +31,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     i = formation.slots.get(name)
     if i is None:
         return ()
-    lines = [_state(i, formation.row(i, now)), _next(formation, i, now)]
+    lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
     if is_rolling(move):

@@ -5,20 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
-from procman.core.policies import (
-    ExecProbe,
-    FileProbe,
-    HttpProbe,
-    LogProbe,
-    NotifyProbe,
-    OnUnhealthy,
-    Probe,
-    Rolling,
-    TcpProbe,
-    Until,
-)
 from procman.core.spec import room_of
 from procman.known.recognise import recognise
+from procman.later import later
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
 from procman.text.words import duration
@@ -26,8 +15,10 @@ from procman.text.words import duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procman.core.policies import Dependency
+    from procman.core import policies
     from procman.core.spec import Plan, ProcessSpec
+else:
+    policies = later(__name__, "procman.core.policies")
 
 
 LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
@@ -91,8 +82,8 @@ def _needs(plan: Plan, name: str) -> str:
     return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
 
 
-def _need(one: Dependency) -> str:
-    reached = {Until.STARTED: "started", Until.READY: "ready", Until.DONE: "done"}[one.until]
+def _need(one: policies.Dependency) -> str:
+    reached = {policies.Until.STARTED: "started", policies.Until.READY: "ready", policies.Until.DONE: "done"}[one.until]
     return f"every {one.type} is {reached}" if one.every else f"{one.type} is {reached}"
 
 
@@ -113,23 +104,23 @@ def _health_of(spec: ProcessSpec) -> str:
     health = spec.health
     if health is None:
         return ""
-    then = "it is restarted" if health.on_failure is OnUnhealthy.RESTART else "it is out of rotation"
+    then = "it is restarted" if health.on_failure is policies.OnUnhealthy.RESTART else "it is out of rotation"
     return f"then {_probe(health.probe, spec)} every {duration(health.interval)}; {health.failures} failures: {then}"
 
 
-def _probe(probe: Probe, spec: ProcessSpec) -> str:
+def _probe(probe: policies.Probe, spec: ProcessSpec) -> str:
     match probe:
-        case TcpProbe(port, host):
+        case policies.TcpProbe(port, host):
             return f"tcp {host}:{spec.port if port is None else port}"
-        case HttpProbe(url):
+        case policies.HttpProbe(url):
             return f"http {url}"
-        case LogProbe(pattern):
+        case policies.LogProbe(pattern):
             return f"a line that matches {pattern!r}"
-        case ExecProbe(command):
+        case policies.ExecProbe(command):
             return f"exec {command!r}"
-        case NotifyProbe():
+        case policies.NotifyProbe():
             return "notify (sd_notify)"
-        case FileProbe(path):
+        case policies.FileProbe(path):
             return f"the file {path}"
 
 
@@ -148,7 +139,9 @@ def _serves(spec: ProcessSpec) -> bool:
     """Whether others seem to connect to it."""
     asked = [of.probe for of in (spec.ready, spec.health) if of is not None]
     return (
-        bool(spec.sockets) or any(isinstance(probe, TcpProbe | HttpProbe) for probe in asked) or "PORT" in spec.command
+        bool(spec.sockets)
+        or any(isinstance(probe, policies.TcpProbe | policies.HttpProbe) for probe in asked)
+        or "PORT" in spec.command
     )
 
 
@@ -184,7 +177,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
     drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
-    return f"{(spec.rolling or Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
+    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 
 # ---- what may surprise
@@ -213,7 +206,7 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
     if alone is not None and (plan.counts[spec.type] > 1 or _has_surge(plan, spec)):
         yield f"a second instance is dangerous: {alone}"
     probe = spec.ready.probe if spec.ready is not None else None
-    if isinstance(probe, FileProbe) and plan.counts[spec.type] > 1:
+    if isinstance(probe, policies.FileProbe) and plan.counts[spec.type] > 1:
         yield f"its instances share the file {probe.path}: one counts as ready by what another has written since"
     if spec.sockets and spec.command.removeprefix("exec ").split(" ")[0] in LOSES_SOCKETS:
         yield "npm and the like close the socket that is handed on: start the program itself (`node server.js`)"
