@@ -89,11 +89,8 @@ def build(
         kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
         del state  # in memory
     signals.install(reactor, kernel)
-    server = LazyServer(reactor, claimed.listeners, kernel) if claimed is not None else None
+    server = _server(reactor, claimed, kernel)
     reach.serve(server, kernel.log)
-    if server is not None:
-        kernel.listeners.append(server.publish)
-        kernel.operation_listeners.append(server.operation_ended)
     if inputs.environ.get("NOTIFY_SOCKET"):
         _tell_service_manager(reactor, kernel, inputs)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
@@ -102,6 +99,16 @@ def build(
     else:
         kernel.log(output.headline(plan, claimed))
     return parts
+
+
+def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
+    """The control socket, which hears of what the kernel does. None where procman runs without one."""
+    if claimed is None:
+        return None
+    server = LazyServer(reactor, claimed.listeners, kernel)
+    kernel.listeners.append(server.publish)
+    kernel.operation_listeners.append(server.operation_ended)
+    return server
 
 
 def _keeper(
