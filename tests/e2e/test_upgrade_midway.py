@@ -85,7 +85,7 @@ def test_a_rollout_goes_on_and_whoever_waits_for_it_too(world: World) -> None:
         upgrade(supervisor)
         (web,) = supervisor.ask("ps")["fleet"]["types"]
         assert web["rollout"] == "1 of 4"
-        assert "the rollout of web has done 1 of 4" in world.run("why", "web.3").out
+        assert "the rollout of web is at 1 of 4" in world.run("why", "web.3").out
         assert command.wait(DEADLINE) == 0
     after = all_ready(supervisor, 4)
     assert [row["generation"] for row in after.values()] == [2] * 4

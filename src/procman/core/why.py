@@ -35,7 +35,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     move = formation.desired.moves.get(i.name)
     rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
     if is_rolling(move):
-        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} is at {rollout}")
         lines += _waits_for_the_extra(formation, i)
     elif rollout is not None and rollout.startswith("aborted"):
         lines.append(f"the last rollout of {i.spec.type} was {rollout}")
