@@ -403,7 +403,12 @@ MUTATIONS = [
     Mutation("a good end before ready is done", "restart", "success = not unready and (", "success = ("),
     Mutation("one failed check restarts it", "readiness", "phase.failed_checks >= health.failures", "True"),
     Mutation("failed checks restart nobody", "readiness", "phase.failed_checks >= health.failures", "False"),
-    Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
+    Mutation(
+        "unready restarts all the same",
+        "readiness",
+        "health.on_failure is policies.OnUnhealthy.RESTART and",
+        "True and",
+    ),
     Mutation(
         "the unhealthy are tried at once",
         "ends",
