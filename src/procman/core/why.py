@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core import order, overview
+from procman.core import order, overview, readiness
 from procman.core.desired import Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
@@ -85,8 +85,8 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return "its process is being made"
         case Starting() if i.spec.ready is not None:
             left = i.phase.leader.started_at + i.spec.ready.timeout - now
-            answer = f"; its last answer: {i.phase.answer}" if i.phase.answer else ""
-            return f"it is ready at its probe's first success, and restarted in {duration(left)} without one{answer}"
+            answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
+            return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
             return "it is ready after a second of life"
         case Unhealthy():
