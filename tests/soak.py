@@ -64,11 +64,15 @@ backend web
 APPLICATION = """
 const work = Number(process.env.WORK);
 if (process.env.BROKEN) process.exit(1);
-require('http').createServer((request, response) => {
+const server = require('http').createServer((request, response) => {
     work && request.url === '/' ? setTimeout(() => response.end('ok'), work) : response.end('ok');
-}).listen(process.env.PORT, '127.0.0.1', 511);
+});
+server.keepAliveTimeout = 120_000;
+server.listen(process.env.PORT, '127.0.0.1', 511);
 """
-"""It ends at once when it is told to, as no server should: nothing but the balancer keeps its requests."""
+"""It ends at once when it is told to, as no server should: nothing but the balancer keeps its requests. Node.js closes a kept
+connection after five idle seconds, unless it is told otherwise: a HAProxy that hung for longer finds those that it kept closed,
+with a request on each of them."""
 
 
 class WrongError(Exception):
