@@ -246,6 +246,13 @@ def restart(stage: Stage, _round: int) -> None:
     stage.procman("restart", "web", "--wait")
 
 
+def restart_the_only_one(stage: Stage, _round: int) -> None:
+    """An extra instance comes first."""
+    stage.procman("scale", "web=1", "--wait")
+    stage.procman("restart", "web", "--wait")
+    stage.procman("scale", "web=2", "--wait")
+
+
 def deploy(stage: Stage, _round: int) -> None:
     stage.configure()
     stage.procman("reload", "--wait")
@@ -320,6 +327,7 @@ def kill_haproxy(stage: Stage, _round: int) -> None:
 STEPS = (
     Step("scale to 6, 1 and 2", scale),
     Step("restart", restart),
+    Step("restart of the only one", restart_the_only_one),
     Step("deploy", deploy),
     Step("broken deploy", broken_deploy),
     Step("HAProxy reloads", haproxy_reads_anew),
