@@ -115,9 +115,12 @@ def test_a_haproxy_that_hangs_holds_up_a_stop_for_its_drain_alone(balanced):
     try:
         supervisor.ask("scale", to={"web": 1})
         eventually(lambda: "web.2" not in supervisor.ps(), "the end of web.2")
+        told = eventually(lambda: (row := companion_row(supervisor))["phase"] == "unhealthy" and row, "a state")
+        assert "no answer within" in told["reason"]
     finally:
         for pid in (hung, *map(int, workers)):
             os.kill(pid, signal.SIGCONT)
+    eventually(lambda: companion_row(supervisor)["phase"] == "ready", "a state that is well again")
 
 
 def companion_row(supervisor: Supervisor) -> dict:
