@@ -95,8 +95,14 @@ class Formation(RuleBasedStateMachine):
         self.scaled: set[str] = set()  # at run time
         self.types: dict[str, ProcessSpec] = {}
 
-    @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)), ordered=st.booleans())
-    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool) -> None:
+    @initialize(
+        web=specs,
+        job=specs,
+        counts=st.tuples(st.integers(0, 3), st.integers(0, 2)),
+        ordered=st.booleans(),
+        hasty=st.booleans(),
+    )
+    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool, hasty: bool) -> None:
         needs = (Dependency(type="web"),) if ordered else ()
         job = replace(job, type="job", depends_on=needs)
         plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), job)
@@ -104,6 +110,7 @@ class Formation(RuleBasedStateMachine):
         self.numbers = {name: list(range(1, count + 1)) for name, count in self.counts.items()}
         self.history = {name: [spec] for name, spec in plan.types.items()}
         self.os = SimulatedOS(plan)
+        self.os.hasty = hasty
         self.os.wanted = self.is_wanted
         self.os.start()
 

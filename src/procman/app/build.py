@@ -1,6 +1,7 @@
-"""Puts a procman together: reactor, output, kernel and server, wired to one another. It starts nothing and decides nothing.
+"""Puts a procman together: reactor, output, kernel and server, connected to one another. Starts nothing and decides
+nothing.
 
-`run` builds a new one, `resume` one that goes on where another program was.
+`run` builds a new one, `resume` one that continues after an upgrade.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from procman.kernel.wiring import KernelSettings
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from procman.app.keeping import CountsFile
     from procman.app.options import OutputOptions
@@ -39,16 +40,16 @@ if TYPE_CHECKING:
     from procman.kernel.survive.upgrading import LiveUpgrade
 
 FLUSH_WITHIN = 2.0
-"""Seconds that the last lines may take to be written to a reader that is slow."""
+"""Seconds that writing the last lines to a slow reader may take."""
 
 
 class Before(Protocol):
-    """What another program has left, to be gone on with."""
+    """What the program before an upgrade has handed over."""
 
     files: FilesState | None
 
     def restore(self, history: History, output: Multiplexer) -> Handover:
-        """Fill them, and return what is the kernel's."""
+        """Fill the history and the output, and return what the kernel needs."""
         ...
 
     def go_on(self, server: LazyServer | None) -> None:
@@ -75,25 +76,13 @@ def build(
         return _upgrading(parts)
 
     reach = Reach(claimed)
-
-    @cache
-    def counts_file() -> CountsFile:
-        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
-
-        assert claimed is not None
-        return keeping.counts_file(claimed, inputs, plan.root, parts.kernel.log)
-
-    def keep(counts: Mapping[str, int]) -> None:
-        if claimed is not None:
-            counts_file().write(counts)
-
-    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading, keep=keep)
+    settings = replace(_settings(plan, reach, looks, inputs, lines.log), upgrading=upgrading)
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
     else:
         state = before.restore(history, lines)
         kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
-        del state  # all of it, in memory
+        del state  # in memory
     signals.install(reactor, kernel)
     server = LazyServer(reactor, claimed.listeners, kernel) if claimed is not None else None
     reach.serve(server, kernel.log)
@@ -111,23 +100,26 @@ def build(
 
 
 def run(parts: RunningParts) -> int:
-    """Until the formation's end; returns the exit code."""
+    """Run until the formation ends; returns the exit code."""
     try:
         return parts.kernel.run()
     finally:
         parts.kernel.output.finish(time.monotonic() + FLUSH_WITHIN)
         if parts.claimed is not None and parts.server is not None:
             parts.server.stop_listening()
-            parts.claimed.release()  # before the connections end: who waits for that may start the next procman at once
+            parts.claimed.release()  # before connections are closed: a client that waits for their end may start the next procman at once
             parts.server.close()
 
 
-def _settings(plan: Plan, reach: Reach, looks: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(
+    plan: Plan, reach: Reach, looks: OutputOptions, inputs: ReloadInputs, log: Callable[[str], None]
+) -> KernelSettings:
     claimed = reach.claimed
     path = claimed.place.socket if claimed is not None else None
     locks = claimed.held if claimed is not None else ()
     context = SpawnContext(plan.root, path, looks.split_streams, looks.log_dir is not None)
-    return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks)
+    keep = _keeping(claimed, inputs, plan.root, log)
+    return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks, keep=keep)
 
 
 def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
@@ -138,8 +130,27 @@ def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs
     service.start()
 
 
+def _keeping(
+    claimed: Claim | None, inputs: ReloadInputs, root: str, log: Callable[[str], None]
+) -> Callable[[Mapping[str, int]], None]:
+    """Writes the counts that are to outlive procman. One that nobody can reach has none that are set at run time."""
+
+    @cache
+    def counts_file() -> CountsFile | None:
+        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+
+        return keeping.counts_file(claimed, inputs, root, log) if claimed is not None else None
+
+    def keep(counts: Mapping[str, int]) -> None:
+        file = counts_file()
+        if file is not None:
+            file.write(counts)
+
+    return keep
+
+
 def _upgrading(parts: RunningParts) -> LiveUpgrade:
-    from procman.app.save import upgrading  # noqa: PLC0415  2 ms, for which no instance waits
+    from procman.app.save import upgrading  # noqa: PLC0415  2 ms that no instance should wait for
 
     return upgrading(parts)
 

@@ -1,7 +1,7 @@
-"""What `procman start` does: reads the inputs, claims the root, and runs the formation there.
+"""What `procman start` does: it reads the inputs, claims the root, and runs the formation there. Decides nothing.
 
-Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
-signals, then children; what a person reads is written as soon as it is known.
+The order matters: inputs first (nothing is started if one is wrong), then the lock, then signals, then children.
+Messages are written as soon as they are known.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ if TYPE_CHECKING:
     from procman.app.options import OutputOptions, StartOptions
 
 Listening: TypeAlias = Callable[[Claim | None], None]
-"""Called where nothing can be refused any more, with where procman listens."""
+"""Called once nothing can be refused any more, with the place where procman listens."""
 
 Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
-"""Goes to the background: makes two processes, calls what it is given in the one that becomes procman, and returns the
-exit code of either."""
+"""Puts procman into the background: makes two processes, calls its argument in the one that becomes procman, and
+returns the exit code of either.
+"""
 
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
-    """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
+    """Run procman; returns the exit code. `fork` puts it into the background, where the user asked for that."""
     if options.name and not is_name(options.name):
         text = f"cannot use '{options.name}' as the name of a formation"
         raise UsageError(text, "letters, digits, '-' and '_', at most 63")

@@ -45,6 +45,15 @@ class Spawn(Struct, frozen=True):
     index: int
 
 
+class CancelSpawn(Struct, frozen=True):
+    """The start of this life is not wanted any more. Answered by SpawnCancelled where it has not begun; where it has, by what
+    answers the Spawn.
+    """
+
+    name: str
+    generation: int
+
+
 class Signal(Struct, frozen=True):
     """Send `signal` (a name without SIG) to a part of a life."""
 
@@ -174,6 +183,7 @@ class Finish(Struct, frozen=True):
 
 Action: TypeAlias = (
     Spawn
+    | CancelSpawn
     | Signal
     | SignalProcess
     | ShareDaemon

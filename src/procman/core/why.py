@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core import order
+from procman.core import order, overview
 from procman.core.desired import Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
@@ -29,7 +29,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     i = formation.slots.get(name)
     if i is None:
         return ()
-    row = formation.row(i, now)
+    row = overview.row(formation, i, now)
     reason = f": {row.reason}" if row.reason else ""
     phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
     lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
