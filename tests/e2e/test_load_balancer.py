@@ -78,10 +78,12 @@ def balanced(world: World) -> tuple[Supervisor, int]:
 
 @contextlib.contextmanager
 def load(port: int) -> Iterator[None]:
-    """Requests all the while; none fails."""
+    """Requests all the while, from the first answer on; none fails."""
     words = [sys.executable, str(COMPANIONS / "load.py"), str(port), "10", "keep"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"begun\n"
             yield
             output, _ = running.communicate(b"", timeout=DEADLINE)
         finally:
