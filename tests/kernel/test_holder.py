@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from procman.core.spec import ProcessSpec
-from procman.kernel.process import reaper
+from procman.kernel.process import children
 from procman.kernel.process.spawn import Launch, SpawnedProcess, SpawnError, start
 
 pytestmark = [
@@ -56,7 +56,7 @@ class Held:
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Held]]:
     """Starts a command in a process that adopts orphans, and keeps no descriptor."""
     monkeypatch.chdir(tmp_path)
-    assert reaper.become_subreaper()
+    assert children.become_subreaper()
     before = set(os.listdir("/proc/self/fd"))
 
     def make(command: str, cwd: str = "", nofile: int | None = None) -> Held:
@@ -64,7 +64,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         return Held(start(Launch(spec, dict(ENV), str(tmp_path), nofile=nofile, held=True)))
 
     yield make
-    ctypes.CDLL(None).prctl(reaper.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(children.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
     assert set(os.listdir("/proc/self/fd")) <= before
 
 

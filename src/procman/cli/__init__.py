@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from procman import bytecode
 from procman.cli import early
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         if words[:1] == ["start"]:
             early.hold_signals()
+        bytecode.use()
         from procman.cli.outcome import run  # noqa: PLC0415  30 ms of imports, in which Ctrl-C may come
 
         code = run(words)

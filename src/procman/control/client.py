@@ -5,7 +5,7 @@ Prints nothing. The command line and the companions use it, and so may any progr
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -200,7 +200,9 @@ class Client:
 
     def send_input(self, stream: int, data: bytes) -> int:
         """Type into the instance of a stream. Returns the number of the request, whose answer is `Taken`."""
-        return self.channel.send(methods.INPUT.name, InputParams(stream, base64=b64encode(data).decode()))
+        return self.channel.send(
+            methods.INPUT.name, InputParams(stream, base64=b2a_base64(data, newline=False).decode())
+        )
 
     def send_size(self, stream: int, columns: int, rows: int) -> int:
         """Report the size of the screen. Returns the number of the request."""

@@ -94,7 +94,7 @@ def not_ready(timeout: float, answer: str) -> Reason:
 
 
 def unhealthy(answer: str, failures: int) -> Reason:
-    counted = f", {times(failures)}" if failures else ""
+    counted = f", {times(failures)}" if failures > 1 else ""
     return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 

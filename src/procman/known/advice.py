@@ -51,12 +51,12 @@ class Finding(Struct, frozen=True, kw_only=True):
         return ("processes", self.type, *self.key.split("."))
 
 
-def advise(types: Iterable[TypeInput], keys: Collection[str]) -> list[Finding]:
-    """Every finding, in the order of the types. `keys` are those that this procman.yml knows for a type (`stop`, `max` …)."""
+def advise(types: Iterable[TypeInput], keys: Collection[str] | None = None) -> list[Finding]:
+    """Every finding, in the order of the types. `keys` are those that may be set for a type (`stop`, `max` …); None: all."""
     return [finding for given in types for finding in _about(given, keys)]
 
 
-def _about(given: TypeInput, keys: Collection[str]) -> list[Finding]:
+def _about(given: TypeInput, keys: Collection[str] | None) -> list[Finding]:
     known = recognise(given.command)
     if known is None:
         return []
@@ -73,7 +73,8 @@ def _about(given: TypeInput, keys: Collection[str]) -> list[Finding]:
         word = _applies(rule, known)
         if rule.several and given.count < 2:
             continue
-        if word is not None and rule.key.partition(".")[0] in {"", *keys} and not _decided(rule.key, given.written):
+        settable = keys is None or rule.key.partition(".")[0] in {"", *keys}
+        if word is not None and settable and not _decided(rule.key, given.written):
             findings.append(_finding(given, known, rule, word))
     return findings
 
