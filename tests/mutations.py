@@ -468,26 +468,110 @@ MUTATIONS = [
         "            if self._budgets[spec.type] <= 0:\n                return False\n",
         "",
     ),
-    Mutation("one too many is away", "rollout", "free = limit - away(slots)", "free = limit - away(slots) + 1"),
+    Mutation("one too many is away", "rollout", "free = limit - away(regular)", "free = limit - away(regular) + 1"),
     Mutation(
         "the first ones need not settle", "rollout", "return min(free, limit - len(rollout.replaced))", "return free"
     ),
     Mutation(
         "a rollout is never aborted",
         "formation",
-        "                if rollout is not None:\n                    self._abort",
-        "                if False:\n                    self._abort",
+        "                if rollout is not None:\n                    replacing.abort",
+        "                if False:\n                    replacing.abort",
     ),
     Mutation("the first death aborts it", "rollout", "FAILURES = 3", "FAILURES = 1"),
     Mutation("late is not worse than dead", "rollout", "died.retried and not died.late", "died.retried"),
     Mutation(
         "an abort leaves the new spec in force",
-        "formation",
-        "before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})",
-        "before = self.plan",
+        "replacing",
+        "formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})",
+        "formation.plan, formation.plan",
     ),
-    Mutation("an abort leaves what was touched", "formation", "moves=rest | back)", "moves=rest)"),
-    Mutation("a named one waits for its turn", "commands", "i.name not in names and desired", "desired"),
+    Mutation("an abort leaves what was touched", "replacing", "moves=rest | back)", "moves=rest)"),
+    Mutation(
+        "who was stopped holds up the others",
+        "rollout",
+        "if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+        "if first == rollout.replaced and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+    ),
+    # ---- an extra instance
+    Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),
+    Mutation(
+        "with an extra one as many go as without", "rollout", "limit = 1 if extra is not None else (", "limit = ("
+    ),
+    Mutation(
+        "the extra one proves nothing",
+        "replacing",
+        'f"{type_name}.{number}",) if number',
+        'f"{type_name}.{number}",)[:0] if number',
+    ),
+    Mutation(
+        "one of another spec proves it",
+        "replacing",
+        "number is not None and not outdated else ()",
+        "number is not None else ()",
+    ),
+    Mutation(
+        "the extra one outlives its rollout",
+        "replacing",
+        "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
+        "        pass",
+    ),
+    Mutation(
+        "one that ends with success counts", "replacing", "if rollout is not None and not rollout.back:", "if False:"
+    ),
+    Mutation("deaths of the extra one do not count", "rollout", "not (extra or i.name in", "not (i.name in"),
+    Mutation(
+        "the way back waits for what may never come",
+        "rollout",
+        "not (back and isinstance(extra.phase, HOPELESS))",
+        "True",
+    ),
+    Mutation(
+        "an extra one without a port",
+        "replacing",
+        "{i.index for i in slots}, room_of(formation.plan, type_name))",
+        "{i.index for i in slots}, 1000)",
+    ),
+    Mutation("a number is taken twice", "desired", "n not in held and n not in standing)", "n not in held)"),
+    Mutation(
+        "an extra one for nobody",
+        "replacing",
+        "if not any(isinstance(i.phase, Ready) and is_rolling",
+        "if False and any(isinstance(i.phase, Ready) and is_rolling",
+    ),
+    Mutation("the extra one keeps the new spec", "replacing", "formation.slots.put(replace(i, spec=old))", "pass"),
+    Mutation(
+        "an extra one that fails is left to it",
+        "replacing",
+        "extra = _extra_goes_back(formation, old) if touched or away(regular) else []",
+        "extra: list[str] = []",
+    ),
+    Mutation("an abort drops the extra one", "replacing", "if touched or type_name in desired.surge:", "if touched:"),
+    Mutation(
+        "a reload replaces a ready extra one",
+        "reload",
+        "if role is Role.SURGE and isinstance(i.phase, Ready):",
+        "if False:",
+    ),
+    Mutation(
+        "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
+    ),
+    Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
+    Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
+    Mutation(
+        "the extra one is needed by an operation",
+        "reload",
+        "[name for name in desired.names(t) if name in moves]",
+        "[*moves]",
+    ),
+    Mutation(
+        "a single one has no rollout",
+        "commands",
+        "several and spec.max != 1",
+        "desired.count(spec.type) > 1 and spec.max != 1",
+    ),
+    Mutation("a removal needs no lower count", "commands", "len(removed) > count - target.get(t, count):", "False:"),
+    Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays
     Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),

@@ -104,6 +104,20 @@ def test_how_many_may_be_away_is_a_number_or_a_share(folder, written, rolling):
 
 
 @pytest.mark.parametrize(
+    ("keys", "rolling"),
+    [
+        ("balancer: run/haproxy.sock", Rolling(surge=1)),
+        ("balancer: run/haproxy.sock, rolling: {unavailable: 2}", Rolling(unavailable=2, surge=1)),
+        ("balancer: run/haproxy.sock, rolling: {surge: 0}", Rolling()),
+        ("balancer: run/haproxy.sock, max: 1", None),
+        ("ready: tcp", None),
+    ],
+)
+def test_behind_a_balancer_an_extra_instance_is_the_default(folder, keys, rolling):
+    assert web(folder, keys).rolling == rolling
+
+
+@pytest.mark.parametrize(
     ("written", "recycle"),
     [
         ("{age: 12h, memory: 512MB, jitter: 0.2}", Recycle(age=43200, memory=512_000_000, jitter=0.2)),

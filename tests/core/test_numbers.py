@@ -6,7 +6,7 @@ import pytest
 from making import Story, of_type, plan_of, spawned_names, spec_of
 from msgspec.structs import replace
 
-from procman.core.actions import Remove, Reply
+from procman.core.actions import Refuse, Remove, Reply
 from procman.core.desired import Role
 from procman.core.events import Commanded, Reload, Restart, Scale, Wait
 from procman.core.fleet import Fleet
@@ -171,3 +171,64 @@ def test_it_goes_on_where_another_program_took_over():
 def test_a_state_without_numbers_has_them_from_one():
     desired = running(3).fleet.state().desired
     assert [desired.role("web", n) for n in (1, 3, 4)] == [Role.REGULAR, Role.REGULAR, Role.LEAVING]
+
+
+# ---- which ones go
+
+
+def remove(story: Story, count: int, *names: str) -> list:
+    return story.happens(Commanded(Scale(to={"web": count}, remove=names), 5))
+
+
+def test_a_named_instance_goes_in_place_of_the_highest():
+    story = running(4)
+    (answer,) = of_type(remove(story, 3, "web.1"), Reply)
+    assert answer.instances == ("web.1",)
+    story.ends("web.1", *TERM)
+    assert names(story) == ["web.2", "web.3", "web.4"]
+    assert spawned_names(scale(story, 4)) == ["web.1"]
+
+
+def test_the_rest_are_the_highest():
+    (answer,) = of_type(remove(running(4), 2, "web.1"), Reply)
+    assert answer.instances == ("web.4", "web.1")
+
+
+def test_its_number_is_not_taken_while_it_is_on_its_way_out():
+    story = running(2)
+    remove(story, 1, "web.1")
+    assert spawned_names(scale(story, 2)) == ["web.3"]
+
+
+@pytest.mark.parametrize(
+    ("count", "named", "message", "hint"),
+    [
+        (3, ("web.9",), "cannot remove web.9: there is no such instance", ""),
+        (4, ("web.1",), "cannot remove web.1: web=4 takes 0 of 4 away", "`procman scale web=3 --remove web.1` does"),
+        (5, ("web.1",), "cannot remove web.1: web=5 takes 0 of 4 away", "`procman scale web=3 --remove web.1` does"),
+        (
+            3,
+            ("web.1", "web.2"),
+            "cannot remove web.1, web.2: web=3 takes 1 of 4 away",
+            "`procman scale web=2 --remove web.1,web.2` does",
+        ),
+    ],
+)
+def test_what_cannot_be_removed(count, named, message, hint):
+    (refusal,) = of_type(remove(running(4), count, *named), Refuse)
+    assert refusal.message == message
+    assert hint in refusal.hint
+
+
+def test_who_is_removed_needs_the_count_of_its_type():
+    story = running(2)
+    (refusal,) = of_type(story.happens(Commanded(Scale(remove=("web.1",)), 5)), Refuse)
+    assert refusal == Refuse(5, "cannot remove web.1: web keeps its count", "`procman scale web=1 --remove web.1` does")
+
+
+def test_the_single_one_that_is_left_keeps_its_number():
+    story = running(2)
+    remove(story, 1, "web.1")
+    story.ends("web.1", *TERM)
+    assert names(story) == ["web.2"]
+    assert spawned_names(scale(story, 2)) == ["web.1"]

@@ -250,6 +250,15 @@ def test_a_stop_of_one_takes_it_out_of_the_rollout():
     assert asked(settles(story)) == ["web.3"]
 
 
+def test_a_stop_of_the_first_one_lets_the_next_be_the_first():
+    story = running(3)
+    ask(story, Restart(("web",)))
+    ask(story, Stop(("web.1",)))
+    assert asked(story.ends("web.1", 143, "TERM")) == ["web.2"]
+    comes_back(story, "web.2")
+    assert asked(settles(story)) == ["web.3"]
+
+
 def test_a_scaling_down_ends_it_for_those_that_go_and_a_scaling_up_starts_the_new_spec():
     story = running(3)
     ask(story, Reload(plan_of({"web": 3}, BETTER)))

@@ -44,7 +44,7 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
-from procman.core.policies import Dependency, Drain, Health, Readiness, TcpProbe
+from procman.core.policies import Dependency, Drain, Health, Readiness, Rolling, TcpProbe
 from procman.core.snapshot import decode, encode
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopMode, When
 from procman.core.timers import SlotTimer
@@ -64,12 +64,13 @@ pick = st.integers(min_value=0, max_value=10**6)
 """Which of those that are there, modulo their number."""
 
 specs = st.builds(
-    lambda mode, grace, policy, delay, limit, end, ready, drain: spec_of(
+    lambda mode, grace, policy, delay, limit, end, ready, drain, surge: spec_of(
         restart={"policy": policy, "delay": delay, "max_restarts": limit, "no_retry_exit_codes": (78,)},
         stop={"mode": mode, "grace": grace, "drain": drain},
         on_end=end,
         ready=ready,
         health=Health(probe=TcpProbe()) if ready else None,
+        rolling=Rolling(surge=1) if surge else None,
     ),
     st.sampled_from(StopMode),
     st.sampled_from((10.0, 3.0, 0.5, 0.0)),
@@ -79,6 +80,7 @@ specs = st.builds(
     st.sampled_from((OnEnd.STAY, OnEnd.STAY, OnEnd.STAY, OnEnd.EXIT)),
     st.sampled_from((None, None, Readiness(probe=TcpProbe(), timeout=20.0))),
     st.sampled_from((None, None, Drain(seconds=2.5))),
+    st.booleans(),
 )
 
 
@@ -113,10 +115,15 @@ class Formation(RuleBasedStateMachine):
             assert spawn.spec in self.history[type_name], "an aborted rollout goes back to a spec that there was"
             self.types[type_name] = spawn.spec
         return (
-            spawn.index in self.numbers.get(type_name, ())
+            (spawn.index in self.numbers.get(type_name, ()) or self.is_extra(type_name, spawn.index))
             and spawn.name not in self.stopped
             and spawn.spec == self.types[type_name]
         )
+
+    def is_extra(self, type_name: str, number: int) -> bool:
+        """Whether it is the extra instance of a rollout that goes on."""
+        formation = self.os.fleet._formation
+        return formation.desired.surge.get(type_name) == number and formation.rollouts.get(type_name) is not None
 
     def was_aborted(self, type_name: str) -> bool:
         shown = {row.type: row.rollout for row in self.os.fleet.view(self.os.now).types}[type_name]
@@ -329,11 +336,15 @@ class Formation(RuleBasedStateMachine):
         for name in self.types:
             indexes = {i.index for i in self.os.fleet.instances() if i.spec.type == name}
             assert set(self.numbers[name]) <= indexes
+            assert all(self.is_extra(*each) for each in self.os.fleet._formation.desired.surge.items())
             for index in indexes - set(self.numbers[name]):
                 i = self.os.fleet.get(f"{name}.{index}")
                 assert i is not None
+                if self.is_extra(name, index):
+                    continue
                 assert isinstance(i.phase, (Spawning, Draining, Stopping, Clearing))
                 assert not i.wanted
+        assert not any(i.wanted for i in self.os.fleet.instances() if i.spec.type not in self.types)
 
     # ---- fair driving, to the end
 
@@ -344,6 +355,8 @@ class Formation(RuleBasedStateMachine):
         if not self.is_stopping():
             for i in self.os.fleet.instances():
                 self.check_settled(i)
+            for name in self.types:
+                self.check_rollout_is_over(name)
             asked_at = self.os.now
             self.os.shut_down()
             self.os.run(CALM)
@@ -357,6 +370,14 @@ class Formation(RuleBasedStateMachine):
             assert not self.os.lives
             assert not self.os.strays
             assert not any(self.os.kept.values())
+
+    def check_rollout_is_over(self, name: str) -> None:
+        """Where all have come to rest, no extra instance is left, and all run from the spec that is in force."""
+        slots = [i for i in self.os.fleet.instances() if i.spec.type == name]
+        if all(isinstance(i.phase, (Ready, Down, Done, Failed)) for i in slots):
+            assert [i.index for i in slots] == self.numbers[name]
+            assert all(i.spec == self.types[name] for i in slots if isinstance(i.phase, Ready))
+            assert self.os.fleet._formation.rollouts.get(name) is None
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

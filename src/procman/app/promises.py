@@ -24,6 +24,4 @@ def _unused(plan: Plan) -> Iterator[str]:
     if plan.groups:
         yield "groups"
     for name, spec in plan.types.items():
-        if spec.rolling is not None and spec.rolling.surge:
-            yield f"processes.{name}.rolling.surge"
         yield from (f"processes.{name}.depends_on.{one.type}.restart" for one in spec.depends_on if one.restart)

@@ -142,7 +142,14 @@ class RollingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         | UnsetType
     ) = UNSET
     surge: (
-        Annotated[int, Meta(ge=0, le=1, description="1: an extra instance comes up first, so that none is missing")]
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=1,
+                description="1: an extra instance comes up first, so that none is missing; the default behind a `balancer`",
+            ),
+        ]
         | UnsetType
     ) = UNSET
 

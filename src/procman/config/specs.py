@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from procman.config.formation import RELEASE
+from procman.core.policies import Rolling
 from procman.core.spec import DEFAULT_GRACE, BaseEnvironment, OnEnd, ProcessSpec, RestartPolicy, StopPolicy, When
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class SpecBuilder:
                 faults += [
                     self._inputs.document.fault(path + where, *told) for where, *told in row.check(value, self._context)
                 ]
-        return self._overridden(fields), faults
+        return self._overridden(fields | _surged(written, fields)), faults
 
     def _context_of(self, grace: float) -> Any:  # noqa: ANN401  a SpecContext, loaded only with a procman.yml
         from procman.config.policies import SpecContext  # noqa: PLC0415
@@ -121,3 +122,13 @@ class SpecBuilder:
         if options.tty is not None:
             return options.tty
         return options.terminal if configured is None else configured
+
+
+def _surged(section: ProcessSection, fields: dict[str, Any]) -> dict[str, Any]:
+    """A type behind a balancer has an extra instance while it is replaced, unless it says otherwise, must not run twice, or has
+    a socket that stays open.
+    """
+    said = section.rolling is not UNSET and section.rolling.surge is not UNSET
+    if section.balancer is UNSET or said or section.max == 1 or section.socket is not UNSET:
+        return {}
+    return {"rolling": replace(fields.get("rolling", Rolling()), surge=1)}

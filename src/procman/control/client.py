@@ -143,9 +143,12 @@ class Client:
         why: str = "",
         *,
         force: bool = False,
+        remove: Sequence[str] = (),
     ) -> Accepted:
-        """Set counts, and change counts; all or nothing. With neither, the formation as it is. `force`: autoscaled ones, too."""
-        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force))
+        """Set counts, and change counts; all or nothing. With neither, the formation as it is. `force`: autoscaled ones, too.
+        `remove`: instances that go first, where a count is lowered.
+        """
+        return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force, tuple(remove)))
 
     def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
         """Restart types, instances or patterns, all where none is named: a few of a type at a time, or `together`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, TypeAlias, assert_never
 
 from msgspec import Struct
@@ -17,8 +17,10 @@ from procman.core.operations import Need, Want, needs_of_counts, up
 from procman.core.phases import Instance
 from procman.core.select import Refusal
 from procman.core.slots import Slots
-from procman.core.spec import Plan, refuse_count, room_of
+from procman.core.spec import Plan, ProcessSpec, refuse_count, room_of
 from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
+from procman.errors import nearest
+from procman.text.words import index_of, type_of
 
 
 class World(NamedTuple):
@@ -31,6 +33,11 @@ class World(NamedTuple):
     def standing(self) -> list[Instance]:
         """The regular slots of the formation, without those on their way out and the extra ones of rollouts."""
         return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
+
+    def extras(self) -> list[Instance]:
+        """The extra instances of rollouts."""
+        slots = [self.slots.at(t, number) for t, number in self.desired.surge.items()]
+        return [i for i in slots if i is not None]
 
 
 class Granted(Struct, frozen=True):
@@ -62,12 +69,16 @@ def scale(command: Scale, world: World) -> Decision:
             return refusal
         if type_name in plan.sections.get(AUTOSCALE, {}) and not command.force:
             return wording.autoscaled(type_name)
+    refusal = _refuse_extras(command.remove, world) or _refuse_removal(command.remove, target, world)
+    if refusal:
+        return refusal
     counts = desired.counts
     changed = {t: (counts[t], n) for t, n in target.items() if counts[t] != n}
     after = replace(desired, scaled=tuple(sorted({*desired.scaled, *target})))
     touched: list[str] = []
     for t, n in target.items():
-        after, names = resized(world._replace(desired=after), t, n, wording.SCALED_DOWN)
+        remove = [index_of(name) for name in command.remove if type_of(name) == t]
+        after, names = resized(world._replace(desired=after), t, n, wording.SCALED_DOWN, remove)
         touched += names
     change = None
     if changed:
@@ -78,6 +89,26 @@ def scale(command: Scale, world: World) -> Decision:
         )
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(after, target, touched, plan), what, change)
+
+
+def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
+    """Why these cannot be the ones that go; None where they can. Each must be one of as many as the count is lowered by."""
+    standing = {i.name for i in world.standing()}
+    chosen = dict.fromkeys(names)
+    for name in chosen:
+        if name not in standing:
+            return f"cannot remove {name}: there is no such instance", nearest(name, standing)
+        t = type_of(name)
+        removed, count = [other for other in chosen if type_of(other) == t], world.desired.count(t)
+        if len(removed) > count - target.get(t, count):
+            told = (
+                f"{t}={target[t]} takes {max(0, count - target[t])} of {count} away"
+                if t in target
+                else f"{t} keeps its count"
+            )
+            hint = f"`procman scale {t}={count - len(removed)} --remove {','.join(removed)}` does"
+            return f"cannot remove {', '.join(removed)}: {told}", hint
+    return None
 
 
 MAIN_TYPE = "web"
@@ -108,7 +139,7 @@ def restart(command: Restart, world: World) -> Decision:
         return chosen
     desired = world.desired
     reason = Reason(ReasonCode.RESTARTED, command.why) if command.why else wording.RESTARTED
-    rolls = {i.name for i in chosen if not command.together and is_rolled(i, command.names, desired)}
+    rolls = {i.name for i in chosen if not command.together and is_rolled(i, i.spec, command.names, desired)}
     moves: dict[str, Move] = {i.name: RestartMove(reason, i.name in rolls) for i in chosen}
     needs = {i.name: up(i.spec, i.generation) for i in chosen}
     granted = _granted(desired.moving(moves), chosen, needs, "procman restart")
@@ -118,9 +149,12 @@ def restart(command: Restart, world: World) -> Decision:
     return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
 
 
-def is_rolled(i: Instance, names: tuple[str, ...], desired: Desired) -> bool:
-    """Whether it is replaced in its turn: one of several of its type, and not meant by its own name."""
-    return i.name not in names and desired.count(i.spec.type) > 1 and i.spec.max != 1
+def is_rolled(i: Instance, spec: ProcessSpec, names: tuple[str, ...], desired: Desired) -> bool:
+    """Whether it is replaced in its turn, by `spec`: one of several of its type, or of a type with an extra instance, and not
+    meant by its own name.
+    """
+    several = desired.count(spec.type) > 1 or (spec.rolling is not None and spec.rolling.surge > 0)
+    return i.name not in names and several and spec.max != 1
 
 
 def stop(command: Stop, world: World) -> Decision:
@@ -134,7 +168,7 @@ def stop(command: Stop, world: World) -> Decision:
 
 
 def send_signal(command: SendSignal, world: World) -> Decision:
-    chosen = _selected(command.names, world)
+    chosen = select.matching(command.names, [*world.standing(), *world.extras()], world.plan.types)
     if not isinstance(chosen, list):
         return chosen
     alive = [i for i in chosen if (i.alive if command.leader else i.pid is not None)]
@@ -166,8 +200,12 @@ def wait(command: Wait, world: World) -> Decision:
 
 
 def _selected(names: tuple[str, ...], world: World) -> list[Instance] | Refusal:
-    """The slots that are meant, those on their way out excepted."""
-    return select.matching(names, world.standing(), world.plan.types)
+    """The regular slots that are meant. An extra one belongs to its rollout."""
+    return _refuse_extras(names, world) or select.matching(names, world.standing(), world.plan.types)
+
+
+def _refuse_extras(names: tuple[str, ...], world: World) -> Refusal | None:
+    return next((wording.is_extra(i.name, i.spec.type) for i in world.extras() if i.name in names), None)
 
 
 def _granted(desired: Desired, chosen: list[Instance], needs: dict[str, Need], what: str) -> Granted:

@@ -35,6 +35,11 @@ class RestartMove(Struct, frozen=True, tag=True):
 Move: TypeAlias = StartMove | StopMove | RestartMove
 
 
+def is_rolling(move: Move | None) -> bool:
+    """Whether it waits for its turn in a rollout."""
+    return isinstance(move, RestartMove) and move.rolling
+
+
 class Closing(Struct, frozen=True):
     """All is to end, with this exit code, as it was asked for at `since`, and within `grace` seconds of that."""
 
@@ -87,6 +92,10 @@ class Desired(Struct, frozen=True, kw_only=True):
         if number in self.numbers(type_name):
             return Role.REGULAR
         return Role.SURGE if self.surge.get(type_name) == number else Role.LEAVING
+
+    def pending(self, type_name: str) -> int:
+        """How many of its regular slots are still to be replaced in a rollout."""
+        return sum(name in self.moves and is_rolling(self.moves[name]) for name in self.names(type_name))
 
     def numbered(self, type_name: str, numbers: Sequence[int]) -> Desired:
         """The same with these numbers of a type, and no extra instance under any of them."""

@@ -30,9 +30,10 @@ from procman.core.view import FleetView, Kind, Operation, OperationState
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, startup, wording
+    from procman.core import commands, replacing, startup, wording
 else:
     commands = later(__name__, "procman.core.commands")
+    replacing = later(__name__, "procman.core.replacing")
     startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
@@ -124,7 +125,7 @@ class Fleet:
                 if i is not None:
                     self._formation.step(i, event, now)
             case saw.Measured():
-                self._formation.recycle_large(event)
+                replacing.recycle_large(self._formation, event)
             case saw.Adopted():
                 self._formation.adopted(event, now)
             case saw.Orphaned():
@@ -142,7 +143,7 @@ class Fleet:
             case _:
                 assert_never(event)
         self._formation.reconcile(now)
-        self._formation.end_rollouts(now)
+        self._formation.go_on(now)
         self._end_startup(now)
         self._settle(now)
         out, self._formation.out = self._formation.out, []
@@ -185,7 +186,7 @@ class Fleet:
             case CrashLoopTimer(type_name):
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
             case RecycleTimer(name):
-                self._formation.recycle_old(name, event.token)
+                replacing.recycle_old(self._formation, name, event.token)
             case RolloutTimer() | ClosingTimer() | FallbackTimer():
                 pass  # what may move by then is moved after every event
             case _:
@@ -216,8 +217,7 @@ class Fleet:
     def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
         """Change what is desired, move what may move, answer."""
         formation = self._formation
-        formation.roll(granted.desired, formation.plan)
-        formation.desired = granted.desired
+        formation.desired = formation.roll(granted.desired, formation.plan)
         if granted.holds is not None:
             formation.hold(granted.holds)
         formation.out += granted.actions

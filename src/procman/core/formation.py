@@ -16,12 +16,11 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove, is_rolling
 from procman.core.events import (
     Adopted,
     Hold,
     KillAsked,
-    Measured,
     RestartWanted,
     SlotEvent,
     StartWanted,
@@ -33,19 +32,19 @@ from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fa
 from procman.core.instance import step
 from procman.core.operations import Need, Operations
 from procman.core.orphans import Orphans
-from procman.core.phases import AT_REST, UP, Backoff, Down, Instance, Waiting
-from procman.core.rollout import Rollout, Rollouts, away
+from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
+from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
-from procman.core.timers import ClosingTimer, RolloutTimer, WaitingLineTimer
+from procman.core.timers import ClosingTimer, WaitingLineTimer
 from procman.core.turn import Turn
 from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, startup, wording
+    from procman.core import commands, daemons, order, recycling, reload, replacing, startup, wording
     from procman.core.policies import Dependency
 else:
     commands = later(__name__, "procman.core.commands")
@@ -53,6 +52,7 @@ else:
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
+    replacing = later(__name__, "procman.core.replacing")
     startup = later(__name__, "procman.core.startup")
     wording = later(__name__, "procman.core.wording")
 
@@ -117,10 +117,12 @@ class Formation:
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
                     return False
-                self.step(i, StopWanted(move.why, self._terms(i, now)), now)
+                self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self._role(i) is Role.SURGE:
+                self.out.append(wording.extra_comes(i))
         if i is None or spec is None:
             return True
         unmet = turn.waits_for(spec, i, move)
@@ -131,7 +133,7 @@ class Formation:
             return False
         if isinstance(move, RestartMove) or i.spec != spec:
             why = move.why if isinstance(move, RestartMove) else wording.RELOADED
-            self.step(i, RestartWanted(spec, why, self._terms(i, now)), now)
+            self.step(i, RestartWanted(spec, why, self.terms(i, now)), now)
             i = self.slots.get(name) or i
         if not isinstance(move, RestartMove) or isinstance(i.phase, Waiting):
             self.step(i, StartWanted(), now)
@@ -146,7 +148,7 @@ class Formation:
             why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
             self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
-    def _terms(self, i: Instance, now: float) -> StopTerms:
+    def terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
         holds = [hold for hold in self.holds.values() if i.spec.type in hold.names]
         closes = self.desired.closing
@@ -185,9 +187,9 @@ class Formation:
                     self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
-                rollout = self.rollouts.died(i, fact)
+                rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
-                    self._abort(rollout, i, now)
+                    replacing.abort(self, rollout, i)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
                     code = i.record.last_exit.code if i.record.last_exit is not None else 1
                     self.shut_down(code, f"{i.name} failed", now)
@@ -197,81 +199,19 @@ class Formation:
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
-            case BecameReady():
-                if self.rollouts.get(i.spec.type) is not None:
-                    self._settle_rollout(i.spec.type, i.token, now)
-            case BecameUnready() | Rested():
+            case Rested():
+                if self._role(i) is Role.SURGE and not isinstance(i.phase, Down):
+                    replacing.ended(self, i)
+            case BecameReady() | BecameUnready():
                 pass
             case _:
                 assert_never(fact)
-
-    def _settle_rollout(self, type_name: str, token: int, now: float) -> None:
-        """Somebody of a type is ready: have the first ones of its rollout come back?"""
-        at = self.rollouts.ready(type_name, self.slots.of(type_name), now)
-        if at is not None:
-            self.out.append(SetTimer(RolloutTimer(type_name), token, at))
-
-    def _abort(self, rollout: Rollout, i: Instance, now: float) -> None:
-        """What was not touched stays, what was goes back to the old spec, and that stays in force."""
-        type_name, old = i.spec.type, rollout.old
-        why = wording.aborted(i)
-        rest = {
-            n: m for n, m in self.desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)
-        }
-        touched = [one.name for one in self.slots.of(type_name) if one.wanted and one.spec != old]
-        if touched:
-            before, self.plan = self.plan, replace(self.plan, types=self.plan.types | {type_name: old})
-            self.out += reload.sockets(before, self.plan)
-            self.rollouts.begin(type_name, old, len(touched), back=True)
-        back: dict[str, Move] = dict.fromkeys(touched, RestartMove(wording.ROLLED_BACK, rolling=True))
-        self.desired = replace(self.desired, moves=rest | back)
-        self.rollouts.abort(type_name, why)
-        self.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
-        names = {one.name for one in self.slots.of(type_name)}
-        reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-        self.out += self.operations.abort(names, reason, i.name)
-        self._end_rollout(type_name, now)
-
-    def recycle_old(self, name: str, generation: int) -> None:
-        i = self.slots.get(name)
-        if i is not None and i.generation == generation:
-            self._recycle(i, recycling.too_old(i))
-
-    def recycle_large(self, event: Measured) -> None:
-        i = self.slots.get(event.name)
-        if i is not None and i.generation == event.generation:
-            self._recycle(i, recycling.too_large(i, event.memory))
-
-    def _recycle(self, i: Instance, why: Reason | None) -> None:
-        """Replace one that is too old or too large, when its type's rollout lets it."""
-        if why is None:
-            return
-        if not isinstance(i.phase, UP) or i.name in self.desired.moves or self.desired.closing is not None:
-            return
-        if self.rollouts.get(i.spec.type) is None:
-            self.rollouts.begin(i.spec.type, i.spec, 1)
-        self.desired = self.desired.moving({i.name: RestartMove(why, rolling=True)})
-
-    def end_rollouts(self, now: float) -> None:
-        """Those of which everyone has been replaced and is back in rotation."""
-        for type_name in self.rollouts.running:
-            self._end_rollout(type_name, now)
-
-    def _end_rollout(self, type_name: str, _now: float) -> None:
-        if self.pending(type_name) == 0 and away(self.slots.of(type_name)) == 0:
-            self.rollouts.forget(type_name)
 
     def hold(self, hold: Hold) -> None:
         """Stops of these types wait for whom asks for it from now on."""
         self.holds.pop(hold.by, None)
         if hold.seconds > 0 and hold.names:
             self.holds[hold.by] = hold
-
-    def pending(self, type_name: str) -> int:
-        """How many instances of a type are still to be replaced."""
-        return sum(
-            isinstance(m, RestartMove) and m.rolling and type_of(n) == type_name for n, m in self.desired.moves.items()
-        )
 
     def looping(self, now: float) -> Callable[[Instance], bool]:
         return lambda i: self.crashes.loops(i, now)
@@ -299,7 +239,11 @@ class Formation:
 
     def row(self, i: Instance, now: float) -> InstanceView:
         """One row of ps. What it waits for is told by what keeps it waiting."""
-        row = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now))
+        row, role = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now)), self._role(i)
+        if role is not Role.REGULAR and not is_companion(i.spec.type):
+            row = replace(row, role=role.value)
+        if role is Role.SURGE:
+            row = replacing.extra_row(self, row)
         if not isinstance(i.phase, Waiting):
             return row
         unmet = order.unmet(i.spec, self.desired, self.slots)
@@ -308,7 +252,7 @@ class Formation:
 
     def type_view(self, spec: ProcessSpec) -> TypeView:
         t = spec.type
-        rollout = self.rollouts.shown(t, self.pending(t))
+        rollout = self.rollouts.shown(t, self.desired.pending(t))
         slots, loop = self.slots.of(t), self.crashes.looping(t)
         return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
 
@@ -325,21 +269,20 @@ class Formation:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
         self.out += reload.sockets(before, plan)
-        self.roll(reloaded.granted.desired, before)
-        self.desired = reloaded.granted.desired
+        self.desired = self.roll(reloaded.granted.desired, before)
         self.slots.arrange(plan.types)
         for i in reloaded.respecified:
             self.slots.put(i)
-        return reloaded.granted
+        return replace(reloaded.granted, desired=self.desired)
 
-    def roll(self, desired: Desired, before: Plan) -> None:
-        """Begin the rollouts that a command leads to. The specs of before are what they go back to."""
-        types: dict[str, int] = {}
-        for name, move in desired.moves.items():
-            if isinstance(move, RestartMove) and move.rolling and move != self.desired.moves.get(name):
-                types[type_of(name)] = types.get(type_of(name), 0) + 1
-        for type_name, total in types.items():
-            self.rollouts.begin(type_name, before.types.get(type_name) or self.plan.types[type_name], total)
+    def roll(self, desired: Desired, before: Plan) -> Desired:
+        """What is desired, with the rollouts that a command leads to. The specs of before are what they go back to."""
+        return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
+
+    def go_on(self, now: float) -> None:
+        """See how far the rollouts are."""
+        for type_name in self.rollouts.running:
+            replacing.go_on(self, type_name, now)
 
     # ---- the end
 

@@ -13,7 +13,7 @@ from procman.core.actions import Action, CloseSockets, OpenSockets
 from procman.core.commands import Granted, World, is_rolled, resized
 from procman.core.desired import Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.operations import Need, Want, up
-from procman.core.phases import Instance
+from procman.core.phases import Instance, Ready
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, refuse_count
 from procman.core.view import Change, Kind
@@ -79,6 +79,8 @@ def decide(plan: Plan, world: World) -> Reloaded:
     for t in difference.removed:
         desired, names = resized(world._replace(desired=desired), t, 0, wording.REMOVED)
         touched += names
+        if t in desired.surge:
+            desired = desired.moving({f"{t}.{desired.surge[t]}": StopMove(wording.REMOVED)})
     desired = replace(desired, scaled=tuple(t for t in desired.scaled if t in plan.types))
     counts = counts_after(plan, desired.counts, desired.scaled)
     for t, count in counts.items():  # first, lest one that is to go is started anew
@@ -89,7 +91,7 @@ def decide(plan: Plan, world: World) -> Reloaded:
     for t in difference.changed:
         moves, stay = _respecify(plan.types[t], desired, world.slots)
         desired = desired.moving(moves)
-        touched += moves
+        touched += [name for name in desired.names(t) if name in moves]
         respecified += stay
     needs = {name: _need(name, desired, plan, world.slots) for name in touched}
     desired = desired.moving(companions(plan, world.slots))
@@ -115,14 +117,19 @@ def _need(name: str, desired: Desired, plan: Plan, slots: Slots) -> Need:
 
 
 def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[str, Move], list[Instance]]:
-    """New settings for a type: the slots that are restarted for it, and those that are not wanted and just have them."""
+    """New settings for a type: the slots that are restarted for it, and those that just have them: they are not wanted, or go
+    with the rollout.
+    """
     moves: dict[str, Move] = {}
     stay = []
     for i in slots.of(spec.type):
-        if i.spec == spec or desired.role(spec.type, i.index) is Role.LEAVING:
+        role = desired.role(spec.type, i.index)
+        if i.spec == spec or role is Role.LEAVING:
             continue
-        if i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
-            moves[i.name] = RestartMove(wording.RELOADED, is_rolled(i, (), desired))
+        if role is Role.SURGE and isinstance(i.phase, Ready):
+            stay.append(replace(i, spec=spec))  # whatever it runs, it keeps the others' place
+        elif i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
+            moves[i.name] = RestartMove(wording.RELOADED, is_rolled(i, spec, (), desired))
         else:
             stay.append(replace(i, spec=spec))
     return moves, stay

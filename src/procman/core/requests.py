@@ -25,13 +25,15 @@ ValueError where it is put into a message."""
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it.
 
-    With `force` also those of types that are autoscaled, whose counts are set by the autoscaler and else by nobody.
+    With `force` also those of types that are autoscaled, whose counts are set by the autoscaler and else by nobody. `remove`
+    are instances that go first, where a count is lowered; else the highest numbers go.
     """
 
     to: dict[Name, Count] = {}
     by: dict[Name, Count] = {}
     why: Annotated[str, Meta(max_length=256)] = ""
     force: bool = False
+    remove: tuple[Name, ...] = ()
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -3,6 +3,9 @@
 At most so many are away at once as the type's `rolling` says. The first that are replaced must stay ready for a moment
 before the others follow, so that a version which becomes ready and dies is not rolled out. Where new ones keep failing the
 rollout is aborted: what was touched is started again from the old spec, and that stays in force.
+
+With `surge` an extra instance is the first: while it is not ready nobody is replaced, and then one at a time, so that as many
+are ready as without a rollout. It goes when the others are back, or when an aborted rollout has gone back.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.facts import Died
-from procman.core.phases import AT_REST, Instance, Ready
+from procman.core.phases import AT_REST, Backoff, Done, Instance, Ready, Unhealthy, Waiting
 from procman.core.spec import ProcessSpec
 from procman.later import later
 
@@ -28,10 +31,13 @@ SETTLE = 3.0
 FAILURES = 3
 """Deaths of what was replaced that abort a rollout."""
 
+HOPELESS = (Waiting, Backoff, Unhealthy)
+"""Phases of an extra instance for which the way back does not wait: it may never leave them."""
+
 
 class Rollout(Struct, frozen=True, kw_only=True):
-    """One type's. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose new life has begun,
-    `settled_at` when the first ones have stayed ready for long enough.
+    """One type's. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose new life has begun
+    and the extra instance, `settled_at` when the first ones have stayed ready for long enough.
     """
 
     old: ProcessSpec
@@ -60,14 +66,19 @@ class Rollouts:
     def get(self, type_name: str) -> Rollout | None:
         return self._running.get(type_name)
 
-    def begin(self, type_name: str, old: ProcessSpec, total: int, *, back: bool = False) -> None:
-        """So many of a type are to be replaced. One that is under way goes back to where it began, should this fail."""
+    def begin(self, type_name: str, rollout: Rollout) -> None:
+        """Some of a type are to be replaced. One that is under way goes back to where it began, should this fail."""
         before = self._running.get(type_name)
-        if before is not None and not before.back and not back:
-            old = before.old
-        if not back:
+        if before is not None and not before.back and not rollout.back:
+            rollout = replace(rollout, old=before.old)
+        if not rollout.back:
             self._aborted.pop(type_name, None)
-        self._running[type_name] = Rollout(old=old, total=total, back=back)
+        self._running[type_name] = rollout
+
+    def one_more(self, type_name: str) -> None:
+        """One more of a type is to be replaced in the rollout that is under way."""
+        rollout = self._running[type_name]
+        self._running[type_name] = replace(rollout, total=rollout.total + 1)
 
     def forget(self, type_name: str) -> None:
         """The type is gone, or its rollout is over."""
@@ -80,12 +91,15 @@ class Rollouts:
     def clear(self) -> None:
         self._running.clear()
 
-    def budget(self, spec: ProcessSpec, slots: list[Instance], now: float) -> int:
-        """How many that are in rotation may be replaced at this moment."""
+    def budget(self, spec: ProcessSpec, regular: list[Instance], extra: Instance | None, now: float) -> int:
+        """How many that are in rotation may be replaced at this moment. `extra` is the rollout's extra instance."""
         rollout = self._running.get(spec.type)
-        limit = (spec.rolling or policies.Rolling()).away(len(slots))
-        free = limit - away(slots)
-        if rollout is None or rollout.back or settled(rollout, now):
+        back = rollout is not None and rollout.back
+        limit = 1 if extra is not None else (spec.rolling or policies.Rolling()).away(len(regular))
+        free = limit - away(regular)
+        if extra is not None and not (back and isinstance(extra.phase, HOPELESS)):
+            free -= away([extra])
+        if rollout is None or back or settled(rollout, now):
             return free
         return min(free, limit - len(rollout.replaced))
 
@@ -95,21 +109,21 @@ class Rollouts:
         if rollout is not None and i.name not in rollout.replaced:
             self._running[i.spec.type] = replace(rollout, replaced=(*rollout.replaced, i.name))
 
-    def ready(self, type_name: str, slots: list[Instance], now: float) -> float | None:
-        """Somebody is ready: when the others may follow, if all that were replaced are so for the first time."""
+    def settle(self, type_name: str, slots: list[Instance], now: float) -> float | None:
+        """When the others may follow, if all that were replaced are ready for the first time. Who was stopped since is none."""
         rollout = self._running.get(type_name)
-        if rollout is None or rollout.settled_at is not None:
+        if rollout is None or rollout.back or rollout.settled_at is not None:
             return None
-        new = {i.name for i in slots if isinstance(i.phase, Ready)}
-        if not new.issuperset(rollout.replaced):
-            return None
-        self._running[type_name] = replace(rollout, settled_at=now + SETTLE)
-        return now + SETTLE
+        wanted = {i.name: i for i in slots if i.wanted}
+        first = tuple(name for name in rollout.replaced if name in wanted)
+        at = now + SETTLE if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first) else None
+        self._running[type_name] = replace(rollout, replaced=first, settled_at=at)
+        return at
 
-    def died(self, i: Instance, died: Died) -> Rollout | None:
-        """An instance has died: the rollout that is aborted by it."""
+    def died(self, i: Instance, died: Died, *, extra: bool) -> Rollout | None:
+        """An instance, or the extra one, has died: the rollout that is aborted by it."""
         rollout = self._running.get(i.spec.type)
-        if rollout is None or rollout.back or i.name not in rollout.replaced:
+        if rollout is None or rollout.back or not (extra or i.name in rollout.replaced):
             return None
         failures = rollout.failures + 1
         if failures < FAILURES and died.retried and not died.late:
@@ -121,10 +135,14 @@ class Rollouts:
     def abort(self, type_name: str, why: str) -> None:
         self._aborted[type_name] = why
 
+    def progress(self, type_name: str, pending: int) -> str | None:
+        """`2 of 4`; None where none is replaced."""
+        rollout = self._running.get(type_name)
+        return f"{rollout.total - pending} of {rollout.total}" if rollout is not None and rollout.total else None
+
     def shown(self, type_name: str, pending: int) -> str | None:
         """`2 of 4`, or `aborted: …`."""
-        rollout, aborted = self._running.get(type_name), self._aborted.get(type_name)
-        done = f"{rollout.total - pending} of {rollout.total}" if rollout is not None else None
+        done, aborted = self.progress(type_name, pending), self._aborted.get(type_name)
         if aborted is None:
             return done
         return f"aborted: {aborted}" + (f"; back to the old settings: {done}" if done else "")

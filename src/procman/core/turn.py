@@ -45,12 +45,17 @@ class Turn:
             return True
         if isinstance(i.phase, Ready):
             if spec.type not in self._budgets:
-                self._budgets[spec.type] = self._rollouts.budget(spec, self._slots.of(spec.type), self._now)
+                self._budgets[spec.type] = self._budget(spec)
             if self._budgets[spec.type] <= 0:
                 return False
             self._budgets[spec.type] -= 1
         self._rollouts.replaced(i)
         return True
+
+    def _budget(self, spec: ProcessSpec) -> int:
+        numbers, extra = self._desired.numbers(spec.type), self._desired.surge.get(spec.type)
+        regular = [i for i in self._slots.of(spec.type) if i.index in numbers]
+        return self._rollouts.budget(spec, regular, self._slots.at(spec.type, extra) if extra else None, self._now)
 
     def may_stop(self, i: Instance, closing: Closing | None, *, companions_last: bool) -> bool:
         """At the end of everything, whether nothing needs this one any more."""

@@ -30,6 +30,7 @@ class Kind(Enum):
     ADOPTED = "adopted"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
+    ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
     ALL_READY = "all-ready"
     WAITING = "waiting"
@@ -119,6 +120,7 @@ class ReasonCode(Enum):
     RECYCLED = "recycled"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
+    ROLLED_OUT = "rolled-out"
 
 
 class Reason(Struct, frozen=True):
@@ -132,7 +134,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
 
     `reason_code` is a word of `ReasonCode`, or a later version's. `ready`: it is in rotation, at `host` and `port`. `probe` is
-    the last answer of its readiness or health probe.
+    the last answer of its readiness or health probe. `role`: `regular`, `surge` (the extra instance of a rollout) or `leaving`.
     """
 
     name: str
@@ -152,6 +154,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     host: str | None = None
     ready: bool = False
     probe: str | None = None
+    role: str = "regular"
 
 
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from procman.core import order
-from procman.core.desired import RestartMove
+from procman.core.desired import Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
     Backoff,
@@ -20,6 +20,7 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
+from procman.core.spec import is_companion
 from procman.text.words import duration
 
 
@@ -33,12 +34,28 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
     lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
-    if isinstance(move, RestartMove) and move.rolling:
-        rollout = formation.rollouts.shown(i.spec.type, formation.pending(i.spec.type))
+    rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
+    if is_rolling(move):
         lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
-    elif (aborted := formation.type_view(i.spec).rollout) is not None and aborted.startswith("aborted"):
-        lines.append(f"the last rollout of {i.spec.type} was {aborted}")
+        lines += _waits_for_the_extra(formation, i)
+    elif rollout is not None and rollout.startswith("aborted"):
+        lines.append(f"the last rollout of {i.spec.type} was {rollout}")
+    match formation.desired.role(i.spec.type, i.index):
+        case Role.SURGE:
+            lines.append(f"it is stopped when the others of {i.spec.type} have been replaced: {rollout}")
+        case Role.LEAVING if not is_companion(i.spec.type):
+            lines.append(f"{i.spec.type} does without it: its number is free when nothing of it is left")
+        case _:
+            pass
     return (*(line for line in lines if line), *_hint(i))
+
+
+def _waits_for_the_extra(formation: Formation, i: Instance) -> list[str]:
+    extra = formation.desired.surge.get(i.spec.type)
+    slot = formation.slots.at(i.spec.type, extra) if extra is not None else None
+    if slot is None or isinstance(slot.phase, Ready):
+        return []
+    return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
 
 
 def _next(formation: Formation, i: Instance, now: float) -> str:

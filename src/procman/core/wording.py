@@ -44,6 +44,7 @@ RELOADED = Reason(ReasonCode.RELOADED, "changed by reload")
 KILLED = Reason(ReasonCode.KILLED, "killed")
 SHUTDOWN = Reason(ReasonCode.SHUTDOWN, "everything stops")
 ROLLED_BACK = Reason(ReasonCode.ROLLED_BACK, "the rollout was aborted")
+ROLLED_OUT = Reason(ReasonCode.ROLLED_OUT, "the rollout is over")
 UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
@@ -372,6 +373,20 @@ def by_signal(message: str) -> str:
 def aborted(i: Instance) -> str:
     why = _reason(i)
     return f"{i.name} {why.text}" if why is not None else i.name
+
+
+def extra_comes(i: Instance) -> Publish:
+    return _publish(i, Kind.ROLLOUT, f"rollout of {i.spec.type}: the extra instance {i.name} comes up first")
+
+
+def extra_reason(reason: str | None, done: str | None) -> str:
+    told = f"extra instance of the rollout{f' {done}' if done else ''}"
+    return f"{reason} ({told})" if reason else told
+
+
+def is_extra(name: str, type_name: str) -> tuple[str, str]:
+    hint = f"it goes when the rollout of {type_name} is over; `procman why {name}` says how far that is"
+    return f"cannot do that to {name}: it is the extra instance of a rollout", hint
 
 
 def aborted_line(type_name: str, why: str, *, back: bool) -> str:

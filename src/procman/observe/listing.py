@@ -42,6 +42,7 @@ class Row(Struct, frozen=True, kw_only=True):
     ready: bool
     host: str | None
     probe: str | None
+    role: str
 
 
 class Listing(Struct, frozen=True):
@@ -98,4 +99,5 @@ def _row(i: InstanceView, now: float, trees: Trees, meter: Meter) -> Row:
         ready=i.ready,
         host=i.host,
         probe=i.probe,
+        role=i.role,
     )

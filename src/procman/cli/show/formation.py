@@ -132,7 +132,11 @@ def _probe(probe: Probe, spec: ProcessSpec) -> str:
 
 
 def _restarts(plan: Plan) -> list[tuple[str, ...]]:
-    return [(name, _restart(spec, plan.counts[name])) for name, spec in plan.types.items() if _serves(spec)]
+    return [
+        (name, _restart(plan, spec))
+        for name, spec in plan.types.items()
+        if _serves(spec) or (spec.rolling is not None and spec.rolling.surge)
+    ]
 
 
 def _serves(spec: ProcessSpec) -> bool:
@@ -141,14 +145,25 @@ def _serves(spec: ProcessSpec) -> bool:
     return bool(spec.sockets) or isinstance(asked, TcpProbe | HttpProbe) or "PORT" in spec.command
 
 
-def _restart(spec: ProcessSpec, count: int) -> str:
+def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
+    """Whether an extra instance comes up first: it is asked for, and there is room for it."""
+    asked = spec.rolling is not None and spec.rolling.surge > 0
+    return asked and plan.counts[spec.type] < room_of(plan, spec.type)
+
+
+def _restart(plan: Plan, spec: ProcessSpec) -> str:
     """Whether it costs requests, and why."""
-    if spec.sockets:
+    count, surge = plan.counts[spec.type], _has_surge(plan, spec)
+    if spec.sockets and not surge:
         return "no connection is refused: the socket stays open"
-    if count < 2:
-        return "requests are dropped: it is the only instance; `socket:` or a second one keep them"
+    if count < 2 and not surge:
+        return (
+            "requests are dropped: it is the only instance; `rolling: {surge: 1}`, `socket:` or a second one keep them"
+        )
     if spec.ready is None:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
+    if surge:
+        return f"an extra instance first, then 1 of {count} at once: none is missing"
     return f"{(spec.rolling or Rolling()).away(count)} of {count} at once, the next when the new one is ready"
 
 
@@ -170,11 +185,10 @@ def _cautions(plan: Plan) -> list[tuple[str, ...]]:
 def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
     if spec.sockets and not _becomes_program(spec):
         yield "its line keeps a shell: write `exec` before the program that is to have the socket (LISTEN_PID is its own pid)"
-    if spec.rolling is not None and spec.rolling.surge:
+    if spec.rolling is not None and spec.rolling.surge and not _has_surge(plan, spec):
         room = room_of(plan, spec.type)
-        if plan.counts[spec.type] >= room:
-            why = "`max`" if room == spec.max else "the port step"
-            yield f"there is no room for an extra instance: {why} is {room}"
+        limits = {spec.max: "`max`", plan.port_step if spec.port is not None else None: "the port step"}
+        yield f"there is no room for an extra instance in a rollout: {limits.get(room, 'the highest number')} is {room}"
     if spec.oneshot and plan.counts[spec.type] > 1:
         yield f"it runs to its end {plan.counts[spec.type]} times at once"
 

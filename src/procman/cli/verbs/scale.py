@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import click
 import msgspec
 from msgspec import Struct
 
+from procman.app.options import split
 from procman.app.usage import UsageError
-from procman.cli.line.completion import complete_changes
+from procman.cli.line.completion import complete_changes, complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait import WaitingCommand, until_ready, wait_option
 from procman.config.formation import parse_changes
 from procman.control.messages import Accepted
+
+Verb = Callable[..., Any]
 
 
 class Scaled(Struct, frozen=True):
@@ -24,17 +31,44 @@ class Scaled(Struct, frozen=True):
     instances: tuple[str, ...]
 
 
+class ScaleTerms(Struct, frozen=True):
+    """Also what follows demand; and who goes first where a count is lowered."""
+
+    force: bool
+    remove: tuple[str, ...]
+
+
+def terms_options(verb: Verb) -> Verb:
+    """Declares these options; the verb is called with `terms: ScaleTerms` instead."""
+
+    @functools.wraps(verb)
+    def call(*, force: bool, remove: tuple[str, ...], **values: Any) -> Any:  # noqa: ANN401  click's own types
+        return verb(terms=ScaleTerms(force, split(remove)), **values)
+
+    return REMOVE(FORCE(call))
+
+
+REMOVE = click.option(
+    "--remove",
+    metavar="INSTANCE",
+    multiple=True,
+    shell_complete=complete_instances,
+    help="Who goes where a count is lowered, in place of the highest number; several with commas.",
+)
+FORCE = click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
+
+
 @click.command(cls=WaitingCommand)
 @click.argument("changes", metavar="[TYPE=N]...", nargs=-1, shell_complete=complete_changes)
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
-@click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
+@terms_options
 @wait_option("until all of them are ready")
 @client_options
-def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool, force: bool) -> None:
+def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, terms: ScaleTerms, *, json: bool) -> None:
     """Set how many instances of each type run, while they run.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
-    stops the instances with the highest numbers. Without arguments it prints the current counts.
+    stops the instances with the highest numbers, or those of --remove. Without arguments it prints the current counts.
 
     Where a count follows demand (`autoscale:` in procman.yml), `worker=2..6` sets its bounds until procman ends, and --force
     the count until the next decision.
@@ -44,11 +78,12 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
       procman scale
       procman scale web=4 worker+1
       procman scale web=4 --wait=120
+      procman scale web=3 --remove web.1
       procman scale worker=2..6
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     bounds = [word for word in changes if ".." in word]
     if bounds:
-        if len(bounds) < len(changes):
+        if len(bounds) < len(changes) or terms.remove:
             raise UsageError("cannot set bounds and counts in one call")
         from procman.cli.bounds import set_bounds  # noqa: PLC0415  2 ms, for types that are autoscaled
 
@@ -58,7 +93,7 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
     to, by = parse_changes(changes)
     types = [*to, *by]
     with place.connect() as client:
-        after = client.scale(to, by, force=force)
+        after = client.scale(to, by, force=terms.force, remove=terms.remove)
         click.echo(_json(after) if json else _told(after, types))
         if wait is not None:
             until_ready(client, after, types, wait)

@@ -1,0 +1,191 @@
+"""What a rollout does to a formation: it begins, with an extra instance where its type surges, goes on, is aborted, and ends.
+
+Who may be replaced at a moment is decided in rollout.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
+
+from procman.core import recycling, reload, wording
+from procman.core.actions import Action, SetTimer
+from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
+from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
+from procman.core.phases import UP, Instance, Ready
+from procman.core.rollout import Rollout, away
+from procman.core.spec import Plan, ProcessSpec, room_of
+from procman.core.timers import RolloutTimer
+from procman.core.view import InstanceView, Kind, Reason, ReasonCode
+from procman.text.words import type_of
+
+if TYPE_CHECKING:
+    from procman.core.operations import Operations
+    from procman.core.rollout import Rollouts
+    from procman.core.slots import Slots
+
+
+class Replaceable(Protocol):
+    """What is needed of a formation."""
+
+    plan: Plan
+    desired: Desired
+    slots: Slots
+    rollouts: Rollouts
+    operations: Operations
+    out: list[Action]
+
+    def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
+    def terms(self, i: Instance, now: float) -> StopTerms: ...
+    def publish(self, kind: Kind, text: str) -> None: ...
+
+
+# ---- begin
+
+
+def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
+    """What is desired, with the rollouts that a command leads to. The specs of before are what they go back to."""
+    moves = formation.desired.moves
+    types = [type_of(n) for n, move in desired.moves.items() if is_rolling(move) and move != moves.get(n)]
+    for type_name in dict.fromkeys(types):
+        old = before.types.get(type_name) or formation.plan.types[type_name]
+        desired = _begin(formation, desired, old)
+    return desired
+
+
+def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desired:
+    type_name = old.type
+    number = desired.surge.get(type_name)
+    i = formation.slots.at(type_name, number) if number is not None else None
+    if number is None:
+        number = _number_of_extra(formation, desired, type_name)
+        if number is not None:
+            name = f"{type_name}.{number}"
+            moves: dict[str, Move] = {name: StartMove()}
+            desired = replace(desired, surge=desired.surge | {type_name: number}, moves=moves | desired.moves)
+    # An extra instance that is there and ready has shown nothing of a spec that has come since: another one is the first.
+    outdated = i is not None and i.spec != formation.plan.types[type_name] and i.name not in desired.moves
+    first = (f"{type_name}.{number}",) if number is not None and not outdated else ()
+    formation.rollouts.begin(type_name, Rollout(old=old, total=desired.pending(type_name), replaced=first))
+    return desired
+
+
+def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
+    """The number of an extra instance; None where the type has none, nobody that is in rotation is to be replaced, or no
+    number is free.
+    """
+    rolling = formation.plan.types[type_name].rolling
+    if rolling is None or not rolling.surge:
+        return None
+    slots = formation.slots.of(type_name)
+    if not any(isinstance(i.phase, Ready) and is_rolling(desired.moves.get(i.name)) for i in slots):
+        return None
+    return free_number(desired, type_name, {i.index for i in slots}, room_of(formation.plan, type_name))
+
+
+def recycle_old(formation: Replaceable, name: str, generation: int) -> None:
+    i = formation.slots.get(name)
+    if i is not None and i.generation == generation:
+        _recycle(formation, i, recycling.too_old(i))
+
+
+def recycle_large(formation: Replaceable, event: Measured) -> None:
+    i = formation.slots.get(event.name)
+    if i is not None and i.generation == event.generation:
+        _recycle(formation, i, recycling.too_large(i, event.memory))
+
+
+def _recycle(formation: Replaceable, i: Instance, why: Reason | None) -> None:
+    """Replace one that is too old or too large, when its type's rollout lets it. An extra instance goes anyway."""
+    desired, type_name = formation.desired, i.spec.type
+    if why is None or not isinstance(i.phase, UP) or i.index not in desired.numbers(type_name):
+        return
+    if i.name in desired.moves or desired.closing is not None:
+        return
+    desired = desired.moving({i.name: RestartMove(why, rolling=True)})
+    if formation.rollouts.get(type_name) is None:
+        desired = _begin(formation, desired, i.spec)
+    else:
+        formation.rollouts.one_more(type_name)
+    formation.desired = desired
+
+
+# ---- go on, and end
+
+
+def go_on(formation: Replaceable, type_name: str, now: float) -> None:
+    """See whether the first ones have come back, and whether everyone has been replaced and is back in rotation."""
+    slots, desired = formation.slots.of(type_name), formation.desired
+    at = formation.rollouts.settle(type_name, slots, now)
+    if at is not None:
+        formation.out.append(SetTimer(RolloutTimer(type_name), 0, at))
+    numbers = desired.numbers(type_name)
+    if desired.pending(type_name) == 0 and away([i for i in slots if i.index in numbers]) == 0:
+        formation.rollouts.forget(type_name)
+        dismiss(formation, type_name, wording.ROLLED_OUT, now)
+
+
+def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> None:
+    """The extra instance of a type has done its part."""
+    number = formation.desired.surge.get(type_name)
+    if number is None:
+        return
+    surge = {t: n for t, n in formation.desired.surge.items() if t != type_name}
+    moves = {name: move for name, move in formation.desired.moves.items() if name != f"{type_name}.{number}"}
+    formation.desired = replace(formation.desired, surge=surge, moves=moves)
+    i = formation.slots.at(type_name, number)
+    if i is not None:
+        formation.step(i, StopWanted(why, formation.terms(i, now)), now)
+
+
+def ended(formation: Replaceable, i: Instance) -> None:
+    """The extra instance has ended for good: it is none that the others could follow."""
+    rollout = formation.rollouts.get(i.spec.type)
+    if rollout is not None and not rollout.back:
+        abort(formation, rollout, i)
+
+
+def abort(formation: Replaceable, rollout: Rollout, i: Instance) -> None:
+    """What was not touched stays, what was goes back to the old spec, and that stays in force."""
+    type_name, old = i.spec.type, rollout.old
+    why, desired = wording.aborted(i), formation.desired
+    rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
+    regular = [one for one in formation.slots.of(type_name) if one.index in desired.numbers(type_name)]
+    touched = [one.name for one in regular if one.wanted and one.spec != old]
+    if formation.plan.types[type_name] != old:
+        before, formation.plan = formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})
+        formation.out += reload.sockets(before, formation.plan)
+    if touched or type_name in desired.surge:
+        formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
+    extra = _extra_goes_back(formation, old) if touched or away(regular) else []
+    back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
+    formation.desired = replace(desired, moves=rest | back)
+    formation.rollouts.abort(type_name, why)
+    formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
+    names = {one.name for one in formation.slots.of(type_name)}
+    reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
+    formation.out += formation.operations.abort(names, reason, i.name)
+
+
+def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
+    """The extra instance stays until all others are back; its name, where it is to be started again for that at once. One that
+    is ready goes on, and is started from the old spec should it end.
+    """
+    number = formation.desired.surge.get(old.type)
+    i = formation.slots.at(old.type, number) if number is not None else None
+    if i is None or i.spec == old:
+        return []
+    if isinstance(i.phase, Ready):
+        formation.slots.put(replace(i, spec=old))
+        return []
+    return [i.name]
+
+
+# ---- shown
+
+
+def extra_row(formation: Replaceable, row: InstanceView) -> InstanceView:
+    """The row of an extra instance, which says so."""
+    done = formation.rollouts.progress(row.type, formation.desired.pending(row.type))
+    return replace(row, reason=wording.extra_reason(row.reason, done))
