@@ -29,6 +29,9 @@ MAX_VALUE = 128 * 1024
 
 _OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
 
+PORT_VARIABLE = "PROCMAN_PORT_"
+"""How the variables begin that tell the ports of the types."""
+
 _MAX_DEPTH = 50
 """Names that one reference may lead through. Nobody needs three, and the stack of Python ends."""
 
@@ -62,7 +65,7 @@ class Assignment(Struct, frozen=True):
 
 def is_ours(name: str) -> bool:
     """A variable that procman gives to its children, so that one of an outer procman must not get through."""
-    return name in _OURS or name.startswith("PROCMAN_PORT_")
+    return name in _OURS or name.startswith(PORT_VARIABLE)
 
 
 def parse_env(
