@@ -11,7 +11,7 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-Value = str | int | float | bool | dict[str, int]
+Value = str | int | float | bool | dict[str, int] | list[str]
 """What an advised key is set to."""
 
 
@@ -54,7 +54,8 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One program or tool.
 
     `match`: patterns of words. The first is the command's name (`python*`: what begins so); the others stand after it, in this
-    order; `!word` must not be there, and `$` means that nothing but options follows. `measured` holds what was seen of it under
+    order; `!word` must not be there, and `$` means that nothing but options follows. What `uses` one of the things that another
+    type of the formation `provides` (`redis`, `amqp`) should depend on it. `measured` holds what was seen of it under
     procman, with its version, and `note` what its documentation says.
     """
 
@@ -64,6 +65,8 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rules: tuple[AdviceRule, ...] = ()
     listens: Listens | None = None
     reload: ReloadSignal | None = None
+    provides: str = ""
+    uses: tuple[str, ...] = ()
     measured: str = ""
     note: str = ""
 
