@@ -143,6 +143,12 @@ MUTATIONS = [
         "        pass\n",
     ),
     Mutation(
+        "what only listens gets no repeat",
+        "stopping",
+        " or isinstance(ready.probe, policies.TcpProbe))",
+        ")",
+    ),
+    Mutation(
         "repeats also to the old",
         "stopping",
         "if repeat and now - phase.leader.started_at < YOUNG:",
