@@ -145,8 +145,8 @@ MUTATIONS = [
     Mutation(
         "what only listens gets no repeat",
         "stopping",
-        " or isinstance(ready.probe, policies.TcpProbe))",
-        ")",
+        "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
+        "return True",
     ),
     Mutation(
         "repeats also to the old",

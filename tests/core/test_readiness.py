@@ -44,10 +44,15 @@ def test_a_process_with_a_readiness_probe_is_probed_from_its_start_and_ready_at_
 
 @pytest.mark.parametrize(
     ("probe", "is_ready", "once"),
-    [(LogProbe("up"), True, True), (LogProbe("up"), False, False), (TcpProbe(), True, False)],
+    [
+        (LogProbe("up"), True, True),
+        (LogProbe("up"), False, False),
+        (TcpProbe(), True, False),
+        (HttpProbe("/"), True, False),
+    ],
 )
 def test_what_its_own_check_has_called_ready_is_asked_to_stop_once_however_young_it_is(probe, is_ready, once):
-    """Not where the check is that it listens: HAProxy does before it handles its signals."""
+    """Not where the check is that it answers at a socket: HAProxy does before it handles its signals."""
     story = started(ready=replace(READY, probe=probe))
     if is_ready:
         probed(story, ok=True)

@@ -158,10 +158,12 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
 def _handles_signals(i: Instance) -> bool:
     """What its own check has called ready does, and may take a second signal for "at once": RQ kills its job.
 
-    That somebody listens says nothing of signals: HAProxy's workers do before its master handles a USR1, which is lost.
+    That somebody answers at a socket says nothing of signals: HAProxy's workers do before its master handles a USR1.
     """
     ready = i.spec.ready
-    return not (ready is None or isinstance(i.phase, Starting) or isinstance(ready.probe, policies.TcpProbe))
+    if ready is None or isinstance(i.phase, Starting):
+        return False
+    return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:
