@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from procman.core.spec import ProcessSpec
-from procman.kernel.process import reaper
-from procman.kernel.process.spawn import Launch, SpawnError, Started, start
+from procman.kernel.process import children
+from procman.kernel.process.spawn import Launch, SpawnedProcess, SpawnError, start
 
 pytestmark = [
     pytest.mark.processes,
@@ -34,7 +34,7 @@ print([fd for fd in range(3, 10) if os.path.exists(f"/proc/self/fd/{fd}")], os.o
 class Held:
     """One such start: the program and the holder are our children."""
 
-    def __init__(self, started: Started) -> None:
+    def __init__(self, started: SpawnedProcess) -> None:
         self.pid, self.holder, self.master = started.pid, started.holder, started.stdout
 
     def wait(self) -> int:
@@ -56,7 +56,7 @@ class Held:
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Held]]:
     """Starts a command in a process that adopts orphans, and keeps no descriptor."""
     monkeypatch.chdir(tmp_path)
-    assert reaper.become_subreaper()
+    assert children.become_subreaper()
     before = set(os.listdir("/proc/self/fd"))
 
     def make(command: str, cwd: str = "", nofile: int | None = None) -> Held:
@@ -64,7 +64,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         return Held(start(Launch(spec, dict(ENV), str(tmp_path), nofile=nofile, held=True)))
 
     yield make
-    ctypes.CDLL(None).prctl(reaper.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(children.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
     assert set(os.listdir("/proc/self/fd")) <= before
 
 

@@ -10,7 +10,7 @@ import pytest
 from forked import alone
 
 from procman.core.events import ExitStatus
-from procman.kernel.process import reaper
+from procman.kernel.process import children, reaper
 from procman.text.signals import signal_name, signal_number
 
 pytestmark = pytest.mark.processes
@@ -29,7 +29,7 @@ def ended(action: Callable[[], object]) -> int:
 def test_without_children_there_is_nobody() -> None:
     def body() -> None:
         assert reaper.peek() is None
-        assert reaper.Children()() == []
+        assert children.Children()() == []
 
     alone(body)
 
@@ -40,7 +40,7 @@ def test_one_that_runs_is_not_seen() -> None:
         if pid == 0:
             signal.pause()
         assert reaper.peek() is None
-        assert reaper.Children()() == [pid]
+        assert children.Children()() == [pid]
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
@@ -89,7 +89,7 @@ def test_the_group_of_a_zombie_can_still_be_killed() -> None:
     """Its number is nobody else's before it is reaped."""
 
     def body() -> None:
-        assert reaper.become_subreaper()
+        assert children.become_subreaper()
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -102,7 +102,7 @@ def test_the_group_of_a_zombie_can_still_be_killed() -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         os.killpg(pid, signal.SIGKILL)
         reaper.reap(pid)
-        (left,) = reaper.Children()()
+        (left,) = children.Children()()
         os.waitid(os.P_PID, left, os.WEXITED | os.WNOWAIT)
         assert reaper.peek() == (left, ExitStatus(137, "KILL"))
         reaper.reap(left)
@@ -112,7 +112,7 @@ def test_the_group_of_a_zombie_can_still_be_killed() -> None:
 
 def test_a_subreaper_becomes_the_parent_of_orphans() -> None:
     def body() -> None:
-        assert reaper.become_subreaper()
+        assert children.become_subreaper()
         read, write = os.pipe()
         middle = os.fork()
         if middle == 0:
@@ -123,7 +123,7 @@ def test_a_subreaper_becomes_the_parent_of_orphans() -> None:
             os._exit(0)
         orphan = int(os.read(read, 20))
         os.waitpid(middle, 0)
-        assert reaper.Children()() == [orphan]
+        assert children.Children()() == [orphan]
         os.kill(orphan, signal.SIGKILL)
         os.waitpid(orphan, 0)
 
@@ -133,7 +133,7 @@ def test_a_subreaper_becomes_the_parent_of_orphans() -> None:
 def test_children_are_found_without_the_kernels_list_too() -> None:
     def body() -> None:
         pids = sorted(ended(lambda: None) for _ in range(3))
-        assert sorted(reaper._children_by_parent(os.getpid())) == pids == sorted(reaper.Children()())
+        assert sorted(children._children_by_parent(os.getpid())) == pids == sorted(children.Children()())
 
     alone(body)
 

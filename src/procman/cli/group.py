@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from procman import __version__
 from procman.app.usage import UsageError
-from procman.cli import loaded
-from procman.cli.line.advice import of_unknown_verb
-from procman.cli.line.click_errors import explained
+from procman.cli.early import loaded
 from procman.errors import nearest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class Verb(NamedTuple):
-    module: str
-    help: str
+class Verb:
+    """Its module in `cli.verbs`, and one line of help. No Struct: help and version do without msgspec."""
+
+    __slots__ = ("help", "module")
+
+    def __init__(self, module: str, help: str) -> None:  # noqa: A002  what click calls it
+        self.module = module
+        self.help = help
 
 
 SECTIONS: dict[str, dict[str, Verb]] = {
@@ -78,6 +81,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
+            from procman.cli.line.advice import of_unknown_verb  # noqa: PLC0415  only on the way to an error
+
             hint = of_unknown_verb(args) or _of_type(args[0]) or _nearest_verb(args[0])
             raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
@@ -140,6 +145,8 @@ def dispatch(args: list[str]) -> int:
         return end.exit_code
     except click.UsageError as error:
         error.ctx = error.ctx or _context_of(args[0])  # click knows none where an option lacks its value
+        from procman.cli.line.click_errors import explained  # noqa: PLC0415  only on the way to an error
+
         raise explained(error) from None
     return code if isinstance(code, int) else 0
 

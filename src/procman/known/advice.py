@@ -51,8 +51,8 @@ class Finding(Struct, frozen=True, kw_only=True):
         return ("processes", self.type, *self.key.split("."))
 
 
-def advise(types: Iterable[TypeInput], keys: Collection[str]) -> list[Finding]:
-    """Every finding, in the order of the types. `keys` are those that this procman.yml knows for a type (`stop`, `max` …)."""
+def advise(types: Iterable[TypeInput], keys: Collection[str] | None = None) -> list[Finding]:
+    """Every finding, in the order of the types. `keys` are those that may be set for a type (`stop`, `max` …); None: all."""
     recognised = [(given, known) for given in types if (known := recognise(given.command)) is not None]
     stores = {given.name: known.program.provides for given, known in recognised if given.count}
     return [
@@ -62,10 +62,11 @@ def advise(types: Iterable[TypeInput], keys: Collection[str]) -> list[Finding]:
     ]
 
 
-def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str]) -> list[Finding]:
+def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str] | None) -> list[Finding]:
     """A worker depends on its queue, where that is a type of the formation, too."""
     needed = [name for name, provided in stores.items() if provided and provided in known.program.uses]
-    if not needed or "depends_on" not in keys or _decided("depends_on", given.written):
+    settable = keys is None or "depends_on" in keys
+    if not needed or not settable or _decided("depends_on", given.written):
         return []
     names = " and ".join(needed)
     why = f"started when {names} is ready and stopped before it: what is done at the end can still be acknowledged"
@@ -75,7 +76,7 @@ def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collect
     return [finding]
 
 
-def _about(given: TypeInput, known: Known, keys: Collection[str]) -> list[Finding]:
+def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list[Finding]:
     rules = list(known.program.rules)
     if known.program.listens is not None:
         ready = readiness(known, known.program.listens)
@@ -89,7 +90,8 @@ def _about(given: TypeInput, known: Known, keys: Collection[str]) -> list[Findin
         word = _applies(rule, known)
         if rule.several and given.count < 2:
             continue
-        if word is not None and rule.key.partition(".")[0] in {"", *keys} and not _decided(rule.key, given.written):
+        settable = keys is None or rule.key.partition(".")[0] in {"", *keys}
+        if word is not None and settable and not _decided(rule.key, given.written):
             findings.append(_finding(given, known, rule, word))
     return findings
 

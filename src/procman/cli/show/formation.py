@@ -5,19 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
-from procman.core.policies import (
-    ExecProbe,
-    FileProbe,
-    HttpProbe,
-    LogProbe,
-    NotifyProbe,
-    OnUnhealthy,
-    Probe,
-    Rolling,
-    TcpProbe,
-    Until,
-)
 from procman.core.spec import room_of
+from procman.later import later
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
 from procman.text.words import duration
@@ -25,8 +14,10 @@ from procman.text.words import duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procman.core.policies import Dependency
+    from procman.core import policies
     from procman.core.spec import Plan, ProcessSpec
+else:
+    policies = later(__name__, "procman.core.policies")
 
 
 def explanation(plan: Plan) -> list[str]:
@@ -86,8 +77,8 @@ def _needs(plan: Plan, name: str) -> str:
     return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
 
 
-def _need(one: Dependency) -> str:
-    reached = {Until.STARTED: "started", Until.READY: "ready", Until.DONE: "done"}[one.until]
+def _need(one: policies.Dependency) -> str:
+    reached = {policies.Until.STARTED: "started", policies.Until.READY: "ready", policies.Until.DONE: "done"}[one.until]
     return f"every {one.type} is {reached}" if one.every else f"{one.type} is {reached}"
 
 
@@ -108,23 +99,23 @@ def _health_of(spec: ProcessSpec) -> str:
     health = spec.health
     if health is None:
         return ""
-    then = "it is restarted" if health.on_failure is OnUnhealthy.RESTART else "it is out of rotation"
+    then = "it is restarted" if health.on_failure is policies.OnUnhealthy.RESTART else "it is out of rotation"
     return f"then {_probe(health.probe, spec)} every {duration(health.interval)}; {health.failures} failures: {then}"
 
 
-def _probe(probe: Probe, spec: ProcessSpec) -> str:
+def _probe(probe: policies.Probe, spec: ProcessSpec) -> str:
     match probe:
-        case TcpProbe(port, host):
+        case policies.TcpProbe(port, host):
             return f"tcp {host}:{spec.port if port is None else port}"
-        case HttpProbe(url):
+        case policies.HttpProbe(url):
             return f"http {url}"
-        case LogProbe(pattern):
+        case policies.LogProbe(pattern):
             return f"a line that matches {pattern!r}"
-        case ExecProbe(command):
+        case policies.ExecProbe(command):
             return f"exec {command!r}"
-        case NotifyProbe():
+        case policies.NotifyProbe():
             return "notify (sd_notify)"
-        case FileProbe(path):
+        case policies.FileProbe(path):
             return f"the file {path}"
 
 
@@ -142,7 +133,7 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 def _serves(spec: ProcessSpec) -> bool:
     """Whether others seem to connect to it."""
     asked = spec.ready.probe if spec.ready is not None else None
-    return bool(spec.sockets) or isinstance(asked, TcpProbe | HttpProbe) or "PORT" in spec.command
+    return bool(spec.sockets) or isinstance(asked, policies.TcpProbe | policies.HttpProbe) or "PORT" in spec.command
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
@@ -164,7 +155,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    return f"{(spec.rolling or Rolling()).away(count)} of {count} at once, the next when the new one is ready"
+    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready"
 
 
 # ---- what may surprise

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.config.keys import ProcessSection
 from procman.config.location import locate
 from procman.config.procfile import parse_procfile
 from procman.config.source import decode, read
@@ -64,7 +63,13 @@ def findings(plan: Plan, texts: ConfigTexts) -> list[Finding]:
         )
         for name, spec in plan.types.items()
     ]
-    return advise(types, ProcessSection.__struct_fields__)
+    found = advise(types)
+    if not found:
+        return []
+    from procman.config.keys import ProcessSection  # noqa: PLC0415  4 ms, where there is advice
+
+    keys = {"", *ProcessSection.__struct_fields__}
+    return [one for one in found if one.key.partition(".")[0] in keys]
 
 
 def _below(paths: frozenset[str], prefix: str) -> set[str]:

@@ -16,9 +16,10 @@ from typing import Protocol
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
-from procman.kernel.process import reaper
+from procman.kernel.process import children
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.process import Process
+from procman.kernel.process.promises import broken
 from procman.kernel.process.table import ProcessTable
 
 SWEEP_FIRST = 0.05
@@ -54,7 +55,7 @@ class Adoption:
         self._output = output
         self._helpers = helpers
         self._host = host
-        self._children = reaper.Children()
+        self._children = children.Children()
         self._me = os.getpid()
         self.not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
         self._scan_due = False
@@ -69,8 +70,10 @@ class Adoption:
 
     def begin(self) -> None:
         """Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind."""
-        self._lives.subreaper = self.known and reaper.become_subreaper()
+        self._lives.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
+        for line in broken(known=self.known, subreaper=self._lives.subreaper):
+            self._output.log(line)
 
     def children(self) -> list[int]:
         """Every child that is part of what runs, or has become one unseen."""

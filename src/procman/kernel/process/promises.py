@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from procman.kernel.process import reaper
+from procman.kernel.process import children
 
 NO_PROC = (
     "cannot keep every promise here: {why}, so a process that leaves its parent is not found and outlives the stop of its "
@@ -42,4 +42,4 @@ def broken(*, known: bool, subreaper: bool) -> list[str]:
 
 def broken_here() -> list[str]:
     """The same, found out by trying: for who starts nothing."""
-    return broken(known=reaper.Children().known, subreaper=reaper.become_subreaper())
+    return broken(known=children.Children().known, subreaper=children.become_subreaper())

@@ -1,4 +1,4 @@
-"""The one owner of wait: who has ended, and which children the kernel says are ours.
+"""The one owner of wait: who has ended.
 
 A zombie keeps its pid and its group's number; so the dead is looked at first (WNOWAIT), its group can be killed safely,
 and only then is it reaped. A peeked zombie hides all others from the next peek, so it must be reaped in the same turn.
@@ -7,13 +7,9 @@ and only then is it reaped. A peeked zombie hides all others from the next peek,
 from __future__ import annotations
 
 import os
-import sys
 
 from procman.core.events import ExitStatus
 from procman.text.signals import signal_name
-
-PR_SET_CHILD_SUBREAPER = 36
-"""prctl(2): orphaned descendants become this process's children instead of init's."""
 
 
 def peek() -> tuple[int, ExitStatus] | None:
@@ -43,65 +39,3 @@ def reap(pid: int) -> None:
 
 def _status(code: int) -> ExitStatus:
     return ExitStatus(code) if code >= 0 else ExitStatus(128 - code, signal_name(-code))
-
-
-def become_subreaper() -> bool:
-    """Ask to be the parent of every orphaned descendant (PID 1 is that already); False where there is no such thing."""
-    if os.getpid() == 1:
-        return True
-    if sys.platform != "linux":
-        return False
-    try:
-        import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
-
-        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (ImportError, OSError, AttributeError):  # a Python without it, or another C library
-        return False
-
-
-class Children:
-    """The pids of our children as the kernel lists them, zombies included. Linux; `known` is False where it cannot tell.
-
-    The list is opened once, so that a lack of descriptors cannot hide a child. A /proc of another PID namespace lists
-    somebody else's processes under our number, and so is none (pid_namespaces(7): mount a new one).
-    """
-
-    def __init__(self) -> None:
-        self._me = os.getpid()
-        self._list = -1
-        try:
-            self.known = os.readlink("/proc/self") == str(self._me)
-        except OSError:
-            self.known = False
-        if self.known:
-            try:
-                path = f"/proc/{self._me}/task/{self._me}/children"
-                self._list = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:  # a kernel without CONFIG_PROC_CHILDREN: every process is looked at instead
-                self._list = -1
-
-    def __call__(self) -> list[int]:
-        if not self.known:
-            return []
-        if self._list < 0:
-            return _children_by_parent(self._me)
-        parts = []
-        at = 0
-        while part := os.pread(self._list, 65536, at):  # a page a read
-            parts.append(part)
-            at += len(part)
-        return [int(pid) for pid in b"".join(parts).split()]
-
-
-def _children_by_parent(parent: int) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as stat:
-                    fields = stat.read().rpartition(b")")[2].split()
-            except OSError:  # it ended meanwhile
-                continue
-            if int(fields[1]) == parent:
-                found.append(int(name))
-    return found

@@ -1,0 +1,91 @@
+"""Procman's own modules straight from their bytecode: half of what an import costs otherwise, 0.1 ms for each of a hundred.
+
+Python asks three finders for each module, lists its folder, tries five suffixes, and looks at the file twice; where
+`package/module.py` has bytecode beside it that fits, all of that leads to the same code. Where anything is otherwise (a
+package, another place, no bytecode, an older one, `-O`, a zip file) Python's own import does it, as if this was not there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib._bootstrap_external import MAGIC_NUMBER  # importlib.util has it too, and brings 1 ms of others
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from marshal import loads
+from types import CodeType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_OURS = "procman."
+_HEADER = 16
+"""Bytes before the code: the magic number, flags, and the source's time and size (PEP 552)."""
+
+_MOST = 1 << 20
+"""Bytes of the largest file that is read here: ten times the largest there is."""
+
+
+class _Loader(SourceFileLoader):
+    """The standard one, which has the code already."""
+
+    def __init__(self, name: str, path: str, code: CodeType) -> None:
+        super().__init__(name, path)
+        self._code = code
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self._code if fullname == self.name else super().get_code(fullname)
+
+
+class _Finder:
+    """Comes before all others, and answers for what it is sure of."""
+
+    def __init__(self) -> None:
+        self._suffix = f".{sys.implementation.cache_tag}.pyc"
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
+        if path is None or not name.startswith(_OURS):
+            return None
+        folder, module = path[0], name.rpartition(".")[2]
+        source, cached = f"{folder}/{module}.py", f"{folder}/__pycache__/{module}{self._suffix}"
+        code = _code(source, cached)
+        if code is None:
+            return None
+        spec = ModuleSpec(name, _Loader(name, source, code), origin=source)
+        spec.has_location = True
+        spec.cached = cached
+        return spec
+
+
+def use() -> None:
+    """From here on, where it can be done at all."""
+    if not sys.flags.optimize and sys.pycache_prefix is None and sys.implementation.cache_tag is not None:
+        sys.meta_path.insert(0, _Finder())
+
+
+def _code(source: str, cached: str) -> CodeType | None:
+    """None where the bytecode is not that of the source as it is now."""
+    try:
+        now = os.stat(source)
+        file = os.open(cached, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        data = os.read(file, _MOST)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    if data[:_HEADER] != _header(now):
+        return None
+    try:
+        code = loads(memoryview(data)[_HEADER:])  # noqa: S302  what Python itself would execute next
+    except (EOFError, TypeError, ValueError):  # cut short: Python tells it, or writes it anew
+        return None
+    return code if isinstance(code, CodeType) and code.co_filename == source else None
+
+
+def _header(source: os.stat_result) -> bytes:
+    """With flags of 0: the time and size of the source tell whether it fits."""
+    fields = (0, int(source.st_mtime) & 0xFFFFFFFF, source.st_size & 0xFFFFFFFF)
+    return MAGIC_NUMBER + b"".join(field.to_bytes(4, "little") for field in fields)
