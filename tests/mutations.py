@@ -168,6 +168,12 @@ MUTATIONS = [
         "        pass\n",
     ),
     Mutation(
+        "what only listens gets no repeat",
+        "stopping",
+        "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
+        "return True",
+    ),
+    Mutation(
         "repeats also to the old",
         "stopping",
         "if repeat and now - phase.leader.started_at < YOUNG:",
