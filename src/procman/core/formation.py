@@ -126,6 +126,8 @@ class Formation:
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self.rollouts.release(name):
+                self.out.append(Remove(name))
             if self._role(i) is Role.SURGE:
                 self.out.append(wording.extra_comes(i))
         if i is None or spec is None or turn.is_moot(i, move):
@@ -221,7 +223,8 @@ class Formation:
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
-            self.out.append(Remove(after.name))
+            if not self.rollouts.keeps(after.name):
+                self.out.append(Remove(after.name))
         if facts or gone or after.unkillable:
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 
