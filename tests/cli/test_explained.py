@@ -113,4 +113,8 @@ def test_a_shell_before_a_program_with_a_socket_is_told(explained, line, told):
 
 def test_groups_are_told_with_what_a_crash_means(explained):
     text = explained(SHOP, "groups: {jobs: {members: [redis, worker], strategy: rest_for_one}}")
-    assert "jobs one is restarted with those behind it: redis, worker" in text
+    assert (
+        "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 1m 0s: all are failed"
+        in text
+    )
+    assert "2. worker when redis is ready, before it in its group" in text

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from procman.config.values import Bytes, ExitCode, Filled, Port, Restarts, Seconds, Times
 from procman.core.policies import OnUnhealthy, Strategy, Until
-from procman.core.spec import StopMode, When
+from procman.core.spec import Count, StopMode, When
 
 
 class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,7 +171,7 @@ class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     strategy: Annotated[Strategy, Meta(description="Who is restarted with a member that crashes")] = (
         Strategy.ONE_FOR_ONE
     )
-    intensity: Annotated[Times, Meta(description="Restarts in a period that are too many when exceeded")] = 3
+    intensity: Annotated[Count, Meta(description="Restarts within a period; one more, and all are failed")] = 3
     period: Annotated[Seconds, Meta(description="Seconds over which restarts are counted")] = 60.0
 
 

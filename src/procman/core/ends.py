@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import hints, restart, stopping, wording
+from procman.core import halting, hints, restart, stopping, wording
 from procman.core.actions import SetTimer
 from procman.core.events import Exited, ExitStatus, SpawnFailed
 from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested
@@ -49,6 +49,8 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
     i = noted(i, last_exit=status)
     if not i.wanted:
         return down(i, stopped, now)
+    if then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
+        return halting.halted(i, stopped or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
     if then is not AfterSpawn.RUN:
         return spawn(afresh(i), now)
     record = i.record
@@ -69,7 +71,10 @@ def spawn_cancelled(i: Instance, now: float) -> Step:
     """There was no process. If the instance is wanted again it is started now, with the spec that it has by now."""
     if not isinstance(i.phase, Spawning):
         return Step(i)
-    return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)
+    then, why = i.phase.then, i.phase.why
+    if i.wanted and then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
+        return halting.halted(i, why or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
+    return spawn(afresh(i), now) if i.wanted else down(i, why, now)
 
 
 def exited(i: Instance, event: Exited, now: float) -> Step:
@@ -115,6 +120,8 @@ def emptied(i: Instance, now: float) -> Step:
             return down(i, why, now)
         case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
             return _ended_for_its_state(i, why, now)
+        case Stopping(reason=StopReason.REGROUPED | StopReason.GROUP_FAILED as reason, why=why):
+            return halting.halted(i, why, now, failed=reason is StopReason.GROUP_FAILED)
         case Stopping():
             return spawn(afresh(i), now)
         case Clearing(then=then, why=why, delay=delay):

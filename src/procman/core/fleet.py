@@ -148,7 +148,8 @@ class Fleet:
     def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
-                self._step(name, event, now)
+                if not self._formation.takes_its_turn(name, event.token, now):
+                    self._step(name, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
             case OrphansTimer():

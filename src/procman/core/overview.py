@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from procman.core import order, replacing, wording
+from procman.core import blockers, replacing, wording
+from procman.core.blockers import Blockers
 from procman.core.desired import Role
 from procman.core.formation import Formation
 from procman.core.phases import Instance, Waiting
@@ -34,9 +35,13 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
         view = replacing.extra_row(formation, view)
     if not isinstance(i.phase, Waiting):
         return view
-    unmet = order.unmet(i.spec, formation.desired, formation.slots)
-    missing = "; ".join(order.explain(one, formation.slots, now) for one in unmet)
+    missing = blocked(formation, i).explain(formation.slots, now)
     return replace(view, reason=f"waiting for {missing}" if missing else "about to be started")
+
+
+def blocked(formation: Formation, i: Instance) -> Blockers:
+    """What keeps an instance from being started."""
+    return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
 
 
 def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:

@@ -36,6 +36,8 @@ class StopReason(Enum):
     REPLACED = "replaced"
     NOT_READY = "not ready in time"
     UNHEALTHY = "unhealthy"
+    REGROUPED = "restarted with its group"
+    GROUP_FAILED = "failed with its group"
 
 
 class StopStep(Enum):
@@ -53,6 +55,16 @@ class AfterSpawn(Enum):
     RUN = "run"
     REPLACE = "replace"
     KILL = "kill"
+    REGROUP = "regroup"
+    FAIL = "fail"
+
+
+STOP_AFTER_SPAWN = {
+    AfterSpawn.REPLACE: StopReason.REPLACED,
+    AfterSpawn.REGROUP: StopReason.REGROUPED,
+    AfterSpawn.FAIL: StopReason.GROUP_FAILED,
+}
+"""What a process is stopped for as soon as it is there."""
 
 
 class AfterClearing(Enum):
@@ -75,10 +87,13 @@ class Down(Struct, frozen=True, tag=True):
 
 
 class Waiting(Struct, frozen=True, tag=True):
-    """It is wanted, and started as soon as these types are in the state that it needs."""
+    """It is wanted, and started as soon as these types are in the state that it needs. `retry`: it ran before, and no person
+    has asked for its restart.
+    """
 
     shown: ClassVar[str] = "waiting"
     on: tuple[str, ...]
+    retry: bool = False
 
 
 class Spawning(Struct, frozen=True, tag=True):

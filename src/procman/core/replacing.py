@@ -14,7 +14,7 @@ from procman.core import recycling, reload, wording
 from procman.core.actions import Action, SetTimer
 from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
 from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
-from procman.core.phases import UP, Instance, Ready
+from procman.core.phases import UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollout, away
 from procman.core.spec import Plan, ProcessSpec, room_of
 from procman.core.timers import RolloutTimer
@@ -161,7 +161,8 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance) -> None:
         formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
-    formation.desired = replace(desired, moves=rest | back)
+    waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
+    formation.desired = replace(desired, moves=waiting | rest | back)
     formation.rollouts.abort(type_name, why)
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}

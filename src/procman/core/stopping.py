@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
-from procman.core.events import Adopted, Released, RestartWanted, StopWanted, Unreadable
+from procman.core.events import Adopted, HaltWanted, Released, RestartWanted, StopWanted, Unreadable
 from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
@@ -61,7 +61,7 @@ class StopCause(Struct, frozen=True):
 # ---- before it is asked
 
 
-def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now: float) -> Step:
+def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted, now: float) -> Step:
     """A stop is wanted: where it is in rotation it leaves that first, as long as it is held or its type drains."""
     assert isinstance(i.phase, UP)
     leader, terms = i.phase.leader, event.terms
@@ -79,7 +79,7 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now:
     return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
 
 
-def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted) -> Step:
+def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted) -> Step:
     """Asked again while it drains: no longer than it did, and not beyond the end of everything."""
     assert isinstance(i.phase, Draining)
     kill_by = event.terms.kill_by if event.terms.kill_by is not None else i.phase.kill_by

@@ -32,6 +32,8 @@ class Kind(Enum):
     DRAINING = "draining"
     ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
+    GROUP_RESTARTED = "group-restarted"
+    GROUP_FAILED = "group-failed"
     ALL_READY = "all-ready"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
@@ -53,7 +55,7 @@ class Kind(Enum):
         return member
 
 
-TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP)
+TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP, Kind.GROUP_FAILED)
 """Kinds of trouble, besides an end without success."""
 
 
@@ -120,6 +122,9 @@ class ReasonCode(Enum):
     UNHEALTHY = "unhealthy"
     ROLLED_BACK = "rolled-back"
     RECYCLED = "recycled"
+    GROUP_RESTARTED = "group-restarted"
+    GROUP_FAILED = "group-failed"
+    FOLLOWED = "followed"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
     ROLLED_OUT = "rolled-out"

@@ -30,7 +30,10 @@ def explanation(plan: Plan) -> list[str]:
         "Starts in this order, and stops the other way round:": _order(plan),
         "Ready:": _readiness(plan),
         "Restarted or reloaded:": _restarts(plan),
-        "Groups:": [(group.name, _strategy(group.strategy.value), ", ".join(group.members)) for group in plan.groups],
+        "Groups:": [
+            (group.name, _strategy(group.strategy.value), ", ".join(group.members), _intensity(group))
+            for group in plan.groups
+        ],
         "Mind:": _cautions(plan),
     }
     lines: list[str] = []
@@ -54,7 +57,8 @@ def stages(plan: Plan) -> list[list[str]]:
     placed: dict[str, int] = {}
     left = list(plan.types)
     while left:
-        ready = [name for name in left if all(one.type in placed for one in plan.types[name].depends_on)]
+        ready = [name for name in left if placed.keys() >= {one.type for one in plan.types[name].depends_on}]
+        ready = [name for name in ready if placed.keys() >= set(_before(plan, name))]
         stage = max(placed.values(), default=-1) + 1
         placed |= dict.fromkeys(ready or left, stage)  # the inputs have been checked for circles
         left = [name for name in left if name not in placed]
@@ -62,7 +66,7 @@ def stages(plan: Plan) -> list[list[str]]:
 
 
 def _order(plan: Plan) -> list[tuple[str, ...]]:
-    if not any(spec.depends_on for spec in plan.types.values()):
+    if not (plan.groups or any(spec.depends_on for spec in plan.types.values())):
         return []
     return [
         (f"{number}." if name == stage[0] else "", name, _needs(plan, name))
@@ -75,8 +79,22 @@ def _needs(plan: Plan, name: str) -> str:
     """`when redis is ready and migrate is done`."""
     needed = [_need(one) for one in plan.types[name].depends_on if plan.counts[one.type]]
     absent = [one.type for one in plan.types[name].depends_on if not plan.counts[one.type]]
+    known = {one.type for one in plan.types[name].depends_on}
+    needed += [
+        f"{before} is {'done' if plan.types[before].oneshot else 'ready'}, before it in its group"
+        for before in _before(plan, name)[-1:]
+        if plan.counts[before] and before not in known
+    ]
     told = f"when {' and '.join(needed)}" if needed else ""
+    followed = [one.type for one in plan.types[name].depends_on if one.restart]
+    told += f"{'; ' if told else ''}restarted after {' and '.join(followed)}" if followed else ""
     return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, whose count is 0" if absent else "")
+
+
+def _before(plan: Plan, name: str) -> tuple[str, ...]:
+    """The members of its group that start before it."""
+    members = next((group.members for group in plan.groups if name in group.members), (name,))
+    return members[: members.index(name)]
 
 
 def _need(one: policies.Dependency) -> str:
@@ -169,6 +187,12 @@ def _strategy(word: str) -> str:
         "one_for_all": "all are restarted with one:",
         "rest_for_one": "one is restarted with those behind it:",
     }[word]
+
+
+def _intensity(group: policies.Group) -> str:
+    """`more than 3 restarts in 1m 0s: all are failed`."""
+    many = "restart" if group.intensity == 1 else "restarts"
+    return f"more than {group.intensity} {many} in {duration(group.period)}: all are failed"
 
 
 def _cautions(plan: Plan) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.app.promises import broken_here, not_carried_out
+from procman.app.promises import broken_here
 from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
@@ -46,7 +46,7 @@ def check(options: Options, *, fix: bool) -> None:
     advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
     for line in [*explanation(plan), *advice]:
         click.echo(line)
-    for line in (*broken_here(), not_carried_out(plan)):
+    for line in broken_here():
         if line:
             click.echo(f"procman: {line}", err=True)
 
