@@ -278,9 +278,9 @@ class Drawn:
 
     def check_followed(self, i: Instance) -> None:
         """What is ready has been started after the last end of what it follows, where that is ready, too."""
-        if not isinstance(i.phase, Ready):
-            return
         formation = self.os.fleet._formation
+        if not isinstance(i.phase, Ready) or i.name in formation.desired.moves:  # it is about to be
+            return
         for one in i.spec.depends_on:
             others = [other for other in formation.slots.of(one.type) if other.wanted]
             if one.restart and others and all(isinstance(other.phase, Ready) for other in others):
