@@ -40,7 +40,7 @@ def test_who_waits_for_whom_is_told_in_the_order_of_the_start(explained):
 
 
 def test_a_dependency_that_stands_at_0_is_told(explained):
-    assert "not waiting for redis, which stands at 0" in explained(SHOP, ORDER, leave_out=("redis",))
+    assert "not waiting for redis, whose count is 0" in explained(SHOP, ORDER, leave_out=("redis",))
 
 
 def test_stages_hold_every_type_once(tmp_path, monkeypatch):

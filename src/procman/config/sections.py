@@ -36,7 +36,7 @@ class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class DrainSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens between leaving the rotation and the stop signal."""
 
-    seconds: Annotated[Seconds, Meta(description="How long it goes on at most")] = 0.0
+    seconds: Annotated[Seconds, Meta(description="How long it keeps running at most")] = 0.0
     signal: Annotated[Filled, Meta(description="A signal at its beginning, such as TSTP for sidekiq")] | UnsetType = (
         UNSET
     )
@@ -57,7 +57,7 @@ class StopSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     drain: (
         Annotated[
             Seconds | DrainSection,
-            Meta(description="Seconds that it goes on, out of rotation, before the stop signal; or a mapping"),
+            Meta(description="Seconds that it keeps running, out of rotation, before the stop signal; or a mapping"),
         ]
         | UnsetType
     ) = UNSET

@@ -27,18 +27,8 @@ from procman.core.spec import Plan, ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Reason
 
-__all__ = [
-    "AwaitedState",
-    "Count",
-    "Hold",
-    "Name",
-    "Restart",
-    "Scale",
-    "SendSignal",
-    "Shutdown",
-    "Stop",
-    "Wait",
-]  # besides what is here
+# besides what is here
+__all__ = ["AwaitedState", "Count", "Hold", "Name", "Restart", "Scale", "SendSignal", "Shutdown", "Stop", "Wait"]
 
 
 class ExitStatus(Struct, frozen=True):

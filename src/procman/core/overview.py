@@ -1,4 +1,4 @@
-"""The read model of a whole formation, made when somebody asks for it: `ps`, a client that has just connected."""
+"""The read model of a whole formation, made on request: for `ps`, or a client that has just connected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from procman.core import blockers, replacing, wording
 from procman.core.blockers import Blockers
 from procman.core.desired import Role
 from procman.core.formation import Formation
-from procman.core.phases import Instance, Ready, Starting, Unhealthy, Waiting
+from procman.core.phases import Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
 
@@ -29,13 +29,16 @@ def of(formation: Formation, now: float) -> FleetView:
 
 
 def row(formation: Formation, i: Instance, now: float) -> InstanceView:
-    """One row of ps. The reason of one that waits is what keeps it waiting."""
+    """One row of ps. The reason of a waiting instance is what it waits for."""
     view = view_of(i, now, crash_loop=formation.crashes.loops(i, now))
     role = formation.desired.role(i.spec.type, i.index)
     if role is not Role.REGULAR and not is_companion(i.spec.type):
         view = replace(view, role=role.value)
     if role is Role.SURGE:
         view = replacing.extra_row(formation, view)
+    stopped = isinstance(i.phase, Draining | Stopping) and i.phase.reason is StopReason.ASKED
+    if role is Role.REGULAR and i.wanted and stopped:  # it was on its way out, and no other number is free
+        view = replace(view, reason=f"{view.reason}; then it is started again")
     if not isinstance(i.phase, Waiting):
         return view
     missing = blocked(formation, i).explain(formation.slots, now)

@@ -1,4 +1,4 @@
-"""What a plan means, in lines for a person: who waits for whom, who is ready by what, whom a restart costs requests."""
+"""Explains a plan to a person: which types wait for others, what makes each ready, and which restarts lose requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ else:
 
 
 def explanation(plan: Plan) -> list[str]:
-    """Nothing for a plan that says nothing of this: all then start at once, and are ready after a second of life."""
+    """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
+    life.
+    """
     if not (plan.groups or any(map(_says_more, plan.types.values()))):
         return []
     sections: dict[str, list[tuple[str, ...]]] = {
@@ -51,14 +53,14 @@ def _says_more(spec: ProcessSpec) -> bool:
 
 
 def stages(plan: Plan) -> list[list[str]]:
-    """Types by when they can start: those of the first stage at once, those of each other when all before it have."""
+    """Types by when they can start: those of the first stage at once, those of each next stage once all before it have."""
     placed: dict[str, int] = {}
     left = list(plan.types)
     while left:
         ready = [name for name in left if placed.keys() >= {one.type for one in plan.types[name].depends_on}]
         ready = [name for name in ready if placed.keys() >= set(_before(plan, name))]
         stage = max(placed.values(), default=-1) + 1
-        placed |= dict.fromkeys(ready or left, stage)  # a circle is a fault of the inputs, and never comes here
+        placed |= dict.fromkeys(ready or left, stage)  # the inputs have been checked for circles
         left = [name for name in left if name not in placed]
     return [[name for name in plan.types if placed[name] == n] for n in range(max(placed.values(), default=-1) + 1)]
 
@@ -86,7 +88,7 @@ def _needs(plan: Plan, name: str) -> str:
     told = f"when {' and '.join(needed)}" if needed else ""
     followed = [one.type for one in plan.types[name].depends_on if one.restart]
     told += f"{'; ' if told else ''}restarted after {' and '.join(followed)}" if followed else ""
-    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
+    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, whose count is 0" if absent else "")
 
 
 def _before(plan: Plan, name: str) -> tuple[str, ...]:
@@ -149,7 +151,7 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 
 
 def _serves(spec: ProcessSpec) -> bool:
-    """Whether others seem to connect to it."""
+    """Whether other processes seem to connect to it."""
     asked = spec.ready.probe if spec.ready is not None else None
     return bool(spec.sockets) or isinstance(asked, policies.TcpProbe | policies.HttpProbe) or "PORT" in spec.command
 
@@ -161,7 +163,7 @@ def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
 
 
 def _restart(plan: Plan, spec: ProcessSpec) -> str:
-    """Whether it costs requests, and why."""
+    """Whether a restart loses requests, and why."""
     count, surge = plan.counts[spec.type], _has_surge(plan, spec)
     if spec.sockets and not surge:
         return "no connection is refused: the socket stays open"
@@ -209,5 +211,5 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
 
 
 def _becomes_program(spec: ProcessSpec) -> bool:
-    """Whether the process is the program itself."""
+    """Whether the process is the program itself, and not a shell."""
     return is_plain(spec.command) or spec.command.lstrip().startswith("exec ") or may_exec(spec.command, spec.shell)
