@@ -434,7 +434,7 @@ MUTATIONS = [
         "if self._now >= order.all_asked_at(closing.since, closing.grace):",
         "if False:",
     ),
-    Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    Mutation("the order skips a type that is not there", "order", "        left += needed_by.get(other, ())\n", ""),
     # ---- how long a start took
     Mutation(
         "a part is counted from the start",
