@@ -42,6 +42,18 @@ MUTATIONS = [
         "case Ready(leader, ready_at) if False:",
     ),
     Mutation(
+        "keep counts where nobody asked for it",
+        "formation",
+        "if not self.plan.keep_counts:",
+        "if False:",
+    ),
+    Mutation(
+        "begin with kept counts as if they were the files'",
+        "desired",
+        "scaled=plan.kept, ",
+        "",
+    ),
+    Mutation(
         "keep the first of a companion's faults",
         "readiness",
         "replace(i, phase=replace(phase, answer=event.fault))",
@@ -56,6 +68,19 @@ MUTATIONS = [
         "    if not i.wanted:\n        return stopping.begin(",
         "    if False:\n        return stopping.begin(",
     ),
+    Mutation(
+        "a start that is not wanted any more is not cancelled",
+        "instance",
+        "return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))",
+        "return Step(replace(i, phase=replace(phase, why=why)))",
+    ),
+    Mutation(
+        "a start that was cancelled and is wanted again is forgotten",
+        "ends",
+        "return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)",
+        "return down(i, i.phase.why, now)",
+    ),
+    Mutation("what cannot be read goes on", "stopping", "why), kill_all(i))) if i.alive", "why),)) if i.alive"),
     Mutation(
         "forget a restart during a spawn",
         "instance",
@@ -92,7 +117,7 @@ MUTATIONS = [
     Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
     Mutation(
         "a person's word does not start anew",
-        "instance",
+        "phases",
         "return noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
@@ -107,16 +132,16 @@ MUTATIONS = [
     ),
     Mutation(
         "a crash starts again at once",
-        "instance",
+        "ends",
         "            return _back_off(i, why, delay, now)",
-        "            return _spawn(i, now)",
+        "            return spawn(i, now)",
     ),
     Mutation("a daemon is not kept", "instance", "(ShareDaemon(i.name, event.pid), wording", "(wording"),
     Mutation(
         "a stop leaves a backoff waiting",
         "instance",
-        "case Waiting() | Backoff() | Failed() | Done():\n            return _down(",
-        "case Waiting() | Failed() | Done():\n            return _down(",
+        "case Waiting() | Backoff() | Failed() | Done():\n            return ends.down(",
+        "case Waiting() | Failed() | Done():\n            return ends.down(",
     ),
     Mutation("reset_after is ignored", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
     Mutation("any ready life starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
@@ -381,7 +406,7 @@ MUTATIONS = [
     Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
     Mutation(
         "the unhealthy are tried at once",
-        "instance",
+        "ends",
         "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):",
         "case Stopping(why=why) if False:",
     ),
@@ -414,7 +439,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an end while it drains is a crash",
-        "instance",
+        "ends",
         "if isinstance(i.phase, Draining) or not i.wanted:",
         "if not i.wanted:",
     ),
@@ -457,9 +482,9 @@ MUTATIONS = [
     ),
     Mutation(
         "told before everything is ready",
-        "fleet",
-        "is OperationState.RUNNING:\n            return",
-        "is OperationState.RUNNING:\n            pass",
+        "startup",
+        "        return (state if start is not None else None), ()\n    if start.state is not OperationState.DONE:",
+        "        pass\n    if start is None:",
     ),
     # ---- rollouts
     Mutation(

@@ -40,7 +40,8 @@ class Recording:
 
     def __init__(self, version: str = VERSION) -> None:
         self._said = [json.loads(line) for line in (FOLDER / f"{version}.jsonl").read_text().splitlines()]
-        self._schema = json.loads((FOLDER / f"{version}.schema.json").read_text())
+        schema = json.loads((FOLDER / f"{version}.schema.json").read_text())
+        self.definitions: dict[str, Message] = schema["$defs"]
 
     def frames(self, sender: str, *verbs: str) -> list[Message]:
         """Everything that one side said, in its order, while these verbs were called (all where none is named)."""
@@ -65,7 +66,7 @@ class Recording:
 
     def validator(self, name: str) -> jsonschema.Draft202012Validator:
         """What that version reads as `request`, `notification` or one of its results."""
-        return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": self._schema["$defs"]})
+        return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": self.definitions})
 
 
 def _key(said: Message) -> tuple[object, ...]:

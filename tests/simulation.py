@@ -15,8 +15,10 @@ from typing import assert_never
 from pretended import Life, Nature, Proc
 from procman.core.actions import (
     Action,
+    CancelSpawn,
     CloseSockets,
     Finish,
+    KeepCounts,
     OpenSockets,
     OperationEnded,
     Publish,
@@ -48,6 +50,7 @@ from procman.core.events import (
     OrphanReaped,
     Probed,
     ShutdownAsked,
+    SpawnCancelled,
     Spawned,
     SpawnFailed,
     TimerFired,
@@ -86,12 +89,14 @@ class SimulatedOS:
         self.natures: deque[Nature] = deque()  # of the next lives; then what is usual for the type
         self.usual: dict[str, Nature] = {}
         self.jitter = 0.0
+        self.hasty = False
         self.wanted: Callable[[Spawn], bool] = lambda _spawn: True
         self.forks: list[Spawn] = []
         self.lives: dict[str, Life] = {}  # by instance: until Emptied is told
         self.queues: dict[str, deque[Event]] = {}  # by instance, "" for strays
         self.timers: list[SetTimer] = []
         self.probes: dict[str, StartProbe] = {}
+        self.kept_counts: dict[str, int] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
         self.fired: list[Event] = []  # everything told so far
@@ -154,6 +159,8 @@ class SimulatedOS:
             match action:
                 case Spawn():
                     self._spawn(action)
+                case CancelSpawn():
+                    self._cancel(action)
                 case Signal():
                     self._signal(action)
                 case SignalProcess():
@@ -176,6 +183,8 @@ class SimulatedOS:
                     assert action.name in self.lives, f"{action} is for nobody"
                 case OpenSockets() | CloseSockets():
                     pass
+                case KeepCounts():
+                    self.kept_counts = action.counts
                 case Publish() | Remove() | OperationEnded():
                     pass
                 case _:
@@ -191,6 +200,13 @@ class SimulatedOS:
         assert all(fork.name != action.name for fork in self.forks), f"{action.name} is spawned twice"
         self._check_backoff(action)
         self.forks.append(action)
+
+    def _cancel(self, action: CancelSpawn) -> None:
+        """A start that has not begun is taken back; with `hasty` each has begun by then."""
+        waiting = [fork for fork in self.forks if (fork.name, fork.generation) == (action.name, action.generation)]
+        if waiting and not self.hasty:
+            self.forks.remove(waiting[0])
+            self._queue(action.name, SpawnCancelled(action.name, action.generation))
 
     def _check_backoff(self, action: Spawn) -> None:
         """The least that an instance which ended by itself must wait, counted from outside."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ProcmanError(Exception):
-    """Base of every error that is told to the user. `message` starts with "cannot"; `hint` says what to do next."""
+    """Base of every error that a user sees. `message` starts with "cannot"; `hint` says what to do next."""
 
     exit_code = 1
 
@@ -32,7 +32,7 @@ class ProcmanError(Exception):
 
 
 class Fault:
-    """One fault in an input: where it is (file, line from 1, or 0 where it has no line), what cannot be done, a hint."""
+    """One fault in an input: its file and line (from 1; 0 where there is none), what cannot be done, and a hint."""
 
     __slots__ = ("file", "hint", "line", "message")
 
@@ -51,7 +51,7 @@ class Fault:
 
 
 class ConfigError(ProcmanError):
-    """One or more faults in the inputs, all that one run can find. `faults` is never empty."""
+    """All faults in the inputs that one run can find. `faults` is never empty."""
 
     exit_code = 2
 
@@ -64,7 +64,7 @@ class ConfigError(ProcmanError):
 
 
 class RefusedError(ProcmanError):
-    """A request that procman understood and did not grant."""
+    """procman understood a request and did not grant it."""
 
 
 class NotRunningError(ProcmanError):
@@ -74,11 +74,11 @@ class NotRunningError(ProcmanError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'web'?` where a known name is close to the word, else the list of known names, else "".
+    """`did you mean 'web'?` where a known name is similar to the word, else the list of known names, else "".
 
-    The closeness is difflib's ratio with its default cutoff of 0.6; case is folded.
+    Similarity is difflib's ratio with its default cutoff of 0.6, without regard to case.
     """
-    import difflib  # noqa: PLC0415  8 ms at import, and only ever wanted on the way to an error
+    import difflib  # noqa: PLC0415  8 ms at import, and only needed on the way to an error
 
     names = list(known)
     folded = {name.lower(): name for name in names}

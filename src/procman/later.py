@@ -1,6 +1,6 @@
-"""Modules that a start does not need before its first process: each is loaded where it is first used.
+"""Loads modules that a start does not need before its first process: each when it is first used.
 
-What is not used soon is loaded all the same, by `load_all` when nobody waits: later the files may be the next version's.
+`load_all` loads the rest once procman is idle, because later the files may be those of another version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _room: list[Callable[[], None]] = []
 
 
 class Later:
-    """Stands for a module in the names of the one that uses it, until somebody asks for something in it."""
+    """Stands for a module in the namespace of the module that uses it, until one of its attributes is read."""
 
     def __init__(self, user: str, module: str) -> None:
         self._user = user
@@ -24,25 +24,27 @@ class Later:
 
 
 def later(user: str, module: str) -> Later:
-    """To be bound in the module `user` to the last part of the module's name."""
+    """A placeholder, to be bound in the module `user` to the last part of the module's name."""
     one = Later(user, module)
     _waiting.append(one)
     return one
 
 
 def keep_room(make_room: Callable[[], None]) -> None:
-    """`make_room` is called once where one cannot be loaded, as for want of a descriptor; then it is tried again."""
+    """Register a function that is called once if a module cannot be loaded (no descriptor left, say) before it is tried
+    again.
+    """
     _room[:] = [make_room]
 
 
 def load_all() -> None:
-    """Load what has not been used yet. Raises ImportError, OSError and MemoryError."""
+    """Load every module that has not been used yet. Raises ImportError, OSError and MemoryError."""
     while _waiting:
         _load(_waiting[-1])
 
 
 def _load(one: Later) -> object:
-    user, name = one._user, one._module  # noqa: SLF001  Later has no other names than those of its module
+    user, name = one._user, one._module  # noqa: SLF001  Later has no public attributes besides those of its module
     try:
         __import__(name)
     except OSError:

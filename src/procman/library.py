@@ -29,20 +29,21 @@ from procman.errors import NotRunningError, ProcmanError
 __all__ = ["Client", "FleetView", "FormationError", "InstanceView", "ProcmanError", "RunningFormation"]
 
 TYPES = 10
-"""Types whose first ports are looked at before a base is chosen."""
+"""How many types' first ports are checked before a base port is chosen."""
 TAIL = 20
-"""Lines of procman's output that an error repeats."""
+"""How many lines of procman's output an error repeats."""
 
 
 class FormationError(ProcmanError):
-    """The formation has ended, or did not become what was waited for. The message has its last lines."""
+    """The formation has ended, or did not reach the state that was waited for. The message contains its last lines."""
 
 
 class RunningFormation:
-    """`procman start` in this folder, with these options, from `with` on: entered once every instance is ready or done.
+    """Runs `procman start` in this folder with these options; `with` returns once every instance is ready or done.
 
     Ports are free ones unless an option says otherwise. `env` is added to this process's environment. `timeout` is in
-    seconds, and that of every method. At the end everything is stopped, as by TERM; `exit_code` then is procman's.
+    seconds, also for every method. On leaving the `with` block everything is stopped, as by TERM; then `exit_code` is
+    procman's.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class RunningFormation:
         self.close()
 
     def close(self) -> None:
-        """Stop everything and wait for it; what does not stop within its grace is killed by procman."""
+        """Stop everything and wait for it. procman kills what does not stop within its grace."""
         if self._process is not None:
             self._process.terminate()
             self.exit_code = self._process.wait()
@@ -90,7 +91,7 @@ class RunningFormation:
 
     @property
     def socket(self) -> str:
-        """The path of its control socket: `procman ps --socket PATH`, or PROCMAN_SOCKET."""
+        """The path of its control socket, for `procman ps --socket PATH` or PROCMAN_SOCKET."""
         return os.path.join(self._scratch, "socket")
 
     @property
@@ -98,7 +99,7 @@ class RunningFormation:
         return os.path.join(self._scratch, "log")
 
     def connect(self) -> Client:
-        """A connection of its own: for every method of the control protocol. Raises NotRunningError."""
+        """A new connection, with every method of the control protocol. Raises NotRunningError."""
         return Client(self.socket, self.timeout)
 
     def ps(self) -> FleetView:
@@ -120,7 +121,7 @@ class RunningFormation:
         return port
 
     def url(self, name: str) -> str:
-        """`http://127.0.0.1:PORT` of an instance, or of the first one of a type, once a server listens there."""
+        """`http://127.0.0.1:PORT` of an instance, or of the first instance of a type, once a server listens there."""
         port, deadline = self.port(name), time.monotonic() + self.timeout
         while True:
             try:
@@ -133,25 +134,25 @@ class RunningFormation:
                 return f"http://127.0.0.1:{port}"
 
     def logs(self, *names: str) -> str:
-        """What instances wrote and procman has kept, in order: all of them, or those of these types, names or patterns."""
+        """Kept output in order, of all instances or of these types, names or patterns."""
         with self.connect() as client:
             return "".join(output.text or "" for output in client.logs(names))
 
     def output(self) -> str:
-        """Everything that `procman start` has printed so far, its own lines included."""
+        """Everything that `procman start` has printed so far, including its own lines."""
         with open(self._log, encoding="utf-8", errors="replace") as log:
             return log.read()
 
     # ---- changing it
 
     def scale(self, counts: Mapping[str, int]) -> None:
-        """Set counts by type, and wait until these types have as many instances, all of them ready or done."""
+        """Set counts by type, and wait until these types have as many instances, each of them ready or done."""
         with self.connect() as client:
             client.scale(counts)
         self._wait(tuple(counts), AwaitedState.READY, f"{', '.join(counts)} to be scaled")
 
     def restart(self, *names: str) -> None:
-        """Restart instances (all without a name), and wait until each of them is ready or done again."""
+        """Restart instances (all of them without a name), and wait until each is ready or done again."""
         with self.connect() as client:
             touched = client.restart(names).instances
         if touched:
@@ -165,16 +166,15 @@ class RunningFormation:
             self._wait(touched, AwaitedState.STOPPED, f"{', '.join(touched)} to stop")
 
     def wait(self, *names: str) -> None:
-        """Wait until every instance, or those of these names or types, is ready or done.
-
-        Raises FormationError at the timeout, and as soon as one of them has failed or is in a crash loop.
+        """Wait until every instance, or those of these names or types, is ready or done. Raises FormationError at the
+        timeout, and at once where one has failed or is in a crash loop.
         """
         self._wait(names, AwaitedState.READY, f"{', '.join(names) or 'the formation'} to be ready")
 
     # ---- waiting
 
     def _wait(self, names: Sequence[str], until: AwaitedState, what: str) -> None:
-        """Raises FormationError where it is not so in time, or never will be."""
+        """Raises FormationError where the condition is not reached in time, or cannot be reached any more."""
         deadline = time.monotonic() + self.timeout
         self._listening(deadline)
         try:
@@ -188,7 +188,7 @@ class RunningFormation:
             raise self._failed(waited.reason)
 
     def _listening(self, deadline: float) -> None:
-        """Until it answers: nothing tells of a socket before it is there."""
+        """Poll until the port answers: no event announces that a socket listens."""
         while True:
             assert self._process is not None, "it is used outside its `with` block"
             ended = self._process.poll() is not None
@@ -209,9 +209,9 @@ class RunningFormation:
 
 
 def free_port() -> int:
-    """A port that is free, as are the first ports of the types that follow it with the usual step of 100.
+    """A free port whose followers are free too: the first ports of the next types, with the usual step of 100.
 
-    It is below those that the system gives to outgoing connections (32768 and up: ip(7)).
+    It is below the ports that the system gives to outgoing connections (32768 and up: ip(7)).
     """
     for _ in range(1000):
         base = random.randrange(10_000, 31_000, 10)  # noqa: S311  not a secret

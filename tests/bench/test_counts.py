@@ -67,7 +67,7 @@ def test_start_loads_few_modules_and_not_click(tmp_path: Path) -> None:
     assert "procman.kernel.survive.upgrading" not in own
     assert len(library) <= 22, sorted(library)
     assert not {f"procman.core.{name}" for name in ("commands", "reload", "select", "interrupts", "fallback")} & own
-    assert len(own) <= 114, sorted(own)
+    assert len(own) <= 115, sorted(own)
 
 
 def test_a_dotenv_file_loads_only_the_parser(tmp_path: Path) -> None:

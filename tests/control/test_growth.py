@@ -11,7 +11,11 @@ from procman.control import first_version
 from procman.control.codec import encode_notification, encode_request, members
 from procman.control.messages import Happened, Hello, Ps
 from procman.control.methods import METHODS, NOTIFICATIONS, capabilities
+from procman.control.schema import json_schema
+from procman.core import wording
 from procman.core.events import Scale
+from procman.core.phases import Instance
+from procman.core.spec import ProcessSpec
 from procman.core.view import Change, Kind
 from recorded import RESULTS, Recording
 
@@ -32,6 +36,24 @@ def test_results_and_notifications_have_room_for_more_members(kind):
 def test_nothing_of_the_first_version_is_gone():
     assert set(capabilities()) >= first_version.CAPABILITIES
     assert {kind.value for kind in Kind} >= first_version.KINDS
+
+
+def test_no_member_of_an_older_result_or_notification_is_gone():
+    """Parameters are another matter: the capabilities above name them."""
+    older, newer = RECORDING.definitions, json_schema()["$defs"]
+    members = {name: set(older[name].get("properties", ())) for name in older if not name.endswith("Params")}
+    gone = {name: members[name] - set(newer[name].get("properties", ())) for name in members}
+    assert {name: missing for name, missing in gone.items() if missing} == {}
+
+
+def test_a_change_that_is_not_logged_says_so_in_the_words_of_the_first_version_too():
+    spec = ProcessSpec(type="web", command="serve", cwd="/", env={})
+    change = wording.started(Instance(name="web.1", index=1, spec=spec)).change
+    assert not change.logged
+    told = json.loads(encode_notification("event", Happened(1, 1.0, change)))["params"]["change"]
+    assert told["quiet"] is True
+    quiet = [f["params"]["change"] for f in RECORDING.frames("server") if f.get("method") == "event"]
+    assert {c["event"] for c in quiet if c.get("quiet")} >= {"started"}
 
 
 @pytest.mark.parametrize("method", RESULTS)

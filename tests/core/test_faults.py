@@ -38,8 +38,8 @@ def test_2_the_gaps_between_tries_double_to_thirty_seconds(jitter):
     assert gaps == pytest.approx([gap * (1 + 0.1 * jitter) for gap in expected])
     assert len(gaps) >= 7
     assert phase(system, "b.1") is Ready
-    assert system.fleet.crash_loop("a")
-    assert not system.fleet.crash_loop("b")
+    assert system.fleet._formation.crashes.looping("a")
+    assert not system.fleet._formation.crashes.looping("b")
 
 
 def test_3_an_exit_code_that_is_not_tried_again_fails_at_once_and_a_restart_starts_it():
@@ -64,7 +64,7 @@ def test_6_twenty_that_die_while_their_database_is_away_are_back_without_help():
     for name in system.alive():
         system.exit(name, 1)
     system.run(20.0)
-    assert system.fleet.crash_loop("worker")
+    assert system.fleet._formation.crashes.looping("worker")
     system.usual["worker"] = Nature.OBEYS
     system.run(35.0)
     assert [type(i.phase) for i in system.fleet.instances()] == [Ready] * 20

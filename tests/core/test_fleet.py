@@ -326,14 +326,14 @@ def test_a_failed_start_is_a_death():
         i = story.instance("web.1")
         story.happens(SpawnFailed("web.1", i.generation, 127, "no such command"))
         story.timer("web.1")
-    assert story.fleet.crash_loop("web")
+    assert story.fleet._formation.crashes.looping("web")
 
 
 def test_a_failed_start_is_one_death_however_often_it_is_told():
     story = Story(plan_of({"web": 1}))
     for _ in range(5):
         story.happens(SpawnFailed("web.1", 1, 127, "no such command"))
-    assert not story.fleet.crash_loop("web")
+    assert not story.fleet._formation.crashes.looping("web")
 
 
 def test_good_ends_and_stops_are_no_deaths():
@@ -344,7 +344,7 @@ def test_good_ends_and_stops_are_no_deaths():
         story.ends(name, 0)
     story.happens(Commanded(Stop(("web.6",)), 1))
     story.ends("web.6", 1)
-    assert not story.fleet.crash_loop("web")
+    assert not story.fleet._formation.crashes.looping("web")
 
 
 def test_a_minute_without_a_death_ends_the_crash_loop():
@@ -353,7 +353,7 @@ def test_a_minute_without_a_death_ends_the_crash_loop():
         crash(story)
     story.ready("web.1")
     assert len(told(story.fleet_timer(CrashLoopTimer("web")), Kind.RECOVERED)) == 1
-    assert not story.fleet.crash_loop("web")
+    assert not story.fleet._formation.crashes.looping("web")
 
 
 def test_a_death_within_the_minute_makes_it_start_anew():
@@ -363,7 +363,7 @@ def test_a_death_within_the_minute_makes_it_start_anew():
     first = [a for a in of_type(story.seen, SetTimer) if a.key == CrashLoopTimer("web")][-1]
     crash(story)
     assert story.happens(TimerFired(first.key, first.token)) == []
-    assert story.fleet.crash_loop("web")
+    assert story.fleet._formation.crashes.looping("web")
 
 
 def test_a_deadline_of_an_earlier_crash_loop_does_not_end_the_next():
@@ -375,14 +375,14 @@ def test_a_deadline_of_an_earlier_crash_loop_does_not_end_the_next():
     for _ in range(3):
         crash(story)
     story.happens(TimerFired(old.key, old.token))
-    assert story.fleet.crash_loop("web")
+    assert story.fleet._formation.crashes.looping("web")
 
 
 def test_the_crash_loop_of_one_type_is_not_that_of_another():
     story = Story(plan_of({"web": 1, "job": 1}))
     for _ in range(3):
         crash(story)
-    assert not story.fleet.crash_loop("job")
+    assert not story.fleet._formation.crashes.looping("job")
 
 
 def test_an_event_of_an_earlier_life_is_no_death():
@@ -391,7 +391,7 @@ def test_an_event_of_an_earlier_life_is_no_death():
     for _ in range(5):
         assert story.happens(Exited("web.1", 1, ExitStatus(1))) == []
         assert story.happens(Emptied("web.1", 1)) == []
-    assert not story.fleet.crash_loop("web")
+    assert not story.fleet._formation.crashes.looping("web")
 
 
 def test_a_crash_loop_is_told_of_the_type_once_and_shown_at_those_that_crash():

@@ -28,7 +28,7 @@ from making import (
 from msgspec.structs import replace
 
 from procman.core import instance as machine
-from procman.core.actions import SetTimer, ShareDaemon, Signal, SignalProcess, Spawn, Target
+from procman.core.actions import CancelSpawn, SetTimer, ShareDaemon, Signal, SignalProcess, Spawn, Target
 from procman.core.events import (
     Adopted,
     Emptied,
@@ -39,16 +39,19 @@ from procman.core.events import (
     Released,
     Reported,
     RestartWanted,
+    SpawnCancelled,
     Spawned,
     SpawnFailed,
     StartWanted,
     StopWanted,
     TimerFired,
+    Unreadable,
     WaitWanted,
 )
 from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.phases import (
+    ALIVE,
     PHASES,
     AfterClearing,
     AfterSpawn,
@@ -81,6 +84,8 @@ EVENTS = {
     "RestartWanted": RestartWanted(NEW, Reason(ReasonCode.RELOADED, "reload")),
     "Spawned": Spawned("web.1", 7, PID),
     "SpawnFailed": SpawnFailed("web.1", 7, 127, "no such command"),
+    "SpawnCancelled": SpawnCancelled("web.1", 7),
+    "Unreadable": Unreadable("web.1", 7, "no watch left"),
     "Exited": Exited("web.1", 7, FAILURE),
     "Emptied": Emptied("web.1", 7),
     "Probed": Probed("web.1", 7, ok=True),
@@ -160,11 +165,18 @@ DEADLINE = NOW + 10.0
 DIED = (Died("web.1", retried=True),)
 CANNOT_START = Reason(ReasonCode.CANNOT_START, "cannot start: no such command")
 
+KILLED_UNREAD = ({}, (Kind.KILLED, Signal("web.1", 7, "KILL", Target.ALL)), ())
+
 MOVES = {
     (Down, "StartWanted"): afresh(),
     (Down, "RestartWanted"): afresh(NEW),
     (Spawning, "StartWanted"): ({"wanted": True}, (), ()),
-    (Spawning, "StopWanted"): ({"wanted": False} | in_phase(Spawning, why=STOP_ASKED), (), ()),
+    (Spawning, "StopWanted"): (
+        {"wanted": False} | in_phase(Spawning, why=STOP_ASKED),
+        (CancelSpawn("web.1", 7),),
+        (),
+    ),
+    (Spawning, "SpawnCancelled"): afresh(),
     (Spawning, "RestartWanted"): (
         {"spec": NEW} | in_phase(Spawning, then=AfterSpawn.REPLACE, why=RESTART_ASKED),
         (),
@@ -294,6 +306,8 @@ MOVES = {
     (Done, "RestartWanted"): afresh(NEW),
 }
 
+MOVES |= {(phase, "Unreadable"): KILLED_UNREAD for phase in (*ALIVE, Stopping)}
+
 CELLS = [pytest.param(phase, event, id=f"{phase.__name__}-{event}") for phase in PHASES for event in EVENTS]
 
 
@@ -407,6 +421,21 @@ CIRCUMSTANCES = {
         EVENTS["SpawnFailed"],
         down(last_exit=ExitStatus(127)),
     ),
+    "a spawn that was cancelled is down, and has no exit": (
+        instance_in(Spawning, wanted=False, why=STOP_ASKED),
+        EVENTS["SpawnCancelled"],
+        down(),
+    ),
+    "a spawn that was cancelled and is to be replaced is tried anew": (
+        instance_in(Spawning, then=AfterSpawn.REPLACE, spec=NEW, failures=3),
+        EVENTS["SpawnCancelled"],
+        afresh(NEW),
+    ),
+    "unreadable output of one whose leader has ended changes nothing": (
+        instance_in(Stopping, exit=FAILURE, last_exit=FAILURE),
+        EVENTS["Unreadable"],
+        ({}, (), ()),
+    ),
     "a spawn that failed and was to be replaced is tried anew at once": (
         instance_in(Spawning, then=AfterSpawn.REPLACE, spec=NEW, failures=3),
         EVENTS["SpawnFailed"],
@@ -487,7 +516,7 @@ CIRCUMSTANCES = {
     "kill during a spawn is remembered": (
         instance_in(Spawning),
         KillAsked(),
-        ({"wanted": False} | in_phase(Spawning, then=AfterSpawn.KILL), (), ()),
+        ({"wanted": False} | in_phase(Spawning, then=AfterSpawn.KILL), (CancelSpawn("web.1", 7),), ()),
     ),
     "kill a killed one again without more patience": (
         instance_in(Stopping, step=StopStep.KILL_SENT),

@@ -62,8 +62,9 @@ def moves(os: SimulatedOS) -> dict[str, Move]:
     return possible
 
 
-def after(path: tuple[str, ...], spec: ProcessSpec) -> SimulatedOS:
+def after(path: tuple[str, ...], spec: ProcessSpec, *, hasty: bool = False) -> SimulatedOS:
     os = simulated({"web": 1}, spec)
+    os.hasty = hasty
     for name in path:
         moves(os)[name](os)
     return os
@@ -88,16 +89,23 @@ def check(os: SimulatedOS) -> None:
     assert not os.lives
 
 
-@pytest.mark.parametrize("mode", [StopMode.TOP_DOWN, StopMode.GROUP], ids=lambda mode: mode.value)
-def test_every_order_of_what_can_happen_to_one_slot_comes_to_a_good_end(mode):
+@pytest.mark.parametrize(
+    ("mode", "hasty"),
+    [
+        pytest.param(StopMode.TOP_DOWN, False, id="top-down"),
+        pytest.param(StopMode.GROUP, False, id="group"),
+        pytest.param(StopMode.TOP_DOWN, True, id="top-down, and no start can be cancelled"),
+    ],
+)
+def test_every_order_of_what_can_happen_to_one_slot_comes_to_a_good_end(mode, hasty):
     spec = spec_of(stop={"mode": mode, "grace": 4.0})
     seen: set[str] = set()
     reached: list[tuple[str, ...]] = [()]
     for _ in range(DEPTH):
         longer = []
         for path in reached:
-            for name in moves(after(path, spec)):
-                os = after((*path, name), spec)
+            for name in moves(after(path, spec, hasty=hasty)):
+                os = after((*path, name), spec, hasty=hasty)
                 assert os.stuck() == [], (*path, name)
                 key = state_of(os)
                 if key not in seen:
@@ -105,4 +113,4 @@ def test_every_order_of_what_can_happen_to_one_slot_comes_to_a_good_end(mode):
                     longer.append((*path, name))
         reached = longer
     for path in reached:
-        check(after(path, spec))
+        check(after(path, spec, hasty=hasty))

@@ -9,6 +9,7 @@ from procman.core.events import (
     Commanded,
     Emptied,
     Exited,
+    FormationStarted,
     InterruptAsked,
     KillAsked,
     Orphaned,
@@ -41,7 +42,7 @@ def signals(name: str, target: Target, *names: str) -> list[Signal]:
 
 def test_nothing_happens_until_a_stop_is_asked_for():
     last = resort()
-    assert last.start(NOW, stop=False) == []
+    assert last.handle(FormationStarted(), NOW) == []
     assert last.handle(Spawned("web.1", 3, 101), NOW) == []
     assert last.handle(Orphaned(7), NOW) == []
     assert not last.ending
@@ -78,11 +79,11 @@ def test_it_ends_with_one_when_the_last_life_is_over():
 
 
 def test_with_nothing_to_keep_it_ends_at_once():
-    assert resort(0).start(NOW, stop=False) == [Finish(1)]
+    assert resort(0).handle(FormationStarted(), NOW) == [Finish(1)]
 
 
 def test_a_stop_that_had_begun_goes_on():
-    assert signals("web.2", Target.TOP, "QUIT")[0] in resort().start(NOW, stop=True)
+    assert signals("web.2", Target.TOP, "QUIT")[0] in resort().handle(ShutdownAsked("SIGTERM"), NOW)
 
 
 def test_what_ends_by_itself_is_told_cleared_and_not_started_again():

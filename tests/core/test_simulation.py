@@ -95,8 +95,14 @@ class Formation(RuleBasedStateMachine):
         self.scaled: set[str] = set()  # at run time
         self.types: dict[str, ProcessSpec] = {}
 
-    @initialize(web=specs, job=specs, counts=st.tuples(st.integers(0, 3), st.integers(0, 2)), ordered=st.booleans())
-    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool) -> None:
+    @initialize(
+        web=specs,
+        job=specs,
+        counts=st.tuples(st.integers(0, 3), st.integers(0, 2)),
+        ordered=st.booleans(),
+        hasty=st.booleans(),
+    )
+    def start(self, web: ProcessSpec, job: ProcessSpec, counts: tuple[int, int], ordered: bool, hasty: bool) -> None:
         needs = (Dependency(type="web"),) if ordered else ()
         job = replace(job, type="job", depends_on=needs)
         plan = plan_of(dict(zip(TYPES, counts, strict=True)), replace(web, type="web"), job)
@@ -104,6 +110,7 @@ class Formation(RuleBasedStateMachine):
         self.numbers = {name: list(range(1, count + 1)) for name, count in self.counts.items()}
         self.history = {name: [spec] for name, spec in plan.types.items()}
         self.os = SimulatedOS(plan)
+        self.os.hasty = hasty
         self.os.wanted = self.is_wanted
         self.os.start()
 
@@ -305,7 +312,7 @@ class Formation(RuleBasedStateMachine):
         types = {name: self.types.get(name) or spec_of(name) for name in TYPES if name != gone}
         if changed in types:
             types[changed] = replace(types[changed], command=f"{types[changed].command} again")
-        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={})
+        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={}, keep_counts=True)
         self.scaled &= types.keys()
         run_time = {name: self.counts[name] for name in self.scaled}
         self.types = types
@@ -330,6 +337,11 @@ class Formation(RuleBasedStateMachine):
     def everything_unsettled_has_something_coming(self) -> None:
         self.steps += 1
         assert self.os.stuck() == []
+
+    @invariant()
+    def the_counts_that_were_set_at_run_time_are_kept(self) -> None:
+        if self.os.fleet.plan.keep_counts and not self.is_stopping():
+            assert self.os.kept_counts == {name: self.counts[name] for name in self.scaled}
 
     @invariant()
     def the_numbers_that_are_wanted_stand_and_all_others_are_on_their_way_out(self) -> None:

@@ -42,7 +42,7 @@ from procman.control.messages import (
     WaitParams,
 )
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Command, Commanded, FormationStarted, Released
+from procman.core.events import Command, Commanded, FormationStarted, Released, Reported
 from procman.core.fleet import Fleet
 from procman.core.select import Chosen
 from procman.core.spec import Plan, ProcessSpec
@@ -112,8 +112,8 @@ class _Backend:
     def why(self, name: str) -> tuple[str, ...]:
         return self.fleet.why(name, 1.0)
 
-    def release(self, name: str, generation: int, by: str) -> None:
-        self.fleet.handle(Released(name, generation, by), 1.0)
+    def post(self, event: Released | Reported) -> None:
+        self.fleet.handle(event, 1.0)
 
     def operation(self, number: int) -> Operation | None:
         return self.fleet.operation(number)

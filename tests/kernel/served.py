@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from procman.core.actions import Refuse, Reply
+from procman.core.events import Released, Reported
 from procman.core.view import Change, FleetView, InstanceView, Kind
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
@@ -43,11 +44,12 @@ class Backend:
     def why(self, name):
         return (f"{name} is ready",)
 
-    def release(self, name, generation, by):
-        self.released.append((name, generation, by))
-
-    def report(self, name, generation, fault):
-        self.reported.append((name, generation, fault))
+    def post(self, event):
+        match event:
+            case Released():
+                self.released.append((event.name, event.generation, event.by))
+            case Reported():
+                self.reported.append((event.name, event.generation, event.fault))
 
     def operation(self, number):
         return self.operations.get(number)

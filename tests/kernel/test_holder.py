@@ -14,7 +14,7 @@ import pytest
 
 from procman.core.spec import ProcessSpec
 from procman.kernel.process import children
-from procman.kernel.process.spawn import Launch, SpawnError, Started, start
+from procman.kernel.process.spawn import Launch, SpawnedProcess, SpawnError, start
 
 pytestmark = [
     pytest.mark.processes,
@@ -34,7 +34,7 @@ print([fd for fd in range(3, 10) if os.path.exists(f"/proc/self/fd/{fd}")], os.o
 class Held:
     """One such start: the program and the holder are our children."""
 
-    def __init__(self, started: Started) -> None:
+    def __init__(self, started: SpawnedProcess) -> None:
         self.pid, self.holder, self.master = started.pid, started.holder, started.stdout
 
     def wait(self) -> int:

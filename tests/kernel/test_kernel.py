@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -129,6 +130,30 @@ def test_a_stop_that_comes_between_the_starts_of_a_large_formation_spawns_no_mor
         assert bench.run() == 0
         started = [change for change in bench.changes if change.event is Kind.STARTED]
         assert 0 < len(started) < 4 * SPAWNS_A_ROUND
+        never_started = [change for change in bench.changes if change.event is Kind.STOPPED and change.exit is None]
+        assert len(never_started) == 4 * SPAWNS_A_ROUND - len(started)
+
+    alone(body)
+
+
+def test_a_process_whose_output_cannot_be_read_is_killed_and_tried_again(tmp_path: Path) -> None:
+    """fs.epoll.max_user_watches: ENOSPC of epoll_ctl(2)."""
+
+    def body() -> None:
+        bench = Bench(tmp_path, "exec sleep 1000")
+        pipes = bench.kernel.output._reader._pipes
+        register = pipes.register
+
+        def refused_once(*args: object, **how: object) -> None:
+            pipes.register = register  # type: ignore[method-assign]
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        pipes.register = refused_once  # type: ignore[method-assign]
+        bench.on(Kind.READY, bench.end)
+        assert bench.run() == 0
+        kinds = bench.kinds()
+        assert kinds[:4] == [Kind.STARTED, Kind.KILLED, Kind.ENDED, Kind.BACKOFF]
+        assert kinds.count(Kind.STARTED) == 2
 
     alone(body)
 

@@ -227,7 +227,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_at_the_timeout(
     server = serving(lambda connected: connected.recv(65536) and connected.recv(1))
     bench.start(HttpProbe(f"http://127.0.0.1:{server.port}/"), timeout=0.2)
     bench.turn(bench.answers)
-    assert bench.answers()[0] == (False, "http: no answer within 0.2 s")
+    assert bench.answers()[0] == (False, f"http http://127.0.0.1:{server.port}/: no answer within 0.2 s")
 
 
 def test_the_certificate_of_loopback_is_nobodys_proof(

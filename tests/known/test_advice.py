@@ -34,6 +34,8 @@ def said(command: str, count: int = 1) -> list[str]:
         ("irb", "tty", True),
         ("python -i", "tty", True),
         ("docker compose up", "stop.grace", 20),
+        ("waitress-serve app:app", "stop.signal", "INT"),
+        ("npx @tailwindcss/cli -i a -o b --watch", "stdin", "open"),
     ],
 )
 def test_what_a_program_needs_is_advised(command, key, value):
@@ -87,6 +89,8 @@ def test_a_key_that_this_procman_does_not_have_is_not_advised():
         ("uvicorn a:b", {"tcp": 8000}),
         ("uvicorn a:b --uds x", None),
         ("next dev", "tcp"),
+        ("streamlit run app.py --server.port $PORT", "tcp"),
+        ("rackup -p 9000", {"tcp": 9000}),
     ],
 )
 def test_readiness_is_where_the_program_listens(command, ready):

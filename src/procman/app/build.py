@@ -1,12 +1,13 @@
-"""Puts a procman together: reactor, output, kernel and server, wired to one another. It starts nothing and decides nothing.
+"""Puts a procman together: reactor, output, kernel and server, connected to one another. Starts nothing and decides
+nothing.
 
-`run` builds a new one, `resume` one that goes on where another program was.
+`run` builds a new one, `resume` one that continues after an upgrade.
 """
 
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -29,6 +30,9 @@ from procman.kernel.wiring import KernelSettings
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from procman.app.keeping import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
@@ -36,16 +40,16 @@ if TYPE_CHECKING:
     from procman.kernel.survive.upgrading import LiveUpgrade
 
 FLUSH_WITHIN = 2.0
-"""Seconds that the last lines may take to be written to a reader that is slow."""
+"""Seconds that writing the last lines to a slow reader may take."""
 
 
 class Before(Protocol):
-    """What another program has left, to be gone on with."""
+    """What the program before an upgrade has handed over."""
 
     files: FilesState | None
 
     def restore(self, history: History, output: Multiplexer) -> Handover:
-        """Fill them, and return what is the kernel's."""
+        """Fill the history and the output, and return what the kernel needs."""
         ...
 
     def go_on(self, server: LazyServer | None) -> None:
@@ -71,20 +75,22 @@ def build(
     def upgrading() -> LiveUpgrade:
         return _upgrading(parts)
 
+    def log(text: str) -> None:
+        parts.kernel.log(text)
+
     reach = Reach(claimed)
-    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading)
+    settings = replace(
+        _settings(plan, reach, looks, inputs), upgrading=upgrading, keep=_keeper(claimed, inputs, plan.root, log)
+    )
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
     else:
         state = before.restore(history, lines)
         kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
-        del state  # all of it, in memory
+        del state  # in memory
     signals.install(reactor, kernel)
-    server = LazyServer(reactor, claimed.listeners, kernel) if claimed is not None else None
+    server = _server(reactor, claimed, kernel)
     reach.serve(server, kernel.log)
-    if server is not None:
-        kernel.listeners.append(server.publish)
-        kernel.operation_listeners.append(server.operation_ended)
     if inputs.environ.get("NOTIFY_SOCKET"):
         _tell_service_manager(reactor, kernel, inputs)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
@@ -95,15 +101,43 @@ def build(
     return parts
 
 
+def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
+    """The control socket, which hears of what the kernel does. None where procman runs without one."""
+    if claimed is None:
+        return None
+    server = LazyServer(reactor, claimed.listeners, kernel)
+    kernel.listeners.append(server.publish)
+    kernel.operation_listeners.append(server.operation_ended)
+    return server
+
+
+def _keeper(
+    claimed: Claim | None, inputs: ReloadInputs, root: str, log: Callable[[str], None]
+) -> Callable[[Mapping[str, int]], None]:
+    """Writes the counts that were set at run time. Without a place of its own procman keeps none."""
+
+    @cache
+    def counts_file(place: Claim) -> CountsFile:
+        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+
+        return keeping.counts_file(place, inputs, root, log)
+
+    def keep(counts: Mapping[str, int]) -> None:
+        if claimed is not None:
+            counts_file(claimed).write(counts)
+
+    return keep
+
+
 def run(parts: RunningParts) -> int:
-    """Until the formation's end; returns the exit code."""
+    """Run until the formation ends; returns the exit code."""
     try:
         return parts.kernel.run()
     finally:
         parts.kernel.output.finish(time.monotonic() + FLUSH_WITHIN)
         if parts.claimed is not None and parts.server is not None:
             parts.server.stop_listening()
-            parts.claimed.release()  # before the connections end: who waits for that may start the next procman at once
+            parts.claimed.release()  # before connections are closed: a client that waits for their end may start the next procman at once
             parts.server.close()
 
 
@@ -124,7 +158,7 @@ def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs
 
 
 def _upgrading(parts: RunningParts) -> LiveUpgrade:
-    from procman.app.save import upgrading  # noqa: PLC0415  2 ms, for which no instance waits
+    from procman.app.save import upgrading  # noqa: PLC0415  2 ms that no instance should wait for
 
     return upgrading(parts)
 

@@ -1,6 +1,6 @@
-"""Packages that procman does without: how to install one that is missing, and where procman itself was installed from.
+"""Packages that procman can do without: how to install a missing one, and where procman itself was installed from.
 
-Everything about installation that is said while procman runs is said here. It asks no index and names none.
+Everything that procman says about installation is here. It asks no index and names none.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "procman-supervisor"
-"""What procman is called where it is installed (`pip show`); the command and the package are `procman`."""
+"""The name of the installed distribution (`pip show`); the command and the package are called `procman`."""
 
 WANTED = {"textual": "textual>=8", "watchfiles": "watchfiles>=1"}
 """The extras `tui` and `watch` of pyproject.toml."""
 
 
 def how_to_install(package: str) -> str:
-    """The command that installs this package of WANTED beside the procman that runs now."""
+    """The command that installs this package of WANTED for the running procman."""
     return f"{_installer()} {shlex.quote(WANTED[package])}"
 
 
 def how_to_upgrade() -> str:
-    """Where procman was installed from, and the command that installs it from there again; "" where that is not known."""
+    """Where procman was installed from, and the command that installs it from there again; "" where unknown."""
     source = _source()
     if source is None:
         return ""
@@ -32,13 +32,15 @@ def how_to_upgrade() -> str:
 
 
 def _installer() -> str:
-    """Where procman's own interpreter has pip, that; else uv, which makes environments without it."""
+    """The pip of procman's own interpreter, else uv, whose environments have no pip."""
     python = shlex.quote(sys.executable)
     return f"{python} -m pip install" if find_spec("pip") is not None else f"uv pip install --python {python}"
 
 
 def _source() -> str | None:
-    """A folder, a wheel's path or an address, as the installer has recorded it (packaging.python.org, "Direct URL")."""
+    """A folder, the path of a wheel or an address, as the installer has recorded it (packaging.python.org, "Direct
+    URL").
+    """
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  30 ms, to explain an upgrade
 
     try:

@@ -1,4 +1,4 @@
-"""The plan of a running procman: read at its start, and again at each reload, with the companions that go with it."""
+"""The plan of a running procman, with the companions that it needs: read at the start, and again at each reload."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
 
 
 def refuse_companions(options: Collection[str]) -> None:
-    """Raises UsageError where one that was asked for could not run."""
+    """Raises UsageError where a companion that was asked for could not run."""
     if not options:
         return
     from importlib.util import find_spec  # noqa: PLC0415  only where one is asked for
@@ -47,7 +47,7 @@ def refuse_companions(options: Collection[str]) -> None:
 
 
 def refuse_quiet(quiet: tuple[str, ...], plan: Plan) -> None:
-    """Raises ConfigError where --quiet names a type that there is not."""
+    """Raises ConfigError where --quiet names an unknown type."""
     faults = [
         Fault("", 0, f"cannot find the process type '{name}' of --quiet", nearest(name, plan.types))
         for name in quiet
@@ -58,8 +58,10 @@ def refuse_quiet(quiet: tuple[str, ...], plan: Plan) -> None:
 
 
 def reload(inputs: ReloadInputs, reach: Reach, old: Plan) -> Plan:
-    """The inputs as they are now. The current folder is then the root that they name now, which may be another than before:
-    a link such as `/srv/app/current` leads to the next release. Raises ConfigError, with everything as it was.
+    """The plan of the inputs as they are now. Raises ConfigError, with everything unchanged.
+
+    The current folder is then the present root, which may have changed: a link such as `/srv/app/current` may point to
+    the next release.
     """
     reach.renew()
     try:
@@ -75,15 +77,17 @@ def reload(inputs: ReloadInputs, reach: Reach, old: Plan) -> Plan:
 
 
 def leads_elsewhere(path: str, descriptor: int) -> bool:
-    """Whether the path leads to a folder, and to another than that of this descriptor."""
+    """Whether the path leads to a folder other than that of this descriptor."""
     try:
         return os.path.isdir(path) and not os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except OSError:  # it has gone meanwhile, which is told by whoever enters it
+    except OSError:  # deleted meanwhile, which entering it will report
         return False
 
 
 def _enter_start_dir(inputs: ReloadInputs) -> None:
-    """By its name, as it may have been replaced by another; else it may have been renamed, and the descriptor leads to it."""
+    """Enter the folder of the start by its name, as it may have been replaced; else by its descriptor, as it may have
+    been renamed.
+    """
     try:
         os.chdir(inputs.start_dir)
     except OSError:
@@ -91,7 +95,7 @@ def _enter_start_dir(inputs: ReloadInputs) -> None:
 
 
 def _enter_root(path: str, descriptor: int) -> None:
-    """Change into the root, and let its descriptor be of that folder from now on."""
+    """Change into the root, and let its descriptor refer to that folder from now on."""
     try:
         os.chdir(path)
         entered = os.open(".", os.O_RDONLY | os.O_DIRECTORY)

@@ -1,7 +1,7 @@
-"""The options of the verbs that read the inputs themselves (start, check, run), as values: what each is called, and holds.
+"""The options of the verbs that read the inputs themselves (start, check, run): their names and types.
 
-`cli.line` reads them, by click or without it, and makes one value of them: `StartOptions`, or `Options` for the inputs
-alone. The verbs that talk to a running procman have `cli.target`.
+`cli.line` parses them, with click or without, and makes one value of them: `StartOptions`, or `Options` for the inputs
+alone. The options of verbs that talk to a running procman are in `cli.target`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Value: TypeAlias = Any
-"""What an option holds: a str, int, float, bool, a tuple of str, or None; whoever reads the command line checks it."""
+"""The value of an option: a str, int, float, bool, a tuple of str, or None. The parser of the command line checks it.
+"""
 
 
 class OutputOptions(Struct, frozen=True, kw_only=True):
-    """How the output looks and how much of it is kept, as given on the command line."""
+    """What the command line says about how the output looks and how much of it is kept."""
 
     log_format: str
     timestamps: bool | None
@@ -36,7 +37,7 @@ class OutputOptions(Struct, frozen=True, kw_only=True):
 
 
 class StartOptions(Struct, frozen=True, kw_only=True):
-    """All that `start` is told. Whoever reads the command line makes one; `app.run` does it."""
+    """All options of `start`. The parser of the command line makes it, and `app.run` carries it out."""
 
     inputs: Options
     output: OutputOptions
@@ -44,19 +45,20 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     name: str
     watch: bool
     detach: bool
+    forget: bool = False
     then: str | None = None
     words: tuple[str, ...] = ()
-    """What stands behind `--`: a command, word by word, as `then` is a line."""
+    """The words after `--`: a command, word by word, as `then` is a line."""
 
 
 class OptionKind(Enum):
-    """What an option holds, by how it is read."""
+    """The type of an option, by how it is read."""
 
     TEXT = auto()
     TEXTS = auto()
     """Repeatable."""
     NAMES = auto()
-    """Repeatable; each may be several, with commas or blanks between them."""
+    """Repeatable; each may hold several, separated by commas or blanks."""
     FLAG = auto()
     SWITCH = auto()
     """`--it` and `--no-it`; None where neither is given."""
@@ -67,7 +69,7 @@ class OptionKind(Enum):
     SIZE = auto()
     """Bytes: `50M`, `1G`, `4096`."""
     CHOICE = auto()
-    """One of those that `metavar` names."""
+    """One of the words in `metavar`."""
 
 
 REPEATABLE = (OptionKind.TEXTS, OptionKind.NAMES)
@@ -75,9 +77,10 @@ SWITCHES = (OptionKind.FLAG, OptionKind.SWITCH)
 
 
 class Option(Struct, frozen=True):
-    """`names` with their dashes, the first long one is also that of the value; a switch has `--it/--no-it`.
+    """An option. `names` include the dashes; the first long one is also the name of the value, and a switch is written
+    `--it/--no-it`.
 
-    `default` is what a person would type, None where nothing is there or the help text says what happens then.
+    `default` is the value as text; None where there is none, or where the help text explains it.
     """
 
     names: tuple[str, ...]
@@ -86,7 +89,7 @@ class Option(Struct, frozen=True):
     metavar: str | None = None
     default: str | None = None
     types: bool = False
-    """The shell completes process types."""
+    """Whether the shell completes process types."""
 
     @property
     def name(self) -> str:
@@ -164,6 +167,7 @@ PROCMAN = (
         OptionKind.TEXT,
         "NAME",
     ),
+    Option(("--forget",), "Forget the counts that `keep_counts: true` has kept.", OptionKind.FLAG),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),
@@ -176,10 +180,10 @@ PROCMAN = (
 START = FILES + FORMATION + SUPERVISION + OUTPUT + PROCMAN
 
 TYPES = "types"
-"""The argument of the verbs that take FORMATION: process types, any number of them."""
+"""The argument of the verbs that take FORMATION: any number of process types."""
 
 WORDS = "words"
-"""The words behind `--`, where there are some."""
+"""The words after `--`, if any."""
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -194,22 +198,22 @@ def size(word: str) -> int:
 
 
 def split(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Names given one by one, with commas or with blanks."""
+    """Names that are given one by one, or separated by commas or blanks."""
     return tuple(name for value in values for name in value.replace(",", " ").split())
 
 
 FIELDS = {"env": "env_files", "except": "leave_out"}
-"""The fields of `Options` that are not called as their options are."""
+"""Fields of `Options` whose name differs from that of their option."""
 
 
 def input_options(values: Mapping[str, Value]) -> Options:
-    """What belongs to the inputs among these values, which are by the options' names."""
+    """The values that belong to the inputs, among values by option name."""
     named = {FIELDS.get(name, name): value for name, value in values.items()}
     return Options(**{field: named[field] for field in Options.__struct_fields__ if field in named})
 
 
 def start_options(values: Mapping[str, Value]) -> StartOptions:
-    """The values of all of `START`, by the options' names, as one."""
+    """The values of all options in `START`, by option name, as one value."""
     return StartOptions(
         inputs=input_options(values),
         output=OutputOptions(**{field: values[field] for field in OutputOptions.__struct_fields__}),
@@ -217,6 +221,7 @@ def start_options(values: Mapping[str, Value]) -> StartOptions:
         name=values["name"] or "",
         watch=values["watch"],
         detach=values["detach"],
+        forget=values["forget"],
         then=values["then"],
         words=values.get(WORDS, ()),
     )

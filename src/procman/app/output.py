@@ -1,4 +1,6 @@
-"""procman's own standard streams: how lines look, who is told what cannot be written, and the first line of a start."""
+"""Procman's own standard streams: how lines look, where output that cannot be written is reported, and the first line
+of a start.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def sink(reactor: Reactor) -> Sink:
 
 
 def warn(text: str) -> None:
-    """A line on standard error, which must not block: it may be in the same trouble as the standard output of which it tells."""
+    """Write a line to standard error without blocking: it may have the same problem as standard output."""
     way = find_way(2)
     try:
         way.put(f"procman: {text}\n".encode())
@@ -48,7 +50,7 @@ def line_format(output: OutputOptions) -> Format:
 
 
 def open_standard_descriptors() -> None:
-    """Descriptors 0-2 exist, also where procman was started with some closed: else a pipe would become one of them."""
+    """Open descriptors 0-2 where procman was started without them; otherwise a pipe would become one of them."""
     opened = []
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         opened.append(fd)
@@ -58,23 +60,28 @@ def open_standard_descriptors() -> None:
 
 
 def headline(plan: Plan, claimed: Claim | None) -> str:
-    """What runs. A person at a terminal is also told the ports of each type, and where procman is reached."""
+    """The line that says what runs. At a terminal it also shows the ports of each type, and how to reach procman."""
     if os.isatty(1):
-        counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
+        counts = ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
         reached = (
             f"\n`procman ps` and the other commands work in another terminal; socket {claimed.place.socket}"
             if claimed
             else NO_SOCKET
         )
         return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
-    counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
+    counts = ", ".join(f"{name} {count}{_kept(plan, name)}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
     told = f"; ports from {min(ports)}" if ports else ""
     return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
 
 
+def _kept(plan: Plan, name: str) -> str:
+    """Whose count is not the files' is told."""
+    return " (kept)" if name in plan.kept else ""
+
+
 def _counted(plan: Plan, name: str, count: int) -> str:
-    """`web 2 (ports 5000-5001)`"""
+    """A type with its count, such as `web 2 (ports 5000-5001)`."""
     first, last = plan.types[name].port, plan.types[name].port_of(count)
     if first is None or count == 0:
         return f"{name} {count}"

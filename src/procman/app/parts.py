@@ -1,4 +1,4 @@
-"""What a running procman is made of, as values: what its inputs are read with, and all of its parts for an upgrade."""
+"""The parts of a running procman as values: what its inputs are read with, and everything that an upgrade needs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class ReloadInputs(Struct, frozen=True, kw_only=True):
-    """What a reload reads again with: all as it was at the start.
+    """What a reload reads the inputs with: everything as it was at the start.
 
-    `kept` is what can be read once only. `start_dir` is the folder that procman was started in, by name and, as it may be
-    renamed, as the descriptor `here`; `root` is the descriptor of the one it works in. `inherited` are the descriptors
-    that whoever started procman meant it to hold; `companions` the options that ask for one,
-    None where no companion can run, as there is no control socket.
+    `kept` holds inputs that can be read only once. `start_dir` is the folder that procman was started in, by name and,
+    as it may be renamed, as the descriptor `here`; `root` is the descriptor of the folder that it works in. `inherited`
+    are descriptors that procman's parent wants it to hold. `companions` are the options that ask for one; None where no
+    companion can run, as there is no control socket.
     """
 
     options: Options
@@ -37,7 +37,7 @@ class ReloadInputs(Struct, frozen=True, kw_only=True):
 
 
 class RunningParts(Struct, frozen=True):
-    """All that a running procman is made of, for the program that takes its place."""
+    """All parts of a running procman, for an upgrade."""
 
     output: OutputOptions
     inputs: ReloadInputs

@@ -1,4 +1,4 @@
-"""What procman cannot keep: on this system, which the kernel finds out, and of what procman.yml asks for."""
+"""What procman cannot keep: on this system, as the kernel finds out, and of what procman.yml asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["broken_here", "not_carried_out"]
 
 
 def not_carried_out(plan: Plan) -> str:
-    """Keys of procman.yml that are checked, and that no decision follows yet, as one line; "" where none is used."""
+    """One line about keys of procman.yml that are checked but have no effect yet; "" where none is used."""
     keys = sorted(set(_unused(plan)))
     return f"read in procman.yml, and not carried out yet: {', '.join(keys)}" if keys else ""
 

@@ -1,4 +1,4 @@
-"""How a running procman is reached, and from which folders: kept right while folders come and go around it."""
+"""How a running procman can be reached, and from which folders, while folders appear and disappear around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from procman.serve.lazyserver import LazyServer
 
 
 class Reach:
-    """The claim and the server of one procman; without both there is nothing to keep right."""
+    """The claim and the server of one procman. Without both there is nothing to maintain."""
 
     def __init__(self, claimed: Claim | None) -> None:
         self.claimed = claimed
@@ -23,7 +23,7 @@ class Reach:
         self._say = say
 
     def renew(self) -> None:
-        """Make the socket again where it has gone, as with the runtime folder of a user who has logged out."""
+        """Create the socket again if it has disappeared, for example with the runtime folder of a user who logged out."""
         if self.claimed is not None and self._server is not None:
             before = self.claimed.listener
             listener = self.claimed.renew()
@@ -32,7 +32,7 @@ class Reach:
                 self._say(f"the socket {self.claimed.place.socket} had gone: it is there again")
 
     def follow(self, root: str) -> None:
-        """The root is another folder now, by the same name. Raises ConfigError where another procman runs there."""
+        """The name of the root now leads to another folder. Raises ConfigError where another procman runs there."""
         if self.claimed is not None and self._server is not None:
             try:
                 fresh = self.claimed.follow(root)

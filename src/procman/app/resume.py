@@ -1,4 +1,4 @@
-"""How a program goes on where another was: the other end of an upgrade. `save` is the first."""
+"""Continues after an upgrade where the program before it stopped. `save` is the other end."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 def take_over(fd: int) -> int:
-    """Go on where the program was that this one replaces; returns the exit code. Raises RefusedError."""
+    """Take over from the program before; returns the exit code. Raises RefusedError."""
     spawn.close_on_exec()
     taken = Restored(fd)
     return build.run(build.build(taken.plan, taken.claimed, taken.looks, taken.inputs, taken))
 
 
 def check(fd: int) -> int:
-    """Read a state as one who takes over would, and say that it can be done; returns the exit code. Raises RefusedError."""
+    """Check that a state can be taken over, and print that; returns the exit code. Raises RefusedError."""
     received = handover.Received(fd)
     whole = received.state(SavedState)
     try:
@@ -47,7 +47,9 @@ def check(fd: int) -> int:
 
 
 class Restored:
-    """What this program has taken over. `restore()` and `go_on()` are called while the rooms are put together."""
+    """The state that this program has taken over. `restore()` and `go_on()` are called while the parts are put
+    together.
+    """
 
     def __init__(self, fd: int) -> None:
         """Raises RefusedError."""
@@ -62,7 +64,7 @@ class Restored:
         os.fchdir(whole.inputs.root)
 
     def restore(self, history: History, output: Multiplexer) -> Handover:
-        """Fill them with what the ones before them had."""
+        """Fill the history and the output with what was handed over."""
         assert self._whole is not None
         whole = self._whole
         self._received.fill(history.restore(whole.history))
@@ -74,7 +76,7 @@ class Restored:
         return Handover(whole.kernel, output.restore(whole.output), whole.upgrades, notice)
 
     def go_on(self, server: LazyServer | None) -> None:
-        """The last step before it runs: the handlers stand, and so the signals that came meanwhile are let in."""
+        """The last step before it runs: handlers are installed by now, so signals that arrived meanwhile are let in."""
         assert self._whole is not None
         whole, self._whole = self._whole, None  # a large part of it is of no use any more
         if server is not None:

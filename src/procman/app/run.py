@@ -1,7 +1,7 @@
-"""What `procman start` does: reads the inputs, claims the root, and runs the formation there.
+"""What `procman start` does: it reads the inputs, claims the root, and runs the formation there. Decides nothing.
 
-Nothing is decided here. The order matters: inputs first (nothing is started when one is wrong), then the lock, then
-signals, then children; what a person reads is written as soon as it is known.
+The order matters: inputs first (nothing is started if one is wrong), then the lock, then signals, then children.
+Messages are written as soon as they are known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.app import build, output
@@ -32,22 +31,16 @@ if TYPE_CHECKING:
     from procman.app.options import OutputOptions, StartOptions
 
 Listening: TypeAlias = Callable[[Claim | None], None]
-"""Called where nothing can be refused any more, with where procman listens."""
+"""Called once nothing can be refused any more, with the place where procman listens."""
 
 Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
-"""Goes to the background: makes two processes, calls what it is given in the one that becomes procman, and returns the
-exit code of either."""
-
-
-class Listen(Struct, frozen=True):
-    """Where procman is to be reached: by a socket of its own, and by the name of its formation, "" for the folder's only."""
-
-    socket: str | None
-    name: str
+"""Puts procman into the background: makes two processes, calls its argument in the one that becomes procman, and
+returns the exit code of either.
+"""
 
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
-    """Returns the exit code. `fork` is how it goes to the background, where that is wanted."""
+    """Run procman; returns the exit code. `fork` puts it into the background, where the user asked for that."""
     if options.name and not is_name(options.name):
         text = f"cannot use '{options.name}' as the name of a formation"
         raise UsageError(text, "letters, digits, '-' and '_', at most 63")
@@ -75,7 +68,7 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     refuse_quiet(options.output.quiet, plan)
     if plan.groups or any(spec.rolling is not None or spec.depends_on for spec in plan.types.values()):
         _warn_of_what_is_missing(plan)
-    run = partial(_run, plan, _absolute(options.output), inputs, Listen(options.socket, options.name))
+    run = partial(_run, plan, inputs, options)
     return fork(plan, run) if fork is not None else run()
 
 
@@ -91,20 +84,21 @@ def _absolute(looks: OutputOptions) -> OutputOptions:
     return looks if looks.log_dir is None else replace(looks, log_dir=os.path.abspath(looks.log_dir))
 
 
-def _run(
-    plan: Plan, looks: OutputOptions, inputs: ReloadInputs, listen: Listen, listening: Listening | None = None
-) -> int:
+def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Listening | None = None) -> int:
     """Claim the root and supervise there."""
+    looks = _absolute(options.output)
     roots = (plan.root, logical(plan.root, inputs.environ))
-    places = start_places(plan.root, listen.socket, inputs.environ, listen.name)
+    places = start_places(plan.root, options.socket, inputs.environ, options.name)
     try:
-        claimed = claim(Wanted(places, roots, listen.name), on_wait=_waits)
+        claimed = claim(Wanted(places, roots, options.name), on_wait=_waits)
     except RefusedError as error:
         if not inputs.options.types:
             raise
         names = " ".join(inputs.options.types)
         hint = f"`procman restart {names}` starts what is stopped there; {error.hint}"
         raise RefusedError(error.message, hint) from None
+    if claimed is not None and (plan.keep_counts or options.forget):
+        plan = _as_kept(plan, inputs, claimed, forget=options.forget)
     signals.hold()
     if listening is not None:
         listening(claimed)
@@ -112,6 +106,17 @@ def _run(
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else None)
     return build.run(build.build(with_companions(plan, inputs), claimed, looks, inputs))
+
+
+def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:
+    """With the counts that the procman before has kept, where they are wanted."""
+    from procman.app.keeping import counts_file, with_kept  # noqa: PLC0415  only where counts are kept
+
+    file = counts_file(claimed, inputs, plan.root, output.warn)
+    if forget:
+        file.forget()
+        return plan
+    return with_kept(plan, file.read(), inputs.options, output.warn)
 
 
 def _waits(pid: int) -> None:

@@ -1,7 +1,7 @@
-"""What a running procman hands over to the program that takes its place, and how it is upgraded.
+"""Collects what a running procman hands over to the program that takes its place, and builds the upgrade.
 
-Each room makes its own part of the state; here they are put together. What becomes of the descriptors and the process is
-`kernel/survive/handover.py`'s, and when it happens `kernel/survive/upgrading.py`'s. `resume` is the other end.
+Each room provides its own part of the state; here the parts are put together. `kernel/survive/handover.py` handles
+descriptors and the exec, `kernel/survive/upgrading.py` the course of an upgrade. `resume` is the other end.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Claimed(Struct, frozen=True):
 
 
 class SavedState(Struct, frozen=True, kw_only=True):
-    """Everything. `upgrades` is how often procman has been replaced, this time included; `blocked` its signal mask."""
+    """The state of everything. `upgrades` is how often procman has been upgraded, including this time; `blocked` its
+    signal mask.
+    """
 
     pid: int
     upgrades: int
@@ -57,7 +59,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
     server: ServerState
 
     def descriptors(self) -> tuple[int, ...]:
-        """Every descriptor that it speaks of."""
+        """Every descriptor in the state."""
         claimed, lives, guardian = self.claimed, self.kernel.lives.lives, self.kernel.guardian
         return (
             *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
@@ -71,7 +73,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
 
 
 def upgrading(parts: RunningParts) -> LiveUpgrade:
-    """What upgrades this procman."""
+    """What carries out upgrades of this procman."""
     inputs = parts.inputs
     program = handover.Program.this(inputs.environ, inputs.here, inputs.root)
     part = parts.server.upgrade if parts.server is not None else _nobody
@@ -79,13 +81,13 @@ def upgrading(parts: RunningParts) -> LiveUpgrade:
 
 
 def _nobody() -> None:
-    """Without a control socket there is no client."""
+    """Without a control socket there is no client to tell."""
 
 
 def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
     kernel, claimed, server, history = parts.kernel, parts.claimed, parts.server, parts.kernel.history
     fleet = kernel.fleet
-    assert isinstance(fleet, Fleet)  # else it was refused
+    assert isinstance(fleet, Fleet)  # an upgrade is refused otherwise
     whole = SavedState(
         pid=os.getpid(),
         upgrades=kernel.upgrades + 1,

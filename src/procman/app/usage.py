@@ -6,6 +6,6 @@ from procman.errors import ProcmanError
 
 
 class UsageError(ProcmanError):
-    """The command line itself is wrong."""
+    """The command line is wrong."""
 
     exit_code = 2

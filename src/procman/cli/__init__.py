@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one verb and exit with its code; `args` are the command line's where none are given.
 
-    The garbage collector rests until the verb is `loaded`: imports make objects and no garbage.
+    The garbage collector rests until the verb is `early.loaded`: imports make objects and no garbage.
     """
     gc.disable()
     words = sys.argv[1:] if args is None else args
@@ -40,13 +40,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         os.write(2, f"procman: cannot load the program: {why} (`ulimit -n`?)\n".encode())
         code = 1
     _leave(code)
-
-
-def loaded() -> None:
-    """The verb is loaded: 54 ms for `procman scale` in place of 64, most of them the collection at the exit."""
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()
 
 
 def _leave(code: int) -> NoReturn:

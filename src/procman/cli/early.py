@@ -1,19 +1,20 @@
-"""Signals that come before there are handlers: from the first line of `start` on none is lost.
+"""The first milliseconds of a run: signals that come before there are handlers, and the garbage collector's rest.
 
-As PID 1 they would be thrown away (pid_namespaces(7)), else be taken as an order to die. Imports nothing but what `start`
-needs anyhow, and that when it does.
+Without a handler PID 1 never sees a signal (pid_namespaces(7)), and any other process is ended by it; `start` loses none
+from its first line on. Imports nothing but what every verb needs anyhow.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 
 HELD = ("HUP", "QUIT", "USR1", "USR2", "TTIN", "TTOU", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU")
-"""What would end or stop a procman that has no handler yet, and means something to one that has."""
+"""Signals that would end or stop a procman without handlers, and have a meaning once it has them."""
 
 
 def hold_signals() -> None:
-    """What asks for an end ends a start that has started nothing, and the rest waits for its handlers."""
+    """TERM and INT end a start at once, as it has started nothing; the other signals wait for their handlers."""
     import signal  # noqa: PLC0415  1 ms, for `start` alone
 
     signal.signal(signal.SIGTERM, _end)
@@ -23,7 +24,7 @@ def hold_signals() -> None:
 
 
 def release_signals() -> None:
-    """For a process that does not become procman after all: as any other program."""
+    """Undo `hold_signals` in a process that does not become procman after all."""
     import signal  # noqa: PLC0415  as above
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -39,5 +40,12 @@ def _held() -> set[int]:
 
 
 def _end(number: int, _frame: object) -> None:
-    """At once: there is nothing to undo yet, and an exception in the midst of an import has crashed libraries."""
+    """Exit at once: there is nothing to undo yet, and an exception in the middle of an import has crashed libraries."""
     os._exit(130 if number == 2 else 0)  # SIGINT; as after any TERM
+
+
+def loaded() -> None:
+    """Let the garbage collector work again, without what is loaded by now: saves `procman scale` 10 of its 64 ms."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

@@ -14,7 +14,7 @@ import click
 
 from procman import __version__
 from procman.app.usage import UsageError
-from procman.cli import loaded
+from procman.cli.early import loaded
 from procman.errors import nearest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from procman.cli import loaded
+from procman.cli.early import loaded
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:

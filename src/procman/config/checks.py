@@ -1,6 +1,7 @@
-"""What is wrong with a value of procman.yml although it is of the right type. Each function is the `check` of a row in keys.py.
+"""Finds what is wrong with a value of procman.yml whose type is right.
 
-It looks at the file system in one place (is a `cwd` a folder?) and opens nothing.
+Each function is the `check` of a row in keys.py. One of them asks the file system whether a `cwd` is a folder; none
+opens a file.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def patterns(value: tuple[str, ...] | UnsetType, _context: SpecContext) -> Itera
 
 
 def stop(value: StopSection, _context: SpecContext) -> Iterator[Complaint]:
-    """Signals that this system does not have."""
+    """Refuse signals that this system does not have."""
     yield from _signal(".signal", value.signal)
     if not isinstance(value.drain, UnsetType | int | float):
         yield from _signal(".drain.signal", value.drain.signal)
@@ -76,7 +77,7 @@ def _signal(where: str, name: str | UnsetType) -> Iterator[Complaint]:
 
 
 def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """One probe, and what belongs to it."""
+    """Check one probe and the keys that go with it."""
     if value is UNSET or isinstance(value, Enum):
         return
     named = probes_of(value)
@@ -99,7 +100,7 @@ def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context:
 
 
 def dependencies(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Iterator[Complaint]:
-    """Types that there are not, and a type twice."""
+    """Refuse unknown types, and a type that is named twice."""
     names = () if value is UNSET else tuple(value)
     for number, name in enumerate(names):
         where = f".{plain(name)}" if isinstance(value, dict) else f"[{number}]"
@@ -118,7 +119,7 @@ def recycling(value: RecycleSection | UnsetType, _context: SpecContext) -> Itera
 
 
 def sockets(value: str | dict[str, str] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """Addresses, each once, and names as sd_listen_fds_with_names(3) takes them."""
+    """Check the addresses, each of which may be given once, and their names (sd_listen_fds_with_names(3))."""
     named = {"": value} if isinstance(value, str) else {} if value is UNSET else value
     if value == {}:
         yield "", "cannot use it without a socket", "such as tcp://127.0.0.1:8000"
@@ -146,7 +147,7 @@ def _refuse_address(address: str) -> str:
 
 
 def autoscale(value: str | Autoscale | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """`1..8`, and what does not fit together."""
+    """Check `1..8`, and that the keys go together."""
     if value is UNSET:
         return
     try:
@@ -158,7 +159,7 @@ def autoscale(value: str | Autoscale | UnsetType, _context: SpecContext) -> Iter
 
 
 def balancer(value: str | Balancer | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """The path of HAProxy's socket, and what does not fit together."""
+    """Check the path of HAProxy's socket, and that the keys go together."""
     if value is UNSET:
         return
     try:
@@ -176,7 +177,7 @@ def _complaint(fault: tuple[str, str]) -> Complaint:
 
 
 def group(value: GroupSection, types: Iterable[str], grouped: Mapping[str, str]) -> Iterator[Complaint]:
-    """`grouped` are the types that stand in an earlier group, with its name."""
+    """Check one group. `grouped` maps each type of an earlier group to that group's name."""
     if not value.members:
         yield ".members", "cannot use a list without members", ""
     for number, name in enumerate(value.members):
@@ -189,7 +190,7 @@ def group(value: GroupSection, types: Iterable[str], grouped: Mapping[str, str])
 
 
 def cycle(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Types that wait for one another, the first one again at the end; nothing where all can start."""
+    """A circle of types that wait for one another, with the first one repeated at the end; empty where all can start."""
     done: set[str] = set()
     for first in needs:
         path: list[str] = []
@@ -200,7 +201,7 @@ def cycle(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _walk(name: str, needs: Mapping[str, tuple[str, ...]], path: list[str], done: set[str]) -> tuple[str, ...]:
-    """Depth first, without Python's own stack: a thousand types may wait in one line."""
+    """Depth-first search without recursion: a thousand types may wait in a row."""
     waiting = [(name, iter(needs.get(name, ())))]
     path.append(name)
     while waiting:

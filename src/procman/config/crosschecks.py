@@ -1,4 +1,4 @@
-"""What does not fit together in a procman.yml although each value by itself does, and what is wrong with its `defaults`."""
+"""Finds values of procman.yml that do not go together although each is right by itself, and faults in its `defaults`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def default_faults(document: Document) -> list[Fault]:
-    """What is wrong with the values of `defaults`: as in a process, where its row has a check."""
+    """Faults in the values of `defaults`, found by the same checks as in a process."""
     assert document.settings is not None
     defaults = document.settings.defaults
     context = policies.SpecContext("", defaults, frozenset(), frozenset(), DEFAULT_GRACE)
@@ -33,7 +33,7 @@ def default_faults(document: Document) -> list[Fault]:
 
 
 def group_faults(document: Document, types: Collection[str]) -> list[Fault]:
-    """Members that there are not, or that stand in two groups."""
+    """Faults of groups: unknown members, and members of two groups."""
     assert document.settings is not None
     grouped: dict[str, str] = {}
     faults = []
@@ -45,7 +45,7 @@ def group_faults(document: Document, types: Collection[str]) -> list[Fault]:
 
 
 def order_faults(document: Document) -> list[Fault]:
-    """Types that wait for one another, so that none of them could ever start."""
+    """Refuse types that wait for one another, as none of them could ever start."""
     needs = {
         name: tuple(section.depends_on)
         for name, section in document.processes.items()

@@ -1,4 +1,6 @@
-"""A procman.yml that was read: its settings, and where each of them stands. Light: a start without one loads no more."""
+"""A procman.yml that has been read: its settings, and the line of each. A start without such a file loads only this
+module.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Document(Struct, frozen=True):
-    """Its settings (None: there is no file), and the line of each value by its path (`processes.web.stop.grace`)."""
+    """The settings (None: there is no file), and the line of each value by its path (`processes.web.stop.grace`)."""
 
     settings: ProcmanYml | None = None
     lines: dict[str, int] = {}
     file: str = ""
     faulty: frozenset[str] = frozenset()
-    """Paths at which something was left out because it cannot be used, and of all that they are in."""
+    """The paths at which something unusable was left out, and the paths of everything that contains it."""
 
     @property
     def formation(self) -> dict[str, int]:

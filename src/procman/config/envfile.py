@@ -1,9 +1,10 @@
-r"""Environment files: text -> assignments -> what a child will see. Pure; the grammar is python-dotenv's.
+r"""Environment files: text -> assignments -> the variables that a child gets. Pure; the grammar is python-dotenv's.
 
-python-dotenv skips what it cannot parse, lets `${NAME}` see the file's value even where the process gets the system's, and
-replaces it in single quotes, too. Here the first is a fault; a reference is replaced with the value that the child gets in
-the end, wherever that is set; and single quotes are literal, as in every shell. Elsewhere `\$` is a literal `$`. Messages
-never show a value, which may be a secret.
+Three things differ from python-dotenv. A line that cannot be parsed is a fault, where python-dotenv skips it. A
+reference is replaced with the value that the child gets in the end, wherever that is set, where python-dotenv always
+takes the file's value. Single quotes are literal, as in every shell. Outside them `\$` is a literal `$`.
+
+Messages never show a value, as it may be a secret.
 """
 
 from __future__ import annotations
@@ -25,31 +26,34 @@ if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 MAX_VALUE = 128 * 1024
-"""Bytes of `NAME=value` with its final NUL that Linux takes (MAX_ARG_STRLEN, execve(2)); each longer one would fail every start."""
+"""Most bytes of `NAME=value` with its final NUL that Linux accepts (MAX_ARG_STRLEN, execve(2)). A longer one would make
+every start fail.
+"""
 
 _OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
 
 _MAX_DEPTH = 50
-"""Names that one reference may lead through. Nobody needs three, and the stack of Python ends."""
+"""How many names one reference may lead through. Nobody needs three, and Python's stack is limited."""
 
 SERVICE = frozenset(
     {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"}
 )
-"""What a service manager says to procman itself (sd_notify(3), sd_listen_fds(3)): a child that took it for its own would say
-that procman is ready, or use descriptors that it does not have."""
+"""Variables that a service manager sets for procman itself (sd_notify(3), sd_listen_fds(3)). A child that used them
+would report that procman is ready, or use descriptors that it does not have.
+"""
 
 
 _ESCAPED_DOLLAR = r"(?<!\\)((?:\\\\)*)\\\$"
-"""A `$` behind an odd number of backslashes."""
+"""A `$` after an odd number of backslashes."""
 
 _SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'"
-"""How a statement begins whose value is in single quotes (python-dotenv's own grammar)."""
+"""The start of a statement whose value is in single quotes (python-dotenv's own grammar)."""
 
 
 class Assignment(Struct, frozen=True):
-    """`NAME=value` as it was written: unquoted, its references not yet replaced, where it is not `literal`.
+    """`NAME=value` as it was written: without its quotes, and with its references unless it is `literal`.
 
-    `dollar` stands in the value for each `$` that was written as a literal one.
+    In the value, `dollar` replaces each `$` that was written as a literal one.
     """
 
     name: str
@@ -61,21 +65,21 @@ class Assignment(Struct, frozen=True):
 
 
 def is_ours(name: str) -> bool:
-    """A variable that procman gives to its children, so that one of an outer procman must not get through."""
+    """Whether procman sets this variable for its children, so that the value of an outer procman must not reach them."""
     return name in _OURS or name.startswith("PROCMAN_PORT_")
 
 
 def parse_env(
     data: bytes, file: str, base: Mapping[str, str], *, override: bool = False
 ) -> tuple[dict[str, str], list[Fault]]:
-    """The names that one file sets, each with the value that a child sees over the environment `base`."""
+    """The names that one file sets, each with the value that a child gets on top of the environment `base`."""
     assignments, faults = read_assignments(data, file)
     merged, more = merge(assignments, base, override=override)
     return {assignment.name: merged[assignment.name] for assignment in assignments}, faults + more
 
 
 def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fault]]:
-    """Every assignment in order, and a fault for every other statement that is no comment."""
+    """Every assignment in order, and a fault for every other statement that is not a comment."""
     _load_dotenv()
     from dotenv.parser import parse_stream  # noqa: PLC0415  only where there is a file to read
 
@@ -90,7 +94,9 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
     for binding in parse_stream(io.StringIO(text, newline=None)):  # None: CRLF becomes LF, as dotenv's own open() does
         statement = binding.original.string.lstrip()
         blanks = binding.original.string[: len(binding.original.string) - len(statement)]
-        line = binding.original.line + blanks.count("\n")  # dotenv counts from the blank lines before the statement
+        line = binding.original.line + blanks.count(
+            "\n"
+        )  # python-dotenv counts from the blank lines before the statement
         refused = _refuse(binding, statement)
         if refused:
             faults.append(Fault(file, line, *refused))
@@ -100,12 +106,12 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
 
 
 def _unused_character(text: str) -> str:
-    """One of the private use area that the text does not hold."""
+    """A character of the private use area that does not occur in the text."""
     return next(character for character in map(chr, range(0xE000, 0xF900)) if character not in text)
 
 
 def _assignment(binding: Binding, file: str, line: int, dollar: str) -> Assignment:
-    """In single quotes all is as it was written, a backslash before a `$` too."""
+    """In single quotes everything stays as written, including a backslash before a `$`."""
     assert binding.key is not None
     assert binding.value is not None
     value = binding.value
@@ -117,8 +123,10 @@ def _assignment(binding: Binding, file: str, line: int, dollar: str) -> Assignme
 
 
 def _load_dotenv() -> None:
-    """Load the two modules of python-dotenv that are used without its `__init__`, which brings logging, pathlib and tempfile
-    for the rest: 11 ms, a sixth of a start with a .env. Where they need the package, it is loaded as any other.
+    """Load the two modules of python-dotenv that are needed, without its `__init__`, which also imports logging,
+    pathlib and tempfile: 11 ms, a sixth of a start with a .env.
+
+    If these modules need the package, it is imported like any other.
     """
     if "dotenv" in sys.modules or "dotenv.parser" in sys.modules:
         return
@@ -136,7 +144,7 @@ def _load_dotenv() -> None:
 
 
 def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
-    """Why a statement is no assignment, as (message, hint); None for an assignment and a comment."""
+    """Why a statement is not an assignment, as (message, hint); None for an assignment and for a comment."""
     first = statement.partition("\n")[0]
     if binding.error:
         name, sign, value = first.partition("=")
@@ -154,7 +162,7 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
         return (
             "cannot read the statement: it has no '='",
             "write NAME=value",
-        )  # it may be a line of a key file: not shown
+        )  # not shown: it may be a line of a key file
     if "=" in binding.key or "\0" in binding.key:
         return f"cannot use {brief(binding.key)} as the name of a variable", ""
     if "\0" in binding.value:
@@ -165,7 +173,9 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
 def merge(
     assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
 ) -> tuple[dict[str, str], list[Fault]]:
-    """`base` with the assignments added (a later one wins), references replaced. With `override` they win over `base`."""
+    """`base` with the assignments added (a later one wins) and references replaced. With `override` the assignments win
+    over `base`.
+    """
     layer, faults = layer_over(assignments, base, override=override)
     return {**base, **layer}, faults
 
@@ -173,7 +183,7 @@ def merge(
 def layer_over(
     assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
 ) -> tuple[dict[str, str], list[Fault]]:
-    """What the assignments add to `base`, or with `override` change in it; references replaced."""
+    """What the assignments add to `base`, or with `override` also change in it, with references replaced."""
     if not assignments:
         return {}, []
     expansion = _Expansion(assignments, base, override=override)
@@ -187,10 +197,11 @@ def layer_over(
 
 
 class _Expansion:
-    """What each name is worth in the end. A name is worked out when it is first asked for, its last assignment first.
+    """The final value of each name.
 
-    While that is going on, a reference to the same name means the assignment before it, and before the first one the
-    base: `PATH=/opt/bin:${PATH}`. So references that go round in a circle come to an end, too.
+    A name is evaluated when it is first needed, starting with its last assignment. During that, a reference to the same
+    name means the assignment before it, and before the first assignment the base: `PATH=/opt/bin:${PATH}`. So
+    references that form a circle come to an end, too.
     """
 
     def __init__(self, assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool) -> None:
@@ -203,7 +214,7 @@ class _Expansion:
                 self._left.setdefault(assignment.name, []).append(assignment)
 
     def value(self, name: str, depth: int = 0) -> str | None:
-        """None where the name is set nowhere."""
+        """The value; None where the name is not set anywhere."""
         if name in self._known:
             return self._known[name]
         if not self._left.get(name):
@@ -223,7 +234,7 @@ class _Expansion:
         size = len(assignment.name) + 2
         for atom in parse_variables(assignment.value):
             value = self.value(atom.name, depth + 1) if isinstance(atom, Variable) else None
-            if value is None:  # as it is written, or what stands behind `:-`
+            if value is None:  # the reference as it is written, or its default after `:-`
                 value = atom.resolve({})
                 value = value.replace(assignment.dollar, "$") if assignment.dollar else value
             parts.append(value)

@@ -1,6 +1,6 @@
-"""How many of each type: the words of `--formation` and of `procman scale`, and the counts a start begins with.
+"""How many instances of each type: the words of `--formation` and of `procman scale`, and the counts of a start.
 
-Pure, and light to import: `scale` needs it. Knows neither files nor ports.
+Pure, and light to import, as `scale` needs it. Knows neither files nor ports.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 RELEASE = "release"
-"""A one-off (`procman run release`): at 0 unless asked for by name."""
+"""A one-off (`procman run release`): its count is 0 unless a person names it."""
 
 _OF_THE_MACHINE = r"(?P<name>[^=]*)(?P<sign>=)(?P<number>\s*cpus-[0-9]+\s*)"
-"""`web=cpus-1`, whose last sign is none."""
+"""`web=cpus-1`, whose last sign is not an operator."""
 
 _CHANGE = r"(?s:(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*))"
-"""The last sign counts: `my-web-1` is one `my-web` fewer."""
+"""The last sign counts: `my-web-1` means one `my-web` fewer."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What was asked of a start: the types named, those left out, `--formation`'s counts, the config file's, and whether
-    `release` is to be run first.
+    """What the user asked of a start: the types named, the types left out, the counts of `--formation` and of
+    procman.yml, and whether to run `release` first.
     """
 
     types: tuple[str, ...] = ()
@@ -41,7 +41,9 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
-    """Counts of `web=2,worker=0`, by type (or `all`), from one text or several; a name may come once in all of them."""
+    """The counts in `web=2,worker=0`, by type (or `all`), from one text or several. A name may occur once in all of
+    them.
+    """
     counts: dict[str, int] = {}
     faults: list[Fault] = []
     for item in _items(texts):
@@ -75,8 +77,15 @@ def parse_changes(args: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def choose_counts(names: Iterable[str], asked: Asked) -> dict[str, int]:
-    """How many of each type a start begins with. The names in `asked` are known ones."""
+    """How many instances of each type a start begins with. The names in `asked` have been checked."""
     return {name: _count(name, asked) for name in names}
+
+
+def leaves_open(name: str, asked: Asked) -> bool:
+    """Whether the command line says nothing of how many there are to be of a type."""
+    if name in asked.leave_out or name in asked.formation or (name == RELEASE and asked.release):
+        return False
+    return not (asked.types and name not in asked.types) and (ALL not in asked.formation or name == RELEASE)
 
 
 def _count(name: str, asked: Asked) -> int:
@@ -91,7 +100,7 @@ def _count(name: str, asked: Asked) -> int:
     if ALL in asked.formation and name != RELEASE:
         return asked.formation[ALL]
     count = asked.configured.get(name, 0 if name == RELEASE else 1)
-    return max(count, 1) if name in asked.types else count  # who names a type wants to see it run
+    return max(count, 1) if name in asked.types else count  # a person who names a type wants it to run
 
 
 class _BadWord(Exception):  # noqa: N818  never leaves this module
@@ -134,7 +143,7 @@ def _name(text: str, usage: str) -> str:
 
 
 def _number(text: str) -> int:
-    """A count as it is written; `cpus-1` and `50%` are of the processors that this process may use."""
+    """A count as it is written; `cpus-1` and `50%` refer to the processors that this process may use."""
     digits = text.strip()
     if digits[:4] == "cpus" or digits[-1:] == "%":
         from procman.config.machine import read_count  # noqa: PLC0415  only for such words

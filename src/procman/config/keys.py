@@ -1,8 +1,8 @@
-"""The keys of procman.yml: a row for each, which the reader, the plan, the JSON Schema and the reference all use.
+"""The keys of procman.yml, a row for each, used by the reader, the plan, the JSON Schema and the reference.
 
-A row is a field: its name is the key, its type what may stand there, and `key(...)` says what it does, how it becomes
-fields of a `ProcessSpec` (`policy`), what may be wrong with a value of the right type (`check`), and what holds where it
-is not written (`default`, where the spec's own default does not say it). To add a key is to add a row.
+A row is a field: its name is the key and its type is the type of the value. `key(...)` holds its description, how it
+becomes fields of a `ProcessSpec` (`policy`), the check of a value of the right type (`check`), and the default, where
+that is not the spec's own (`default`). To add a key is to add a row.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ from procman.core.balancer_settings import Balancer
 from procman.core.spec import OnEnd, Stdin
 
 ROW = "row"
-"""Key of `Meta.extra`: the row of a key."""
+"""The key in `Meta.extra` of a `KeyRow`."""
 
 
 class KeyRow(NamedTuple):
-    """What a key means. Without a policy it is kept for the companion that asks for it: `Plan.sections`."""
+    """What a key of procman.yml means. A key without a policy is kept for a companion that asks for it:
+    `Plan.sections`.
+    """
 
     policy: Policy | None = None
     check: Check | None = None
@@ -46,7 +48,7 @@ class KeyRow(NamedTuple):
 
 
 def key(about: str, policy: Policy | None = None, check: Check | None = None, default: str | None = None) -> Meta:
-    """The row of a key; `about` is its line in the reference."""
+    """The row of a key; `about` is its description in the reference."""
     return Meta(description=about, extra={ROW: KeyRow(policy, check, default)})
 
 
@@ -224,11 +226,17 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     release: Annotated[
         bool, Meta(description="Run the type `release` to success before anything else, as `start --release` does")
     ] = False
+    keep_counts: Annotated[
+        bool,
+        Meta(
+            description="A count that is set at run time, by a person or the autoscaler, holds at the next start, too"
+        ),
+    ] = False
 
 
 @cache
 def rows() -> dict[str, KeyRow]:
-    """The rows of a process type's keys, by key."""
+    """The rows of a process type, by key."""
     found = {}
     for field in msgspec.structs.fields(ProcessSection):
         kinds = [field.type, *get_args(field.type)]
@@ -238,7 +246,7 @@ def rows() -> dict[str, KeyRow]:
 
 
 def companion_values(section: ProcessSection) -> Iterator[tuple[str, Any]]:
-    """The keys of a section that are a companion's, each with its value as JSON has it."""
+    """The keys of a section that are meant for a companion, with their values as JSON."""
     for key, row in rows().items():
         value = getattr(section, key)
         if row.policy is None and value is not UNSET:
@@ -254,12 +262,12 @@ def schema() -> dict[str, Any]:
         "string",
         "number",
         "boolean",
-    ]  # what AsWritten takes, and msgspec cannot say
+    ]  # the type AsWritten, which msgspec cannot describe
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
 
 
 def _allow_words(part: Any) -> None:  # noqa: ANN401  any part of a JSON Schema
-    """A number with a pattern may be written as a word: msgspec keeps the type that it knows."""
+    """Let a number with a pattern also be written as a word, which msgspec's schema does not know."""
     match part:
         case {"type": "number" | "integer" as kind, "pattern": str()}:
             part["type"] = [kind, "string"]

@@ -1,6 +1,6 @@
-"""The one place that opens the inputs: Procfile, environment files, procman.yml -> Plan, or every fault at once.
+"""The only module that opens the inputs: Procfile, environment files, procman.yml -> Plan, or every fault at once.
 
-Called again for a reload, with the same options and environment as at the start.
+A reload calls it again with the options and the environment of the start.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 __all__ = ["Kept", "OneOffInputs", "Options", "load", "load_one_off"]
 
 Kept = dict[str, bytes]
-"""What was read of inputs that can be read once, by their absolute path (`-` for standard input): read again from here."""
+"""The content of inputs that can be read only once, by absolute path (`-` for standard input). A reload takes it from
+here.
+"""
 
 _NO_POSITIONS: Mapping[str, int] = MappingProxyType({})
 
 
 class OneOffInputs(Struct, frozen=True):
-    """What `procman run` needs: how the type is run (None: no such type), everybody's environment, and the root."""
+    """What `procman run` needs: how the type is run (None: unknown type), the environment of all types, and the root."""
 
     spec: ProcessSpec | None
     env: dict[str, str]
@@ -51,9 +53,8 @@ def load(
     positions: Mapping[str, int] = _NO_POSITIONS,
     kept: Kept | None = None,
 ) -> Plan:
-    """Read everything. `positions` are those of the types known so far; `kept` has what can be read once, and gets it.
-
-    Raises ConfigError with every fault of every input.
+    """Read all inputs. `positions` are those of the types known so far; inputs that can be read only once are taken
+    from `kept` and added to it. Raises ConfigError with every fault of every input.
     """
     files = _Files(options, locate(options, environ), {} if kept is None else kept)
     inputs = files.inputs(environ)
@@ -64,9 +65,9 @@ def load(
 
 
 def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> OneOffInputs:
-    """For `procman run`. Formation and ports are left alone, and neither environment has a PORT.
+    """The inputs of `procman run`. Formation and ports are ignored, and neither environment has a PORT.
 
-    The Procfile need not be there unless it was named: the command may be one of its own.
+    The Procfile may be missing unless the user named it: the command may need none.
     """
     location = locate(options, environ)
     files = _Files(options, location, {})
@@ -83,7 +84,7 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
 
 
 class _Files:
-    """Opens each input once; what is wrong gathers in `faults`, in the order of the inputs."""
+    """Opens each input once, and collects faults in `faults`, in the order of the inputs."""
 
     def __init__(self, options: Options, location: Location, kept: Kept) -> None:
         self.faults: list[Fault] = []
@@ -97,7 +98,7 @@ class _Files:
         }
 
     def inputs(self, environ: Mapping[str, str], *, procfile: bool = True) -> Inputs:
-        """All that the files say. Without `procfile` there are no types."""
+        """Everything that the files say. Without `procfile` there are no types."""
         entries, claimed = self._procfile() if procfile else ([], frozenset())
         base, port = self._environment(environ)
         document = self._document()
@@ -114,10 +115,10 @@ class _Files:
         )
 
     def _read(self, path: str, name: str, option: str, hint: str = "") -> bytes | Fault:
-        """An input that the user named with `option`, or that is where such a file is looked for.
+        """Read an input that the user named with `option`, or that is at its usual place.
 
-        One that can be read once is kept: the next time it would be empty, which is valid and wrong. A pipe is read where
-        it was named.
+        An input that can be read only once is kept: the next read would find it empty, which is valid and wrong. A pipe
+        is read where it was named.
         """
         if path in self._kept:
             return self._kept[path]
@@ -155,15 +156,15 @@ class _Files:
         return frozenset().union(*(claimed_names(data) for data in read_ones if isinstance(data, bytes)))
 
     def _environment(self, environ: Mapping[str, str]) -> tuple[BaseEnvironment, Assignment]:
-        """What every child sees, without PORT, and PORT with where it was set.
+        """The environment of all types without PORT, and the value of PORT with the place where it was set.
 
-        References to PORT (`URL=http://localhost:${PORT}`) see the first type's port, the default one included.
+        References to PORT (`URL=http://localhost:${PORT}`) get the first type's port, also where that is the default.
         """
         options = self._options
         decided = options.no_port or options.port is not None
         base = {name: value for name, value in environ.items() if not (is_ours(name) or name in SERVICE)}
         assignments = [assignment for assignment in self._assignments() if not is_ours(assignment.name)]
-        if decided or not base.get("PORT"):  # an empty one is none
+        if decided or not base.get("PORT"):  # an empty one counts as unset
             base.pop("PORT", None)
         if decided:
             assignments = [assignment for assignment in assignments if assignment.name != "PORT"]
@@ -179,7 +180,7 @@ class _Files:
         return BaseEnvironment(inherited=base, files=layer), port
 
     def _assignments(self) -> Iterator[Assignment]:
-        """Those of every environment file, in order."""
+        """The assignments of all environment files, in order."""
         for path, name in self._env_files():
             data = self._read(path, name, "-e")
             if isinstance(data, Fault):
@@ -190,7 +191,7 @@ class _Files:
             yield from assignments
 
     def _env_files(self) -> Iterator[tuple[str, str]]:
-        """Path and name of each. A folder called .env is somebody's virtual environment, and none of our business."""
+        """Path and name of each environment file. A folder called .env is a virtual environment, and is ignored."""
         if not self._options.env_files:
             path = os.path.join(self._location.root, ".env")
             if os.path.lexists(path) and not os.path.isdir(path):
@@ -209,7 +210,7 @@ class _Files:
         if isinstance(data, Fault):
             self.faults.append(data)
             return Document()
-        from procman.config.yamlfile import parse_settings  # noqa: PLC0415  brings yaml (25 ms), rarely there
+        from procman.config.yamlfile import parse_settings  # noqa: PLC0415  imports yaml (25 ms), which most starts do not need
 
         document, faults = parse_settings(data, self._location.config_name)
         self.faults += faults

@@ -1,7 +1,8 @@
-"""Where the inputs are: the root, the Procfile and procman.yml as paths, for what the command line says. Reads no file.
+"""Where the inputs are: the paths of the root, the Procfile and procman.yml, by what the command line says. Reads no
+file.
 
-A path may be a handle and no place: `-`, `/dev/stdin`, a shell's `<(…)`, a named pipe. The application's folder is then
-the current one, and what it holds can be read once.
+A path may name an open descriptor or a pipe: `-`, `/dev/stdin`, a shell's `<(…)`, a named pipe. Then the current folder
+is the root, and the content can be read only once.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ PROCFILE = "Procfile"
 SETTINGS = "procman.yml"
 
 _DESCRIPTOR = r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self|\d+)/fd/\d+"
-"""Names of open descriptors, such as a shell makes for `<(…)`."""
+"""Names of open descriptors, as shells create for `<(…)`."""
 
 
 class Location(Struct, frozen=True, kw_only=True):
-    """Where everything is, as absolute paths, and as the user would name it. `here` is the current folder."""
+    """Where everything is: absolute paths, and the names that the user would use. `here` is the current folder."""
 
     here: str
     root: str
@@ -44,28 +45,30 @@ class Location(Struct, frozen=True, kw_only=True):
 
 
 def is_handle(path: str) -> bool:
-    """Whether this is an open descriptor, a pipe or a device: no place, and what it holds may be readable only once."""
+    """Whether the path names an open descriptor, a pipe or a device. It has no folder, and its content may be readable
+    only once.
+    """
     named = os.path.normpath(path)
     if path == STDIN or (named.startswith(("/dev/", "/proc/")) and re.fullmatch(_DESCRIPTOR, named)):
         return True
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # not there, or not to be read: told by whoever reads it
+    except (OSError, ValueError):  # missing or unreadable: reported when it is read
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def current_folder(environ: Mapping[str, str]) -> str:
-    """Where procman was started, by the name that the shell has for it: PWD, where that is the same folder.
+    """The folder that procman was started in, by the shell's name for it: PWD, where that is the same folder.
 
-    So a link such as `/srv/app/current` keeps its name, and may lead to another release by the next reload. Raises
-    ConfigError where the folder is gone.
+    So a link such as `/srv/app/current` keeps its name, and may lead to another release at the next reload. Raises
+    ConfigError where the folder no longer exists.
     """
     named = environ.get("PWD", "")
     try:
         if os.path.isabs(named) and ".." not in named.split(os.sep) and os.path.samefile(named, os.curdir):
             return os.path.normpath(named)
-    except (OSError, ValueError):  # PWD is of another folder's time
+    except (OSError, ValueError):  # PWD has not been updated
         pass
     try:
         return os.getcwd()
@@ -74,9 +77,8 @@ def current_folder(environ: Mapping[str, str]) -> str:
 
 
 def look_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Options, str | None]:
-    """The options with the nearest folder that has a Procfile as the root, where nothing says which it is.
-
-    Also that folder, where it is not the current one. Where none has a Procfile, all stays as it is.
+    """The options with the nearest folder above that has a Procfile as the root, where the user named no root; also
+    that folder, unless it is the current one. Without such a folder the options stay as they are.
     """
     if options.root is not None or options.procfile is not None:
         return options, None
@@ -90,12 +92,12 @@ def look_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Options,
 
 
 def note_of(folder: str) -> str:
-    """What a person is told who did not name the folder that was taken."""
+    """The note for a user who did not name the folder that was chosen."""
     return f"using {folder}, the nearest folder with a Procfile"
 
 
 def locate(options: Options, environ: Mapping[str, str]) -> Location:
-    """Raises ConfigError where the current folder or the root is not there."""
+    """Raises ConfigError where the current folder or the root does not exist."""
     here = current_folder(environ)
     if options.root is not None and not os.path.isdir(os.path.join(here, options.root)):
         raise ConfigError(f"cannot use {options.root} as the root: no such folder", "-d names the application's folder")

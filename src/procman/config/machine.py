@@ -14,7 +14,7 @@ _MOUNT = "/sys/fs/cgroup"
 
 
 def read_count(word: str, processors: Callable[[], int] | None = None) -> int:
-    """The count that a word stands for, at least 1; a share is rounded up. Raises ValueError where it is no such word."""
+    """The count that a word stands for, at least 1; a share is rounded up. Raises ValueError for any other word."""
     match = re.fullmatch(COUNT_WORD, word.strip())
     if match is None:
         raise ValueError("expected a whole number, 0 or more, or such as cpus, cpus-1 or 50%")
@@ -25,14 +25,14 @@ def read_count(word: str, processors: Callable[[], int] | None = None) -> int:
 
 
 def usable_processors() -> int:
-    """By its affinity and the quota of its control groups, of which a part counts as one more."""
+    """The processors that its affinity and the quota of its control groups allow; a fraction counts as one more."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for quota in _quotas("/proc/self/cgroup", _MOUNT)]
     return max(1, min(allowed, *quotas)) if quotas else max(1, allowed)
 
 
 def _quotas(table: str, mount: str) -> Iterator[float]:
-    """Processors that each control group above this process grants: cgroups(7), version 2 and 1."""
+    """The processors that each control group above this process grants: cgroups(7), version 2 and 1."""
     try:
         with open(table, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()
@@ -47,12 +47,14 @@ def _quotas(table: str, mount: str) -> Iterator[float]:
 
 
 def _along(top: str, path: str, quota: Callable[[str], float | None]) -> Iterator[float]:
-    """Of the group and of all above it. In a container the path may be the host's, and the group is at the top."""
+    """The folders of a group and of all groups above it. In a container the path may be the host's, with the group at
+    the top of the mount.
+    """
     folder = os.path.normpath(top + path)
     while folder.startswith(top):
         try:
             found = quota(folder)
-        except (OSError, ValueError):  # none is set there, or the path is not of this mount
+        except (OSError, ValueError):  # no quota is set there, or the path is not of this mount
             found = None
         if found is not None:
             yield found

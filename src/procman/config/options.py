@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 YEAR = 365 * 86400
-"""Longest time that can be set. Infinity is no number of JSON, and poll(2) counts milliseconds in 31 bits or so."""
+"""Longest time that can be set. JSON has no infinity, and poll(2) counts milliseconds in about 31 bits."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Each field is an option of `start`, None or empty where it was not given. Paths are as given, times in seconds."""
+    """The options of `start`, a field each; None or empty where it was not given. Paths are as given, times in seconds."""
 
     procfile: str | None = None
     """`-f`; "-" is standard input."""
@@ -28,7 +28,7 @@ class Options(Struct, frozen=True, kw_only=True):
     no_port: bool = False
     shell: str | None = None
     timeout: float | None = None
-    """The grace of every type; wins over procman.yml as every option does."""
+    """The grace of every type. Like every option it wins over procman.yml."""
     max_restarts: int | None = None
     no_restart: bool = False
     exit_on: tuple[str, ...] = ()
@@ -37,6 +37,6 @@ class Options(Struct, frozen=True, kw_only=True):
     split_streams: bool = False
     """Each instance has two pipes, and so no terminal."""
     terminal: bool = False
-    """What procman writes to is a terminal: each instance has one, where nobody says otherwise."""
+    """Whether procman writes to a terminal: then each instance has one, unless something else says otherwise."""
     init: bool = False
-    """procman is PID 1, so that the default grace is that of a container."""
+    """Whether procman is PID 1: then the default grace is that of a container."""

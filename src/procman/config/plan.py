@@ -1,4 +1,4 @@
-"""What was read -> Plan: counts, ports, one ProcessSpec a type, and what does not fit together. Opens nothing."""
+"""What was read -> Plan: counts, ports, one ProcessSpec for each type, and what does not go together. Opens nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 
 
 def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -> tuple[Plan, list[Fault]]:
-    """The plan, of worth only where there is no fault. `positions` are those of the types known so far."""
+    """Build the plan, which is usable only if there is no fault. `positions` are those of the types known so far."""
     base, faults = base_port(inputs.port, options)
     faults += refuse_config(inputs)
     builder = SpecBuilder(inputs, options)
@@ -59,13 +59,14 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         procfile=inputs.procfile,
         sections=_companion_sections(inputs),
         groups=_groups(inputs),
+        keep_counts=inputs.document.settings is not None and inputs.document.settings.keep_counts,
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
 
 
 def _refuse_release(inputs: Inputs) -> list[Fault]:
-    """There has to be a type `release` where it is to be run first."""
+    """Refuse `release: true` without a type `release`."""
     if RELEASE in inputs.entries or RELEASE in inputs.claimed or not inputs.entries:
         return []
     message = f"cannot run {RELEASE} before anything else: {inputs.procfile} has no such type"
@@ -73,7 +74,7 @@ def _refuse_release(inputs: Inputs) -> list[Fault]:
 
 
 def released_first(specs: dict[str, ProcessSpec]) -> dict[str, ProcessSpec]:
-    """Every type waits for the end of `release`, but those that it needs itself; its failure ends everything."""
+    """Let every type wait for `release`, except the types that `release` depends on; its failure ends everything."""
     release = specs.get(RELEASE)
     if release is None:
         return specs
@@ -102,7 +103,7 @@ def _groups(inputs: Inputs) -> tuple[policies.Group, ...]:
 
 
 def _companion_sections(inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """What procman.yml says to companions of the types that there are: by key, then by type."""
+    """The settings in procman.yml that are meant for companions, by key, then by type."""
     if not inputs.document.processes:
         return {}
     from procman.config.keys import companion_values  # noqa: PLC0415  only with a procman.yml
@@ -115,7 +116,7 @@ def _companion_sections(inputs: Inputs) -> dict[str, dict[str, Any]]:
 
 
 def _refuse_options(options: Options) -> list[Fault]:
-    """Numbers out of their range (whoever read the command line has seen to it that they are numbers), and what excludes each other."""
+    """Refuse numbers out of their range, and options that exclude each other. That they are numbers has been checked."""
     faults = []
     if options.port_step is not None and options.port_step < 1:
         faults.append(
@@ -132,7 +133,7 @@ def _refuse_options(options: Options) -> list[Fault]:
 
 
 def refuse_config(inputs: Inputs) -> list[Fault]:
-    """Process types that procman.yml names and that do not exist, and what is wrong with its `defaults`."""
+    """Refuse unknown process types in procman.yml, and report faults of its `defaults`."""
     document = inputs.document
     if document.settings is None:
         return []
@@ -151,8 +152,8 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
 def _refuse_asked(
     inputs: Inputs, options: Options, formation: Mapping[str, int], positions: Mapping[str, int]
 ) -> list[Fault]:
-    """Process types that the command line names and that do not exist. One that was there before may go by a reload."""
-    faults: dict[str, Fault] = {}  # each name is told once
+    """Refuse unknown process types on the command line. A type that was known before may disappear by a reload."""
+    faults: dict[str, Fault] = {}  # report each name once
     named = {
         "": options.types,
         " (--except)": options.leave_out,
@@ -168,13 +169,15 @@ def _refuse_asked(
 
 
 def _formation_hint(name: str, inputs: Inputs) -> str:
-    """`start web=2` is meant as `start -m web=2`."""
+    """The hint that `start web=2` is written `start -m web=2`."""
     type_name, equals, _ = name.partition("=")
     return f"counts are given by -m {name}" if equals and type_name in inputs.entries else ""
 
 
 def _unknown(inputs: Inputs, names: Iterable[str]) -> list[str]:
-    """Each once. None where the Procfile has no entry at all, or has the name on a faulty line: it has its own faults."""
+    """Report each unknown type once, except where the Procfile has no entry at all, or has the name on a faulty line:
+    those have faults of their own.
+    """
     known = inputs.claimed.union(inputs.entries)
     return [name for name in dict.fromkeys(names) if name not in known] if inputs.entries else []
 

@@ -1,7 +1,8 @@
-"""What becomes of a key of procman.yml: values as they are written -> fields of a `ProcessSpec`. Pure.
+"""Turns keys of procman.yml into fields of a `ProcessSpec`. Pure.
 
-Each function here is the `policy` of a row in keys.py. It gets what stands in the file, or UNSET, and returns the fields
-that follow from it; a value of the wrong type never comes here, and one that checks.py refuses may be dropped.
+Each function here is the `policy` of a row in keys.py. Its argument is the value in the file, or UNSET; its result is
+the fields. A value of the wrong type never comes here, and the result for a value that checks.py refuses may be
+anything.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
 
 
 class SpecContext(Struct, frozen=True):
-    """What a value means may depend on: the root, the file's `defaults`, the names of all types and of the
-    one-offs among them, and procman's own grace.
+    """What the meaning of a value may depend on: the root, the `defaults` of the file, the names of all types and of
+    the one-offs among them, and procman's default grace.
     """
 
     root: str
@@ -71,7 +72,7 @@ Check: TypeAlias = Callable[[Any, SpecContext], Iterable[Complaint]]
 
 
 def field(name: str) -> Policy:
-    """The value as it is written, for this field."""
+    """A policy that puts the value unchanged into this field."""
 
     def policy(value: Any, _context: SpecContext) -> Fields:  # noqa: ANN401  whatever the row's kind is
         return {} if value is UNSET else {name: value}
@@ -88,12 +89,12 @@ def folder(value: str | UnsetType, context: SpecContext) -> Fields:
     return {} if value is UNSET else {"cwd": absolute(value, context.root)}
 
 
-# Cached, so that types for which the same is said share one value: a type would take 184 bytes more.
+# cached, so that types with equal settings share one value: a type would take 184 bytes more
 
 
 @lru_cache
 def _successes(listed: tuple[int, ...]) -> tuple[int, ...]:
-    """0 always is one; in order, so that another way to write the same codes is no change."""
+    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file is no change."""
     return tuple(sorted({0, *listed}))
 
 
@@ -126,7 +127,7 @@ def stop(value: StopSection, context: SpecContext) -> Fields:
 
 
 def drain(value: float | DrainSection) -> Drain:
-    """`drain: 2.5` and `drain: {seconds: 20, signal: TSTP}`."""
+    """The drain of `drain: 2.5` or `drain: {seconds: 20, signal: TSTP}`."""
     if isinstance(value, int | float):
         return Drain(seconds=value)
     values = written(value)
@@ -170,7 +171,7 @@ def probe(section: ReadySection) -> Probe | None:
 
 
 def _section(value: ProbeWord | ReadySection) -> ReadySection:
-    """`ready: tcp` is `ready: {tcp: true}`."""
+    """`ready: tcp` as the section `ready: {tcp: true}`."""
     match value:
         case ProbeWord.TCP:
             return ReadySection(tcp=True)
@@ -181,7 +182,7 @@ def _section(value: ProbeWord | ReadySection) -> ReadySection:
 
 
 def _probing(section: ReadySection, *names: str) -> dict[str, Any]:
-    """These of its keys that were written, and the probe."""
+    """The probe, and those of these keys that were written."""
     values = written(section)
     return {"probe": probe(section)} | {name: values[name] for name in names if name in values}
 
@@ -202,7 +203,7 @@ def health(value: ProbeWord | HealthSection | UnsetType, _context: SpecContext) 
 
 
 def depends_on(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Fields:
-    """`[redis, migrate]` and `{redis: started, migrate: {until: done, restart: true}}`."""
+    """The dependencies of `[redis, migrate]` or `{redis: started, migrate: {until: done, restart: true}}`."""
     if value is UNSET:
         return {}
     named = value if isinstance(value, dict) else dict.fromkeys(value)
@@ -233,7 +234,7 @@ def recycle(value: RecycleSection | UnsetType, _context: SpecContext) -> Fields:
 
 
 def sockets(value: str | dict[str, str] | UnsetType, context: SpecContext) -> Fields:
-    """The path of a Unix socket is relative to the root. A type with a socket has no port of its own."""
+    """The sockets of a type, which then has no port of its own. The path of a Unix socket is relative to the root."""
     if value is UNSET:
         return {}
     named = value if isinstance(value, dict) else {"socket": value}

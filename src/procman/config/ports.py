@@ -1,4 +1,4 @@
-"""Which port each type gets: the first one's, the step from one to the next, and what does not fit. Pure."""
+"""Assigns a port to each type: the first type's port, the distance to the next, and faults. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ NO_PLACE = -1
 
 
 def place_types(names: Iterable[str], positions: Mapping[str, int], one_offs: Container[str] = ()) -> dict[str, int]:
-    """Known types keep their position, new ones follow behind all that ever were; one-offs take none."""
+    """Give each type its position. Known types keep theirs, new types follow after all that ever existed; one-offs get
+    none.
+    """
     placed = dict(positions)
     following = max(placed.values(), default=NO_PLACE) + 1
     for name in names:
@@ -46,7 +48,9 @@ def port_step(options: Options) -> int:
 
 
 def base_port(port: Assignment, options: Options) -> tuple[int, list[Fault]]:
-    """The first type's port: --port, else PORT of the environment (an empty one is none, as in a shell's ${PORT:-5000})."""
+    """The first type's port: --port, else PORT of the environment. An empty PORT counts as unset, as in a shell's
+    ${PORT:-5000}.
+    """
     if options.no_port or not port.value:
         return DEFAULT_PORT, []
     digits = port.value.strip()
@@ -59,7 +63,7 @@ def base_port(port: Assignment, options: Options) -> tuple[int, list[Fault]]:
 
 
 def refuse_probes(document: Document, plan: Plan) -> list[Fault]:
-    """Probes of a port that the type does not have."""
+    """Refuse probes of a port on types that have none."""
     faults = []
     for name, spec in plan.types.items():
         for key, policy in (("ready", spec.ready), ("health", spec.health)) if spec.port is None else ():
@@ -77,7 +81,9 @@ def refuse_probes(document: Document, plan: Plan) -> list[Fault]:
 
 
 def refuse_overlap(document: Document, plan: Plan) -> list[Fault]:
-    """Instances of two types would get the same port: possible only where one has a `port:` of its own."""
+    """Refuse ports that instances of two types would share, which is possible only where one type has a `port:` of its
+    own.
+    """
     faults: list[Fault] = []
     own = {name: section.port for name, section in document.processes.items() if isinstance(section.port, int)}
     if not own:

@@ -1,8 +1,10 @@
-r"""The Procfile: which process types there are and what each runs. Pure: bytes in, entries and faults out.
+r"""Reads the Procfile: which process types there are and which command each runs. Pure: bytes in, entries and faults
+out.
 
-A line is blank, a comment (its first character that is no blank is `#`) or `name: command`. The command is everything
-after the first colon, trimmed and otherwise verbatim: quotes, `#` and `\` belong to the shell. So a line cannot be
-continued. Knows no formation and opens no file.
+A line is blank, a comment (its first non-blank character is `#`) or `name: command`. The command is everything after
+the first colon, trimmed and otherwise verbatim: quotes, `#` and `\` belong to the shell. So a line cannot be continued.
+
+Knows no formation and opens no file.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from procman.errors import Fault
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONGEST_NAME = 63
-"""The longest label of a host name, which names often become."""
+"""The longest label of a host name, for which such names are often used."""
 
 ALL = "all"
-"""Reserved: in a formation it means every type."""
+"""Reserved: in a formation it stands for every type."""
 
 BLANKS = " \t"
 
@@ -25,15 +27,15 @@ _CONTINUED = r"a line cannot be continued with '\': write the command on one lin
 
 
 class Entry(Struct, frozen=True):
-    """One process type, its command, and the line it stands on."""
+    """One process type, its command, and its line number."""
 
     name: str
     command: str
     line: int
 
 
-class _Line(Struct, frozen=True):
-    """A line that is neither blank nor a comment; `continued` where the one before it ends in a backslash."""
+class _ProcfileLine(Struct, frozen=True):
+    """A line that is neither blank nor a comment. `continued`: the line before it ends in a backslash."""
 
     number: int
     text: str
@@ -41,11 +43,11 @@ class _Line(Struct, frozen=True):
 
 
 class _BadLine(Exception):  # noqa: N818  never leaves this module
-    """Why a line is no entry, with the hint."""
+    """Why a line is not an entry, with a hint."""
 
 
 def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], list[Fault]]:
-    """Every entry in the file's order, and every fault (one a line, the first that is found in it)."""
+    """Every entry in the order of the file, and every fault (the first one of each line)."""
     utf16 = refuse_utf16(data, file)
     if utf16:
         return [], [utf16]
@@ -55,7 +57,7 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
     continued = False
     for number, raw in enumerate(_lines(data), 1):
         try:
-            entry = _entry(_Line(number, _text(raw), continued), seen)
+            entry = _entry(_ProcfileLine(number, _text(raw), continued), seen)
         except _BadLine as why:
             message, hint = why.args
             faults.append(Fault(file, number, message, _CONTINUED if continued else hint))
@@ -72,7 +74,7 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
 
 
 def _is_ini(data: bytes) -> bool:
-    """Whether the first line that says something is a section: `[program:web]`."""
+    """Whether the first line that is no comment is the header of a section: `[program:web]`."""
     said = (line.strip() for line in _lines(data))
     first = next((line for line in said if line and line[:1] not in b"#;"), b"")
     return first.startswith(b"[") and first.endswith(b"]")
@@ -84,12 +86,12 @@ def is_name(word: str) -> bool:
 
 
 def claimed_names(data: bytes) -> set[str]:
-    """Every name that a line starts with, be the rest of it faulty: what an `unknown type` need not be said about."""
+    """Every name at the start of a line, including faulty lines, so that `unknown type` need not be reported for them."""
     return {line.decode(errors="replace").partition(":")[0].strip() for line in _lines(data)}
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Lines without their ends, LF or CRLF. A CR that no LF follows is not an end, so the last line keeps its own."""
+    """Lines without their ends, LF or CRLF. A CR without LF does not end a line, so the last line keeps its own."""
     *ended, last = data.removeprefix(BOM).split(b"\n")
     return [*(line.removesuffix(b"\r") for line in ended), last]
 
@@ -107,12 +109,12 @@ def _text(raw: bytes) -> str:
 
 
 def _is_control(character: str) -> bool:
-    """Of Unicode's category Cc (C0, DEL and C1), but for the tab."""
+    """Whether it is of Unicode's category Cc (C0, DEL and C1), except the tab."""
     return character != "\t" and (character < " " or "\x7f" <= character <= "\x9f")
 
 
-def _entry(line: _Line, seen: dict[str, int]) -> Entry | None:
-    """The entry of a line, None for a blank one and a comment. `seen` learns every good name and its first line."""
+def _entry(line: _ProcfileLine, seen: dict[str, int]) -> Entry | None:
+    """The entry of a line; None for a blank line and a comment. `seen` records every valid name and its first line."""
     if not line.text or line.text.startswith("#"):
         return None
     name, colon, command = line.text.partition(":")

@@ -1,7 +1,7 @@
-"""The sections of procman.yml: what stands in a mapping such as `restart:`, with types, limits and meaning of each key.
+"""The sections of procman.yml, such as `restart:`: their keys, with type, limits and description.
 
 A key that was not written is UNSET, so that a process can override `defaults` key by key. Which sections a process type
-has is keys.py's; what becomes of them is policies.py's. Knows neither YAML nor files.
+has is defined in keys.py, and their meaning in policies.py. Knows neither YAML nor files.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class StopSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ProbeWord(Enum):
-    """Probes that need no more than their name."""
+    """Probes that need nothing but their name."""
 
     TCP = "tcp"
     NOTIFY = "notify"
@@ -112,14 +112,14 @@ class HealthSection(ReadySection, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class HowMany(Enum):
-    """How many instances of a dependency have to be there."""
+    """How many instances of a dependency must have reached the state."""
 
     ONE = "one"
     ALL = "all"
 
 
 class DependencySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a type waits for in another."""
+    """Which state of another type a type waits for."""
 
     until: (
         Annotated[Until, Meta(description="What it must have reached; default: done for a one-off, else ready")]

@@ -1,4 +1,4 @@
-"""Bytes of an input and what may be wrong with them as such. Knows files and UTF-8; no grammar."""
+"""Reads the bytes of an input and checks their encoding. Knows files and UTF-8; no grammar."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sys
 from procman.errors import Fault
 
 MAX_SIZE = 4 * 1024 * 1024
-"""Most bytes of one input. Nobody writes that much by hand; `-f /dev/zero` must not eat the machine's memory."""
+"""Most bytes of one input. Nobody writes as much by hand, and `-f /dev/zero` must not use up the machine's memory."""
 
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class _NamedPipeError(OSError):
-    """It would be waited for until somebody writes to it, and a reload must not wait."""
+    """The input is a named pipe: reading it would wait for a writer, and a reload must not wait."""
 
 
 def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipes: bool = False) -> bytes | Fault:
-    """The content of a file (a device is as good). `name` is the user's word for it; `hint` is told where it cannot be read.
+    """The content of a file or device. `name` is the user's word for it; `hint` is shown where it cannot be read.
 
-    A named pipe is refused unless `pipes`, with the hint how `option` takes it.
+    A named pipe is refused unless `pipes`, with a hint how `option` can read it.
     """
     try:
         with open(path, "rb", closefd=isinstance(path, str), opener=None if pipes else _open) as stream:
@@ -39,7 +39,7 @@ def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipe
 
 
 def _open(path: str, flags: int) -> int:
-    """A descriptor of the file, opened without waiting for whoever is at its other end (fifo(7))."""
+    """A descriptor of the file, opened without waiting for a process at its other end (fifo(7))."""
     fd = os.open(path, flags | os.O_NONBLOCK)
     if stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
@@ -49,21 +49,23 @@ def _open(path: str, flags: int) -> int:
 
 
 def native(text: str) -> str:
-    """Text of a file, which is UTF-8, so that a child is handed the file's own bytes whatever the locale: what is passed to
-    it is encoded by the locale (PEP 383), which in a Latin-1 one would make other bytes of it, or none.
+    """Convert the text of a file, which is UTF-8, so that a child gets the file's own bytes in every locale. Arguments
+    and variables are encoded by the locale (PEP 383), and a Latin-1 locale would turn them into other bytes, or fail.
     """
     return text if text.isascii() or sys.getfilesystemencoding() == "utf-8" else os.fsdecode(text.encode())
 
 
 def refuse_utf16(data: bytes, name: str) -> Fault | None:
-    """What PowerShell's `>` writes. Said once for the file: as UTF-8 every single line of it would be faulty."""
+    """Refuse UTF-16, which PowerShell's `>` writes, with one fault for the file: as UTF-8 every single line would be
+    faulty.
+    """
     if data.startswith(_UTF16_BOMS):
         return Fault(name, 1, "cannot read the file: it is UTF-16", "save it as UTF-8")
     return None
 
 
 def decode(data: bytes, name: str) -> str | Fault:
-    """The whole of an input as text, without a BOM; the fault has the line of the first byte that is not UTF-8."""
+    """The input as text, without a byte order mark. A fault has the line of the first byte that is not UTF-8."""
     fault = refuse_utf16(data, name)
     if fault:
         return fault
@@ -75,20 +77,19 @@ def decode(data: bytes, name: str) -> str | Fault:
 
 
 def absolute(path: str, folder: str) -> str:
-    """`path` as seen from `folder`.
-
-    Links keep their name (`/app/current` may point elsewhere tomorrow), except before a `..`, whose meaning they decide.
+    """`path` as seen from `folder`. Links keep their name (`/app/current` may point elsewhere tomorrow), except before
+    a `..`, whose meaning depends on them.
     """
     joined = os.path.join(folder, path)
     return os.path.realpath(joined) if ".." in path.split(os.sep) else os.path.normpath(joined)
 
 
 def plain(text: str, width: int = 40) -> str:
-    """A piece of the input as it may stand in a message: one line, nothing a terminal obeys, `width` characters at most."""
+    """A piece of the input that is safe in a message: one line, no control characters, at most `width` characters."""
     shown = text if len(text) <= width else text[: width - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def brief(text: str) -> str:
-    """The same in quotes."""
+    """The same, in quotes."""
     return f"'{plain(text)}'"

@@ -1,4 +1,4 @@
-"""What was read of one type -> its `ProcessSpec`. Precedence: the command line, then procman.yml, then the defaults."""
+"""What was read of one type -> its `ProcessSpec`. The command line wins over procman.yml, and that over the defaults."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from procman.errors import Fault
 
 INIT_GRACE = 25.0
-"""As PID 1: Kubernetes and Heroku send KILL to a container 30 s after TERM; this leaves 5 s to tell who was killed."""
+"""The default grace of PID 1. Kubernetes and Heroku send KILL to a container 30 s after TERM; this leaves 5 s to report
+what was killed.
+"""
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
-    """All that was read. `entries` by name; `claimed` are names that the Procfile has, if only on faulty lines.
+    """Everything that was read. `entries` are by name; `claimed` holds the names in the Procfile, including faulty
+    lines.
 
-    `elsewhere` are types of other Procfiles in the folder (`Procfile.dev`), of which the same procman.yml may speak.
-    `base` is everybody's environment without PORT, `port` what it said there ("" for nothing) and where that was set.
+    `elsewhere` are types of other Procfiles in the folder (`Procfile.dev`), which the same procman.yml may mention.
+    `base` is the environment of all types without PORT; `port` is the value of PORT ("": none) and where it was set.
     """
 
     root: str
@@ -41,13 +44,13 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
 
 def is_one_off(document: Document, name: str) -> bool:
-    """Whether a type runs to its end: as procman.yml says, else the type `release`."""
+    """Whether a type is a one-off: as procman.yml says, else the type `release`."""
     section = document.processes.get(name)
     return section.oneshot if section is not None and isinstance(section.oneshot, bool) else name == RELEASE
 
 
 class SpecBuilder:
-    """Makes the specs of one plan; types of which nothing is said share what they are made of."""
+    """Builds the specs of one plan. Types without settings share their values."""
 
     def __init__(self, inputs: Inputs, options: Options) -> None:
         self._inputs = inputs
@@ -57,7 +60,9 @@ class SpecBuilder:
         self._context = self._context_of(grace) if inputs.document.settings is not None else None
 
     def build(self, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
-        """How a type is run, and what is wrong with its settings. `port` is its place's, None where nobody gets one."""
+        """How a type is run, and faults in its settings. `port` is that of its position; None where no type gets a
+        port.
+        """
         section = self._inputs.document.processes.get(name)
         fields, faults = (self._plain, []) if self._context is None else self._read(name, section)
         fields = {"cwd": self._inputs.root, "port": port, **fields}
@@ -71,7 +76,7 @@ class SpecBuilder:
         return ProcessSpec(type=name, command=command, base=self._inputs.base, **fields), faults
 
     def _read(self, name: str, section: ProcessSection | None) -> tuple[dict[str, Any], list[Fault]]:
-        """The fields that follow from a type's section, key by key."""
+        """The fields that the type's section leads to, key by key."""
         from procman.config.keys import ProcessSection, rows  # noqa: PLC0415  only with a procman.yml
 
         assert self._context is not None
@@ -99,7 +104,7 @@ class SpecBuilder:
         return SpecContext(self._inputs.root, defaults, types, one_offs, grace)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """With what the command line says of every type."""
+        """Apply what the command line says about all types."""
         options = self._options
         restart: dict[str, Any] = {"max_restarts": options.max_restarts} if options.max_restarts is not None else {}
         restart |= {"policy": When.NEVER} if options.no_restart else {}
@@ -115,7 +120,7 @@ class SpecBuilder:
         return fields
 
     def _tty(self, configured: bool | None) -> bool:  # noqa: FBT001  as it stands in the file
-        """A terminal is one stream: who asks for two gets pipes."""
+        """Whether it has a terminal. A terminal is one stream, so --split-streams means pipes."""
         options = self._options
         if options.split_streams:
             return False

@@ -1,7 +1,7 @@
-"""What a value of procman.yml may be: numbers with their limits, and how times and sizes are written. Pure.
+"""Types of values in procman.yml: numbers with their limits, and how times and sizes are written. Pure.
 
-A kind is a type that msgspec knows. Where a word may stand for a number (`90s`), its `Meta.extra` has the function that
-reads the word, and the JSON Schema says so, too.
+msgspec knows each type. Where a word may stand for a number (`90s`), `Meta.extra` has the function that reads the word,
+and the JSON Schema allows it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Bytes = Annotated[
     int, worded(read_size, "512MB", r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]i?[Bb]?|[Bb])\s*$", ge=0, le=MOST_BYTES)
 ]
 Counted = Annotated[int, worded(read_count, "cpus-1", r"^\s*(cpus(-\d+)?|\d+\s*%)\s*$", ge=0, le=MAX_COUNT)]
-"""How many instances: a number, or one that depends on the machine."""
+"""A number of instances: fixed, or relative to the machine."""
 ExitCode = Annotated[int, Meta(ge=0, le=255)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Filled = Annotated[str, Meta(min_length=1)]

@@ -1,7 +1,7 @@
 """Text of a procman.yml -> its settings, with the line of everything and every fault in one run. Pure.
 
-msgspec's own errors name the first fault only and no line; so the nodes are walked along the types of keys.py and
-each single value is converted by itself. What a value means for the rest (does that type exist?) is plan.py's.
+msgspec's own errors give no line and only the first fault. So the nodes are walked along the types of keys.py, and each
+single value is converted by itself. Whether values make sense together (does that type exist?) is checked by plan.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SECRET = re.compile(r"\.env(\.|$)|\.metrics\[\d+\]\.\w+\.(redis|url)$")
-"""Paths of values that no message shows."""
+"""Paths whose values are not shown in messages."""
 
 _UNIONS = (Union, UnionType)
 
@@ -44,7 +44,7 @@ _WORDS = {
 
 
 def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
-    """What can be read of the file, and all that is wrong with it."""
+    """The readable part of the file, and all its faults."""
     node = compose(data, file)
     if isinstance(node, Fault):
         return Document(ProcmanYml(), {}, file), [node]
@@ -58,13 +58,13 @@ def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
 
 
 class _Faulty(Enum):
-    """Stands for a value that cannot be used; the fault is noted and the value left out."""
+    """Marks a value that cannot be used: the fault has been recorded, and the value is left out."""
 
     FAULTY = 0
 
 
 class _Walk:
-    """One way through the nodes, along the types. `kind` is any type that stands in keys.py."""
+    """Walks the nodes along the types once. `kind` is any type that occurs in keys.py."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -89,7 +89,9 @@ class _Walk:
             return _Faulty.FAULTY
 
     def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
-        """A section. One without a key that it needs is left out, unless another fault of it says enough."""
+        """A section. If a required key is missing the section is left out, unless another of its faults explains that
+        already.
+        """
         faults = len(self.faults)
         members = self._members(node, _fields(kind), path)
         absent = [name for name in _needed(kind) if name not in members]
@@ -98,7 +100,7 @@ class _Walk:
         return _Faulty.FAULTY if absent else kind(**members)
 
     def _members(self, node: yaml.Node, kinds: Any, path: str) -> dict[str, Any]:  # noqa: ANN401  see the docstring
-        """A mapping's good values. `kinds` is one type for all of them, or a type for each key that is known."""
+        """The valid members of a mapping. `kinds` is one type for all of them, or one for each known key."""
         if not isinstance(node, yaml.MappingNode):
             raise Unusable("expected a mapping", "leave the key out" if is_null(node) else "")
         refuse_tag(node)
@@ -114,7 +116,7 @@ class _Walk:
         return values
 
     def _pairs(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        """Each key as text, its node and its value's. Of a key that stands there twice, the first is the one that counts."""
+        """Each key as text, with its node and its value's node. Of a repeated key the first one counts."""
         first: dict[str, int] = {}
         for key_node, child in node.value:
             try:
@@ -164,7 +166,7 @@ def _needed(struct: type[Struct]) -> tuple[str, ...]:
 
 
 def _written(kind: Any) -> Any:  # noqa: ANN401  a type
-    """`X | UnsetType` -> `X`: what is written is never UNSET. A description around it is taken off."""
+    """`X` for `X | UnsetType`, as a written value is never UNSET; without the description around it."""
     if UnsetType in get_args(kind):
         kind = next(other for other in get_args(kind) if other is not UnsetType)
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
@@ -172,7 +174,7 @@ def _written(kind: Any) -> Any:  # noqa: ANN401  a type
 
 
 def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
-    """Of several kinds that may stand here, the one that this node can only be. Values stay several: `null`, or a number."""
+    """Of several possible types, the one that this node can have. Plain values keep all: `null`, or a number."""
     if get_origin(kind) not in _UNIONS:
         return kind
     kinds = get_args(kind)
@@ -190,7 +192,7 @@ def _shape(kind: Any) -> type[yaml.Node]:  # noqa: ANN401  a type
 
 
 def _called(kind: Any) -> str:  # noqa: ANN401  a type
-    """What a kind is called in a message."""
+    """The name of a type in a message."""
     shape = _shape(kind)
     if shape is not yaml.ScalarNode:
         return "a mapping" if shape is yaml.MappingNode else "a list"
@@ -212,13 +214,13 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
 
 
 def _example(kind: Any) -> str:  # noqa: ANN401  a type
-    """Of a kind with a pattern, which says little to a person."""
+    """An example for a type with a pattern, which tells people little."""
     metas = [meta for one in (kind, *get_args(kind)) for meta in getattr(one, "__metadata__", ())]
     return next((f"such as {meta.examples[0]}" for meta in metas if meta.examples), "")
 
 
 def _read(value: object, kind: Any) -> object:  # noqa: ANN401  a type
-    """The number that a word stands for, where the kind knows such words (`90s`)."""
+    """The number that a word stands for, where the type allows such words (`90s`)."""
     if isinstance(value, str):
         for one in (kind, *get_args(kind)):
             for meta in getattr(one, "__metadata__", ()):
@@ -242,7 +244,7 @@ def _not_one_of(node: yaml.Node, value: object, words: list[str]) -> Unusable:
 
 
 def _expected(message: str) -> str:
-    """What msgspec says in a user's words: "Expected `int | null`, got `str`" -> "expected a whole number or null"."""
+    """Msgspec's message in a user's words: "Expected `int | null`, got `str`" -> "expected a whole number or null"."""
     wanted = message.partition(", got ")[0]
     words = re.sub("`([^`]*)`", lambda match: " or ".join(_WORDS.get(w, w) for w in match[1].split(" | ")), wanted)
     return words.partition(" matching regex")[0].lower().removesuffix(".0")

@@ -1,8 +1,8 @@
-"""YAML text -> nodes that know their lines. Owns what of YAML is taken; knows no key of procman.yml.
+"""YAML text -> nodes that know their lines. Decides which parts of YAML are allowed; knows no key of procman.yml.
 
-Nodes rather than values: PyYAML's loader forgets lines, takes the last of two equal keys in silence, and makes `on:` a
-boolean and `1.10` a number. Tags other than YAML's plain ones and merge keys are refused. An alias is the node that it
-stands for, never copied, so "billion laughs" cost nothing: a reader goes as deep as its own types do.
+PyYAML's loader forgets lines, silently keeps the last of two equal keys, and turns `on:` into a boolean and `1.10` into
+a number; nodes avoid all that. Tags other than YAML's plain ones, and merge keys, are refused. An alias refers to the
+same node and is never copied, so that "billion laughs" is harmless: a reader only goes as deep as its own types.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUOTE = "what begins with '!', '&' or '*' needs quotation marks around it, unles
 
 
 class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Fault
-    """Why a node cannot be used, with the hint."""
+    """Why a node cannot be used, with a hint."""
 
     def __init__(self, why: str, hint: str = "") -> None:
         super().__init__(why)
@@ -32,7 +32,7 @@ class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Faul
 
 
 def compose(data: bytes, file: str) -> yaml.Node | Fault | None:
-    """The one document of a file; None where it is empty."""
+    """The only document of a file; None for an empty file."""
     text = decode(data, file)
     if isinstance(text, Fault):
         return text
@@ -47,7 +47,7 @@ def compose(data: bytes, file: str) -> yaml.Node | Fault | None:
         return _syntax_fault(error, file)
     except RecursionError:
         return Fault(file, loader.line + 1, "cannot read the YAML: it is nested too deeply")
-    except (ValueError, OverflowError):  # of chr() and int(), which PyYAML lets through
+    except (ValueError, OverflowError):  # raised by chr() and int(), which PyYAML does not catch
         return Fault(file, loader.line + 1, "cannot read the YAML: an escape or a number in it is out of range")
     return None if node is None or is_null(node) else node
 
@@ -65,7 +65,7 @@ def _syntax_fault(error: yaml.MarkedYAMLError, file: str) -> Fault:
 
 
 def line_of(node: yaml.Node) -> int:
-    """From 1."""
+    """The line of a node, from 1."""
     return int(node.start_mark.line) + 1
 
 
@@ -79,10 +79,10 @@ def key_of(node: yaml.Node) -> str:
 
 
 def refuse_tag(node: yaml.Node) -> None:
-    """Tags make objects of other kinds in a YAML loader; here they would be ignored in silence."""
+    """Refuse a tag. A YAML loader makes special objects of tagged values; here a tag would be silently ignored."""
     known = _VALUES | _TEXTS if isinstance(node, yaml.ScalarNode) else _COLLECTIONS
     if node.tag not in known:
-        raise Unusable("a tag is not supported", QUOTE)  # not named: it may be a password that begins with a '!'
+        raise Unusable("a tag is not supported", QUOTE)  # not shown: it may be a password that starts with '!'
 
 
 def text_of(node: yaml.Node) -> str:
@@ -98,7 +98,7 @@ def is_null(node: yaml.Node) -> bool:
 
 
 def value_of(node: yaml.Node) -> object:
-    """A single value as YAML 1.1 resolves it: None, a boolean, a number or text. Lists and mappings stay what they are."""
+    """A single value as YAML 1.1 resolves it: None, a boolean, a number or text. Lists and mappings stay nodes."""
     if not isinstance(node, yaml.ScalarNode):
         return {} if isinstance(node, yaml.MappingNode) else []
     if node.tag not in _VALUES:
@@ -110,14 +110,14 @@ def value_of(node: yaml.Node) -> object:
 
 
 def shown(node: yaml.Node) -> str:
-    """The node as a message names it."""
+    """The node as messages show it."""
     if isinstance(node, yaml.ScalarNode):
         return brief(node.value) if node.value else "an empty value"
     return "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
 
 
 def _checked(text: str) -> str:
-    r"""Escapes (`"\0"`, `"\ud800"`) make characters that no file name and no environment can hold."""
+    r"""Refuse escapes (`"\0"`, `"\ud800"`) for characters that no file name and no environment can hold."""
     for character in text:
         if character == "\0" or "\ud800" <= character <= "\udfff":
             raise Unusable(f"it holds U+{ord(character):04X}")

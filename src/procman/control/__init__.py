@@ -1,1 +1,1 @@
-"""How one talks to a running procman: the protocol's messages, the client, and where the socket is."""
+"""Talking to a running procman: the messages of the protocol, the client, and where the socket is."""

@@ -1,7 +1,7 @@
-"""One connection to a running procman: requests out, answers and notifications in.
+"""One connection to a running procman: sends requests, receives answers and notifications.
 
-Owns the socket, the bytes and the numbers of requests, and what an error of the protocol means for a person: one of
-`procman.errors`. Knows no method.
+Owns the socket, the bytes and the numbers of requests, and turns errors of the protocol into `procman.errors`. Knows no
+method.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ T = TypeVar("T", bound=Struct)
 _PIECE = 256 * 1024
 
 MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes of one message: `ps` of ten thousand instances has 4 MB."""
+"""Most bytes of one message: `ps` of ten thousand instances takes 4 MB."""
 
 _decoder = Decoder(Incoming)
 
 
 class ClosedError(ProcmanError):
-    """procman has closed the connection: it has ended, or was replaced while it ran."""
+    """procman has closed the connection, because it ended or was upgraded."""
 
 
 class NotUnderstoodError(ProcmanError):
-    """procman knows no such method, or not these parameters: it may be an older one."""
+    """procman does not know the method, or not these parameters: it may be an older version."""
 
 
 class Channel:
@@ -43,8 +43,8 @@ class Channel:
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
         self.timeout = timeout
-        self.upgrading = False  # procman has said that another program takes its place: it can be connected again
-        self.made = 1  # connections, one after the other
+        self.upgrading = False  # whether procman announced an upgrade, so that connecting again works
+        self.made = 1  # how many connections there have been, one after the other
         self._number = 0
         self._received = bytearray()
         self._hung_up = False
@@ -54,25 +54,25 @@ class Channel:
         self._socket.close()
 
     def hang_up(self) -> None:
-        """For another thread: whatever is waited for here ends, as if procman had closed the connection."""
+        """End whatever waits on this connection, as if procman had closed it. For use from another thread."""
         self._hung_up = True
-        with contextlib.suppress(OSError):  # it is closed already
+        with contextlib.suppress(OSError):  # already closed
             self._socket.shutdown(socket.SHUT_RDWR)
 
     @property
     def peer(self) -> int:
-        """Procman's pid as this process sees it: another one than procman's own where their PID namespaces differ."""
+        """Procman's pid as this process sees it, which differs from procman's own view in another PID namespace."""
         return peer_of(self._socket)[0]
 
     def fileno(self) -> int:
-        """For select; what has been received already does not show there."""
+        """The descriptor for select. It does not show data that has already been received."""
         return self._socket.fileno()
 
     def call(self, method: str, params: Struct, result: type[T], timeout: float | None = None) -> T:
-        """Ask and wait for the answer.
+        """Send a request and wait for the answer. Raises RefusedError, ConfigError (the inputs that procman was to read
+        again are wrong), else ProcmanError.
 
-        Raises RefusedError, ConfigError (the inputs that procman was to read again are wrong), else ProcmanError.
-        Where procman is upgraded meanwhile, the program that takes its place is asked.
+        If procman is upgraded meanwhile, the request is sent again to the program that takes its place.
         """
         limit = self.timeout if timeout is None else timeout
         deadline = time.monotonic() + limit
@@ -94,7 +94,9 @@ class Channel:
             raise ProcmanError(f"cannot talk to procman: {error.strerror or error}") from None
 
     def silent(self, limit: float | None = None) -> ProcmanError:
-        """No answer has come in time, and why that may be. What was asked lies in the socket, and is done once it is read."""
+        """The error for an answer that did not come in time, and its probable reason. The request stays in the socket,
+        and is carried out once procman reads it.
+        """
         pid = self.peer
         if _is_suspended(pid):
             text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it goes on"
@@ -103,7 +105,9 @@ class Channel:
         return ProcmanError(text, "it may still do what was asked; see `procman ps`")
 
     def connect_again(self) -> None:
-        """A new connection in place of one that has ended, as it does when procman is upgraded. Raises NotRunningError."""
+        """Open a new connection after the old one has ended, as it does when procman is upgraded. Raises
+        NotRunningError.
+        """
         if self._hung_up:
             raise ClosedError("cannot connect again: this client has hung up")
         fresh = _connect(self.path, self.timeout)
@@ -114,23 +118,25 @@ class Channel:
         self.made += 1
 
     def next_message(self, timeout: float | None) -> Incoming | None:
-        """The next message; None where procman has closed the connection. TimeoutError after so many seconds."""
+        """The next message; None where procman has closed the connection. Raises TimeoutError after so many seconds."""
         return self._receive(None if timeout is None else time.monotonic() + timeout)
 
     # ---- for those who wait for other things, too
 
     def send(self, method: str, params: Struct) -> int:
-        """Ask without waiting for the answer, whose `id` is the number that this returns. OSError where it cannot be sent."""
+        """Send a request without waiting. Returns its number, which is the `id` of the answer. Raises OSError where it
+        cannot be sent.
+        """
         self._number += 1
         self._send(encode_request(self._number, method, params))
         return self._number
 
     def receive(self) -> bool:
-        """Receive what has come, or wait until something has; False at the connection's end."""
+        """Receive what has arrived, or wait for something; False at the end of the connection."""
         return self._fill(None)
 
     def take(self) -> list[Incoming]:
-        """The messages that are received and were not taken yet."""
+        """The messages that were received and not returned yet."""
         taken = []
         while (message := self._next(0)) is not None:
             taken.append(message)
@@ -143,7 +149,7 @@ class Channel:
         try:
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
-            return  # it may have said why before it closed: that is still to be read
+            return  # procman may have given a reason before it closed, which is still to be read
 
     def _receive(self, deadline: float | None) -> Incoming | None:
         searched = 0
@@ -156,7 +162,7 @@ class Channel:
         return message
 
     def _next(self, searched: int) -> Incoming | None:
-        """The next message where it is received to its end, which is not within the first `searched` bytes."""
+        """The next complete message. The first `searched` bytes are known to contain no end."""
         end = self._received.find(b"\n", searched)
         if end < 0:
             return None
@@ -170,7 +176,7 @@ class Channel:
         return message
 
     def _fill(self, deadline: float | None) -> bool:
-        """Receive more; False at the connection's end."""
+        """Receive more; False at the end of the connection."""
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
@@ -184,14 +190,14 @@ class Channel:
 
 
 def answer(message: Incoming, result: type[T]) -> T:
-    """The result in an answer. Raises RefusedError, ConfigError, else ProcmanError, as the answer says."""
+    """The result in an answer. Raises the RefusedError, ConfigError or other ProcmanError that the answer contains."""
     if message.error is not None:
         raise _error(message.error)
     return read(message.result, result)
 
 
 def read(raw: Raw, kind: type[T]) -> T:
-    """What is in a message, as this type. Raises ProcmanError."""
+    """The content of a message, as this type. Raises ProcmanError."""
     try:
         return decode(raw, kind)
     except UNREADABLE as error:
@@ -215,7 +221,7 @@ def _error(error: Error) -> ProcmanError:
 
 
 def _is_suspended(pid: int) -> bool:
-    """By job control or a debugger (proc(5)); False where that cannot be seen."""
+    """Whether procman is suspended, by job control or a debugger (proc(5)); False where that cannot be seen."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
@@ -249,7 +255,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
 
 
 def _owner(path: str) -> str:
-    """The user whose socket it is, or whose folder where that may not be entered."""
+    """The owner of the socket, or of its folder where the folder may not be entered."""
     for place in (path, os.path.dirname(path)):
         try:
             uid = os.lstat(place).st_uid

@@ -1,9 +1,10 @@
-"""Who may run in a root folder: the claim, its locks, and the making and taking over of sockets.
+"""Who may run in a root folder: the claim, its locks, and the creation and takeover of sockets.
 
-One folder, one procman: a name in the system's own table decides (`names`), which no environment moves. Beside it each
-place that can be used is locked by a file, for systems and sandboxes without that table and for older procmans. A lock
-file is never unlinked: two starts could else each hold a lock on a file of the same name. It holds the pid and the
-socket's path, a line each.
+A folder has one procman. A name in the system's own table decides (`names`), which no environment can move. In addition
+each usable place is locked by a file, for systems and sandboxes without that table and for older procmans.
+
+A lock file is never unlinked: otherwise two starts could each hold a lock on a file of the same name. It contains the
+pid and the path of the socket, a line each.
 """
 
 # pathlib would add 5 ms to every verb:
@@ -36,19 +37,19 @@ else:
 
 BACKLOG = 512
 PID_TRIES, PID_PAUSE = 100, 0.005
-"""How often, and how many seconds apart, the pid of the one who holds a lock is read: it is written just after."""
+"""How often, and how many seconds apart, the pid in a lock is read: its holder writes it just after locking."""
 
 WAIT_PAUSE = 0.05
-"""Seconds between tries for the lock of a dead one, which its guardian holds until what it left behind has ended."""
+"""Seconds between attempts to get a dead procman's lock, which its guardian holds until all that it left has ended."""
 
 Names: TypeAlias = dict[str, socket.socket]
 
 ELSEWHERE = -1
-"""In place of the pid of a holder that lives in another PID namespace."""
+"""Stands for the pid of a holder in another PID namespace."""
 
 
 class Wanted(Struct, frozen=True):
-    """What a start wants: the places of its socket, the best first, and the folders that it runs, by each of their names."""
+    """What a start asks for: the places of its socket, the best first, and every name of the folders that it runs."""
 
     places: list[Place]
     roots: tuple[str, ...] = ()
@@ -56,10 +57,11 @@ class Wanted(Struct, frozen=True):
 
 
 class Claim:
-    """The right to run here: the listening socket and the held locks. `guards` are locks of the places not chosen, and the
-    folders, so that no other folder gets the inode that their names speak of.
+    """The right to run here: the listening socket and the locks. `guards` lock the places that were not chosen, and the
+    folders, so that no other folder gets the inode that the names contain.
 
-    `names` listen too: by them a client finds procman from any environment, and a start is refused from any.
+    `names` are sockets that listen, too: through them a client finds procman from any environment, and a second start
+    is refused from any.
     """
 
     def __init__(
@@ -80,25 +82,23 @@ class Claim:
 
     @property
     def listeners(self) -> tuple[socket.socket, ...]:
-        """What is to be served: the socket, and every name."""
+        """All listening sockets to be served."""
         return (self.listener, *self.names.values())
 
     @property
     def held(self) -> tuple[int, ...]:
-        """The descriptors that keep others away as long as any process has them."""
+        """The descriptors whose locks keep other procmans away, as long as any process has them open."""
         return (self.lock_fd, *self.guards, *(name.fileno() for name in self.names.values()))
 
     def follow(self, root: str) -> list[socket.socket]:
-        """Claim this root too, and return what is to be listened on. Raises RefusedError where another runs there."""
+        """Claim this root too; returns the sockets to listen on. Raises RefusedError where another procman runs there."""
         fresh = _hold_names(Wanted([], (root,), self.label), lambda _pid: None, self.names)
         self.names |= fresh
         self.guards += names.keep_inodes((root,) if fresh else ())
         return [*fresh.values()]
 
     def renew(self) -> socket.socket | None:
-        """A new socket in place of one that has gone, as with the folder of a user who has logged out; None where it is
-        still there, or cannot be made.
-        """
+        """A new socket in place of one that disappeared, for example with the folder of a user who logged out, else None."""
         if self.place.socket.startswith("@") or _file(self.place) == self._file:
             return None
         fd = None
@@ -108,7 +108,7 @@ class Claim:
                 if fd is None:
                     return None
             listener = _listen(self.place)
-        except RefusedError:  # somebody else's by now
+        except RefusedError:  # another process has it by now
             listener = None
         if listener is None:
             if fd is not None:
@@ -122,16 +122,16 @@ class Claim:
         return listener
 
     def _is_locked(self) -> bool:
-        """Whether the lock file that we hold is still the one that others would find."""
+        """Whether the lock file that we hold is the one that others would find."""
         try:
             return os.path.samestat(os.stat(self.place.lock), os.fstat(self.lock_fd))
-        except OSError:  # gone with its folder
+        except OSError:  # deleted with its folder
             return False
 
     def release(self) -> None:
-        """Give the place up. The lock is held until the socket is gone, so that nobody else's is unlinked."""
+        """Release the claim. The lock is held until the socket is removed, so that no other's socket is unlinked."""
         if not self.place.socket.startswith("@"):
-            with contextlib.suppress(OSError):  # already gone, or closed to us: a later start takes it over
+            with contextlib.suppress(OSError):  # already deleted, or not accessible: a later start takes it over
                 os.unlink(self.place.socket)
         self.listener.close()
         for name in self.names.values():
@@ -141,7 +141,7 @@ class Claim:
 
 
 def _file(place: Place) -> tuple[int, int] | None:
-    """Which file the socket is; None where there is none."""
+    """The identity of the socket's file; None where there is none."""
     try:
         status = os.lstat(place.socket)
     except OSError:
@@ -150,10 +150,10 @@ def _file(place: Place) -> tuple[int, int] | None:
 
 
 def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) -> Claim | None:
-    """Take the names of the roots, lock every place that can be used and listen in the first; None where nothing can be.
+    """Take the names of the roots, lock every usable place, and listen in the first; None where no place is usable.
 
     Raises RefusedError where a procman runs here already, and where an explicit place cannot be used. After one that was
-    killed it waits until the processes that it left have ended; `on_wait` is then called once, with its pid.
+    killed it calls `on_wait` once, with its pid, and waits until the processes that it left have ended.
     """
     held: dict[Place, int] = {}
     taken: Names = {}
@@ -176,7 +176,7 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
         _close_all(held, taken)
         raise
     _close_all(held, {})
-    for name, listener in taken.items():  # no folder can be written, and still procman can be reached
+    for name, listener in taken.items():  # no folder is writable; procman can still be reached by name
         del taken[name]
         locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
         return Claim(Place(name, ""), listener, locks, taken, wanted.label)
@@ -195,7 +195,7 @@ def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
 
 
 def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> Names:
-    """Every name of these roots that is not held already. Raises RefusedError, with none of them kept."""
+    """Take every name of these roots that is not held already. On RefusedError none of them is kept."""
     fresh: Names = {}
     mine = os.geteuid()
     try:
@@ -211,7 +211,7 @@ def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> 
 
 
 def _refuse_older(wanted: Wanted) -> None:
-    """An older procman in this container has a socket by a name without the PID namespace."""
+    """Refuse to start beside an older procman in this container, whose socket has a name without the PID namespace."""
     for root in wanted.roots:
         for place in older_places(folders(os.environ, os.geteuid()), root, wanted.label):
             if find.is_here(place.socket):
@@ -227,9 +227,10 @@ def _pid_at(path: str) -> int:
 
 
 def _distinct(places: list[Place]) -> list[Place]:
-    """The places in one order for all, so that of two starts one wins; of two with the same lock file only the first.
+    """The places in an order that all starts share, so that of two starts one wins; of places with the same lock file
+    only the first.
 
-    The folders are resolved: by two names of one (`/var/run/user/1000`) we would meet our own lock.
+    Folders are resolved first: by two names of one folder (`/var/run/user/1000`) a start would meet its own lock.
     """
     files: dict[str, Place] = {}
     for place in places:
@@ -246,7 +247,7 @@ def _close_all(held: dict[Place, int], taken: Names) -> None:
 
 
 def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
-    """The descriptor that holds the place's lock; None where the place cannot be used."""
+    """The descriptor that holds the lock of a place; None where the place cannot be used."""
     try:
         if place.explicit:
             fd = _open_lock(place.lock, None)
@@ -274,9 +275,9 @@ def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
 
 
 def _own_folder(path: str) -> int | None:
-    """A descriptor of the folder, made where it is missing; None unless it is ours, and 0700 from now on.
+    """A descriptor of the folder, created if missing and of mode 0700 from now on; None unless it belongs to us.
 
-    The folder is checked by descriptor, as anyone may have put a link or a folder of that name into /tmp.
+    The descriptor is checked, not the path, as anyone may have put a link or a folder of that name into /tmp.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
@@ -291,7 +292,7 @@ def _own_folder(path: str) -> int | None:
 
 
 def _open_lock(name: str, folder: int | None) -> int:
-    """The lock file, which will be written to, so it must be ours alone: a folder that others may write can be a trap."""
+    """The lock file. It must belong to us alone, as it will be written to: in an open folder it may be a trap."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(name, flags, 0o600, dir_fd=folder)
     status = os.fstat(fd)
@@ -302,16 +303,16 @@ def _open_lock(name: str, folder: int | None) -> int:
 
 
 def _refuse_explicit(place: Place, error: OSError) -> None:
-    """A place that cannot be used is passed over, unless the user named it."""
+    """Refuse an explicit place that cannot be used. Other places are skipped."""
     if place.explicit:
         why = error.strerror or str(error)
         raise RefusedError(f"cannot use the socket {place.socket}: {why}", "name another with --socket, or none")
 
 
 def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
-    """Take the lock, or raise RefusedError with the pid of the one who holds it.
+    """Take the lock, or raise RefusedError with the pid of its holder.
 
-    The pid in the file may for a moment still be that of a dead one. If it stays, a guardian holds the lock in its place.
+    For a moment the file may still contain a dead procman's pid. If it stays, that procman's guardian holds the lock.
     """
     for attempt in itertools.count(1):
         try:
@@ -331,34 +332,34 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
 
 
 def _holder(pid: int, path: str, fd: int) -> int | None:
-    """The pid of a living one that holds a lock file, 0 where it cannot be told; None where who signed it is dead.
+    """The pid of a lock file's living holder, 0 where unknown; None where the process that wrote its pid is dead.
 
-    It has the file open, or listens on the socket: the pid that it signed with may be somebody else's by now, or be
-    another in its own PID namespace.
+    A living holder has the file open, or listens on the socket. The pid alone may belong to another process by now, or be a
+    different number in another PID namespace.
     """
     if pid and find.has_open(pid, fd):
         return pid
     try:
         with connect(path) as peer:
             return peer_of(peer)[0] or (ELSEWHERE if names.AVAILABLE else 0)
-    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
+    except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return 0
     except OSError:
         return None
 
 
 def _sign(fd: int, place: Place) -> None:
-    with contextlib.suppress(OSError):  # a full disk: the lock holds without it, only a refusal cannot name us
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only a refusal cannot name us
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n%s\n" % (os.getpid(), os.fsencode(place.socket)), 0)
 
 
 def _listen(place: Place) -> socket.socket | None:
-    """A listening socket of mode 0600, a dead one's taken over; None where the place cannot be used."""
+    """A listening socket of mode 0600, in place of a dead one; None where the place cannot be used."""
     try:
         _remove_stale(place)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)  # so that the socket never has another mode than 0600
+        before = os.umask(0o177)  # the socket never has another mode than 0600
         try:
             with address_of(place.socket) as address:
                 listener.bind(address)
@@ -376,9 +377,8 @@ def _listen(place: Place) -> socket.socket | None:
 
 
 def _remove_stale(place: Place) -> None:
-    """Remove the socket of a dead procman. One that answers is not dead: its lock file may have been cleaned away.
-
-    Raises RefusedError where one runs, OSError where the place cannot be used.
+    """Remove the socket of a dead procman. If it answers it is alive, although its lock file may have been deleted.
+    Raises RefusedError where a procman runs, OSError where the place cannot be used.
     """
     try:
         status = os.lstat(place.socket)
@@ -390,7 +390,9 @@ def _remove_stale(place: Place) -> None:
         with connect(place.socket) as peer:
             if is_trusted(peer, place.socket):
                 raise refusal(peer_of(peer)[0])
-        os.unlink(place.socket)  # a stranger's, from when others could write here; not to be removed from their folder
+        os.unlink(
+            place.socket
+        )  # a stranger's, from when others could write here; the sticky folder does not let us remove it
     except BlockingIOError:
         raise refusal(0) from None
     except ConnectionRefusedError:

@@ -52,15 +52,15 @@ R = TypeVar("R", bound=Struct)
 
 
 def _ignore(_change: Change) -> None:
-    """For who does not want to know."""
+    """The default of `tell`: ignore changes."""
 
 
 class LackingError(ProcmanError):
-    """The running procman is an older one, which cannot do what was asked."""
+    """The running procman is an older version that cannot do what was asked."""
 
 
 class Client:
-    """One connection. Where a call and a stream are wanted at the same time, two clients are needed.
+    """One connection. To make calls while a stream is open, use two clients.
 
     `timeout`: seconds in which each call has to be answered. Every method raises RefusedError where procman refuses,
     LackingError where an older procman cannot do it, else another ProcmanError.
@@ -69,7 +69,7 @@ class Client:
     def __init__(self, path: str, timeout: float = 10.0) -> None:
         self.channel = Channel(path, timeout)
         self._hello: Hello | None = None
-        self._greeted = 0  # the connection on which that was answered
+        self._greeted = 0  # the number of the connection on which `hello` was answered
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ class Client:
         self.channel.close()
 
     def hello(self, *, again: bool = False) -> Hello:
-        """Who answers. Asked once for each connection, by whatever needs to know, or `again`."""
+        """Who answers. Asked once for each connection when needed, or `again`."""
         if self._hello is None or again or self._greeted != self.channel.made:
             try:
                 self._hello = self._ask(methods.HELLO, HelloParams(any_word=True))
@@ -103,7 +103,7 @@ class Client:
         return self._call(methods.WHY, WhyParams(instance))
 
     def logs(self, names: Sequence[str] = (), lines: int | None = None, *, follow: bool = False) -> LogStream:
-        """Kept output of these instances, the last `lines` or all, and with `follow` what comes."""
+        """Kept output of these instances, the last `lines` or all, and with `follow` also new output."""
         from procman.control.streaming import LogStream  # noqa: PLC0415  0.2 ms, which `scale` and `ps` need not pay
 
         return LogStream(self.channel, self._subscribe_logs, LogsParams(tuple(names), lines, follow))
@@ -122,10 +122,11 @@ class Client:
         return self._call(methods.EVENTS, params)
 
     def wait(self, what: WaitParams, tell: Callable[[Change], object] = _ignore) -> Waited:
-        """Block until instances are ready, done or stopped, or an operation has come to its end.
+        """Block until instances are ready, done or stopped, or an operation has ended. `tell` gets every change
+        meanwhile.
 
-        `tell` gets every change meanwhile. An older procman, which cannot wait, is looked at after each change. Raises
-        `waiting.EndedError` where procman ends.
+        An older procman has no method `wait`; then `ps` is asked after each change. Raises `waiting.EndedError` where
+        procman ends.
         """
         from procman.control import waiting  # noqa: PLC0415  as above
 
@@ -145,13 +146,13 @@ class Client:
         force: bool = False,
         remove: Sequence[str] = (),
     ) -> Accepted:
-        """Set counts, and change counts; all or nothing. With neither, the formation as it is. `force`: autoscaled ones, too.
-        `remove`: instances that go first, where a count is lowered.
+        """Set and change counts, all or nothing. Without either it returns the current formation. `force`: also
+        autoscaled types. `remove`: instances that go first, where a count is lowered.
         """
         return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force, tuple(remove)))
 
     def restart(self, names: Sequence[str] = (), *, together: bool = False, why: str = "") -> Accepted:
-        """Restart types, instances or patterns, all where none is named: a few of a type at a time, or `together`."""
+        """Restart types, instances or patterns, or all without a name: a few of a type at a time, or `together`."""
         return self._call(methods.RESTART, Restart(tuple(names), why, together))
 
     def stop(self, names: Sequence[str] = (), *, everything: bool = False) -> Accepted:
@@ -159,19 +160,19 @@ class Client:
         return self._call(methods.STOP, Stop(tuple(names), everything))
 
     def signal(self, signal: str, names: Sequence[str], *, leader: bool = False) -> Accepted:
-        """Send a signal by name to the groups of instances, or to their first processes alone."""
+        """Send a signal by name to the process groups of instances, or only to their first processes."""
         return self._call(methods.SIGNAL, SendSignal(signal, tuple(names), leader))
 
     def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
-        """From now on stops of ready instances of these types wait for `release`, so many seconds at most; 0: no more.
+        """Let stops of ready instances of these types wait for `release`, for at most so many seconds; 0 ends that.
 
-        Said again it takes the place of what the same one said before. It ends ten seconds after this connection, unless
-        another one holds under the same name by then.
+        A new call replaces the earlier one of the same holder. A hold ends ten seconds after this connection, unless
+        another connection holds under the same name by then.
         """
         return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
 
     def release(self, by: str, instance: str, generation: int) -> None:
-        """Let go of the stop of an instance in this life."""
+        """Release the stop of an instance, in the life of that number."""
         self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
 
     def report(self, instance: str, generation: int, fault: str) -> None:
@@ -198,13 +199,13 @@ class Client:
         return self._call(methods.ATTACH, AttachParams(instance, read_only, *size))
 
     def send_input(self, stream: int, data: bytes) -> int:
-        """Type into the instance of a stream; the number of the request, whose answer is `Taken`."""
+        """Type into the instance of a stream. Returns the number of the request, whose answer is `Taken`."""
         return self.channel.send(
             methods.INPUT.name, InputParams(stream, base64=b2a_base64(data, newline=False).decode())
         )
 
     def send_size(self, stream: int, columns: int, rows: int) -> int:
-        """Tell the size of the screen; the number of the request."""
+        """Report the size of the screen. Returns the number of the request."""
         return self.channel.send(methods.RESIZE.name, ResizeParams(stream, columns, rows))
 
     # ---- one call
@@ -219,12 +220,12 @@ class Client:
             raise self._lacking(method.name, params) or error from None
 
     def _lacking(self, method: str, params: Struct) -> LackingError | None:
-        """Why an older procman does not understand; None where it should have."""
+        """What an older procman lacks; None where it should have understood."""
         from procman.control.first_version import CAPABILITIES  # noqa: PLC0415  only on the way to an error
 
         try:
             hello = self.hello()
-        except ProcmanError:  # it has gone since: what it said stands
+        except ProcmanError:  # it has ended since: its answer stands
             return None
         known = hello.capabilities or CAPABILITIES
         words = [f"{method}.{member}" for member in members(params)] if method in known else [method]

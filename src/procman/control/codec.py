@@ -1,6 +1,6 @@
-"""The control protocol on the wire: JSON-RPC 2.0, one message a line, named parameters, no batches.
+"""The control protocol as bytes: JSON-RPC 2.0, one message a line, named parameters, no batches.
 
-Owns the envelope and how values become lines and lines values. Knows no method.
+Owns the envelope, and converts values to lines and back. Knows no method.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MAX_REQUEST = 64 * 1024
 """Longest request in bytes, newline included."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What reading a message can raise, whatever is in it."""
+"""Errors that reading a message can raise, whatever the message contains."""
 
 
 class Code(IntEnum):
-    """Error codes: JSON-RPC's own, then procman's (positive, as the commands' exit codes)."""
+    """Codes of errors: those of JSON-RPC, then procman's own (positive, like the exit codes of commands)."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -36,7 +36,7 @@ Id = int | str | None
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """A call, or without an `id` a notification: that is carried out and never answered, not even with an error."""
+    """A call. Without an `id` it is a notification: carried out and never answered, not even with an error."""
 
     jsonrpc: Literal["2.0"]
     method: str
@@ -51,7 +51,7 @@ class ErrorData(Struct, frozen=True, omit_defaults=True):
 
 
 class Error(Struct, frozen=True, omit_defaults=True):
-    """Why not. The message of BAD_CONFIG has a line for each fault."""
+    """The reason for a failure. The message of BAD_CONFIG has a line for each fault."""
 
     code: int
     message: str
@@ -87,8 +87,8 @@ def encode_notification(method: str, params: Struct) -> bytes:
 
 
 def members(params: Struct) -> dict[str, Any]:
-    """The parameters as they are sent: without what has its default, so that an older procman takes them, and without the
-    tag that the core's commands carry in a trace.
+    """The parameters as they are sent: without defaults, so that an older procman accepts them, and without the tag
+    that commands of the core have in a trace.
     """
     sent: dict[str, Any] = msgspec.to_builtins(params)
     tag = params.__struct_config__.tag_field
@@ -113,7 +113,7 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 def _clean(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
-    """The value with U+FFFD for each byte that is not UTF-8."""
+    """The value with U+FFFD in place of each byte that is not UTF-8."""
     match value:
         case str():
             return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,4 +1,6 @@
-"""What can be waited for, judged on a view of the fleet alone: pure, and no event can be missed that the view shows."""
+"""Conditions that can be waited for. Each is judged by the current view of the fleet alone: pure, and no event can be
+missed that the view shows.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ UNKILLABLE = "unkillable"
 
 
 class Verdict(Struct, frozen=True):
-    """`reached`; `pending`, with what is still to come, as people read it; `failed`, as it never will, and why; `ending`, as
-    procman itself is about to end.
+    """`reached`; `pending`, with what is missing, as text; `failed`, as it cannot be reached any more, with the reason;
+    `ending`, as procman itself ends.
     """
 
     outcome: str
@@ -41,9 +43,9 @@ def _pending(*those: str) -> Verdict:
 
 
 class Condition:
-    """Every instance that these names mean is as wanted; `begun` is the fleet when the waiting began.
+    """Every instance of these names is in the wanted state. `begun` is the fleet at the start of the wait.
 
-    A type in a crash loop is given up once an instance of it has died since.
+    A type in a crash loop counts as failed once an instance of it has died since then.
     """
 
     def __init__(self, names: tuple[str, ...], until: AwaitedState, begun: FleetView) -> None:
@@ -53,7 +55,7 @@ class Condition:
         self._begun = {i.name: i for i in self._of(begun)}
 
     def judge(self, view: FleetView) -> Verdict:
-        """How it stands."""
+        """The verdict on a view."""
         verdict = self._judge(view)
         if view.stopping and verdict.outcome != "reached" and self._until is not AwaitedState.STOPPED:
             return _ENDING
@@ -73,7 +75,7 @@ class Condition:
         return [i for i in view.instances if self._chosen is None or self._chosen.means(i.name)]
 
     def _gone(self, rows: list[InstanceView]) -> Verdict:
-        """One that is named itself has to be there, unless it is to be stopped."""
+        """Names of instances that do not exist, unless they are to be stopped."""
         there = {i.name for i in rows}
         gone = [name for name in self._names if name in self._begun and name not in there]
         if not gone or self._until is AwaitedState.STOPPED:
@@ -108,13 +110,13 @@ class Condition:
 
 
 class OperationCondition:
-    """What was asked for by a number has come; `look` tells how it stands."""
+    """An operation, by its number, has ended. `look` returns its state."""
 
     def __init__(self, look: Callable[[], Operation | None]) -> None:
         self._look = look
 
     def judge(self, view: FleetView) -> Verdict:
-        """How it stands."""
+        """The verdict."""
         operation = self._look()
         if operation is None:
             return _failed("cannot go on waiting: what was asked for is not known any more", "see `procman ps`")

@@ -1,4 +1,4 @@
-"""What the verbs ask of whatever runs a formation. The client of a running procman is one; others may follow."""
+"""What the verbs need of an engine that runs a formation. The client of a running procman is one; others may follow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from procman.core.view import Change
 
 
 class Engine(Protocol):
-    """Every method raises `procman.errors.RefusedError` where it is refused, else another ProcmanError."""
+    """Every method raises `procman.errors.RefusedError` where the request is refused, else another ProcmanError."""
 
     def ps(self) -> Ps: ...
     def why(self, instance: str) -> Why: ...

@@ -1,6 +1,6 @@
-"""How a client finds the procman that runs for a folder, by whatever name and from whatever environment.
+"""Finds the procman that runs a folder, by any of the folder's names and from any environment.
 
-Knows the candidates (`places`, `names`) and who may be believed; nothing of what is said over a socket.
+Knows the candidates (`places`, `names`) and which of them to trust; does not know what is said over a socket.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from procman.errors import NotRunningError
 
 
 def find(start: str, explicit: str | None, environ: Mapping[str, str], label: str = "") -> str:
-    """The socket of the procman that runs for a folder or one above it, up to the first that has a Procfile.
+    """The socket of the procman that runs this folder or one above it, up to the first that has a Procfile. Raises
+    NotRunningError.
 
-    The folder is looked for by what it is and by the path that it was named by: `current` may have been a link to
-    another when procman was started. `label` is that of `--name`. `--socket` and PROCMAN_SOCKET override. Raises NotRunningError.
+    The folder is identified by device and inode, and by the path that was used: `current` may have pointed to another
+    folder when procman was started. `label` is that of `--name`. `--socket` and PROCMAN_SOCKET override all this.
     """
     override = explicit or environ.get("PROCMAN_SOCKET")
     if override:
@@ -65,7 +66,7 @@ def _upwards(folder: str) -> Iterator[str]:
 
 
 def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterator[str]:
-    """Every socket that a procman of this root may have. Root also looks where the folder's owner would."""
+    """Every socket that a procman of this root may have. Root also searches where the folder's owner would."""
     mine = os.geteuid()
     candidates, trusted = folders(environ, mine), {mine}
     if mine == 0:
@@ -84,13 +85,13 @@ def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterat
     for place in older_places(candidates, root, label):
         if _is_private(os.path.dirname(place.socket), trusted) and is_here(place.socket):
             yield place.socket
-    for folder in dict.fromkeys(candidates):  # from outside, one in a container below us
+    for folder in dict.fromkeys(candidates):  # seen from outside, one in an inner container
         if _is_private(folder, trusted):
             yield from (path for path in inner_sockets(folder, root, label) if is_here(path))
 
 
 def is_here(path: str) -> bool:
-    """Whether who listens there has a pid that we can see, and so is in our PID namespace or in one below it."""
+    """Whether the listener has a pid that we can see, and so is in our PID namespace or in one below it."""
     try:
         with connect(path) as peer:
             return peer_of(peer)[0] != 0 and is_trusted(peer, path)
@@ -99,22 +100,23 @@ def is_here(path: str) -> bool:
 
 
 def _is_private(folder: str, trusted: set[int]) -> bool:
-    """Whether nobody but these users can have put a socket there."""
+    """Whether only these users can have put a socket there."""
     try:
         status = os.lstat(folder)
-    except OSError:  # not there, or not to be entered
+    except OSError:  # missing, or not accessible
         return False
     return stat.S_ISDIR(status.st_mode) and status.st_uid in trusted and not status.st_mode & 0o022
 
 
 def _named_in(lock: str) -> str:
-    """The socket that the holder of a lock names, which may be in a place that this environment does not know.
+    """The socket that the holder of a lock names, possibly in a place that this environment does not know.
 
-    Only while it is the holder who listens there: a dead one's explicit socket may since be that of another root.
+    Only if the holder is the one that listens there: the explicit socket of a dead procman may belong to another root
+    by now.
     """
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # nobody has started there yet
+    except OSError:  # no procman has ever started there
         return ""
     try:
         pid, path = signature(fd)
@@ -124,7 +126,7 @@ def _named_in(lock: str) -> str:
 
 
 def signature(fd: int) -> tuple[int, str]:
-    """The pid and the socket that a lock file names; 0 and "" where it does not."""
+    """The pid and the socket in a lock file; 0 and "" where they are missing."""
     pid, _, path = os.pread(fd, 4096, 0).partition(b"\n")
     return (int(pid), os.fsdecode(path.rstrip(b"\n"))) if pid.isdigit() else (0, "")
 
@@ -133,18 +135,18 @@ def _is_listened_on_by(pid: int, path: str) -> bool:
     try:
         with connect(path) as peer:
             return peer_of(peer)[0] in (pid, 0) and is_trusted(peer, path)
-    except (PermissionError, BlockingIOError):  # somebody listens, but cannot be asked
+    except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return True
     except OSError:
         return False
 
 
 def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
-    """The pid of one that holds a lock of this root and listens nowhere any more; 0 where there is none."""
+    """The pid of a process that holds a lock of this root and no longer listens anywhere; 0 where there is none."""
     for place in places_in(folders(environ, os.geteuid()), root, label):
         try:
             fd = os.open(place.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:  # nobody has started there yet
+        except OSError:  # no procman has ever started there
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -160,14 +162,16 @@ def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
 
 
 def has_open(pid: int, fd: int) -> bool:
-    """Whether this process has the file open that `fd` is: a pid alone may be somebody else's by now. `fd` is not counted."""
+    """Whether this process has the same file open as `fd`, `fd` itself excepted. A pid alone may belong to another
+    process by now.
+    """
     folder, file = f"/proc/{pid}/fd", os.fstat(fd)
     besides = str(fd) if pid == os.getpid() else ""
     try:
         names = os.listdir(folder)
-    except FileNotFoundError:  # it is gone; or there is no /proc, and so no guardian that could hold the lock instead
+    except FileNotFoundError:  # it has ended; without /proc there is no guardian either that could hold the lock
         return not os.path.exists("/proc/self") and _alive(pid)
-    except OSError:  # another user's, or a zombie
+    except OSError:  # it belongs to another user, or is a zombie
         return False
     for name in names:
         with contextlib.suppress(OSError):  # closed meanwhile

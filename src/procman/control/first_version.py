@@ -1,4 +1,4 @@
-"""What the first version of the protocol had. Its peers know no more, and it named none of it."""
+"""What the first version of the protocol contained. Its peers know nothing else, and it named no capabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CAPABILITIES = frozenset(
     resize resize.stream resize.columns resize.rows reload upgrade shutdown
     """.split()  # noqa: SIM905  sixty lines of a list
 )
-"""Methods and the members of their parameters, as `hello` names them since."""
+"""Methods and the members of their parameters, as later versions name them in `hello`."""
 
 KINDS = frozenset(
     """
@@ -22,9 +22,9 @@ KINDS = frozenset(
     recovered command scaled reloaded upgraded shutdown finished
     """.split()  # noqa: SIM905  as above
 )
-"""The kinds of events. A client of that version ends at any other word."""
+"""The kinds of events. A client of that version fails at any other word."""
 
 
 def in_first_words(change: Change) -> Change:
-    """The change for a reader that has not said that it takes any word: a later kind is told as a `command`, with its text."""
+    """The change for a reader that does not accept unknown words: a later kind is sent as `command`, with its text."""
     return change if change.event.value in KINDS else replace(change, event=Kind.COMMAND)

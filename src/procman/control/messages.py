@@ -1,10 +1,9 @@
-"""The control protocol's messages: what each method takes and answers, and what is told unasked.
+"""The messages of the control protocol: parameters and results of each method, and notifications.
 
-Who reads ignores members that it does not know and shows words that it does not know as they are; who writes leaves out
-what has its default. So members with a default may be added, and nothing may be removed or given another meaning
-(docs/adr/0011-the-protocol-grows.md). Parameters that are a command of the core stand in `core.events`.
+A reader ignores unknown members and shows unknown words as they are; a writer leaves out defaults. So members with a
+default may be added, and nothing may be removed or change its meaning (docs/adr/0011-the-protocol-grows.md).
 
-Times are seconds; `time` is seconds since the epoch.
+Parameters that are a command of the core are in `core.events`. Times are seconds; `time` is seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class HelloParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """With `any_word` this connection is told of kinds of events that came later than the protocol, each by its own word."""
+    """With `any_word` this connection accepts kinds of events that are newer than the client, each under its own name."""
 
     any_word: bool = False
 
 
 class LogsParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Kept output of these instances: the last `lines` (all that is kept where null), and with `follow` what comes.
+    """Kept output of these instances: the last `lines` (all where null), and with `follow` also new output.
 
-    With `after` what comes after these offsets, whatever `lines` says: for a stream that goes on after an upgrade.
+    With `after`, output after these offsets, and `lines` is ignored: for a stream that continues after an upgrade.
     """
 
     names: tuple[Name, ...] = ()
@@ -43,17 +42,19 @@ class LogsParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
 
 class EventsParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """With `after` the changes that came after the one of this number are told first, as far as they are kept."""
+    """With `after`, the kept changes after the one of this number are sent first."""
 
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-"""Columns or rows, as many as a terminal can have (struct winsize: ioctl_tty(2)); 0 where it is not known."""
+"""Columns or rows of a terminal (struct winsize: ioctl_tty(2)); 0 where unknown."""
 
 
 class AttachParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An instance, or a type that has exactly one; the size of the screen that shows it. With `read_only` nothing is typed."""
+    """An instance, or a type that has exactly one; the size of the screen that shows it. With `read_only` nothing can
+    be typed.
+    """
 
     instance: Name
     read_only: bool = False
@@ -62,7 +63,7 @@ class AttachParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class InputParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is typed into the instance of this connection's stream: `text`, or `base64` where it is not UTF-8."""
+    """Input for the instance of this connection's stream: `text`, or `base64` where it is not UTF-8."""
 
     stream: int
     text: str = ""
@@ -70,7 +71,7 @@ class InputParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The size of the screen that shows the stream; the instance's terminal follows that of the one who types."""
+    """The size of the screen that shows the stream. The instance's terminal gets the size of the typist's screen."""
 
     stream: int
     columns: Cells
@@ -78,9 +79,8 @@ class ResizeParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns (all when empty) that are to be ready or done, to be done, or to be stopped; for at
-    most `timeout` seconds, for as long as it takes where null. With `operation`: until what was asked for, by that number,
-    has come.
+    """Types, instances or shell patterns (all where empty) that have to be ready or done, done, or stopped, within
+    `timeout` seconds, or without a limit where null. With `operation`: until that operation has ended.
     """
 
     names: tuple[Name, ...] = ()
@@ -96,7 +96,7 @@ class WhyParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
 
 class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The stop of an instance, in its life of that `generation`, need not wait for `by` any more."""
+    """Release the stop of an instance, in the life of that `generation`, from the hold of `by`."""
 
     by: Name
     instance: Name
@@ -115,9 +115,11 @@ class ReportParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Hello(Struct, frozen=True):
-    """Who answers: procman's version, its pid, its root folder and the protocol's version; how often it was upgraded.
+    """Who answers: procman's version, its pid, its root folder, the version of the protocol, and how often it was
+    upgraded.
 
-    `capabilities` are its methods (`scale`) and the members of their parameters (`scale.by`); the first version named none.
+    `capabilities` are its methods (`scale`) and the members of their parameters (`scale.by`); the first version named
+    none.
     """
 
     version: str
@@ -129,7 +131,7 @@ class Hello(Struct, frozen=True):
 
 
 class Ps(Struct, frozen=True):
-    """The formation; `time` is when it was looked at."""
+    """The formation at `time`."""
 
     pid: int
     root: str
@@ -138,9 +140,8 @@ class Ps(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A change that was accepted: the instances it touches, the formation that is wanted from now on, and the one before.
-
-    `operation` is the number by which `wait` waits for it; 0 where nothing changes.
+    """A change was accepted: the instances it affects, the formation wanted from now on, and the one before.
+    `operation` is the number that `wait` takes; 0 where nothing changes.
     """
 
     instances: tuple[str, ...]
@@ -150,21 +151,21 @@ class Accepted(Struct, frozen=True):
 
 
 class Checked(Struct, frozen=True):
-    """The installed program, of this version, has shown that it can take over, and does so now: `upgrading` follows."""
+    """The installed program, of this version, can take over and does so now; `upgrading` follows."""
 
     version: str
 
 
 class Why(Struct, frozen=True):
-    """Sentences: how the instance is and since when, what comes next, and what a person can do."""
+    """Sentences: the instance's state and its age, what comes next, and what a person can do."""
 
     instance: str
     lines: tuple[str, ...]
 
 
 class Waited(Struct, frozen=True, omit_defaults=True):
-    """How it ended: `reached`; `failed`, as it cannot become true any more, and why; `ending`, as procman is stopping; `late`,
-    with what is still to come.
+    """How the wait ended: `reached`; `failed`, as it cannot be reached any more, with the reason; `ending`, as procman
+    is stopping; `late`, with what is missing.
     """
 
     outcome: str
@@ -174,8 +175,8 @@ class Waited(Struct, frozen=True, omit_defaults=True):
 
 
 class StreamStarted(Struct, frozen=True, omit_defaults=True):
-    """Notifications with this id follow. It begins after `number`, the last change (`events`), or after these offsets of
-    instances (`logs` with `follow`), in the program after so many upgrades.
+    """Notifications with this id follow. They start after change `number` (`events`), or after these offsets of
+    instances (`logs` with `follow`). `upgrades` is how often procman had been upgraded by then.
     """
 
     stream: int
@@ -185,17 +186,15 @@ class StreamStarted(Struct, frozen=True, omit_defaults=True):
 
 
 class Typist(Struct, frozen=True):
-    """Who types: its pid as procman sees it, 0 where that is not told, and since when."""
+    """Who types: the pid as procman sees it, 0 where unknown, and since when."""
 
     pid: int
     since: float
 
 
 class Keyboard(Struct, frozen=True):
-    """Where what is typed goes. Without a `terminal` nowhere; `yours` where this stream is the one that types.
-
-    Nobody is the `typist` of a free keyboard: the next stream that sends input is. `room` is how many bytes are taken
-    at this moment.
+    """Where input goes: nowhere without a `terminal`; `yours`: this stream may type. A free keyboard has no `typist`:
+    the next stream that sends input becomes it. `room` is how many bytes are accepted now.
     """
 
     terminal: bool
@@ -214,7 +213,7 @@ class Attached(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True):
-    """How many bytes of the input were taken. The rest is to be sent again once a `keyboard` notification tells of room."""
+    """How many bytes of the input were accepted. Send the rest again after a `keyboard` notification reports room."""
 
     taken: int
 
@@ -223,11 +222,10 @@ class Taken(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, omit_defaults=True):
-    r"""Lines that an instance wrote at `time`: `text`, or `base64` where they are not UTF-8.
-
-    `missed` is the number of bytes that a slow reader, or one that came too late, did not get before this.
-    With `terminal` the lines are as they were written to one: with `\r\n`, and sequences that move a cursor.
-    `after` is the offset of what comes next, in a stream of `logs`.
+    r"""Lines that an instance wrote at `time`: `text`, or `base64` where they are not UTF-8. `missed` is the number of
+    bytes lost before this, because the reader was slow or came late. With `terminal` the lines were written to a
+    terminal: with `\r\n`, and sequences that move a cursor. `after` is the offset of the next output, in a stream of
+    `logs`.
     """
 
     stream: int
@@ -241,8 +239,8 @@ class Output(Struct, frozen=True, omit_defaults=True):
 
 
 class Happened(Struct, frozen=True, omit_defaults=True):
-    """Something changed at `time`; `missed` counts the changes that a slow reader did not get before this. Changes are
-    numbered from 1, in a stream of `events`.
+    """Something changed at `time`; `missed` is the number of changes lost before this because the reader was slow.
+    Changes are numbered from 1, in a stream of `events`.
     """
 
     stream: int
@@ -253,7 +251,7 @@ class Happened(Struct, frozen=True, omit_defaults=True):
 
 
 class KeyboardChanged(Struct, frozen=True):
-    """Somebody else types, nobody does any more, there is room again, or a new life has a terminal where the last had none."""
+    """The typist has changed or left, there is room again, or a new life has a terminal where the last one had none."""
 
     stream: int
     keyboard: Keyboard
@@ -266,6 +264,6 @@ class StreamEnded(Struct, frozen=True):
 
 
 class Upgrading(Struct, frozen=True):
-    """Another program takes procman's place, and the connection ends. What was asked and not answered was not done: connect
-    again, which needs no waiting, and ask again. Streams can be opened where they were (`after`).
+    """Another program takes procman's place, and the connection ends. Unanswered requests were not carried out: connect
+    again, which needs no waiting, and repeat them. Streams can be continued (`after`).
     """

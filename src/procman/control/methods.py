@@ -42,21 +42,23 @@ from procman.control.messages import (
 from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 
 VERSION = 1
-"""Raised when a message changes so that an older peer would misread it, which the rule of `messages` forbids."""
+"""The major version, raised when a message changes so that an older peer would misread it. The rule in `messages`
+forbids that.
+"""
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
 
 
 class Access(Enum):
-    """What a caller needs to be allowed."""
+    """What a caller must be allowed to do."""
 
     LOOK = "look"
     CHANGE = "change"
 
 
 class MethodKind(Enum):
-    """How a method is answered: at once, with a stream of notifications, or it belongs to such a stream."""
+    """How a method is answered: at once, with a stream of notifications, or as part of such a stream."""
 
     CALL = "call"
     STREAM = "stream"

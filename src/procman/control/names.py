@@ -1,8 +1,9 @@
-"""The names of a root in the system's own table: a lock that no environment moves, and a socket that is always found.
+"""The names of a root in the system's own table: a lock that no environment can move, and a socket that is always
+found. Takes names, and finds out who holds one.
 
-Owns the holding of a name and the question who holds one. A name is an abstract socket (unix(7)): one process at a time
-has it, however it was started; it goes with the process; and who has it is told by the system, so that a stranger who
-takes one is not taken for procman. The file locks of `claim` hold where there is no such table (macOS, a sandbox).
+A name is an abstract socket (unix(7)): one process at a time has it, however that was started, and it disappears with
+the process. The system says who has it, so that a stranger who takes a name is not mistaken for procman. Where there is
+no such table (macOS, a sandbox) the file locks of `claim` hold.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from procman.errors import RefusedError
 
 BACKLOG = 512
 TRIES, PAUSE = 100, 0.005
-"""How often, and how many seconds apart, one that has its name and does not listen yet is asked."""
+"""How often, and how many seconds apart, a process is asked that has its name and does not listen yet."""
 
 WAIT_PAUSE = 0.05
-"""Seconds between tries for the name of a dead one, which its guardian holds until what it left behind has ended."""
+"""Seconds between attempts to get the name of a dead procman. Its guardian holds the name until everything it left has
+ended.
+"""
 
 MOST_USERS = 16
-"""Of whom root asks whether they run a folder: anybody can take as many names as he likes, and answer on none."""
+"""The users whose processes root believes to run a folder: anyone can take any number of names, and answer on none."""
 
 AVAILABLE = sys.platform == "linux"
 
@@ -36,7 +39,7 @@ TABLE = "/proc/net/unix"
 
 
 class Holder(Struct, frozen=True):
-    """Who has a name; `alive` is False where only a guardian holds it, for a procman that was killed."""
+    """Who has a name. `alive` is False where only the guardian of a killed procman holds it."""
 
     pid: int
     uid: int
@@ -54,8 +57,8 @@ class HeldError(Exception):
 def hold(base: str, root: str, on_wait: Callable[[int], None]) -> socket.socket | None:
     """The listening socket of this name; None where there can be none, or where a stranger has taken it.
 
-    Raises HeldError where a procman that counts runs by this name: this user's, root's, the folder's owner's, and for
-    root everybody's that is in that folder. After one that was killed it waits, and calls `on_wait` once.
+    Raises HeldError where a relevant procman has the name: one of this user, of root, of the folder's owner, and for
+    root any that is in the folder. After a procman that was killed it waits, and calls `on_wait` once.
     """
     if not AVAILABLE:
         return None
@@ -96,7 +99,7 @@ def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket 
                 return None
         if attempt > TRIES and attempt % 20:
             time.sleep(WAIT_PAUSE)
-            continue  # each question stays in the queue of a dead one's socket
+            continue  # each attempt stays in the queue of a dead procman's socket
         holder = holder_of(name)
         if holder is None and attempt < TRIES:  # it has the name and does not listen yet
             time.sleep(PAUSE)
@@ -126,7 +129,7 @@ def _bound(name: str) -> socket.socket:
 
 
 def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) -> None:
-    """Nobody else that counts runs by this name, or not any more."""
+    """Wait until no relevant process has this name."""
     told = False
     while (holder := holder_of(name)) is not None and holder.uid == uid and _counts(holder, root):
         if holder.alive:
@@ -138,7 +141,7 @@ def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) ->
 
 
 def serving(base: str, root: str) -> Iterator[str]:
-    """The names under which a procman answers that this user may talk to."""
+    """The names on which a procman answers that this user may talk to."""
     mine = os.geteuid()
     for uid in _users(base, root) if AVAILABLE else ():
         if mine in (uid, 0):
@@ -161,7 +164,7 @@ def labels(bases: Iterable[str]) -> list[str]:
 
 
 def holder_of(name: str) -> Holder | None:
-    """Who listens there; None where nobody does, or not any more. One whose queue is full lives, and cannot be told."""
+    """Who listens there; None where nobody does, or no longer. One with a full queue is alive but cannot be identified."""
     try:
         with connect(name, timeout=0.2) as peer:
             pid, uid = peer_of(peer)
@@ -174,12 +177,12 @@ def holder_of(name: str) -> Holder | None:
 
 
 def _is_alive(pid: int, inodes: list[str]) -> bool:
-    """Whether this process has the name, and not only its guardian, who inherited it."""
+    """Whether this process has the name itself, and not only its guardian, which inherited it."""
     try:
         links = os.listdir(f"/proc/{pid}/fd")
     except PermissionError:
         return not _is_zombie(pid)
-    except OSError:  # it is gone; without /proc there is no guardian
+    except OSError:  # it has ended; without /proc there is no guardian
         return not os.path.exists("/proc/self")
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for link in links:
@@ -193,7 +196,7 @@ def _is_zombie(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] == b"Z"
-    except OSError:  # it has gone
+    except OSError:  # it has ended
         return True
 
 
@@ -211,9 +214,9 @@ def _table() -> list[str]:
 
 
 def _users(base: str, root: str) -> list[int]:
-    """Whose names are to be looked at: ours, root's, the owner's of the folder, and for root every one that there is."""
+    """The users whose names are checked: this user, root, the folder's owner, and for root all that exist."""
     users = {os.geteuid(): None, 0: None}
-    with contextlib.suppress(OSError):  # the folder is gone
+    with contextlib.suppress(OSError):  # the folder does not exist any more
         users[os.stat(root).st_uid] = None
     if os.geteuid() == 0:
         start = f"{base}/"
@@ -226,18 +229,20 @@ def _users(base: str, root: str) -> list[int]:
 
 
 def _counts(holder: Holder, root: str) -> bool:
-    """Whether it may keep us from running there. Anybody can take a name; who is no owner must be in the folder too."""
+    """Whether this process may keep us from running there. As anyone can take a name, a process of another user must
+    also be in the folder.
+    """
     if holder.uid in (os.geteuid(), 0):
         return True
     try:
         folder = os.stat(root)
         return holder.uid == folder.st_uid or os.path.samestat(folder, os.stat(f"/proc/{holder.pid}/cwd"))
-    except OSError:  # not there, or not ours to look at
+    except OSError:  # missing, or not accessible
         return False
 
 
 def refusal(pid: int, uid: int | None = None) -> RefusedError:
-    """Of a start where another procman runs already."""
+    """The refusal to start where a procman runs already."""
     whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
     who = f"procman (pid {pid}{whose})" if pid else "another procman"
     return RefusedError(

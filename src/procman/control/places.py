@@ -1,6 +1,6 @@
-"""Where the control socket of a root folder may be: the candidates, best first, for who listens and for who looks.
+"""Where the control socket of a root folder may be: the candidates, best first, for the server and for clients.
 
-Owns names alone; nothing is opened, made or asked here.
+Only computes names; opens, creates and asks nothing.
 """
 
 # pathlib would add 5 ms to every verb:
@@ -26,7 +26,7 @@ NAME_VARIABLE = "PROCMAN_NAME"
 
 
 class Place(Struct, frozen=True):
-    """One candidate. `explicit`: named by the user, in a folder that need not be procman's own."""
+    """One candidate. `explicit`: the user named it, in a folder that need not be procman's own."""
 
     socket: str
     lock: str
@@ -34,9 +34,9 @@ class Place(Struct, frozen=True):
 
 
 def start_places(root: str, explicit: str | None, environ: Mapping[str, str], label: str = "") -> list[Place]:
-    """Where procman of this root may listen, the best first. With an explicit place the others only guard the root.
+    """Where procman may listen for this root, the best first. With an explicit place the others only guard the root.
 
-    `label` is that of `--name`, here and below: one root may have a formation for each.
+    `label` is that of `--name`, here and below: one root may have several formations.
     """
     places = places_in(folders(environ, os.geteuid()), root, label)
     if explicit is None:
@@ -47,7 +47,7 @@ def start_places(root: str, explicit: str | None, environ: Mapping[str, str], la
 
 def folders(environ: Mapping[str, str], uid: int) -> list[str]:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    first = [f"{runtime}/procman"] if os.path.isabs(runtime) else []  # a relative one is to be ignored (XDG)
+    first = [f"{runtime}/procman"] if os.path.isabs(runtime) else []  # XDG says that a relative one is to be ignored
     return [*first, f"/run/user/{uid}/procman", temporary(environ, uid)]
 
 
@@ -57,8 +57,8 @@ def temporary(environ: Mapping[str, str], uid: int) -> str:
 
 
 def places_in(folders: list[str], root: str, label: str = "") -> list[Place]:
-    """Containers that share /tmp share no PIDs, and have the same paths: outside the first PID namespace its number is
-    part of the name.
+    """The places in a folder. Containers that share /tmp have the same paths and different PIDs: outside the first PID
+    namespace its number is part of the name.
     """
     number = pid_namespace()
     stem = _stem(root, label)
@@ -66,7 +66,7 @@ def places_in(folders: list[str], root: str, label: str = "") -> list[Place]:
 
 
 def older_places(folders: list[str], root: str, label: str = "") -> list[Place]:
-    """Where an older procman, which left the PID namespace out, may listen; none where that is the same name."""
+    """Where an older procman, which left out the PID namespace, may listen; empty where that is the same name."""
     return [] if pid_namespace() in (0, FIRST_NAMESPACE) else _named(folders, _stem(root, label))
 
 
@@ -75,7 +75,7 @@ def inner_sockets(folder: str, root: str, label: str = "") -> list[str]:
     start = _stem(root, label) + "-"
     try:
         names = os.listdir(folder)
-    except OSError:  # not there, or not ours
+    except OSError:  # missing, or not ours
         return []
     return [f"{folder}/{name}" for name in sorted(names) if name.startswith(start) and name.endswith(".sock")]
 
@@ -85,7 +85,7 @@ def _stem(root: str, label: str) -> str:
 
 
 def _suffix(label: str) -> bytes:
-    """No path holds a NUL, so that a folder of such a name is another."""
+    """A suffix for the label. No path contains a NUL, so that it cannot be mistaken for another folder."""
     return b"\0" + label.encode() if label else b""
 
 
@@ -99,7 +99,7 @@ def digest(path: bytes) -> str:
 
 
 def pid_namespace() -> int:
-    """The number of ours; 0 where the system does not tell."""
+    """The number of our PID namespace; 0 where the system does not tell."""
     return _inode("/proc/self/ns/pid")
 
 
@@ -111,43 +111,60 @@ def _inode(path: str) -> int:
 
 
 def trace_file(socket: str | None) -> str:
-    """Where a trace of what procman decided is written: beside its socket, else in the temporary directory."""
+    """Where traces of procman's decisions are written: beside its socket, else in the temporary directory."""
     if socket is None or socket.startswith("@"):
         return os.path.join(temporary(os.environ, os.geteuid()) + f"-{os.getpid()}.trace")
     return socket.removesuffix(".sock") + ".trace"
+
+
+def state_files(environ: Mapping[str, str], root: str, label: str, socket: str) -> list[str]:
+    """Where what is to outlive procman may stand, best first: what systemd gives a service (systemd.exec(5), StateDirectory=),
+    what XDG has for state, and beside the control socket, where it does not outlive the machine.
+    """
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    xdg, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    folders = [
+        given if os.path.isabs(given) else "",
+        f"{xdg}/procman" if os.path.isabs(xdg) else "",
+        f"{home}/.local/state/procman" if os.path.isabs(home) else "",
+        "" if socket.startswith("@") else os.path.dirname(socket),
+    ]
+    name = digest(os.fsencode(os.path.abspath(root)) + _suffix(label)) + ".counts.json"
+    return [os.path.join(folder, name) for folder in dict.fromkeys(folders) if folder]
 
 
 # ---- names in the system's own table
 
 
 def names_of(root: str, label: str = "") -> list[str]:
-    """The names of a root in the table of abstract sockets (unix(7)), each without the user that ends it.
+    """The names of a root in the table of abstract sockets (unix(7)), each without the user at its end.
 
-    Two: of the folder, by device and inode, so that a bind mount or a link to it is the same; and of its path, so that
-    `current -> releases/2` is still what was `current -> releases/1`. A path means something in one mount namespace and
-    under one root only. The PID namespace is part of both: two containers that share a folder are two machines.
+    There are two. One is made of the folder's device and inode, so that a bind mount or a link to the folder has the
+    same name. The other is made of its path, so that `current -> releases/2` has the name that `current -> releases/1`
+    had. A path is valid in one mount namespace and under one root only. The PID namespace is part of both: two
+    containers that share a folder are two machines.
     """
     number = pid_namespace()
     names = []
     try:
         folder = os.stat(root)
-    except OSError:  # gone: it may still be found by its path
+    except OSError:  # deleted: the path may still identify it
         pass
     else:
         names.append(f"@procman/{number:x}/{folder.st_dev:x}:{folder.st_ino:x}{f':{label}' if label else ''}")
     try:
         top = os.stat("/")
-    except OSError:  # forbidden to us: then nothing at all runs here
+    except OSError:  # forbidden to us: then nothing runs here at all
         return names
     where = f"{_inode('/proc/self/ns/mnt'):x}:{top.st_dev:x}:{top.st_ino:x}"
     return [*names, f"@procman/{number:x}/{where}:{digest(os.fsencode(os.path.abspath(root)) + _suffix(label))}"]
 
 
 def logical(root: str, environ: Mapping[str, str]) -> str:
-    """The folder as the user named it: what PWD says, where the root is the current folder and PWD tells the truth."""
+    """The folder as the user named it: PWD, where the root is the current folder and PWD is right."""
     named = environ.get("PWD", "")
     try:
         is_here = os.path.isabs(named) and os.path.samefile(named, root)
-    except OSError:  # PWD is of another machine, or gone
+    except OSError:  # PWD is of another machine, or does not exist
         is_here = False
     return named if is_here and os.path.realpath(root) == os.path.abspath(root) else root

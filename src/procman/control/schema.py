@@ -1,4 +1,6 @@
-"""The JSON Schema of the control protocol, made from its table; only the reference page and the tests need it."""
+"""The JSON Schema of the control protocol, made from the table of methods. Only the reference page and the tests need
+it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from procman.control.methods import METHODS, NOTIFICATIONS, VERSION, Method
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of every message, either way; `$defs` has each method's parameters and result."""
+    """The JSON Schema (2020-12) of every message in both directions; `$defs` has each method's parameters and result."""
     types: list[type[Struct]] = [t for method in METHODS.values() for t in (method.params, method.result)]
     unique: list[type[Struct]] = list(dict.fromkeys([*types, *NOTIFICATIONS.values(), Error]))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/$defs/{name}")
@@ -48,7 +50,7 @@ def _untag(schema: dict[str, Any], tag: str) -> None:
 
 
 def _open(enum: dict[str, Any]) -> dict[str, Any]:
-    """Words that more may be added to."""
+    """Words to which later versions may add."""
     return {
         "title": enum["title"],
         "description": enum["description"],

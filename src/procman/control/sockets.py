@@ -1,7 +1,7 @@
-"""Unix sockets as such: connecting in bounded time, paths of any length, and who is at the other end.
+"""Unix sockets: connecting within a limited time, paths of any length, and who is at the other end.
 
-Knows nothing of where procman's socket is (`places`) or what is said over it. A path that begins with `@` is an abstract
-name (unix(7)), as `ss` and systemd write them: it is no file, and only its peer's credentials say whose it is.
+Knows neither where procman's socket is (`places`) nor what is said over it. A path that starts with `@` is an abstract
+name (unix(7)), as `ss` and systemd write them: it is not a file, and only the peer's credentials say whose it is.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import sys
 from collections.abc import Iterator
 
 MAX_ADDRESS = 107 if sys.platform == "linux" else 103
-"""Bytes of a path that sun_path takes, its NUL not counted (unix(7))."""
+"""Most bytes of a path in sun_path, without its NUL (unix(7))."""
 
 CONNECT_SECONDS = 1.0
 
 ABSTRACT = "@procman/"
-"""How the names begin that are procman's own; any other `@` is a file's."""
+"""The start of procman's own abstract names; any other path that starts with `@` is a file."""
 
 
 def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
-    """Whether anyone listens there. One who may not be talked to, or is too busy, does."""
+    """Whether a process listens there. True also if we may not talk to it, or if it is too busy."""
     try:
         connect(path, timeout).close()
     except (PermissionError, BlockingIOError):
@@ -34,10 +34,10 @@ def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
 
 
 def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
-    """A connected, blocking socket. BlockingIOError where procman does not get round to it in `timeout` seconds."""
+    """A connected, blocking socket. Raises BlockingIOError where procman does not accept within `timeout` seconds."""
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # The kernel's own timeout: a non-blocking connect fails at once where many come together (unix(7): EAGAIN).
+        # the kernel's own timeout: a non-blocking connect fails at once where many connect together (unix(7): EAGAIN)
         seconds, rest = divmod(max(timeout, 0.001), 1)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
         with address_of(path) as address:
@@ -51,7 +51,7 @@ def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
 
 @contextlib.contextmanager
 def address_of(path: str) -> Iterator[str]:
-    """The path as an address: where it is too long for one, through a descriptor of its folder (Linux)."""
+    """The path as an address. A path that is too long is written through a descriptor of its folder (Linux)."""
     if path.startswith(ABSTRACT):
         yield "\0" + path[1:]
         return
@@ -69,9 +69,10 @@ def address_of(path: str) -> Iterator[str]:
 
 
 def is_trusted(connection: socket.socket, path: str) -> bool:
-    """Whether who listens there is one to be believed: this user or root; for root also the owner of the socket's folder.
+    """Whether to trust the listener: it is this user or root, or for root also the owner of the socket's folder.
 
-    That folder may be open to others (`/tmp`), where anyone can put a socket in the place of one that is gone.
+    That folder may be writable for others (`/tmp`), where anyone can put a socket in the place of one that has
+    disappeared.
     """
     _, uid = peer_of(connection)
     mine = os.geteuid()
@@ -80,7 +81,7 @@ def is_trusted(connection: socket.socket, path: str) -> bool:
     if mine != 0:
         return False
     if path.startswith(ABSTRACT):
-        return path.rpartition("/")[2] == str(uid)  # the user in whose folder it was looked for
+        return path.rpartition("/")[2] == str(uid)  # the user in whose folder it was searched for
     try:
         folder = os.stat(os.path.dirname(path) or os.curdir)
     except OSError:
@@ -89,7 +90,7 @@ def is_trusted(connection: socket.socket, path: str) -> bool:
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:
-    """The pid and effective uid at the other end (of a listener: as it began to listen); pid 0 where not told."""
+    """The pid and the effective uid of the peer (of a listener: when it began to listen); pid 0 where unknown."""
     if hasattr(socket, "SO_PEERCRED"):
         pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return pid, uid

@@ -1,8 +1,9 @@
-"""What a stream tells, as an iterator that goes on over an upgrade of procman."""
+"""Iterators over the notifications of a stream, which continue over an upgrade of procman."""
 
 from __future__ import annotations
 
 import base64
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -20,10 +21,9 @@ T = TypeVar("T", bound=Struct)
 
 
 class Stream(Iterator[T], Generic[P, T]):
-    """What comes, until the stream is complete or procman goes. Over an upgrade of procman it goes on where it was.
+    """Notifications until the stream is complete or procman ends. Over an upgrade the stream continues without a gap.
 
-    It is subscribed to at once. Where nothing comes for `timeout` seconds, TimeoutError is raised; iterating may go on
-    after it.
+    It subscribes at once. If nothing arrives for `timeout` seconds it raises TimeoutError, and iteration may continue.
     """
 
     _kind: type[T]
@@ -42,18 +42,18 @@ class Stream(Iterator[T], Generic[P, T]):
         self._upgrades = started.upgrades
         self._begun(started)
 
+    @abstractmethod
     def _begun(self, started: StreamStarted) -> None:
-        """The stream is open."""
-        raise NotImplementedError
+        """Called when the stream is open."""
 
+    @abstractmethod
     def _came(self, told: T) -> None:
-        """To be remembered, for a stream that goes on after it."""
-        raise NotImplementedError
+        """Remember where a subscription after this notification has to begin."""
 
     def _open_again(self) -> bool:
-        """Go on with the program that has taken procman's place; False where there is none.
+        """Subscribe again at the program that has taken procman's place; False where there is none.
 
-        A reader that is too slow for the word of an upgrade sees only that the connection ends.
+        A slow reader may miss the announcement of an upgrade, and sees only that the connection ends.
         """
         told, before = self._channel.upgrading, self._upgrades
         try:
@@ -108,12 +108,12 @@ class LogStream(Stream[LogsParams, Output]):
 
 
 def data_of(output: Output) -> bytes:
-    """The lines, ending with a newline; nothing where only a gap is told."""
+    """The lines, ending with a newline; empty where the notification only reports a gap."""
     data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
     return data if data.endswith(b"\n") or not data else data + b"\n"
 
 
 def notification(message: Incoming) -> Struct | None:
-    """What is told unasked; None where it is an answer, or of a kind that only a newer procman knows."""
+    """The notification in a message; None for an answer, and for a kind that only a newer procman knows."""
     kind = NOTIFICATIONS.get(message.method)
     return read(message.params, kind) if kind is not None else None

@@ -1,6 +1,6 @@
-"""Waiting on a running procman: by its `wait`, or where it is an older one by its events and `ps`.
+"""Waits on a running procman: by its method `wait`, or on an older one by its events and `ps`.
 
-A procman that is upgraded meanwhile is waited for, too: the one that takes its place is asked for the rest.
+If procman is upgraded meanwhile, the program that takes its place is asked for the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from procman.core.view import Change
 from procman.errors import ProcmanError
 
 PATIENCE = 10.0
-"""Seconds after the deadline in which procman has to say that it has passed."""
+"""Seconds after the deadline in which procman has to report that it has passed."""
 
 Tell = Callable[[Change], object]
 
@@ -32,10 +32,11 @@ class EndedError(ProcmanError):
 
 
 def wait(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
-    """Block until it is so, can never be so, or the time is over. `tell` gets every change meanwhile.
+    """Block until the condition is reached, cannot be reached any more, or the time is over. `tell` gets every change
+    meanwhile.
 
-    Raises EndedError where procman ends, RefusedError for names that mean nothing, NotUnderstoodError where it is an older
-    one, which has no `wait`.
+    Raises EndedError where procman ends, RefusedError for unknown names, NotUnderstoodError where an older procman has
+    no `wait`.
     """
     deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
     while True:
@@ -57,10 +58,10 @@ def _next(channel: Channel, deadline: float) -> Incoming | None:
 
 
 def wait_by_looking(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
-    """The same with a procman that has no `wait`.
+    """The same for a procman that has no `wait`.
 
-    The events are subscribed to, and then `ps` is looked at after each: what changes after a look wakes us, so nothing is
-    missed, and a burst of changes costs one look.
+    It subscribes to the events, and asks `ps` after each. A change after one `ps` leads to the next, so nothing is
+    missed, and a burst of changes costs one `ps`.
     """
     deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
     condition: Condition | None = None
@@ -81,7 +82,7 @@ def wait_by_looking(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
 
 
 def _changed(channel: Channel, deadline: float, tell: Tell) -> bool:
-    """Wait for a change, and pass on everything else that has been told by then; False at the deadline."""
+    """Wait for a change, and pass on all other changes received by then; False at the deadline."""
     timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
     try:
         message = channel.next_message(timeout)
@@ -102,7 +103,7 @@ def _pass_on(told: object, tell: Tell) -> None:
 
 
 def _go_on(channel: Channel) -> None:
-    """With the program that takes procman's place. Raises EndedError where there is none."""
+    """Continue with the program that takes procman's place. Raises EndedError where there is none."""
     if not channel.upgrading:
         raise EndedError("cannot go on waiting: procman has ended")
     try:

@@ -17,18 +17,26 @@ _NO_SIGN = "(?!)"
 class SourceFormat(NamedTuple):
     """`names`: shell patterns of file names in lower case; `sign`: what a file of another name has in it.
 
-    `node`: the text is what node prints of the file (pm2.py).
+    `node`: the text is what node prints of the file (pm2.py). `beside` names further files that tell something, by their paths
+    from this one; `convert` then takes the texts of those that are there.
     """
 
     title: str
     names: tuple[str, ...]
-    convert: Callable[[str, str], Converted]
+    convert: Callable[..., Converted]
     sign: str = _NO_SIGN
     node: bool = False
+    beside: Callable[[str, str], list[str]] | None = None
 
 
 FORMATS = (
-    SourceFormat("Docker Compose", ("docker-compose*.y*ml", "compose*.y*ml"), compose.convert, r"^services:"),
+    SourceFormat(
+        "Docker Compose",
+        ("docker-compose*.y*ml", "compose*.y*ml"),
+        compose.convert,
+        r"^services:",
+        beside=compose.dockerfiles,
+    ),
     SourceFormat(
         "Supervisor", ("supervisord*.conf", "supervisor*.conf", "supervisor*.ini"), supervisord.convert, r"^\[program:"
     ),

@@ -45,6 +45,15 @@ class Spawn(Struct, frozen=True):
     index: int
 
 
+class CancelSpawn(Struct, frozen=True):
+    """The start of this life is not wanted any more. Answered by SpawnCancelled where it has not begun; where it has, by what
+    answers the Spawn.
+    """
+
+    name: str
+    generation: int
+
+
 class Signal(Struct, frozen=True):
     """Send `signal` (a name without SIG) to a part of a life."""
 
@@ -133,6 +142,12 @@ class Remove(Struct, frozen=True):
     name: str
 
 
+class KeepCounts(Struct, frozen=True):
+    """Write the counts that were set at run time, for the procman after this one."""
+
+    counts: dict[str, int]
+
+
 class Publish(Struct, frozen=True):
     change: Change
 
@@ -168,6 +183,7 @@ class Finish(Struct, frozen=True):
 
 Action: TypeAlias = (
     Spawn
+    | CancelSpawn
     | Signal
     | SignalProcess
     | ShareDaemon
@@ -179,6 +195,7 @@ Action: TypeAlias = (
     | CloseSockets
     | SetTimer
     | Remove
+    | KeepCounts
     | Publish
     | Reply
     | Refuse

@@ -214,6 +214,10 @@ def _metric_faults(metric: Metric) -> list[tuple[str, str]]:
     return faults
 
 
+CHEAP = frozenset({"queue", "latency", "haproxy"})
+"""Kinds that are read without any work of the application's: a page or a command may be anything."""
+
+
 def rules_of(settings: Autoscale) -> tuple[MetricRule, ...]:
     """The metrics as the rule sees them, each with a name of its own. For settings without a fault."""
     rules: list[MetricRule] = []
@@ -223,9 +227,14 @@ def rules_of(settings: Autoscale) -> tuple[MetricRule, ...]:
         target = metric.cpu if metric.target is UNSET else metric.target
         assert not isinstance(target, UnsetType)
         measure = _measure(metric)
-        wakes = measure is not Measure.EACH
         rules.append(
-            MetricRule(name=f"{name} #{same + 1}" if same else name, measure=measure, target=target, wakes=wakes)
+            MetricRule(
+                name=f"{name} #{same + 1}" if same else name,
+                measure=measure,
+                target=target,
+                wakes=measure is not Measure.EACH,
+                cheap=kind_of(metric) in CHEAP,
+            )
         )
     return tuple(rules)
 

@@ -146,7 +146,7 @@ def restart(command: Restart, world: World) -> Decision:
     if not command.why or granted.change is None:
         return granted
     said = f"{command.why}: restarting {select.listed(chosen)}"
-    return replace(granted, what=said, change=replace(granted.change, text=said, logged=False))
+    return replace(granted, what=said, change=replace(granted.change, text=said, logged=False, quiet=True))
 
 
 def is_rolled(i: Instance, spec: ProcessSpec, names: tuple[str, ...], desired: Desired) -> bool:

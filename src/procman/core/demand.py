@@ -26,12 +26,15 @@ class Measure(Enum):
 
 
 class MetricRule(Struct, frozen=True, kw_only=True):
-    """One metric of a type. `wakes`: it can be read without any instance, so that it starts the first one."""
+    """One metric of a type. `wakes`: it can be read without any instance, so that it starts the first one; `cheap`: a reading
+    costs a server next to nothing.
+    """
 
     name: str
     measure: Measure
     target: float
     wakes: bool = False
+    cheap: bool = False
 
 
 class Pace(Struct, frozen=True, kw_only=True):

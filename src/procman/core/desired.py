@@ -111,7 +111,7 @@ def first(plan: Plan) -> Desired:
     """What is wanted at the start: every slot of the plan's counts, and one of each companion."""
     names = [f"{t}.{index}" for t, count in plan.counts.items() for index in range(1, count + 1)]
     names += [f"{t}.1" for t in plan.companions]
-    return Desired(counts=dict(plan.counts), moves=dict.fromkeys(names, StartMove()))
+    return Desired(counts=dict(plan.counts), scaled=plan.kept, moves=dict.fromkeys(names, StartMove()))
 
 
 class Resizing(Struct, frozen=True):

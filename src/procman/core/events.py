@@ -77,6 +77,21 @@ class SpawnFailed(Struct, frozen=True, tag=True):
     jitter: float = 0.0
 
 
+class SpawnCancelled(Struct, frozen=True, tag=True):
+    """A start that was still to come has been cancelled: there is no process."""
+
+    name: str
+    generation: int
+
+
+class Unreadable(Struct, frozen=True, tag=True):
+    """The process is there, and its output cannot be read for want of a resource: it would block at some time, unseen."""
+
+    name: str
+    generation: int
+    why: str
+
+
 class Exited(Struct, frozen=True, tag=True):
     """The leader has ended (and is not reaped yet). `note` is a fact about why, such as who holds its port; `daemon` the
     pid of a process that had left it before, 0 where there is none.
@@ -244,21 +259,20 @@ class RestartWanted(Struct, frozen=True):
     terms: StopTerms = StopTerms()
 
 
-LifeEvent: TypeAlias = Spawned | SpawnFailed | Exited | Emptied | Probed | Notified | Released | Reported
+LifeEvent: TypeAlias = (
+    Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released | Reported
+)
 """What is handed to the instance that it names, and to nobody else."""
 
 SlotEvent: TypeAlias = (
     LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | KillAsked
 )
-Event: TypeAlias = (
+FormationEvent: TypeAlias = (
     FormationStarted
-    | LifeEvent
     | Adopted
     | Measured
     | Orphaned
     | OrphanReaped
-    | Probed
-    | Notified
     | TimerFired
     | Commanded
     | ShutdownAsked
@@ -266,3 +280,6 @@ Event: TypeAlias = (
     | InterruptAsked
     | ScaleAsked
 )
+"""What concerns the formation, or an instance that need not be there any more."""
+
+Event: TypeAlias = LifeEvent | FormationEvent

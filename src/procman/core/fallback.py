@@ -1,5 +1,5 @@
-"""What decides when the fleet has raised: nothing is started any more, what runs is kept, a stop is the signal and then KILL.
-It shares no code with the fleet, as that is what has failed.
+"""Decides once the fleet has raised: it starts nothing, keeps what runs, and stops it by the stop signal and then KILL.
+It shares no code with the fleet, which has failed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ HINT = "`procman shutdown` stops what runs, and `procman start` starts everythin
 
 
 class Fallback:
+    """Its first event is ShutdownAsked where everything is to end at once, else FormationStarted."""
+
     def __init__(self, plan: Plan, counts: Mapping[str, int], left: Iterable[Survivor]) -> None:
         self.plan, self.counts, self.stopping, self._finished = plan, dict(counts), False, False
         self.stuck: list[int] = []
         self._left = {life.name: life for life in left}
         self._killed: set[str] = set()
-
-    def start(self, now: float, *, stop: bool) -> list[do.Action]:
-        """To be called once, with whether everything is to end at once."""
-        return self._settled(self._stop(now) if stop else [])
 
     @property
     def ending(self) -> bool:
@@ -47,12 +45,12 @@ class Fallback:
         return FleetView(formation=dict(self.counts), instances=rows, stopping=self.stopping)
 
     def handle(self, event: saw.Event, now: float) -> list[do.Action]:
-        """What to do about an event: nothing about most, as nothing is started and the kernel ends orphans and daemons."""
+        """What to do about an event. Most need nothing: nothing is started, and the kernel ends orphans and daemons."""
         actions: list[do.Action] = []
         match event:
             case saw.Exited(name, _, status) if name in self._left:
                 text = f"{name} ended: {status}" if self.stopping else f"{name} ended: {status}; {AT_FAULT}"
-                actions = [_told(Kind.ENDED, text), *([] if self.stopping else self._kill([name], now))]
+                actions = [_publish(Kind.ENDED, text), *([] if self.stopping else self._kill([name], now))]
             case saw.Emptied(name):
                 self._left.pop(name, None)
             case saw.Adopted(name, _, pid) if name not in self._left or name in self._killed:
@@ -76,19 +74,19 @@ class Fallback:
         for life in self._left.values() if not self.stopping else ():
             actions += life.signal(life.spec.stop.signal, "CONT", target=do.Target.TOP)
             actions.append(do.SetTimer(FallbackTimer(life.name), KILL, now + life.spec.stop.grace))
-        told = [] if self.stopping else [_told(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
+        told = [] if self.stopping else [_publish(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
         self.stopping = True
         return [*told, *actions]
 
     def _kill(self, names: Iterable[str], now: float, *, late: bool = False) -> list[do.Action]:
         self._killed.update(names)
-        told = [_told(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
+        told = [_publish(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
         kills = [kill for name in names for kill in self._left[name].signal("KILL", target=do.Target.ALL)]
         return [*told, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
 
     def _give_up(self, name: str) -> list[do.Action]:
         del self._left[name]
-        return [_told(Kind.UNKILLABLE, f"{name} is unkillable: still there after KILL")]
+        return [_publish(Kind.UNKILLABLE, f"{name} is unkillable: still there after KILL")]
 
     def _settled(self, actions: list[do.Action]) -> list[do.Action]:
         last = not self._left and not self._finished
@@ -96,5 +94,5 @@ class Fallback:
         return [*actions, do.Finish(1)] if last else actions
 
 
-def _told(kind: Kind, text: str) -> do.Publish:
+def _publish(kind: Kind, text: str) -> do.Publish:
     return do.Publish(Change(event=kind, text=text))

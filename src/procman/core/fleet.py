@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, OpenSockets, Publish, Refuse, Reply
+from procman.core.actions import Action, Finish, KeepCounts, Publish, Refuse, Reply
 from procman.core.formation import Formation
-from procman.core.operations import Need, Want, needs_of_counts
+from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
-from procman.core.snapshot import FleetState, StartupState
+from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
 from procman.core.timers import (
     ClosingTimer,
@@ -26,15 +26,16 @@ from procman.core.timers import (
     SlotTimer,
     WaitingLineTimer,
 )
-from procman.core.view import FleetView, Kind, Operation, OperationState
+from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, replacing, startup, wording
+    from procman.core import commands, overview, replacing, why, wording
 else:
     commands = later(__name__, "procman.core.commands")
+    overview = later(__name__, "procman.core.overview")
     replacing = later(__name__, "procman.core.replacing")
-    startup = later(__name__, "procman.core.startup")
+    why = later(__name__, "procman.core.why")
     wording = later(__name__, "procman.core.wording")
 
 
@@ -45,6 +46,7 @@ class Fleet:
         """A formation that is yet to be started, or with a state one that goes on where another one was."""
         self._formation = Formation(plan, state)
         self._finished = state is not None and state.finished
+        self._kept = self._formation.kept()
 
     def state(self) -> FleetState:
         """Everything it knows, between two events."""
@@ -86,44 +88,36 @@ class Fleet:
 
     def why(self, name: str, now: float) -> tuple[str, ...]:
         """Sentences about how an instance is, what comes next and what can be done."""
-        from procman.core.why import explain  # noqa: PLC0415  only asked for by a person
-
-        return explain(self._formation, name, now)
-
-    def crash_loop(self, type_name: str) -> bool:
-        return self._formation.crashes.looping(type_name)
+        return why.explain(self._formation, name, now)
 
     def view(self, now: float) -> FleetView:
-        formation = self._formation
-        rows = [formation.row(i, now) for i in formation.slots]
-        return FleetView(
-            formation=dict(self.counts),
-            instances=tuple(rows),
-            stopping=self.stopping,
-            types=tuple(formation.type_view(spec) for spec in self.plan.types.values()),
-            companions=tuple(formation.row(i, now) for i in formation.slots.companions()),
-        )
+        return overview.of(self._formation, now)
 
     # ---- the one way in
 
     def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
+        if isinstance(event, saw.LifeEvent):
+            self._step(event.name, event, now)
+        else:
+            self._happened(event, now)
+        self._formation.reconcile(now)
+        self._formation.go_on(now)
+        self._formation.end_startup(now)
+        self._settle(now)
+        self._keep()
+        out, self._formation.out = self._formation.out, []
+        return out
+
+    def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
+        i = self.get(name)
+        if i is not None:
+            self._formation.step(i, event, now)
+
+    def _happened(self, event: saw.FormationEvent, now: float) -> None:
         match event:
             case saw.FormationStarted():
-                self._begin(now)
-            case (
-                saw.Spawned()
-                | saw.SpawnFailed()
-                | saw.Exited()
-                | saw.Emptied()
-                | saw.Probed()
-                | saw.Notified()
-                | saw.Released()
-                | saw.Reported()
-            ):
-                i = self.get(event.name)
-                if i is not None:
-                    self._formation.step(i, event, now)
+                self._formation.start(now)
             case saw.Measured():
                 replacing.recycle_large(self._formation, event)
             case saw.Adopted():
@@ -142,43 +136,19 @@ class Fleet:
                 self._scale_asked(event.by, now)
             case _:
                 assert_never(event)
-        self._formation.reconcile(now)
-        self._formation.go_on(now)
-        self._end_startup(now)
-        self._settle(now)
-        out, self._formation.out = self._formation.out, []
-        return out
 
-    def _begin(self, now: float) -> None:
-        sockets = [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
-        self._formation.out += sockets
-        needs = needs_of_counts(self._formation.desired, self.counts, (), self.plan)
-        number = self._formation.begin("start", needs)
-        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
-            self._formation.startup = StartupState(number, now)
-        self._formation.move_on(number, needs, now)
-
-    def _end_startup(self, now: float) -> None:
-        """Once everything is ready, say how long that has taken and because of whom."""
-        formation = self._formation
-        if formation.startup is None:
-            return
-        start = formation.operations.get(formation.startup.operation)
-        if start is not None and start.state is OperationState.RUNNING:
-            return
-        if start is not None and start.state is OperationState.DONE:
-            path = startup.critical_path(formation.startup, formation.plan, self.counts)
-            formation.out.append(wording.all_ready(path, now - formation.startup.began_at))
-        formation.startup = None
+    def _keep(self) -> None:
+        kept = self._formation.kept()
+        if kept != self._kept:
+            self._kept = kept
+            self._formation.out.append(KeepCounts(kept))
 
     # ---- time
 
     def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
-                i = self.get(name)
-                if i is not None:
-                    self._formation.step(i, event, now)
+                self._step(name, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
             case OrphansTimer():

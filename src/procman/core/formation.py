@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, Publish, Remove, SetTimer
+from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
 from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove, is_rolling
@@ -30,16 +30,16 @@ from procman.core.events import (
 )
 from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
-from procman.core.operations import Need, Operations
+from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState
-from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
+from procman.core.snapshot import FleetState, StartupState
+from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, WaitingLineTimer
 from procman.core.turn import Turn
-from procman.core.view import Change, InstanceView, Kind, Reason, ReasonCode, TypeView
+from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
@@ -155,6 +155,12 @@ class Formation:
         kill_by = max(now, closes.since + closes.grace) if closes is not None else None
         return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
 
+    def kept(self) -> dict[str, int]:
+        """The counts that were set at run time, where they are to outlive procman."""
+        if not self.plan.keep_counts:
+            return {}
+        return {name: self.desired.counts[name] for name in self.desired.scaled}
+
     def has_place(self, type_name: str, index: int) -> bool:
         if is_companion(type_name):
             return index == 1
@@ -231,30 +237,27 @@ class Formation:
         self.out += actions
         return number
 
+    def start(self, now: float) -> None:
+        """Bring everything up, as far as it need not wait."""
+        self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
+        needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
+        number = self.begin("start", needs)
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+            self.startup = StartupState(number, now)
+        self.move_on(number, needs, now)
+
+    def end_startup(self, now: float) -> None:
+        """Report how long the start has taken, once it has come to an end."""
+        if self.startup is not None:
+            start = self.operations.get(self.startup.operation)
+            self.startup, reports = startup.end(self.startup, start, self.plan, self.desired.counts, now)
+            self.out += reports
+
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
         self.reconcile(now)
         settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
         self.out += self.operations.settle(number, settled, self.looping(now))
-
-    def row(self, i: Instance, now: float) -> InstanceView:
-        """One row of ps. What it waits for is told by what keeps it waiting."""
-        row, role = wording.view_of(i, now, crash_loop=self.crashes.loops(i, now)), self._role(i)
-        if role is not Role.REGULAR and not is_companion(i.spec.type):
-            row = replace(row, role=role.value)
-        if role is Role.SURGE:
-            row = replacing.extra_row(self, row)
-        if not isinstance(i.phase, Waiting):
-            return row
-        unmet = order.unmet(i.spec, self.desired, self.slots)
-        told = "; ".join(order.explain(one, self.slots, now) for one in unmet)
-        return replace(row, reason=f"waiting for {told}" if told else "about to be started")
-
-    def type_view(self, spec: ProcessSpec) -> TypeView:
-        t = spec.type
-        rollout = self.rollouts.shown(t, self.desired.pending(t))
-        slots, loop = self.slots.of(t), self.crashes.looping(t)
-        return self.counters.view(spec, self.desired.count(t), slots, crash_loop=loop, rollout=rollout)
 
     @property
     def world(self) -> commands.World:

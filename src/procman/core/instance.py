@@ -2,17 +2,17 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       Exited       Emptied       Probed Released Reported   TimerFired
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       SpawnCancelled Unreadable Exited       Emptied       Probed Released Reported  TimerFired
     DOWN      stopped    spawn       WAITING               spawn
     WAITING   waiting    spawn       others     DOWN       other spec
-    SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED
-    STARTING  starting                          stop       stop, anew                                             CLEARING                                              READY, or stop: not ready
-    READY     ready                             stop       stop, anew                                             CLEARING                                   UNHEALTHY
-    UNHEALTHY unhealthy                         stop       stop, anew                                             CLEARING                   READY           READY
-    DRAINING  draining   wanted                 unwanted   wanted, anew                                           STOPPING                          STOPPING            STOPPING
-    STOPPING  stopping   wanted                 unwanted   wanted, anew                                           status noted DOWN or spawn                            escalate
-    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                        by verdict                               KILL, unkillable
-    BACKOFF   backoff                           DOWN       spawn now                                                                                                    spawn
+    SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED DOWN or spawn
+    STARTING  starting                          stop       stop, anew                                                            KILL       CLEARING                                             READY, or stop: not ready
+    READY     ready                             stop       stop, anew                                                            KILL       CLEARING                                   UNHEALTHY
+    UNHEALTHY unhealthy                         stop       stop, anew                                                            KILL       CLEARING                   READY           READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                                          KILL       STOPPING                          STOPPING           STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                                          KILL       status noted DOWN or spawn                           escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                                                  by verdict                              KILL, unkillable
+    BACKOFF   backoff                           DOWN       spawn now                                                                                                                             spawn
     FAILED    failed     spawn       WAITING    DOWN       spawn
     DONE      done       spawn       WAITING    DOWN       spawn
 
@@ -33,13 +33,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
-from procman.core import restart
-from procman.core.actions import SetTimer, ShareDaemon, Spawn
+from procman.core.actions import CancelSpawn, ShareDaemon
 from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
-    ExitStatus,
     KillAsked,
     Notified,
     Probed,
@@ -47,17 +45,18 @@ from procman.core.events import (
     Reported,
     RestartWanted,
     SlotEvent,
+    SpawnCancelled,
     Spawned,
     SpawnFailed,
     StartWanted,
     StopWanted,
     TimerFired,
+    Unreadable,
     WaitWanted,
 )
-from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested, Started
+from procman.core.facts import Started
 from procman.core.phases import (
     AT_REST,
-    UP,
     AfterClearing,
     AfterSpawn,
     Backoff,
@@ -77,18 +76,18 @@ from procman.core.phases import (
     StopStep,
     Unhealthy,
     Waiting,
-    counted,
+    afresh,
     enter,
     noted,
+    spawn,
 )
-from procman.core.restart import Outcome
-from procman.core.timers import SlotTimer
-from procman.core.view import Reason, ReasonCode
+from procman.core.view import Reason
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import hints, readiness, stopping, wording
+    from procman.core import ends, hints, readiness, stopping, wording
 else:
+    ends = later(__name__, "procman.core.ends")
     hints = later(__name__, "procman.core.hints")
     readiness = later(__name__, "procman.core.readiness")
     stopping = later(__name__, "procman.core.stopping")
@@ -116,11 +115,15 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
         case Spawned():
             return _spawned(i, event, now)
         case SpawnFailed():
-            return _spawn_failed(i, event, now)
+            return ends.spawn_failed(i, event, now)
+        case SpawnCancelled():
+            return ends.spawn_cancelled(i, now)
+        case Unreadable():
+            return stopping.unreadable(i, event)
         case Exited():
-            return _exited(i, event, now)
+            return ends.exited(i, event, now)
         case Emptied():
-            return _emptied(i, now)
+            return ends.emptied(i, now)
         case Probed() | Notified() | Reported():
             return readiness.heard(i, event, now)
         case Released():
@@ -137,7 +140,7 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
 def _start_wanted(i: Instance, now: float) -> Step:
     match i.phase:
         case Down() | Failed() | Done() | Waiting():
-            return _spawn(_afresh(i), now)
+            return spawn(afresh(i), now)
         case Spawning() | Draining() | Stopping() | Clearing():
             return Step(replace(i, wanted=True))
         case Starting() | Ready() | Unhealthy() | Backoff():
@@ -151,7 +154,7 @@ def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
         return Step(replace(i, phase=Waiting(event.on)))
     if not isinstance(i.phase, AT_REST):
         return Step(i)
-    i = replace(enter(_afresh(i), Waiting(event.on), now), wanted=True)
+    i = replace(enter(afresh(i), Waiting(event.on), now), wanted=True)
     return Step(i, (wording.waits(i, event.on),))
 
 
@@ -161,7 +164,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
         case Down():
             return Step(i)
         case Spawning() as phase:
-            return Step(replace(i, phase=replace(phase, why=why)))
+            return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))
         case Stopping() as phase:
             return Step(replace(i, phase=replace(phase, reason=StopReason.ASKED, why=why)))
         case Clearing() as phase:  # whoever wants it after this wants a new life
@@ -171,7 +174,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
         case Starting() | Ready() | Unhealthy():
             return stopping.ask(i, StopReason.ASKED, event, now)
         case Waiting() | Backoff() | Failed() | Done():
-            return _down(i, why, now)
+            return ends.down(i, why, now)
         case _:
             assert_never(i.phase)
 
@@ -180,7 +183,7 @@ def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
     i = replace(i, spec=event.spec, wanted=True)
     match i.phase:
         case Down() | Backoff() | Failed() | Done():
-            return _spawn(_afresh(i), now)
+            return spawn(afresh(i), now)
         case Waiting():
             return Step(i)
         case Spawning() as phase:
@@ -201,7 +204,8 @@ def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
 def _kill_asked(i: Instance, now: float) -> Step:
     match i.phase:
         case Spawning() as phase:
-            return Step(replace(i, wanted=False, phase=replace(phase, then=AfterSpawn.KILL)))
+            i = replace(i, wanted=False, phase=replace(phase, then=AfterSpawn.KILL))
+            return Step(i, (CancelSpawn(i.name, i.generation),))
         case Stopping(step=step) | Clearing(step=step) if step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
             return Step(replace(i, wanted=False), (stopping.kill_all(i),))
         case Starting(leader) | Ready(leader) | Unhealthy(leader) | Draining(leader):
@@ -237,107 +241,6 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
     return Step(i, (*readiness.begin(i, now), wording.started(i)), started)
 
 
-def _spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
-    if not isinstance(i.phase, Spawning):
-        return Step(i)
-    status = ExitStatus(event.code)
-    then, stopped = i.phase.then, i.phase.why
-    i = noted(i, last_exit=status)
-    if not i.wanted:
-        return _down(i, stopped, now)
-    if then is not AfterSpawn.RUN:
-        return _spawn(_afresh(i), now)
-    record = i.record
-    i = noted(i, ended_at=now, died_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
-    outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
-    facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
-    reason = f"cannot start: {event.why}"
-    if outcome is not Outcome.RETRY:
-        i = enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
-        return Step(i, (wording.failed_to_start(i),), (*facts, Rested(i.name)))
-    delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
-    news = wording.did_not_start(i, event.why, delay)
-    i, actions, _ = _back_off(i, Reason(ReasonCode.CANNOT_START, reason), delay, now)
-    return Step(i, (news, *actions), facts)
-
-
-def _exited(i: Instance, event: Exited, now: float) -> Step:
-    if not i.alive:
-        return Step(i)
-    i = noted(i, last_exit=event.status)
-    gone = LeaderEnded(i.name, i.generation, event.status)
-    if isinstance(i.phase, Stopping):
-        return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
-    if isinstance(i.phase, Draining) or not i.wanted:  # a stop had been asked for: what is left of it is to end
-        i, actions, _ = stopping.begin_in(i, now)
-        return Step(replace(i, phase=replace(i.phase, exit=event.status)), actions, (gone,))
-    assert isinstance(i.phase, UP)
-    leader = i.phase.leader
-    unready = isinstance(i.phase, Starting) and i.spec.ready is not None
-    i = counted(i, now)
-    outcome, rule = restart.judge(i.spec, event.status, i.record.failures, unready=unready)
-    lived = now - leader.started_at
-    how = wording.end_of(i, event, lived, again=outcome is Outcome.RETRY, unready=unready)
-    hint = hints.of_success(i.spec, event.status, lived, event.daemon) if outcome is Outcome.DONE else rule
-    delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
-    then, code = _AFTER_END[outcome]
-    why = Reason(code, f"{how.reason}; {rule}" if outcome is Outcome.GIVE_UP else how.reason)
-    facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
-    if outcome is not Outcome.DONE:
-        i = noted(i, died_at=now)
-        facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
-    phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
-    i = enter(i, phase, now)
-    return Step(i, (wording.ended(i, outcome, how, hint), *stopping.clean_up(i, phase)), facts)
-
-
-_AFTER_END = {
-    Outcome.RETRY: (AfterClearing.BACKOFF, ReasonCode.ENDED),
-    Outcome.GIVE_UP: (AfterClearing.FAILED, ReasonCode.GAVE_UP),
-    Outcome.DONE: (AfterClearing.DONE, ReasonCode.ENDED),
-}
-
-
-def _emptied(i: Instance, now: float) -> Step:
-    match i.phase:
-        case Stopping(why=why) | Clearing(why=why) if not i.wanted:
-            return _down(i, why, now)
-        case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
-            return _ended_for_its_state(i, why, now)
-        case Stopping():
-            return _spawn(_afresh(i), now)
-        case Clearing(then=then, why=why, delay=delay):
-            return _cleared(i, then, why, delay, now)
-        case _:
-            return Step(i)
-
-
-def _ended_for_its_state(i: Instance, why: Reason, now: float) -> Step:
-    """It was not ready in time, or unhealthy: to be tried again as if it had ended by itself."""
-    outcome, rule = restart.judge_failed_start(i.spec, 1, i.record.failures)
-    if outcome is Outcome.RETRY:
-        return _back_off(i, why, restart.backoff(i.spec.restart, i.record.failures, 0.0), now)
-    why = Reason(ReasonCode.GAVE_UP, f"{why.text}; {rule}")
-    i = enter(i, Failed(why), now)
-    return Step(i, (wording.failed_to_start(i),), (Rested(i.name),))
-
-
-def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: float) -> Step:
-    match then:
-        case AfterClearing.RESPAWN:
-            return _spawn(_afresh(i), now)
-        case AfterClearing.BACKOFF:
-            return _back_off(i, why, delay, now)
-        case AfterClearing.FAILED:
-            i = enter(i, Failed(why), now)
-            return Step(i, (wording.is_failed_at_rest(i, why),), (Rested(i.name),))
-        case AfterClearing.DONE:
-            i = enter(i, Done(why), now)
-            return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
-        case _:
-            assert_never(then)
-
-
 def _adopted(i: Instance, event: Adopted) -> Step:
     """One that left the group while its instance lives serves the whole type (epmd serves every node)."""
     match i.phase:
@@ -361,7 +264,7 @@ def _timer(i: Instance, now: float) -> Step:
         case Starting() as phase:
             return readiness.deadline(i, phase, now)
         case Backoff():
-            return _spawn(noted(i, restarts=i.record.restarts + 1), now)
+            return spawn(noted(i, restarts=i.record.restarts + 1), now)
         case Stopping() as phase:
             return stopping.escalate(i, phase, now)
         case Clearing() as phase:
@@ -372,27 +275,3 @@ def _timer(i: Instance, now: float) -> Step:
             return Step(i)
         case _:
             assert_never(i.phase)
-
-
-# ---- the ways from phase to phase
-
-
-def _afresh(i: Instance) -> Instance:
-    """A person's word starts the counts of failures anew."""
-    return noted(i, failures=0, early_exits=0, died_at=None)
-
-
-def _spawn(i: Instance, now: float) -> Step:
-    i = replace(enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
-    return Step(i, (Spawn(i.name, i.generation, i.spec, i.index),))
-
-
-def _down(i: Instance, why: Reason | None, now: float) -> Step:
-    """Nothing of it is left, and it is not wanted."""
-    news = wording.stopped(i)
-    return Step(enter(i, Down(why), now), (news,), (Rested(i.name),))
-
-
-def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:
-    i = enter(i, Backoff(why, now + delay, delay), now)
-    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + delay), wording.backs_off(i, delay)))

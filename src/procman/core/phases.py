@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from procman.core.actions import Action
+from procman.core.actions import Action, Spawn
 from procman.core.events import ExitStatus
 from procman.core.facts import Fact
 from procman.core.requests import MAX_COUNT
@@ -295,3 +295,13 @@ def counted(i: Instance, now: float) -> Instance:
         if now - i.phase.ready_at >= i.spec.restart.reset_after:
             failures = 0
     return noted(i, ended_at=now, failures=failures + 1, early_exits=early)
+
+
+def afresh(i: Instance) -> Instance:
+    """A person's word starts the counts of failures anew."""
+    return noted(i, failures=0, early_exits=0, died_at=None)
+
+
+def spawn(i: Instance, now: float) -> Step:
+    i = replace(enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
+    return Step(i, (Spawn(i.name, i.generation, i.spec, i.index),))

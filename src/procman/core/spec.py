@@ -140,7 +140,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
     `positions` may therefore hold types that are no longer there; that of a one-off, which has no port, is -1. `sections`
     are the keys of procman.yml that are meant for companions: by key, then by type, what stands there. `companions` are
-    programs of procman's own that run beside the formation, and are no part of it.
+    programs of procman's own that run beside the formation, and are no part of it. With `keep_counts` a count that is set
+    at run time outlives procman; `kept` are the types whose count here was set so, of the procman before.
     """
 
     root: str
@@ -152,6 +153,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     sections: dict[str, dict[str, Any]] = {}
     companions: dict[str, ProcessSpec] = {}
     groups: tuple[policies.Group, ...] = ()
+    keep_counts: bool = False
+    kept: tuple[str, ...] = ()
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""

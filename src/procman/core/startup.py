@@ -10,12 +10,14 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from procman.core import wording
+from procman.core.actions import Publish
 from procman.core.facts import BecameReady, Fact, Rested, Started
 from procman.core.phases import Done, Instance
 from procman.core.policies import Dependency, Until
 from procman.core.snapshot import Moments, StartupState
 from procman.core.spec import Plan
-from procman.core.view import PathStep
+from procman.core.view import Operation, OperationState, PathStep
 from procman.text.words import type_of
 
 
@@ -32,6 +34,17 @@ def noted(state: StartupState, fact: Fact, i: Instance, now: float) -> StartupSt
         case _:
             return state
     return replace(state, moments=state.moments | {i.name: moments})
+
+
+def end(
+    state: StartupState, start: Operation | None, plan: Plan, counts: Mapping[str, int], now: float
+) -> tuple[StartupState | None, tuple[Publish, ...]]:
+    """Once everything is ready, report how long that has taken and because of which types. None once there is an outcome."""
+    if start is None or start.state is OperationState.RUNNING:
+        return (state if start is not None else None), ()
+    if start.state is not OperationState.DONE:
+        return None, ()
+    return None, (wording.all_ready(critical_path(state, plan, counts), now - state.began_at),)
 
 
 def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) -> tuple[PathStep, ...]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
-from procman.core.events import Adopted, Released, RestartWanted, StopWanted
+from procman.core.events import Adopted, Released, RestartWanted, StopWanted, Unreadable
 from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
@@ -220,6 +220,11 @@ def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
     probes = _stop_probe(i)
     killed = kill(enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
     return Step(killed.instance, (*probes, *killed.actions))
+
+
+def unreadable(i: Instance, event: Unreadable) -> Step:
+    """It may not run unseen: killed, which counts as a failed end."""
+    return Step(i, (wording.cannot_be_read(i, event.why), kill_all(i))) if i.alive else Step(i)
 
 
 def _stop_probe(i: Instance) -> tuple[Action, ...]:

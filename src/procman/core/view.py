@@ -92,7 +92,9 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[str, CountChange] | None = None
     path: tuple[PathStep, ...] | None = None
     logged: bool = True
-    """False: told to `events` only, not to the log."""
+    """False: only `events` shows it, not the log."""
+    quiet: bool = False
+    """The opposite of `logged`: the first version's name for it, which its clients read (ADR 11)."""
 
     @property
     def trouble(self) -> bool:

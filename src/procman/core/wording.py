@@ -65,6 +65,7 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
             ready=isinstance(i.phase, Ready),
             port=i.spec.port_of(i.index),
             logged=logged,
+            quiet=not logged,
         )
     )
 
@@ -93,7 +94,7 @@ def not_ready(timeout: float, answer: str) -> Reason:
 
 
 def unhealthy(answer: str, failures: int) -> Reason:
-    counted = f", {times(failures)}" if failures else ""
+    counted = f", {times(failures)}" if failures > 1 else ""
     return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
@@ -216,6 +217,10 @@ def group_is_asked(i: Instance) -> Publish:
 def killed(i: Instance, what: str) -> Publish:
     assert isinstance(i.phase, ENDING)
     return _publish(i, Kind.KILLED, f"{i.name} {what} in {duration(i.phase.leader.stop.grace)}: killed")
+
+
+def cannot_be_read(i: Instance, why: str) -> Publish:
+    return _publish(i, Kind.KILLED, f"{i.name}: cannot read its output ({why}): killed")
 
 
 def unkillable(i: Instance, after: float) -> Publish:

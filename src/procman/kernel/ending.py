@@ -1,4 +1,8 @@
-"""The end of procman: only when it has no child left, and within five seconds of the core's word."""
+"""The end of procman: only when it has no child left, and within five seconds of the core's Finish.
+
+The KILLs here are no decisions of the core, because after Finish nothing decides any more: that procman leaves no process
+behind holds whoever decided, the fleet, its fallback, or neither after a fault of both.
+"""
 
 from __future__ import annotations
 

@@ -11,15 +11,23 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from procman.core.actions import Action, Refuse, Reply
+from procman.core.actions import Action, CancelSpawn, Refuse, Reply
 from procman.core.decider import AT_FAULT, Survivor
-from procman.core.events import Command, Commanded, Event, ShutdownAsked, Spawned, SpawnFailed
+from procman.core.events import Command, Commanded, Event, ShutdownAsked, Spawned
+from procman.core.spec import Plan
 from procman.core.view import Change, Operation
+from procman.errors import ConfigError
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.launcher import Launcher, SpawnQueue
 from procman.kernel.survive.faults import Faults
 
 Answer = Callable[[Reply | Refuse], None]
+
+
+class LogLine(Protocol):
+    """Writes a line of procman's own, in red where something went wrong."""
+
+    def __call__(self, text: str, *, trouble: bool = False) -> None: ...
 
 
 class EventQueue:
@@ -65,13 +73,17 @@ class EventQueue:
 
     def _start_one(self) -> bool:
         """Whether one was started, or could not be."""
-        event: Spawned | SpawnFailed | None = self.spawns.start_next(self._faults.decider)
-        if event is None:
-            return False
-        if isinstance(event, Spawned):
+        events = self.spawns.start_next(self._faults.decider.plan)
+        if any(isinstance(event, Spawned) for event in events):
             self._started()
-        self._waiting.append(event)
-        return True
+        self._waiting += events
+        return bool(events)
+
+    def cancel(self, action: CancelSpawn) -> None:
+        """Take a start out of the queue, and say so to the core next."""
+        cancelled = self.spawns.cancel(action)
+        if cancelled is not None:
+            self._waiting.append(cancelled)
 
     def _decide(self, event: Event, now: float) -> None:
         """Half a decision is worse than none: whoever raises, the core or what performs it, the fallback goes on."""
@@ -103,12 +115,27 @@ class EventQueue:
         self._act(self._faults.fall_back(survivors, now, stop=stop))
 
 
-class Requests:
-    """Every command has a number, and is answered once."""
+ReloadAnswer = Callable[[Reply | Refuse | ConfigError], None]
 
-    def __init__(self) -> None:
+
+class Requests:
+    """Who waits for the answer to which command. `load` reads the inputs again, with the plan in force."""
+
+    def __init__(self, load: Callable[[Plan], Plan], log: LogLine) -> None:
+        self._load = load
+        self._log = log
         self._answers: dict[int, Answer] = {}
         self._last = 0
+
+    def read_again(self, plan: Plan, answer: ReloadAnswer) -> Plan | None:
+        """The plan of today's inputs; None where one of them has a fault, which is logged and answered."""
+        try:
+            return self._load(plan)
+        except ConfigError as error:
+            for line in error.lines():
+                self._log(f"reload refused: {line}")
+            answer(error)
+            return None
 
     def add(self, command: Command, answer: Answer) -> Commanded:
         self._last += 1
@@ -120,12 +147,6 @@ class Requests:
         answer = self._answers.pop(outcome.request, None)
         if answer is not None:
             answer(outcome)
-
-
-class LogLine(Protocol):
-    """Writes a line of procman's own, in red where something went wrong."""
-
-    def __call__(self, text: str, *, trouble: bool = False) -> None: ...
 
 
 class Publisher:

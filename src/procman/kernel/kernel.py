@@ -1,4 +1,4 @@
-"""What happens becomes an event of the core, what the core decides is performed: one flat match. Nothing is decided here.
+"""The kernel: what happens becomes an event of the core, and what the core decides is performed, in one flat match.
 
 Handlers run to completion and never wait; what takes time is a state of the core and a later event.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -16,9 +16,8 @@ from procman.core.decider import AT_FAULT, Decider
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
-from procman.errors import ConfigError
 from procman.kernel.ending import Ending
-from procman.kernel.eventqueue import Answer, EventQueue, Publisher, Requests
+from procman.kernel.eventqueue import Answer, EventQueue, Publisher, ReloadAnswer, Requests
 from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
@@ -29,7 +28,6 @@ from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.launcher import Launcher
 from procman.kernel.process.ondemand import OnDemand
 from procman.kernel.process.process import MARK, Process
-from procman.kernel.process.promises import broken
 from procman.kernel.process.table import ProcessTable
 from procman.kernel.survive.faults import Faults
 from procman.kernel.survive.guarding import Guarding, can_guard
@@ -51,7 +49,8 @@ class Kernel:
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been replaced
         self._reactor = reactor
-        self._load, self._guarded = settings.load, settings.guarded is not None
+        self._keep = settings.keep
+        self._guarded = settings.guarded is not None
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
@@ -68,7 +67,7 @@ class Kernel:
             self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
         )
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
-        self._requests = Requests()
+        self._requests = Requests(settings.load, output.log)
         self._notice: str | None = None  # what is published of an upgrade
         if settings.before is not None:
             settings.before.restore(self.parts)
@@ -91,8 +90,6 @@ class Kernel:
             self._reactor.handle_signals()  # who asks for an end before anything has begun
             if self._notice is None and not self.finished:
                 self._adoption.begin()
-                for line in broken(known=self._adoption.known, subreaper=self._lives.subreaper):
-                    self.log(line)
                 self.post(events.FormationStarted())
             elif self._notice is not None:
                 self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
@@ -129,6 +126,8 @@ class Kernel:
         match action:
             case actions.Spawn():
                 self._events.spawns.add(action)
+            case actions.CancelSpawn():
+                self._events.cancel(action)
             case actions.Signal(name, generation, signal, target):
                 if life := self._lives.find(name, generation):
                     self._adoption.remember(life)
@@ -147,6 +146,9 @@ class Kernel:
             case actions.Remove(name):
                 self.output.forget(name)
                 self._on_demand.forget(name)
+            case actions.KeepCounts(counts):
+                if self._keep is not None:
+                    self._keep(counts)
             case actions.Publish(change):
                 self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
@@ -211,28 +213,15 @@ class Kernel:
         """Sentences about why an instance is as it is; none where there is no such."""
         return self.fleet.why(name, time.monotonic())
 
-    def release(self, name: str, generation: int, by: str) -> None:
-        """Whoever held the stop of this life lets go of it."""
-        self.post(events.Released(name, generation, by))
-
-    def report(self, name: str, generation: int, fault: str) -> None:
-        """What a companion says of itself."""
-        self.post(events.Reported(name, generation, fault))
-
     def command(self, command: events.Command, answer: Answer) -> None:
         """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
         self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
         self._events.decide(self._requests.add(command, answer))
 
-    def reload(self, answer: Callable[[actions.Reply | actions.Refuse | ConfigError], None]) -> None:
+    def reload(self, answer: ReloadAnswer) -> None:
         """Read the inputs again; any error keeps the formation as it is."""
-        try:
-            plan = self._load(self.fleet.plan)
-        except ConfigError as error:
-            for line in error.lines():
-                self.log(f"reload refused: {line}")
-            answer(error)
-        else:
+        plan = self._requests.read_again(self.fleet.plan, answer)
+        if plan is not None:
             self.command(events.Reload(plan), answer)
 
     def fault(self, error: BaseException) -> None:
@@ -248,9 +237,7 @@ class Kernel:
         """Why there can be no upgrade now; "" where there can."""
         if self._faults.fallen_back:
             return AT_FAULT
-        if self.fleet.stopping or self.finished:
-            return "procman is stopping"
-        return "" if hasattr(os, "memfd_create") else "this system has no memory files"
+        return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property
     def starting(self) -> bool:

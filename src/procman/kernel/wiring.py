@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -47,12 +47,13 @@ class KernelSettings(Struct, frozen=True):
     of the core's last events is written when it is asked for or needed.
 
     `guarded`: a guardian ends what runs, should procman be killed; it holds these descriptors. None: there is none.
-    `upgrading` makes what an upgrade needs, once the kernel runs; `before` is what another program has handed over.
+    `keep` writes the counts that were set at run time. `upgrading` makes what an upgrade needs, once the kernel runs; `before` is what another program has handed over.
     """
 
     load: Callable[[Plan], Plan]
     given: SpawnContext
     trace: str
     guarded: tuple[int, ...] | None = None
+    keep: Callable[[Mapping[str, int]], None] | None = None
     upgrading: Callable[[], LiveUpgrade] | None = None
     before: TakenOver | None = None

@@ -20,7 +20,7 @@ class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
     `when`: at least one of these must be in the command; `unless`: none of these. A word that begins with `-` is an
     option of the command (`--daemonize` also stands for `--daemonize=yes`), any other is a piece of its text. `several`: only
-    where more than one instance runs.
+    where more than one instance runs. `measured`: seen under procman with the real program; else its documentation says so.
     """
 
     key: str = ""
@@ -28,6 +28,7 @@ class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     say: str = ""
     why: str
     several: bool = False
+    measured: bool = False
     when: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
 
@@ -53,7 +54,8 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One program or tool.
 
     `match`: patterns of words. The first is the command's name (`python*`: what begins so); the others stand after it, in this
-    order; `!word` must not be there, and `$` means that nothing but options follows. `note` holds what is known of it.
+    order; `!word` must not be there, and `$` means that nothing but options follows. `measured` holds what was seen of it under
+    procman, with its version, and `note` what its documentation says.
     """
 
     name: str
@@ -62,6 +64,7 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rules: tuple[AdviceRule, ...] = ()
     listens: Listens | None = None
     reload: ReloadSignal | None = None
+    measured: str = ""
     note: str = ""
 
 

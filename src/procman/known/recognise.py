@@ -105,7 +105,7 @@ def matches(pattern: str, words: tuple[str, ...]) -> bool:
     """Whether a pattern of programs.toml fits a command; the shape is told at `KnownProgram`."""
     name, *others = pattern.split()
     given = words[0].rpartition("/")[2]
-    if given != name and not (name.endswith("*") and given.startswith(name[:-1])):
+    if name not in (given, words[0]) and not (name.endswith("*") and given.startswith(name[:-1])):
         return False
     rest = list(words[1:])
     for other in others:

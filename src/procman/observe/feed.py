@@ -1,7 +1,7 @@
-"""What a live screen shows, as it comes: a thread that looks at the formation, and one that follows an instance.
+"""Data for a live screen: one thread polls the formation, another follows the output of one instance.
 
-Each has its own connection, makes it again when procman is replaced or comes back, and keeps only the newest: however
-slow the screen is, nothing piles up. Knows no screen: it calls `wake`, once until what there is has been taken.
+Each has its own connection, makes it again when procman is upgraded or comes back, and keeps only the newest data:
+however slow the screen is, nothing accumulates. Knows no screen: it calls `wake` once until its data has been taken.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from procman.control.messages import Output
 
 EVERY = 1.0
-"""Seconds from one look to the next, and until a connection that failed is tried again."""
+"""Seconds from one poll to the next, and until a failed connection is tried again."""
 
 LINES = 500
 """Lines of output that are kept of the chosen instance."""
 
 
 class Seen(Struct, frozen=True):
-    """The formation at one look; or in `trouble` why there was none."""
+    """The formation at one poll, or in `trouble` why it failed."""
 
     listing: Listing | None = None
     root: str = ""
@@ -42,7 +42,7 @@ class Seen(Struct, frozen=True):
 
 
 class Looks:
-    """The newest look at the formation, every second or when asked for."""
+    """Polls the formation every second, or when asked to, and keeps the newest result."""
 
     def __init__(self, path: str, wake: Callable[[], object]) -> None:
         self._path = path
@@ -56,7 +56,7 @@ class Looks:
         threading.Thread(target=self._run, daemon=True).start()
 
     def now(self) -> None:
-        """Look at once."""
+        """Poll now."""
         self._asked.set()
 
     def end(self) -> None:
@@ -64,7 +64,7 @@ class Looks:
         self._asked.set()
 
     def take(self) -> Seen | None:
-        """The newest look, if it has not been taken yet."""
+        """The newest result, unless it has been taken already."""
         with self._lock:
             seen, self._newest = self._newest, None
         return seen
@@ -99,7 +99,7 @@ class Looks:
 
 
 class Tail:
-    """The last lines of one instance, and what it writes from now on."""
+    """The last lines of one instance, and its output from now on."""
 
     def __init__(self, path: str, name: str, wake: Callable[[], object]) -> None:
         self.name = name
@@ -116,14 +116,16 @@ class Tail:
         threading.Thread(target=self._run, daemon=True).start()
 
     def end(self) -> None:
-        """Follow it no longer."""
+        """Stop following it."""
         self._ended.set()
         client = self._client
         if client is not None:
             client.channel.hang_up()
 
     def take(self) -> tuple[bool, list[str]]:
-        """The lines since the last time, safe to be shown; and whether those before are to go, as all is told again."""
+        """The lines since the last call, safe to be shown; and whether the earlier lines are to be dropped, as all
+        lines are sent again.
+        """
         with self._lock:
             anew, self._anew, self._waiting = self._anew, False, False
             lines = list(self._lines)
@@ -134,9 +136,9 @@ class Tail:
         while not self._ended.is_set():
             try:
                 with Client(self._path) as self._client:
-                    if not self._ended.is_set():  # else hang_up() came too early for this connection
+                    if not self._ended.is_set():  # otherwise hang_up() came too early for this connection
                         self._follow(self._client)
-            except ProcmanError:  # the looks tell of it, or it has written nothing yet
+            except ProcmanError:  # the polls report it, or it has written nothing yet
                 pass
             self._ended.wait(EVERY)
 
@@ -156,7 +158,7 @@ class Tail:
 
 
 def lines_of(output: Output) -> list[str]:
-    """The last of its lines, without anything that could move a cursor."""
+    """The last lines, without anything that could move a cursor."""
     gap = [f"[missed {output.missed} bytes]"] if output.missed else []
     lines = data_of(output).decode(errors="replace").split("\n")[:-1]
     return gap + [clean(line).rstrip() for line in lines[-LINES:]]

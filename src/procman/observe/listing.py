@@ -1,4 +1,4 @@
-"""The instances at one moment: what procman says of each, and what the process table adds."""
+"""The instances at one moment: what procman knows of each, and what the process table adds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One instance, as `--json` says it: times in seconds, `since` since the epoch, `cpu` in percent, `memory` in bytes.
+    """One instance, as in `--json`: times in seconds, `since` since the epoch, `cpu` in percent, `memory` in bytes.
 
-    `cpu` is the CPU time of the whole tree over the life of its leader, as ps(1) counts it, and with `--watch` from the
-    second look on over the time since the last; `memory` is the sum of resident sizes, so that pages which two processes
-    share count twice. Both are null where there is no process.
+    `cpu` is the CPU time of the whole tree over the life of its leader, as in ps(1); with `--watch`, from the second
+    poll on, over the time since the last poll. `memory` is the sum of resident sizes, so that pages which two processes
+    share count twice. Both are null without a process.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Listing(Struct, frozen=True):
-    """`number` is that of the last event; `orphans` are processes that left their instance so that nobody can tell which it was."""
+    """All rows. `number` is that of the last event; `orphans` are processes whose instance is unknown."""
 
     formation: dict[str, int]
     instances: list[Row]
@@ -57,7 +57,7 @@ class Listing(Struct, frozen=True):
 
 
 def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
-    """What procman knows of each instance that is meant, and what the process table adds. Raises RefusedError."""
+    """What procman and the process table know of each selected instance. Raises RefusedError."""
     answer = look.answer
     known = answer.fleet.instances
     chosen = Chosen(names)

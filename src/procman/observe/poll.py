@@ -1,7 +1,6 @@
-"""Looking at one procman, once or again and again: what it says of its instances, and what the process table adds.
+"""Polls one procman, once or repeatedly: what it says of its instances, and what the process table adds.
 
-Owns the connection over several looks, which is made anew when procman is replaced while it runs. Knows no table and
-no screen.
+Owns the connection over several polls, and makes it again when procman is upgraded. Knows no table and no screen.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
     from procman.control.messages import Ps
 
 TRIES = 3
-"""How often a connection that ends in the midst of a look is made again: once where procman has been replaced."""
+"""How often a connection that ends during a poll is made again: once if procman has been upgraded."""
 
 
 class Poll(NamedTuple):
-    """The trees are empty where procman's pids mean nothing here (another PID namespace)."""
+    """The result of a poll. The process trees are empty where procman's pids mean nothing here (another PID namespace)."""
 
     answer: Ps
     trees: Trees
 
 
 class Poller:
-    """Looks at the procman behind a socket."""
+    """Polls the procman behind a socket."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -45,7 +44,7 @@ class Poller:
         self._client.close()
 
     def look(self) -> Poll:
-        """What is so now. Raises NotRunningError where procman has ended since, else ProcmanError."""
+        """The current state. Raises NotRunningError where procman has ended since, else ProcmanError."""
         for _ in range(TRIES):
             try:
                 answer = self._client.ps()
@@ -58,11 +57,11 @@ class Poller:
 
     @property
     def client(self) -> Client:
-        """The connection of the last look, for who asks more."""
+        """The connection of the last poll, for further requests."""
         return self._client
 
     def pause(self, seconds: float) -> None:
-        """Until so much time has passed, or the connection ends."""
+        """Wait for so many seconds, or until the connection ends."""
         select.select([self._client.channel], [], [], seconds)
 
     def _connect_again(self) -> None:

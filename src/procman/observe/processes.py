@@ -1,8 +1,8 @@
-"""CPU time and memory of whole process trees, from one pass over the process table.
+"""CPU time and memory of whole process trees, from one pass over the process table. `ps` and `top` import this.
 
-`ps` and `top` import this. Two ways to the same table: on Linux one file a process is read (24 µs each when measured,
-against psutil's 131 µs and 32 ms of import, which would cost `ps` of 1000 instances its 150 ms); elsewhere psutil.
-A process that ends while we look is left out.
+There are two ways to the same table. On Linux one file is read for each process: 24 µs each when measured, against
+psutil's 131 µs and 32 ms of import, which would take all of the 150 ms that `ps` of 1000 instances may take. Elsewhere
+psutil is used. A process that ends during the pass is left out.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 
 FIELDS = ["ppid", "cpu_times", "memory_info"]
-"""What is asked of psutil; the first four of `cpu_times` are a process's own two and its children's."""
+"""Attributes requested from psutil. The first four of `cpu_times` are the process's own two and its children's."""
 
 
 class ProcessUsage(Struct, frozen=True):
-    """`cpu`: seconds of CPU time, that of ended children included that were waited for. `memory`: resident bytes.
-
-    `group` is the process group, 0 where it is not known.
+    """`cpu`: seconds of CPU time, including children that have ended and were waited for. `memory`: resident bytes.
+    `group` is the process group, 0 where unknown.
     """
 
     parent: int
@@ -39,7 +38,7 @@ def process_table() -> dict[int, ProcessUsage]:
 
 
 def linux_table() -> dict[int, ProcessUsage]:
-    """From /proc/PID/stat; fields are numbered as in proc(5), after the command's closing parenthesis."""
+    """The table from /proc/PID/stat. Fields are numbered as in proc(5), after the closing parenthesis of the command."""
     ticks = os.sysconf("SC_CLK_TCK")
     page = os.sysconf("SC_PAGE_SIZE")
     table = {}
@@ -48,11 +47,11 @@ def linux_table() -> dict[int, ProcessUsage]:
             continue
         try:
             fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-        except OSError:  # ended since
+        except OSError:  # it has ended since
             continue
         try:
             fields = os.read(fd, 4096).rpartition(b")")[2].split()
-        except OSError:  # ended since
+        except OSError:  # it has ended since
             continue
         finally:
             os.close(fd)
@@ -63,7 +62,7 @@ def linux_table() -> dict[int, ProcessUsage]:
 
 
 def portable_table() -> dict[int, ProcessUsage]:
-    """From psutil. What may not be read (another user's process) counts as nothing."""
+    """The table from psutil. A value that may not be read (of another user's process) counts as 0."""
     import psutil  # noqa: PLC0415  heavy, and not needed on Linux
 
     table = {}
@@ -93,9 +92,10 @@ class Trees:
             self._groups.setdefault(process.group, []).append(pid)
 
     def used_by(self, roots: Iterable[int]) -> tuple[float, int] | None:
-        """Seconds of CPU time and resident bytes of these, of those in their groups and all below; None where none is left.
+        """Seconds of CPU time and resident bytes of these processes, the members of their groups, and all descendants;
+        None where none is left.
 
-        A member of a leader's group whose own parent has ended is no longer below it.
+        A member of a leader's group whose own parent has ended is no longer a descendant of the leader.
         """
         found: set[int] = set()
         ahead = [pid for root in roots for pid in (root, *self._groups.get(root, ()))]
@@ -111,16 +111,16 @@ class Trees:
 
 
 class Meter:
-    """CPU use since the last look at each life, for those who look again and again."""
+    """CPU use since the last poll of each life, for callers that poll repeatedly."""
 
     def __init__(self) -> None:
         self._before: dict[tuple[str, int], tuple[float, float]] = {}
 
     def percent(self, life: tuple[str, int], cpu: float, uptime: float) -> float | None:
-        """Percent of one core since this life (name and generation) was looked at before: over all of it the first time.
+        """Percent of one core since this life (name and generation) was polled last; the first time, over all of it.
 
-        `cpu` and `uptime` are seconds of now. A part of the tree that has ended unwaited takes its time with it: no less
-        than 0. None where no time has passed.
+        `cpu` and `uptime` are the present seconds. A part of the tree that has ended without being waited for takes its
+        CPU time with it, so the result is at least 0. None where no time has passed.
         """
         cpu_before, uptime_before = self._before.get(life, (0.0, 0.0))
         self._before[life] = cpu, uptime
@@ -128,5 +128,5 @@ class Meter:
         return round(100 * max(0.0, cpu - cpu_before) / passed, 1) if passed > 0 else None
 
     def forget_all_but(self, lives: Collection[tuple[str, int]]) -> None:
-        """The others are gone."""
+        """Drop all lives but these."""
         self._before = {life: seen for life, seen in self._before.items() if life in lives}

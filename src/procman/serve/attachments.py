@@ -1,11 +1,11 @@
-"""Who is attached to which instance: what each has been told of its output, and which one of them types.
+"""Who is attached to which instance: what each client has been sent of its output, and which client types.
 
-Owns, for each instance that somebody is attached to, its newest bytes as they were written, its watchers, and the one
-among them that types. An attachment is to the slot: it goes on over every life of it, and ends when the slot is removed.
-Knows the pipes of children through the multiplexer, and nothing of sockets.
+Owns, for each instance with a client attached, its newest bytes as they were written, its watchers, and the one among
+them that types. A client attaches to the slot: the attachment outlasts every life of the instance, and ends when the
+slot is removed. Knows the pipes of children through the multiplexer; knows no sockets.
 
-Everything is bounded, whatever a client does: the bytes are kept once for all watchers of an instance, of whom each is a
-place in them; one that is too slow skips to the newest and is told how much it missed.
+Everything is bounded, whatever a client does. The bytes are kept once for all watchers of an instance, each of which
+has a position in them; one that is too slow skips to the newest and is told how much it missed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from procman.serve.methods import Failure
 from procman.text.words import duration
 
 KEPT = 64 * 1024
-"""Most bytes that are shown first, and that wait for a slow watcher."""
+"""Most bytes that a new watcher is shown, and that wait for a slow one."""
 
 PIECE = 32 * 1024
 """Most bytes of one notification."""
@@ -52,7 +52,7 @@ Size = tuple[int, int]
 
 
 class Tape:
-    """The newest bytes of an instance. Offsets are absolute and never go back."""
+    """The newest bytes of an instance. Offsets are absolute and never decrease."""
 
     def __init__(self, data: bytes) -> None:
         self._data = bytearray(data)
@@ -64,17 +64,17 @@ class Tape:
 
     def append(self, data: bytes) -> None:
         self._data += data
-        if len(self._data) > 2 * KEPT:  # once in a while, as it moves the rest
+        if len(self._data) > 2 * KEPT:  # only sometimes, as it moves the rest
             gone = len(self._data) - KEPT
             del self._data[:gone]
             self.start += gone
 
     def read(self, begin: int, end: int) -> bytes:
-        """The bytes between two offsets that are both held."""
+        """The bytes between two offsets, both of which must be held."""
         return bytes(self._data[begin - self.start : end - self.start])
 
     def newest(self) -> int:
-        """Where somebody begins who cannot see all: behind the end of a line, where there is one."""
+        """Where a watcher starts that cannot see all: after the end of a line, if there is one."""
         begin = max(0, len(self._data) - KEPT)
         if begin or self.start:
             begin = self._data.find(b"\n", begin) + 1 or begin
@@ -82,7 +82,7 @@ class Tape:
 
 
 class Slot:
-    """An instance that somebody is attached to: a tap on its output."""
+    """An instance with clients attached: a tap on its output."""
 
     def __init__(
         self, name: str, reactor: Reactor, output: Multiplexer, seed: bytes, release: Callable[[Slot], None]
@@ -91,7 +91,7 @@ class Slot:
         self.tape = Tape(seed)
         self.watchers: list[ServedAttachment] = []
         self.typist: ServedAttachment | None = None
-        self.since = 0.0  # the typist types
+        self.since = 0.0  # whether the typist types
         self.keyboard: keyboard.InputQueue | None = None
         self._reactor = reactor
         self._output = output
@@ -100,19 +100,19 @@ class Slot:
     # ---- what the tap gives
 
     def opened(self, stream: ChildStream) -> None:
-        """A life has begun to write here."""
+        """A new life of the instance writes to this stream."""
         if stream.terminal:
             self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
             self.tell_keyboard()
 
     def read(self, _stream: ChildStream, data: bytes) -> None:
-        """Bytes as they were written."""
+        """Keep bytes as they were written."""
         self.tape.append(data)
         for watcher in tuple(self.watchers):
             watcher.wake()
 
     def ended(self, stream: ChildStream) -> None:
-        """Nothing more is read from it, and nothing more can be typed there; it is still open."""
+        """The stream has ended: nothing more is read from it or typed into it. It is still open."""
         if stream.terminal and self.keyboard is not None:
             self.keyboard.close()
             self.keyboard = None
@@ -120,7 +120,7 @@ class Slot:
             self._retire()
 
     def removed(self) -> None:
-        """The slot is no more; one of that name that comes later is another."""
+        """The slot has been removed. A later one of that name is another."""
         self.typist = None
         self.fit()
         self._release(self)
@@ -130,7 +130,7 @@ class Slot:
     # ---- who types
 
     def take(self, watcher: ServedAttachment) -> None:
-        """From now on this one types: the terminal has the size of its screen."""
+        """Let this watcher type from now on: the terminal gets the size of its screen."""
         if self.typist is not watcher:
             self.typist, self.since = watcher, clock.time()
             self.fit()
@@ -146,18 +146,18 @@ class Slot:
         self._retire()
 
     def _caught_up(self) -> None:
-        """Everything that was typed is written: who had too much may go on."""
+        """All input has been written: a typist that had too much may continue."""
         self.tell_keyboard()
         self._retire()
 
     def _retire(self) -> None:
-        """Once nobody is attached any more, and what was typed is where it was typed, nothing is kept."""
+        """Drop the slot once no client is attached and all input has been written."""
         idle = self.keyboard is None or self.keyboard.empty
         if not self.watchers and idle:
             self._release(self)
 
     def fit(self) -> None:
-        """The terminal follows the one who types; without one it is as large as the shared view."""
+        """Give the terminal the size of the typist's screen; without a typist, that of the shared view."""
         self._output.terminals.follow(self.name, self.typist.size if self.typist is not None else None)
 
     def tell_keyboard(self) -> None:
@@ -180,14 +180,14 @@ class ServedAttachment:
         self.peer = peer
         self._slot = slot
         self._at = slot.tape.newest()
-        self._news: deque[tuple[int, Happened]] = deque()  # each with where in the output it happened
+        self._news: deque[tuple[int, Happened]] = deque()  # each with its position in the output
         self._missed_news = 0
         self._removed = False
 
     # ---- what it is told
 
     def push(self, time: float, change: Change) -> bool:
-        """A change; whether it is one of this instance."""
+        """Add a change; whether it concerns this instance."""
         if change.instance != self._slot.name:
             return False
         if len(self._news) >= NEWS:
@@ -197,13 +197,13 @@ class ServedAttachment:
         return True
 
     def removed(self) -> None:
-        """The slot is no more: what is left is told, then the end."""
+        """The slot has been removed: send what is left, then the end."""
         self._removed = True
         self.wake()
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to tell."""
+        """Whether there is something to send."""
         return self._removed or self._behind()
 
     @property
@@ -214,7 +214,7 @@ class ServedAttachment:
         return self.keyboard_changed or bool(self._news) or self._at < self._slot.tape.end
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, in the order in which things happened; nothing where everything is told."""
+        """The next notifications, in the order of what happened; empty where all have been sent."""
         if self._news and self._news[0][0] <= self._at:
             _, happened = self._news.popleft()
             missed, self._missed_news = self._missed_news, 0
@@ -256,7 +256,7 @@ class ServedAttachment:
     # ---- what it does
 
     def perform(self, params: InputParams | ResizeParams) -> Taken | Keyboard | Failure:
-        """Type, or tell the size of its screen."""
+        """Type, or set the size of the screen."""
         if isinstance(params, ResizeParams):
             self._resize(params.columns, params.rows)
             return self._keyboard()
@@ -288,29 +288,29 @@ class ServedAttachment:
         return Taken(slot.keyboard.type(data))
 
     def open(self, params: AttachParams) -> None:
-        """Begin: who may type does, where nobody else does."""
+        """Start: a client that may type does, if no other client types."""
         self._slot.watchers.append(self)
         self.read_only = params.read_only
         self._resize(params.columns, params.rows)
         if not self.read_only and self._slot.typist is None:
             self._slot.take(self)
-        self.keyboard_changed = False  # the answer tells it
+        self.keyboard_changed = False  # the answer reports it
 
     def close(self) -> None:
-        """It has gone; what it typed still goes where it was typed."""
+        """The client has gone. Its input is still written."""
         self._slot.leave(self)
         self.wake = _nothing
 
 
 def _nothing() -> None:
-    """Nobody is told any more."""
+    """The default of `wake`: do nothing."""
 
 
 NO_TERMINAL = "'tty: true' in procman.yml or 'procman start --tty' gives it one"
 
 
 class Attachments:
-    """Makes them. Nothing is kept of an instance that nobody is attached to."""
+    """Creates attachments. Keeps nothing of instances without a client attached."""
 
     def __init__(self, reactor: Reactor, output: Multiplexer, history: History) -> None:
         self._reactor = reactor
@@ -334,13 +334,13 @@ class Attachments:
         return slot
 
     def _release(self, slot: Slot) -> None:
-        """Nobody is attached to it any more, or it is gone."""
+        """Drop an instance that has no client attached any more, or that is removed."""
         if self._slots.get(slot.name) is slot:
             del self._slots[slot.name]
             self._output.remove_tap(slot.name, slot)
 
     def _seed(self, name: str) -> bytes:
-        """The newest whole lines of what is kept of it."""
+        """The newest complete lines of its kept output."""
         begin = at = max(0, self._history.end(name) - KEPT)
         parts: list[bytes] = []
         while True:

@@ -1,10 +1,10 @@
 """One client's connection: bytes to lines, lines to answers, in order and in bounded memory.
 
-Owns framing and flow: how much is read, answered and told in a turn, and when a client is dropped. What a request
-means is `methods`', what a stream tells `streams`', who may connect `server`'s.
+Owns framing and flow: how much is read, answered and sent in a turn, and when a client is dropped. What a request means
+is in `methods`, what a stream sends in `streams`, and who may connect in `server`.
 
-A turn is bounded, so that no client takes the loop from the others; whoever is not done is called again by the
-selector, as its socket then is watched for WRITE. A client that does not read its answers is not read from.
+A turn is bounded, so that no client blocks the loop for others. A connection with more to do is called again by the
+selector, as its socket is then watched for WRITE. A client that does not read its answers is not read from.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ from procman.serve.waits import Waits
 
 REQUESTS_A_TURN = 16
 TURN = 0.005
-"""Seconds after which no other request is answered in the turn: `ps` of a thousand instances takes as long."""
+"""Seconds after which no further request is answered in the turn: `ps` of a thousand instances takes as long."""
 
 TOLD_A_TURN = 256 * 1024
 
 MUCH = 64 * 1024
-"""Bytes that a connection may hold before it is asked what all of them do."""
+"""Bytes that a connection may hold before the total of all connections is checked."""
 
 
 class ConnectionLimits(Struct, frozen=True):
-    """What one client, and all together, may take of procman."""
+    """How much of procman one client, and all clients together, may use."""
 
     connections: int = 1024
     stalled: float = 10.0
     """Seconds from the first byte of a request to its last."""
     unsent: int = 1024 * 1024
-    """Bytes of answers not yet sent at which a connection is no longer read from."""
+    """Bytes of unsent answers at which a connection is no longer read from."""
     held: int = 64 * 1024 * 1024
-    """Bytes of requests and unsent answers that all connections hold together: beyond that the one with most is closed."""
+    """Bytes of requests and unsent answers that all connections together may hold. Above it the connection with most is
+    closed.
+    """
     streams: int = 16
     """Open streams of a connection."""
     events: int = 1000
@@ -69,7 +71,7 @@ class ConnectionHost(Protocol):
     def closed(self, connection: Connection) -> None: ...
 
     def relieve(self) -> None:
-        """A connection holds much."""
+        """A connection holds a lot: check the total."""
 
 
 class Connection:
@@ -84,10 +86,10 @@ class Connection:
         self._socket = connected
         self._received = bytearray()
         self._unsent = bytearray()
-        self._at_end = False  # the client says no more
+        self._at_end = False  # the client sends nothing more
         self._busy = False
-        self._owed = 0  # requests whose answer is yet to come
-        self._begun: float | None = None  # when the first byte of an incomplete request came
+        self._owed = 0  # requests that are not answered yet
+        self._begun: float | None = None  # when the first byte of an incomplete request was received
         self._watched = False
         self._events = READ
         connected.setblocking(False)  # noqa: FBT003  the standard library's signature
@@ -99,7 +101,7 @@ class Connection:
 
     @property
     def peer(self) -> int:
-        """The client's pid as this process sees it; 0 where that is not told, or it has gone."""
+        """The client's pid as this process sees it; 0 where unknown, or where the client has gone."""
         try:
             return peer_of(self._socket)[0]
         except OSError:
@@ -107,34 +109,34 @@ class Connection:
 
     @property
     def held(self) -> int:
-        """Bytes that have been received and are not answered, or answered and not sent."""
+        """Bytes that have been received and not answered, or answered and not sent."""
         return len(self._received) + len(self._unsent)
 
     # ---- what calls it
 
     def _on_ready(self) -> None:
-        if self._events == 0:  # only the hang-up of one who waits for an answer is told then (poll(2)): it has gone
+        if self._events == 0:  # only a hang-up is reported then (poll(2)), which means that the client has gone
             self.close()
         else:
             self._turn(self._receive, self._work)
 
     def wake(self) -> None:
-        """A stream has something to tell. It is told at once where it can be: a removed instance is soon forgotten.
+        """A stream has something to send.
 
-        Requests wait for the selector: the core may be in the middle of the event that is to be told, and would
-        answer them only after it.
+        It is sent at once if possible, as a removed instance is soon forgotten. Requests wait for the selector: the
+        core may be in the middle of this very event, and could answer them only after it.
         """
-        if not self._unsent and not self._busy:  # else its turn comes, or is now
+        if not self._unsent and not self._busy:  # else its turn comes later, or has come
             self._turn(self._tell_on)
 
     def finish(self) -> None:
-        """The end of procman: tell what can be told at once, and close."""
+        """Procman ends: send what can be sent at once, and close."""
         self._guarded(self._say_end)
         self.close()
 
     def upgrade(self) -> None:
-        """Another program takes procman's place. Its client knows from the word what was done: all that is answered. What it
-        holds is held on.
+        """Another program takes procman's place. The announcement tells the client which requests were carried out:
+        those that were answered. Holds stay in force.
         """
         self.holders.clear()
         self._guarded(self._say_upgrade)
@@ -158,14 +160,14 @@ class Connection:
         self._busy = False
 
     def _guarded(self, step: Callback) -> None:
-        """A client that has gone, or a fault of ours, ends this connection and nothing else."""
+        """A client that has gone, or a fault of procman, ends this connection and nothing else."""
         if self.closed:
             return
         try:
             step()
         except OSError:
             self.close()
-        except Exception as error:  # noqa: BLE001  procman lives on
+        except Exception as error:  # noqa: BLE001  procman goes on
             self._host.backend.fault(error)
             self.close()
 
@@ -200,7 +202,7 @@ class Connection:
         return not self._at_end and len(self._unsent) < self._host.limits.unsent and not self._has_line()
 
     def _rearm(self) -> None:
-        """Watch for what can be gone on with: at least one of the two, or an answer is yet to come."""
+        """Watch for reading, writing, or both; neither only while an answer is still to come."""
         told = self._unsent or self._has_line() or any(stream.waiting for stream in self.streams)
         events = (READ if self._may_read() else 0) | (WRITE if told else 0)
         if events != self._events:
@@ -252,13 +254,13 @@ class Connection:
         self.close()
 
     def _watch_partial(self) -> None:
-        """An incomplete request has to be completed in time, else it would be kept for ever."""
+        """Close the connection unless an incomplete request is completed in time."""
         if not self._received or self._has_line():
             self._begun = None
             return
         if self._begun is None:
             self._begun = time.monotonic()
-        if not self._watched:  # one timer a connection, as they are never cancelled
+        if not self._watched:  # one timer a connection, as timers are never cancelled
             self._watched = True
             self._host.reactor.call_at(self._begun + self._host.limits.stalled, self._on_stalled)
 
@@ -269,7 +271,7 @@ class Connection:
         if time.monotonic() >= self._begun + self._host.limits.stalled and self._may_read():
             self.close()
         else:
-            self._begun = self._begun if self._may_read() else time.monotonic()  # we are the ones who do not read
+            self._begun = self._begun if self._may_read() else time.monotonic()  # procman itself does not read now
             self._watch_partial()
 
     # ---- carrying out
@@ -288,10 +290,10 @@ class Connection:
 
         try:
             self._perform(request, answer)
-        except Exception as error:  # noqa: BLE001  told and logged; procman lives on
+        except Exception as error:  # noqa: BLE001  reported and logged; procman goes on
             self._host.backend.fault(error)
             answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
-        if not answered and not _is_unanswered(request):  # it takes its time
+        if not answered and not _is_unanswered(request):  # the answer comes later
             owed = True
             self._owed += 1
 
@@ -342,7 +344,7 @@ class Connection:
             del self._unsent[:sent]
 
     def _tell(self) -> None:
-        """Hand the streams' notifications to the socket while it takes them."""
+        """Write the notifications of the streams to the socket while it accepts them."""
         told = 0
         while not self._unsent and told < TOLD_A_TURN and (piece := self._next_piece()):
             told += len(piece)
@@ -378,5 +380,5 @@ class Connection:
 
 
 def _is_unanswered(request: Request) -> bool:
-    """Whether it opens a stream whose number is not told, and so is of no use."""
+    """Whether the request opens a stream whose number is not known yet, and which would be of no use."""
     return request.id is UNSET and request.method in METHODS and METHODS[request.method].kind is MethodKind.STREAM

@@ -1,7 +1,7 @@
-"""What is typed into a terminal and not yet read by its program: bounded, and never waiting.
+"""Input for a terminal that its program has not read yet: bounded, and never blocking.
 
-Owns the bytes on their way to the master of one pseudo-terminal. Must not know who types. The descriptor is watched only
-while something waits, so that an idle terminal wakes nobody.
+Owns the bytes on their way to the master of one pseudo-terminal. Does not know who types. The descriptor is watched
+only while input waits, so that an idle terminal causes no wake-ups.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from procman.kernel.loop.reactor import Reactor
 
 LIMIT = 64 * 1024
-"""Most bytes that wait here. The system keeps some 16 KiB more for a program that does not read (measured)."""
+"""Most bytes that wait here. The system buffers some 16 KiB more for a program that does not read (measured)."""
 
 
 class InputQueue:
-    """The way to one master, which is non-blocking. `on_empty` is called when nothing waits any more."""
+    """The input of one master, which is non-blocking. `on_empty` is called when no input waits any more."""
 
     def __init__(self, reactor: Reactor, fd: int, on_empty: Callable[[], None]) -> None:
         self._reactor = reactor
@@ -33,7 +33,7 @@ class InputQueue:
 
     @property
     def room(self) -> int:
-        """Bytes that are taken at this moment."""
+        """How many bytes are accepted now."""
         return LIMIT - len(self._waiting)
 
     @property
@@ -41,7 +41,7 @@ class InputQueue:
         return not self._waiting
 
     def type(self, data: bytes) -> int:
-        """Take as many of these bytes as there is room for; how many that is."""
+        """Accept as many of these bytes as there is room for; returns how many."""
         taken = min(len(data), self.room)
         self._waiting += data[:taken]
         if not self._watched:
@@ -50,7 +50,7 @@ class InputQueue:
         return taken
 
     def close(self) -> None:
-        """The terminal has no reader any more; to be called before its descriptor is closed."""
+        """The terminal has no reader any more. Call this before its descriptor is closed."""
         self._waiting.clear()
         self._watch(wanted=False)
 
@@ -58,7 +58,7 @@ class InputQueue:
         before = len(self._waiting)
         self._write()
         if len(self._waiting) == before and _hung_up(self._fd):
-            self._waiting.clear()  # every program has closed it, and nobody reads what waits
+            self._waiting.clear()  # every program has closed it, so nobody reads what waits
         if not self._waiting:
             self._watch(wanted=False)
             self._on_empty()
@@ -69,7 +69,7 @@ class InputQueue:
                 written = os.write(self._fd, self._waiting)
             except BlockingIOError:
                 return
-            except OSError:  # EIO: the same, on other systems than Linux
+            except OSError:  # EIO: the same, on systems other than Linux
                 written = len(self._waiting)
             del self._waiting[:written]
 
@@ -83,7 +83,9 @@ class InputQueue:
 
 
 def _hung_up(fd: int) -> bool:
-    """Then it is ready for ever, and may be full (measured: Linux fails no write to such a master)."""
+    """Whether every program has closed it. Then it is always ready for writing, and may be full (measured: on Linux no
+    write to such a master fails).
+    """
     if not hasattr(select, "poll"):  # select(2) cannot tell
         return False
     poll = select.poll()

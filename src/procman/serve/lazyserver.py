@@ -1,6 +1,7 @@
-"""The control socket before it is served: what serves it is loaded when somebody connects, or once everything is started.
+"""Stands for the server until a client connects or everything is started, because loading it takes 3 ms that no
+instance should wait for.
 
-It takes 3 ms, for which no instance waits. Until then clients wait in the listener's queue, and what changes is kept.
+Until then clients wait in the listener's queue, and changes are kept.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from procman.serve.server import Server, ServerState
 
 QUIET_AFTER = 0.05
-"""Seconds after which what has been started has had its first word, if it has one."""
+"""Seconds after which a started process has usually written its first line."""
 
 SPARES = 4
-"""Descriptors kept for it, so that it can be loaded when the instances have taken all the others."""
+"""Descriptors kept for the server, so that it can be loaded when the instances have taken all others."""
 
 RETRY = 1.0
-"""Seconds until it is tried again where it could not be loaded."""
+"""Seconds until loading is tried again after it failed."""
 
 
 class LazyServer:
-    """Stands for the server, which it makes once."""
+    """Stands for the server, which it creates once."""
 
     def __init__(self, reactor: Reactor, listeners: Iterable[socket.socket], kernel: Kernel) -> None:
         self._reactor = reactor
@@ -68,21 +69,21 @@ class LazyServer:
         self._load().upgrade()
 
     def listen(self, listener: socket.socket) -> None:
-        """At one more, for a folder that procman is reached from as well."""
+        """Listen on one more socket, for another folder that leads to procman."""
         self._load().listen(listener)
 
     def replace(self, before: socket.socket, listener: socket.socket) -> None:
-        """At another one in place of one whose socket has gone."""
+        """Listen on a new socket in place of one whose file has disappeared."""
         self._load().replace(before, listener)
 
     def stop_listening(self) -> None:
-        """Let nobody in any more; to be called before the listener is closed."""
+        """Accept no more clients. Call this before the listener is closed."""
         self._unwatch()
         if self._server is not None:
             self._server.stop_listening()
 
     def close(self) -> None:
-        """The end of procman."""
+        """Procman ends."""
         if self._server is not None:
             self._server.close()
         else:
@@ -97,7 +98,7 @@ class LazyServer:
             self._try()
 
     def _try(self) -> None:
-        """A lack of anything is no end."""
+        """Running out of a resource is no reason to end: it is tried again."""
         try:
             self._load()
         except (ImportError, OSError, MemoryError) as error:

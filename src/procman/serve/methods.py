@@ -1,7 +1,7 @@
-"""The methods of the control protocol, procman's side: one function for each row of `control.methods`.
+"""procman's side of the control protocol: a function for each row of `control.methods`.
 
-Owns what a request means: how it is read, what is asked of the core and how its answer is told. Knows nothing of sockets,
-and of streams only that the connection opens them.
+Defines what a request means: how it is read, what the core is asked and how its answer is sent. Knows no sockets;
+streams are opened by the connection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from procman.control.messages import (
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Command, Hold, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Command, Hold, Released, Reported, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.spec import is_companion
 from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, nearest
@@ -47,11 +47,11 @@ from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
 
 MOST_HELD = 256
-"""Names in which one connection may hold stops: a companion has one for each type that it serves."""
+"""Names under which one connection may hold stops: a companion has one for each type that it serves."""
 
 
 class Failure(Struct, frozen=True):
-    """Why a request is not carried out, as the protocol's error."""
+    """Why a request is not carried out, as an error of the protocol."""
 
     code: Code
     message: str
@@ -59,7 +59,7 @@ class Failure(Struct, frozen=True):
 
 
 Answer = Callable[[Struct], None]
-"""Takes the result, or a Failure."""
+"""A function that takes the result, or a Failure."""
 
 
 class Backend(Protocol):
@@ -73,44 +73,45 @@ class Backend(Protocol):
     def output(self) -> Multiplexer: ...
     def view(self) -> FleetView: ...
     def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
-        """Hand a command to the core; answered before this returns."""
+        """Pass a command to the core. `answer` is called before this returns."""
 
     @property
     def counts(self) -> Mapping[str, int]: ...
     def operation(self, number: int) -> Operation | None: ...
     def why(self, name: str) -> tuple[str, ...]: ...
-    def release(self, name: str, generation: int, by: str) -> None: ...
-    def report(self, name: str, generation: int, fault: str) -> None: ...
+    def post(self, event: Released | Reported) -> None:
+        """Pass on what a companion says."""
+
     @property
     def upgrades(self) -> int: ...
     def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
         """Read the inputs again."""
 
     def upgrade(self, answer: Callable[[str | Refuse], None]) -> None:
-        """Let the installed program take over, whose version is told."""
+        """Let the installed program take over. The answer is its version."""
 
     def fault(self, error: BaseException) -> None:
         """Log a fault of procman's own."""
 
 
 class Caller(Protocol):
-    """The connection that asks."""
+    """The connection of a request."""
 
     holders: set[str]
-    """In whose names it holds stops."""
+    """The names under which this connection holds stops."""
     any_word: bool
-    """Whether it is told of kinds of events that came later than the protocol."""
+    """Whether it accepts kinds of events that are newer than the client."""
 
     @property
     def backend(self) -> Backend: ...
     def open_stream(self, params: StreamParams, answer: Answer) -> None:
-        """A stream of notifications for this connection begins."""
+        """Open a stream of notifications for this connection."""
 
     def wait(self, params: WaitParams, answer: Answer) -> None:
-        """Answer when that has come."""
+        """Answer once the condition is reached or cannot be reached."""
 
     def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
-        """Something for one of its streams."""
+        """Carry out a request for one of its streams."""
 
 
 StreamParams = LogsParams | EventsParams | AttachParams
@@ -122,12 +123,12 @@ _decoder = msgspec.json.Decoder(Request)
 
 
 def parse(line: bytes) -> Request | Failure:
-    """One line of JSON as a request."""
+    """A line of JSON as a request."""
     try:
         return _decoder.decode(line)
     except msgspec.ValidationError as error:
         invalid = Failure(Code.INVALID_REQUEST, f"cannot take this as a request: {error}")
-        return _syntax(line) or invalid  # msgspec tells of a wrong type before it has seen the whole
+        return _syntax(line) or invalid  # msgspec reports a wrong type before it has read the rest
     except UNREADABLE as error:
         return _not_json(error)
 
@@ -145,7 +146,7 @@ def _not_json(error: Exception) -> Failure:
 
 
 def parameters(request: Request) -> Struct | Failure:
-    """The request's parameters as its method wants them."""
+    """The request's parameters, as the type that its method declares."""
     method = METHODS.get(request.method)
     if method is None:
         hint = nearest(request.method[:64], METHODS)
@@ -167,7 +168,7 @@ HANDLERS: dict[str, Handler[Any]] = {}
 
 
 def serves(method: Method[P, R]) -> Callable[[Handler[P]], Handler[P]]:
-    """Declares the function that carries out a method: it answers with the method's result, or a Failure, once."""
+    """Declares the function that carries out a method. It answers once, with the method's result or a Failure."""
 
     def declare(handler: Handler[P]) -> Handler[P]:
         HANDLERS[method.name] = handler
@@ -241,7 +242,7 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
 
 @serves(methods.RELEASE)
 def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
-    caller.backend.release(params.instance, params.generation, params.by)
+    caller.backend.post(Released(params.instance, params.generation, params.by))
     answer(Accepted((params.instance,), dict(caller.backend.counts)))
 
 
@@ -251,7 +252,7 @@ def _report(caller: Caller, params: ReportParams, answer: Answer) -> None:
         hint = "it says so itself: `health:`, or sd_notify(3)"
         answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is no companion", hint))
         return
-    caller.backend.report(params.instance, params.generation, params.fault)
+    caller.backend.post(Reported(params.instance, params.generation, params.fault))
     answer(Accepted((params.instance,), dict(caller.backend.counts)))
 
 
@@ -307,7 +308,7 @@ def _shutdown(caller: Caller, command: Shutdown, answer: Answer) -> None:
 
 
 def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None]:
-    """The core's answer in the protocol's words."""
+    """The core's answer as a result of the protocol."""
     before = dict(caller.backend.counts)
 
     def told(reply: Reply | Refuse) -> None:
@@ -324,7 +325,7 @@ def _refused(refusal: Refuse) -> Failure:
 
 
 def instance_of(word: str, view: FleetView, what: str) -> str | Failure:
-    """The instance that is meant by its name, or by that of a type that has one; else why there is none."""
+    """The instance of this name, or the only one of this type; else why there is none."""
     names = [row.name for row in view.instances]
     if word in names:
         return word

@@ -1,7 +1,7 @@
-"""The control socket: who may connect, how many, and who is told what happens.
+"""The control socket: who may connect, how many, and who is sent what happens.
 
-Owns the listeners and the connections. What a connection says is `connection`'s and `methods`'. No client, however
-many there are and whatever they do, may stop procman: a limit stands behind everything that they can fill.
+Owns the listeners and the connections. What a connection means is in `connection` and `methods`. No number of clients
+may stop procman, whatever they do: everything that they can fill has a limit.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 ACCEPTS_A_TURN = 32
 
 RECENT = 256
-"""Changes that are kept for who comes back after an upgrade."""
+"""Changes that are kept for clients that reconnect after an upgrade."""
 
 SPARES = 4
-"""Descriptors kept for clients, so that procman can be spoken to when its instances have taken all the others."""
+"""Descriptors kept for clients, so that procman can be reached when its instances have taken all others."""
 
 RETRY = 1.0
-"""Seconds until the listener is tried again when there was no descriptor for a client."""
+"""Seconds until the listener is tried again after there was no descriptor for a client."""
 
 
 class ServerState(Struct, frozen=True):
-    """How many changes were told, and the last of them, each with its time."""
+    """The number of the last change, and the last changes, each with its time."""
 
     told: int = 0
     recent: tuple[tuple[float, Change], ...] = ()
 
 
 class Server:
-    """Serves the control protocol from the reactor's thread."""
+    """Serves the control protocol in the reactor's thread."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Server:
         backend.history.listeners.append(self._on_append)
 
     def publish(self, time: float, change: Change) -> None:
-        """Tell every reader of changes; `time` is seconds since the epoch."""
+        """Send a change to every reader of changes; `time` is seconds since the epoch."""
         self._told += 1
         self._recent.append((time, change))
         for connection in tuple(self._streaming):
@@ -94,11 +94,11 @@ class Server:
         self.waits.changed()
 
     def operation_ended(self, _operation: Operation) -> None:
-        """Something that was asked for has come to its end."""
+        """An operation has ended."""
         self.waits.changed()
 
     def state(self) -> ServerState:
-        """What another one can go on from."""
+        """What the server of the next program continues from."""
         return ServerState(self._told, tuple(self._recent))
 
     def restore(self, state: ServerState) -> None:
@@ -106,19 +106,19 @@ class Server:
         self._recent.extend(state.recent)
 
     def upgrade(self) -> None:
-        """Every client is told to connect again; until somebody accepts, it waits in the listener's queue."""
+        """Tell every client to connect again. Until the next program accepts, it waits in the listener's queue."""
         for connection in tuple(self._connections):
             connection.upgrade()
 
     def stop_listening(self) -> None:
-        """Let nobody in any more; to be called before the listener is closed."""
+        """Accept no more clients. Call this before the listener is closed."""
         self._closed = True
         self._pause()
 
     def close(self) -> None:
-        """The end of procman: tell the streams, as far as their readers take it at once, and close everything."""
+        """Procman ends: send to the streams what their readers accept at once, and close everything."""
         self.stop_listening()
-        self.waits.look()  # the last instance's end was procman's, too
+        self.waits.look()  # the last instance's end was procman's as well
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
@@ -139,13 +139,13 @@ class Server:
         self.reactor.register(listener.fileno(), READ, partial(self._on_connect, listener))
 
     def listen(self, listener: socket.socket) -> None:
-        """Serve who connects here, too."""
+        """Serve clients of this socket, too."""
         self._listeners.append(listener)
         if self._listening:
             self._register(listener)
 
     def replace(self, before: socket.socket, listener: socket.socket) -> None:
-        """Nobody finds `before` any more."""
+        """Listen on a new socket in place of `before`, which no client can find any more."""
         self._listeners.remove(before)
         if self._listening:
             self.reactor.unregister(before.fileno())
@@ -171,7 +171,7 @@ class Server:
                 return
             except ConnectionAbortedError:
                 continue
-            except OSError:  # EMFILE, ENFILE, ENOMEM: the client stays in the queue, so a spin must be avoided
+            except OSError:  # EMFILE, ENFILE, ENOMEM: the client stays in the queue, so pause instead of spinning
                 if not self._spares:
                     self._pause()
                     self.reactor.call_at(time.monotonic() + RETRY, self._listen_again)
@@ -185,27 +185,27 @@ class Server:
             connected.close()
         elif len(self._connections) >= self._most():
             text = f"cannot serve another client: {len(self._connections)} are connected"
-            with contextlib.suppress(OSError):  # it may have gone already
+            with contextlib.suppress(OSError):  # the client may have gone already
                 connected.send(encode_error(None, Code.REFUSED, text, "close some, or try later"), socket.MSG_DONTWAIT)
             connected.close()
         else:
             try:
                 self._connections[Connection(self, connected)] = None
-            except OSError:  # no memory, or no watch left for it (epoll(7)): as if it had not been let in
+            except OSError:  # no memory, or no watch left (epoll(7)): close it as if it had not been accepted
                 connected.close()
 
     def _most(self) -> int:
-        """Clients at a time: half of the descriptors are the instances'."""
+        """Most clients at a time: half of the descriptors are for the instances."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return self.limits.connections if soft == resource.RLIM_INFINITY else min(self.limits.connections, soft // 2)
 
     def _fill_spares(self) -> None:
-        with contextlib.suppress(OSError):  # none left: the next client that leaves gives one
+        with contextlib.suppress(OSError):  # none left: the next client that leaves frees one
             while len(self._spares) < SPARES:
                 self._spares.append(os.dup(self._listeners[0].fileno()))
 
     def closed(self, connection: Connection) -> None:
-        """A connection has ended: its descriptor is the next client's."""
+        """A connection has ended: its descriptor is free for the next client."""
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
         self._leave(connection.holders)
@@ -231,7 +231,7 @@ class Server:
                 self.backend.command(Hold(by, (), 0.0), lambda _reply: None)
 
     def relieve(self) -> None:
-        """Where all connections together hold too much, those who hold most, and do not read, are closed."""
+        """If all connections together hold too much, close those that hold most and do not read."""
         held = sum(connection.held for connection in self._connections)
         while held > self.limits.held:
             greatest = max(self._connections, key=lambda connection: connection.held)
@@ -251,7 +251,7 @@ class Server:
         return stream
 
     def _attach(self, connection: Connection, params: AttachParams) -> ServedStream | Failure:
-        from procman.serve.attachments import Attachments  # noqa: PLC0415  where somebody attaches
+        from procman.serve.attachments import Attachments  # noqa: PLC0415  only needed when a client attaches
 
         name = instance_of(params.instance, self.backend.view(), "attach to")
         if isinstance(name, Failure):

@@ -1,8 +1,8 @@
-"""What a client is told unasked: the `logs` and `events` streams, pulled by its connection as it can take more.
+"""The `logs` and `events` streams, from which a connection pulls as many notifications as it can send.
 
-Owns what each reader has yet to be told, in bounded memory: a `logs` reader is a cursor into the history for each
-instance, an `events` reader a short queue; one that is too slow loses the oldest and is told how much. Knows nothing
-of sockets.
+Owns, in bounded memory, what each reader is still to be sent: a reader of `logs` has a position in the history of each
+instance, a reader of `events` a short queue. A reader that is too slow loses the oldest and is told how much. Knows no
+sockets.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from procman.kernel.output.history import History, HistoryEntry
 from procman.serve.methods import Failure
 
 PIECE = 64 * 1024
-"""Bytes of one instance's output that are told before it is another's turn."""
+"""Bytes of one instance's output that are sent before it is the turn of another."""
 
 
 NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
 
 
 class _Told:
-    """A stream that only tells."""
+    """A stream that only sends."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -52,11 +52,11 @@ class _Told:
         return NOT_ATTACHED
 
     def close(self) -> None:
-        """Nobody but its connection knows it."""
+        """Nothing to do: only its connection knows it."""
 
 
 class LogsStream(_Told):
-    """Kept output of the instances that `names` mean, and with `follow` what they write from then on."""
+    """Kept output of the instances of these names, and with `follow` also new output."""
 
     def __init__(self, number: int, history: History, params: LogsParams) -> None:
         super().__init__(number)
@@ -71,12 +71,12 @@ class LogsStream(_Told):
             entries, self._cursors = [], dict(params.after)
         self._kept = deque(entries)
         self.kept_bytes = sum(len(entry.data) for entry in entries)
-        self._dirty: dict[str, None] = {}  # in the order in which it is their turn
+        self._dirty: dict[str, None] = {}  # in the order of their turns
         if params.after is not None:
             self._dirty = dict.fromkeys(name for name in names if history.end(name) != self._cursors.get(name, 0))
 
     def started(self) -> StreamStarted:
-        """With where each instance begins here."""
+        """The answer, with the offset at which each instance starts here."""
         begins = {entry.name: entry.after - len(entry.data) for entry in reversed(self._kept)}
         return StreamStarted(self.number, after=self._cursors | begins if self.endless else {})
 
@@ -87,7 +87,7 @@ class LogsStream(_Told):
         return meant
 
     def note(self, name: str) -> bool:
-        """An instance has written; whether that is told here."""
+        """An instance has written; whether it belongs to this stream."""
         if self.endless and self._means(name):
             self._dirty[name] = None
             return True
@@ -95,7 +95,7 @@ class LogsStream(_Told):
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to tell."""
+        """Whether there is something to send."""
         return bool(self._kept or self._dirty) or self.ended
 
     @property
@@ -103,7 +103,7 @@ class LogsStream(_Told):
         return not self.endless and not self._kept
 
     def pull(self, *, any_word: bool) -> bytes:  # noqa: ARG002  output has no words
-        """The next notifications; nothing where everything is told."""
+        """The next notifications; empty where all have been sent."""
         if self._kept:
             entry = self._kept.popleft()
             self.kept_bytes -= len(entry.data)
@@ -138,7 +138,7 @@ class EventsStream(_Told):
     def __init__(
         self, number: int, limit: int, before: int, kept: Iterable[tuple[float, Change]] = (), missed: int = 0
     ) -> None:
-        """It begins after the change of the number `before`: `missed` are gone, then those that are `kept` are told."""
+        """It starts after change number `before`: `missed` changes are lost, then come those that are `kept`."""
         super().__init__(number)
         self._queue = deque(kept)
         self._limit = limit
@@ -170,7 +170,7 @@ class EventsStream(_Told):
 
 
 class ServedStream(Protocol):
-    """What a connection asks of one, whatever it tells."""
+    """What a connection needs of any stream."""
 
     number: int
 
@@ -180,26 +180,28 @@ class ServedStream(Protocol):
     def ended(self) -> bool: ...
     @property
     def waiting(self) -> bool:
-        """Whether there is something to tell."""
+        """Whether there is something to send."""
 
     def started(self) -> Struct:
-        """The answer that opens it."""
+        """The answer that opens the stream."""
 
     def push(self, time: float, change: Change) -> bool:
-        """Something has changed, at a time in seconds since the epoch; whether that is told here."""
+        """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, with later kinds of events by their own word or not; nothing where everything is told."""
+        """The next notifications, with later kinds of events under their own name or not; empty where all have been
+        sent.
+        """
 
     def perform(self, params: InputParams | ResizeParams) -> Struct:
-        """What its client does there, and the answer."""
+        """Carry out a client's request for the stream, and answer."""
 
     def close(self) -> None:
-        """Nobody is told any more."""
+        """The stream is closed."""
 
 
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
-    """The refusal of a name that means nothing that runs, may run or has written; None where all mean something."""
+    """The refusal of a name that matches nothing that runs, may run, or has written; None where all match."""
     written = dict.fromkeys([i.name for i in view.instances] + history.names())
     refusal = Chosen(names).refuse(view.formation, written)
     return Failure(Code.REFUSED, *refusal) if refusal is not None else None

@@ -1,7 +1,7 @@
-"""Who waits for what: conditions that are judged after each change, and answered once.
+"""Waits of clients: conditions that are judged after each change, and answered once.
 
-Owns the waits of all connections, bounded in number, and how often they are judged: a burst of changes costs one look,
-and all looks together a tenth of the time at most. Knows nothing of sockets.
+Owns the waits of all connections, whose number is limited, and limits how often they are judged: a burst of changes is
+judged once, and judging takes a tenth of the time at most. Knows no sockets.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from procman.kernel.loop.reactor import Reactor
 from procman.serve.methods import Answer, Backend, Failure
 
 MOST = 64
-"""Waits at a time, of all clients together."""
+"""Most waits at a time, of all clients together."""
 
 SHARE = 10
-"""A look that took so long is followed by the next one after so many times as long."""
+"""After a check, the next one comes no sooner than so many times the duration of that check."""
 
 ALARM = 60.0
-"""Seconds at most to the next alarm: alarms are not cancelled, so none may be left for long by those who have gone."""
+"""Most seconds to the next alarm. Alarms are never cancelled, so none may stay long for a client that has gone."""
 
 
-class Wait:
-    """One that is not answered yet, and whose it is."""
+class PendingWait:
+    """A wait that is not answered yet, and its owner."""
 
     def __init__(
         self, owner: object, condition: Condition | OperationCondition, answer: Answer, deadline: float
@@ -45,13 +45,13 @@ class Waits:
     def __init__(self, reactor: Reactor, backend: Backend) -> None:
         self._reactor = reactor
         self._backend = backend
-        self._waits: dict[Wait, None] = {}
+        self._waits: dict[PendingWait, None] = {}
         self._scheduled = False
-        self._next = 0.0  # no look before that
+        self._next = 0.0  # no check before this time
         self._armed = math.inf  # the next alarm
 
     def add(self, owner: object, params: WaitParams, answer: Answer) -> None:
-        """Answer once it is so, can never be so, or the time is over."""
+        """Answer once the condition is reached, cannot be reached any more, or the time is over."""
         view = self._backend.view()
         condition = self._condition(params, view)
         if isinstance(condition, Failure):
@@ -61,7 +61,7 @@ class Waits:
             answer(Failure(Code.REFUSED, f"cannot wait: {MOST} others do", "try later"))
             return
         deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
-        wait = Wait(owner, condition, answer, deadline)
+        wait = PendingWait(owner, condition, answer, deadline)
         self._waits[wait] = None
         self._judge(wait, view)
         self._arm()
@@ -77,12 +77,12 @@ class Waits:
         return Condition(params.names, params.until, view) if refusal is None else Failure(Code.REFUSED, *refusal)
 
     def leave(self, owner: object) -> None:
-        """It waits no more."""
+        """Drop the waits of this owner."""
         for wait in [wait for wait in self._waits if wait.owner is owner]:
             del self._waits[wait]
 
     def changed(self) -> None:
-        """Something has changed: to be judged once the core has done with it."""
+        """Something has changed: judge the waits once the core has finished."""
         if self._waits and not self._scheduled:
             self._scheduled = True
             self._reactor.call_at(max(time.monotonic(), self._next), self.look)
@@ -90,7 +90,7 @@ class Waits:
     # ---- when it is judged
 
     def look(self) -> None:
-        """Judge all of them, now."""
+        """Judge all waits now."""
         self._scheduled = False
         if not self._waits:
             return
@@ -99,14 +99,14 @@ class Waits:
             view = self._backend.view()
             for wait in tuple(self._waits):
                 self._judge(wait, view)
-        except Exception as error:  # noqa: BLE001  procman lives on, without them
+        except Exception as error:  # noqa: BLE001  procman goes on, without the waits
             self._backend.fault(error)
             self._waits.clear()
         ended = time.monotonic()
         self._next = ended + SHARE * (ended - begun)
 
     def _arm(self) -> None:
-        """An alarm for the next deadline, where there is none before it."""
+        """Set an alarm for the next deadline, unless there is an earlier alarm."""
         first = min((wait.deadline for wait in self._waits), default=math.inf)
         if first < self._armed:
             at = min(first, time.monotonic() + ALARM)
@@ -120,7 +120,7 @@ class Waits:
             self.look()
             self._arm()
 
-    def _judge(self, wait: Wait, view: FleetView) -> None:
+    def _judge(self, wait: PendingWait, view: FleetView) -> None:
         verdict = wait.condition.judge(view)
         if verdict.outcome != "pending":
             waited = Waited(verdict.outcome, verdict.reason, verdict.hint)

@@ -14,39 +14,43 @@ import re
 
 _CSI = rb"[0-?]*[ -/]*[@-~]?"
 _STRING = rb"(?:[^\x07\x1b\n\xc2]|\xc2[^\x9c\n])*(?:\x07|\x1b\\|\xc2\x9c)?"
-"""OSC (titles, links, the clipboard), DCS, SOS, PM and APC last to their end, or that of the line."""
+"""The longest match of a sequence that takes a string: OSC (titles, links, the clipboard), DCS, SOS, PM and APC end at
+their terminator, or at the end of the line.
+"""
 _AFTER_ESCAPE = rb"(?:\[" + _CSI + rb"|[\]PX^_]" + _STRING + rb"|[ -/]*[0-~]?)"
-_C1 = rb"|\xc2(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _STRING + rb")"  # the same as characters of their own
-_COLOR = rb"\[[0-9;:]*m"  # without the private marks of xterm's `CSI > 4 ; 2 m`, which is a mode of the keyboard
+_C1 = (
+    rb"|\xc2(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _STRING + rb")"
+)  # the same as single characters of the C1 set
+_COLOR = rb"\[[0-9;:]*m"  # without the private marks of xterm's `CSI > 4 ; 2 m`, which sets a mode of the keyboard
 
 _ALL = re.compile(rb"\x1b" + _AFTER_ESCAPE + _C1)
 _BUT_COLORS = re.compile(rb"\x1b(?!" + _COLOR + rb")" + _AFTER_ESCAPE + _C1)
 _COLORS = re.compile(rb"\x1b" + _COLOR)
 
 _AWAY = re.compile(
-    rb"(?:\x1b\[|\xc2\x9b)(?:[0-9;]*[ABEFHfd]"  # the cursor goes to another line or place
+    rb"(?:\x1b\[|\xc2\x9b)(?:[0-9;]*[ABEFHfd]"  # moves the cursor to another line or column
     rb"|[01]?G|2K|[23]J"  # back to the first column; the line, the screen is cleared
     rb"|\?(?:47|1047|1049)[hl])"  # the alternate screen, and back
-    rb"|\x1bc"  # everything anew
+    rb"|\x1bc"  # resets the terminal
 )
-"""What is written behind one of these does not stand behind what was written before it."""
+"""After one of these sequences, text no longer follows what was written before it."""
 
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\n\r\x1b"})
 _CONTROL_CHARACTERS = re.compile(rb"\xc2[\x80-\x9f]")
-_UNKNOWN = "\ufffd".encode()  # not nothing: what stands on both sides could become one
+_UNKNOWN = "\ufffd".encode()  # and not nothing, as the text on both sides could join into one word
 
 _TORN = re.compile(
     rb"(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)"
     rb"|[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})\Z"  # a character of UTF-8 (RFC 3629)
 )
-"""A sequence or a character whose end has not come."""
+"""A sequence or a character that is not complete yet."""
 
 _EMPTY_LINES = re.compile(rb"(\A\n|\n\n)\n+")
 
 
 def visible(lines: bytes, *, color: bool) -> bytes:
-    r"""The text of these lines, with its colours where wanted: `\r\n` is `\\n`, and of a line that was written over and
-    over (a progress bar) only the last state is left. As many lines come out as go in.
+    r"""The text of these lines, with its colours if wanted. `\r\n` counts as `\n`, and of a line that was overwritten
+    (a progress bar) only the last state is kept. The number of lines stays the same.
     """
     if b"\x1b" in lines or b"\xc2" in lines:
         lines = _AWAY.sub(b"\r", lines)
@@ -60,7 +64,7 @@ def visible(lines: bytes, *, color: bool) -> bytes:
 
 
 def _last_state(line: bytes) -> bytes:
-    """The last of the texts that stood in this line."""
+    """The last text that was drawn in this line."""
     return next((text for text in reversed(line.split(b"\r")) if _shows(text)), b"")
 
 
@@ -72,7 +76,7 @@ def _shows(text: bytes) -> bool:
 
 
 class SharedView:
-    """One terminal's lines, in order, as they are shown among others.
+    """The lines of one terminal, in order, as they are shown among the lines of others.
 
     Several empty lines in a row are shown as one: a program that clears the screen (vite) first scrolls it away.
     """
@@ -81,28 +85,29 @@ class SharedView:
 
     def __init__(self, *, color: bool) -> None:
         self._color = color
-        self.after_empty = False  # whether the last line that was shown is empty
-        self._state = b""  # words and numbers of what was shown of it last
-        self.shown = 0  # bytes of the unfinished line that were shown before its end
+        self.after_empty = False  # whether the last line shown was empty
+        self._state = b""  # the words and numbers that were shown last of the current line
+        self.shown = 0  # how many bytes of the unfinished line have been shown already
 
     def lines(self, raw: bytes) -> bytes:
-        """What is to be shown of these whole lines; nothing, or whole lines too."""
+        """What to show of these complete lines: nothing, or complete lines."""
         text = visible(raw[self.shown :], color=self._color)
         if self.shown and text.startswith(b"\n"):
-            text = text[1:]  # there is nothing but the end of what is shown already
+            text = text[1:]  # nothing but the end of a line that has been shown already
         self.shown, self._state = 0, b""
         return self._squeezed(text)
 
     @staticmethod
     def plain(raw: bytes) -> bytes:
-        """The text of these whole lines for a file, where nobody sees colours or waits at a prompt."""
+        """The text of these complete lines for a file, which has no colours and no prompts."""
         return visible(raw, color=False)
 
     def prompt(self, partial: bytes) -> bytes:
-        """An unfinished line that its program seems to leave so, as a line; nothing where a part of it is shown already.
+        """An unfinished line that the program seems to leave like that (a prompt), as a complete line; nothing where
+        part of it has been shown.
 
-        One part only, else slow dots would become a line each; but of a line that is drawn again and again (a progress bar)
-        what it has become, as long as its words or numbers have changed: the frames of a spinner are no lines.
+        Only one part is shown, as slow dots would become a line each otherwise. A line that is redrawn (a progress bar)
+        is shown again when its words or numbers have changed: the frames of a spinner are no lines.
         """
         is_drawn_again = b"\r" in partial[self.shown :]
         if self.shown and not is_drawn_again:

@@ -1,4 +1,6 @@
-"""Colours: which there are, and when they are used. Pure: is told the environment and whether there is a terminal."""
+"""Colours: which exist, and when they are used. Pure: the caller passes the environment and whether there is a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +23,18 @@ OFF = ("0", "false", "no", "off")
 
 
 def color_of(position: int) -> bytes:
-    """The sequence that begins the colour of the type that came at `position` (from 0)."""
+    """The sequence that starts the colour of a type, by the type's `position` (from 0)."""
     return b"\x1b[38;5;%dm" % PALETTE[position % len(PALETTE)]
 
 
 def system_color(*, trouble: bool = False) -> bytes:
-    """Procman's own lines are bold, which is no type's colour; red as well where something went wrong."""
+    """Procman's own lines are bold, which no type's colour is, and also red where something went wrong."""
     return BOLD_RED if trouble else BOLD
 
 
 def wants_color(environ: Mapping[str, str], *, terminal: bool, choice: str = "auto") -> bool:
-    """The one rule for every verb: `--color`, then NO_COLOR (no-color.org), then FORCE_COLOR (force-color.org), then
-    whether the output is a terminal that shows colours. An empty variable says nothing.
+    """Whether to use colours. Every verb follows this rule: `--color`, then NO_COLOR (no-color.org), then FORCE_COLOR
+    (force-color.org), then whether the output is a terminal that shows colours. An empty variable counts as unset.
     """
     if choice != "auto":
         return choice == "always"

@@ -1,8 +1,8 @@
 """What a line of output looks like: prefixes, JSON objects, and text made safe for a table.
 
-Owns the bytes of the display. It is handed chunks of whole lines and finished clock strings; it must not know where
-bytes come from, where they go, or what time it is. Its patterns are compiled where they are first needed (`re` keeps them):
-a start needs none, and each takes 0.1 ms.
+Owns the bytes of the display. Takes chunks of complete lines and finished clock strings; knows neither where bytes come
+from, nor where they go, nor what time it is. Its patterns are compiled where they are first needed (`re` keeps them): a
+start needs none, and each takes 0.1 ms.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import msgspec
 from procman.text.colour import RESET
 
 SYSTEM = "system"
-"""The name that procman's own lines stand under. No instance can have it: theirs hold a dot."""
+"""The name that procman's own lines carry. No instance can have it, as the names of instances contain a dot."""
 
 CUT = b" [cut]"
-"""Stands at the end of each piece but the last of a line that is too long."""
+"""Marks the end of each piece of an overlong line, except the last."""
 
 _ENDS = (RESET, b"\x1b[m")
 _STYLED = rb"\x1b[^\n]*"
@@ -34,8 +34,8 @@ _SEQUENCES = (
 )
 _CONTROLS = (
     "[\x00-\x1f\x7f-\x9f\u2028\u2029"  # C0, DEL, C1, line and paragraph separators
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of a line
-    "\ud800-\udfff]"  # halves of a pair cannot be printed at all
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # characters that change the direction of a line
+    "\ud800-\udfff]"  # lone surrogates, which cannot be printed
 )
 
 
@@ -46,29 +46,33 @@ def text_prefix(name: str, width: int, clock: str, color: bytes | None) -> bytes
 
 
 def json_prefix(name: str, time: str, stream: str | None) -> bytes:
-    """What comes before each message: `{"time":"…","instance":"web.1","message":`, `stream` only where they are split."""
+    """The start of the JSON object of each message: `{"time":"…","instance":"web.1","message":`; `stream` only where
+    the streams are kept apart.
+    """
     head = {"time": time, "instance": name} | ({"stream": stream} if stream else {})
     return _encoder.encode(head)[:-1] + b',"message":'
 
 
 def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
-    """The prefix before each line. The chunk begins with one and ends with `rest` bytes that are not shown yet."""
+    """Each line with the prefix before it. The chunk starts with a prefix and ends with `rest` bytes that are not shown
+    yet.
+    """
     return _insert(chunk, prefix, len(prefix) + rest)
 
 
 def end_styles(lines: bytes) -> bytes:
-    """Each line that has a sequence ends with a reset, so that its style does not reach into the next prefix."""
+    """Add a reset to each line that contains a sequence, so that its style does not reach into the next prefix."""
     return re.sub(_STYLED, lambda line: line[0] if line[0].endswith(_ENDS) else line[0] + RESET, lines)
 
 
 def json_lines(prefix: bytes, lines: bytes) -> memoryview:
-    """One JSON object for each of the lines; bytes that are not UTF-8 become U+FFFD (RFC 8259 8.1: JSON is UTF-8)."""
+    """One JSON object for each line. Bytes that are not UTF-8 become U+FFFD (RFC 8259 8.1: JSON is UTF-8)."""
     try:
         text = lines.decode()
     except UnicodeDecodeError:
         text = lines.decode(errors="replace")
     else:
-        # Every escape makes the text longer: where only the newlines grew, the bytes are their own JSON (twice as fast).
+        # every escape makes the text longer: if only the newlines grew, the bytes are their own JSON (twice as fast)
         if not _may_hide(lines) and len(_encoder.encode(text)) == len(lines) + lines.count(b"\n") + 2:
             prefix += b'"'
             return _insert(prefix + lines, prefix, len(prefix), b'"}')
@@ -77,13 +81,16 @@ def json_lines(prefix: bytes, lines: bytes) -> memoryview:
 
 
 def json_object(value: object) -> bytes:
-    """A value as one line of JSON without any control character."""
+    """A value as one line of JSON without control characters."""
     return _escaped(_encoder.encode(value))
 
 
 def _may_hide(data: bytes) -> bool:
-    """Some of `_HIDDEN`, or a common character that begins like it. The search for one byte is memchr(3) and costs nothing,
-    that for two is not: 60 us for 64 KiB, as much as all the rest.
+    """Whether the text may contain one of `_HIDDEN`; also true for some common characters that start with the same
+    byte.
+
+    Searching for one byte is memchr(3) and costs nothing. Searching for two costs 60 us for 64 KiB, as much as
+    everything else here.
     """
     return b"\x7f" in data or b"\xc2" in data or (b"\xe2" in data and b"\xe2\x80" in data)
 
@@ -95,18 +102,20 @@ def _escaped(encoded: bytes) -> bytes:
 
 
 def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memoryview:
-    """`after` and `before` around each newline, without the last `extra` bytes.
+    """Put `after` and `before` around each newline, without the last `extra` bytes.
 
-    One replace for the whole chunk: it leaves one prefix too many at the end, and a view takes it off without the copy
-    that a slice would be.
+    One `replace` handles the whole chunk. It leaves one prefix too many at the end, which a memoryview cuts off without
+    the copy that a slice would make.
     """
     marked = chunk.replace(b"\n", after + b"\n" + before)
     return memoryview(marked)[: len(marked) - extra]
 
 
 def clean(text: str) -> str:
-    """Text that cannot move a cursor, set a title or break a table: sequences are gone, other controls are a blank.
+    """Text that cannot move a cursor, set a title or break a table: sequences are removed, other control characters
+    become a blank.
 
-    Nearly all text has neither (`isprintable` knows Unicode's controls and formats), and both patterns take 0.7 ms to compile.
+    Nearly all text contains neither (`isprintable` knows Unicode's control and format characters), and compiling both
+    patterns takes 0.7 ms.
     """
     return text if text.isprintable() else re.sub(_CONTROLS, " ", re.sub(_SEQUENCES, "", text))

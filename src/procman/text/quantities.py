@@ -1,4 +1,4 @@
-"""Times and sizes as people write them (`90s`, `512MB`), and kinds of numbers that such a word may stand for. Pure."""
+"""Times and sizes as people write them (`90s`, `512MB`), and types of numbers that such words may stand for. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from msgspec import Meta
 
 READ = "read"
-"""Key of `Meta.extra`: a function from a word to the number that it stands for. It raises ValueError, with what was expected."""
+"""The key in `Meta.extra` of a function that turns a word into the number it stands for. The function raises ValueError
+and says what was expected.
+"""
 
 _TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4} | {
@@ -21,14 +23,14 @@ _NUMBER = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[A-Za-z]+)"
 
 
 def read_seconds(word: str) -> float:
-    """`90s`, `5m`, `12h`: seconds. Raises ValueError."""
+    """Seconds of a word such as `90s`, `5m` or `12h`. Raises ValueError."""
     return _read(
         word, {unit.lower(): size for unit, size in _TIMES.items()}, "a number, or a time such as 90s, 5m or 12h"
     )
 
 
 def read_size(word: str) -> int:
-    """`512MB` (millions), `1GiB`, `50M` (as ulimit(1): 1024 each): bytes. Raises ValueError."""
+    """Bytes of a word such as `512MB` (millions), `1GiB` or `50M` (1024 each, as in ulimit(1)). Raises ValueError."""
     units = {unit.lower(): size for unit, size in _SIZES.items()}
     return int(_read(word, units, "a whole number, or a size such as 512MB or 1GiB"))
 
@@ -42,11 +44,11 @@ def _read(word: str, units: dict[str, float], expected: str) -> float:
 
 
 SECONDS = r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$"
-"""The words that `read_seconds` takes, for a JSON Schema."""
+"""A pattern of the words that `read_seconds` accepts, for a JSON Schema."""
 
 
 def worded(read: Callable[[str], float], example: str, pattern: str, **limits: Any) -> Meta:  # noqa: ANN401  of msgspec.Meta
-    """A number, or a word that stands for one."""
+    """The type of a number that may also be written as a word."""
     return Meta(
         **limits,
         extra={READ: read},

@@ -1,4 +1,4 @@
-"""How a command line becomes the words that are executed. Pure: knows the shell's language, and no files."""
+"""How a command line becomes the words to execute. Pure: knows the language of shells, reads no files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Container, Sequence
 from procman.text.shellwords import SHELL_WORDS
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+,./:- \t")
-"""A command of only such characters means the same with and without a shell, but for the words below."""
+"""A command of only these characters means the same with and without a shell, except where it starts with one of the
+words below.
+"""
 
 
 def begins_with_shell_word(command: str) -> bool:
-    """Whether the shell itself carries out what the line begins with: no `exec` may stand there."""
+    """Whether the command line starts with a word that the shell itself carries out, so that no `exec` may precede it."""
     return command.lstrip(" \t").replace("\t", " ").partition(" ")[0] in SHELL_WORDS
 
 
@@ -27,7 +29,9 @@ _OPERATORS = frozenset("|&;\n")
 
 
 def is_led_by_shell(command: str, shell: str = "/bin/sh") -> bool:
-    """Whether a shell stays the leader of this command's processes, and hands no signal on to what it waits for."""
+    """Whether a shell stays the leader of this command's processes. Such a shell passes no signal on to the program
+    that it waits for.
+    """
     if is_plain(command):
         return command.split(maxsplit=1)[0].rpartition("/")[2] in SHELLS
     if command.split(maxsplit=1)[0] == "exec":
@@ -43,10 +47,11 @@ def is_led_by_shell(command: str, shell: str = "/bin/sh") -> bool:
 def argv(
     command: str, shell: str, args: Sequence[str] = (), name: str = "", env: Container[str] = frozenset()
 ) -> list[str]:
-    """What is executed for a command line: its words, or the shell with it. The first word is still to be found in PATH.
+    """The words to execute for a command line: its own, or a shell with the line as its argument. The first word is
+    still to be looked up in PATH.
 
-    `args` are handed to the command after its own; `name` is what a shell then calls itself in messages; `env` are the
-    names of its variables.
+    `args` are appended to the command; `name` is what the shell calls itself in messages; `env` holds the names of the
+    command's variables.
     """
     if is_plain(command):
         return [*command.split(), *args]
@@ -59,16 +64,18 @@ def argv(
 
 
 _NO_OPERATOR = r"""(?s)\$\([^()]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|>\||(?<![^\s;&|])\#[^\n]*"""
-"""Where a `|` is no pipeline of the line's own: in `$(…)`, in quotes, escaped, `>|`, in a comment."""
+"""Places where a `|` does not make a pipeline of the line itself: in `$(…)`, in quotes, escaped, `>|`, in a comment."""
 
 _NEXT_COMMAND = r"&&|;|\n|(?<![<>|&])&(?![>&])"
 
 
 def is_pipeline(command: str) -> bool:
-    """Whether a line's status is that of the last command of a pipeline, so that nobody hears how the others ended."""
+    """Whether the status of the line is only that of the last command of a pipeline, which hides how the other commands
+    ended.
+    """
     if "|" not in command or "pipefail" in command:
         return False
-    while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # brackets from the inside out
+    while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # removes brackets from the inside out
         command = text
     if re.search(r"\bcase\b", text):
         return False

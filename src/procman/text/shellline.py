@@ -1,4 +1,6 @@
-"""`exec` in front of a line's program, where that changes nothing but who the process is. Pure; loaded for lines that need a shell."""
+"""Puts `exec` before the program of a command line where that changes nothing except which process runs it. Pure;
+loaded only for lines that need a shell.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +11,28 @@ from functools import lru_cache
 from procman.text.shellwords import SHELL_WORDS
 
 POSIX_SHELLS = frozenset({"sh", "dash", "ash", "bash", "busybox", "ksh", "mksh"})
-"""Shells that have the grammar below. What another does with a line is its own business."""
+"""Shells whose grammar is the one below. Lines for other shells are left alone."""
 
 _OTHER_BUILTINS = frozenset({"chdir", "print", "whence"})
-"""Of dash and ksh; as plain commands they are looked for as programs."""
+"""Reserved words of dash and ksh; other shells look for programs of these names."""
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _NOT_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\+=|\[)")
-"""`A+=1` and `A[1]=1` are assignments to bash, and commands to dash."""
+"""bash reads `A+=1` and `A[1]=1` as assignments, dash as commands."""
 
 _ORDINARY = re.compile(r"[^\s\\'\"$`;&|<>()#*?\[\]{}~!\n]+")
 _REDIRECTION = re.compile(r"\d*(?:>>|>&|<&|<>|>|<)[ \t]*(?![<>&|(])")
 
 
 class _UnsafeError(Exception):
-    """The line is left as it is."""
+    """The line cannot be changed safely."""
 
 
 def may_exec(command: str, shell: str, env: Container[str] = frozenset()) -> bool:
-    """Whether `exec` in front of the program changes nothing but who the process is.
+    """Whether `exec` before the program changes nothing except which process runs it.
 
-    Not where a function may hide behind its name: bash takes them from the environment, and from the file in BASH_ENV.
+    Not where the name of the program may be that of a function: bash imports functions from the environment, and from
+    the file in BASH_ENV.
     """
     if shell.rpartition("/")[2] not in POSIX_SHELLS or "BASH_ENV" in env:
         return False
@@ -38,9 +41,10 @@ def may_exec(command: str, shell: str, env: Container[str] = frozenset()) -> boo
 
 
 def with_exec(command: str) -> str:
-    """The line with `exec` before its program, behind what is assigned in front: the shell becomes the program.
+    """The line with `exec` before its program, after any assignments, so that the shell becomes the program.
 
-    dash stays where bash does not: as the leader it would get the signals, report the status and die of HUP.
+    Unlike bash, dash does not do this by itself: dash would stay the leader, get the signals, report the status, and
+    die of HUP.
     """
     at = program_of(command)
     return command if at is None else f"{command[: at[0]]}exec {command[at[0] :]}"
@@ -48,19 +52,20 @@ def with_exec(command: str) -> str:
 
 @lru_cache(maxsize=2048)
 def program_of(command: str) -> tuple[int, str] | None:
-    """Where the program of a line stands and what it is called; None where the line needs its shell.
+    """Where the program of a line starts, and its name; None where the line needs its shell.
 
-    That is so for operators, several lines, builtins and keywords, for a program that is only known once a variable is
-    replaced, and where an assignment in front is used in the same line: shells differ in when it holds.
+    A line needs its shell for operators, several lines, builtins and keywords, for a program whose name contains a
+    variable, and where an assignment before the program is used in the same line: shells differ in when it takes
+    effect.
     """
     try:
-        return _Line(command).program()
+        return _CommandLine(command).program()
     except _UnsafeError:
         return None
 
 
-class _Line:
-    """One command line, read as POSIX.1-2024 2.2 to 2.6 has it; what is not sure is unsafe."""
+class _CommandLine:
+    """One command line, read as POSIX.1-2024 2.2 to 2.6 describes it. Anything that is not certain is unsafe."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -86,13 +91,13 @@ class _Line:
 
     @staticmethod
     def _refuse_program(word: str | None) -> str:
-        """A word that surely is a program of its own."""
+        """Raise unless the word is certainly the name of a program."""
         if not word or word in SHELL_WORDS or word in _OTHER_BUILTINS or word[0] in "-!{}[" or _NOT_A_NAME.match(word):
             raise _UnsafeError
         return word
 
     def _skip_blanks(self) -> bool:
-        """Whether a word follows; a comment ends the line."""
+        """Skip blanks; whether a word follows. A comment ends the line."""
         while self._at < len(self._text) and self._text[self._at] in " \t":
             self._at += 1
         return self._at < len(self._text) and self._text[self._at] != "#"
@@ -106,7 +111,9 @@ class _Line:
         return True
 
     def _word(self) -> tuple[str | None, str | None]:
-        """The name that it assigns, and the word without its quotes where nothing in it is to be replaced."""
+        """The name that the word assigns to, if any, and the word without its quotes if the shell replaces nothing in
+        it.
+        """
         text, start = self._text, self._at
         assignment = _ASSIGNMENT.match(text, start)
         literal: str | None = ""
@@ -118,7 +125,7 @@ class _Line:
         return (assignment[1] if assignment else None), literal
 
     def _part(self) -> str | None:
-        """The next piece of a word, None where the shell replaces it."""
+        """The next piece of a word; None where the shell replaces it."""
         text, at = self._text, self._at
         match text[at]:
             case "'":
@@ -134,7 +141,7 @@ class _Line:
                 self._at = at + 2
                 return text[at + 1]
             case "$" | "`":
-                if text[at + 1 : at + 2] in ("'", '"'):  # a way to quote to bash, and not to dash
+                if text[at + 1 : at + 2] in ("'", '"'):  # quotes text in bash, and not in dash
                     raise _UnsafeError
                 self._at = self._replaced(at)
                 return None
@@ -144,7 +151,7 @@ class _Line:
                 self._at = at + 1
                 return text[at] if text[at] in "~!#{}]" else None
         ordinary = _ORDINARY.match(text, at)
-        if ordinary is None:  # another kind of blank
+        if ordinary is None:  # counts as a blank in some shells
             raise _UnsafeError
         self._at = ordinary.end()
         return ordinary[0]
@@ -156,7 +163,7 @@ class _Line:
         return found + 1
 
     def _quoted(self, at: int) -> int:
-        """Behind the end of what stands in double quotation marks."""
+        """The position after the closing double quotation mark."""
         while (character := self._text[at : at + 1]) != '"':
             if character == "\\":
                 at += 2
@@ -169,7 +176,7 @@ class _Line:
         return at + 1
 
     def _replaced(self, at: int) -> int:
-        """Behind `$NAME`, `${…}`, `$(…)`, or what stands in backquotes."""
+        """The position after `$NAME`, `${…}`, `$(…)` or a command in backquotes."""
         if self._text[at] == "`":
             return self._after("`", at + 1)
         match self._text[at + 1 : at + 2]:
@@ -181,7 +188,7 @@ class _Line:
                 return at + 1
 
     def _nested(self, at: int, end: str) -> int:
-        """Behind the bracket that closes; what it holds is only read as far as brackets, and else unsafe."""
+        """The position after the closing bracket. Only brackets are understood in between; anything else is unsafe."""
         text = self._text
         while (character := text[at : at + 1]) != end:
             if character in ("", "#", "\\", "`") or (end == "}" and character in "'\"") or text.startswith("case", at):

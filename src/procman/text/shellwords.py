@@ -1,4 +1,4 @@
-"""Words that mean something to a shell itself. Pure."""
+"""Words that have a meaning to the shell itself. Pure."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Words that everybody writes and reads the same way: durations, repetitions, the names of instances. Pure."""
+"""Texts that are written and read the same way everywhere: durations, repetitions, the names of instances. Pure."""
 
 from __future__ import annotations
 
 LISTED = 8
-"""Names that one line lists before it counts the rest."""
+"""How many names one line lists before it only counts the rest."""
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `0.5 s`, `42 s`, `2m 10s`, `3h 5m`, `2d 4h`."""
+    """Seconds as people say them: `0.5 s`, `42 s`, `2m 10s`, `3h 5m`, `2d 4h`."""
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f} s"
     whole = int(seconds + 0.5)

@@ -52,7 +52,6 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
       procman autoscale pause worker
       procman autoscale --dry-run
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    json, dry_run = flags["json"], flags["dry_run"]
     path = place.find()
     store = AutoscaleStore.beside(path)
     action, names = (words[0], words[1:]) if words[:1] and words[0] in ACTIONS else ("", words)
@@ -60,24 +59,29 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
         raise UsageError(f"expected one process type: procman autoscale {action or ''} TYPE".replace("  ", " "))
     if flags["replay"] and not action:
         return _replay(store, names)
-    status = _decided_now(place, path) if dry_run and not action else store.status()
+    status = _decided_now(place, path) if flags["dry_run"] and not action else store.status()
     for name in names:
         _refuse_unknown(name, status.types)
     if action:
         store.control(names[0], paused=action == "pause")
         click.echo(f"{names[0]}: {'paused' if action == 'pause' else 'follows demand again'}")
-        return 0
+    else:
+        _show(status, names, json=flags["json"])
+    return 0
+
+
+def _show(status: AutoscaleStatus, names: tuple[str, ...], *, json: bool) -> None:
+    """All types, or those that were named with their last hour as a chart."""
     chosen = {name: of_type for name, of_type in status.types.items() if not names or name in names}
     if json:
         click.echo(json_object(AutoscaleStatus(types=chosen)).decode())
-        return 0
+        return
     now = time.time()
     lines = show.table(chosen, now)
     for name in names:
         lines += ["", *show.chart(name, chosen[name].history, now)]
     for line in lines:
         click.echo(clean(line))
-    return 0
 
 
 def _replay(store: AutoscaleStore, names: tuple[str, ...]) -> int:

@@ -84,7 +84,20 @@ def converted_file(path: str) -> Converted:
     if kind is None:
         known = ", ".join(dict.fromkeys(one.title for one in FORMATS))
         raise ConfigError(f"cannot tell what {path} is", f"known: the files of {known}")
-    return pm2.convert_printed(_printed(path), text, path) if kind.node else kind.convert(text, path)
+    if kind.node:
+        return pm2.convert_printed(_printed(path), text, path)
+    return kind.convert(text, path, _beside(path, kind.beside(text, path))) if kind.beside else kind.convert(text, path)
+
+
+def _beside(path: str, names: list[str]) -> dict[str, str]:
+    """The texts of these files that can be read, by their names; what is not there tells nothing."""
+    texts = {}
+    for name in names:
+        data = read(os.path.join(os.path.dirname(path), name), name)
+        text = data if isinstance(data, Fault) else decode(data, name)
+        if not isinstance(text, Fault):
+            texts[name] = text
+    return texts
 
 
 def _printed(path: str) -> str:

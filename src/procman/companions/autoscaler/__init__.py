@@ -40,7 +40,7 @@ def settings(plan: Plan) -> AutoscalerSettings | None:
     types = {}
     for name, value in plan.sections.get("autoscale", {}).items():
         section = settings_of(msgspec.convert(value, str | Autoscale))
-        environ = plan.types[name].environment()
+        environ = {**plan.types[name].environment(), **plan.port_variables()}
         wanted = {word for address in addresses_of(section) for word in variables_in(address)}
         types[name] = AutoscaledType(section, {word: environ[word] for word in sorted(wanted) if word in environ})
     return AutoscalerSettings(types) if types else None

@@ -22,17 +22,20 @@ LOOK_EVERY = 0.5
 def main(settings: AutoscalerSettings) -> int:
     """Until procman ends. A type that cannot be followed is said so once, and does not hold up the others."""
     types = {}
+    unusable = []
     for name, of_type in settings.types.items():
         try:
             types[name] = building.scaled(of_type.settings, of_type.variables)
         except ProcmanError as error:
-            _log(f"{name}: {error.message}{f' ({error.hint})' if error.hint else ''}")
+            unusable.append(f"{name}: {error.message}{f' ({error.hint})' if error.hint else ''}")
+            _log(unusable[-1])
     if not types:
         return 1
     try:
         path = os.environ["PROCMAN_SOCKET"]
         store = AutoscaleStore.beside(path)
         autoscaler = Autoscaler(LiveFleet(path, store), types, store, this_machine(_log))
+        autoscaler.unusable = tuple(unusable)
         autoscaler.restore()
         while True:
             _pause(autoscaler, store, time.monotonic() + autoscaler.step())

@@ -46,6 +46,10 @@ class ScalableFleet(Protocol):
         """Set a count in the autoscaler's name."""
         ...
 
+    def report(self, fault: str) -> None:
+        """Say what is wrong at present, "" for nothing, for those who look at companions."""
+        ...
+
     def publish(self, decided: Decided) -> None:
         """Tell a decision as an event, with its inputs."""
         ...

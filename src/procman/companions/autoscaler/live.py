@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from procman.companions.autoscaler.fleet import InstanceSeen, TypeSeen
+from procman.companions.reporting import own_row, report
 from procman.core.demand import ReplicaState
 from procman.observe.poll import Poller
 
@@ -40,10 +41,12 @@ class LiveFleet:
     def __init__(self, path: str, store: AutoscaleStore) -> None:
         self._poller = Poller(path)
         self._store = store
+        self._own: InstanceView | None = None
 
     def look(self) -> Mapping[str, TypeSeen]:
         poll = self._poller.look()
         fleet = poll.answer.fleet
+        self._own = own_row(fleet)
         instances: dict[str, list[InstanceSeen]] = {name: [] for name in fleet.formation}
         for instance in fleet.instances:
             instances.setdefault(instance.type, []).append(_seen(instance, poll.trees))
@@ -55,6 +58,9 @@ class LiveFleet:
 
     def scale(self, type_name: str, count: int, why: str) -> None:
         self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
+
+    def report(self, fault: str) -> None:
+        report(self._poller.client, self._own, fault)
 
     def publish(self, decided: Decided) -> None:
         self._store.add_decision(time.time(), decided)

@@ -58,6 +58,20 @@ class ScaledType(Struct, frozen=True):
     window_at: Callable[[datetime], Bounds | None]
     samplers: tuple[Callable[[TypeSeen, float], None], ...] = ()
 
+    def waking(self) -> tuple[MetricReader, ...]:
+        """Those of its metrics that start the first instance."""
+        return tuple(r for r, metric in zip(self.readers, self.rule.metrics, strict=True) if metric.wakes)
+
+
+class Asleep(Struct, frozen=True):
+    """A type that stands at 0: as it was at its last whole look, how often its metrics are read, and until when that is
+    enough.
+    """
+
+    seen: TypeSeen
+    every: float
+    until: float
+
 
 class Surroundings(Struct, frozen=True):
     """What the loop takes from outside: clocks, free memory in bytes (None: not known), and where a line goes."""
@@ -85,7 +99,10 @@ class Autoscaler:
         self._store = store
         self._around = around
         self._dry = dry
+        self.unusable: tuple[str, ...] = ()
+        """What is wrong with the settings of types that are left out."""
         self._due = dict.fromkeys(types, 0.0)
+        self._asleep: dict[str, Asleep] = {}
         self._unsettled: set[str] = set()  # with new instances, of which samples are wanted
         self._states = {name: Scaler() for name in types}
         self._status: dict[str, TypeStatus] = {}
@@ -101,11 +118,12 @@ class Autoscaler:
     def hurry(self) -> None:
         """Look at every type in the next step."""
         self._due = dict.fromkeys(self._due, 0.0)
+        self._asleep = {}
 
     def step(self) -> float:
         """Do what is due; the seconds until the next is."""
         now = self._around.monotonic()
-        due = [name for name, at in self._due.items() if at <= now]
+        due = self._awake([name for name, at in self._due.items() if at <= now], now)
         if due or self._unsettled:
             try:
                 controls = self._store.controls()
@@ -125,8 +143,28 @@ class Autoscaler:
                 self._scale(name, seen.get(name), controls)
         if due:
             self._save()
+            self._report()
         following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
         return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
+
+    def _awake(self, due: list[str], now: float) -> list[str]:
+        """Those of the types that are to be looked at. One that stands at 0 is not, as long as nothing waits: its metrics
+        alone are read, and procman is not asked.
+        """
+        asleep = {name: one for name in due if (one := self._asleep.pop(name, None)) and now < one.until}
+        readers = {name: self._types[name].waking() for name in asleep}
+        for name, one in asleep.items():
+            start_all(readers[name], one.seen, now)
+        for name, one in asleep.items():
+            if all(reading.value == 0 and not reading.error for reading in finish_all(readers[name])):
+                self._asleep[name] = one
+                self._due[name] = now + one.every
+        return [name for name in due if name not in self._asleep]
+
+    def _report(self) -> None:
+        """Let `ps --companions` show what is wrong at present."""
+        faults = (*self.unusable, *filter(None, self._said.values()))
+        self._attempt("procman", lambda: self._fleet.report("; ".join(faults)))
 
     def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
         """Show new instances to those who measure them, and note which types have any."""
@@ -153,6 +191,8 @@ class Autoscaler:
         carried_out = self._carry_out(decided)
         self._states[name] = state if carried_out else replace(state, changes=before.changes)
         self._due[name] = at + decision.next_in
+        if seen.count == decision.count == 0 and decision.next_in < scaled.rule.every:
+            self._asleep[name] = Asleep(seen, decision.next_in, at + scaled.rule.every)
         self._complain(name, readings)
         self._note(decided)
 
@@ -196,6 +236,8 @@ class Autoscaler:
         """Whether procman did it. A fault is said once."""
         try:
             request()
+        except NotRunningError:
+            raise
         except ProcmanError as error:
             self._say(topic, error.message)
             return False

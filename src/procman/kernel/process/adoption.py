@@ -19,6 +19,7 @@ from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import children
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.process import Process
+from procman.kernel.process.promises import broken
 from procman.kernel.process.table import ProcessTable
 
 SWEEP_FIRST = 0.05
@@ -71,6 +72,8 @@ class Adoption:
         """Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind."""
         self._lives.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
+        for line in broken(known=self.known, subreaper=self._lives.subreaper):
+            self._output.log(line)
 
     def children(self) -> list[int]:
         """Every child that is part of what runs, or has become one unseen."""

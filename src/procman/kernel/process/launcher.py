@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from procman.core.actions import Spawn, Target
-from procman.core.events import Spawned, SpawnFailed
+from procman.core.actions import CancelSpawn, Spawn
+from procman.core.events import Event, SpawnCancelled, Spawned, SpawnFailed, Unreadable
 from procman.core.spec import Plan, ProcessSpec, Stdin, instance_environment
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
@@ -28,9 +28,6 @@ from procman.kernel.process.process import MARK, Process
 from procman.kernel.process.table import ProcessTable
 from procman.text.shell import is_led_by_shell
 from procman.text.words import index_of
-
-if TYPE_CHECKING:
-    from procman.core.decider import Decider
 
 PLAIN_TERM = "xterm"
 """TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
@@ -50,6 +47,13 @@ class SpawnContext(Struct, frozen=True):
     log_file: bool = False
 
 
+class Launched(NamedTuple):
+    """A process that was started, and why its output cannot be read ("": it is read)."""
+
+    life: Process
+    unreadable: str
+
+
 class Launcher:
     """Starts lives and puts them into the table."""
 
@@ -62,7 +66,7 @@ class Launcher:
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
 
-    def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Process:
+    def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Launched:
         """Start it. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
         provided = self._on_demand.provide(action)
@@ -75,15 +79,15 @@ class Launcher:
         if started.holder:
             life.group, life.held = started.holder, True
         self.lives.add(life, led_by_shell=led_by_shell)
+        unreadable = ""
         try:
             self._connect(life, started)
-        except OSError as error:  # no memory, or no watch left for its pipe (epoll(7)): it would block unseen
+        except OSError as error:  # no memory, or no watch left for its pipe (epoll(7))
             if started.stderr is not None and not life.streams:
                 os.close(started.stderr)  # the other one has been closed by whom it was given to
-            self._output.log(f"{life.name}: cannot read its output ({error.strerror}): killed")
-            self.lives.signal(life, "KILL", Target.ALL)
+            unreadable = error.strerror or str(error)
         self._on_demand.began(life)
-        return life
+        return Launched(life, unreadable)
 
     def environment(self, life: Process, plan: Plan) -> dict[str, str]:
         """What this life was given, but for what belongs to its first process alone."""
@@ -108,11 +112,11 @@ class Launcher:
             self._ports = plan.port_variables()
         return self._ports
 
-    def _start(self, action: Spawn, env: dict[str, str], provided: Provided) -> spawn.Started:
+    def _start(self, action: Spawn, env: dict[str, str], provided: Provided) -> spawn.SpawnedProcess:
         given = self._given
         size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN_SIZE
 
-        def attempt() -> spawn.Started:
+        def attempt() -> spawn.SpawnedProcess:
             launch = spawn.Launch(
                 action.spec,
                 env,
@@ -132,7 +136,7 @@ class Launcher:
                 raise
         return attempt()
 
-    def _connect(self, life: Process, started: spawn.Started) -> None:
+    def _connect(self, life: Process, started: spawn.SpawnedProcess) -> None:
         name, type_name = life.name, life.spec.type
         life.stdin = started.stdin
         self._output.widen([name])
@@ -156,29 +160,35 @@ class SpawnQueue:
         self._reactor = reactor
         self._launcher = launcher
         self._on_turn = on_turn
-        self._waiting: deque[Spawn] = deque()
+        self._waiting: OrderedDict[tuple[str, int], Spawn] = OrderedDict()
         self._left = SPAWNS_A_ROUND
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def add(self, action: Spawn) -> None:
-        self._waiting.append(action)
+        self._waiting[action.name, action.generation] = action
+
+    def cancel(self, action: CancelSpawn) -> SpawnCancelled | None:
+        """None where it is not in the queue any more."""
+        spawn = self._waiting.pop((action.name, action.generation), None)
+        return SpawnCancelled(spawn.name, spawn.generation) if spawn is not None else None
 
     def clear(self) -> None:
         self._waiting.clear()
 
-    def start_next(self, decider: Decider) -> Spawned | SpawnFailed | None:
-        """Start the one that waits longest; None where none does, or signals and clients get their turn first."""
+    def start_next(self, plan: Plan) -> list[Event]:
+        """Start the one that waits longest; nothing where none does, or signals and clients get their turn first."""
         if not self._waiting or self._left == 0:
-            return None
+            return []
         if self._reactor.is_waiting(ENDING):
             self.go_on_soon()
-            return None
+            return []
         if self._left == SPAWNS_A_ROUND:
             self.go_on_soon()
         self._left -= 1
-        return self._start(self._waiting.popleft(), decider)
+        _, action = self._waiting.popitem(last=False)
+        return self._start(action, plan)
 
     def go_on_soon(self) -> None:
         """In the next round of the loop."""
@@ -188,16 +198,14 @@ class SpawnQueue:
         self._left = SPAWNS_A_ROUND
         self._on_turn()
 
-    def _start(self, action: Spawn, decider: Decider) -> Spawned | SpawnFailed:
+    def _start(self, action: Spawn, plan: Plan) -> list[Event]:
         name, generation = action.name, action.generation
-        i = decider.get(name)
-        if i is not None and i.generation == generation and not i.wanted:
-            return SpawnFailed(name, generation, spawn.NO_ROOM, "not wanted any more")
         try:
             shell = is_led_by_shell(action.spec.command, action.spec.shell)
-            life = self._launcher.launch(action, decider.plan, led_by_shell=shell)
+            life, unreadable = self._launcher.launch(action, plan, led_by_shell=shell)
         except spawn.SpawnError as error:
-            return SpawnFailed(name, generation, error.code, error.why, jitter())
+            return [SpawnFailed(name, generation, error.code, error.why, jitter())]
         except MemoryError:
-            return SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())
-        return Spawned(name, generation, life.pid, shell)
+            return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
+        spawned = Spawned(name, generation, life.pid, shell)
+        return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]

@@ -67,7 +67,7 @@ class SpawnError(Exception):
         self.descriptors = descriptors
 
 
-class Started(Struct, frozen=True):
+class SpawnedProcess(Struct, frozen=True):
     """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
 
     Of a process with a terminal `stdout` is the master, which is its input as well, and `holder` leads its session.
@@ -122,7 +122,7 @@ class _Ends(Struct, frozen=True):
     theirs: list[int]
 
 
-def start(launch: Launch) -> Started:
+def start(launch: Launch) -> SpawnedProcess:
     """Start the command in a session and group of its own. Raises SpawnError, with every descriptor closed again."""
     argv = _argv(launch)
     opened: list[int] = []
@@ -143,7 +143,7 @@ def start(launch: Launch) -> Started:
         _close(opened)
         raise _explained(error, argv[0]) from error
     _close(ends.theirs)
-    return Started(pid, *ends.ours, held_by)
+    return SpawnedProcess(pid, *ends.ours, held_by)
 
 
 def _pipes(launch: Launch, opened: list[int]) -> _Ends:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from procman import __version__
 from procman.core.actions import Action
-from procman.core.decider import Decider, Survivor
-from procman.core.events import Event
+from procman.core.decider import AT_FAULT, Decider, Survivor
+from procman.core.events import Event, FormationStarted, ShutdownAsked
 from procman.core.fleet import Fleet
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.kernel.loop.reactor import Reactor
@@ -82,7 +82,7 @@ class Faults:
         before = self.decider
         decider = fallback.Fallback(before.plan, before.counts, survivors)
         self.decider, self.fallen_back = decider, True
-        return decider.start(now, stop=stop or before.stopping)
+        return decider.handle(ShutdownAsked(AT_FAULT) if stop or before.stopping else FormationStarted(), now)
 
     # ---- no memory
 

@@ -166,6 +166,8 @@ class LiveUpgrade:
     def _why_not(self) -> str:
         if not self._program.is_known:
             return "this procman was not started by `procman start` itself"
+        if not hasattr(os, "memfd_create"):
+            return "this system has no memory files"
         return self._host.why_not()
 
     def _refuse(self, why: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from procman.core.actions import StartProbe
-from procman.core.policies import ExecProbe
+from procman.core.policies import ExecProbe, HttpProbe
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.probes.attempts import Attempt, OnAnswer, ProbeAnswer, failed
 
@@ -119,7 +119,9 @@ class Polling:
 
     def _expired(self) -> None:
         self._drop()
-        self._on_answer(failed(f"{self._action.probe.__struct_config__.tag}: no answer within {self._seconds:g} s"))
+        probe = self._action.probe
+        what = f"http {probe.url}" if isinstance(probe, HttpProbe) else probe.__struct_config__.tag
+        self._on_answer(failed(f"{what}: no answer within {self._seconds:g} s"))
 
     def _drop(self) -> None:
         self._limits.drop(self._expire)

@@ -1,4 +1,4 @@
-"""`python tests/systems/load.py [CASE …] [--runs N]`: what deploys, scaling and deaths cost in requests, under wrk.
+"""`python tests/systems/under_load.py [CASE …] [--runs N]`: what deploys, scaling and deaths cost in requests, under wrk.
 
 Four Node.js servers behind HAProxy with a static list, and gunicorn on a shared socket. Every figure is wrk's: requests, and
 those of them that failed (socket errors and answers other than 2xx and 3xx).

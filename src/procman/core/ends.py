@@ -1,0 +1,163 @@
+"""What follows an end: of the process that was started, of the last one of its life, of a start that failed.
+
+Part of the machine in instance.py, which holds the table. How often and how soon a restart comes is restart.py's.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from procman.core import hints, restart, stopping, wording
+from procman.core.actions import SetTimer
+from procman.core.events import Exited, ExitStatus, SpawnFailed
+from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested
+from procman.core.phases import (
+    UP,
+    AfterClearing,
+    AfterSpawn,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Draining,
+    Failed,
+    Instance,
+    Spawning,
+    Starting,
+    Step,
+    Stopping,
+    StopReason,
+    StopStep,
+    afresh,
+    counted,
+    enter,
+    noted,
+    spawn,
+)
+from procman.core.restart import Outcome
+from procman.core.timers import SlotTimer
+from procman.core.view import Reason, ReasonCode
+
+
+def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
+    if not isinstance(i.phase, Spawning):
+        return Step(i)
+    status = ExitStatus(event.code)
+    then, stopped = i.phase.then, i.phase.why
+    i = noted(i, last_exit=status)
+    if not i.wanted:
+        return down(i, stopped, now)
+    if then is not AfterSpawn.RUN:
+        return spawn(afresh(i), now)
+    record = i.record
+    i = noted(i, ended_at=now, died_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
+    outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
+    facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
+    reason = f"cannot start: {event.why}"
+    if outcome is not Outcome.RETRY:
+        i = enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
+        return Step(i, (wording.failed_to_start(i),), (*facts, Rested(i.name)))
+    delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
+    news = wording.did_not_start(i, event.why, delay)
+    i, actions, _ = _back_off(i, Reason(ReasonCode.CANNOT_START, reason), delay, now)
+    return Step(i, (news, *actions), facts)
+
+
+def spawn_cancelled(i: Instance, now: float) -> Step:
+    """There was no process: started by now after all, where it is wanted again, with whatever spec it has by then."""
+    if not isinstance(i.phase, Spawning):
+        return Step(i)
+    return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)
+
+
+def exited(i: Instance, event: Exited, now: float) -> Step:
+    if not i.alive:
+        return Step(i)
+    i = noted(i, last_exit=event.status)
+    gone = LeaderEnded(i.name, i.generation, event.status)
+    if isinstance(i.phase, Stopping):
+        return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
+    if isinstance(i.phase, Draining) or not i.wanted:  # a stop had been asked for: what is left of it is to end
+        i, actions, _ = stopping.begin_in(i, now)
+        return Step(replace(i, phase=replace(i.phase, exit=event.status)), actions, (gone,))
+    assert isinstance(i.phase, UP)
+    leader = i.phase.leader
+    unready = isinstance(i.phase, Starting) and i.spec.ready is not None
+    i = counted(i, now)
+    outcome, rule = restart.judge(i.spec, event.status, i.record.failures, unready=unready)
+    lived = now - leader.started_at
+    how = wording.end_of(i, event, lived, again=outcome is Outcome.RETRY, unready=unready)
+    hint = hints.of_success(i.spec, event.status, lived, event.daemon) if outcome is Outcome.DONE else rule
+    delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
+    then, code = _AFTER_END[outcome]
+    why = Reason(code, f"{how.reason}; {rule}" if outcome is Outcome.GIVE_UP else how.reason)
+    facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
+    if outcome is not Outcome.DONE:
+        i = noted(i, died_at=now)
+        facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
+    phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
+    i = enter(i, phase, now)
+    return Step(i, (wording.ended(i, outcome, how, hint), *stopping.clean_up(i, phase)), facts)
+
+
+_AFTER_END = {
+    Outcome.RETRY: (AfterClearing.BACKOFF, ReasonCode.ENDED),
+    Outcome.GIVE_UP: (AfterClearing.FAILED, ReasonCode.GAVE_UP),
+    Outcome.DONE: (AfterClearing.DONE, ReasonCode.ENDED),
+}
+
+
+def emptied(i: Instance, now: float) -> Step:
+    match i.phase:
+        case Stopping(why=why) | Clearing(why=why) if not i.wanted:
+            return down(i, why, now)
+        case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
+            return _ended_for_its_state(i, why, now)
+        case Stopping():
+            return spawn(afresh(i), now)
+        case Clearing(then=then, why=why, delay=delay):
+            return _cleared(i, then, why, delay, now)
+        case _:
+            return Step(i)
+
+
+def _ended_for_its_state(i: Instance, why: Reason, now: float) -> Step:
+    """It was not ready in time, or unhealthy: to be tried again as if it had ended by itself."""
+    outcome, rule = restart.judge_failed_start(i.spec, 1, i.record.failures)
+    if outcome is Outcome.RETRY:
+        return _back_off(i, why, restart.backoff(i.spec.restart, i.record.failures, 0.0), now)
+    why = Reason(ReasonCode.GAVE_UP, f"{why.text}; {rule}")
+    i = enter(i, Failed(why), now)
+    return Step(i, (wording.failed_to_start(i),), (Rested(i.name),))
+
+
+def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: float) -> Step:
+    match then:
+        case AfterClearing.RESPAWN:
+            return spawn(afresh(i), now)
+        case AfterClearing.BACKOFF:
+            return _back_off(i, why, delay, now)
+        case AfterClearing.FAILED:
+            i = enter(i, Failed(why), now)
+            return Step(i, (wording.is_failed_at_rest(i, why),), (Rested(i.name),))
+        case AfterClearing.DONE:
+            i = enter(i, Done(why), now)
+            return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
+        case _:
+            assert_never(then)
+
+
+# ---- the ways out
+
+
+def down(i: Instance, why: Reason | None, now: float) -> Step:
+    """Nothing of it is left, and it is not wanted."""
+    news = wording.stopped(i)
+    return Step(enter(i, Down(why), now), (news,), (Rested(i.name),))
+
+
+def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:
+    i = enter(i, Backoff(why, now + delay, delay), now)
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + delay), wording.backs_off(i, delay)))
