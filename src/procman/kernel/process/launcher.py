@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -47,7 +46,7 @@ class SpawnContext(Struct, frozen=True):
     log_file: bool = False
 
 
-class Launched(NamedTuple):
+class Launched(Struct, frozen=True):
     """A process that was started, and why its output cannot be read ("": it is read)."""
 
     life: Process
@@ -202,10 +201,10 @@ class SpawnQueue:
         name, generation = action.name, action.generation
         try:
             shell = is_led_by_shell(action.spec.command, action.spec.shell)
-            life, unreadable = self._launcher.launch(action, plan, led_by_shell=shell)
+            started = self._launcher.launch(action, plan, led_by_shell=shell)
         except spawn.SpawnError as error:
             return [SpawnFailed(name, generation, error.code, error.why, jitter())]
         except MemoryError:
             return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
-        spawned = Spawned(name, generation, life.pid, shell)
-        return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]
+        spawned = Spawned(name, generation, started.life.pid, shell)
+        return [spawned, Unreadable(name, generation, started.unreadable)] if started.unreadable else [spawned]
