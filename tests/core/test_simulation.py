@@ -254,6 +254,20 @@ class Formation(RuleBasedStateMachine):
 
     @precondition(lambda self: self.names())
     @rule(which=pick)
+    def remove(self, which: int) -> None:
+        name = self.names()[which % len(self.names())]
+        of_type, _, number = name.partition(".")
+        if not self.is_stopping():
+            self.numbers[of_type].remove(int(number))
+            self.counts = self.counts | {of_type: self.counts[of_type] - 1}
+            self.stopped.discard(name)
+            self.scaled.add(of_type)
+            answer = self.os.command(Scale(to={of_type: self.counts[of_type]}, remove=(name,)))
+            assert isinstance(answer, Reply)
+            assert answer.formation == self.counts
+
+    @precondition(lambda self: self.names())
+    @rule(which=pick)
     def stop(self, which: int) -> None:
         name = self.names()[which % len(self.names())]
         if not self.is_stopping():
@@ -293,13 +307,15 @@ class Formation(RuleBasedStateMachine):
 
     @rule(index=st.integers(1, 3), fault=st.sampled_from(("", "no balancer")))
     def it_reports_of_itself(self, index: int, fault: str) -> None:
-        """As companions alone can: it means the same for any instance."""
+        """As companions alone can: it means the same for any instance. One that is to be replaced may be so at once."""
         i = self.os.fleet.get(f"web.{index}")
         if i is not None:
             self.os.tell(Reported(i.name, i.generation, fault))
             after = self.os.fleet.get(i.name)
             assert after is not None
-            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(i.phase, Ready | Unhealthy)
+            up = Ready | Unhealthy
+            assert isinstance(after.phase, up) <= isinstance(i.phase, up)
+            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(after.phase, up)
 
     @rule()
     def signal(self) -> None:
@@ -323,7 +339,7 @@ class Formation(RuleBasedStateMachine):
         assert isinstance(answer, Reply)
         assert answer.formation == self.counts
 
-    @precondition(lambda self: self.steps > 25)
+    @precondition(lambda self: self.steps > 25 and not self.os.finished)
     @rule(how=st.integers(0, 9))
     def end(self, how: int) -> None:
         if how == 0:

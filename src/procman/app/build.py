@@ -62,12 +62,7 @@ def build(
 ) -> RunningParts:
     """All parts, ready to run. Raises ProcmanError, with the claim released."""
     reactor = Reactor()
-    try:
-        files = _log_files(reactor, looks, before.files if before is not None else None)
-    except ProcmanError:
-        if claimed is not None:
-            claimed.release()
-        raise
+    files = _log_files(reactor, looks, claimed, before.files if before is not None else None)
     history = History(limit_all=looks.history * 1024 * 1024)
     lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
@@ -163,9 +158,17 @@ def _upgrading(parts: RunningParts) -> LiveUpgrade:
     return upgrading(parts)
 
 
-def _log_files(reactor: Reactor, looks: OutputOptions, before: FilesState | None) -> LogFiles | None:
+def _log_files(
+    reactor: Reactor, looks: OutputOptions, claimed: Claim | None, before: FilesState | None
+) -> LogFiles | None:
+    """The log files, where they are wanted. Releases the claim where they cannot be opened."""
     if looks.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
 
-    return LogFiles(reactor, looks.log_dir, Rotation(looks.log_max_bytes, looks.log_keep), before)
+    try:
+        return LogFiles(reactor, looks.log_dir, Rotation(looks.log_max_bytes, looks.log_keep), before)
+    except ProcmanError:
+        if claimed is not None:
+            claimed.release()
+        raise
