@@ -473,7 +473,7 @@ MUTATIONS = [
         "if self._now >= order.all_asked_at(closing.since, closing.grace):",
         "if False:",
     ),
-    Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    Mutation("the order skips a type that is not there", "order", "        left += needed_by.get(other, ())\n", ""),
     # ---- who follows whom
     Mutation(
         "a follower does not wait",
@@ -584,8 +584,8 @@ MUTATIONS = [
     Mutation(
         "members end together",
         "order",
-        "            yield from group.members[group.members.index(type_name) + 1 :]\n",
-        "            pass\n",
+        "extend(group.members[position + 1 :])",
+        "extend(())",
     ),
     Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
     Mutation(

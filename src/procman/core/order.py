@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from procman.core.desired import Desired
 from procman.core.phases import UP, Done, Failed, Instance, Ready
@@ -68,21 +68,27 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
 # ---- down
 
 
-def dependents(type_name: str, plan: Plan) -> Iterator[str]:
-    """The types that need this one, and the members of its group behind it."""
-    yield from (t for t, spec in plan.types.items() if any(one.type == type_name for one in spec.depends_on))
+def dependents(plan: Plan) -> dict[str, list[str]]:
+    """By type, the types that need it, and the members of its group behind it; no entry where no type does. One pass over the
+    plan serves all that stop together.
+    """
+    found: dict[str, list[str]] = {}
+    for t, spec in plan.types.items():
+        for one in spec.depends_on:
+            found.setdefault(one.type, []).append(t)
     for group in plan.groups:
-        if type_name in group.members:
-            yield from group.members[group.members.index(type_name) + 1 :]
+        for position, member in enumerate(group.members):
+            found.setdefault(member, []).extend(group.members[position + 1 :])
+    return found
 
 
 def has_order(plan: Plan) -> bool:
     return bool(plan.groups) or any(spec.depends_on for spec in plan.types.values())
 
 
-def may_stop(type_name: str, plan: Plan, slots: Slots) -> bool:
+def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> bool:
     """Whether nothing is left of the types that need it. A circle, which no plan has, stops at once."""
-    seen, left = {type_name}, [*dependents(type_name, plan)]
+    seen, left = {type_name}, [*needed_by.get(type_name, ())]
     while left:
         other = left.pop()
         if other in seen:
@@ -90,7 +96,7 @@ def may_stop(type_name: str, plan: Plan, slots: Slots) -> bool:
         seen.add(other)
         if any(slots.is_busy(i) for i in slots.of(other)):
             return False
-        left += dependents(other, plan)
+        left += needed_by.get(other, ())
     return True
 
 

@@ -42,6 +42,7 @@ class Turn:
         self._blockers: dict[str, Blockers] = {}
         self._budgets: dict[str, int] = {}
         self._stops: dict[str, bool] = {}
+        self._needed_by: dict[str, list[str]] | None = None
 
     def waits_for(self, spec: ProcessSpec, i: Instance) -> Blockers | None:
         """What this one has to wait for before it is started: only what stands still waits."""
@@ -97,5 +98,6 @@ class Turn:
         if is_companion(type_name):
             return not companions_last or not any(self._slots.is_busy(other) for other in self._slots)
         if type_name not in self._stops:
-            self._stops[type_name] = order.may_stop(type_name, self._plan, self._slots)
+            self._needed_by = order.dependents(self._plan) if self._needed_by is None else self._needed_by
+            self._stops[type_name] = order.may_stop(type_name, self._needed_by, self._slots)
         return self._stops[type_name]
