@@ -65,8 +65,8 @@ MUTATIONS = [
     Mutation(
         "forget a stop during a spawn",
         "instance",
-        "    if not i.wanted:\n        return stopping.begin(",
-        "    if False:\n        return stopping.begin(",
+        "STOP_AFTER_SPAWN.get(phase.then) if i.wanted else StopReason.ASKED",
+        "STOP_AFTER_SPAWN.get(phase.then)",
     ),
     Mutation(
         "a start that is not wanted any more is not cancelled",
@@ -77,15 +77,15 @@ MUTATIONS = [
     Mutation(
         "a start that was cancelled and is wanted again is forgotten",
         "ends",
-        "return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)",
-        "return down(i, i.phase.why, now)",
+        "return spawn(afresh(i), now) if i.wanted else down(i, why, now)",
+        "return down(i, why, now)",
     ),
     Mutation("what cannot be read goes on", "stopping", "why), kill_all(i))) if i.alive", "why),)) if i.alive"),
     Mutation(
         "forget a restart during a spawn",
-        "instance",
-        "    if phase.then is AfterSpawn.REPLACE:\n        return stopping.begin(",
-        "    if False:\n        return stopping.begin(",
+        "phases",
+        "    AfterSpawn.REPLACE: StopReason.REPLACED,\n",
+        "",
     ),
     Mutation(
         "forget a kill during a spawn",
@@ -166,6 +166,12 @@ MUTATIONS = [
         "stopping",
         "        at = min(at, now + REPEAT_AFTER)\n",
         "        pass\n",
+    ),
+    Mutation(
+        "what only listens gets no repeat",
+        "stopping",
+        "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
+        "return True",
     ),
     Mutation(
         "repeats also to the old",
@@ -465,6 +471,82 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- groups
+    Mutation(
+        "a group is stopped at once",
+        "groups",
+        "return Halt(None, done=False)\n        return Halt(StopWanted",
+        "pass\n        return Halt(StopWanted",
+    ),
+    Mutation("members start at once", "groups", "        waited += [\n", "        waited = [\n"),
+    Mutation("members start together", "groups", "if i.spec.type in before and i.wanted", "if False and i.wanted"),
+    Mutation(
+        "a round is over at once",
+        "groups",
+        "if all(\n                isinstance(i.phase",
+        "if True or all(\n                isinstance(i.phase",
+    ),
+    Mutation(
+        "a one-off that runs has started",
+        "groups",
+        "(not i.spec.oneshot and isinstance(i.phase, Ready | Unhealthy))",
+        "isinstance(i.phase, Ready | Unhealthy)",
+    ),
+    Mutation("restarts count for ever", "groups", "if now - at <= group.period", "if True"),
+    Mutation(
+        "a group has one restart too many",
+        "groups",
+        "len(recent) > group.intensity",
+        "len(recent) > group.intensity + 1",
+    ),
+    Mutation(
+        "a death while it is stopped counts", "groups", " or isinstance(world.moves.get(i.name), RegroupMove):", ":"
+    ),
+    Mutation("one that is given up takes others along", "groups", "not died.retried or not i.wanted", "not i.wanted"),
+    Mutation(
+        "those before it are restarted, too",
+        "groups",
+        "types = group.members[group.members.index(i.spec.type) + 1 :]",
+        "types = group.members",
+    ),
+    Mutation("what a person stopped is started", "groups", "if j.wanted and j.name", "if j.name"),
+    Mutation(
+        "a temporary one is started again",
+        "groups",
+        "if not i.wanted or (rests and (move.failed or once)):",
+        "if not i.wanted or (rests and move.failed):",
+    ),
+    Mutation(
+        "an added one does not wait",
+        "groups",
+        "if i is None or isinstance(i.phase, (Waiting, *AT_REST)):",
+        "if i is not None and isinstance(i.phase, (Waiting, *AT_REST)):",
+    ),
+    Mutation(
+        "a backoff ends out of turn",
+        "formation",
+        "if self.groups is None or not isinstance(i.phase, Backoff) or i.token != token:",
+        "if True:",
+    ),
+    Mutation(
+        "members end together",
+        "order",
+        "            yield from group.members[group.members.index(type_name) + 1 :]\n",
+        "            pass\n",
+    ),
+    Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
+    Mutation(
+        "a group that is gone leaves its stops",
+        "groups",
+        "    return Halt(None, done=False) if halting else None\n",
+        "    return None\n",
+    ),
+    Mutation(
+        "what is replaced does not wait for its turn",
+        "halting",
+        "case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:",
+        "case Clearing(then=AfterClearing.RESPAWN) as phase if False:",
+    ),
     # ---- how long a start took
     Mutation(
         "a part is counted from the start",
@@ -516,7 +598,7 @@ MUTATIONS = [
         "formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})",
         "formation.plan, formation.plan",
     ),
-    Mutation("an abort leaves what was touched", "replacing", "moves=rest | back)", "moves=rest)"),
+    Mutation("an abort leaves what was touched", "replacing", "moves=waiting | rest | back)", "moves=waiting | rest)"),
     Mutation(
         "who was stopped holds up the others",
         "rollout",

@@ -27,18 +27,8 @@ from procman.core.spec import Plan, ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Reason
 
-__all__ = [
-    "AwaitedState",
-    "Count",
-    "Hold",
-    "Name",
-    "Restart",
-    "Scale",
-    "SendSignal",
-    "Shutdown",
-    "Stop",
-    "Wait",
-]  # besides what is here
+# besides what is here
+__all__ = ["AwaitedState", "Count", "Hold", "Name", "Restart", "Scale", "SendSignal", "Shutdown", "Stop", "Wait"]
 
 
 class ExitStatus(Struct, frozen=True):
@@ -259,13 +249,23 @@ class RestartWanted(Struct, frozen=True):
     terms: StopTerms = StopTerms()
 
 
+class HaltWanted(Struct, frozen=True):
+    """The instance is to be stopped with its group: to wait for its turn to be started again, or where the group has `failed`
+    to be failed with it.
+    """
+
+    why: Reason
+    terms: StopTerms = StopTerms()
+    failed: bool = False
+
+
 LifeEvent: TypeAlias = (
     Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released | Reported
 )
 """What is handed to the instance that it names, and to nobody else."""
 
 SlotEvent: TypeAlias = (
-    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | KillAsked
+    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | HaltWanted | KillAsked
 )
 FormationEvent: TypeAlias = (
     FormationStarted

@@ -1,10 +1,11 @@
-"""The read model of a whole formation, made when somebody asks for it: `ps`, a client that has just connected."""
+"""The read model of a whole formation, made on request: for `ps`, or a client that has just connected."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from procman.core import order, replacing, wording
+from procman.core import blockers, replacing, wording
+from procman.core.blockers import Blockers
 from procman.core.desired import Role
 from procman.core.formation import Formation
 from procman.core.phases import Draining, Instance, Stopping, StopReason, Waiting
@@ -25,7 +26,7 @@ def of(formation: Formation, now: float) -> FleetView:
 
 
 def row(formation: Formation, i: Instance, now: float) -> InstanceView:
-    """One row of ps. The reason of one that waits is what keeps it waiting."""
+    """One row of ps. The reason of a waiting instance is what it waits for."""
     view = wording.view_of(i, now, crash_loop=formation.crashes.loops(i, now))
     role = formation.desired.role(i.spec.type, i.index)
     if role is not Role.REGULAR and not is_companion(i.spec.type):
@@ -37,9 +38,13 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
         view = replace(view, reason=f"{view.reason}; then it is started again")
     if not isinstance(i.phase, Waiting):
         return view
-    unmet = order.unmet(i.spec, formation.desired, formation.slots)
-    missing = "; ".join(order.explain(one, formation.slots, now) for one in unmet)
+    missing = blocked(formation, i).explain(formation.slots, now)
     return replace(view, reason=f"waiting for {missing}" if missing else "about to be started")
+
+
+def blocked(formation: Formation, i: Instance) -> Blockers:
+    """What keeps an instance from being started."""
+    return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
 
 
 def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:

@@ -1,4 +1,4 @@
-"""When an instance is ready, and when it is not any more: probes, deadlines, what programs tell of themselves.
+"""When an instance is ready, and when it is no longer: probes, deadlines, and what programs report themselves.
 
 Part of the machine in instance.py, which holds the table.
 """
@@ -29,7 +29,7 @@ READY_AFTER = 1.0
 
 
 def begin(i: Instance, now: float) -> tuple[Action, ...]:
-    """The process is there: what makes it ready, and when that is given up."""
+    """The process exists: what makes it ready, and until when."""
     ready = i.spec.ready
     if ready is None:
         return (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER),)
@@ -38,15 +38,26 @@ def begin(i: Instance, now: float) -> tuple[Action, ...]:
 
 
 def deadline(i: Instance, phase: Starting, now: float) -> Step:
-    """Without a probe it is ready now; with one it has not become so in time."""
+    """Without a probe it is ready now; with one it is late."""
     ready = i.spec.ready
     if ready is None:
         return _become_ready(i, phase, now)
-    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer), now)
+    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer or silence(ready.probe)), now)
+
+
+def silence(probe: policies.Probe) -> str:
+    """What is missing where nothing was answered."""
+    match probe:
+        case policies.LogProbe(pattern):
+            return f"no line matches {pattern!r}"
+        case policies.NotifyProbe():
+            return "it has not said READY=1"
+        case _:
+            return "its probe has not answered"
 
 
 def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
-    """Something about how it is."""
+    """A report about its state."""
     match event:
         case Probed():
             return _probed(i, event, now)
@@ -94,7 +105,7 @@ def _notified(i: Instance, event: Notified, now: float) -> Step:
 
 
 def _reported(i: Instance, event: Reported, now: float) -> Step:
-    """A companion cannot do what it is there for, or can again. It is not restarted for that: the fault is not its own."""
+    """A companion cannot do its work, or can again. It is not restarted for that, as the fault is not its own."""
     match i.phase:
         case Ready(leader, ready_at) if event.fault:
             i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
@@ -131,7 +142,7 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
 
 
 def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
-    """It is stopped for its state, which counts as a death, and then tried again as after one."""
+    """It is stopped for its state, which counts as a death, and then restarted as after one."""
     assert isinstance(i.phase, Starting | Unhealthy)
     leader = i.phase.leader
     if not i.wanted:  # it is to be stopped anyway, in its turn

@@ -5,14 +5,14 @@ Part of the machine in instance.py, which holds the table; the order of signals 
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
-from procman.core.events import Adopted, Released, RestartWanted, StopWanted, Unreadable
+from procman.core.events import Adopted, HaltWanted, Released, RestartWanted, StopWanted, Unreadable
 from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
@@ -30,6 +30,12 @@ from procman.core.phases import (
 from procman.core.spec import StopMode
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 REPEAT_AFTER = 1.0
 """Seconds after which the signal is sent once more to a process that was young when it was asked to end."""
@@ -61,7 +67,7 @@ class StopCause(Struct, frozen=True):
 # ---- before it is asked
 
 
-def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now: float) -> Step:
+def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted, now: float) -> Step:
     """A stop is wanted: where it is in rotation it leaves that first, as long as it is held or its type drains."""
     assert isinstance(i.phase, UP)
     leader, terms = i.phase.leader, event.terms
@@ -79,7 +85,7 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now:
     return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
 
 
-def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted) -> Step:
+def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted) -> Step:
     """Asked again while it drains: no longer than it did, and not beyond the end of everything."""
     assert isinstance(i.phase, Draining)
     kill_by = event.terms.kill_by if event.terms.kill_by is not None else i.phase.kill_by
@@ -139,8 +145,7 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     kill_at = now + leader.stop.grace
     kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
     phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at)
-    # What its own check has called ready handles its signals, and may take a second one for "at once": RQ kills its job.
-    repeat = i.spec.ready is None or isinstance(i.phase, Starting)
+    repeat = not _handles_signals(i)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
     news = wording.stopping(i, cause.why)
@@ -148,6 +153,17 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
         killed = kill(i, now)
         return Step(killed.instance, (*probes, news, *killed.actions))
     return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat)))
+
+
+def _handles_signals(i: Instance) -> bool:
+    """What its own check has called ready does, and may take a second signal for "at once": RQ kills its job.
+
+    That somebody answers at a socket says nothing of signals: HAProxy's workers do before its master handles a USR1.
+    """
+    ready = i.spec.ready
+    if ready is None or isinstance(i.phase, Starting):
+        return False
+    return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:

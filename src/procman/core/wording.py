@@ -1,4 +1,4 @@
-"""The sentences: what is told of an instance's changes, the rows of ps, who is waited for, how everything ended."""
+"""The sentences: an instance's changes, the rows of ps, which instances are waited for, how everything ended."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
 def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_in: float | None = None) -> Publish:
-    """A change of one instance, with its exit where it is the end of a life that is told."""
+    """A change of one instance, with its exit if the change is the end of a life."""
     exited = i.record.last_exit if kind in _ENDS else None
     return Publish(
         Change(
@@ -103,7 +103,7 @@ def is_unhealthy(i: Instance, answer: str) -> Publish:
 
 
 def reports(i: Instance, fault: str) -> Publish:
-    """Not logged: the companion has said it in a line of its own."""
+    """Not logged, as the companion has logged it in a line of its own."""
     if fault:
         return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
     return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
@@ -147,14 +147,14 @@ WENT_AWAY = " (a command that goes to the background by itself must stay in the 
 
 
 class EndWords(Struct, frozen=True):
-    """An end in words: as a reason, and with how long it lived."""
+    """An end in words: as a reason, and with how long the process ran."""
 
     reason: str
     line: str
 
 
 def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bool = False) -> EndWords:
-    """How it ended; how often in a row, where it is started again."""
+    """How it ended; also how often in a row, if it is started again."""
     how, when = described(event.status, lived), BEFORE_READY if unready else ""
     if unready and event.status.code == 0:
         when += WENT_AWAY
@@ -228,7 +228,7 @@ def unkillable(i: Instance, after: float) -> Publish:
 
 
 def stopped(i: Instance) -> Publish:
-    """It is down now; `i` is as it was before. Told in the log where its end was none that was asked for."""
+    """It is down now; `i` is as it was before. Logged if its end was not the one that was asked for."""
     text, clean = f"{i.name} stopped", True
     if isinstance(i.phase, ENDING):
         status = i.record.last_exit
@@ -241,7 +241,7 @@ def stopped(i: Instance) -> Publish:
 
 
 HOST = "127.0.0.1"
-"""Where instances are reached by those on the same machine."""
+"""The address at which instances can be reached from the same machine."""
 
 
 def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
@@ -307,7 +307,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
 
 
 def waiting_line(instances: Sequence[Instance], now: float) -> str:
-    """`waiting for worker.1 (pid 4242, 8 s left)`; empty where nobody is waited for."""
+    """`waiting for worker.1 (pid 4242, 8 s left)`; empty where no instance is waited for."""
     waited = [(i, i.phase) for i in instances if isinstance(i.phase, Draining | Stopping | Clearing)]
     if not waited:
         return ""
@@ -331,7 +331,7 @@ def ended_line(instances: Sequence[Instance]) -> str:
 
 
 def _end_shown(i: Instance) -> str:
-    """The exit of its last life, but where that has none: what is unkillable still runs, and had others before."""
+    """The exit of its last life, if that has one: what is unkillable still runs, and had others before."""
     return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
@@ -358,7 +358,7 @@ def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
 
 
 def autoscaled(type_name: str) -> tuple[str, str]:
-    """Why a person does not set this count, and what they may do."""
+    """Why a person does not set this count, and what they can do."""
     hint = f"`procman scale {type_name}=MIN..MAX` sets its bounds, --force its count until the next decision"
     return f"cannot scale {type_name}: its count follows demand (`autoscale:`)", hint
 
