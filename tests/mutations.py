@@ -124,8 +124,8 @@ MUTATIONS = [
     Mutation(
         "an automatic restart is not counted",
         "instance",
-        "restarts=i.record.restarts + 1",
-        "restarts=i.record.restarts",
+        "case Waiting(retry=True):\n            return spawn(noted(i, restarts=i.record.restarts + 1), now)",
+        "case Waiting(retry=True):\n            return spawn(i, now)",
     ),
     Mutation(
         "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1)", "phase_since=now)"
@@ -180,7 +180,10 @@ MUTATIONS = [
         "if repeat:",
     ),
     Mutation(
-        "repeats each second", "stopping", "_next(i, phase, now, repeat=False)", "_next(i, phase, now, repeat=True)"
+        "repeats each second",
+        "stopping",
+        "(*again, _next(i, phase, now, repeat=False))",
+        "(*again, _next(i, phase, now, repeat=True))",
     ),
     Mutation(
         "a dead leader gets the repeat",
@@ -313,14 +316,14 @@ MUTATIONS = [
     Mutation(
         "first failure by name, not by time",
         "closing",
-        "min(ends, key=lambda end: end[0], default=None)",
-        "min(ends, key=lambda end: 0, default=None)",
+        "key=lambda record: (record.ended_at, record.died_at != record.ended_at)",
+        "key=lambda record: 0",
     ),
     Mutation(
         "the last failure, not the first",
         "closing",
-        "min(ends, key=lambda end: end[0], default=None)",
-        "max(ends, key=lambda end: end[0], default=None)",
+        "min(failed, key=",
+        "max(failed, key=",
     ),
     Mutation(
         "reload restarts the unchanged",
@@ -455,7 +458,7 @@ MUTATIONS = [
         "if not i.wanted:",
     ),
     # ---- order
-    Mutation("nobody waits", "turn", "if not spec.depends_on or isinstance", "if True or isinstance"),
+    Mutation("nobody waits", "turn", "if not (spec.depends_on or self._groups) or", "if True or"),
     Mutation("a dependency at nought is waited for", "order", "if desired.count(one.type) > 0 and not", "if not"),
     Mutation("one is as good as all", "order", "(len(numbers) if one.every else 1)", "1"),
     Mutation(
@@ -471,6 +474,56 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    # ---- who follows whom
+    Mutation(
+        "a follower does not wait",
+        "turn",
+        "        if gated and followers.unready(",
+        "        if False and followers.unready(",
+    ),
+    Mutation(
+        "nobody follows",
+        "formation",
+        "self.desired = self.desired.moving(followers.owed(",
+        "_ = self.desired.moving(followers.owed(",
+    ),
+    Mutation("a follower is restarted twice", "formation", "desired = followers.in_order(desired, self.plan)", "pass"),
+    Mutation(
+        "one that is scaled away is followed", "followers", " or desired.role(ended, one.index) is Role.LEAVING:", ":"
+    ),
+    Mutation(
+        "what ended for good follows", "followers", "return ended or isinstance(i.phase, AT_REST)", "return ended"
+    ),
+    Mutation("one that is away is back", "followers", "return bool(back) and all(", "return bool(back) or all("),
+    Mutation(
+        "the old socket is closed at once",
+        "reload",
+        "over = {t for t in lingering if t not in rollouts and t not in moving}",
+        "over = {*lingering}",
+    ),
+    Mutation(
+        "the old socket stays open for ever",
+        "reload",
+        "over = {t for t in lingering if t not in rollouts and t not in moving}",
+        "over: set[str] = set()",
+    ),
+    Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
+    # ---- more time
+    Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
+    Mutation("time is taken away", "stopping", " or kill_at <= phase.kill_at:", ":"),
+    Mutation(
+        "more time at the end of everything",
+        "stopping",
+        "latest if phase.kill_by is None else min(latest, phase.kill_by)",
+        "latest",
+    ),
+    Mutation("the end leaves what was given", "stopping", "kill_at=min(phase.kill_at, kill_by))", ")"),
+    Mutation(
+        "a start is made shorter",
+        "readiness",
+        "max(phase.leader.started_at + ready.timeout, now + min(event.extend, MOST_TIME))",
+        "now + min(event.extend, MOST_TIME)",
+    ),
     # ---- groups
     Mutation(
         "a group is stopped at once",
@@ -525,7 +578,7 @@ MUTATIONS = [
     Mutation(
         "a backoff ends out of turn",
         "formation",
-        "if self.groups is None or not isinstance(i.phase, Backoff) or i.token != token:",
+        "if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:",
         "if True:",
     ),
     Mutation(

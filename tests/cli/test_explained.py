@@ -55,7 +55,7 @@ def test_stages_hold_every_type_once(tmp_path, monkeypatch):
     [
         ("ready: tcp", "web tcp 127.0.0.1:5000, within 1m 0s"),
         ("ready: {http: /health, timeout: 5}", "web http /health, within 5.0 s"),
-        ("ready: notify", "web notify (sd_notify), within"),
+        ("ready: notify", "web notify (sd_notify; MAINPID is not followed), within"),
         ("ready: {log: up}", "web a line that matches 'up', within"),
         ("ready: {exec: check}", "web exec 'check', within"),
         ("ready: {file: up}", "web the file up, within"),

@@ -36,6 +36,7 @@ from procman.core.events import (
     ExitStatus,
     HaltWanted,
     KillAsked,
+    Notified,
     Probed,
     Released,
     Reported,
@@ -44,6 +45,7 @@ from procman.core.events import (
     Spawned,
     SpawnFailed,
     StartWanted,
+    StopTerms,
     StopWanted,
     TimerFired,
     Unreadable,
@@ -72,6 +74,7 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
+from procman.core.stopping import MOST_TIME
 from procman.core.timers import SlotTimer
 from procman.core.view import Kind, Reason, ReasonCode
 from procman.core.wording import KILLED
@@ -693,3 +696,53 @@ def test_a_life_is_stopped_by_the_rules_it_was_started_with():
 def test_a_stop_is_clean_with_0_and_with_its_own_signal(status, loud):
     _, actions, _ = step(instance_in(Stopping, exit=status, last_exit=status), EVENTS["Emptied"], NOW)
     assert actions[0].change.logged is loud
+
+
+# ---- what a program says while it stops
+
+
+def test_a_program_gets_more_time_to_stop_and_never_less():
+    before = instance_in(Stopping)  # KILL in nine seconds, one after it was asked
+    after, actions, _ = step(before, Notified("web.1", 7, extend=30.0), NOW)
+    assert after.phase.kill_at == NOW + 30.0
+    assert SetTimer(TIMER, 41, NOW + 30.0) in actions
+    assert step(before, Notified("web.1", 7, extend=5.0), NOW) == (before, (), ())
+
+
+def test_it_is_told_once_that_a_program_takes_more_time():
+    once, first, _ = step(instance_in(Stopping), Notified("web.1", 7, extend=30.0), NOW)
+    _, second, _ = step(once, Notified("web.1", 7, extend=60.0), NOW)
+    assert essence(first)[0] is Kind.STOPPING
+    assert Kind.STOPPING not in essence(second)
+
+
+def test_no_program_takes_more_than_ten_minutes_or_its_grace_to_stop():
+    before = instance_in(Stopping, phase_since=NOW - 1.0)
+    after, _, _ = step(before, Notified("web.1", 7, extend=10_000.0), NOW)
+    assert after.phase.kill_at == NOW - 1.0 + MOST_TIME
+
+
+def test_at_the_end_of_everything_nobody_gets_more_time():
+    before = instance_in(Stopping, kill_by=NOW + 9.0)
+    assert step(before, Notified("web.1", 7, extend=30.0), NOW) == (before, (), ())
+
+
+def test_the_end_of_everything_takes_back_what_was_given():
+    given, _, _ = step(instance_in(Stopping), Notified("web.1", 7, extend=60.0), NOW)
+    end = StopWanted(STOP_ASKED, StopTerms(kill_by=NOW + 10.0))
+    after, actions, _ = step(given, end, NOW)
+    assert after.phase.kill_at == NOW + 10.0
+    assert actions == (SetTimer(TIMER, after.token, NOW + 10.0),)
+
+
+def test_what_has_got_kill_gets_no_more_time():
+    before = instance_in(Stopping, step=StopStep.KILL_SENT)
+    assert step(before, Notified("web.1", 7, extend=30.0), NOW) == (before, (), ())
+
+
+def test_another_main_process_is_told_and_not_followed():
+    before = instance_in(Ready)
+    after, actions, _ = step(before, Notified("web.1", 7, main_pid=77), NOW)
+    assert after == before
+    assert essence(actions) == (Kind.ADOPTED,)
+    assert step(before, Notified("web.1", 7, main_pid=PID), NOW) == (before, (), ())

@@ -22,7 +22,7 @@ from pretended import Nature
 from procman.core import overview
 from procman.core.actions import Finish
 from procman.core.desired import RegroupMove
-from procman.core.events import Hold, Released, Reload, Restart, Scale, Stop
+from procman.core.events import Hold, Notified, Released, Reload, Restart, Scale, Stop
 from procman.core.fleet import Fleet
 from procman.core.phases import (
     UP,
@@ -57,8 +57,10 @@ from simulation import SimulatedOS
 
 TYPES = ("a", "b", "c", "d", "e")
 STEPS = 60
-CALM = 900.0
-"""Seconds in which everything comes to rest: chains of five that each may take their time to be ready and to stop."""
+CALM = 3600.0
+"""Seconds in which everything comes to rest: chains of five that each may take their time to be ready and to stop, ten
+minutes at most.
+"""
 
 GRACES = (10.0, 3.0, 0.5)
 WHOLE_STOP = max(GRACES) + 5.0 + 0.1
@@ -126,6 +128,7 @@ class Drawn:
         moves += [self.fire] * 3 if self.os.due() else []
         moves += [self.ends, self.ends] if self.os.alive() else []
         moves += [self.answer] if self.os.probes else []
+        moves += [self.asks_for_time]
         if not self.os.fleet.stopping:
             moves += [self.scale, self.stop, self.restart, self.restart_all, self.reload]
         self.random.choice(moves)()
@@ -148,6 +151,11 @@ class Drawn:
 
     def answer(self) -> None:
         self.os.answer(self.one(list(self.os.probes)), ok=self.random.random() < 0.6)
+
+    def asks_for_time(self) -> None:
+        i = self.random.choice(self.os.fleet.instances() or [None])
+        if i is not None:
+            self.os.tell(Notified(i.name, i.generation, extend=self.random.choice((1.0, 30.0, 10_000.0))))
 
     def time_passes(self) -> None:
         self.os.now += self.random.choice((0.05, 1.0, 11.0, 70.0))
@@ -270,9 +278,9 @@ class Drawn:
 
     def check_followed(self, i: Instance) -> None:
         """What is ready has been started after the last end of what it follows, where that is ready, too."""
-        if not isinstance(i.phase, Ready):
-            return
         formation = self.os.fleet._formation
+        if not isinstance(i.phase, Ready) or i.name in formation.desired.moves:  # it is about to be
+            return
         for one in i.spec.depends_on:
             others = [other for other in formation.slots.of(one.type) if other.wanted]
             if one.restart and others and all(isinstance(other.phase, Ready) for other in others):

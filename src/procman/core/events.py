@@ -144,7 +144,7 @@ class Probed(Struct, frozen=True, tag=True):
 
 class Notified(Struct, frozen=True, tag=True):
     """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
-    now on.
+    now on. `main_pid`: which process it takes for its first one.
     """
 
     name: str
@@ -153,6 +153,7 @@ class Notified(Struct, frozen=True, tag=True):
     stopping: bool = False
     reloading: bool = False
     extend: float | None = None
+    main_pid: int | None = None
 
 
 class Reported(Struct, frozen=True, tag=True):

@@ -177,7 +177,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
         case Spawning() as phase:
             return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))
         case Stopping() as phase:
-            return Step(replace(i, phase=replace(phase, reason=StopReason.ASKED, why=why)))
+            return stopping.hurry(i, phase, event)
         case Clearing() as phase:  # whoever wants it after this wants a new life
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
         case Draining():

@@ -114,9 +114,12 @@ class Starting(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
+    """`status` is what the program says of itself, by sd_notify(3)."""
+
     shown: ClassVar[str] = "ready"
     leader: Leader
     ready_at: float
+    status: str = ""
 
 
 class Unhealthy(Struct, frozen=True, tag=True):
@@ -144,7 +147,9 @@ class Draining(Struct, frozen=True, tag=True):
 
 
 class Stopping(Struct, frozen=True, tag=True):
-    """It has been asked to end. `exit` is the leader's, once that has ended."""
+    """It has been asked to end. `exit` is the leader's, once that has ended; `kill_by` when KILL comes at the latest, where
+    everything ends.
+    """
 
     shown: ClassVar[str] = "stopping"
     leader: Leader
@@ -153,6 +158,7 @@ class Stopping(Struct, frozen=True, tag=True):
     step: StopStep
     kill_at: float
     exit: ExitStatus | None = None
+    kill_by: float | None = None
 
 
 class Clearing(Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from procman.core import restart, stopping, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
 from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, BecameUnready, Died
-from procman.core.phases import Instance, Ready, Starting, Step, StopReason, Unhealthy, counted, enter, noted
+from procman.core.phases import Instance, Ready, Starting, Step, Stopping, StopReason, Unhealthy, counted, enter, noted
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
@@ -26,6 +26,10 @@ else:
 
 READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""
+
+
+MOST_TIME = 3600.0
+"""Seconds from a message on that a program gets at most by asking for more time to become ready. It may ask again."""
 
 
 def begin(i: Instance, now: float) -> tuple[Action, ...]:
@@ -88,18 +92,26 @@ def _probed(i: Instance, event: Probed, now: float) -> Step:
 
 def _notified(i: Instance, event: Notified, now: float) -> Step:
     """STOPPING and RELOADING take it out of rotation until READY comes again."""
+    if event.main_pid is not None and i.alive and i.pid not in (None, event.main_pid):
+        return Step(i, (wording.names_another(i, event.main_pid),))
     match i.phase:
         case Starting() as phase:
             if event.status is not None:
                 i = replace(i, phase=replace(phase, answer=event.status))
-            if event.extend is None or i.spec.ready is None:
+            ready = i.spec.ready
+            if event.extend is None or ready is None:
                 return Step(i)
             i = replace(i, token=i.token + 1)
-            return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + event.extend),))
+            until = max(phase.leader.started_at + ready.timeout, now + min(event.extend, MOST_TIME))
+            return Step(i, (SetTimer(SlotTimer(i.name), i.token, until),))
+        case Stopping() as phase if event.extend is not None:
+            return stopping.extend(i, phase, event.extend, now)
         case Ready(leader, ready_at) if event.stopping or event.reloading:
             answer = wording.IS_STOPPING if event.stopping else wording.IS_RELOADING
             i = enter(i, Unhealthy(leader, ready_at, 0, answer), now)
             return Step(i, (wording.is_unhealthy(i, answer),), (BecameUnready(i.name),))
+        case Ready() as phase if event.status is not None:
+            return Step(replace(i, phase=replace(phase, status=event.status)))
         case _:
             return Step(i)
 

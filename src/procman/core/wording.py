@@ -29,7 +29,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.view import Change, InstanceView, Kind, PathStep, Reason, ReasonCode
+from procman.core.view import Change, Kind, PathStep, Reason, ReasonCode
 from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
@@ -207,6 +207,15 @@ def stopping(i: Instance, why: Reason) -> Publish:
     return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=False)
 
 
+def has_more_time(i: Instance, seconds: float) -> Publish:
+    return _publish(i, Kind.STOPPING, f"{i.name} asks for more time to stop: KILL in {duration(seconds)}")
+
+
+def names_another(i: Instance, pid: int) -> Publish:
+    told = f"{i.name} names pid {pid} as its main process (MAINPID); procman goes on watching pid {i.pid}, which it started"
+    return _publish(i, Kind.ADOPTED, told)
+
+
 def group_is_asked(i: Instance) -> Publish:
     assert isinstance(i.phase, Stopping)
     signal = i.phase.leader.stop.signal
@@ -240,34 +249,7 @@ def stopped(i: Instance) -> Publish:
 # ---- rows
 
 
-HOST = "127.0.0.1"
-"""The address at which instances can be reached from the same machine."""
-
-
-def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
-    """One row of ps at this moment."""
-    leader, reason = i.leader, _reason(i)
-    return InstanceView(
-        name=i.name,
-        type=i.spec.type,
-        phase=i.phase.shown,
-        pid=i.pid,
-        port=i.spec.port_of(i.index),
-        restarts=i.record.restarts,
-        generation=i.generation,
-        uptime=now - leader.started_at if leader is not None else None,
-        age=now - i.phase_since,
-        reason=reason_of(i, now, crash_loop=crash_loop),
-        last_exit=str(i.record.last_exit) if i.record.last_exit else None,
-        crash_loop=crash_loop,
-        reason_code=reason.code.value if reason is not None else None,
-        host=HOST if i.spec.port is not None else None,
-        ready=isinstance(i.phase, Ready),
-        probe=(i.phase.answer or None) if isinstance(i.phase, Starting | Unhealthy) else None,
-    )
-
-
-def _reason(i: Instance) -> Reason | None:
+def why_it_is(i: Instance) -> Reason | None:
     match i.phase:
         case Spawning() | Starting() | Ready():
             return None
@@ -291,7 +273,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
         case Stopping(why=why) | Clearing(why=why) | Failed(why) | Done(why):
             text = why.text
         case Waiting() | Unhealthy():
-            why = _reason(i)
+            why = why_it_is(i)
             text = why.text if why is not None else ""
         case Draining(why=why, until=until, held_by=held_by):
             by = f", held by {', '.join(held_by)}" if held_by else ""
@@ -336,7 +318,7 @@ def _end_shown(i: Instance) -> str:
 
 
 def crash_loop_line(i: Instance) -> str:
-    why = _reason(i)
+    why = why_it_is(i)
     last = f" {why.text}" if why is not None else ""
     return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {i.name}{last})"
 
@@ -351,6 +333,10 @@ def shutdown_line(count: int, why: str) -> str:
 
 def superseded(what: str) -> Reason:
     return Reason(ReasonCode.SUPERSEDED, f"superseded by {what}")
+
+
+def too_many(most: int) -> Reason:
+    return Reason(ReasonCode.SUPERSEDED, f"given up: {most} later operations are under way, and no more are kept")
 
 
 def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
@@ -376,7 +362,7 @@ def by_signal(message: str) -> str:
 
 
 def aborted(i: Instance) -> str:
-    why = _reason(i)
+    why = why_it_is(i)
     return f"{i.name} {why.text}" if why is not None else i.name
 
 

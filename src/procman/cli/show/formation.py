@@ -139,7 +139,7 @@ def _probe(probe: policies.Probe, spec: ProcessSpec) -> str:
         case policies.ExecProbe(command):
             return f"exec {command!r}"
         case policies.NotifyProbe():
-            return "notify (sd_notify)"
+            return "notify (sd_notify; MAINPID is not followed)"
         case policies.FileProbe(path):
             return f"the file {path}"
 

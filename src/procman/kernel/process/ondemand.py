@@ -61,6 +61,9 @@ class Provided(Struct, frozen=True):
 
 NOTHING = Provided()
 
+MOST_DIGITS = 18
+"""Of a number in a message: more is none that is meant, and one of 4,300 digits is refused by int()."""
+
 
 class OnDemand:
     """Creates each of them once, and passes on actions and events."""
@@ -206,14 +209,15 @@ class OnDemand:
             self.probes().ready(name, life.generation)
         if "WATCHDOG" in fields:
             self.probes().watchdog(name, life.generation, well=fields["WATCHDOG"] == "1")
-        extend = fields.get("EXTEND_TIMEOUT_USEC", "")
+        extend, main_pid = fields.get("EXTEND_TIMEOUT_USEC", ""), fields.get("MAINPID", "")
         said = Notified(
             name,
             life.generation,
             status=fields.get("STATUS"),
             stopping=fields.get("STOPPING") == "1",
             reloading=fields.get("RELOADING") == "1",
-            extend=int(extend) / 1_000_000 if extend.isdecimal() else None,
+            extend=int(extend[:MOST_DIGITS]) / 1_000_000 if extend.isdecimal() else None,
+            main_pid=int(main_pid[:MOST_DIGITS]) if main_pid.isdecimal() else None,
         )
         if said != Notified(name, life.generation):
             self.post(said)
