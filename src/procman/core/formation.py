@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
+from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
 from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove, is_rolling
@@ -82,6 +82,7 @@ class Formation:
         self.startup = state.startup
         self.lingering = dict(state.lingering)
         self.out: list[Action] = []
+        self._kept = self._to_be_kept()
 
     def state(self, *, finished: bool) -> FleetState:
         """Everything that is known, between two events."""
@@ -190,7 +191,14 @@ class Formation:
         """Who holds its stop back, and when it is over at the latest."""
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
-    def kept(self) -> dict[str, int]:
+    def keep_counts(self) -> None:
+        """Say what is to outlive procman, where that has changed."""
+        kept = self._to_be_kept()
+        if kept != self._kept:
+            self._kept = kept
+            self.out.append(KeepCounts(kept))
+
+    def _to_be_kept(self) -> dict[str, int]:
         """The counts that were set at run time, where they are to outlive procman."""
         if not self.plan.keep_counts:
             return {}

@@ -87,8 +87,8 @@ class Down(Struct, frozen=True, tag=True):
 
 
 class Waiting(Struct, frozen=True, tag=True):
-    """It is wanted, and started as soon as these types are in the state that it needs. `retry`: it ran before, and nobody has
-    asked for its restart.
+    """It is wanted, and started as soon as these types are in the state that it needs. `retry`: it ran before, and no person
+    has asked for its restart.
     """
 
     shown: ClassVar[str] = "waiting"
