@@ -128,6 +128,8 @@ class Formation:
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self.rollouts.release(name):
+                self.out.append(Remove(name))
             if self._role(i) is Role.SURGE:
                 self.out.append(wording.extra_comes(i))
         if i is None or spec is None or turn.is_moot(i, move):
@@ -223,7 +225,8 @@ class Formation:
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
-            self.out.append(Remove(after.name))
+            if not self.rollouts.keeps(after.name):
+                self.out.append(Remove(after.name))
         if facts or gone or after.unkillable:
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 
@@ -246,7 +249,8 @@ class Formation:
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
-                self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
+                if self.plan.has_followers():
+                    self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
@@ -303,7 +307,7 @@ class Formation:
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
         self.reconcile(now)
-        moving = followers.moving(self.desired)
+        moving = self.desired.moves if not self.plan.has_followers() else followers.moving(self.desired)
         settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
@@ -329,7 +333,7 @@ class Formation:
 
     def roll(self, desired: Desired, before: Plan) -> Desired:
         """What is desired, in order, with the rollouts that a command leads to. The specs of before are what they go back to."""
-        desired = followers.in_order(desired, self.plan)
+        desired = followers.in_order(desired, self.plan) if self.plan.has_followers() else desired
         if self.groups is not None:
             self.groups.begin(self.grouped, desired.moves)
         return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired

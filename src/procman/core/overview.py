@@ -13,7 +13,7 @@ from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
 
 HOST = "127.0.0.1"
-"""Where instances are reached by those on the same machine."""
+"""The address at which instances can be reached from the same machine."""
 
 
 def of(formation: Formation, now: float) -> FleetView:
