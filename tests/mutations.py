@@ -484,8 +484,8 @@ MUTATIONS = [
     Mutation(
         "nobody follows",
         "formation",
-        "self.desired = self.desired.moving(followers.owed(",
-        "_ = self.desired.moving(followers.owed(",
+        "self.desired = self.desired.moving(owed)",
+        "pass",
     ),
     Mutation(
         "a follower is restarted twice",
