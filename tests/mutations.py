@@ -484,10 +484,15 @@ MUTATIONS = [
     Mutation(
         "nobody follows",
         "formation",
-        "self.desired = self.desired.moving(followers.owed(",
-        "_ = self.desired.moving(followers.owed(",
+        "self.desired = self.desired.moving(owed)",
+        "pass",
     ),
-    Mutation("a follower is restarted twice", "formation", "desired = followers.in_order(desired, self.plan)", "pass"),
+    Mutation(
+        "a follower is restarted twice",
+        "formation",
+        "followers.in_order(desired, self.plan) if self.plan.has_followers() else desired",
+        "desired",
+    ),
     Mutation(
         "one that is scaled away is followed", "followers", " or desired.role(ended, one.index) is Role.LEAVING:", ":"
     ),
@@ -562,7 +567,7 @@ MUTATIONS = [
         "types = group.members[group.members.index(i.spec.type) + 1 :]",
         "types = group.members",
     ),
-    Mutation("what a person stopped is started", "groups", "if j.wanted and j.name", "if j.name"),
+    Mutation("what a person stopped is started", "groups", "if not i.wanted or (rests", "if (rests"),
     Mutation(
         "a temporary one is started again",
         "groups",

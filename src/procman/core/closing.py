@@ -51,6 +51,11 @@ def all_ended(slots: Slots) -> bool:
     return any(True for _ in slots) and all(isinstance(i.phase, ENDED_ITSELF) for i in slots)
 
 
+def failure_of(i: Instance) -> int:
+    """The status with which everything ends for the failure of this instance."""
+    return i.record.last_exit.code if i.record.last_exit is not None else 1
+
+
 def first_failure(slots: Slots) -> int:
     """The status of the failure that came first in time; 0 where none failed."""
     failed = [i.record for i in slots if isinstance(i.phase, Failed)]

@@ -168,7 +168,7 @@ class Formation:
         self.desired = self.desired.moving(regroup.moves)
         self.out.append(groups.news(i, regroup))
         if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
-            self.shut_down(i.record.last_exit.code if i.record.last_exit is not None else 1, regroup.why.text, now)
+            self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
         """Whether its backoff is over while its group is started in order: it waits for its turn from now on."""
@@ -190,8 +190,7 @@ class Formation:
     def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
         if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
             self.step(i, WaitWanted(blocked.on), now)
-        failed = blocked.hopeless(self.slots)
-        if failed is not None:
+        if (failed := blocked.hopeless(self.slots)) is not None:
             why = blocked.explain(self.slots, now)
             self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
@@ -250,12 +249,12 @@ class Formation:
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
-                    code = i.record.last_exit.code if i.record.last_exit is not None else 1
-                    self.shut_down(code, f"{i.name} failed", now)
+                    self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
-                self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
+                owed = followers.owed(i, self.plan, self.desired, self.slots) if self.plan.has_followers() else {}
+                self.desired = self.desired.moving(owed)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
@@ -312,7 +311,7 @@ class Formation:
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
         self.reconcile(now)
-        moving = followers.moving(self.desired)
+        moving = self.desired.moves if not self.plan.has_followers() else followers.moving(self.desired)
         settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
@@ -338,7 +337,7 @@ class Formation:
 
     def roll(self, desired: Desired, before: Plan) -> Desired:
         """What is desired, in order, with the rollouts that a command leads to. The specs of before are what they go back to."""
-        desired = followers.in_order(desired, self.plan)
+        desired = followers.in_order(desired, self.plan) if self.plan.has_followers() else desired
         if self.groups is not None:
             self.groups.begin(self.grouped, desired.moves)
         return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
