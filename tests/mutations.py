@@ -168,6 +168,12 @@ MUTATIONS = [
         "        pass\n",
     ),
     Mutation(
+        "what only listens gets no repeat",
+        "stopping",
+        "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
+        "return True",
+    ),
+    Mutation(
         "repeats also to the old",
         "stopping",
         "if repeat and now - phase.leader.started_at < YOUNG:",
@@ -709,6 +715,9 @@ MUTATIONS = [
         "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
     ),
     Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
+    Mutation(
+        "what a failed extra one wrote is lost", "replacing", "        formation.rollouts.keep(i.name)", "        pass"
+    ),
     Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
     Mutation(
         "the extra one is needed by an operation",

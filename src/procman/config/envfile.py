@@ -32,6 +32,9 @@ every start fail.
 
 _OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
 
+PORT_VARIABLE = "PROCMAN_PORT_"
+"""How the variables begin that tell the ports of the types."""
+
 _MAX_DEPTH = 50
 """How many names one reference may lead through. Nobody needs three, and Python's stack is limited."""
 
@@ -66,7 +69,7 @@ class Assignment(Struct, frozen=True):
 
 def is_ours(name: str) -> bool:
     """Whether procman sets this variable for its children, so that the value of an outer procman must not reach them."""
-    return name in _OURS or name.startswith("PROCMAN_PORT_")
+    return name in _OURS or name.startswith(PORT_VARIABLE)
 
 
 def parse_env(

@@ -89,7 +89,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[
             OnEnd,
             key(
-                "exit: the first end of an instance stops everything; exit-on-failure: only where it failed",
+                "exit: the first end of an instance stops everything; exit-on-failure: only that of one that failed and is not restarted",
                 policies.field("on_end"),
             ),
         ]

@@ -35,7 +35,7 @@ _SOURCES = frozenset({"src", "app"})
 """Folders whose name says nothing about their content."""
 
 MAX_DEPTH = 3
-SETTABLE = ("restart", "stop", "stdin", "tty", "max", "ready")
+SETTABLE = ("restart", "stop", "stdin", "tty", "max", "ready", "depends_on")
 
 
 class Folder(Struct, frozen=True):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
+from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
 from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove, is_rolling
@@ -81,6 +81,7 @@ class Formation:
         self.waiting_token = state.waiting_token
         self.startup = state.startup
         self.out: list[Action] = []
+        self._kept = self._to_be_kept()
 
     def state(self, *, finished: bool) -> FleetState:
         """Everything that is known, between two events."""
@@ -125,6 +126,8 @@ class Formation:
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self.rollouts.release(name):
+                self.out.append(Remove(name))
             if self._role(i) is Role.SURGE:
                 self.out.append(wording.extra_comes(i))
         if i is None or spec is None or turn.is_moot(i, move):
@@ -188,7 +191,14 @@ class Formation:
         """Who holds its stop back, and when it is over at the latest."""
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
-    def kept(self) -> dict[str, int]:
+    def keep_counts(self) -> None:
+        """Say what is to outlive procman, where that has changed."""
+        kept = self._to_be_kept()
+        if kept != self._kept:
+            self._kept = kept
+            self.out.append(KeepCounts(kept))
+
+    def _to_be_kept(self) -> dict[str, int]:
         """The counts that were set at run time, where they are to outlive procman."""
         if not self.plan.keep_counts:
             return {}
@@ -213,7 +223,8 @@ class Formation:
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
-            self.out.append(Remove(after.name))
+            if not self.rollouts.keeps(after.name):
+                self.out.append(Remove(after.name))
         if facts or gone or after.unkillable:
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 

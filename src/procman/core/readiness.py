@@ -46,7 +46,18 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
     ready = i.spec.ready
     if ready is None:
         return _become_ready(i, phase, now)
-    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer), now)
+    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer or silence(ready.probe)), now)
+
+
+def silence(probe: policies.Probe) -> str:
+    """What is missing where nothing was answered."""
+    match probe:
+        case policies.LogProbe(pattern):
+            return f"no line matches {pattern!r}"
+        case policies.NotifyProbe():
+            return "it has not said READY=1"
+        case _:
+            return "its probe has not answered"
 
 
 def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:

@@ -166,6 +166,8 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
     formation.desired = replace(desired, moves=waiting | rest | back)
     formation.rollouts.abort(type_name, why)
+    if i.index == desired.surge.get(type_name):
+        formation.rollouts.keep(i.name)
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")

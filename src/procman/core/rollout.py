@@ -51,19 +51,23 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class RolloutsState(Struct, frozen=True):
-    """Rollouts under way by type, and why the last one of a type was aborted."""
+    """Rollouts under way by type, why the last one of a type was aborted, and extra instances that failed, whose output is
+    kept.
+    """
 
     running: dict[str, Rollout] = {}
     aborted: dict[str, str] = {}
+    kept: tuple[str, ...] = ()
 
 
 class Rollouts:
     def __init__(self, state: RolloutsState = RolloutsState()) -> None:  # noqa: B008  frozen
         self._running = dict(state.running)
         self._aborted = dict(state.aborted)
+        self._kept = set(state.kept)
 
     def state(self) -> RolloutsState:
-        return RolloutsState(dict(self._running), dict(self._aborted))
+        return RolloutsState(dict(self._running), dict(self._aborted), tuple(sorted(self._kept)))
 
     def get(self, type_name: str) -> Rollout | None:
         return self._running.get(type_name)
@@ -140,6 +144,19 @@ class Rollouts:
 
     def abort(self, type_name: str, why: str) -> None:
         self._aborted[type_name] = why
+
+    def keep(self, name: str) -> None:
+        """The extra instance by which a rollout was aborted goes; what it wrote says why, and is kept."""
+        self._kept.add(name)
+
+    def keeps(self, name: str) -> bool:
+        return name in self._kept
+
+    def release(self, name: str) -> bool:
+        """A new slot has that name: whether the output of another one was kept under it."""
+        kept = name in self._kept
+        self._kept.discard(name)
+        return kept
 
     def progress(self, type_name: str, pending: int) -> str | None:
         """`2 of 4`; None where none is replaced."""

@@ -15,6 +15,8 @@ from procman.core.requests import MAX_COUNT
 from procman.later import later
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from procman.core import policies
 else:
     policies = later(__name__, "procman.core.policies")
@@ -159,7 +161,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
-        return {port_variable(name): str(spec.port) for name, spec in self.types.items() if spec.port is not None}
+        return port_variables(self.types)
 
 
 def is_companion(type_name: str) -> bool:
@@ -170,6 +172,11 @@ def is_companion(type_name: str) -> bool:
 def port_variable(type_name: str) -> str:
     """The variable with the port of another type: `my-web` -> `PROCMAN_PORT_MY_WEB`."""
     return "PROCMAN_PORT_" + type_name.upper().replace("-", "_")
+
+
+def port_variables(types: Mapping[str, ProcessSpec]) -> dict[str, str]:
+    """Those variables of every type that has a port."""
+    return {port_variable(name): str(spec.port) for name, spec in types.items() if spec.port is not None}
 
 
 def instance_environment(spec: ProcessSpec, index: int) -> dict[str, str]:

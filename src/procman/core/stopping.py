@@ -6,7 +6,7 @@ docs/reference/signals.md.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,6 +31,12 @@ from procman.core.phases import (
 from procman.core.spec import StopMode
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 REPEAT_AFTER = 1.0
 """Seconds after which the signal is repeated to a process that was young when it was asked to end."""
@@ -145,8 +151,7 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     kill_at = now + leader.stop.grace
     kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
     phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at, kill_by=cause.kill_by)
-    # What its own check has called ready handles its signals, and may take a second one for "at once": RQ kills its job.
-    repeat = i.spec.ready is None or isinstance(i.phase, Starting)
+    repeat = not _handles_signals(i)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
     news = wording.stopping(i, cause.why)
@@ -154,6 +159,17 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
         killed = kill(i, now)
         return Step(killed.instance, (*probes, news, *killed.actions))
     return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat)))
+
+
+def _handles_signals(i: Instance) -> bool:
+    """What its own check has called ready does, and may take a second signal for "at once": RQ kills its job.
+
+    That somebody answers at a socket says nothing of signals: HAProxy's workers do before its master handles a USR1.
+    """
+    ready = i.spec.ready
+    if ready is None or isinstance(i.phase, Starting):
+        return False
+    return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)
 
 
 def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:

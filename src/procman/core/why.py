@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core import overview
+from procman.core import overview, readiness
 from procman.core.desired import RegroupMove, RestartMove, Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
@@ -39,7 +39,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
         lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
     elif is_rolling(move):
-        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} is at {rollout}")
         lines += _waits_for_the_extra(formation, i)
     elif rollout is not None and rollout.startswith("aborted"):
         lines.append(f"the last rollout of {i.spec.type} was {rollout}")
@@ -88,8 +88,8 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return "its process is being made"
         case Starting() if i.spec.ready is not None:
             left = i.phase.leader.started_at + i.spec.ready.timeout - now
-            answer = f"; its last answer: {i.phase.answer}" if i.phase.answer else ""
-            return f"it is ready at its probe's first success, and restarted in {duration(left)} without one{answer}"
+            answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
+            return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
             return "it is ready after a second of life"
         case Unhealthy():

@@ -50,8 +50,7 @@ class Kernel:
         self.helpers = Helpers(reactor)
         self.upgrades = 0  # how often procman has been upgraded
         self._reactor = reactor
-        self._keep = settings.keep
-        self._guarded = settings.guarded is not None
+        self._guarded, self._keep = settings.guarded is not None, settings.keep
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
@@ -148,8 +147,7 @@ class Kernel:
                 self.output.forget(name)
                 self._on_demand.forget(name)
             case actions.KeepCounts(counts):
-                if self._keep is not None:
-                    self._keep(counts)
+                self._keep(counts)
             case actions.Publish(change):
                 self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():

@@ -55,6 +55,7 @@ class _Signals:
         self._kernel = kernel
         self._terminal = has_terminal()
         self._press: interrupts.Press | None = None  # when Ctrl-C was pressed last
+        self._above: set[int] = set()  # a program in front may pass a signal on and end before it is read
 
     def install(self) -> None:
         on = self._reactor.on_signal
@@ -76,8 +77,15 @@ class _Signals:
         handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the signal mask may be inherited
         on_sent(
-            self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, pid in programs_above()))
+            self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, self._is_above(pid)))
         )
+        self._reactor.call_at(time.monotonic(), self._look_up)
+
+    def _look_up(self) -> None:
+        self._above = programs_above()
+
+    def _is_above(self, pid: int) -> bool:
+        return pid in self._above or pid in programs_above()
 
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))

@@ -55,6 +55,6 @@ class KernelSettings(Struct, frozen=True):
     given: SpawnContext
     trace: str
     guarded: tuple[int, ...] | None = None
-    keep: Callable[[Mapping[str, int]], None] | None = None
+    keep: Callable[[Mapping[str, int]], None] = lambda _counts: None
     upgrading: Callable[[], LiveUpgrade] | None = None
     before: TakenOver | None = None

@@ -52,13 +52,30 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 def advise(types: Iterable[TypeInput], keys: Collection[str] | None = None) -> list[Finding]:
     """Every finding, in the order of the types. `keys` are those that may be set for a type (`stop`, `max` …); None: all."""
-    return [finding for given in types for finding in _about(given, keys)]
+    recognised = [(given, known) for given in types if (known := recognise(given.command)) is not None]
+    stores = {given.name: known.program.provides for given, known in recognised if given.count}
+    return [
+        finding
+        for given, known in recognised
+        for finding in (*_about(given, known, keys), *_order(given, known, stores, keys))
+    ]
 
 
-def _about(given: TypeInput, keys: Collection[str] | None) -> list[Finding]:
-    known = recognise(given.command)
-    if known is None:
+def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str] | None) -> list[Finding]:
+    """A worker depends on its queue, where that is a type of the formation, too."""
+    needed = [name for name, provided in stores.items() if provided and provided in known.program.uses]
+    settable = keys is None or "depends_on" in keys
+    if not needed or not settable or _decided("depends_on", given.written):
         return []
+    names = " and ".join(needed)
+    why = f"started when {names} is ready and stopped before it: what is done at the end can still be acknowledged"
+    finding = Finding(
+        type=given.name, line=given.line, program=known.program.name, why=why, key="depends_on", value=needed
+    )
+    return [finding]
+
+
+def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list[Finding]:
     rules = list(known.program.rules)
     if known.program.listens is not None:
         ready = readiness(known, known.program.listens)

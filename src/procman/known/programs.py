@@ -11,7 +11,7 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-Value = str | int | float | bool | dict[str, int]
+Value = str | int | float | bool | dict[str, int] | list[str]
 """The value of an advised key."""
 
 
@@ -58,7 +58,8 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One program or tool.
 
     `match`: patterns of words. The first is the command's name (`python*`: any that starts so); the others follow in this
-    order; `!word` must be absent, and `$` means that only options follow. `measured` holds what was seen of it under procman,
+    order; `!word` must be absent, and `$` means that only options follow. A program that `uses` what another type of the
+    formation `provides` (`redis`, `amqp`) should depend on that type. `measured` holds what was seen of it under procman,
     with its version, and `note` what its documentation says.
     """
 
@@ -68,6 +69,8 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rules: tuple[AdviceRule, ...] = ()
     listens: Listens | None = None
     reload: ReloadSignal | None = None
+    provides: str = ""
+    uses: tuple[str, ...] = ()
     measured: str = ""
     note: str = ""
 

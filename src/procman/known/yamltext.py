@@ -125,6 +125,8 @@ def _flow(rest: tuple[str, ...], value: Value) -> str:
         return f"{{{_flow_key(rest[0])}: {_flow(rest[1:], value)}}}"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_flow_key(key)}: {scalar(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
     return scalar(value)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
 from procman.core.spec import room_of
+from procman.known.recognise import recognise
 from procman.later import later
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan, ProcessSpec
 else:
     policies = later(__name__, "procman.core.policies")
+
+
+LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
+"""Programs that start others without the descriptors that they were handed."""
 
 
 def explanation(plan: Plan) -> list[str]:
@@ -152,8 +157,21 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 
 def _serves(spec: ProcessSpec) -> bool:
     """Whether other processes seem to connect to it."""
-    asked = spec.ready.probe if spec.ready is not None else None
-    return bool(spec.sockets) or isinstance(asked, policies.TcpProbe | policies.HttpProbe) or "PORT" in spec.command
+    asked = [of.probe for of in (spec.ready, spec.health) if of is not None]
+    return (
+        bool(spec.sockets)
+        or any(isinstance(probe, policies.TcpProbe | policies.HttpProbe) for probe in asked)
+        or "PORT" in spec.command
+    )
+
+
+def _alone(spec: ProcessSpec) -> str | None:
+    """Why no second one may run beside it, where that is known."""
+    known = recognise(spec.command)
+    rules = known.program.rules if known is not None else ()
+    return next(
+        (rule.why for rule in rules if rule.key == "max" and not rule.when), "`max: 1`" if spec.max == 1 else None
+    )
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
@@ -167,6 +185,9 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
     count, surge = plan.counts[spec.type], _has_surge(plan, spec)
     if spec.sockets and not surge:
         return "no connection is refused: the socket stays open"
+    alone = _alone(spec)
+    if count < 2 and not surge and alone is not None:
+        return f"it is away until the new one is ready, since no second one may run beside it: {alone}"
     if count < 2 and not surge:
         return (
             "requests are dropped: it is the only instance; `rolling: {surge: 1}`, `socket:` or a second one keep them"
@@ -175,7 +196,8 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
+    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 
 # ---- what may surprise
@@ -206,6 +228,14 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
         room = room_of(plan, spec.type)
         limits = {spec.max: "`max`", plan.port_step if spec.port is not None else None: "the port step"}
         yield f"there is no room for an extra instance in a rollout: {limits.get(room, 'the highest number')} is {room}"
+    alone = _alone(spec)
+    if alone is not None and (plan.counts[spec.type] > 1 or _has_surge(plan, spec)):
+        yield f"a second instance is dangerous: {alone}"
+    probe = spec.ready.probe if spec.ready is not None else None
+    if isinstance(probe, policies.FileProbe) and plan.counts[spec.type] > 1:
+        yield f"its instances share the file {probe.path}: one counts as ready by what another has written since"
+    if spec.sockets and spec.command.removeprefix("exec ").split(" ")[0] in LOSES_SOCKETS:
+        yield "npm and the like close the socket that is handed on: start the program itself (`node server.js`)"
     if spec.oneshot and plan.counts[spec.type] > 1:
         yield f"it runs to its end {plan.counts[spec.type]} times at once"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import click
 from msgspec import Struct
@@ -142,19 +142,17 @@ def _existing(folder: str) -> dict[str, list[Entry]]:
 def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     """Existing Procfiles are kept, and get a procman.yml."""
     text = f"# How to run the process types of {' and '.join(procfiles)}. Made by `procman init`.\n\n"
-    advised: dict[tuple[str, ...], Finding] = {}
+    advised: dict[str, list[Finding]] = {}
     for procfile, entries in procfiles.items():
         click.echo(f"found {procfile}: {_count(len(entries), 'process type')}; it stays as it is")
         types = [TypeInput(name=one.name, command=one.command, line=one.line) for one in entries]
-        for finding in advise(types, SETTABLE):
-            if finding.key:
-                advised.setdefault(finding.path, finding)
-            else:
+        advised[procfile] = advise(types, SETTABLE)
+        for finding in advised[procfile]:
+            if not finding.key:
                 where = f"{procfile}:{finding.line}"
                 click.echo(f"  {where}: {finding.type} ({finding.program}): {finding.say}: {finding.why}")
-    for path, finding in advised.items():
-        if _is_for_all(finding, procfiles.values()):
-            text = insert(text, path, finding.value if finding.value is not None else "", finding.why)
+    for finding in _for_all(procfiles, advised):
+        text = insert(text, finding.path, finding.value if finding.value is not None else "", finding.why)
     if any(line.startswith("processes:") for line in text.splitlines()):
         _put(folder, [NewFile("procman.yml", text)])
     else:
@@ -166,13 +164,17 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     return 0
 
 
-def _is_for_all(finding: Finding, procfiles: Iterable[list[Entry]]) -> bool:
-    """Whether each Procfile that has the type gets the same advice, as all share one procman.yml."""
-    commands = [one.command for entries in procfiles for one in entries if one.name == finding.type]
-    return all(
-        any(one.key == finding.key and one.value == finding.value for one in advise([typed], SETTABLE))
-        for typed in (TypeInput(name=finding.type, command=command) for command in commands)
-    )
+def _for_all(procfiles: dict[str, list[Entry]], advised: dict[str, list[Finding]]) -> Iterator[Finding]:
+    """The settings that are advised in each Procfile that has the type, as all share one procman.yml."""
+    done = set()
+    for finding in (one for found in advised.values() for one in found if one.key):
+        having = [name for name, entries in procfiles.items() if any(one.name == finding.type for one in entries)]
+        same = (
+            any(one.path == finding.path and one.value == finding.value for one in advised[name]) for name in having
+        )
+        if finding.path not in done and all(same):
+            done.add(finding.path)
+            yield finding
 
 
 def _inspect(folder: str) -> int:

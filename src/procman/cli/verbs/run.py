@@ -75,9 +75,9 @@ def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
     command, *args = words
     spec = inputs.spec
     if spec is None:
-        environment = {**inputs.env, "PS": "run.1", "PWD": inputs.root}
+        environment = {**inputs.env, **inputs.ports, "PS": "run.1", "PWD": inputs.root}
         return OneOff([*words] if args else argv(command, shell, env=environment), inputs.root, environment, shell)
-    environment = {**spec.environment(), "PS": "run.1", "PWD": spec.cwd}
+    environment = {**spec.environment(), **inputs.ports, "PS": "run.1", "PWD": spec.cwd}
     return OneOff(argv(spec.command, spec.shell, args, command, environment), spec.cwd, environment, spec.shell)
 
 

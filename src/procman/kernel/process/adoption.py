@@ -27,6 +27,9 @@ SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
 """Seconds between scans, growing, while an instance is stopping: an orphan of an orphan causes no signal."""
 
+FRESH = 0.05
+"""Seconds for which a scan before a stop is good."""
+
 SCAN_AFTER = 1.05
 """Seconds from a start to a scan, by which time daemons that a program forks while it starts have been adopted. One
 scan serves all that were started together, as it looks at all children.
@@ -62,6 +65,7 @@ class Adoption:
         self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
         self._scan_due = False
         self._scan_at = 0.0
+        self._scanned_at = -math.inf
         self._sweep_token = 0
         self._sweep_at = math.inf
 
@@ -88,7 +92,7 @@ class Adoption:
 
     def scan_children(self) -> None:
         """Find children that procman did not start."""
-        now = time.monotonic()
+        self._scanned_at = now = time.monotonic()
         for pid in self.children() if self._lives.subreaper else ():
             if self._lives.known(pid):
                 continue
@@ -107,8 +111,12 @@ class Adoption:
             self._output.log(f"pid {pid} ({name}) {text}")
 
     def remember(self, life: Process) -> None:
-        """The process is about to be stopped: look for its descendants now, as later they may be impossible to find."""
+        """The process is about to be stopped: look for its descendants, and for what it left behind, now, as later they may be
+        impossible to find.
+        """
         if self._lives.subreaper:
+            if time.monotonic() >= self._scanned_at + FRESH:  # one scan for all that are stopped together
+                self.scan_children()
             self._lives.remember(life, time.monotonic())
 
     def scan_soon(self) -> None:

@@ -2,20 +2,32 @@
 
 A process can leave its session and group and hide its environment (ssh-agent), and the environment of another user's
 process is hidden anyway. Then only its parents show where it comes from, and only while they live: so what is seen
-before a stop is kept.
+before a stop is kept. Its output shows it as well, as long as that is the pipe or the terminal that procman reads.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from procman.kernel.output.stream import ChildStream
+    from procman.kernel.process.process import Process
 
 FRESH = 0.05
 """Seconds for which what was seen is valid: long enough for all that one stop asks for."""
 
 MAIN_THREAD_ONLY = 3
 """The links of a folder with one folder in it, as `/proc/PID/task` of a process with one thread."""
+
+TIOCGPTN = 0x80045430
+"""The number of a terminal, asked at its master (ioctl_tty(2))."""
 
 
 class RunningProcess(Struct, frozen=True, gc=False):
@@ -117,6 +129,25 @@ def descends(pid: int, ancestors: set[int]) -> bool:
         if pid in ancestors:
             return True
     return False
+
+
+def whose_output(pid: int, lives: Iterable[Process]) -> Process | None:
+    """The life whose output this process still has: a daemon that has left all else seldom closes that too."""
+    written = set()
+    for fd in (1, 2):
+        with contextlib.suppress(OSError):  # it is gone, has closed it, or hides it
+            written.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    open_ones = ((life, stream) for life in (lives if written else ()) for stream in life.streams if stream.fd >= 0)
+    return next((life for life, stream in open_ones if _other_end(stream) in written), None)
+
+
+def _other_end(stream: ChildStream) -> str:
+    """What /proc calls the end that the child has of a pipe or a terminal."""
+    if not stream.terminal:
+        return f"pipe:[{os.fstat(stream.fd).st_ino}]"
+    with contextlib.suppress(OSError):  # it has hung up
+        return f"/dev/pts/{struct.unpack('i', fcntl.ioctl(stream.fd, TIOCGPTN, bytes(4)))[0]}"
+    return ""
 
 
 def environment_of(pid: int) -> bytes | None:

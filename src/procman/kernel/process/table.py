@@ -218,9 +218,10 @@ class ProcessTable:
         found = [descent.look_at(pid) for pid in sorted(self._strays)]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
-    def _descends_from(self, pid: int) -> Process | None:
+    def _comes_from(self, pid: int) -> Process | None:
         one = descent.look_at(pid) if self._seen else None
-        return self._seen.get((pid, one.born)) if one is not None else None
+        seen = self._seen.get((pid, one.born)) if one is not None else None
+        return seen or descent.whose_output(pid, self._by_pid.values())
 
     def known(self, pid: int) -> bool:
         tables = (self._adopted, self._kept, self._strays)
@@ -235,8 +236,10 @@ class ProcessTable:
         return pid in self._by_group and self._by_group[pid].held
 
     def is_changing(self, pid: int, now: float) -> bool:
-        """Whether a new child may be in an exec, with an empty environment for a moment (`EXEC_TAKES` seconds at most)."""
-        known = group_of(pid) in self._by_group or self._descends_from(pid) is not None
+        """Whether a new child may be in an exec, with an empty environment for a moment (`EXEC_TAKES` seconds at most).
+        One whose environment is empty for longer has none, or is a zombie.
+        """
+        known = group_of(pid) in self._by_group or self._comes_from(pid) is not None
         if known or descent.environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
@@ -262,7 +265,7 @@ class ProcessTable:
                 return (*marked, False)
             life = self.current[marked[0]] if marked is not None else self._by_group.get(session)
         if life is None:
-            life = self._descends_from(pid)
+            life = self._comes_from(pid)
             if life is not None and self.current.get(life.name) is not life:
                 self._add_stray(pid)
                 return life.name, life.generation, False
