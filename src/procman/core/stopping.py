@@ -162,9 +162,9 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
 
 
 def _handles_signals(i: Instance) -> bool:
-    """What its own check has called ready does, and may take a second signal for "at once": RQ kills its job.
-
-    That somebody answers at a socket says nothing of signals: HAProxy's workers do before its master handles a USR1.
+    """Whether it handles signals, as a process does that its own check has called ready; it may take a second signal
+    for "at once": RQ kills its job. An answer at a socket says nothing about signals: HAProxy's workers answer before
+    its master handles a USR1.
     """
     ready = i.spec.ready
     if ready is None or isinstance(i.phase, Starting):
