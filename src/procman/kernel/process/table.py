@@ -1,5 +1,4 @@
-"""The table of processes: every instance's leader, its group, and what was adopted from it. The only module that sends
-signals.
+"""All processes: every instance's leader, its group, and what was adopted from it. The only module that sends signals.
 
 It only signals pids in its table, which are children that no other process can have reaped, and groups that still
 exist, whose number the system gives to no other (kill(2)).
