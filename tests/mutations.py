@@ -232,7 +232,7 @@ MUTATIONS = [
     # ---- the formation
     Mutation("one too few in scale", "desired", "return others[:missing]", "return others[: missing - 1]"),
     Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
-    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.standing", "False"),
+    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.taken", "False"),
     Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),
     Mutation(
         "numbers above the room stay",
@@ -403,7 +403,12 @@ MUTATIONS = [
     Mutation("a good end before ready is done", "restart", "success = not unready and (", "success = ("),
     Mutation("one failed check restarts it", "readiness", "phase.failed_checks >= health.failures", "True"),
     Mutation("failed checks restart nobody", "readiness", "phase.failed_checks >= health.failures", "False"),
-    Mutation("unready restarts all the same", "readiness", "health.on_failure is OnUnhealthy.RESTART and", "True and"),
+    Mutation(
+        "unready restarts all the same",
+        "readiness",
+        "health.on_failure is policies.OnUnhealthy.RESTART and",
+        "True and",
+    ),
     Mutation(
         "the unhealthy are tried at once",
         "ends",
@@ -515,8 +520,8 @@ MUTATIONS = [
     Mutation(
         "who was stopped holds up the others",
         "rollout",
-        "if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
-        "if first == rollout.replaced and all(isinstance(wanted[name].phase, Ready | Done) for name in first)",
+        "        first = tuple(name for name in rollout.replaced if name in wanted)",
+        "        if not wanted.keys() >= set(rollout.replaced):\n            return None\n        first = rollout.replaced",
     ),
     # ---- an extra instance
     Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),
@@ -554,10 +559,16 @@ MUTATIONS = [
     Mutation(
         "an extra one without a port",
         "replacing",
-        "{i.index for i in slots}, room_of(formation.plan, type_name))",
-        "{i.index for i in slots}, 1000)",
+        "slots.taken(spec), room_of(formation.plan, type_name))",
+        "slots.taken(spec), 1000)",
     ),
-    Mutation("a number is taken twice", "desired", "n not in held and n not in standing)", "n not in held)"),
+    Mutation(
+        "a port is taken twice",
+        "slots",
+        "numbers |= {port - spec.port + 1 for port in ports if port is not None}",
+        "pass",
+    ),
+    Mutation("a number is taken twice", "desired", "n not in held and n not in taken)", "n not in held)"),
     Mutation(
         "an extra one for nobody",
         "replacing",

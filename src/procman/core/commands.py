@@ -125,11 +125,11 @@ def resized(
     world: World, type_name: str, count: int, why: Reason, remove: Collection[int] = ()
 ) -> tuple[Desired, list[str]]:
     """What is wanted with another count of a type, and the slots that come or go. `remove` are numbers that go first."""
-    desired, standing = world.desired, {i.index for i in world.slots.of(type_name)}
+    desired, taken = world.desired, world.slots.taken(world.plan.types[type_name])
     room = room_of(world.plan, type_name)
-    after = wanted.resize(desired, Resizing(type_name, count, standing, room, why, remove))
+    after = wanted.resize(desired, Resizing(type_name, count, taken, room, why, remove))
     old, new = set(desired.numbers(type_name)), set(after.numbers(type_name))
-    gone = [n for n in sorted(old - new, reverse=True) if n in standing]
+    gone = [n for n in sorted(old - new, reverse=True) if world.slots.at(type_name, n) is not None]
     return after, [f"{type_name}.{n}" for n in [*gone, *sorted(new - old)]]
 
 

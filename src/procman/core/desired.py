@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,7 +35,7 @@ class RestartMove(Struct, frozen=True, tag=True):
 Move: TypeAlias = StartMove | StopMove | RestartMove
 
 
-def is_rolling(move: Move | None) -> bool:
+def is_rolling(move: Move | None) -> TypeGuard[RestartMove]:
     """Whether it waits for its turn in a rollout."""
     return isinstance(move, RestartMove) and move.rolling
 
@@ -115,13 +115,13 @@ def first(plan: Plan) -> Desired:
 
 
 class Resizing(Struct, frozen=True):
-    """Another count of a type. `standing` are the numbers of its slots, `room` is the highest number that there may be,
-    `remove` are those that are to go first.
+    """Another count of a type. `taken` are the numbers that slots have, `room` is the highest number that there may be, `remove`
+    are those that are to go first.
     """
 
     type: str
     count: int
-    standing: Collection[int]
+    taken: Collection[int]
     room: int
     why: Reason
     remove: Collection[int] = ()
@@ -147,11 +147,11 @@ def resize(desired: Desired, to: Resizing) -> Desired:
 def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
     held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
     others = [number for number in range(1, to.room + 1) if number not in held]
-    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.standing))
+    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.taken))
     return others[:missing]
 
 
-def free_number(desired: Desired, type_name: str, standing: Collection[int], room: int) -> int | None:
+def free_number(desired: Desired, type_name: str, taken: Collection[int], room: int) -> int | None:
     """The lowest number that no slot of a type has, up to `room`; None where there is none."""
     held = desired.numbers(type_name)
-    return next((n for n in range(1, room + 1) if n not in held and n not in standing), None)
+    return next((n for n in range(1, room + 1) if n not in held and n not in taken), None)

@@ -203,7 +203,7 @@ class Formation:
                 self.out += self.crashes.death(i, fact, now)
                 rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
-                    replacing.abort(self, rollout, i)
+                    replacing.abort(self, rollout, i, now)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
                     code = i.record.last_exit.code if i.record.last_exit is not None else 1
                     self.shut_down(code, f"{i.name} failed", now)
@@ -215,7 +215,7 @@ class Formation:
                     self.shut_down(status.code, f"{i.name} ended", now)
             case Rested():
                 if self._role(i) is Role.SURGE and not isinstance(i.phase, Down):
-                    replacing.ended(self, i)
+                    replacing.ended(self, i, now)
             case BecameReady() | BecameUnready():
                 pass
             case _:

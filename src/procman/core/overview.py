@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from procman.core import order, replacing, wording
 from procman.core.desired import Role
 from procman.core.formation import Formation
-from procman.core.phases import Instance, Waiting
+from procman.core.phases import Draining, Instance, Stopping, StopReason, Waiting
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
 
@@ -32,6 +32,9 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
         view = replace(view, role=role.value)
     if role is Role.SURGE:
         view = replacing.extra_row(formation, view)
+    stopped = isinstance(i.phase, Draining | Stopping) and i.phase.reason is StopReason.ASKED
+    if role is Role.REGULAR and i.wanted and stopped:  # it was on its way out, and no other number is free
+        view = replace(view, reason=f"{view.reason}; then it is started again")
     if not isinstance(i.phase, Waiting):
         return view
     unmet = order.unmet(i.spec, formation.desired, formation.slots)

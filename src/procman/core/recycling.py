@@ -11,6 +11,9 @@ from procman.text.words import duration
 GOLDEN = 0.618034
 """Multiples of it, modulo 1, lie apart however many there are: what was started together is not replaced together."""
 
+RETRY_AFTER = 600.0
+"""Seconds after which a replacement that failed is tried again, at most."""
+
 
 def begin(i: Instance, now: float) -> list[Action]:
     """A process is there: when it is too old."""
@@ -19,6 +22,13 @@ def begin(i: Instance, now: float) -> list[Action]:
         return []
     age = recycle.age * (1 + recycle.jitter * (i.index * GOLDEN % 1))
     return [SetTimer(RecycleTimer(i.name), i.generation, now + age)]
+
+
+def again(i: Instance, now: float) -> list[Action]:
+    """It was to be replaced for its age, and what was to come in its place failed: when that is tried again."""
+    if i.spec.recycle is None or i.spec.recycle.age is None:
+        return []
+    return [SetTimer(RecycleTimer(i.name), i.generation, now + min(i.spec.recycle.age, RETRY_AFTER))]
 
 
 def too_old(i: Instance) -> Reason | None:

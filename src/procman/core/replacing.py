@@ -75,13 +75,12 @@ def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -
     """The number of an extra instance; None where the type has none, nobody that is in rotation is to be replaced, or no
     number is free.
     """
-    rolling = formation.plan.types[type_name].rolling
-    if rolling is None or not rolling.surge:
+    spec, slots = formation.plan.types[type_name], formation.slots
+    if spec.rolling is None or not spec.rolling.surge:
         return None
-    slots = formation.slots.of(type_name)
-    if not any(isinstance(i.phase, Ready) and is_rolling(desired.moves.get(i.name)) for i in slots):
+    if not any(isinstance(i.phase, Ready) and is_rolling(desired.moves.get(i.name)) for i in slots.of(type_name)):
         return None
-    return free_number(desired, type_name, {i.index for i in slots}, room_of(formation.plan, type_name))
+    return free_number(desired, type_name, slots.taken(spec), room_of(formation.plan, type_name))
 
 
 def recycle_old(formation: Replaceable, name: str, generation: int) -> None:
@@ -139,14 +138,14 @@ def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> 
         formation.step(i, StopWanted(why, formation.terms(i, now)), now)
 
 
-def ended(formation: Replaceable, i: Instance) -> None:
+def ended(formation: Replaceable, i: Instance, now: float) -> None:
     """The extra instance has ended for good: it is none that the others could follow."""
     rollout = formation.rollouts.get(i.spec.type)
     if rollout is not None and not rollout.back:
-        abort(formation, rollout, i)
+        abort(formation, rollout, i, now)
 
 
-def abort(formation: Replaceable, rollout: Rollout, i: Instance) -> None:
+def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> None:
     """What was not touched stays, what was goes back to the old spec, and that stays in force."""
     type_name, old = i.spec.type, rollout.old
     why, desired = wording.aborted(i), formation.desired
@@ -159,6 +158,9 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance) -> None:
     if touched or type_name in desired.surge:
         formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
+    for one in regular:
+        if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
+            formation.out += recycling.again(one, now)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
     formation.desired = replace(desired, moves=rest | back)
     formation.rollouts.abort(type_name, why)

@@ -53,6 +53,14 @@ class Slots:
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
+    def taken(self, spec: ProcessSpec) -> set[int]:
+        """The numbers that a type's slots have, and those whose port a slot of another type has."""
+        numbers = {i.index for i in self.of(spec.type)}
+        if spec.port is not None:
+            ports = [i.spec.port_of(i.index) for i in self if i.spec.type != spec.type]
+            numbers |= {port - spec.port + 1 for port in ports if port is not None}
+        return numbers
+
     def at(self, type_name: str, index: int) -> Instance | None:
         slots = self._by_type.get(type_name, ())
         return slots[index - 1] if 0 < index <= len(slots) else None

@@ -17,7 +17,6 @@ from procman.core.phases import (
     Spawning,
     Starting,
     Stopping,
-    StopReason,
     Unhealthy,
     Waiting,
 )
@@ -91,10 +90,8 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return "it is ready after a second of life"
         case Unhealthy():
             return "it is back in rotation at the next good check"
-        case Draining(reason=StopReason.REPLACED):
-            return "after the stop signal it is started again"
         case Draining():
-            return "after the stop signal it stays down"
+            return f"after the stop signal it {'is started again' if i.wanted else 'stays down'}"
         case Stopping() | Clearing():
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):

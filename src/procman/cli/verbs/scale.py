@@ -10,7 +10,6 @@ import click
 import msgspec
 from msgspec import Struct
 
-from procman.app.options import split
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_changes, complete_instances
 from procman.cli.target import TargetOptions, client_options
@@ -43,7 +42,11 @@ def terms_options(verb: Verb) -> Verb:
 
     @functools.wraps(verb)
     def call(*, force: bool, remove: tuple[str, ...], **values: Any) -> Any:  # noqa: ANN401  click's own types
-        return verb(terms=ScaleTerms(force, split(remove)), **values)
+        if remove:
+            from procman.app.options import split  # noqa: PLC0415  2 ms, which few pay
+
+            remove = split(remove)
+        return verb(terms=ScaleTerms(force, remove), **values)
 
     return REMOVE(FORCE(call))
 
