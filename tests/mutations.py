@@ -43,9 +43,9 @@ MUTATIONS = [
     ),
     Mutation(
         "keep counts where nobody asked for it",
-        "formation",
-        "if not self.plan.keep_counts:",
-        "if False:",
+        "desired",
+        " if plan.keep_counts else {}",
+        "",
     ),
     Mutation(
         "begin with kept counts as if they were the files'",

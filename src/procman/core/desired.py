@@ -139,6 +139,11 @@ class Resizing(Struct, frozen=True):
     remove: Collection[int] = ()
 
 
+def kept(plan: Plan, desired: Desired) -> dict[str, int]:
+    """The counts that were set at run time, where they are to outlive procman."""
+    return {name: desired.counts[name] for name in desired.scaled} if plan.keep_counts else {}
+
+
 def resize(desired: Desired, to: Resizing) -> Desired:
     """The same, with another count of a type: the lowest free numbers are started, the highest existing ones stop.
 

@@ -83,7 +83,7 @@ class Formation:
         self.startup = state.startup
         self.lingering = dict(state.lingering)
         self.out: list[Action] = []
-        self._kept = self._to_be_kept()
+        self._kept = wanted.kept(self.plan, self.desired)
 
     def state(self, *, finished: bool) -> FleetState:
         """Everything that is known, between two events."""
@@ -201,16 +201,10 @@ class Formation:
 
     def keep_counts(self) -> None:
         """Publish the counts that have to outlast procman, if they have changed."""
-        kept = self._to_be_kept()
+        kept = wanted.kept(self.plan, self.desired)
         if kept != self._kept:
             self._kept = kept
             self.out.append(KeepCounts(kept))
-
-    def _to_be_kept(self) -> dict[str, int]:
-        """The counts that were set at run time, if they have to outlast procman."""
-        if not self.plan.keep_counts:
-            return {}
-        return {name: self.desired.counts[name] for name in self.desired.scaled}
 
     def has_place(self, type_name: str, index: int) -> bool:
         if is_companion(type_name):
