@@ -18,6 +18,7 @@ from procman.core.actions import (
     CancelSpawn,
     CloseSockets,
     Finish,
+    KeepCounts,
     OpenSockets,
     OperationEnded,
     Publish,
@@ -35,6 +36,7 @@ from procman.core.actions import (
     StopProbe,
     Target,
 )
+from procman.core.desired import RestartMove
 from procman.core.events import (
     Adopted,
     Command,
@@ -56,6 +58,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.phases import (
+    AfterSpawn,
     Backoff,
     Clearing,
     Done,
@@ -95,8 +98,10 @@ class SimulatedOS:
         self.queues: dict[str, deque[Event]] = {}  # by instance, "" for strays
         self.timers: list[SetTimer] = []
         self.probes: dict[str, StartProbe] = {}
+        self.kept_counts: dict[str, int] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
+        self.ended: dict[str, float] = {}  # by instance: when the end of its last process was told
         self.fired: list[Event] = []  # everything told so far
         self.kept: dict[str, dict[int, Proc]] = {}
         self.strays: dict[int, Proc] = {}
@@ -126,6 +131,15 @@ class SimulatedOS:
     def tell(self, event: Event) -> list[Action]:
         self._subject = event
         self.fired.append(event)
+        moves = (
+            self.fleet._formation.desired.moves
+        )  # what is to be replaced anyway is so at once where it ends by itself
+        self._touched.update(name for name, move in moves.items() if isinstance(move, RestartMove))
+        self._touched.update(
+            i.name
+            for i in self.fleet.instances()
+            if i.ended_for_good or (isinstance(i.phase, Spawning) and i.phase.then is not AfterSpawn.RUN)
+        )  # and tried again by nobody: somebody wants a new life of it
         actions = self.fleet.handle(event, self.now)
         if self.closed_at is None and self.fleet.stopping:
             self.closed_at = self.now
@@ -181,6 +195,8 @@ class SimulatedOS:
                     assert action.name in self.lives, f"{action} is for nobody"
                 case OpenSockets() | CloseSockets():
                     pass
+                case KeepCounts():
+                    self.kept_counts = action.counts
                 case Publish() | Remove() | OperationEnded():
                     pass
                 case _:
@@ -339,7 +355,9 @@ class SimulatedOS:
             life.asked_at = self.now if life.asked_at is None else life.asked_at
             life.polite = life.polite or action.target is Target.TOP
             if action.target is Target.ALL:
-                assert not life.polite or (life.shell and life.leads), f"{life.name}: its program gets a second TERM"
+                assert not life.polite or (life.shell and not life.noticed), (
+                    f"{life.name}: its program gets a second TERM"
+                )
                 life.called_at = self.now
             self._check_repeat(life)
         for pid in life.aimed_at(action.target):
@@ -431,7 +449,9 @@ class SimulatedOS:
                 self._failed(None, name)
             case Exited() if life is not None:
                 life.noticed = True
-                if life.asked_at is None:
+                self.ended[name] = self.now
+                i = self.fleet.get(name)
+                if life.asked_at is None and not (i is not None and isinstance(i.phase, Draining)):
                     self._failed(life, name)
             case Emptied():
                 del self.lives[name]

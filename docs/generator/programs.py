@@ -23,7 +23,8 @@ def _row(program: KnownProgram) -> tuple[str, str, str, str]:
     if program.listens is not None:
         settings += _ready(program.listens)
     commands = [_command(rule) for rule in program.rules if not rule.key]
-    known = [program.note] if program.note else []
+    known = [f"Measured: {program.measured}"] if program.measured else []
+    known += [program.note] if program.note else []
     if program.reload is not None:
         note = f" ({program.reload.note})" if program.reload.note else ""
         known.append(f"Reload: `procman signal {program.reload.signal} TYPE --{program.reload.to}`{note}.")
@@ -35,12 +36,16 @@ def _setting(rule: AdviceRule) -> str:
     *parents, key = rule.key.split(".")
     value = f"{key}: {shown(rule.value) if not isinstance(rule.value, str) else rule.value}"
     text = f"{parents[0]}: {{{value}}}" if parents else value
-    return f"`{text}`{_condition(rule)}: {rule.why}"
+    return f"`{text}`{_condition(rule)}: {rule.why}{_mark(rule)}"
 
 
 def _command(rule: AdviceRule) -> str:
     say = rule.say.replace("{word}", " or ".join(rule.when))
-    return f"{say}{_condition(rule)}: {rule.why}"
+    return f"{say}{_condition(rule)}: {rule.why}{_mark(rule)}"
+
+
+def _mark(rule: AdviceRule) -> str:
+    return " (measured)" if rule.measured else ""
 
 
 def _condition(rule: AdviceRule) -> str:

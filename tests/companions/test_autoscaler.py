@@ -45,12 +45,15 @@ class Fleet:
     def __init__(self, count=1):
         self.count = count
         self.broken = None
+        self.reported = None
+        self.looks = 0
         self.refuses = None
         self.published = []
 
     def look(self):
         if self.broken:
             raise self.broken
+        self.looks += 1
         return {"web": seen_of(self.count)}
 
     def scale(self, type_name, count, why):
@@ -59,6 +62,9 @@ class Fleet:
         assert type_name == "web"
         assert why
         self.count = count
+
+    def report(self, fault):
+        self.reported = fault
 
     def publish(self, decided):
         self.published.append(decided)
@@ -164,9 +170,11 @@ def test_what_fails_takes_nothing_away_and_is_said_once(world):
     world.run(600)
     assert world.fleet.count == 6
     assert world.lines[said:] == ["cannot read web: queue: connection refused"]
+    assert world.fleet.reported == "cannot read web: queue: connection refused"
     world.gauge.value = 60
     world.run(60)
     assert world.lines[said + 1 :] == ["web: queue can be read again"]
+    assert world.fleet.reported == ""
 
 
 def test_a_fault_of_a_gauge_is_a_failed_reading_that_shows_no_secret(world):
@@ -239,6 +247,30 @@ def test_a_type_that_a_reload_has_removed_is_left_alone(world):
     world.fleet.look = dict
     world.run(60)
     assert world.lines == []
+
+
+def test_at_zero_the_metric_alone_is_read_between_two_looks(tmp_path):
+    rule = ScalingRule(min=0, max=8, metrics=(msgspec.structs.replace(QUEUE, cheap=True),))
+    world = World(tmp_path, rule=rule, count=0)
+    world.scaler.step()
+    looks, world.fleet.broken = world.fleet.looks, ProcmanError("cannot reach procman")
+    world.run(14)
+    assert world.lines == []
+    world.fleet.broken = None
+    world.run(1.5)
+    assert world.fleet.looks == looks + 1
+    world.gauge.value = 1
+    world.run(0.5)
+    assert world.fleet.count == 1
+
+
+def test_at_zero_a_person_is_heard_at_once(tmp_path):
+    world = World(tmp_path, rule=ScalingRule(min=0, max=8, metrics=(QUEUE,)), count=0)
+    world.scaler.step()
+    world.store.control("web", bounds=Bounds(min=2, max=None))
+    world.scaler.hurry()
+    world.scaler.step()
+    assert world.fleet.count == 2
 
 
 def test_at_zero_the_first_item_is_seen_within_two_seconds(tmp_path):

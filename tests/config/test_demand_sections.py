@@ -31,6 +31,15 @@ def test_the_autoscaler_is_told_the_settings_and_the_variables_of_their_addresse
     assert list(wanted(plan, (), {})) == ["@autoscale"]
 
 
+def test_an_address_can_name_the_port_of_another_type(folder):
+    """As the instances find it by themselves: `PROCMAN_PORT_WEB`."""
+    queue = QUEUE.replace("$REDIS_URL", '"redis://127.0.0.1:$PROCMAN_PORT_WEB/0"')
+    write(folder, yml=f"processes: {{worker: {{autoscale: {{max: 6, metrics: [{queue}]}}}}}}")
+    told = autoscaler.settings(load(Options(port=7000), {}))
+    assert told is not None
+    assert told.types["worker"].variables == {"PROCMAN_PORT_WEB": "7000"}
+
+
 def test_short_forms_are_read(folder):
     write(folder, yml="processes: {web: {autoscale: 2..6, balancer: run/haproxy.sock}}")
     plan = load(Options(), {})

@@ -7,8 +7,9 @@ import random
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from procman.core.autoscale import WAKE_EVERY, bounds_of, decide, replay
+from procman.core.autoscale import WAKE_EVERY, WAKE_SOON, bounds_of, decide, replay
 from procman.core.demand import (
     Because,
     Bounds,
@@ -200,7 +201,7 @@ def test_a_decision_that_was_not_carried_out_does_not_count_against_the_pace():
     old = Scaler()
     new, _ = decide(rule, old, seen_of(1, queue(100)), 0.0)
     assert counted(rule, seen_of(1, queue(100)), new, 1.0) == 1 + 2 - 2
-    kept = msgspec.structs.replace(new, changes=old.changes)
+    kept = replace(new, changes=old.changes)
     assert counted(rule, seen_of(1, queue(100)), kept, 1.0) == 3
 
 
@@ -264,6 +265,15 @@ def test_the_first_item_starts_the_first_instance():
 def test_at_zero_it_looks_every_second():
     assert decide(ZERO, Scaler(), seen_of(0, queue(0)), 0.0)[1].next_in == WAKE_EVERY
     assert decide(ZERO, Scaler(), seen_of(1, queue(9)), 0.0)[1].next_in == 15
+
+
+def test_what_is_cheap_to_read_is_looked_at_more_often_while_nothing_waits():
+    cheap = rule_of(replace(QUEUE, cheap=True), min=0)
+    assert decide(cheap, Scaler(), seen_of(0, queue(0)), 0.0)[1].next_in == WAKE_SOON
+    for seen in (seen_of(0, failed("queue")), replace(seen_of(0, queue(1)), paused=True)):
+        assert decide(cheap, Scaler(), seen, 0.0)[1].next_in == WAKE_EVERY
+    dear = rule_of(replace(QUEUE, cheap=True), AGE, min=0)
+    assert decide(dear, Scaler(), seen_of(0, queue(0)), 0.0)[1].next_in == WAKE_EVERY
 
 
 def test_the_last_instance_goes_after_it_has_been_idle_for_long_enough():

@@ -198,7 +198,7 @@ SHOWN = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", p
 
 @pytest.mark.parametrize("text", SHOWN)
 def test_settings_that_are_shown_can_be_used(text):
-    for process in yaml.safe_load(text)["processes"].values():
+    for process in yaml.safe_load(text).get("processes", {}).values():
         if "autoscale" in process:
             value = process["autoscale"]
             settings = autoscale_settings.short(value) if isinstance(value, str) else msgspec.convert(value, Autoscale)

@@ -254,6 +254,20 @@ class Formation(RuleBasedStateMachine):
 
     @precondition(lambda self: self.names())
     @rule(which=pick)
+    def remove(self, which: int) -> None:
+        name = self.names()[which % len(self.names())]
+        of_type, _, number = name.partition(".")
+        if not self.is_stopping():
+            self.numbers[of_type].remove(int(number))
+            self.counts = self.counts | {of_type: self.counts[of_type] - 1}
+            self.stopped.discard(name)
+            self.scaled.add(of_type)
+            answer = self.os.command(Scale(to={of_type: self.counts[of_type]}, remove=(name,)))
+            assert isinstance(answer, Reply)
+            assert answer.formation == self.counts
+
+    @precondition(lambda self: self.names())
+    @rule(which=pick)
     def stop(self, which: int) -> None:
         name = self.names()[which % len(self.names())]
         if not self.is_stopping():
@@ -293,13 +307,15 @@ class Formation(RuleBasedStateMachine):
 
     @rule(index=st.integers(1, 3), fault=st.sampled_from(("", "no balancer")))
     def it_reports_of_itself(self, index: int, fault: str) -> None:
-        """As companions alone can: it means the same for any instance."""
+        """As companions alone can: it means the same for any instance. One that is to be replaced may be so at once."""
         i = self.os.fleet.get(f"web.{index}")
         if i is not None:
             self.os.tell(Reported(i.name, i.generation, fault))
             after = self.os.fleet.get(i.name)
             assert after is not None
-            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(i.phase, Ready | Unhealthy)
+            up = Ready | Unhealthy
+            assert isinstance(after.phase, up) <= isinstance(i.phase, up)
+            assert isinstance(after.phase, Unhealthy if fault else Ready) == isinstance(after.phase, up)
 
     @rule()
     def signal(self) -> None:
@@ -312,7 +328,7 @@ class Formation(RuleBasedStateMachine):
         types = {name: self.types.get(name) or spec_of(name) for name in TYPES if name != gone}
         if changed in types:
             types[changed] = replace(types[changed], command=f"{types[changed].command} again")
-        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={})
+        plan = Plan(root="/app", types=types, counts=dict.fromkeys(types, count), positions={}, keep_counts=True)
         self.scaled &= types.keys()
         run_time = {name: self.counts[name] for name in self.scaled}
         self.types = types
@@ -323,7 +339,7 @@ class Formation(RuleBasedStateMachine):
         assert isinstance(answer, Reply)
         assert answer.formation == self.counts
 
-    @precondition(lambda self: self.steps > 25)
+    @precondition(lambda self: self.steps > 25 and not self.os.finished)
     @rule(how=st.integers(0, 9))
     def end(self, how: int) -> None:
         if how == 0:
@@ -337,6 +353,11 @@ class Formation(RuleBasedStateMachine):
     def everything_unsettled_has_something_coming(self) -> None:
         self.steps += 1
         assert self.os.stuck() == []
+
+    @invariant()
+    def the_counts_that_were_set_at_run_time_are_kept(self) -> None:
+        if self.os.fleet.plan.keep_counts and not self.is_stopping():
+            assert self.os.kept_counts == {name: self.counts[name] for name in self.scaled}
 
     @invariant()
     def the_numbers_that_are_wanted_stand_and_all_others_are_on_their_way_out(self) -> None:

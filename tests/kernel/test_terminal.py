@@ -181,6 +181,9 @@ def test_a_line_whose_rest_has_come_is_not_shown_without_it(desk):
     os.write(slave, b"li")
     desk.turn(lambda: stream.partial == b"li")
     os.write(slave, b"ne\n")
+    end = time.monotonic() + 10.0
+    while not stream.held():  # the system hands it over some time later
+        assert time.monotonic() < end
     desk.out.terminals._unfinished[stream] = 0.0
     desk.out.terminals._look()
     assert desk.shown(b"ne") == b"web.1  | line\n"

@@ -6,7 +6,7 @@ import pytest
 
 from procman.known.advice import TypeInput, advise
 
-KEYS = ("restart", "stop", "stdin", "tty", "max", "ready")
+KEYS = ("restart", "stop", "stdin", "tty", "max", "ready", "depends_on")
 
 
 def keyed(command: str, *written: str, count: int = 1) -> dict[str, object]:
@@ -34,6 +34,8 @@ def said(command: str, count: int = 1) -> list[str]:
         ("irb", "tty", True),
         ("python -i", "tty", True),
         ("docker compose up", "stop.grace", 20),
+        ("waitress-serve app:app", "stop.signal", "INT"),
+        ("npx @tailwindcss/cli -i a -o b --watch", "stdin", "open"),
     ],
 )
 def test_what_a_program_needs_is_advised(command, key, value):
@@ -87,6 +89,8 @@ def test_a_key_that_this_procman_does_not_have_is_not_advised():
         ("uvicorn a:b", {"tcp": 8000}),
         ("uvicorn a:b --uds x", None),
         ("next dev", "tcp"),
+        ("streamlit run app.py --server.port $PORT", "tcp"),
+        ("rackup -p 9000", {"tcp": 9000}),
     ],
 )
 def test_readiness_is_where_the_program_listens(command, ready):
@@ -130,3 +134,18 @@ def test_names_of_instances_matter_where_there_are_several():
 def test_a_finding_names_its_type_line_and_place():
     (found,) = advise([TypeInput(name="lb", command="haproxy -W -db", line=7)], ("stop",))
     assert (found.type, found.line, found.path) == ("lb", 7, ("processes", "lb", "stop", "signal"))
+
+
+def order(*commands: str, count: int = 1, written: frozenset[str] = frozenset()) -> dict[str, object]:
+    types = [TypeInput(name=command.split()[0], command=command, count=count, written=written) for command in commands]
+    return {one.type: one.value for one in advise(types, KEYS) if one.key == "depends_on"}
+
+
+def test_a_worker_depends_on_the_queue_that_runs_beside_it():
+    assert order("sidekiq", "puma", "redis-server") == {"sidekiq": ["redis-server"]}
+    assert order("celery -A a worker", "redis-server", "rabbitmq-server") == {
+        "celery": ["redis-server", "rabbitmq-server"]
+    }
+    assert order("rq worker", "postgres -D data") == {}
+    assert order("sidekiq", "redis-server", written=frozenset({"depends_on"})) == {}
+    assert order("sidekiq", "redis-server", count=0) == {}

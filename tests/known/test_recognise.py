@@ -59,6 +59,11 @@ def test_an_empty_word_hides_no_program():
         "sh -c 'exec ",
         "bash -lc 'cd x && ",
         "watchmedo auto-restart -d . -- ",
+        "dotenv -f .env.local ",
+        "foreman run -e .env ",
+        "honcho run ",
+        "cross-env A=1 ",
+        "dotenvx run -f .env -- ",
     ],
 )
 def test_a_program_is_seen_behind_what_starts_it(front):
@@ -98,6 +103,12 @@ def test_a_program_is_seen_behind_what_starts_it(front):
         ("npm run build:css -- --watch", "npm, Yarn, pnpm: a script that watches"),
         ("npm start", "npm, Yarn, pnpm scripts"),
         ("postgres -D data", "PostgreSQL"),
+        ("npx @tailwindcss/cli -i a -o b --watch", "Tailwind CSS"),
+        ("concurrently 'npm:dev:*'", "concurrently, npm-run-all"),
+        ("php artisan serve", "Laravel's development server"),
+        ("bundle exec good_job start", "GoodJob"),
+        ("rake jobs:work", "Delayed Job"),
+        ("daphne shop.asgi:application", "Daphne"),
     ],
 )
 def test_each_program_is_told_from_its_neighbours(command, program):

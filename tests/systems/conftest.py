@@ -6,12 +6,13 @@ and says what to install.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import World
-from system import Example
+from harness import World, open_world
+from system import Example, built
 
 LONGEST = 240
 """Seconds that a test may take: servers and clusters start, are loaded and stop in it, on a machine that is busy."""
@@ -35,3 +36,24 @@ def world(tmp_path: Path) -> Iterator[World]:
 def example(world: World) -> Callable[[str], Example]:
     """A copy of an example's folder, to be started there with ports that are free."""
     return lambda name: Example(world, name)
+
+
+@pytest.fixture(scope="session")
+def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of docs/examples/akka, built once."""
+    return built("akka", ["mvn", "-q", "-B", "package"], "target/node.jar", tmp_path_factory)
+
+
+@pytest.fixture
+def server(world: World) -> Example:
+    """With the programs of this interpreter in PATH."""
+    made = Example(world)
+    world.env["PATH"] = f"{Path(sys.executable).parent}:{world.env['PATH']}"
+    return made
+
+
+@pytest.fixture
+def server_for_all() -> Iterator[Example]:
+    """In a folder that other users may enter."""
+    with open_world() as world:
+        yield Example(world)

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from harness import Supervisor, eventually
-from system import SLOW, Example, built, get, needs, serves, under_way
+from system import BUILD, SLOW, Example, get, needs, serves, under_way
 
 pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400), pytest.mark.xdist_group("akka")]
-
-
-@pytest.fixture(scope="session")
-def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's program, built once."""
-    return built("akka", ["mvn", "-q", "-B", "package"], "target/node.jar", tmp_path_factory)
 
 
 @pytest.fixture
 def akka(example, jar: Path) -> Example:
     made: Example = example("akka")
-    target = made.world.folder / "target"
-    target.mkdir()
-    (target / "node.jar").symlink_to(jar)
+    (made.world.folder / "target").symlink_to(jar.parent)
     return made
 
 
@@ -99,6 +92,10 @@ def test_a_node_whose_port_is_taken_ends_with_0_and_is_a_failed_start(akka):
 )
 def test_under_a_shell_too_a_slow_request_is_answered_and_nothing_is_left(akka, command):
     akka.world.procfile(web=command)
+    stops_clean(akka)
+
+
+def stops_clean(akka: Example) -> None:
     supervisor = akka.start("-m", "web=1")
     ready(supervisor, 1)
     port = akka.port_of("web.1")
@@ -107,3 +104,23 @@ def test_under_a_shell_too_a_slow_request_is_answered_and_nothing_is_left(akka, 
     assert request.result() == (200, "slept\n")
     assert not serves(port)
     assert "killed" not in supervisor.seen
+
+
+@pytest.fixture
+def plugin(akka: Example) -> None:
+    """Maven loads the plugin once; a machine that cannot is no fault of ours."""
+    made = subprocess.run(["mvn", "-q", "-B", "exec:help"], cwd=akka.world.folder, capture_output=True, timeout=BUILD)
+    if made.returncode:
+        pytest.skip(f"Maven cannot load exec-maven-plugin: {made.stdout.decode(errors='replace')[-300:]}")
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    "command",
+    ["exec:java", "exec:exec -Dexec.executable=java -Dexec.args='-Xmx128m -classpath %classpath example.Node'"],
+    ids=["java", "exec"],
+)
+def test_under_maven_too_a_slow_request_is_answered_and_nothing_is_left(akka, command):
+    """`exec:java` runs it inside of Maven, `exec:exec` as Maven's child."""
+    akka.world.procfile(web=f"exec mvn -q -B {command}")
+    stops_clean(akka)

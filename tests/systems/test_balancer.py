@@ -1,8 +1,7 @@
-"""HAProxy with slots that procman fills: which instances there are is told to it, and no request fails."""
+"""Node.js behind HAProxy, with slots that procman fills: which instances there are is told to it, and no request fails."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -13,48 +12,13 @@ import pytest
 from harness import Supervisor, eventually
 from system import SLOW, Example, fails, get, needs
 
-pytestmark = needs("haproxy", "python3")
-
-CONFIG = """
-global
-    stats socket unix@run/haproxy.sock mode 600 level admin expose-fd listeners
-    server-state-file run/haproxy.state
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 30s
-    timeout server 30s
-    option redispatch
-    load-server-state-from-file global
-frontend front
-    bind "127.0.0.1:${PORT}"
-    option idle-close-on-response
-    default_backend web
-backend web
-    balance roundrobin
-    server-template web 8 127.0.0.1:1 check inter 1s disabled
-"""
-
-SETTINGS = {
-    "formation": {"lb": 1, "web": 2},
-    "processes": {
-        "lb": {"max": 1, "ready": "tcp", "stop": {"signal": "USR1"}, "depends_on": ["web"]},
-        "web": {
-            "ready": {"http": "/health"},
-            "balancer": {"haproxy": {"socket": "run/haproxy.sock", "file": "run/haproxy.state"}, "drain": 10},
-        },
-    },
-}
+pytestmark = needs("haproxy", "node")
 
 
 @pytest.fixture
 def balanced(example) -> Example:
-    made: Example = example("haproxy")
-    made.world.file("haproxy.cfg", CONFIG)
-    made.world.file("procman.yml", json.dumps(SETTINGS))
+    made: Example = example("balancer")
     (made.world.folder / "run").mkdir()
-    if "balancer" in made.run("check").err:
-        pytest.skip("this procman has no balancer")
     return made
 
 
@@ -88,15 +52,30 @@ def failed_while(balanced: Example, work: Callable[[], None]) -> list[str]:
         return [failed for one in running for failed in one.result()]
 
 
-def test_no_request_fails_over_scaling_a_restart_and_a_reload_of_haproxy(balanced):
+def test_no_request_fails_while_it_is_scaled(balanced):
+    """2 -> 6 -> 1, and back."""
     supervisor = up(balanced)
 
     def work() -> None:
-        for count in (3, 2) * 3:
+        for count in (6, 1, 2):
             assert balanced.run("scale", f"web={count}", "--wait=60").code == 0
+            served(balanced, count)
+
+    assert failed_while(balanced, work) == []
+    assert supervisor.stop(SLOW) == 0
+
+
+def test_no_request_fails_over_a_restart_and_the_reloads_of_both(balanced):
+    """What is served after procman's own reload is what was configured."""
+    supervisor = up(balanced)
+    settings = balanced.world.folder / "procman.yml"
+
+    def work() -> None:
         assert balanced.run("restart", "web", "--wait=60").code == 0
         assert balanced.run("signal", "USR2", "lb", "--leader").code == 0
-        served(balanced, 2)
+        settings.write_text(settings.read_text().replace("GREETING: hello", "GREETING: welcome"))
+        assert balanced.run("reload", "--wait=60").code == 0
+        assert {get(balanced.port)[1] for _ in range(4)} == {"welcome from web.1\n", "welcome from web.2\n"}
 
     assert failed_while(balanced, work) == []
     assert supervisor.stop(SLOW) == 0

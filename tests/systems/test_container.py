@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import rootfs
-from engine import Engine, engine
+from engine import IMAGE, Engine, engine
 from harness import alive, all_children_of, eventually
 from system import SLOW, needs
 
@@ -31,6 +33,13 @@ for stat in glob.glob("/proc/[0-9]*/stat"):
         continue
     if ") Z" in text:
         print(text)
+"""
+
+DOCKER = """#!/bin/sh
+case $1 in
+build) exec {docker} -H unix://{folder}/sock tag {image} shop;;
+*) exec {docker} -H unix://{folder}/sock "$@";;
+esac
 """
 
 ENTER = """
@@ -161,3 +170,23 @@ def test_the_health_check_says_healthy(docker):
 def test_a_count_of_cpus_follows_what_the_container_is_given(docker):
     with docker.container("--cpus", "2", words=("-m", "web=1,worker=cpus")) as name:
         assert docker.run("exec", name, "procman", "ps").count("worker.") == 2
+
+
+@needs_docker
+def test_the_commands_of_the_readme_do_what_it_says(docker, tmp_path):
+    """All of them but the build, for which there is no registry: it names the image that the tests have made."""
+    block = re.search(r"```sh\n(.*?)```", (rootfs.EXAMPLES / "container" / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    program = tmp_path / "docker"
+    program.write_text(DOCKER.format(docker=shutil.which("docker"), folder=docker.folder, image=IMAGE))
+    program.chmod(0o755)
+    try:
+        done = subprocess.run(
+            ["sh", "-ec", block[1]], env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=2 * SLOW, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        assert "web 1 -> 4" in done.stdout
+        assert "stopped: " in done.stdout.splitlines()[-1]
+    finally:
+        docker.run("rm", "-f", "shop")

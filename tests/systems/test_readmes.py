@@ -18,11 +18,15 @@ FIXED = 8000
 READMES = [
     pytest.param("node", marks=needs("node", "npm", "curl")),
     pytest.param("celery", marks=needs("redis-server", "redis-cli", modules=("celery", "redis"))),
+    pytest.param("autoscaling", marks=needs("redis-server", "redis-cli", modules=("celery", "redis"))),
     pytest.param("rq", marks=needs("redis-server", "redis-cli", modules=("rq",))),
     pytest.param("erlang", marks=needs("erl", "erlc", "epmd", "curl")),
     pytest.param("elixir", marks=needs("elixir", "mix", "epmd", "curl")),
-    "akka",
+    pytest.param(
+        "akka", marks=[needs("java", "mvn", "curl"), pytest.mark.xdist_group("akka"), pytest.mark.timeout(400)]
+    ),
     pytest.param("haproxy", marks=needs("haproxy", "curl")),
+    pytest.param("balancer", marks=needs("haproxy", "node", "curl")),
     pytest.param("container", marks=needs("python3", "curl")),
 ]
 
@@ -36,9 +40,11 @@ def test_every_example_has_a_readme_that_is_run():
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_a_readme_shows_what_comes(example, name):
+def test_a_readme_shows_what_comes(example, name, request):
     made: Example = example(name)
     folder: Path = made.world.folder
+    if name == "akka":  # what Maven builds of it is built once for all tests
+        (folder / "target").symlink_to(request.getfixturevalue("jar").parent)
     fixed = FIXED if re.search(r"port: 80\d\d", (folder / "procman.yml").read_text()) else FIRST_PORT
     for path in [folder / "procman.yml", *folder.glob("*.cfg")]:
         path.write_text(re.sub(r"\b80\d\d\b", lambda port: str(made.port + int(port[0]) - FIXED), path.read_text()))

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
-import signal
-import subprocess
+import shutil
+import socket
+import struct
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness import Supervisor, eventually, open_world
-from system import SLOW, Example, fails, get, needs, serves, under_way
+from harness import eventually
+from serving import ASGI, WSGI, finishes_its_request, up
+from system import SLOW, established, fails, get, needs, serves
 
-VENV = Path(sys.executable).parent
-
-WSGI = """
-import os, time
-def app(environ, start):
-    if environ["PATH_INFO"] == "/slow":
-        time.sleep(1.5)
-    start("200 OK", [("Content-Type", "text/plain")])
-    return [os.environ.get("ANSWER", "slept").encode()]
-application = app
-"""
-
-ASGI = """
-import asyncio
-async def app(scope, receive, send):
-    if scope["type"] != "http":
-        return
-    if scope["path"] == "/slow":
-        await asyncio.sleep(1.5)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"slept"})
-"""
+PHP_FPM = next(
+    (name for name in ("php-fpm8.4", "php-fpm8.2", "php-fpm") if shutil.which(name, path=f"/usr/sbin:{os.defpath}")),
+    None,
+)
 
 NGINX = """
 user root; daemon off; master_process on; worker_processes 1; pid nginx.pid; error_log stderr;
@@ -74,35 +56,6 @@ app do |env|
   [200, {"Content-Type" => "text/plain"}, ["slept"]]
 end
 """
-
-
-@pytest.fixture
-def server(world) -> Example:
-    """With the programs of this interpreter in PATH."""
-    made = Example(world)
-    world.env["PATH"] = f"{VENV}:{world.env['PATH']}"
-    return made
-
-
-def up(server: Example, command: str, **settings: Any) -> tuple[Supervisor, int]:
-    """The server, listening on its port."""
-    server.one(command, **({"ready": "tcp"} | settings))
-    supervisor = server.start()
-    eventually(lambda: supervisor.ps()["web.1"]["phase"] == "ready", "it is ready", SLOW)
-    port = server.port_of("web.1")
-    eventually(lambda: serves(port), "it listens", SLOW)
-    return supervisor, port
-
-
-def finishes_its_request(supervisor: Supervisor, port: int, path: str = "/slow") -> str:
-    """Stop all while a request is under way: it is answered, nothing is killed, nothing listens. Returns the answer."""
-    request = under_way(supervisor, port, path)
-    assert supervisor.stop(SLOW) == 0
-    status, body = request.result()
-    assert status == 200, body
-    assert "killed" not in supervisor.seen
-    assert not serves(port)
-    return body
 
 
 @needs("nginx")
@@ -154,14 +107,128 @@ def children(pid: int) -> set[int]:
     return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-@needs(modules=("uvicorn",))
-@pytest.mark.parametrize("workers", ["", " --workers 2"])
-def test_uvicorn_answers_the_request_in_flight_on_term(server, workers):
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("uvicorn app:app --port $PORT", marks=needs(modules=("uvicorn",)), id="uvicorn"),
+        pytest.param("uvicorn app:app --port $PORT --workers 2", marks=needs(modules=("uvicorn",)), id="uvicorn-2"),
+        pytest.param("hypercorn app:app -b 127.0.0.1:$PORT", marks=needs(modules=("hypercorn",)), id="hypercorn"),
+        pytest.param("granian --interface asgi --port $PORT app:app", marks=needs(modules=("granian",)), id="granian"),
+    ],
+)
+def test_an_asgi_server_answers_the_request_in_flight_on_term(server, command):
     server.world.file("app.py", ASGI)
-    supervisor, port = up(server, f"uvicorn app:app --port $PORT{workers}")
-    if workers:
-        eventually(lambda: get(port)[0] == 200, "a worker answers", SLOW)
+    supervisor, port = up(server, command)
+    eventually(lambda: get(port)[0] == 200, "a worker answers", SLOW)
     assert finishes_its_request(supervisor, port) == "slept"
+
+
+@needs(modules=("waitress",))
+def test_waitress_answers_the_request_in_flight_on_int(server):
+    server.world.file("app.py", WSGI)
+    supervisor, port = up(server, "waitress-serve --host 127.0.0.1 --port $PORT app:app", stop={"signal": "INT"})
+    assert finishes_its_request(supervisor, port) == "slept"
+
+
+BEHIND = """
+import http.server, os, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(1.5)
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"slept")
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+CADDY = """
+{
+    admin off
+    auto_https off
+}
+http://127.0.0.1:{$PORT} {
+    reverse_proxy 127.0.0.1:{$PROCMAN_PORT_BEHIND}
+}
+"""
+
+LIGHTTPD = """
+server.document-root = env.PWD
+server.bind = "127.0.0.1"
+server.port = env.PORT
+server.modules = ( "mod_proxy" )
+proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => env.PROCMAN_PORT_BEHIND )))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "text", "stop"),
+    [
+        pytest.param(
+            "caddy run --config Caddyfile --adapter caddyfile",
+            "Caddyfile",
+            CADDY,
+            "TERM",
+            marks=needs("caddy"),
+            id="caddy",
+        ),
+        pytest.param(
+            "lighttpd -D -f lighttpd.conf", "lighttpd.conf", LIGHTTPD, "INT", marks=needs("lighttpd"), id="lighttpd"
+        ),
+    ],
+)
+def test_a_proxy_answers_the_request_in_flight(server, command, file, text, stop):
+    """It depends on what is behind it, and so it is stopped first."""
+    server.world.file(file, text)
+    server.world.file("behind.py", BEHIND)
+    server.world.procfile(web=command, behind=f"{sys.executable} behind.py")
+    web = {"ready": "tcp", "depends_on": ["behind"], "stop": {"signal": stop}}
+    server.world.file("procman.yml", json.dumps({"processes": {"web": web, "behind": {"ready": "tcp"}}}))
+    supervisor = server.start()
+    eventually(lambda: supervisor.ps()["web.1"]["phase"] == "ready", "it is ready", SLOW)
+    assert finishes_its_request(supervisor, server.port_of("web.1")) == "slept"
+
+
+FPM = """
+[global]
+daemonize = no
+error_log = /dev/stderr
+process_control_timeout = 30
+[www]
+listen = 127.0.0.1:PORT
+user = nobody
+group = nogroup
+pm = static
+pm.max_children = 2
+"""
+
+
+@pytest.mark.skipif(PHP_FPM is None, reason="not installed: php-fpm")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives its workers a user")
+def test_php_fpm_answers_the_request_in_flight_on_quit(server_for_all):
+    """Where its process_control_timeout says so: it is 0 by default."""
+    world = server_for_all.world
+    script = world.file("slow.php", "<?php sleep(2); echo 'slept';")
+    world.file("fpm.conf", FPM.replace("PORT", str(server_for_all.port)))
+    supervisor, port = up(server_for_all, f"{PHP_FPM} -F -y fpm.conf", stop={"signal": "QUIT", "grace": 60})
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(fastcgi, port, str(script))
+        eventually(lambda: established(port) > 0, "the request is accepted")
+        assert supervisor.stop(SLOW) == 0
+        assert b"slept" in answer.result(SLOW)
+    assert "killed" not in supervisor.seen
+
+
+def fastcgi(port: int, script: str) -> bytes:
+    """What a FastCGI server sends for a script (FastCGI 1.0: begin, parameters, an empty input)."""
+    variables = {"SCRIPT_FILENAME": script, "REQUEST_METHOD": "GET", "GATEWAY_INTERFACE": "CGI/1.1"}
+    pairs = b"".join(bytes([len(k), len(v)]) + k.encode() + v.encode() for k, v in variables.items())
+    records = [(1, bytes([0, 1, 0, 0, 0, 0, 0, 0])), (4, pairs), (4, b""), (5, b"")]
+    sent = b"".join(struct.pack("!BBHHBB", 1, kind, 1, len(text), 0, 0) + text for kind, text in records)
+    with socket.create_connection(("127.0.0.1", port), SLOW) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 @needs("puma")
@@ -182,137 +249,3 @@ def test_uwsgi_stops_on_int_or_with_die_on_term(server, options, stop):
     assert supervisor.stop(SLOW) == 0
     assert "killed" not in supervisor.seen
     assert not serves(port)
-
-
-@needs("memcached")
-def test_memcached_stops_on_term(server):
-    supervisor, port = up(server, "memcached -p $PORT -l 127.0.0.1 -u nobody", max=1)
-    assert supervisor.stop(SLOW) == 0
-    assert "killed" not in supervisor.seen
-    assert not serves(port)
-
-
-@needs("redis-server")
-def test_redis_writes_its_file_and_says_goodbye_on_term(server):
-    supervisor, _ = up(server, "redis-server --port $PORT --save 3600 1 --dir .", max=1)
-    assert supervisor.stop(SLOW) == 0
-    assert "bye bye" in "\n".join(supervisor.lines("web.1"))
-
-
-@needs("postgres", "initdb", "psql", "setpriv")
-def test_postgres_stops_on_int_though_a_client_is_connected(server_for_all):
-    """On TERM it would wait for the client, and be killed at the end of the grace."""
-    folder = server_for_all.world.folder / "data"
-    folder.mkdir()
-    user = ""
-    if os.getuid() == 0:  # as which postgres does not run
-        user = "setpriv --reuid 65534 --regid 65534 --clear-groups "
-        os.chown(folder, 65534, 65534)
-    initdb = [*user.split(), "initdb", "-D", "data", "-U", "me", "-A", "trust", "-N"]
-    subprocess.run(initdb, check=True, capture_output=True, timeout=SLOW, cwd=folder.parent)
-    command = f"{user}postgres -D data -p $PORT -h 127.0.0.1 -k ''"
-    supervisor, port = up(server_for_all, command, max=1, stop={"signal": "INT", "grace": 60})
-    with connected_to_postgres(port):
-        assert supervisor.stop(SLOW) == 0
-    assert "killed" not in supervisor.seen
-    assert "database system is shut down" in "\n".join(supervisor.lines("web.1"))
-
-
-@pytest.fixture
-def server_for_all() -> Iterator[Example]:
-    """In a folder that other users may enter."""
-    with open_world() as world:
-        yield Example(world)
-
-
-@contextmanager
-def connected_to_postgres(port: int) -> Iterator[None]:
-    """A client whose query lasts for longer than any test."""
-    query = "do $$ begin raise notice 'connected'; perform pg_sleep(300); end $$"
-    command = ["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "me", "-c", query, "postgres"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as client:
-        assert client.stderr is not None
-        assert b"connected" in client.stderr.readline()
-        yield
-
-
-DJANGO = """
-import os, sys
-from django.conf import settings
-from django.http import HttpResponse
-from django.urls import path
-settings.configure(DEBUG=True, SECRET_KEY="x", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
-urlpatterns = [path("", lambda request: HttpResponse("first"))]
-if __name__ == "__main__":
-    from django.core.management import execute_from_command_line
-    execute_from_command_line(sys.argv)
-"""
-
-FLASK = """
-from flask import Flask
-app = Flask(__name__)
-@app.route("/")
-def root():
-    return "first"
-"""
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "command"),
-    [
-        pytest.param(
-            "manage.py", DJANGO, "python manage.py runserver $PORT", marks=needs(modules=("django",)), id="django"
-        ),
-        pytest.param("app.py", FLASK, "flask run --debug --port $PORT", marks=needs(modules=("flask",)), id="flask"),
-    ],
-)
-def test_a_reloader_starts_the_server_anew_by_itself(server, file, text, command):
-    """procman counts no restart, and a stop leaves neither the reloader nor the server."""
-    path = server.world.file(file, text)
-    supervisor, port = up(server, command)
-    eventually(lambda: get(port) == (200, "first"), "the first version", SLOW)
-
-    def changed() -> bool:
-        path.write_text(text.replace("first", "second"))  # again: a reloader has to have seen the file before
-        return get(port) == (200, "second")
-
-    eventually(changed, "the second version", SLOW)
-    assert supervisor.ps()["web.1"]["restarts"] == 0
-    assert supervisor.stop(SLOW) == 0
-    assert not serves(port)
-
-
-def test_check_says_how_to_keep_celery_in_the_foreground(server):
-    server.world.procfile(
-        worker="celery multi start 2", cache="redis-server --daemonize yes", web="gunicorn --daemon app"
-    )
-    said = server.run("check").out
-    assert "write `celery -A APP worker`" in said
-    assert "leave out --daemonize" in said
-    assert "leave out --daemon:" in said
-
-
-@needs("redis-server")
-def test_a_server_that_goes_to_the_background_is_a_failed_start_that_says_so(server):
-    server.one("redis-server --port $PORT --daemonize yes --save ''", ready="tcp", restart={"max_restarts": 0})
-    supervisor = server.start()
-    supervisor.expect("must stay in the foreground", SLOW)
-    supervisor.signal(signal.SIGTERM)
-    supervisor.wait(SLOW)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param("python3 -i", marks=needs("python3"), id="python"),
-        pytest.param("node -i", marks=needs("node"), id="node"),
-        pytest.param("irb", marks=needs("irb"), id="irb"),
-        pytest.param("iex", marks=needs("iex"), id="iex"),
-    ],
-)
-def test_a_repl_with_a_terminal_stays_until_it_is_stopped(server, command):
-    """Without one it ends at once: its input is empty."""
-    server.one(command, tty=True)
-    supervisor = server.start()
-    eventually(lambda: supervisor.ps()["web.1"]["phase"] == "ready", "it stays", SLOW)
-    assert supervisor.stop(SLOW) == 0

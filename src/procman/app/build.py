@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -30,6 +30,9 @@ from procman.kernel.wiring import KernelSettings
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from procman.app.keeping import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
@@ -59,12 +62,7 @@ def build(
 ) -> RunningParts:
     """All parts, ready to run. Raises ProcmanError, with the claim released."""
     reactor = Reactor()
-    try:
-        files = _log_files(reactor, looks, before.files if before is not None else None)
-    except ProcmanError:
-        if claimed is not None:
-            claimed.release()
-        raise
+    files = _log_files(reactor, looks, claimed, before.files if before is not None else None)
     history = History(limit_all=looks.history * 1024 * 1024)
     lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
@@ -72,8 +70,13 @@ def build(
     def upgrading() -> LiveUpgrade:
         return _upgrading(parts)
 
+    def log(text: str) -> None:
+        parts.kernel.log(text)
+
     reach = Reach(claimed)
-    settings = replace(_settings(plan, reach, looks, inputs), upgrading=upgrading)
+    settings = replace(
+        _settings(plan, reach, looks, inputs), upgrading=upgrading, keep=_keeper(claimed, inputs, plan.root, log)
+    )
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
     else:
@@ -81,11 +84,8 @@ def build(
         kernel = Kernel(reactor, state.fleet(), lines, history, replace(settings, before=state))
         del state  # in memory
     signals.install(reactor, kernel)
-    server = LazyServer(reactor, claimed.listeners, kernel) if claimed is not None else None
+    server = _server(reactor, claimed, kernel)
     reach.serve(server, kernel.log)
-    if server is not None:
-        kernel.listeners.append(server.publish)
-        kernel.operation_listeners.append(server.operation_ended)
     if inputs.environ.get("NOTIFY_SOCKET"):
         _tell_service_manager(reactor, kernel, inputs)
     parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
@@ -94,6 +94,34 @@ def build(
     else:
         kernel.log(output.headline(plan, claimed))
     return parts
+
+
+def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
+    """The control socket, which hears of what the kernel does. None where procman runs without one."""
+    if claimed is None:
+        return None
+    server = LazyServer(reactor, claimed.listeners, kernel)
+    kernel.listeners.append(server.publish)
+    kernel.operation_listeners.append(server.operation_ended)
+    return server
+
+
+def _keeper(
+    claimed: Claim | None, inputs: ReloadInputs, root: str, log: Callable[[str], None]
+) -> Callable[[Mapping[str, int]], None]:
+    """Writes the counts that were set at run time. Without a place of its own procman keeps none."""
+
+    @cache
+    def counts_file(place: Claim) -> CountsFile:
+        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+
+        return keeping.counts_file(place, inputs, root, log)
+
+    def keep(counts: Mapping[str, int]) -> None:
+        if claimed is not None:
+            counts_file(claimed).write(counts)
+
+    return keep
 
 
 def run(parts: RunningParts) -> int:
@@ -130,9 +158,17 @@ def _upgrading(parts: RunningParts) -> LiveUpgrade:
     return upgrading(parts)
 
 
-def _log_files(reactor: Reactor, looks: OutputOptions, before: FilesState | None) -> LogFiles | None:
+def _log_files(
+    reactor: Reactor, looks: OutputOptions, claimed: Claim | None, before: FilesState | None
+) -> LogFiles | None:
+    """The log files, where they are wanted. Releases the claim where they cannot be opened."""
     if looks.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
 
-    return LogFiles(reactor, looks.log_dir, Rotation(looks.log_max_bytes, looks.log_keep), before)
+    try:
+        return LogFiles(reactor, looks.log_dir, Rotation(looks.log_max_bytes, looks.log_keep), before)
+    except ProcmanError:
+        if claimed is not None:
+            claimed.release()
+        raise

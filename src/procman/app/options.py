@@ -45,6 +45,7 @@ class StartOptions(Struct, frozen=True, kw_only=True):
     name: str
     watch: bool
     detach: bool
+    forget: bool = False
     then: str | None = None
     words: tuple[str, ...] = ()
     """The words after `--`: a command, word by word, as `then` is a line."""
@@ -166,6 +167,7 @@ PROCMAN = (
         OptionKind.TEXT,
         "NAME",
     ),
+    Option(("--forget",), "Forget the counts that `keep_counts: true` has kept.", OptionKind.FLAG),
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),
@@ -219,6 +221,7 @@ def start_options(values: Mapping[str, Value]) -> StartOptions:
         name=values["name"] or "",
         watch=values["watch"],
         detach=values["detach"],
+        forget=values["forget"],
         then=values["then"],
         words=values.get(WORDS, ()),
     )

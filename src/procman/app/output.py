@@ -62,17 +62,22 @@ def open_standard_descriptors() -> None:
 def headline(plan: Plan, claimed: Claim | None) -> str:
     """The line that says what runs. At a terminal it also shows the ports of each type, and how to reach procman."""
     if os.isatty(1):
-        counts = ", ".join(_counted(plan, name, count) for name, count in plan.counts.items())
+        counts = ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
         reached = (
             f"\n`procman ps` and the other commands work in another terminal; socket {claimed.place.socket}"
             if claimed
             else NO_SOCKET
         )
         return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
-    counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
+    counts = ", ".join(f"{name} {count}{_kept(plan, name)}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
     told = f"; ports from {min(ports)}" if ports else ""
     return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
+
+
+def _kept(plan: Plan, name: str) -> str:
+    """A note on a count that was set at run time, and so is not that of the files."""
+    return " (kept)" if name in plan.kept else ""
 
 
 def _counted(plan: Plan, name: str, count: int) -> str:

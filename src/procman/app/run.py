@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.app import build, output
@@ -38,13 +37,6 @@ Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
 """Puts procman into the background: makes two processes, calls its argument in the one that becomes procman, and
 returns the exit code of either.
 """
-
-
-class Listen(Struct, frozen=True):
-    """How procman can be reached: whether it has a socket, and the name of its formation ("": the folder's default)."""
-
-    socket: str | None
-    name: str
 
 
 def supervise(options: StartOptions, fork: Fork | None = None) -> int:
@@ -74,38 +66,29 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     )
     plan = load(inputs.options, environ, kept=inputs.kept)
     refuse_quiet(options.output.quiet, plan)
-    if plan.groups or any(spec.rolling is not None or spec.depends_on for spec in plan.types.values()):
-        _warn_of_what_is_missing(plan)
-    run = partial(_run, plan, _absolute(options.output), inputs, Listen(options.socket, options.name))
+    run = partial(_run, plan, inputs, options)
     return fork(plan, run) if fork is not None else run()
-
-
-def _warn_of_what_is_missing(plan: Plan) -> None:
-    from procman.app.promises import not_carried_out  # noqa: PLC0415  only with such keys
-
-    missing = not_carried_out(plan)
-    if missing:
-        output.warn(missing)
 
 
 def _absolute(looks: OutputOptions) -> OutputOptions:
     return looks if looks.log_dir is None else replace(looks, log_dir=os.path.abspath(looks.log_dir))
 
 
-def _run(
-    plan: Plan, looks: OutputOptions, inputs: ReloadInputs, listen: Listen, listening: Listening | None = None
-) -> int:
+def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Listening | None = None) -> int:
     """Claim the root and supervise there."""
+    looks = _absolute(options.output)
     roots = (plan.root, logical(plan.root, inputs.environ))
-    places = start_places(plan.root, listen.socket, inputs.environ, listen.name)
+    places = start_places(plan.root, options.socket, inputs.environ, options.name)
     try:
-        claimed = claim(Wanted(places, roots, listen.name), on_wait=_waits)
+        claimed = claim(Wanted(places, roots, options.name), on_wait=_waits)
     except RefusedError as error:
         if not inputs.options.types:
             raise
         names = " ".join(inputs.options.types)
         hint = f"`procman restart {names}` starts what is stopped there; {error.hint}"
         raise RefusedError(error.message, hint) from None
+    if claimed is not None and (plan.keep_counts or options.forget):
+        plan = _as_kept(plan, inputs, claimed, forget=options.forget)
     signals.hold()
     if listening is not None:
         listening(claimed)
@@ -113,6 +96,17 @@ def _run(
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else None)
     return build.run(build.build(with_companions(plan, inputs), claimed, looks, inputs))
+
+
+def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:
+    """With the counts that the procman before has kept, where they are wanted."""
+    from procman.app.keeping import counts_file, with_kept  # noqa: PLC0415  only where counts are kept
+
+    file = counts_file(claimed, inputs, plan.root, output.warn)
+    if forget:
+        file.forget()
+        return plan
+    return with_kept(plan, file.read(), inputs.options, output.warn)
 
 
 def _waits(pid: int) -> None:

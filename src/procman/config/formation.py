@@ -81,6 +81,13 @@ def choose_counts(names: Iterable[str], asked: Asked) -> dict[str, int]:
     return {name: _count(name, asked) for name in names}
 
 
+def leaves_open(name: str, asked: Asked) -> bool:
+    """Whether the command line says nothing of how many there are to be of a type."""
+    if name in asked.leave_out or name in asked.formation or (name == RELEASE and asked.release):
+        return False
+    return not (asked.types and name not in asked.types) and (ALL not in asked.formation or name == RELEASE)
+
+
 def _count(name: str, asked: Asked) -> int:
     if name in asked.leave_out:
         return 0

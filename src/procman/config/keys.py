@@ -143,7 +143,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "Whether a ready process still serves: the same probes, again and again",
                 policies.health,
                 checks.probe,
-                "not looked at",
+                "not checked",
             ),
         ]
         | UnsetType
@@ -226,6 +226,12 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     release: Annotated[
         bool, Meta(description="Run the type `release` to success before anything else, as `start --release` does")
     ] = False
+    keep_counts: Annotated[
+        bool,
+        Meta(
+            description="A count that is set at run time, by a person or the autoscaler, holds at the next start, too"
+        ),
+    ] = False
 
 
 @cache
@@ -252,11 +258,8 @@ def schema() -> dict[str, Any]:
     generated = msgspec.json.schema(ProcmanYml)
     _allow_words(generated)
     env = generated["$defs"]["ProcessSection"]["properties"]["env"]
-    env["additionalProperties"]["type"] = [
-        "string",
-        "number",
-        "boolean",
-    ]  # the type AsWritten, which msgspec cannot describe
+    # the type AsWritten, which msgspec cannot describe
+    env["additionalProperties"]["type"] = ["string", "number", "boolean"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
 
 

@@ -117,6 +117,22 @@ def trace_file(socket: str | None) -> str:
     return socket.removesuffix(".sock") + ".trace"
 
 
+def state_files(environ: Mapping[str, str], root: str, label: str, socket: str) -> list[str]:
+    """Where what is to outlive procman may stand, best first: what systemd gives a service (systemd.exec(5), StateDirectory=),
+    what XDG has for state, and beside the control socket, where it does not outlive the machine.
+    """
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    xdg, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    folders = [
+        given if os.path.isabs(given) else "",
+        f"{xdg}/procman" if os.path.isabs(xdg) else "",
+        f"{home}/.local/state/procman" if os.path.isabs(home) else "",
+        "" if socket.startswith("@") else os.path.dirname(socket),
+    ]
+    name = digest(os.fsencode(os.path.abspath(root)) + _suffix(label)) + ".counts.json"
+    return [os.path.join(folder, name) for folder in dict.fromkeys(folders) if folder]
+
+
 # ---- names in the system's own table
 
 

@@ -1,13 +1,19 @@
 """docker-compose.yml (compose-spec.io) -> process types.
 
-A service that has a command becomes that command. One that is only an image (a database), or whose command stands in a
-Dockerfile, stays a container, run by `docker compose up`: its type is as good a dependency as any other.
+A service with a command becomes that command; if its image is built, the command may be in the Dockerfile. A service that is
+only an image (a database) stays a container, run by `docker compose up`: its type is as good a dependency as any other.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from posixpath import normpath
+from types import MappingProxyType
 
+from msgspec import Struct
+
+from procman.convert.dockerfile import ImageStart, image_start
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_yaml, seconds
 from procman.convert.words import line, quoted, split
@@ -18,11 +24,12 @@ _STORES = re.compile(
     r"elasticsearch|opensearch|clickhouse-server|minio|mailpit|mailhog|nginx|traefik|caddy|haproxy|localstack|adminer|"
     r"pgadmin4|nats|etcd|consul|vault|influxdb|grafana|prometheus|meilisearch|typesense|chroma|qdrant)\b.*"
 )
-"""Images that are a program of their own and not the application in it, whatever command they are given."""
+"""Images that are themselves the program, whatever command they are given."""
 
 _STARTERS = re.compile(
     r"(.*/)?(sh|bash|node|npm|npx|yarn|pnpm|bun|deno|python[\d.]*|uv|poetry|pipenv|bundle|ruby|rake|php|java|mix|go|cargo|make)"
 )
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _UNTIL = {"service_started": "started", "service_healthy": "ready", "service_completed_successfully": "done"}
 _REASONS = {
     "volumes": "a process sees the files where they are: check the paths that its command names",
@@ -37,24 +44,71 @@ _REASONS = {
 _SILENT = frozenset({"container_name", "expose", "image", "hostname", "init", "platform", "pull_policy"})
 
 
-def convert(text: str, file: str) -> Converted:
-    """Raises ConfigError."""
+class _Built(Struct, frozen=True):
+    """How a service's image is built: the Dockerfile by its path from the Compose file, and the stage of it."""
+
+    path: str
+    stage: str = ""
+    inline: str = ""
+
+
+def dockerfiles(text: str, file: str) -> list[str]:
+    """The Dockerfiles that the services are built from. Raises ConfigError."""
+    services = Section(file, read_yaml(text, file), "").section("services")
+    built = [_built(service) for _, service in services.sections()] if services is not None else []
+    return [one.path for one in built if one is not None and one.path]
+
+
+def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Converted:
+    """`beside` are the texts of those `dockerfiles` that are there. Raises ConfigError."""
     whole = Section(file, read_yaml(text, file), "")
     services = whole.section("services")
     if services is None:
         fail(file, whole.line, "cannot find 'services' in the file", "is it a Compose file?")
     builder = Builder()
     for name, service in services.sections():
-        _service(builder.draft(name, services.line_of(name)), service, file)
+        built = _built(service)
+        given = (built.inline or beside.get(built.path)) if built is not None else None
+        start = image_start(given, built.stage) if built is not None and given is not None else None
+        _hosts(builder, name, service, services.names())
+        _service(builder.draft(name, services.line_of(name)), service, file, start)
     for key, number in whole.rest():
         if key not in ("version", "name", "volumes", "networks"):
             builder.leave(number, key, "convert the files that it names, too" if key == "include" else "")
     return builder.build()
 
 
-def _service(draft: Draft, service: Section, file: str) -> None:
-    command = _command(draft, service)
+def _hosts(builder: Builder, name: str, service: Section, names: list[str]) -> None:
+    """Addresses of other services: their names are hosts in Compose's network alone."""
+    host = re.compile(rf"(?:^|[@/])({'|'.join(map(re.escape, names))})(?=[:/]|$)")
+    for variable, value in service.variables("environment").items():
+        match = host.search(value)
+        if match is not None:
+            builder.leave(
+                service.line_of("environment"),
+                f"{name}: the host {match[1]!r} in {variable}",
+                "here it is 127.0.0.1, with the port that it publishes",
+            )
+
+
+def _built(service: Section) -> _Built | None:
+    """None for a service whose image is not built, or of a context that is elsewhere."""
+    item = service.take("build")
+    if item is None:
+        return None
+    if not isinstance(item.value, dict):
+        return _Built(normpath(f"{item.value}/Dockerfile")) if "://" not in str(item.value) else None
+    build = Section(service.file, item, "build")
+    context = build.text("context") or "."
+    path = normpath(f"{context}/{build.text('dockerfile') or 'Dockerfile'}") if "://" not in context else ""
+    return _Built(path, build.text("target"), build.text("dockerfile_inline"))
+
+
+def _service(draft: Draft, service: Section, file: str, start: ImageStart | None) -> None:
+    command = _command(draft, service, start)
     ports = _ports(draft, service)
+    if start is not None and command is not None:
+        _image(draft, service, start)
     contained = command is None
     if command is None:
         draft.command = f"docker compose -f {quoted(file)} up --no-deps {quoted(draft.name)}"
@@ -83,16 +137,42 @@ def _service(draft: Draft, service: Section, file: str) -> None:
         draft.leave(number, key, _REASONS.get(key, "" if not contained else "its container keeps it"))
 
 
-def _command(draft: Draft, service: Section) -> str | None:
+def _image(draft: Draft, service: Section, start: ImageStart) -> None:
+    """What the image says of how it is run; Compose's own keys come after it, and win."""
+    at = service.line_of("build")
+    serves = "command" not in service and "entrypoint" not in service  # what a worker of the same image does not
+    if start.signal:
+        draft.put_signal(at, start.signal)
+    if start.port and serves:
+        draft.put("port", start.port)
+        draft.put("ready", "tcp")
+    for name, value in start.variables.items():
+        if name == "PORT" and not serves:
+            continue
+        if "/" in value or name in ("PATH", "HOME"):
+            draft.leave(at, f"{name} of its Dockerfile", "it names a place in the image")
+        else:
+            draft.put_env(at, {name: value})
+
+
+def _command(draft: Draft, service: Section, start: ImageStart | None) -> str | None:
     """The command line, None for a service that stays a container."""
     image = service.text("image")
     entry, given = _words(service, "entrypoint"), _words(service, "command")
     built = "build" in service
+    if start is not None and not entry and (start.entrypoint or (start.command and not given)):
+        text, left = start.line(line(given, expand=True))
+        if left:
+            draft.leave(
+                service.line, f"{left}, the entry point of its image", "do what it prepares by hand, or by `release`"
+            )
+        if text:
+            return text
     if not entry and not given:
         if built:
             draft.leave(
                 service.line,
-                "its command stands in its Dockerfile",
+                "its command is in its Dockerfile",
                 "write it into the Procfile to run it without a container",
             )
         return None
@@ -105,12 +185,12 @@ def _command(draft: Draft, service: Section) -> str | None:
 
 
 def _seems_whole(words: list[str]) -> bool:
-    """Whether this is a command, and not what an image's own entry point is given."""
+    """Whether this is a complete command, and not arguments for the image's entry point."""
     return recognise(line(words)) is not None or bool(_STARTERS.fullmatch(words[0]))
 
 
 def _is_own(service: Section) -> bool:
-    """`env_file: .env`, which procman reads itself."""
+    """Whether this is `env_file: .env`, which procman reads itself."""
     item = service.take("env_file")
     values = item.value if item is not None and isinstance(item.value, list) else [item]
     return all(one is not None and one.value in (".env", "./.env") for one in values)
@@ -153,7 +233,7 @@ def _long_port(item: Item) -> str:
 
 
 def _place(draft: Draft, service: Section) -> None:
-    """Where it runs: in the folder that its image is built from."""
+    """Where it runs: in the folder from which its image is built."""
     build = service.take("build")
     if build is not None:
         context = (
@@ -175,7 +255,7 @@ def _place(draft: Draft, service: Section) -> None:
 
 
 def _health(draft: Draft, service: Section, file: str, *, contained: bool) -> None:
-    """A health check is what `ready:` asks. In a container it is asked there."""
+    """A health check becomes `ready:`. In a container it is run there."""
     check = service.section("healthcheck")
     item = check.take("test") if check is not None else None
     if check is None or item is None or check.flag("disable"):

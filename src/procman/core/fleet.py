@@ -103,6 +103,7 @@ class Fleet:
         self._formation.reconcile(now)
         self._formation.go_on(now)
         self._formation.end_startup(now)
+        self._formation.keep_counts()
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out
@@ -140,7 +141,8 @@ class Fleet:
     def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
-                self._step(name, event, now)
+                if not self._formation.takes_its_turn(name, event.token, now):
+                    self._step(name, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
             case OrphansTimer():

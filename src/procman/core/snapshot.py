@@ -23,6 +23,15 @@ from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
 
 
+class GroupsState(Struct, frozen=True):
+    """By group: the instances of a start in order that is under way, and when the last restarts were. It stands here, as
+    groups.py is loaded only where there are groups.
+    """
+
+    rounds: dict[str, tuple[str, ...]] = {}
+    restarts: dict[str, tuple[float, ...]] = {}
+
+
 class Moments(Struct, frozen=True):
     """When an instance has first been started, been ready, been done."""
 
@@ -53,6 +62,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     rollouts: RolloutsState = RolloutsState()
     holds: dict[str, Hold] = {}
     waiting_token: int = 0
+    groups: GroupsState = GroupsState()
     startup: StartupState | None = None
 
 

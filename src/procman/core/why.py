@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from procman.core import order, overview
-from procman.core.desired import Role, is_rolling
+from procman.core import overview, readiness
+from procman.core.desired import RegroupMove, RestartMove, Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
+    UP,
     Backoff,
     Clearing,
     Done,
@@ -21,6 +22,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.spec import is_companion
+from procman.core.view import InstanceView
 from procman.text.words import duration
 
 
@@ -29,14 +31,15 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     i = formation.slots.get(name)
     if i is None:
         return ()
-    row = overview.row(formation, i, now)
-    reason = f": {row.reason}" if row.reason else ""
-    phase = "in backoff" if isinstance(i.phase, Backoff) else row.phase
-    lines = [f"{i.name} has been {phase} for {duration(row.age)}{reason}", _next(formation, i, now)]
+    lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
-    if is_rolling(move):
-        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+    if isinstance(move, RestartMove) and move.after:
+        lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
+    elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
+        lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
+    elif is_rolling(move):
+        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} is at {rollout}")
         lines += _waits_for_the_extra(formation, i)
     elif rollout is not None and rollout.startswith("aborted"):
         lines.append(f"the last rollout of {i.spec.type} was {rollout}")
@@ -47,7 +50,25 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
             lines.append(f"{i.spec.type} does without it: its number is free when nothing of it is left")
         case _:
             pass
-    return (*(line for line in lines if line), *_hint(i))
+    return (*(line for line in lines if line), *_hint(formation, i))
+
+
+def _state(i: Instance, row: InstanceView) -> str:
+    """How it is, since when, and why."""
+    age, reason = duration(row.age), f": {row.reason}" if row.reason else ""
+    match i.phase:
+        case Waiting():
+            return f"{i.name} has been waiting for {age}, {(row.reason or '').removeprefix('waiting ')}"
+        case Unhealthy():
+            return f"{i.name} has been unhealthy for {age}{reason.replace('unhealthy: ', '', 1)}"
+        case Backoff():
+            return f"{i.name} has been in backoff for {age}{reason}"
+        case Failed() | Done():
+            return f"{i.name} {'failed' if isinstance(i.phase, Failed) else 'was done'} {age} ago{reason}"
+        case Down():
+            return f"{i.name} is {row.reason or 'stopped'}"
+        case _:
+            return f"{i.name} has been {row.phase} for {age}{reason}"
 
 
 def _waits_for_the_extra(formation: Formation, i: Instance) -> list[str]:
@@ -61,20 +82,20 @@ def _waits_for_the_extra(formation: Formation, i: Instance) -> list[str]:
 def _next(formation: Formation, i: Instance, now: float) -> str:
     match i.phase:
         case Waiting():
-            unmet = order.unmet(i.spec, formation.desired, formation.slots)
-            needs = ", ".join(f"{one.type} is {one.until.value}" for one in unmet)
+            needs = " and ".join(overview.blocked(formation, i).needs())
             return f"it is started as soon as {needs}" if needs else "it is about to be started"
         case Spawning():
             return "its process is being made"
         case Starting() if i.spec.ready is not None:
             left = i.phase.leader.started_at + i.spec.ready.timeout - now
-            return f"it is ready at its probe's first success, and restarted in {duration(left)} without one"
+            answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
+            return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
             return "it is ready after a second of life"
         case Unhealthy():
             return "it is back in rotation at the next good check"
         case Draining():
-            return "the stop signal follows"
+            return f"after the stop signal it {'is started again' if i.wanted else 'stays down'}"
         case Stopping() | Clearing():
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):
@@ -83,8 +104,11 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return ""
 
 
-def _hint(i: Instance) -> tuple[str, ...]:
+def _hint(formation: Formation, i: Instance) -> tuple[str, ...]:
     match i.phase:
+        case Waiting():
+            failed = overview.blocked(formation, i).hopeless(formation.slots)
+            return (f"`procman restart {failed}` starts what it waits for",) if failed is not None else ()
         case Down() | Failed() | Done():
             return (f"`procman restart {i.name}` starts it",)
         case Backoff() | Unhealthy() | Starting():

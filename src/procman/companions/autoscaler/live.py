@@ -1,4 +1,4 @@
-"""The running procman as the autoscaler's `ScalableFleet`: one look is `ps` and one pass over the process table."""
+"""The running procman as the autoscaler's `ScalableFleet`. One poll is a `ps` and one pass over the process table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from procman.companions.autoscaler.fleet import InstanceSeen, TypeSeen
+from procman.companions.reporting import own_row, report
 from procman.core.demand import ReplicaState
 from procman.observe.poll import Poller
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 WHO = "@autoscale"
 
 MOST = 256
-"""Characters of a reason that procman takes."""
+"""Most characters of a reason that procman accepts."""
 
 _STATES = {
     "ready": ReplicaState.READY,
@@ -31,19 +32,23 @@ _STATES = {
     "done": ReplicaState.RESTING,
     "failed": ReplicaState.RESTING,
 }
-"""By phase. Any other is wanted and not ready: starting, waiting, in backoff, unhealthy, or a later version's."""
+"""The state of each phase. Any other phase is wanted and not ready: starting, waiting, backoff, unhealthy, or one of a
+later version.
+"""
 
 
 class LiveFleet:
-    """Over one connection, which is made again when procman is replaced."""
+    """Uses one connection, which is made again when procman is upgraded."""
 
     def __init__(self, path: str, store: AutoscaleStore) -> None:
         self._poller = Poller(path)
         self._store = store
+        self._own: InstanceView | None = None
 
     def look(self) -> Mapping[str, TypeSeen]:
         poll = self._poller.look()
         fleet = poll.answer.fleet
+        self._own = own_row(fleet)
         instances: dict[str, list[InstanceSeen]] = {name: [] for name in fleet.formation}
         for instance in fleet.instances:
             instances.setdefault(instance.type, []).append(_seen(instance, poll.trees))
@@ -55,6 +60,9 @@ class LiveFleet:
 
     def scale(self, type_name: str, count: int, why: str) -> None:
         self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
+
+    def report(self, fault: str) -> None:
+        report(self._poller.client, self._own, fault)
 
     def publish(self, decided: Decided) -> None:
         self._store.add_decision(time.time(), decided)

@@ -1,0 +1,112 @@
+"""`procman why`: how an instance is and since when, what comes next, what a person can do."""
+
+from __future__ import annotations
+
+import pytest
+from making import Story, plan_of, spec_of
+
+from procman.core.events import Commanded, Probed, Restart, Stop
+from procman.core.policies import (
+    Dependency,
+    Drain,
+    ExecProbe,
+    Health,
+    HttpProbe,
+    LogProbe,
+    NotifyProbe,
+    Readiness,
+    TcpProbe,
+)
+
+READY = Readiness(probe=TcpProbe(), timeout=60.0)
+WEB = spec_of("web", depends_on=(Dependency(type="db"), Dependency(type="redis")), ready=READY)
+
+
+def why(story: Story, name: str = "web.1") -> list[str]:
+    return list(story.fleet.why(name, story.now))
+
+
+def test_one_that_waits_says_for_whom_and_how_long_they_take():
+    story = Story(plan_of({"db": 1, "redis": 1, "web": 1}, WEB))
+    story.now += 4.0
+    assert why(story) == [
+        "web.1 has been waiting for 4.0 s, for db: not ready, 4.0 s; redis: not ready, 4.0 s",
+        "it is started as soon as db is ready and redis is ready",
+    ]
+
+
+def test_one_that_waits_in_vain_says_what_would_help():
+    story = Story(plan_of({"db": 1, "redis": 1, "web": 1}, WEB, spec_of("db", restart={"max_restarts": 0})))
+    story.spawned("db.1")
+    story.ends("db.1", 3)
+    assert why(story)[-1] == "`procman restart db.1` starts what it waits for"
+    assert why(story, "db.1")[0].startswith("db.1 failed 0.0 s ago: exit 3")
+
+
+def test_one_that_starts_says_what_its_probe_has_found():
+    story = Story(plan_of({"web": 1}, spec_of(ready=READY)))
+    story.spawned("web.1")
+    story.happens(Probed("web.1", 1, ok=False, answer="tcp port 5000: connection refused"), after=6.0)
+    assert why(story) == [
+        "web.1 has been starting for 6.0 s",
+        "not ready so far: tcp port 5000: connection refused; restarted in 54 s if that stays so",
+        "`procman logs web.1` shows its output",
+    ]
+
+
+def test_one_that_is_unhealthy_says_by_what():
+    story = Story(plan_of({"web": 1}, spec_of(health=Health(probe=HttpProbe("/health")))))
+    story.ready("web.1")
+    story.happens(Probed("web.1", 1, ok=False, answer="http /health answered 503"))
+    assert why(story)[:2] == [
+        "web.1 has been unhealthy for 0.0 s: http /health answered 503",
+        "it is back in rotation at the next good check",
+    ]
+
+
+def test_one_that_drains_says_what_follows():
+    story = Story(plan_of({"web": 2}, spec_of(stop={"drain": Drain(seconds=5.0)})))
+    story.ready("web.1")
+    story.ready("web.2")
+    story.happens(Commanded(Restart(("web.1",)), 1))
+    story.happens(Commanded(Stop(("web.2",)), 2))
+    assert why(story)[:2] == [
+        "web.1 has been draining for 0.0 s: procman restart; stop signal in 5.0 s",
+        "after the stop signal it is started again",
+    ]
+    assert why(story, "web.2")[1] == "after the stop signal it stays down"
+
+
+def test_one_that_was_stopped_says_by_whom_and_how_it_is_started():
+    story = Story(plan_of({"web": 1, "db": 1}))
+    story.ready("web.1")
+    story.happens(Commanded(Stop(("web.1",)), 1))
+    story.ends("web.1", 143, "TERM")
+    story.now += 3.0
+    assert why(story) == ["web.1 is stopped by procman stop 3.0 s ago", "`procman restart web.1` starts it"]
+
+
+def test_one_that_has_crashed_says_when_it_comes_back():
+    story = Story(plan_of({"web": 1}))
+    story.ready("web.1")
+    story.ends("web.1", 1)
+    first, then, hint = why(story)
+    assert first.startswith("web.1 has been in backoff for 0.0 s: exit 1; again in 0.5 s")
+    assert then == "it is started again in 0.5 s"
+    assert hint == "`procman logs web.1` shows its output"
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        (LogProbe("up$"), "no line matches 'up$'"),
+        (NotifyProbe(), "it has not said READY=1"),
+        (ExecProbe("check"), "its probe has not answered"),
+    ],
+)
+def test_one_of_which_nothing_was_heard_says_what_is_missing(probe, told):
+    story = Story(plan_of({"web": 1}, spec_of(ready=Readiness(probe=probe, timeout=60.0))))
+    story.spawned("web.1")
+    assert why(story)[1] == f"not ready so far: {told}; restarted in 1m 0s if that stays so"
+    story.now += 60.0
+    assert f"not ready within 1m 0s: {told}" in str(story.timer("web.1"))
