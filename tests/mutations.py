@@ -495,6 +495,19 @@ MUTATIONS = [
         "what ended for good follows", "followers", "return ended or isinstance(i.phase, AT_REST)", "return ended"
     ),
     Mutation("one that is away is back", "followers", "return bool(back) and all(", "return bool(back) or all("),
+    Mutation(
+        "the old socket is closed at once",
+        "reload",
+        "over = {t for t in lingering if t not in rollouts and t not in moving}",
+        "over = {*lingering}",
+    ),
+    Mutation(
+        "the old socket stays open for ever",
+        "reload",
+        "over = {t for t in lingering if t not in rollouts and t not in moving}",
+        "over: set[str] = set()",
+    ),
+    Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
     Mutation("time is taken away", "stopping", " or kill_at <= phase.kill_at:", ":"),

@@ -80,6 +80,7 @@ class Formation:
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
         self.startup = state.startup
+        self.lingering = dict(state.lingering)
         self.out: list[Action] = []
         self._kept = self._to_be_kept()
 
@@ -98,16 +99,23 @@ class Formation:
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
             startup=self.startup,
+            lingering=dict(self.lingering),
             groups=self.groups.state() if self.groups is not None else GroupsState(),
         )
 
     # ---- one slot
 
     def reconcile(self, now: float) -> None:
-        """Move the slots that may move towards what is desired."""
-        moves = self.desired.moves
-        if not moves:
-            return
+        """Move the slots that may move towards what is desired, until no more may: one that moves makes room for others."""
+        while True:
+            before = self.desired
+            if before.moves:
+                self._pass(before.moves, now)
+            self._go_on(now)
+            if self.desired == before:
+                return
+
+    def _pass(self, moves: Mapping[str, Move], now: float) -> None:
         turn = Turn(self.plan, self.desired, self.slots, Pacers(self.rollouts, self.groups), now)
         self.desired = replace(self.desired, moves={})
         left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
@@ -321,7 +329,7 @@ class Formation:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
         self.groups = (self.groups or groups.Groups()) if plan.groups else None
-        self.out += reload.sockets(before, plan)
+        self.share_sockets(before)
         self.desired = self.roll(reloaded.granted.desired, before)
         self.slots.arrange(plan.types)
         for i in reloaded.respecified:
@@ -335,10 +343,18 @@ class Formation:
             self.groups.begin(self.grouped, desired.moves)
         return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
 
-    def go_on(self, now: float) -> None:
+    def share_sockets(self, before: Plan) -> None:
+        """Open the shared sockets of another plan, and keep those of the one before for as long as somebody may need them."""
+        opened, self.lingering = reload.sockets(before, self.plan, self.lingering)
+        self.out += opened
+
+    def _go_on(self, now: float) -> None:
         """See how far the rollouts are, and the starts in order."""
         for type_name in self.rollouts.running:
             replacing.go_on(self, type_name, now)
+        if self.lingering:
+            closed, self.lingering = reload.closable(self.lingering, self.rollouts.running, self.desired)
+            self.out += closed
         if self.groups is not None:
             self.groups.settle(self.grouped)
 

@@ -29,6 +29,9 @@ else:
 KEPT = 100
 """How many ended operations can still be asked for."""
 
+OPEN = 1000
+"""Operations under way at most: a program may begin one after the other that never comes to an end. The oldest is given up."""
+
 
 class Want(Enum):
     """What an operation needs of a slot."""
@@ -102,6 +105,8 @@ class Operations:
             one for one in self._open.values() if any(_contrary(one.needs.get(n), need) for n, need in needs.items())
         ]
         actions = [self._end(one, OperationState.SUPERSEDED, wording.superseded(what)) for one in opposite]
+        if len(self._open) >= OPEN:
+            actions.append(self._end(next(iter(self._open.values())), OperationState.FAILED, wording.too_many(OPEN)))
         self._open[self._last] = OpenOperation(self._last, what, dict(needs))
         return self._last, actions
 

@@ -14,6 +14,7 @@ from procman.core.commands import Granted, World, is_rolled, resized
 from procman.core.desired import Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.operations import Need, Want, up
 from procman.core.phases import Instance, Ready
+from procman.core.policies import ListenSocket
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, refuse_count
 from procman.core.view import Change, Kind
@@ -40,19 +41,35 @@ def compare(old: Plan, new: Plan) -> Difference:
     )
 
 
-def sockets(old: Plan | None, new: Plan) -> list[Action]:
-    """Open the shared sockets of the new plan, and then close those that it has no more."""
-    before = {t: spec.sockets for t, spec in old.types.items()} if old is not None else {}
-    opened: list[Action] = []
-    closed: list[Action] = []
+Lingering = dict[str, tuple[ListenSocket, ...]]
+"""Shared sockets, by type, that are open still and that its spec does not have any more."""
+
+
+def sockets(old: Plan, new: Plan, lingering: Lingering) -> tuple[list[Action], Lingering]:
+    """The shared sockets that another plan opens, and those that it leaves open until `closable`: who runs from the old
+    settings still serves there, and may have to go on doing so. A type that is gone takes its own along.
+    """
+    left: Lingering = {}
+    actions: list[Action] = []
     for t, spec in new.types.items():
-        if set(spec.sockets) - set(before.get(t, ())):
-            opened.append(OpenSockets(t, spec.sockets))
-    for t, had in before.items():
-        gone = tuple(one for one in had if t not in new.types or one not in new.types[t].sockets)
-        if gone:
-            closed.append(CloseSockets(t, gone))
-    return opened + closed
+        had = old.types[t].sockets if t in old.types else ()
+        if set(spec.sockets) - set(had):
+            actions.append(OpenSockets(t, spec.sockets))
+        kept = tuple(one for one in dict.fromkeys((*lingering.get(t, ()), *had)) if one not in spec.sockets)
+        if kept:
+            left[t] = kept
+    for t, spec in old.types.items():
+        if t not in new.types and (gone := (*lingering.get(t, ()), *spec.sockets)):
+            actions.append(CloseSockets(t, gone))
+    return actions, left
+
+
+def closable(lingering: Lingering, rollouts: Collection[str], desired: Desired) -> tuple[list[Action], Lingering]:
+    """Close those that nobody can come back to: of the types that are not being replaced any more."""
+    moving = {type_of(name) for name, move in desired.moves.items() if isinstance(move, RestartMove)}
+    over = {t for t in lingering if t not in rollouts and t not in moving}
+    closed: list[Action] = [CloseSockets(t, lingering[t]) for t in lingering if t in over]
+    return closed, {t: kept for t, kept in lingering.items() if t not in over}
 
 
 def counts_after(plan: Plan, counts: Mapping[str, int], scaled: Collection[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from procman.core import recycling, reload, wording
+from procman.core import recycling, wording
 from procman.core.actions import Action, SetTimer
 from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
 from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
@@ -38,6 +38,7 @@ class Replaceable(Protocol):
     out: list[Action]
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
+    def share_sockets(self, before: Plan) -> None: ...
     def terms(self, i: Instance, now: float) -> StopTerms: ...
     def publish(self, kind: Kind, text: str) -> None: ...
 
@@ -155,7 +156,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     touched = [one.name for one in regular if one.wanted and one.spec != old]
     if formation.plan.types[type_name] != old:
         before, formation.plan = formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})
-        formation.out += reload.sockets(before, formation.plan)
+        formation.share_sockets(before)
     if touched or type_name in desired.surge:
         formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []

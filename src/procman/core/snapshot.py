@@ -17,6 +17,7 @@ from procman.core.desired import Desired
 from procman.core.events import Hold
 from procman.core.operations import OperationsState
 from procman.core.orphans import OrphansState
+from procman.core.policies import ListenSocket
 from procman.core.restart import CrashWatch
 from procman.core.rollout import RolloutsState
 from procman.core.slots import SlotsState
@@ -63,6 +64,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     holds: dict[str, Hold] = {}
     waiting_token: int = 0
     groups: GroupsState = GroupsState()
+    lingering: dict[str, tuple[ListenSocket, ...]] = {}
     startup: StartupState | None = None
 
 

@@ -335,6 +335,10 @@ def superseded(what: str) -> Reason:
     return Reason(ReasonCode.SUPERSEDED, f"superseded by {what}")
 
 
+def too_many(most: int) -> Reason:
+    return Reason(ReasonCode.SUPERSEDED, f"given up: {most} later operations are under way, and no more are kept")
+
+
 def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
     return "scaled " + ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
 
