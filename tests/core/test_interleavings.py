@@ -14,6 +14,7 @@ from making import spec_of
 from pretended import Nature
 from procman.core.events import Restart, Scale, Stop
 from procman.core.phases import Done, Down, Ready
+from procman.core.policies import Rolling
 from procman.core.spec import ProcessSpec, StopMode
 from simulation import SimulatedOS, simulated
 
@@ -47,12 +48,15 @@ def moves(os: SimulatedOS) -> dict[str, Move]:
         possible["deliver"] = lambda os: os.deliver(os.waiting()[0])
     if os.timers:
         possible["deadline"] = next_deadline
-    if os.alive():
+    if "web.1" in os.alive():
         possible |= {"dies": lambda os: os.exit("web.1", 1), "ends": lambda os: os.exit("web.1", 0)}
+    if "web.2" in os.alive():
+        possible |= {"extra dies": lambda os: os.exit("web.2", 1), "extra ends": lambda os: os.exit("web.2", 0)}
     if not os.fleet.stopping:
         possible |= {
             "stop": lambda os: os.command(Stop(("web.1",))) if os.fleet.get("web.1") else None,
             "restart": lambda os: os.command(Restart()),
+            **({} if os.fleet.plan.types["web"].rolling is None else {"run": lambda os: os.run(4.0)}),
             "scale 0": lambda os: os.command(Scale(to={"web": 0})),
             "scale 1": lambda os: os.command(Scale(to={"web": 1})),
             "shutdown": SimulatedOS.shut_down,
@@ -75,7 +79,8 @@ def state_of(os: SimulatedOS) -> str:
     lives = [
         (life.generation, life.noticed, life.asked_at, life.called_at, sorted(life.procs)) for life in os.lives.values()
     ]
-    fleet = (os.fleet.instances(), os.fleet.counts, os.fleet._formation.desired, os.fleet._formation.slots._past)
+    known = os.fleet._formation
+    fleet = (os.fleet.instances(), os.fleet.counts, known.desired, known.slots._past, known.rollouts.state())
     return repr((os.now, fleet, lives, os.forks, os.queues, sorted((t.at, repr(t.key), t.token) for t in os.timers)))
 
 
@@ -98,10 +103,18 @@ def check(os: SimulatedOS) -> None:
     ],
 )
 def test_every_order_of_what_can_happen_to_one_slot_comes_to_a_good_end(mode, hasty):
-    spec = spec_of(stop={"mode": mode, "grace": 4.0})
+    explore(spec_of(stop={"mode": mode, "grace": 4.0}), DEPTH, hasty=hasty)
+
+
+def test_every_order_of_what_can_happen_to_one_slot_and_its_extra_one_comes_to_a_good_end():
+    """A few seconds of fair driving are one step, so that a rollout is within the depth."""
+    explore(spec_of(stop={"grace": 4.0}, rolling=Rolling(surge=1)), DEPTH - 2, ("run", "restart"))
+
+
+def explore(spec: ProcessSpec, depth: int, begin: tuple[str, ...] = (), *, hasty: bool = False) -> None:
     seen: set[str] = set()
-    reached: list[tuple[str, ...]] = [()]
-    for _ in range(DEPTH):
+    reached: list[tuple[str, ...]] = [begin]
+    for _ in range(depth):
         longer = []
         for path in reached:
             for name in moves(after(path, spec, hasty=hasty)):

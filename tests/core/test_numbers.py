@@ -86,7 +86,18 @@ def test_where_the_ports_end_the_slots_on_their_way_out_are_waited_for():
 def test_where_no_more_may_run_at_once_they_are_waited_for():
     story = draining_above(1, 3, spec_of(max=3))
     assert spawned_names(scale(story, 3)) == []
+    row = next(row for row in story.fleet.view(story.now).instances if row.name == "web.3")
+    assert row.reason == "scaled down; KILL in 10 s; then it is started again"
+    assert row.role == "regular"
+    assert "it is started again" in " ".join(story.fleet.why("web.3", story.now))
     assert spawned_names(story.ends("web.3", *TERM)) == ["web.3"]
+
+
+def test_a_number_whose_port_another_type_has_is_taken():
+    types = {"web": spec_of(port=8000), "job": spec_of("job", port=8001)}
+    story = Story(replace(plan_of({"web": 1, "job": 1}), types=types))
+    (answer,) = of_type(scale(story, 3), Reply)
+    assert answer.instances == ("web.3", "web.4")
 
 
 def test_a_single_instance_waits_for_its_number():

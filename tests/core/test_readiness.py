@@ -154,6 +154,20 @@ def test_a_program_that_asks_for_more_time_gets_it():
     assert story.fleet.view(story.now).instances[0].probe == "migrating"
 
 
+@pytest.mark.parametrize(("asked", "given"), [(1.0, 60.0), (90.0, 90.0), (86_400.0, 3600.0)])
+def test_asking_for_time_never_makes_it_shorter_and_gives_an_hour_at_most(asked, given):
+    story = started()
+    story.happens(Notified("web.1", 1, extend=asked))
+    assert story.seen[-1] == SetTimer(SlotTimer("web.1"), story.instance("web.1").token, story.now + given)
+
+
+def test_what_a_ready_program_says_of_itself_is_shown():
+    story = started()
+    probed(story, ok=True)
+    story.happens(Notified("web.1", 1, status="12 jobs"))
+    assert story.fleet.view(story.now).instances[0].probe == "12 jobs"
+
+
 @pytest.mark.parametrize("what", [{"stopping": True}, {"reloading": True}])
 def test_a_program_that_says_so_is_out_of_rotation_until_it_is_ready_again(what):
     story = started()

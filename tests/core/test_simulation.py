@@ -254,6 +254,20 @@ class Formation(RuleBasedStateMachine):
 
     @precondition(lambda self: self.names())
     @rule(which=pick)
+    def remove(self, which: int) -> None:
+        name = self.names()[which % len(self.names())]
+        of_type, _, number = name.partition(".")
+        if not self.is_stopping():
+            self.numbers[of_type].remove(int(number))
+            self.counts = self.counts | {of_type: self.counts[of_type] - 1}
+            self.stopped.discard(name)
+            self.scaled.add(of_type)
+            answer = self.os.command(Scale(to={of_type: self.counts[of_type]}, remove=(name,)))
+            assert isinstance(answer, Reply)
+            assert answer.formation == self.counts
+
+    @precondition(lambda self: self.names())
+    @rule(which=pick)
     def stop(self, which: int) -> None:
         name = self.names()[which % len(self.names())]
         if not self.is_stopping():
@@ -325,7 +339,7 @@ class Formation(RuleBasedStateMachine):
         assert isinstance(answer, Reply)
         assert answer.formation == self.counts
 
-    @precondition(lambda self: self.steps > 25)
+    @precondition(lambda self: self.steps > 25 and not self.os.finished)
     @rule(how=st.integers(0, 9))
     def end(self, how: int) -> None:
         if how == 0:

@@ -162,6 +162,13 @@ def test_where_no_number_is_free_the_rollout_does_without(spec, step):
     assert asked(actions) == ["web.1"]
 
 
+def test_it_does_not_take_the_port_of_another_type():
+    types = {"web": replace(SURGE, port=8000), "job": spec_of("job", port=8001)}
+    story = Story(replace(plan_of({"web": 1, "job": 1}), types=types))
+    story.ready("web.1", "job.1")
+    assert spawned_names(ask(story, Restart(("web",)))) == ["web.3"]
+
+
 def test_a_singleton_stops_before_it_starts():
     story = running(1, replace(SURGE, max=1))
     assert asked(ask(story, Restart(("web",)))) == ["web.1"]
@@ -199,6 +206,16 @@ def test_the_extra_one_is_not_recycled():
     story = begun(spec=replace(SURGE, recycle=Recycle(memory=100, age=50.0)))
     assert story.happens(Measured("web.3", 1, 101)) == []
     assert story.happens(TimerFired(RecycleTimer("web.3"), 1)) == []
+
+
+def test_where_the_extra_one_fails_the_old_one_is_recycled_later():
+    story = running(1, replace(SURGE, recycle=Recycle(age=1000.0, jitter=0.0)))
+    story.happens(TimerFired(RecycleTimer("web.1"), 1))
+    for _ in range(3):
+        actions = crash(story, "web.2")
+    assert told(actions, Kind.ABORTED) != []
+    assert story.phase("web.1") is Ready
+    assert spawned_names(story.fleet_timer(RecycleTimer("web.1"))) == ["web.2"]
 
 
 # ---- shown
@@ -246,6 +263,19 @@ def test_where_it_fails_nobody_is_touched_and_it_goes():
     assert [i.generation for i in story.fleet.instances()] == [1, 1]
     assert story.fleet.operation(2).state is OperationState.FAILED
     assert rollout(story).startswith("aborted: web.3 exit 1")
+
+
+def test_what_a_failed_one_wrote_is_kept_until_another_has_its_name():
+    story = running(2)
+    ask(story, Restart(("web",)))
+    for _ in range(3):
+        crash(story, "web.3")
+    assert names(story) == ["web.1", "web.2"]
+    assert of_type(story.seen, Remove) == []
+    state = decode(encode(story.fleet.state()))
+    story.fleet = Fleet(state.plan, state)
+    actions = ask(story, Restart(("web",)))
+    assert actions.index(Remove("web.3")) < actions.index(of_type(actions, Spawn)[0])
 
 
 def test_where_it_ends_with_success_it_is_no_example_for_the_others():

@@ -70,7 +70,7 @@ def balanced(world: World) -> tuple[Supervisor, int]:
     world.procfile(
         web=f"exec {PYTHON} {COMPANIONS / 'webserver.py'} $PORT 0.02", haproxy="exec haproxy -W -f haproxy.cfg"
     )
-    supervisor = world.start("--port", str(free_ports(3)))
+    supervisor = world.start("--port", str(free_ports(5)))
     supervisor.phase(web_1="ready", web_2="ready", haproxy_1="ready")
     supervisor.expect("Server web/web2 is UP")
     return supervisor, port
@@ -78,10 +78,12 @@ def balanced(world: World) -> tuple[Supervisor, int]:
 
 @contextlib.contextmanager
 def load(port: int) -> Iterator[None]:
-    """Requests all the while; none fails."""
+    """Requests all the while, from the first answer on; none fails."""
     words = [sys.executable, str(COMPANIONS / "load.py"), str(port), "10", "keep"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"begun\n"
             yield
             output, _ = running.communicate(b"", timeout=DEADLINE)
         finally:
@@ -103,6 +105,17 @@ def test_no_request_fails_over_scaling_restarting_and_a_killed_balancer(balanced
         assert supervisor.world.run("scale", "web=3", "--wait").code == 0
 
 
+def test_a_single_instance_is_replaced_without_a_failed_request(balanced):
+    supervisor, port = balanced
+    assert supervisor.world.run("scale", "web=1", "--wait").code == 0
+    with load(port):
+        assert supervisor.world.run("restart", "web", "--wait").code == 0
+        line = f"exec {PYTHON} {COMPANIONS / 'webserver.py'} $PORT 0.03"
+        supervisor.world.procfile(web=line, haproxy="exec haproxy -W -f haproxy.cfg")
+        assert supervisor.world.run("reload", "--wait").code == 0
+        eventually(lambda: [*supervisor.ps()] == ["web.1", "haproxy.1"], "the end of the extra instance")
+
+
 def test_a_haproxy_that_hangs_holds_up_a_stop_for_its_drain_alone(balanced):
     supervisor, _ = balanced
     settings = SETTINGS.replace("file: haproxy.state}", "file: haproxy.state}, drain: 1")
@@ -115,9 +128,12 @@ def test_a_haproxy_that_hangs_holds_up_a_stop_for_its_drain_alone(balanced):
     try:
         supervisor.ask("scale", to={"web": 1})
         eventually(lambda: "web.2" not in supervisor.ps(), "the end of web.2")
+        told = eventually(lambda: (row := companion_row(supervisor))["phase"] == "unhealthy" and row, "a state")
+        assert "no answer within" in told["reason"]
     finally:
         for pid in (hung, *map(int, workers)):
             os.kill(pid, signal.SIGCONT)
+    eventually(lambda: companion_row(supervisor)["phase"] == "ready", "a state that is well again")
 
 
 def companion_row(supervisor: Supervisor) -> dict:

@@ -97,9 +97,8 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
     for binding in parse_stream(io.StringIO(text, newline=None)):  # None: CRLF becomes LF, as dotenv's own open() does
         statement = binding.original.string.lstrip()
         blanks = binding.original.string[: len(binding.original.string) - len(statement)]
-        line = binding.original.line + blanks.count(
-            "\n"
-        )  # python-dotenv counts from the blank lines before the statement
+        # python-dotenv counts from the blank lines before the statement
+        line = binding.original.line + blanks.count("\n")
         refused = _refuse(binding, statement)
         if refused:
             faults.append(Fault(file, line, *refused))
@@ -162,10 +161,8 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
     if binding.key is None:
         return None
     if binding.value is None:
-        return (
-            "cannot read the statement: it has no '='",
-            "write NAME=value",
-        )  # not shown: it may be a line of a key file
+        # not shown: it may be a line of a key file
+        return ("cannot read the statement: it has no '='", "write NAME=value")
     if "=" in binding.key or "\0" in binding.key:
         return f"cannot use {brief(binding.key)} as the name of a variable", ""
     if "\0" in binding.value:

@@ -170,7 +170,7 @@ class _Files:
         return entries, frozenset(claimed_names(data) if faults else ())
 
     def _elsewhere(self) -> frozenset[str]:
-        """The types of every other Procfile of the folder. What is wrong with those is told when they are run."""
+        """The types of every other Procfile of the folder. Faults in those are reported when they are run."""
         folder = os.path.dirname(self._location.config)
         try:
             names = [name for name in os.listdir(folder) if name == PROCFILE or name.startswith(f"{PROCFILE}.")]

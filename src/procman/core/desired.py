@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,16 +26,26 @@ class StopMove(Struct, frozen=True, tag=True):
 
 
 class RestartMove(Struct, frozen=True, tag=True):
-    """A new life is wanted, from the type's spec; `rolling`: when its type's rollout lets it."""
+    """A new life is wanted, from the type's spec; `rolling`: when its type's rollout lets it; `after`: when these types are
+    all ready again.
+    """
 
     why: Reason
     rolling: bool = False
+    after: tuple[str, ...] = ()
 
 
-Move: TypeAlias = StartMove | StopMove | RestartMove
+class RegroupMove(Struct, frozen=True, tag=True):
+    """The slot is stopped with its group, in reverse order, and started again in its turn; not, where the group has `failed`."""
+
+    why: Reason
+    failed: bool = False
 
 
-def is_rolling(move: Move | None) -> bool:
+Move: TypeAlias = StartMove | StopMove | RestartMove | RegroupMove
+
+
+def is_rolling(move: Move | None) -> TypeGuard[RestartMove]:
     """Whether it waits for its turn in a rollout."""
     return isinstance(move, RestartMove) and move.rolling
 
@@ -115,13 +125,13 @@ def first(plan: Plan) -> Desired:
 
 
 class Resizing(Struct, frozen=True):
-    """Another count of a type. `standing` are the numbers of its slots, `room` is the highest number that there may be,
-    `remove` are those that are to go first.
+    """Another count of a type. `taken` are the numbers that slots have, `room` is the highest number that there may be, `remove`
+    are those that are to go first.
     """
 
     type: str
     count: int
-    standing: Collection[int]
+    taken: Collection[int]
     room: int
     why: Reason
     remove: Collection[int] = ()
@@ -147,11 +157,11 @@ def resize(desired: Desired, to: Resizing) -> Desired:
 def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
     held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
     others = [number for number in range(1, to.room + 1) if number not in held]
-    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.standing))
+    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.taken))
     return others[:missing]
 
 
-def free_number(desired: Desired, type_name: str, standing: Collection[int], room: int) -> int | None:
+def free_number(desired: Desired, type_name: str, taken: Collection[int], room: int) -> int | None:
     """The lowest number that no slot of a type has, up to `room`; None where there is none."""
     held = desired.numbers(type_name)
-    return next((n for n in range(1, room + 1) if n not in held and n not in standing), None)
+    return next((n for n in range(1, room + 1) if n not in held and n not in taken), None)

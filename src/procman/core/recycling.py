@@ -1,4 +1,4 @@
-"""When an instance is too old or too large, and so replaced."""
+"""When an instance is too old or too large, and is replaced."""
 
 from __future__ import annotations
 
@@ -9,16 +9,26 @@ from procman.core.view import Reason, ReasonCode
 from procman.text.words import duration
 
 GOLDEN = 0.618034
-"""Multiples of it, modulo 1, lie apart however many there are: what was started together is not replaced together."""
+"""Its multiples, modulo 1, are far apart: instances that were started together are not replaced together."""
+
+RETRY_AFTER = 600.0
+"""Seconds after which a replacement that failed is tried again, at most."""
 
 
 def begin(i: Instance, now: float) -> list[Action]:
-    """A process is there: when it is too old."""
+    """A process was started: set the timer for its age."""
     recycle = i.spec.recycle
     if recycle is None or recycle.age is None:
         return []
     age = recycle.age * (1 + recycle.jitter * (i.index * GOLDEN % 1))
     return [SetTimer(RecycleTimer(i.name), i.generation, now + age)]
+
+
+def again(i: Instance, now: float) -> list[Action]:
+    """It was to be replaced for its age, and what was to come in its place failed: when that is tried again."""
+    if i.spec.recycle is None or i.spec.recycle.age is None:
+        return []
+    return [SetTimer(RecycleTimer(i.name), i.generation, now + min(i.spec.recycle.age, RETRY_AFTER))]
 
 
 def too_old(i: Instance) -> Reason | None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
-from procman.core.events import Adopted, Released, RestartWanted, StopWanted, Unreadable
+from procman.core.events import Adopted, HaltWanted, Released, RestartWanted, StopWanted, Unreadable
 from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
@@ -49,6 +49,9 @@ GROUP_TERM_LEAD = 2.0
 UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which what is still there is called unkillable (a process in uninterruptible sleep)."""
 
+MOST_TIME = 600.0
+"""Seconds after its stop signal that a program gets at most by asking for more time, where its grace is shorter."""
+
 SUSPENDED = 1.0
 """Seconds that a deadline is late where procman itself must have been suspended."""
 
@@ -67,7 +70,7 @@ class StopCause(Struct, frozen=True):
 # ---- before it is asked
 
 
-def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now: float) -> Step:
+def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted, now: float) -> Step:
     """A stop is wanted: where it is in rotation it leaves that first, as long as it is held or its type drains."""
     assert isinstance(i.phase, UP)
     leader, terms = i.phase.leader, event.terms
@@ -85,7 +88,7 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now:
     return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
 
 
-def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted) -> Step:
+def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted) -> Step:
     """Asked again while it drains: no longer than it did, and not beyond the end of everything."""
     assert isinstance(i.phase, Draining)
     kill_by = event.terms.kill_by if event.terms.kill_by is not None else i.phase.kill_by
@@ -144,7 +147,7 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     """Ask it to end: the stop signal, and CONT so that a process that was suspended can act on it."""
     kill_at = now + leader.stop.grace
     kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
-    phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at)
+    phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at, kill_by=cause.kill_by)
     repeat = not _handles_signals(i)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
@@ -164,6 +167,34 @@ def _handles_signals(i: Instance) -> bool:
     if ready is None or isinstance(i.phase, Starting):
         return False
     return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)
+
+
+def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
+    """It asks for more time before KILL (EXTEND_TIMEOUT_USEC of sd_notify(3)). At the end of everything it gets none."""
+    latest = i.phase_since + max(phase.leader.stop.grace, MOST_TIME)
+    latest = latest if phase.kill_by is None else min(latest, phase.kill_by)
+    kill_at = min(now + seconds, latest)
+    if phase.step not in (StopStep.TERM_SENT, StopStep.GROUP_TERM_SENT) or kill_at <= phase.kill_at:
+        return Step(i)
+    first = phase.kill_at <= i.phase_since + phase.leader.stop.grace
+    phase = replace(phase, kill_at=kill_at)
+    i = _stay(i, phase)
+    news = (wording.has_more_time(i, kill_at - now),) if first else ()
+    return Step(i, (*news, _next(i, phase, now, repeat=False)))
+
+
+def hurry(i: Instance, phase: Stopping, event: StopWanted) -> Step:
+    """A stop that is under way is one for good; at the end of everything it is over with that."""
+    kill_by = event.terms.kill_by
+    phase = replace(phase, reason=StopReason.ASKED, why=event.why)
+    if kill_by is None:
+        return Step(replace(i, phase=phase))
+    late = phase.kill_at > kill_by
+    phase = replace(phase, kill_by=kill_by, kill_at=min(phase.kill_at, kill_by))
+    if not late:
+        return Step(replace(i, phase=phase))
+    i = _stay(i, phase)
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, phase.kill_at),))
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:

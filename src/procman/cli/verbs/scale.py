@@ -1,4 +1,4 @@
-"""`procman scale`: tell or change how many instances of each type run."""
+"""`procman scale`: show or change how many instances of each type run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 import msgspec
 from msgspec import Struct
 
-from procman.app.options import split
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_changes, complete_instances
 from procman.cli.target import TargetOptions, client_options
@@ -22,8 +21,8 @@ Verb = Callable[..., Any]
 
 
 class Scaled(Struct, frozen=True):
-    """What `--json` prints: counts by type now wanted and before (null where an older procman does not tell), and the
-    instances that come or go.
+    """The output of `--json`: counts by type, now wanted and before (null with an older procman), and the instances
+    that start or stop.
     """
 
     formation: dict[str, int]
@@ -43,7 +42,11 @@ def terms_options(verb: Verb) -> Verb:
 
     @functools.wraps(verb)
     def call(*, force: bool, remove: tuple[str, ...], **values: Any) -> Any:  # noqa: ANN401  click's own types
-        return verb(terms=ScaleTerms(force, split(remove)), **values)
+        if remove:
+            from procman.app.options import split  # noqa: PLC0415  2 ms, which few pay
+
+            remove = split(remove)
+        return verb(terms=ScaleTerms(force, remove), **values)
 
     return REMOVE(FORCE(call))
 
@@ -53,7 +56,7 @@ REMOVE = click.option(
     metavar="INSTANCE",
     multiple=True,
     shell_complete=complete_instances,
-    help="Who goes where a count is lowered, in place of the highest number; several with commas.",
+    help="Instances to stop where a count is lowered, in place of the highest numbers; several with commas.",
 )
 FORCE = click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
 
@@ -106,7 +109,7 @@ def _json(after: Accepted) -> bytes:
 def _told(after: Accepted, types: list[str]) -> str:
     if not types:
         return " ".join(f"{name}={count}" for name, count in after.formation.items())
-    if after.before is None:  # an older procman does not tell it
+    if after.before is None:  # an older procman does not report it
         return "\n".join(f"{name} -> {after.formation[name]}" for name in types)
     return "\n".join(_step(name, after.before.get(name, 0), after.formation[name]) for name in types)
 
