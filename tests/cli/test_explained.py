@@ -40,7 +40,7 @@ def test_who_waits_for_whom_is_told_in_the_order_of_the_start(explained):
 
 
 def test_a_dependency_that_stands_at_0_is_told(explained):
-    assert "not waiting for redis, which stands at 0" in explained(SHOP, ORDER, leave_out=("redis",))
+    assert "not waiting for redis, whose count is 0" in explained(SHOP, ORDER, leave_out=("redis",))
 
 
 def test_stages_hold_every_type_once(tmp_path, monkeypatch):
@@ -55,7 +55,7 @@ def test_stages_hold_every_type_once(tmp_path, monkeypatch):
     [
         ("ready: tcp", "web tcp 127.0.0.1:5000, within 1m 0s"),
         ("ready: {http: /health, timeout: 5}", "web http /health, within 5.0 s"),
-        ("ready: notify", "web notify (sd_notify), within"),
+        ("ready: notify", "web notify (sd_notify; MAINPID is not followed), within"),
         ("ready: {log: up}", "web a line that matches 'up', within"),
         ("ready: {exec: check}", "web exec 'check', within"),
         ("ready: {file: up}", "web the file up, within"),
@@ -135,4 +135,8 @@ def test_what_does_not_do_what_it_seems_to_is_told(explained, line, keys, told):
 
 def test_groups_are_told_with_what_a_crash_means(explained):
     text = explained(SHOP, "groups: {jobs: {members: [redis, worker], strategy: rest_for_one}}")
-    assert "jobs one is restarted with those behind it: redis, worker" in text
+    assert (
+        "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 1m 0s: all are failed"
+        in text
+    )
+    assert "2. worker when redis is ready, before it in its group" in text

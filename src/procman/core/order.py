@@ -69,12 +69,15 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
 
 
 def dependents(type_name: str, plan: Plan) -> Iterator[str]:
-    """The types that need this one."""
-    return (t for t, spec in plan.types.items() if any(one.type == type_name for one in spec.depends_on))
+    """The types that need this one, and the members of its group behind it."""
+    yield from (t for t, spec in plan.types.items() if any(one.type == type_name for one in spec.depends_on))
+    for group in plan.groups:
+        if type_name in group.members:
+            yield from group.members[group.members.index(type_name) + 1 :]
 
 
 def has_order(plan: Plan) -> bool:
-    return any(spec.depends_on for spec in plan.types.values())
+    return bool(plan.groups) or any(spec.depends_on for spec in plan.types.values())
 
 
 def may_stop(type_name: str, plan: Plan, slots: Slots) -> bool:
