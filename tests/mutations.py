@@ -65,8 +65,8 @@ MUTATIONS = [
     Mutation(
         "forget a stop during a spawn",
         "instance",
-        "    if not i.wanted:\n        return stopping.begin(",
-        "    if False:\n        return stopping.begin(",
+        "STOP_AFTER_SPAWN.get(phase.then) if i.wanted else StopReason.ASKED",
+        "STOP_AFTER_SPAWN.get(phase.then)",
     ),
     Mutation(
         "a start that is not wanted any more is not cancelled",
@@ -77,15 +77,15 @@ MUTATIONS = [
     Mutation(
         "a start that was cancelled and is wanted again is forgotten",
         "ends",
-        "return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)",
-        "return down(i, i.phase.why, now)",
+        "return spawn(afresh(i), now) if i.wanted else down(i, why, now)",
+        "return down(i, why, now)",
     ),
     Mutation("what cannot be read goes on", "stopping", "why), kill_all(i))) if i.alive", "why),)) if i.alive"),
     Mutation(
         "forget a restart during a spawn",
-        "instance",
-        "    if phase.then is AfterSpawn.REPLACE:\n        return stopping.begin(",
-        "    if False:\n        return stopping.begin(",
+        "phases",
+        "    AfterSpawn.REPLACE: StopReason.REPLACED,\n",
+        "",
     ),
     Mutation(
         "forget a kill during a spawn",
@@ -124,8 +124,8 @@ MUTATIONS = [
     Mutation(
         "an automatic restart is not counted",
         "instance",
-        "restarts=i.record.restarts + 1",
-        "restarts=i.record.restarts",
+        "case Waiting(retry=True):\n            return spawn(noted(i, restarts=i.record.restarts + 1), now)",
+        "case Waiting(retry=True):\n            return spawn(i, now)",
     ),
     Mutation(
         "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1)", "phase_since=now)"
@@ -168,13 +168,22 @@ MUTATIONS = [
         "        pass\n",
     ),
     Mutation(
+        "what only listens gets no repeat",
+        "stopping",
+        "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
+        "return True",
+    ),
+    Mutation(
         "repeats also to the old",
         "stopping",
         "if repeat and now - phase.leader.started_at < YOUNG:",
         "if repeat:",
     ),
     Mutation(
-        "repeats each second", "stopping", "_next(i, phase, now, repeat=False)", "_next(i, phase, now, repeat=True)"
+        "repeats each second",
+        "stopping",
+        "(*again, _next(i, phase, now, repeat=False))",
+        "(*again, _next(i, phase, now, repeat=True))",
     ),
     Mutation(
         "a dead leader gets the repeat",
@@ -307,14 +316,14 @@ MUTATIONS = [
     Mutation(
         "first failure by name, not by time",
         "closing",
-        "min(ends, key=lambda end: end[0], default=None)",
-        "min(ends, key=lambda end: 0, default=None)",
+        "key=lambda record: (record.ended_at, record.died_at != record.ended_at)",
+        "key=lambda record: 0",
     ),
     Mutation(
         "the last failure, not the first",
         "closing",
-        "min(ends, key=lambda end: end[0], default=None)",
-        "max(ends, key=lambda end: end[0], default=None)",
+        "min(failed, key=",
+        "max(failed, key=",
     ),
     Mutation(
         "reload restarts the unchanged",
@@ -449,7 +458,7 @@ MUTATIONS = [
         "if not i.wanted:",
     ),
     # ---- order
-    Mutation("nobody waits", "turn", "if not spec.depends_on or isinstance", "if True or isinstance"),
+    Mutation("nobody waits", "turn", "if not (spec.depends_on or self._groups) or", "if True or"),
     Mutation("a dependency at nought is waited for", "order", "if desired.count(one.type) > 0 and not", "if not"),
     Mutation("one is as good as all", "order", "(len(numbers) if one.every else 1)", "1"),
     Mutation(
@@ -465,6 +474,132 @@ MUTATIONS = [
         "if False:",
     ),
     Mutation("the order skips a type that is not there", "order", "        left += needed_by.get(other, ())\n", ""),
+    # ---- who follows whom
+    Mutation(
+        "a follower does not wait",
+        "turn",
+        "        if gated and followers.unready(",
+        "        if False and followers.unready(",
+    ),
+    Mutation(
+        "nobody follows",
+        "formation",
+        "self.desired = self.desired.moving(followers.owed(",
+        "_ = self.desired.moving(followers.owed(",
+    ),
+    Mutation("a follower is restarted twice", "formation", "desired = followers.in_order(desired, self.plan)", "pass"),
+    Mutation(
+        "one that is scaled away is followed", "followers", " or desired.role(ended, one.index) is Role.LEAVING:", ":"
+    ),
+    Mutation(
+        "what ended for good follows", "followers", "return ended or isinstance(i.phase, AT_REST)", "return ended"
+    ),
+    Mutation("one that is away is back", "followers", "return bool(back) and all(", "return bool(back) or all("),
+    Mutation(
+        "the old socket is closed at once",
+        "reload",
+        "over = {t for t in lingering if t not in rollouts and t not in moving}",
+        "over = {*lingering}",
+    ),
+    Mutation(
+        "the old socket stays open for ever",
+        "reload",
+        "over = {t for t in lingering if t not in rollouts and t not in moving}",
+        "over: set[str] = set()",
+    ),
+    Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
+    # ---- more time
+    Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
+    Mutation("time is taken away", "stopping", " or kill_at <= phase.kill_at:", ":"),
+    Mutation(
+        "more time at the end of everything",
+        "stopping",
+        "latest if phase.kill_by is None else min(latest, phase.kill_by)",
+        "latest",
+    ),
+    Mutation("the end leaves what was given", "stopping", "kill_at=min(phase.kill_at, kill_by))", ")"),
+    Mutation(
+        "a start is made shorter",
+        "readiness",
+        "max(phase.leader.started_at + ready.timeout, now + min(event.extend, MOST_TIME))",
+        "now + min(event.extend, MOST_TIME)",
+    ),
+    # ---- groups
+    Mutation(
+        "a group is stopped at once",
+        "groups",
+        "return Halt(None, done=False)\n        return Halt(StopWanted",
+        "pass\n        return Halt(StopWanted",
+    ),
+    Mutation("members start at once", "groups", "        waited += [\n", "        waited = [\n"),
+    Mutation("members start together", "groups", "if i.spec.type in before and i.wanted", "if False and i.wanted"),
+    Mutation(
+        "a round is over at once",
+        "groups",
+        "if all(\n                isinstance(i.phase",
+        "if True or all(\n                isinstance(i.phase",
+    ),
+    Mutation(
+        "a one-off that runs has started",
+        "groups",
+        "(not i.spec.oneshot and isinstance(i.phase, Ready | Unhealthy))",
+        "isinstance(i.phase, Ready | Unhealthy)",
+    ),
+    Mutation("restarts count for ever", "groups", "if now - at <= group.period", "if True"),
+    Mutation(
+        "a group has one restart too many",
+        "groups",
+        "len(recent) > group.intensity",
+        "len(recent) > group.intensity + 1",
+    ),
+    Mutation(
+        "a death while it is stopped counts", "groups", " or isinstance(world.moves.get(i.name), RegroupMove):", ":"
+    ),
+    Mutation("one that is given up takes others along", "groups", "not died.retried or not i.wanted", "not i.wanted"),
+    Mutation(
+        "those before it are restarted, too",
+        "groups",
+        "types = group.members[group.members.index(i.spec.type) + 1 :]",
+        "types = group.members",
+    ),
+    Mutation("what a person stopped is started", "groups", "if j.wanted and j.name", "if j.name"),
+    Mutation(
+        "a temporary one is started again",
+        "groups",
+        "if not i.wanted or (rests and (move.failed or once)):",
+        "if not i.wanted or (rests and move.failed):",
+    ),
+    Mutation(
+        "an added one does not wait",
+        "groups",
+        "if i is None or isinstance(i.phase, (Waiting, *AT_REST)):",
+        "if i is not None and isinstance(i.phase, (Waiting, *AT_REST)):",
+    ),
+    Mutation(
+        "a backoff ends out of turn",
+        "formation",
+        "if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:",
+        "if True:",
+    ),
+    Mutation(
+        "members end together",
+        "order",
+        "            yield from group.members[group.members.index(type_name) + 1 :]\n",
+        "            pass\n",
+    ),
+    Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
+    Mutation(
+        "a group that is gone leaves its stops",
+        "groups",
+        "    return Halt(None, done=False) if halting else None\n",
+        "    return None\n",
+    ),
+    Mutation(
+        "what is replaced does not wait for its turn",
+        "halting",
+        "case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:",
+        "case Clearing(then=AfterClearing.RESPAWN) as phase if False:",
+    ),
     # ---- how long a start took
     Mutation(
         "a part is counted from the start",
@@ -516,7 +651,7 @@ MUTATIONS = [
         "formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})",
         "formation.plan, formation.plan",
     ),
-    Mutation("an abort leaves what was touched", "replacing", "moves=rest | back)", "moves=rest)"),
+    Mutation("an abort leaves what was touched", "replacing", "moves=waiting | rest | back)", "moves=waiting | rest)"),
     Mutation(
         "who was stopped holds up the others",
         "rollout",
@@ -593,6 +728,9 @@ MUTATIONS = [
         "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
     ),
     Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
+    Mutation(
+        "what a failed extra one wrote is lost", "replacing", "        formation.rollouts.keep(i.name)", "        pass"
+    ),
     Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
     Mutation(
         "the extra one is needed by an operation",

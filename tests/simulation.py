@@ -36,6 +36,7 @@ from procman.core.actions import (
     StopProbe,
     Target,
 )
+from procman.core.desired import RestartMove
 from procman.core.events import (
     Adopted,
     Command,
@@ -57,6 +58,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.phases import (
+    AfterSpawn,
     Backoff,
     Clearing,
     Done,
@@ -99,6 +101,7 @@ class SimulatedOS:
         self.kept_counts: dict[str, int] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
+        self.ended: dict[str, float] = {}  # by instance: when the end of its last process was told
         self.fired: list[Event] = []  # everything told so far
         self.kept: dict[str, dict[int, Proc]] = {}
         self.strays: dict[int, Proc] = {}
@@ -128,6 +131,15 @@ class SimulatedOS:
     def tell(self, event: Event) -> list[Action]:
         self._subject = event
         self.fired.append(event)
+        moves = (
+            self.fleet._formation.desired.moves
+        )  # what is to be replaced anyway is so at once where it ends by itself
+        self._touched.update(name for name, move in moves.items() if isinstance(move, RestartMove))
+        self._touched.update(
+            i.name
+            for i in self.fleet.instances()
+            if i.ended_for_good or (isinstance(i.phase, Spawning) and i.phase.then is not AfterSpawn.RUN)
+        )  # and tried again by nobody: somebody wants a new life of it
         actions = self.fleet.handle(event, self.now)
         if self.closed_at is None and self.fleet.stopping:
             self.closed_at = self.now
@@ -343,7 +355,9 @@ class SimulatedOS:
             life.asked_at = self.now if life.asked_at is None else life.asked_at
             life.polite = life.polite or action.target is Target.TOP
             if action.target is Target.ALL:
-                assert not life.polite or (life.shell and life.leads), f"{life.name}: its program gets a second TERM"
+                assert not life.polite or (life.shell and not life.noticed), (
+                    f"{life.name}: its program gets a second TERM"
+                )
                 life.called_at = self.now
             self._check_repeat(life)
         for pid in life.aimed_at(action.target):
@@ -435,7 +449,9 @@ class SimulatedOS:
                 self._failed(None, name)
             case Exited() if life is not None:
                 life.noticed = True
-                if life.asked_at is None:
+                self.ended[name] = self.now
+                i = self.fleet.get(name)
+                if life.asked_at is None and not (i is not None and isinstance(i.phase, Draining)):
                     self._failed(life, name)
             case Emptied():
                 del self.lives[name]

@@ -64,11 +64,15 @@ backend web
 APPLICATION = """
 const work = Number(process.env.WORK);
 if (process.env.BROKEN) process.exit(1);
-require('http').createServer((request, response) => {
+const server = require('http').createServer((request, response) => {
     work && request.url === '/' ? setTimeout(() => response.end('ok'), work) : response.end('ok');
-}).listen(process.env.PORT, '127.0.0.1', 511);
+});
+server.keepAliveTimeout = 120_000;
+server.listen(process.env.PORT, '127.0.0.1', 511);
 """
-"""It ends at once when it is told to, as no server should: nothing but the balancer keeps its requests."""
+"""It ends at once when it is told to, as no server should: nothing but the balancer keeps its requests. Node.js closes a kept
+connection after five idle seconds, unless it is told otherwise: a HAProxy that hung for longer finds those that it kept closed,
+with a request on each of them."""
 
 
 class WrongError(Exception):
@@ -242,6 +246,13 @@ def restart(stage: Stage, _round: int) -> None:
     stage.procman("restart", "web", "--wait")
 
 
+def restart_the_only_one(stage: Stage, _round: int) -> None:
+    """An extra instance comes first."""
+    stage.procman("scale", "web=1", "--wait")
+    stage.procman("restart", "web", "--wait")
+    stage.procman("scale", "web=2", "--wait")
+
+
 def deploy(stage: Stage, _round: int) -> None:
     stage.configure()
     stage.procman("reload", "--wait")
@@ -316,6 +327,7 @@ def kill_haproxy(stage: Stage, _round: int) -> None:
 STEPS = (
     Step("scale to 6, 1 and 2", scale),
     Step("restart", restart),
+    Step("restart of the only one", restart_the_only_one),
     Step("deploy", deploy),
     Step("broken deploy", broken_deploy),
     Step("HAProxy reloads", haproxy_reads_anew),

@@ -12,6 +12,7 @@ from procman.core.events import (
     Emptied,
     Exited,
     ExitStatus,
+    HaltWanted,
     KillAsked,
     Probed,
     Released,
@@ -54,6 +55,7 @@ def events(i: Instance) -> Iterator[SlotEvent]:
     yield from (Adopted(i.name, i.generation, 2, in_group) for in_group in (True, False))
     yield from (Probed(i.name, i.generation, ok) for ok in (True, False))
     yield WaitWanted(("redis",))
+    yield from (HaltWanted(WHY, failed=failed) for failed in (False, True))
     yield Released(i.name, i.generation, "balancer")
     yield from (Emptied(i.name, i.generation), TimerFired(SlotTimer(i.name), i.token))
 
@@ -61,7 +63,9 @@ def events(i: Instance) -> Iterator[SlotEvent]:
 def shape(i: Instance) -> tuple[object, ...]:
     """What decides where an event leads; numbers and times do not."""
     phase = i.phase
-    parts = [getattr(phase, name) for name in ("reason", "step", "then", "exit", "held_by") if hasattr(phase, name)]
+    parts = [
+        getattr(phase, name) for name in ("reason", "step", "then", "exit", "held_by", "retry") if hasattr(phase, name)
+    ]
     return type(phase), i.wanted, *parts
 
 

@@ -45,7 +45,7 @@ def test_readings_wishes_the_decision_and_the_next_look():
         "web       6      2    1    8  cpu            2  0.7 on average over 2, target 0.7",
         "                              queue mail     6  60 at 10 an instance",
         "",
-        "web 2 -> 6: queue mail wishes 6: 60 at 10 an instance (up); next look in 12 s",
+        "web 2 -> 6: queue mail wishes 6: 60 at 10 an instance (up); next poll in 12 s",
     ]
 
 
@@ -53,7 +53,7 @@ def test_why_nothing_is_done():
     lines = table({"web": status_of(4, 60, "connection refused"), "api": status_of(2, 20)}, NOW)
     assert "connection refused" in lines[2]
     assert lines[-2].startswith("web stays at 4: cannot read queue mail: connection refused (unreadable)")
-    assert lines[-1] == "api stays at 2: cpu: 0.7 on average over 2, target 0.7; next look in 15 s"
+    assert lines[-1] == "api stays at 2: cpu: 0.7 on average over 2, target 0.7; next poll in 15 s"
 
 
 def test_an_autoscaler_that_has_not_looked_for_long():

@@ -152,7 +152,7 @@ def test_a_fault_of_our_own_is_two_lines(procman, monkeypatch):
     monkeypatch.setitem(VERBS, "ps", Verb("no_such_module", ""))
     done = procman("ps")
     assert done.code == 1
-    assert done.err.startswith("procman: cannot go on: ModuleNotFoundError")
+    assert done.err.startswith("procman: cannot continue: ModuleNotFoundError")
     assert len(done.err.splitlines()) == 2
 
 

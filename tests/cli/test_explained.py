@@ -40,7 +40,7 @@ def test_who_waits_for_whom_is_told_in_the_order_of_the_start(explained):
 
 
 def test_a_dependency_that_stands_at_0_is_told(explained):
-    assert "not waiting for redis, which stands at 0" in explained(SHOP, ORDER, leave_out=("redis",))
+    assert "not waiting for redis, whose count is 0" in explained(SHOP, ORDER, leave_out=("redis",))
 
 
 def test_stages_hold_every_type_once(tmp_path, monkeypatch):
@@ -55,7 +55,7 @@ def test_stages_hold_every_type_once(tmp_path, monkeypatch):
     [
         ("ready: tcp", "web tcp 127.0.0.1:5000, within 1m 0s"),
         ("ready: {http: /health, timeout: 5}", "web http /health, within 5.0 s"),
-        ("ready: notify", "web notify (sd_notify), within"),
+        ("ready: notify", "web notify (sd_notify; MAINPID is not followed), within"),
         ("ready: {log: up}", "web a line that matches 'up', within"),
         ("ready: {exec: check}", "web exec 'check', within"),
         ("ready: {file: up}", "web the file up, within"),
@@ -80,7 +80,9 @@ def test_who_is_ready_by_what(explained, keys, told):
         ("ready: tcp, balancer: run/haproxy.sock", 2, "web an extra instance first"),
         ("ready: tcp, balancer: run/haproxy.sock, rolling: {surge: 0}", 2, "web 1 of 2 at once"),
         ("rolling: {surge: 1}", 2, "without `ready:` an instance counts after a second"),
-        ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "requests are dropped"),
+        ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "no second one may run beside it: `max: 1`"),
+        ("ready: tcp", 2, "the next when the new one is ready; `stop: {drain: 2.5}` lets who sends requests see it go"),
+        ("health: {http: /up}", 2, "without `ready:` an instance counts after a second"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
     ],
 )
@@ -111,6 +113,30 @@ def test_a_shell_before_a_program_with_a_socket_is_told(explained, line, told):
     assert ("write `exec` before the program" in text) is told
 
 
+def test_a_second_redis_is_dangerous_and_no_advice_leads_to_one(explained):
+    alone = "it is away until the new one is ready, since no second one may run beside it: a second one writes the same files"
+    assert f"redis {alone}" in explained(SHOP, "processes: {redis: {ready: {tcp: 6379}}}")
+    danger = "redis a second instance is dangerous: a second one writes the same files"
+    assert danger not in explained(SHOP, "processes: {redis: {ready: {tcp: 6379}}}")
+    assert danger in explained(SHOP, "processes: {redis: {ready: {tcp: 6379}}}", formation=("redis=2",))
+    assert danger in explained(SHOP, "processes: {redis: {ready: {tcp: 6379}, rolling: {surge: 1}}}")
+
+
+@pytest.mark.parametrize(
+    ("line", "keys", "told"),
+    [
+        ("serve", "ready: {file: up}", "its instances share the file up"),
+        ("npm start", "socket: 'tcp://127.0.0.1:80'", "npm and the like close the socket"),
+    ],
+)
+def test_what_does_not_do_what_it_seems_to_is_told(explained, line, keys, told):
+    assert f"web {told}" in explained(f"web: {line}\n", f"processes: {{web: {{{keys}}}}}", formation=("web=2",))
+
+
 def test_groups_are_told_with_what_a_crash_means(explained):
     text = explained(SHOP, "groups: {jobs: {members: [redis, worker], strategy: rest_for_one}}")
-    assert "jobs one is restarted with those behind it: redis, worker" in text
+    assert (
+        "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 1m 0s: all are failed"
+        in text
+    )
+    assert "2. worker when redis is ready, before it in its group" in text

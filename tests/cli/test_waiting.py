@@ -106,7 +106,7 @@ class TestWait:
         assert (done.code, done.out, done.err) == (0, "", "")
 
     def test_failed_is_1_with_the_reason(self, procman, script, answers):
-        why = "cannot go on waiting for web.1: it is failed: exit 78"
+        why = "cannot keep waiting for web.1: it is failed: exit 78"
         failed = Waited("failed", why, "`procman restart web.1` starts it")
         self.scripted(script, answers, failed, fleet(instance("web.1", "failed", reason="exit 78")))
         done = procman("wait")

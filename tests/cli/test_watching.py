@@ -57,7 +57,7 @@ def test_it_ends_with_three_when_procman_has_ended(script, watching):
     script.close()
     _, said = watching.communicate(timeout=20)
     assert watching.returncode == 3
-    assert said == "procman: cannot go on looking: procman has ended\n"
+    assert said == "procman: cannot keep polling: procman has ended\n"
 
 
 def test_without_a_terminal_one_table_comes_after_the_other(script):

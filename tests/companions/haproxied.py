@@ -168,7 +168,7 @@ class Stage:
         try:
             yield
             output, _ = load.communicate(b"", timeout=DEADLINE)
-            self.result = json.loads(output)
+            self.result = json.loads(output.splitlines()[-1])
         finally:
             load.kill()
             load.wait()

@@ -1,4 +1,5 @@
-"""`python load.py PORT CONNECTIONS close|keep`: requests until the input ends, then what came of them as JSON.
+"""`python load.py PORT CONNECTIONS close|keep`: requests until the input ends, then what came of them as JSON. The first answer
+is told by a line.
 
 A request fails where the connection breaks or the status is not 200. Like a browser, it sends a request again on a new
 connection where a kept one was closed before any answer came.
@@ -50,6 +51,8 @@ class Load:
                 return
             if status == "200":
                 self.done += 1
+                if self.done == 1:
+                    print("begun", flush=True)
             else:
                 self.fail(status)
             if self.close or b"onnection: close" in head:

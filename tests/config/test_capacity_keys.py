@@ -223,6 +223,18 @@ def test_types_that_wait_for_one_another_are_told_with_the_way_round(folder):
     assert "web waits for worker waits for release waits for web" in fault
 
 
+@pytest.mark.parametrize("members", ["[web, worker]", "[web, release, worker]"])
+def test_an_order_of_a_group_that_goes_against_what_a_member_depends_on_is_refused(folder, members):
+    write(folder, yml=f"processes:\n  web: {{depends_on: [worker]}}\ngroups: {{g: {{members: {members}}}}}\n")
+    (fault,) = faults_of()
+    assert fault.startswith("procman.yml:2: processes.web.depends_on: cannot start any of them: web waits for worker")
+
+
+def test_members_of_a_group_may_depend_on_those_before_them(folder):
+    write(folder, yml="processes: {worker: {depends_on: [web]}}\ngroups: {g: {members: [web, worker]}}\n")
+    assert load(Options(), {}).groups
+
+
 def test_a_thousand_types_may_wait_in_a_line(folder):
     names = [f"t{n}" for n in range(1500)]
     write(
@@ -241,6 +253,7 @@ def test_a_thousand_types_may_wait_in_a_line(folder):
         ("groups: {g: {members: [nope]}}", "groups.g.members[0]: cannot find the process type 'nope'"),
         ("groups: {g: {members: [web, web]}}", "groups.g.members[1]: cannot name 'web' twice"),
         ("groups: {g: {members: [web]}, h: {members: [web]}}", "groups.h.members[0]: cannot put web into two groups"),
+        ("groups: {g: {members: [web], intensity: -1}}", "groups.g.intensity: cannot use '-1'"),
         ("groups: {g: {members: [web], strategy: all}}", "groups.g.strategy: cannot use 'all'"),
     ],
 )

@@ -217,7 +217,8 @@ def test_a_one_off_has_the_settings_of_its_type_and_no_port(folder):
 
 
 def test_a_one_off_may_be_no_type(folder):
-    assert load_one_off(Options(), {"A": "1"}, "bash") == OneOffInputs(None, {"A": "1"}, str(folder))
+    ports = {"PROCMAN_PORT_WEB": "5000", "PROCMAN_PORT_WORKER": "5100"}
+    assert load_one_off(Options(), {"A": "1"}, "bash") == OneOffInputs(None, {"A": "1"}, str(folder), ports)
 
 
 def test_a_one_off_needs_no_procfile_unless_it_was_named(tmp_path, monkeypatch):
@@ -238,3 +239,17 @@ def test_a_one_off_minds_faulty_inputs(folder):
     with pytest.raises(ConfigError) as caught:
         load_one_off(Options(), {}, "web")
     assert len(caught.value.faults) == 3
+
+
+# ---- the ports of the others
+
+
+def test_an_environment_file_can_name_the_port_of_a_type(folder):
+    """`REDIS_URL=redis://localhost:${PROCMAN_PORT_WORKER}/0`: as everywhere `${NAME}` is what the child sees."""
+    write(folder, env="URL=http://${PROCMAN_PORT_WORKER}/${PORT}\nKEPT='${PROCMAN_PORT_WEB}'\nNONE=${PROCMAN_PORT_X}\n")
+    expected = {"URL": "http://7100/7000", "KEPT": "${PROCMAN_PORT_WEB}", "NONE": ""}
+    assert load(Options(port=7000), {"PROCMAN_PORT_WEB": "1"}).types["web"].environment() == expected
+    write(folder, yml="processes: {worker: {port: 9000}}", env="URL=${PROCMAN_PORT_WORKER}")
+    assert load(Options(), {}).types["web"].environment() == {"URL": "9000"}
+    assert load_one_off(Options(), {}, "bash").env == {"URL": "9000"}
+    assert load_one_off(Options(), {}, "release").spec.environment() == {"URL": "9000"}

@@ -53,7 +53,7 @@ def test_a_slot_on_its_way_out_is_pending_until_it_is_gone():
 @pytest.mark.parametrize("phase", ["failed", "stopped"])
 def test_an_instance_at_rest_fails_it_and_says_why(phase):
     why = failure(instance("web.1", phase, reason="exit 78"))
-    assert why == f"cannot go on waiting for web.1: it is {phase}: exit 78"
+    assert why == f"cannot keep waiting for web.1: it is {phase}: exit 78"
 
 
 def test_an_instance_that_was_named_and_is_removed_fails_it():

@@ -88,7 +88,7 @@ def test_a_service_that_is_built_runs_what_its_dockerfile_says():
     assert worker.settings == {"env": {"RAILS_ENV": "production"}, "stop": {"signal": "INT"}, "cwd": "backend"}
     assert (kind(docs), kind(remote)) == ("container", "container")
     assert (3, "web: BUNDLE_PATH of its Dockerfile") in named(made)
-    assert (8, "docs: its command stands in its Dockerfile") in named(made)
+    assert (8, "docs: its command is in its Dockerfile") in named(made)
 
 
 def test_an_address_of_another_service_is_named():

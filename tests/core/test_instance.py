@@ -34,7 +34,9 @@ from procman.core.events import (
     Emptied,
     Exited,
     ExitStatus,
+    HaltWanted,
     KillAsked,
+    Notified,
     Probed,
     Released,
     Reported,
@@ -43,6 +45,7 @@ from procman.core.events import (
     Spawned,
     SpawnFailed,
     StartWanted,
+    StopTerms,
     StopWanted,
     TimerFired,
     Unreadable,
@@ -71,6 +74,7 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
+from procman.core.stopping import MOST_TIME
 from procman.core.timers import SlotTimer
 from procman.core.view import Kind, Reason, ReasonCode
 from procman.core.wording import KILLED
@@ -82,6 +86,7 @@ EVENTS = {
     "WaitWanted": WaitWanted(("redis",)),
     "StopWanted": StopWanted(Reason(ReasonCode.SCALED_DOWN, "scaled down")),
     "RestartWanted": RestartWanted(NEW, Reason(ReasonCode.RELOADED, "reload")),
+    "HaltWanted": HaltWanted(Reason(ReasonCode.GROUP_RESTARTED, "restarted with job.1")),
     "Spawned": Spawned("web.1", 7, PID),
     "SpawnFailed": SpawnFailed("web.1", 7, 127, "no such command"),
     "SpawnCancelled": SpawnCancelled("web.1", 7),
@@ -102,6 +107,8 @@ YOUNG, OLD = Leader(PID, NOW - 0.5, SPEC.stop), Leader(PID, NOW - 50.0, SPEC.sto
 TIMER = SlotTimer("web.1")
 RESTED = Rested("web.1")
 STARTED = (Started("web.1", 7),)
+HALT_ASKED = EVENTS["HaltWanted"].why
+GROUP_FAILED = Reason(ReasonCode.GROUP_FAILED, "group pair failed")
 
 
 def spawning(spec=SPEC, **more):
@@ -203,6 +210,17 @@ MOVES = {
     ),
     (Starting, "StopWanted"): stopping(YOUNG, StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False),
     (Starting, "RestartWanted"): stopping(YOUNG, StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True, spec=NEW),
+    (Spawning, "HaltWanted"): (in_phase(Spawning, then=AfterSpawn.REGROUP, why=HALT_ASKED), (), ()),
+    (Starting, "HaltWanted"): stopping(YOUNG, StopReason.REGROUPED, HALT_ASKED, REPEAT, wanted=True),
+    (Ready, "HaltWanted"): with_facts(UNREADY, stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True)),
+    (Unhealthy, "HaltWanted"): with_facts(
+        UNREADY, stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True)
+    ),
+    (Backoff, "WaitWanted"): (
+        {"phase": Waiting(("redis",), retry=True), "phase_since": NOW, "token": 41},
+        (Kind.WAITING,),
+        (),
+    ),
     (Starting, "Exited"): clearing(YOUNG, AfterClearing.BACKOFF, CRASHED, early=1, facts=DIED),
     (Starting, "TimerFired"): (
         {"phase": Ready(YOUNG, NOW), "phase_since": NOW, "token": 41, "early_exits": 0},
@@ -379,7 +397,110 @@ def killed(leader, why=KILLED):
     return {"phase": phase, "wanted": False, "phase_since": NOW}
 
 
+def waits_again(**more):
+    return {"phase": Waiting((), retry=True), "phase_since": NOW, "token": 41} | more, (Kind.WAITING,), ()
+
+
+def fails(**more):
+    failed = {"phase": Failed(GROUP_FAILED), "ended_at": NOW, "phase_since": NOW, "token": 41}
+    return failed | more, (Kind.FAILED,), (RESTED,)
+
+
+FAIL = HaltWanted(GROUP_FAILED, failed=True)
+
 CIRCUMSTANCES = {
+    "what is stopped with its group waits for its turn": (
+        instance_in(Stopping, wanted=True, reason=StopReason.REGROUPED, why=HALT_ASKED),
+        EVENTS["Emptied"],
+        waits_again(),
+    ),
+    "and is started in its turn as by itself": (
+        instance_in(Waiting, retry=True, failures=2),
+        EVENTS["StartWanted"],
+        spawning(restarts=1, failures=2),
+    ),
+    "what fails with its group is failed once all is gone": (
+        instance_in(Stopping, wanted=True, reason=StopReason.GROUP_FAILED, why=GROUP_FAILED),
+        EVENTS["Emptied"],
+        fails(),
+    ),
+    "what is to be stopped with its group is stopped as soon as it is there": (
+        instance_in(Spawning, then=AfterSpawn.REGROUP, why=HALT_ASKED),
+        EVENTS["Spawned"],
+        with_facts(
+            STARTED, stopping(Leader(PID, NOW, SPEC.stop), StopReason.REGROUPED, HALT_ASKED, REPEAT, wanted=True)
+        ),
+    ),
+    "or waits for its turn where it could not be started": (
+        instance_in(Spawning, then=AfterSpawn.REGROUP, why=HALT_ASKED),
+        EVENTS["SpawnFailed"],
+        waits_again(last_exit=ExitStatus(127)),
+    ),
+    "what fails with its group while it is started is failed where that fails, too": (
+        instance_in(Spawning, then=AfterSpawn.FAIL, why=GROUP_FAILED),
+        EVENTS["SpawnFailed"],
+        fails(last_exit=ExitStatus(127)),
+    ),
+    "a group that fails takes along what starts": (
+        instance_in(Spawning),
+        FAIL,
+        (in_phase(Spawning, then=AfterSpawn.FAIL, why=GROUP_FAILED), (), ()),
+    ),
+    "and what is ready": (
+        instance_in(Ready),
+        FAIL,
+        with_facts(UNREADY, stopping(OLD, StopReason.GROUP_FAILED, GROUP_FAILED, DEADLINE, wanted=True)),
+    ),
+    "and what is stopped to be replaced": (
+        instance_in(Stopping, wanted=True, reason=StopReason.REPLACED),
+        FAIL,
+        (in_phase(Stopping, reason=StopReason.GROUP_FAILED, why=GROUP_FAILED), (), ()),
+    ),
+    "and what is stopped for its own state": (
+        instance_in(Stopping, wanted=True, reason=StopReason.UNHEALTHY),
+        FAIL,
+        (in_phase(Stopping, reason=StopReason.GROUP_FAILED, why=GROUP_FAILED), (), ()),
+    ),
+    "and what crashed": (
+        instance_in(Clearing),
+        FAIL,
+        (in_phase(Clearing, then=AfterClearing.FAILED, why=GROUP_FAILED), (), ()),
+    ),
+    "and what is to be tried again": (instance_in(Backoff), FAIL, fails()),
+    "and what waits": (instance_in(Waiting), FAIL, fails()),
+    "but not what a person stopped": (instance_in(Stopping), FAIL, ({}, (), ())),
+    "nor what is done": (instance_in(Done), FAIL, ({}, (), ())),
+    "nor what is about to be": (instance_in(Clearing, then=AfterClearing.DONE), FAIL, ({}, (), ())),
+    "nor does a kill wait for it": (instance_in(Spawning, then=AfterSpawn.KILL), FAIL, ({}, (), ())),
+    "what is replaced waits for its turn, too": (
+        instance_in(Stopping, wanted=True, reason=StopReason.REPLACED),
+        EVENTS["HaltWanted"],
+        (in_phase(Stopping, reason=StopReason.REGROUPED, why=HALT_ASKED), (), ()),
+    ),
+    "what is stopped for its own state is tried again after its own delay": (
+        instance_in(Stopping, wanted=True, reason=StopReason.UNHEALTHY),
+        EVENTS["HaltWanted"],
+        ({}, (), ()),
+    ),
+    "what drains to be replaced waits for its turn, too": (
+        instance_in(Draining, wanted=True, reason=StopReason.REPLACED),
+        EVENTS["HaltWanted"],
+        (
+            in_phase(Draining, reason=StopReason.REGROUPED, why=HALT_ASKED) | {"token": 41},
+            (SetTimer(TIMER, 41, NOW + 5.0),),
+            (),
+        ),
+    ),
+    "what is to start again at once waits for its turn": (
+        instance_in(Clearing, then=AfterClearing.RESPAWN),
+        EVENTS["HaltWanted"],
+        (in_phase(Clearing, then=AfterClearing.BACKOFF, why=HALT_ASKED, delay=0.0), (), ()),
+    ),
+    "a person's restart of what waits with its group is one at once": (
+        instance_in(Stopping, wanted=True, reason=StopReason.REGROUPED),
+        EVENTS["RestartWanted"],
+        ({"spec": NEW} | in_phase(Stopping, reason=StopReason.REPLACED, why=RESTART_ASKED), (), ()),
+    ),
     "stop during spawn stops the new process": (
         instance_in(Spawning, wanted=False, why=STOP_ASKED),
         EVENTS["Spawned"],
@@ -575,3 +696,53 @@ def test_a_life_is_stopped_by_the_rules_it_was_started_with():
 def test_a_stop_is_clean_with_0_and_with_its_own_signal(status, loud):
     _, actions, _ = step(instance_in(Stopping, exit=status, last_exit=status), EVENTS["Emptied"], NOW)
     assert actions[0].change.logged is loud
+
+
+# ---- what a program says while it stops
+
+
+def test_a_program_gets_more_time_to_stop_and_never_less():
+    before = instance_in(Stopping)  # KILL in nine seconds, one after it was asked
+    after, actions, _ = step(before, Notified("web.1", 7, extend=30.0), NOW)
+    assert after.phase.kill_at == NOW + 30.0
+    assert SetTimer(TIMER, 41, NOW + 30.0) in actions
+    assert step(before, Notified("web.1", 7, extend=5.0), NOW) == (before, (), ())
+
+
+def test_it_is_told_once_that_a_program_takes_more_time():
+    once, first, _ = step(instance_in(Stopping), Notified("web.1", 7, extend=30.0), NOW)
+    _, second, _ = step(once, Notified("web.1", 7, extend=60.0), NOW)
+    assert essence(first)[0] is Kind.STOPPING
+    assert Kind.STOPPING not in essence(second)
+
+
+def test_no_program_takes_more_than_ten_minutes_or_its_grace_to_stop():
+    before = instance_in(Stopping, phase_since=NOW - 1.0)
+    after, _, _ = step(before, Notified("web.1", 7, extend=10_000.0), NOW)
+    assert after.phase.kill_at == NOW - 1.0 + MOST_TIME
+
+
+def test_at_the_end_of_everything_nobody_gets_more_time():
+    before = instance_in(Stopping, kill_by=NOW + 9.0)
+    assert step(before, Notified("web.1", 7, extend=30.0), NOW) == (before, (), ())
+
+
+def test_the_end_of_everything_takes_back_what_was_given():
+    given, _, _ = step(instance_in(Stopping), Notified("web.1", 7, extend=60.0), NOW)
+    end = StopWanted(STOP_ASKED, StopTerms(kill_by=NOW + 10.0))
+    after, actions, _ = step(given, end, NOW)
+    assert after.phase.kill_at == NOW + 10.0
+    assert actions == (SetTimer(TIMER, after.token, NOW + 10.0),)
+
+
+def test_what_has_got_kill_gets_no_more_time():
+    before = instance_in(Stopping, step=StopStep.KILL_SENT)
+    assert step(before, Notified("web.1", 7, extend=30.0), NOW) == (before, (), ())
+
+
+def test_another_main_process_is_told_and_not_followed():
+    before = instance_in(Ready)
+    after, actions, _ = step(before, Notified("web.1", 7, main_pid=77), NOW)
+    assert after == before
+    assert essence(actions) == (Kind.ADOPTED,)
+    assert step(before, Notified("web.1", 7, main_pid=PID), NOW) == (before, (), ())

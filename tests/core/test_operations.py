@@ -24,7 +24,7 @@ from procman.core.events import (
     Wait,
 )
 from procman.core.fleet import Fleet
-from procman.core.operations import KEPT
+from procman.core.operations import KEPT, OPEN
 from procman.core.policies import Dependency
 from procman.core.snapshot import decode, encode
 from procman.core.view import Kind, OperationState, ReasonCode
@@ -310,3 +310,14 @@ def test_a_failure_names_the_instance_that_it_failed_by():
     start = story.fleet.operation(1)
     assert start is not None
     assert (start.state, start.instance) == (OperationState.FAILED, "redis.1")
+
+
+def test_what_is_asked_for_and_never_comes_is_kept_in_bounds_and_the_oldest_is_given_up():
+    """A program that waits for the same thing over and over, and never asks what has become of it."""
+    story = running({"web": 1})
+    for _ in range(OPEN + 1):
+        story.happens(Commanded(Wait(("web",), AwaitedState.STOPPED), 7))
+    (ended,) = [a.operation for a in of_type(story.seen, OperationEnded) if a.operation.state is FAILED]
+    assert ended.id == 2  # the first is the start
+    assert "1000 later operations are under way" in ended.reason.text
+    assert len(story.fleet.state().operations.open) == OPEN

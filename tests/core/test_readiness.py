@@ -6,11 +6,12 @@ import re
 
 import pytest
 from making import Story, of_type, plan_of, spec_of, told
+from msgspec.structs import replace
 
 from procman.core.actions import SetTimer, Signal, Spawn, StartProbe, StopProbe
 from procman.core.events import KillAsked, Notified, Probed, ShutdownAsked
 from procman.core.phases import Backoff, Failed, Ready, Starting, Stopping, Unhealthy
-from procman.core.policies import Health, HttpProbe, OnUnhealthy, Readiness, TcpProbe
+from procman.core.policies import Health, HttpProbe, LogProbe, OnUnhealthy, Readiness, TcpProbe
 from procman.core.stopping import REPEAT_AFTER
 from procman.core.timers import SlotTimer
 from procman.core.view import Kind
@@ -41,15 +42,24 @@ def test_a_process_with_a_readiness_probe_is_probed_from_its_start_and_ready_at_
     assert story.fleet.view(story.now).instances[0].ready
 
 
-@pytest.mark.parametrize("is_ready", [True, False])
-def test_what_its_own_check_has_called_ready_is_asked_to_stop_once_however_young_it_is(is_ready):
-    story = started()
+@pytest.mark.parametrize(
+    ("probe", "is_ready", "once"),
+    [
+        (LogProbe("up"), True, True),
+        (LogProbe("up"), False, False),
+        (TcpProbe(), True, False),
+        (HttpProbe("/"), True, False),
+    ],
+)
+def test_what_its_own_check_has_called_ready_is_asked_to_stop_once_however_young_it_is(probe, is_ready, once):
+    """Not where the check is that it answers at a socket: HAProxy does before it handles its signals."""
+    story = started(ready=replace(READY, probe=probe))
     if is_ready:
         probed(story, ok=True)
     story.now += 0.5
     actions = story.happens(ShutdownAsked("asked"))
     next_look = [a.at for a in of_type(actions, SetTimer) if a.key == SlotTimer("web.1")][-1]
-    assert (next_look > story.now + REPEAT_AFTER) == is_ready
+    assert (next_look > story.now + REPEAT_AFTER) == once
 
 
 def test_what_is_not_ready_in_time_is_a_failed_start_with_the_last_answer():
@@ -142,6 +152,20 @@ def test_a_program_that_asks_for_more_time_gets_it():
     story.now += 60.0
     assert story.phase("web.1") is Starting
     assert story.fleet.view(story.now).instances[0].probe == "migrating"
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1.0, 60.0), (90.0, 90.0), (86_400.0, 3600.0)])
+def test_asking_for_time_never_makes_it_shorter_and_gives_an_hour_at_most(asked, given):
+    story = started()
+    story.happens(Notified("web.1", 1, extend=asked))
+    assert story.seen[-1] == SetTimer(SlotTimer("web.1"), story.instance("web.1").token, story.now + given)
+
+
+def test_what_a_ready_program_says_of_itself_is_shown():
+    story = started()
+    probed(story, ok=True)
+    story.happens(Notified("web.1", 1, status="12 jobs"))
+    assert story.fleet.view(story.now).instances[0].probe == "12 jobs"
 
 
 @pytest.mark.parametrize("what", [{"stopping": True}, {"reloading": True}])

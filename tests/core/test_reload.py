@@ -7,9 +7,12 @@ from msgspec.structs import replace
 
 from procman.core.actions import CloseSockets, OpenSockets, Remove, Reply, Signal, Spawn
 from procman.core.events import Commanded, Reload, Restart, Scale, Stop
+from procman.core.fleet import Fleet
 from procman.core.phases import Down, Starting, Stopping
 from procman.core.policies import ListenSocket
+from procman.core.snapshot import decode, encode
 from procman.core.spec import Plan
+from procman.core.timers import RolloutTimer
 from procman.core.view import Kind
 
 CHANGED = spec_of("web", command="serve better")
@@ -189,3 +192,48 @@ def test_what_stays_is_left_alone_and_a_type_that_goes_takes_its_sockets_along()
     assert of_type(actions, (OpenSockets, CloseSockets)) == []
     actions = reload(story, plan_of({"job": 1}))
     assert of_type(actions, (OpenSockets, CloseSockets)) == [CloseSockets("web", (OLD,))]
+
+
+def rolling_to(spec) -> Story:
+    """Two of web, the first of which is replaced."""
+    story = running({"web": 2}, spec_of(sockets=(OLD,)))
+    reload(story, plan_of({"web": 2}, spec))
+    story.ends("web.1", 143, "TERM")
+    return story
+
+
+def shared(actions) -> list[OpenSockets | CloseSockets]:
+    return of_type(actions, (OpenSockets, CloseSockets))
+
+
+def test_the_old_socket_stays_open_until_the_last_instance_has_been_replaced():
+    story = rolling_to(spec_of(sockets=(NEWER,)))
+    story.ready("web.1")
+    story.fleet_timer(RolloutTimer("web"))
+    assert shared(story.seen)[1:] == [OpenSockets("web", (NEWER,))]
+    story.ends("web.2", 143, "TERM")
+    story.ready("web.2")
+    assert shared(story.seen)[1:] == [OpenSockets("web", (NEWER,)), CloseSockets("web", (OLD,))]
+
+
+def test_an_aborted_rollout_goes_back_to_the_old_socket_which_was_never_closed():
+    story = rolling_to(spec_of(sockets=(NEWER,)))
+    for _ in range(3):
+        story.spawned("web.1")
+        story.ends("web.1")
+        story.timer("web.1")
+    story.ready("web.1")
+    assert story.instance("web.1").spec.sockets == (OLD,)
+    closed = [one for one in shared(story.seen) if isinstance(one, CloseSockets)]
+    assert closed == [CloseSockets("web", (NEWER,))]
+
+
+def test_what_is_left_open_is_handed_over():
+    story = rolling_to(spec_of(sockets=(NEWER,)))
+    state = decode(encode(story.fleet.state()))
+    story.fleet = Fleet(state.plan, state)
+    story.ready("web.1")
+    story.fleet_timer(RolloutTimer("web"))
+    story.ends("web.2", 143, "TERM")
+    story.ready("web.2")
+    assert shared(story.seen)[-1] == CloseSockets("web", (OLD,))

@@ -318,7 +318,7 @@ def test_one_that_is_too_old_is_replaced_and_those_of_one_age_not_at_once():
 def test_why_says_what_an_instance_waits_for():
     story = running(3)
     ask(story, Restart(("web",)))
-    assert "the rollout of web has done 1 of 3" in " ".join(story.fleet.why("web.2", story.now))
+    assert "the rollout of web is at 1 of 3" in " ".join(story.fleet.why("web.2", story.now))
     assert "started again" in " ".join(story.fleet.why("web.1", story.now))
     assert story.fleet.why("web.9", story.now) == ()
 

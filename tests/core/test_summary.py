@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from making import ASKED, FAILURE, NOW, PID, SUCCESS, TERMINATED, Story, instance_in, plan_of, spec_of
 
+from procman.core.overview import view_of
 from procman.core.phases import PHASES, Backoff, Clearing, Down, Failed, Ready, Starting, Stopping, StopStep
-from procman.core.wording import SCALED_DOWN, ended_line, reason_of, view_of, waiting_line
+from procman.core.wording import SCALED_DOWN, ended_line, reason_of, waiting_line
 
 
 def test_a_row_has_ages_not_moments():

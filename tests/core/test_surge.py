@@ -265,6 +265,19 @@ def test_where_it_fails_nobody_is_touched_and_it_goes():
     assert rollout(story).startswith("aborted: web.3 exit 1")
 
 
+def test_what_a_failed_one_wrote_is_kept_until_another_has_its_name():
+    story = running(2)
+    ask(story, Restart(("web",)))
+    for _ in range(3):
+        crash(story, "web.3")
+    assert names(story) == ["web.1", "web.2"]
+    assert of_type(story.seen, Remove) == []
+    state = decode(encode(story.fleet.state()))
+    story.fleet = Fleet(state.plan, state)
+    actions = ask(story, Restart(("web",)))
+    assert actions.index(Remove("web.3")) < actions.index(of_type(actions, Spawn)[0])
+
+
 def test_where_it_ends_with_success_it_is_no_example_for_the_others():
     story = running(2)
     ask(story, Restart(("web",)))

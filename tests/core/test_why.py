@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from making import Story, plan_of, spec_of
 
 from procman.core.events import Commanded, Probed, Restart, Stop
-from procman.core.policies import Dependency, Drain, Health, HttpProbe, Readiness, TcpProbe
+from procman.core.policies import (
+    Dependency,
+    Drain,
+    ExecProbe,
+    Health,
+    HttpProbe,
+    LogProbe,
+    NotifyProbe,
+    Readiness,
+    TcpProbe,
+)
 
 READY = Readiness(probe=TcpProbe(), timeout=60.0)
 WEB = spec_of("web", depends_on=(Dependency(type="db"), Dependency(type="redis")), ready=READY)
@@ -38,10 +49,7 @@ def test_one_that_starts_says_what_its_probe_has_found():
     story.happens(Probed("web.1", 1, ok=False, answer="tcp port 5000: connection refused"), after=6.0)
     assert why(story) == [
         "web.1 has been starting for 6.0 s",
-        (
-            "it is ready at its probe's first success, and restarted in 54 s without one; its last answer: tcp port 5000: "
-            "connection refused"
-        ),
+        "not ready so far: tcp port 5000: connection refused; restarted in 54 s if that stays so",
         "`procman logs web.1` shows its output",
     ]
 
@@ -86,3 +94,19 @@ def test_one_that_has_crashed_says_when_it_comes_back():
     assert first.startswith("web.1 has been in backoff for 0.0 s: exit 1; again in 0.5 s")
     assert then == "it is started again in 0.5 s"
     assert hint == "`procman logs web.1` shows its output"
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        (LogProbe("up$"), "no line matches 'up$'"),
+        (NotifyProbe(), "it has not said READY=1"),
+        (ExecProbe("check"), "its probe has not answered"),
+    ],
+)
+def test_one_of_which_nothing_was_heard_says_what_is_missing(probe, told):
+    story = Story(plan_of({"web": 1}, spec_of(ready=Readiness(probe=probe, timeout=60.0))))
+    story.spawned("web.1")
+    assert why(story)[1] == f"not ready so far: {told}; restarted in 1m 0s if that stays so"
+    story.now += 60.0
+    assert f"not ready within 1m 0s: {told}" in str(story.timer("web.1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import signal
 from importlib.resources import files
@@ -149,3 +150,39 @@ def test_every_room_and_module_stands_in_the_table_of_rooms():
     found = {path.name for path in modules if not any(folder in path.parents for folder in closed)}
     found |= {f"{path.parent.name}/" for path in package.rglob("__init__.py") if path.parent != package}
     assert {name for name in found if not re.search(rf"(?<![\w.]){re.escape(name)}", rooms)} == set()
+
+
+def test_every_reference_of_where_to_find_it_leads_to_something():
+    section = page("explanation/architecture.md").partition("## Where to find it")[2].partition("\n## ")[0]
+    references = re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", section)
+    assert len(references) > 30
+    assert {f"{path}:{name}" for path, name in references if not _is_there(path, name)} == set()
+    folders = re.findall(r"(?:file|folder|module) in `([\w/]+)`", section)
+    assert len(folders) == 3
+    assert all((Path(str(files("procman"))) / folder).is_dir() for folder in folders)
+
+
+def _is_there(path: str, name: str) -> bool:
+    """Whether the file, of the package or a test, has a class, function, method or constant of this name."""
+    root = Path(__file__).parents[2] if path.startswith("tests/") else Path(str(files("procman")))
+    if not (root / path).is_file():
+        return False
+    node: ast.Module | ast.stmt = ast.parse((root / path).read_text())
+    for part in filter(None, name.split(".")):
+        found = [one for one in getattr(node, "body", []) if part in _names(one)]
+        if not found:
+            return False
+        node = found[0]
+    return True
+
+
+def _names(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {one.id for one in targets if isinstance(one, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return {name}
+        case _:
+            return set()

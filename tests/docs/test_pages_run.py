@@ -17,6 +17,8 @@ from written import DOCS, ROOT
 
 FORMATIONS = Path(__file__).resolve().parent / "formations"
 PAGES = [ROOT / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
+NEEDS = {"load-balancing": ("haproxy", "curl")}
+"""Programs that a page runs and that not every machine has."""
 TYPES = 10
 """Process types that a page has at most."""
 
@@ -45,6 +47,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_shows_what_comes(page: Path, world: World) -> None:
+    missing = [program for program in NEEDS.get(page.stem, ()) if shutil.which(program, path=world.env["PATH"]) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
     shutil.copy(ROOT / "Procfile.example", world.folder)
     if (FORMATIONS / page.stem).is_dir():
         shutil.copytree(FORMATIONS / page.stem, world.folder, dirs_exist_ok=True)

@@ -234,7 +234,7 @@ def test_procman_ends(world: World, attach: Attach, number: int) -> None:
     shown.shows("^>>>")
     assert is_raw(shown)
     supervisor.signal(number)
-    shown.shows(r"^procman: cannot go on with a\.1: procman has ended$")
+    shown.shows(r"^procman: cannot continue with a\.1: procman has ended$")
     assert shown.code() == 3
     assert not is_raw(shown)
 

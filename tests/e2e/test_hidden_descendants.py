@@ -11,16 +11,18 @@ from harness import World, alive, eventually
 HIDES = """
 # Leaves session and group, hides its environment, and lives on: under a parent that stays, or (argv 1) under none.
 import ctypes, os, signal, sys
-if sys.argv[1:] == ["alone"] and os.fork():
+if sys.argv[1:] and os.fork():
     os._exit(0)
 os.setsid()
 ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as ssh-agent
 os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", '''
-import os, signal
+import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 os.write(1, b"hidden %d\\\\n" % os.getpid())
+if sys.argv[1:] == ["silent"]:
+    os.closerange(0, 3)
 while True: signal.pause()
-'''], {})
+''', *sys.argv[1:]], {})
 """
 
 
@@ -54,8 +56,36 @@ def test_a_restart_does_not_leave_the_last_lifes_behind(world: World, hides: str
     assert not alive(first)
 
 
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+@pytest.mark.parametrize(
+    "shape", ["{} alone; exec sleep 1000", "({} alone &); exec sleep 1000", "setsid -f {} alone; exec sleep 1000"]
+)
+def test_one_that_has_left_everything_but_its_output_ends_with_its_type(
+    world: World, hides: str, shape: str, tty: str
+) -> None:
+    world.procfile(a=shape.format(hides), b="exec sleep 1000")
+    supervisor = world.start(tty, "-t", "10")
+    pid = int(supervisor.expect(r"hidden (\d+)")[1])
+    supervisor.until(lambda now: now["a.1"]["adopted"] == [pid], "it is listed under its instance")
+    supervisor.ask("stop", names=["a"])
+    supervisor.phase(a_1="stopped")
+    assert not alive(pid)
+    assert "which is unknown" not in supervisor.seen
+
+
+def test_what_is_made_again_and_again_is_ended_with_a_stop_too(world: World) -> None:
+    """The last one was left behind some milliseconds before, and nobody has looked since."""
+    world.procfile(a="(while :; do setsid -f env -i sleep 999; echo made; sleep 0.1; done) & exec sleep 1000")
+    supervisor = world.start("-t", "10")
+    for _ in range(15):
+        supervisor.expect("made$")
+    supervisor.ask("stop", names=["a"])
+    supervisor.phase(a_1="stopped")
+    assert world.left() == []
+
+
 def test_one_that_can_be_traced_to_nobody_is_named_and_listed_and_ends_with_procman(world: World, hides: str) -> None:
-    world.procfile(a=f"{hides} alone; exec sleep 1000")
+    world.procfile(a=f"{hides} silent; exec sleep 1000")
     supervisor = world.start("-t", "10")
     pid = int(supervisor.expect(r"hidden (\d+)")[1])
     supervisor.expect(rf"pid {pid} \(.*\) has left its instance, which is unknown")

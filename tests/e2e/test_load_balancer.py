@@ -78,10 +78,12 @@ def balanced(world: World) -> tuple[Supervisor, int]:
 
 @contextlib.contextmanager
 def load(port: int) -> Iterator[None]:
-    """Requests all the while; none fails."""
+    """Requests all the while, from the first answer on; none fails."""
     words = [sys.executable, str(COMPANIONS / "load.py"), str(port), "10", "keep"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"begun\n"
             yield
             output, _ = running.communicate(b"", timeout=DEADLINE)
         finally:
@@ -126,9 +128,12 @@ def test_a_haproxy_that_hangs_holds_up_a_stop_for_its_drain_alone(balanced):
     try:
         supervisor.ask("scale", to={"web": 1})
         eventually(lambda: "web.2" not in supervisor.ps(), "the end of web.2")
+        told = eventually(lambda: (row := companion_row(supervisor))["phase"] == "unhealthy" and row, "a state")
+        assert "no answer within" in told["reason"]
     finally:
         for pid in (hung, *map(int, workers)):
             os.kill(pid, signal.SIGCONT)
+    eventually(lambda: companion_row(supervisor)["phase"] == "ready", "a state that is well again")
 
 
 def companion_row(supervisor: Supervisor) -> dict:

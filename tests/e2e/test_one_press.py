@@ -38,6 +38,10 @@ while True:
 """
 
 
+LEAVES = PASSES_ON.replace("child.send_signal(number))", "(child.send_signal(number), os._exit(130)))")
+"""As env-cmd does: it does not wait for what it has passed the signal on to."""
+
+
 def before(world: World, wrappers: int) -> list[str]:
     return [sys.executable, str(world.file("passes_on.py", PASSES_ON))] * wrappers
 
@@ -56,6 +60,18 @@ def test_one_press_is_a_stop_in_order(shown: Display) -> None:
     shown.type("\x03")
     shown.shows("ended in order")
     assert shown.code() == 0
+
+
+def test_one_press_is_one_wish_although_the_program_in_front_leaves_at_once(world: World) -> None:
+    world.procfile(a=world.script("slow.py", SLOW))
+    command = world.script("leaves.py", LEAVES).replace(" -u ", " ")
+    line = f"trap : INT; {command} {world.bin} start -t 30; echo it has left; read -r line"
+    with display(world, "-c", line, program="bash") as shown:
+        shown.shows(r"\| up$")
+        shown.type("\x03")
+        shown.shows("it has left")
+        shown.shows("ended in order")
+        shown.shows("stopped: a.1 exit 0")
 
 
 def test_two_presses_kill(shown: Display) -> None:

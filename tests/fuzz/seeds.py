@@ -71,7 +71,7 @@ SEEDS: dict[str, list[bytes]] = {
         b"10%\r20%\r\xf0\x9f\x98",
         b"\x1b[?1049h\x1bP+q\x1b\\",
     ],
-    "table": [HEADER.pack(VERSION, 7, b"PROCMAN_INSTANCE=7-ab/") + RECORD.pack(9, 1, 0, 15, 1.0, 10.0)],
+    "table": [HEADER.pack(VERSION, 7, b"PROCMAN_INSTANCE=7-ab/") + RECORD.pack(9, 1, 0, 15, 1.0, 10.0, False, True)],
     "trace": [a_trace()],
     "haproxy": [
         b"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_port\n3 web 1 web1 ::1 2 4 80\n\n",
@@ -79,6 +79,10 @@ SEEDS: dict[str, list[bytes]] = {
         b'# pxname,svname,qcur,scur,rate,last_chk,\nweb,BACKEND,3,12,42,"a ""b""",\n\n',
         b"Name: HAProxy\nVersion: 2.6.12-1\nPid: 42\n\n",
         b"No such server.\n\n",
+    ],
+    "queue": [
+        b"||job|2026-11-27T10:00:00.5Z|1,2",
+        b'a,1700000000000|{"enqueued_at": 1.7e9, "message_timestamp": 1700000000000}|5|1-0,2-0',
     ],
     "metric": [b'{"a": [5, 1e3]}', b'# TYPE a gauge\na{b="c\\"",d="e"} 1.5 1700000000000\na 5\n', b" 17.5e1\n"],
 }

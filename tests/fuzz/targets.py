@@ -7,6 +7,7 @@ errors are caught here: a fault in a list, `ConfigError`, the protocol's `Failur
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +15,9 @@ from typing import ClassVar
 
 import msgspec
 
-from procman.companions.autoscaler.metrics import ReadingError
+from procman.companions.autoscaler.metrics import ReadingError, number
 from procman.companions.autoscaler.metrics.documents import SampleSelector, json_number, plain_number, sample_sum
+from procman.companions.autoscaler.metrics.layouts import AGES, LENGTHS
 from procman.companions.balancer.answers import (
     HaproxyError,
     read_load,
@@ -42,6 +44,7 @@ from procman.control.messages import (
     WaitParams,
 )
 from procman.core.actions import Refuse, Reply
+from procman.core.autoscale_settings import RedisSource
 from procman.core.events import Command, Commanded, FormationStarted, Released, Reported
 from procman.core.fleet import Fleet
 from procman.core.select import Chosen
@@ -290,6 +293,49 @@ def metric(data: bytes) -> None:
     assert all(message.isprintable() for message in said)
 
 
+class AnyRedis:
+    """A redis that holds pieces of foreign bytes, each command answered in its documented form (RESP2)."""
+
+    def __init__(self, data: bytes) -> None:
+        self._pieces = itertools.cycle(data.split(b"|"))
+
+    def execute_command(self, *words: str | float) -> object:
+        piece = next(self._pieces)
+        match words[0]:
+            case "HGET" | "LINDEX":
+                return piece or None
+            case "SMEMBERS":
+                return piece.split(b",") if piece else []
+            case "ZRANGE" | "ZRANGEBYSCORE":  # members with their scores
+                return (
+                    [value for member in piece.split(b",") for value in (member, next(self._pieces))] if piece else []
+                )
+            case "XRANGE":
+                return [[one, []] for one in piece.split(b",")] if piece else []
+            case "XINFO GROUPS":
+                return [[b"name", b"g", b"pending", len(piece), b"last-delivered-id", piece, b"lag", None]]
+            case _:
+                return len(piece)
+
+
+def queue(data: bytes) -> None:
+    """What lies in redis where the autoscaler counts what waits."""
+    said = []
+    for layout, names in QUEUES.items():
+        source = RedisSource(redis="redis://x", **names)
+        for reader in (LENGTHS.get(layout), AGES.get(layout)):
+            try:
+                value = reader(AnyRedis(data), source, 1_700_000_000.0) if reader is not None else None
+                if value is not None:
+                    number(max(0.0, float(value)))
+            except ReadingError as error:
+                said.append(str(error))
+    assert all(message.isprintable() for message in said)
+
+
+QUEUES = {name: {name: "q", **({"group": "g"} if name == "stream" else {})} for name in LENGTHS}
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "protocol": protocol,
     "request": request,
@@ -303,6 +349,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "trace": trace,
     "haproxy": haproxy,
     "metric": metric,
+    "queue": queue,
 }
 
 

@@ -128,7 +128,7 @@ def test_a_server_that_listens_on_the_other_loopback_address_alone_is_found(benc
 def test_a_name_that_would_have_to_be_looked_up_is_no_address(bench: Bench) -> None:
     bench.start(TcpProbe(80, host="example.org"))
     bench.turn(bench.answers)
-    assert "is no address" in bench.answers()[0][1]
+    assert "is not an address" in bench.answers()[0][1]
 
 
 def test_a_backlog_that_is_full_takes_its_time_and_holds_up_nobody(bench: Bench) -> None:

@@ -100,7 +100,7 @@ def test_the_last_line_is_the_reason_of_a_refusal_and_both_are_told(bench: Bench
     assert others
     bench.turn(lambda: bench.told)
     text = "cannot upgrade: the installed program cannot take over (exit 1: for a reason)"
-    assert bench.told == [Refuse(0, text, "what runs goes on as it was")]
+    assert bench.told == [Refuse(0, text, "everything keeps running as before")]
     assert bench.said == [text]
     assert bench.parted == 0
 
@@ -171,7 +171,7 @@ def test_what_it_is_given(bench: Bench, tmp_path: Path) -> None:
 def test_it_is_refused_at_once_where_there_can_be_none(bench: Bench) -> None:
     bench.why = "procman is stopping"
     bench.check("exit 0")
-    assert bench.told == [Refuse(0, "cannot upgrade: procman is stopping", "what runs goes on as it was")]
+    assert bench.told == [Refuse(0, "cannot upgrade: procman is stopping", "everything keeps running as before")]
     assert not bench.helpers.pids
 
 

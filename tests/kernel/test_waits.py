@@ -62,7 +62,7 @@ def test_it_is_answered_once_it_never_will_be(served, peer, phases):
     phases("web.1", "failed", reason="exit 78")
     assert outcome(peer) == {
         "outcome": "failed",
-        "reason": "cannot go on waiting for web.1: it is failed: exit 78",
+        "reason": "cannot keep waiting for web.1: it is failed: exit 78",
         "hint": "`procman restart web.1` starts it",
     }
 
@@ -199,7 +199,7 @@ def test_an_operation_that_cannot_come_any_more_says_why(served, peer, operation
     ask(peer, operation=7)
     operation(state, reason=Reason(ReasonCode.CANNOT_START, "web.1 failed: exit 78"), left=("web.1",))
     told = outcome(peer)
-    assert (told["outcome"], told["reason"]) == ("failed", "cannot go on waiting: web.1 failed: exit 78")
+    assert (told["outcome"], told["reason"]) == ("failed", "cannot keep waiting: web.1 failed: exit 78")
 
 
 def test_an_operation_is_late_with_whom_it_waits_for(served, peer, operation):

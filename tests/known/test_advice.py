@@ -6,7 +6,7 @@ import pytest
 
 from procman.known.advice import TypeInput, advise
 
-KEYS = ("restart", "stop", "stdin", "tty", "max", "ready")
+KEYS = ("restart", "stop", "stdin", "tty", "max", "ready", "depends_on")
 
 
 def keyed(command: str, *written: str, count: int = 1) -> dict[str, object]:
@@ -134,3 +134,18 @@ def test_names_of_instances_matter_where_there_are_several():
 def test_a_finding_names_its_type_line_and_place():
     (found,) = advise([TypeInput(name="lb", command="haproxy -W -db", line=7)], ("stop",))
     assert (found.type, found.line, found.path) == ("lb", 7, ("processes", "lb", "stop", "signal"))
+
+
+def order(*commands: str, count: int = 1, written: frozenset[str] = frozenset()) -> dict[str, object]:
+    types = [TypeInput(name=command.split()[0], command=command, count=count, written=written) for command in commands]
+    return {one.type: one.value for one in advise(types, KEYS) if one.key == "depends_on"}
+
+
+def test_a_worker_depends_on_the_queue_that_runs_beside_it():
+    assert order("sidekiq", "puma", "redis-server") == {"sidekiq": ["redis-server"]}
+    assert order("celery -A a worker", "redis-server", "rabbitmq-server") == {
+        "celery": ["redis-server", "rabbitmq-server"]
+    }
+    assert order("rq worker", "postgres -D data") == {}
+    assert order("sidekiq", "redis-server", written=frozenset({"depends_on"})) == {}
+    assert order("sidekiq", "redis-server", count=0) == {}

@@ -114,3 +114,8 @@ def test_any_text_is_extended_or_refused(text):
 def test_a_text_reads_as_it_was_written(text):
     assume("\0" not in text)
     assert yaml.safe_load(f"a: {scalar(text)}") == {"a": text}
+
+
+def test_a_list_stands_in_brackets():
+    text = insert("processes:\n  w:\n    max: 1\n", ("processes", "w", "depends_on"), ["redis", "on"])
+    assert text == 'processes:\n  w:\n    max: 1\n    depends_on: [redis, "on"]\n'

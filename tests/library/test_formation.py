@@ -81,7 +81,7 @@ def test_a_client_speaks_the_whole_protocol(tmp_path):
 
 def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path):
     folder = procfile(tmp_path, web="echo cannot open the database; exit 3")
-    with pytest.raises(FormationError, match=r"cannot go on waiting for web\.1|procman has ended") as raised:
+    with pytest.raises(FormationError, match=r"cannot keep waiting for web\.1|procman has ended") as raised:
         RunningFormation(folder, "--max-restarts", "0").__enter__()
     assert "cannot open the database" in str(raised.value)
 

@@ -1,6 +1,6 @@
 """What becomes of a task that ends inside the grace, by every way to stop its worker: real Celery and RQ, a worker a tenth.
 
-`python tests/systems/tasks_in_grace.py [SYSTEM]` measures all of it and prints the table of docs/reference/signals.md. Nine
+`python tests/systems/tasks_in_grace.py [SYSTEM [WAY]]` measures all of it and prints the table of docs/reference/signals.md. Nine
 workers each have a task that ends one to nine tenths of the grace after they were told to stop. Redis runs beside the
 formation, so that it can be asked afterwards what was acknowledged.
 """
@@ -21,7 +21,7 @@ from typing import NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
-from harness import Supervisor, World, eventually
+from harness import Supervisor, World, alive, eventually, guardian_of
 from system import SLOW, free_ports
 
 TASKS = """
@@ -130,6 +130,13 @@ def _shutdown(trial: Trial) -> None:
     assert trial.supervisor.wait(SLOW) == 0
 
 
+def _kill(trial: Trial) -> None:
+    guardian = guardian_of(trial.supervisor)
+    trial.supervisor.signal(signal.SIGKILL)
+    trial.supervisor.wait(SLOW)
+    eventually(lambda: not alive(guardian), "the guardian is done", SLOW)
+
+
 WAYS: dict[str, Callable[[Trial], None]] = {
     "`stop`": lambda trial: trial.verb("stop", *trial.types),
     "`scale` down": lambda trial: trial.verb("scale", "--wait=60", *(f"{name}=0" for name in trial.types)),
@@ -137,6 +144,7 @@ WAYS: dict[str, Callable[[Trial], None]] = {
     "`reload`": _reload,
     "`shutdown`": _shutdown,
     "Ctrl-C": _interrupt,
+    "`kill -9` of procman": _kill,
 }
 
 
@@ -179,14 +187,15 @@ def done_once(world: World, system: System, way: str, tenths: tuple[int, ...], g
         return 0 if left or unfinished else counts.count("1")
 
 
-def main(only: str) -> None:
+def main(only: str = "", way_only: str = "") -> None:
     tenths, grace = tuple(range(1, 10)), 10.0
-    print(f"| {' | '.join(('', *WAYS))} |\n|{'---|' * (len(WAYS) + 1)}", flush=True)
+    ways = [way for way in WAYS if way_only in way]
+    print(f"| {' | '.join(('', *ways))} |\n|{'---|' * (len(ways) + 1)}", flush=True)
     for name, system in SYSTEMS.items():
         if only not in name:
             continue
         cells = []
-        for way in WAYS:
+        for way in ways:
             with tempfile.TemporaryDirectory() as folder:
                 world = World(Path(folder))
                 try:
@@ -197,4 +206,4 @@ def main(only: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    main(*sys.argv[1:3])

@@ -89,6 +89,20 @@ def test_no_request_fails_while_haproxy_reads_its_file_anew(haproxy):
     assert supervisor.stop(SLOW) == 0
 
 
+def test_no_request_fails_while_haproxy_itself_is_restarted(haproxy):
+    """Its socket is procman's: what comes meanwhile waits in it. And it is stopped well right after its start."""
+    supervisor = up(haproxy)
+
+    def restart() -> None:
+        for _ in range(2):
+            assert haproxy.run("restart", "lb", "--wait=60").code == 0
+
+    assert failed_while(haproxy, restart) == []
+    assert haproxy.run("restart", "lb", "--wait=60").code == 0
+    assert supervisor.stop(SLOW) == 0
+    assert "killed" not in supervisor.seen
+
+
 def workers(master: int) -> set[int]:
     return {int(word) for word in Path(f"/proc/{master}/task/{master}/children").read_text().split()}
 

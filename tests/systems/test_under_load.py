@@ -29,11 +29,17 @@ def test_behind_haproxy_the_death_of_one_of_four_costs_what_was_in_flight_in_it(
     assert set(lost(supervisor)) <= {"502 SH"}  # had been given to it; none found nobody
 
 
-@needs("wrk", modules=("gunicorn",))
 @pytest.mark.parametrize("what", ["restart", "reload", "scale"])
-def test_on_a_shared_socket_no_request_fails(world, what):
-    example, supervisor, port = on_a_shared_socket(world)
-    load = measured(what, example, supervisor, port, close=True)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("gunicorn", marks=needs("wrk", modules=("gunicorn",))),
+        pytest.param("node", marks=needs("wrk", "node")),
+    ],
+)
+def test_on_a_shared_socket_no_request_fails(world, kind, what):
+    example, supervisor, port = on_a_shared_socket(world, kind)
+    load = measured(what, example, supervisor, port, close=False)
     assert load.failed == 0, load.text
     assert supervisor.stop(SLOW) == 0
 

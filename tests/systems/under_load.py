@@ -7,6 +7,7 @@ those of them that failed (socket errors and answers other than 2xx and 3xx).
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +38,7 @@ let leaving = false;
 let ending = false;
 const kept = [];
 const server = http.createServer((request, response) => {
+  if (leaving) response.setHeader("Connection", "close"); // the next request of this client comes on another one
   const grow = request.url.match(/^\\/grow\\/(\\d+)$/);
   if (request.url === "/health") {
     response.statusCode = leaving ? 503 : 200;
@@ -88,6 +91,20 @@ def app(environ, start):
     start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
     return [b"ok\\n"]
 """
+
+RACK = """\
+app do |env|
+  sleep 0.02
+  [200, {"Content-Type" => "text/plain"}, ["ok\\n"]]
+end
+"""
+
+SHARED_SERVERS = {
+    "gunicorn": ("gunicorn -k gthread --threads 16 --no-control-socket app:app", {"ready": "notify"}),
+    "puma": ("puma -t 16:16 -C puma.rb -b tcp://127.0.0.1:{port}", {"ready": {"log": "Use Ctrl-C to stop"}}),
+    "node": ("node shared.js", {"ready": {"log": "^listening"}, "stop": {"drain": {"signal": "USR2", "seconds": 1}}}),
+}
+"""How each is started with a socket that it is handed, and its keys."""
 
 INSTANCES = 8
 """Servers in HAProxy's list."""
@@ -165,18 +182,18 @@ processes:
     world.file("procman.yml", text + "".join(f"    {line}\n" for line in more.splitlines()))
 
 
-def on_a_shared_socket(world: World) -> tuple[Example, Supervisor, int]:
-    """Four gunicorns on one socket."""
+def on_a_shared_socket(world: World, kind: str = "gunicorn") -> tuple[Example, Supervisor, int]:
+    """Four servers of a kind on one socket."""
     example = Example(world)
     world.env["PATH"] = f"{Path(sys.executable).parent}:{world.env['PATH']}"
     world.file("app.py", WSGI)
-    world.procfile(web="gunicorn -k gthread --threads 16 --no-control-socket app:app")
-    text = f"""\
-formation: {{web: 4}}
-processes:
-  web: {{socket: "tcp://127.0.0.1:{example.port}", ready: notify}}
-"""
-    world.file("procman.yml", text)
+    world.file("puma.rb", RACK)
+    shared = NODE.replace('Number(process.env.PORT), "127.0.0.1", 511', '{ fd: 3 }, () => console.log("listening")')
+    world.file("shared.js", shared)
+    command, keys = SHARED_SERVERS[kind]
+    world.procfile(web=command.format(port=example.port))
+    web = {"socket": f"tcp://127.0.0.1:{example.port}"} | keys
+    world.file("procman.yml", json.dumps({"formation": {"web": 4}, "processes": {"web": web}}))  # which is YAML, too
     supervisor = example.start()
     all_ready(supervisor, 4)
     eventually(lambda: get(example.port)[0] == 200, "an answer", SLOW)
@@ -283,7 +300,7 @@ DONE = {
 """What is done, by name."""
 
 SHARED = ("restart", "reload", "scale", "kill")
-"""What is done to gunicorn, too."""
+"""What is done to those on a shared socket, too."""
 
 
 # ---- the script
@@ -298,10 +315,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("cases", nargs="*", help="what is done (all)")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", choices=("haproxy", "gunicorn"))
+    parser.add_argument("--only", choices=("haproxy", *SHARED_SERVERS))
     given = parser.parse_args()
     worst = 0
-    for kind, build in (("haproxy", behind_haproxy), ("gunicorn", on_a_shared_socket)):
+    builders = {"haproxy": behind_haproxy} | {kind: partial(on_a_shared_socket, kind=kind) for kind in SHARED_SERVERS}
+    for kind, build in builders.items():
         if given.only not in (None, kind):
             continue
         with tempfile.TemporaryDirectory(prefix="pm-load-") as folder:
@@ -309,7 +327,7 @@ def main() -> int:
             try:
                 example, supervisor, port = build(world)
                 for case in given.cases or DONE:
-                    if kind == "gunicorn" and case not in SHARED:
+                    if kind != "haproxy" and case not in SHARED:
                         continue
                     for close in (False, True):
                         figures = [measured(case, example, supervisor, port, close=close) for _ in range(given.runs)]

@@ -1,7 +1,7 @@
-"""`keep_counts: true`: the counts that were set at run time, in a file, for the procman after this one.
+"""`keep_counts: true`: stores counts that are set at run time in a file, for the next procman.
 
-Owns the file, which is written whole by rename, so that a kill at any moment leaves the one before. What stands there is
-no reason not to start: what cannot be read, or used, is said and left.
+The file is replaced by rename, so that a kill at any moment leaves the last one. Its content never prevents a start:
+what cannot be read or used is reported and ignored.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class KeptCounts(Struct, frozen=True):
-    """What the file holds: whose it is, for people, and the counts by type."""
+    """The content of the file: its formation, for people, and the counts by type."""
 
     root: str
     counts: dict[str, int]
 
 
 class CountsFile:
-    """The file of one formation: the first of `paths` that can be written, and the first that is there."""
+    """The file of one formation: the first of `paths` that can be written, and the first that exists."""
 
     def __init__(self, paths: Sequence[str], root: str, log: Callable[[str], None]) -> None:
         self._paths = paths
@@ -46,7 +46,7 @@ class CountsFile:
         self._failed = False
 
     def read(self) -> dict[str, int]:
-        """The counts that were kept; none, with one line, where the file cannot be read."""
+        """The stored counts; none, after a line in the log, where the file cannot be read."""
         for path in self._paths:
             try:
                 with open(path, "rb") as file:
@@ -62,7 +62,7 @@ class CountsFile:
         return {}
 
     def write(self, counts: Mapping[str, int]) -> None:
-        """Keep these. Where that cannot be done one line says so, and one that it can again."""
+        """Store these counts. A line is logged when that fails, and when it works again."""
         content = msgspec.json.encode(KeptCounts(self._root, dict(counts)), order="deterministic")
         why = ""
         for path in self._paths:
@@ -80,7 +80,7 @@ class CountsFile:
         self._failed = bool(why)
 
     def forget(self) -> None:
-        """There is none any more. A file that cannot be removed is said."""
+        """Remove the file. A failure is logged."""
         for path in self._paths:
             try:
                 os.unlink(path)
@@ -104,22 +104,22 @@ def _write_whole(path: str, content: bytes) -> None:
 
 
 def counts_file(claimed: Claim, inputs: ReloadInputs, root: str, log: Callable[[str], None]) -> CountsFile:
-    """The file of the formation that this procman is. The path is that by which people name the folder: `current`, whichever
-    release it leads to.
+    """The file of this procman's formation, by the path that people use for the folder: `current`, whichever release it
+    leads to.
     """
     named = logical(root, inputs.environ)
     return CountsFile(state_files(inputs.environ, named, claimed.label, claimed.place.socket), named, log)
 
 
 def with_kept(plan: Plan, counts: Mapping[str, int], options: Options, log: Callable[[str], None]) -> Plan:
-    """The plan with the counts that were kept, where the command line says nothing else and bounds and `max` let them."""
+    """The plan with the stored counts, where the command line says nothing else and bounds and `max` allow them."""
     formation, _ = parse_formation(options.formation)
     asked = Asked(types=options.types, leave_out=options.leave_out, formation=formation, release=options.release)
     kept = {}
     for name, count in counts.items():
         if name not in plan.types or not leaves_open(name, asked):
             continue
-        count = _within_bounds(plan, name, count)  # noqa: PLW2901  the count as it may be
+        count = _within_bounds(plan, name, count)  # noqa: PLW2901  the count within the bounds
         refused = refuse_count(plan, name, count)
         if refused:
             log(f"{refused[0]}, as was kept")

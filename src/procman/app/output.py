@@ -76,7 +76,7 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
 
 
 def _kept(plan: Plan, name: str) -> str:
-    """Whose count is not the files' is told."""
+    """A note on a count that was set at run time, and so is not that of the files."""
     return " (kept)" if name in plan.kept else ""
 
 

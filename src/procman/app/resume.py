@@ -71,7 +71,7 @@ class Restored:
         self._received.close()
         running = sum(not life.reaped for life in whole.kernel.lives.lives)
         before = self._received.origin.procman
-        go_on = "1 process goes on" if running == 1 else f"{running} processes go on"
+        go_on = "1 process keeps running" if running == 1 else f"{running} processes keep running"
         notice = f"upgraded: procman {before} -> {__version__}; {go_on}"
         return Handover(whole.kernel, output.restore(whole.output), whole.upgrades, notice)
 

@@ -66,18 +66,8 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     )
     plan = load(inputs.options, environ, kept=inputs.kept)
     refuse_quiet(options.output.quiet, plan)
-    if plan.groups or any(spec.rolling is not None or spec.depends_on for spec in plan.types.values()):
-        _warn_of_what_is_missing(plan)
     run = partial(_run, plan, inputs, options)
     return fork(plan, run) if fork is not None else run()
-
-
-def _warn_of_what_is_missing(plan: Plan) -> None:
-    from procman.app.promises import not_carried_out  # noqa: PLC0415  only with such keys
-
-    missing = not_carried_out(plan)
-    if missing:
-        output.warn(missing)
 
 
 def _absolute(looks: OutputOptions) -> OutputOptions:

@@ -1,7 +1,7 @@
-"""The command line: one file a verb, loaded when it is named. The only room that exits.
+"""The command line: one file for each verb, loaded when that verb is called. The only room that exits.
 
-This file is the program's entry and imports nothing heavy, so that a Ctrl-C ends it quietly from the first
-millisecond on; what a run is, and how it ends, is `outcome`'s.
+This file is the program's entry and imports nothing heavy, so that Ctrl-C ends it quietly from the first millisecond
+on. Exit codes and error messages are in `outcome`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run one verb and exit with its code; `args` are the command line's where none are given.
+    """Run one verb and exit with its code. `args` defaults to the words of the command line.
 
-    The garbage collector rests until the verb is `early.loaded`: imports make objects and no garbage.
+    The garbage collector is off until `early.loaded`: imports create objects and no garbage.
     """
     gc.disable()
     words = sys.argv[1:] if args is None else args
@@ -35,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = run(words)
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
-    except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what tells it better
+    except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what would report it better
         why = getattr(error, "strerror", None) or error
         os.write(2, f"procman: cannot load the program: {why} (`ulimit -n`?)\n".encode())
         code = 1
@@ -43,14 +43,16 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit without taking the interpreter apart, object by object: 7 ms of each verb and a third of a stop of 100 instances.
+    """Exit without destroying every object of the interpreter, which takes 7 ms of each verb, and a third of stopping
+    100 instances.
 
-    What was registered for the exit is done, and what was written is flushed, as far as anybody takes it.
+    Exit functions are called, and output is flushed as far as its reader takes it.
     """
     atexit._run_exitfuncs()  # noqa: SLF001  as Py_Finalize does
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # there is none, or it takes no more, which `outcome` has told
+        # there is none, or it cannot be written to, which `outcome` has reported
+        except (AttributeError, OSError, ValueError):
             continue
     os._exit(code)

@@ -1,7 +1,7 @@
-"""Of one process two: the one in the background becomes procman, the other is a client of it.
+"""Forks: the process in the background becomes procman, the other one is its client.
 
-The fork comes before any thread, child, lock or socket is there, so that all of them are the background's own. As long
-as it can refuse, it does so on the terminal itself; from when it listens on, the other one knows its socket.
+The fork comes before any thread, child, lock or socket exists, so that all of them belong to the background. procman
+reports refusals on the terminal itself; once it listens, the client gets its socket.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 class Background(NamedTuple):
-    """procman as its client knows it: `path` is its socket, "" where it has refused to start and said why."""
+    """procman as its client knows it: `path` is its socket, "" where it refused to start and said why."""
 
     pid: int
     path: str
 
     def code(self) -> int:
-        """Its exit code once it has ended, as a shell has it."""
+        """Its exit code once it has ended, as a shell reports it."""
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
 
 
 def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[[], None]) -> Background | int:
-    """Fork. In the background `run` becomes procman, `enter` is called once it listens, and its exit code is returned; in
-    the foreground it is told who that is.
+    """Fork. In the background `run` becomes procman and calls `enter` once it listens; returns its exit code there. In
+    the foreground returns the Background.
     """
     reader, writer = os.pipe()
     for stream in (sys.stdout, sys.stderr):
@@ -44,7 +44,7 @@ def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[
     pid = os.fork()
     if not pid:
         os.close(reader)
-        os.setsid()  # no terminal, so none that could end it
+        os.setsid()  # no terminal, and so none whose end would end it
         return run(partial(_listens, writer, enter))
     release_signals()
     os.close(writer)
@@ -53,7 +53,7 @@ def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[
 
 
 def _listens(to_foreground: int, enter: Callable[[], None], claimed: Claim | None) -> None:
-    """Say where procman listens. BrokenPipeError where nobody waits any more."""
+    """Report where procman listens. Raises BrokenPipeError where the client has ended."""
     if claimed is None:
         text = "cannot run in the background without a control socket: no folder for it can be written"
         raise ProcmanError(text, "--socket PATH names one")

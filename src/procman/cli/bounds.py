@@ -1,4 +1,4 @@
-"""`procman scale worker=2..6`: other bounds for a type whose count follows demand."""
+"""`procman scale worker=2..6`: sets the bounds of a type whose count follows demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BOUNDS = re.compile(r"(?P<type>[^=]+)=(?P<min>[0-9]{1,4})\.\.(?P<max>[0-9]{1,4}
 
 
 def set_bounds(socket: str, words: list[str]) -> list[str]:
-    """Set them, all or none, and say so in lines. Raises ConfigError, RefusedError."""
+    """Set the bounds, all or none; returns a line for each. Raises ConfigError, RefusedError."""
     wanted = [_read(word) for word in words]
     store = AutoscaleStore.beside(socket)
     known = store.status().types

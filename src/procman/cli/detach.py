@@ -1,4 +1,4 @@
-"""`start --detach`: procman goes to the background, and who started it waits until all is up."""
+"""`start --detach`: procman goes to the background, and its client waits until everything is up."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def detached(plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
-    """Returns the exit code, on either side of the fork."""
+    """Fork; returns the exit code of either process."""
     made = split(run, _leave)
     return made if isinstance(made, int) else _wait(plan, made)
 
 
 def _leave() -> None:
-    """Let go of the terminal, and of the reader of a pipe: ssh for one would wait for its end."""
+    """Close the terminal, and pipes whose reader (ssh, say) would wait for their end."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     for fd in (1, 2):
@@ -39,9 +39,9 @@ def _leave() -> None:
 
 
 def _wait(plan: Plan, made: Background) -> int:
-    """Until every instance is ready or done; returns the exit code. Raises ProcmanError where one will not be."""
+    """Wait until every instance is ready or done; returns the exit code. Raises ProcmanError where one cannot be."""
     if not made.path:
-        return made.code()  # it has said why
+        return made.code()  # procman has said why
     goes_on = f"procman keeps running in the background (pid {made.pid}); `procman shutdown` ends it"
     try:
         with Client(made.path) as client:

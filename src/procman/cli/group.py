@@ -1,6 +1,6 @@
-"""The table of verbs, and the group that loads the one that is asked for.
+"""The table of verbs, and the click group that loads the one that is called.
 
-Each verb is named with its module and one line of help, so that neither `procman --help` nor the completion of a verb
+The table names each verb's module and one line of help, so that neither `procman --help` nor the completion of a verb
 imports any, and no verb pays for another.
 """
 
@@ -63,13 +63,13 @@ VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.i
 
 
 class LazyGroup(click.Group):
-    """A group that imports a verb's module when that verb is run, and no other."""
+    """A group that imports a verb's module only when that verb is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        """The command, None where there is none: module and function have the verb's name."""
+        """The command, None where there is none. Module and function have the verb's name."""
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"procman.cli.verbs.{VERBS[cmd_name].module}")
@@ -119,23 +119,23 @@ def procman(context: click.Context) -> None:
 
 
 def _of_type(word: str) -> str:
-    """The hint where it is a type of the Procfile here, "" otherwise."""
+    """The hint where the word is a type of the Procfile here, "" otherwise."""
     try:
         with open("Procfile", encoding="utf-8", errors="replace") as lines:
             known = any(line.partition(":")[0].strip() == word for line in lines)
-    except OSError:  # there is none
+    except OSError:  # there is no Procfile
         return ""
     return f"`procman start {word}` starts that type alone, `procman logs {word}` shows its output" if known else ""
 
 
 def _nearest_verb(word: str) -> str:
-    """`did you mean 'scale'?`, else every verb there is."""
+    """`did you mean 'scale'?`, else a list of all verbs."""
     near = nearest(word, VERBS)
     return near if near.startswith("did") else f"the verbs are {', '.join(VERBS)}; `procman help VERB` explains one"
 
 
 def dispatch(args: list[str]) -> int:
-    """Run the verb that these words name; returns its exit code, which is 0 where it returns nothing. Raises UsageError."""
+    """Run the verb in these words; returns its exit code, 0 where it returns none. Raises UsageError."""
     if args[:1] == ["help"]:
         args = [*args[1:2], "--help"]
     try:
@@ -144,7 +144,7 @@ def dispatch(args: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.UsageError as error:
-        error.ctx = error.ctx or _context_of(args[0])  # click knows none where an option lacks its value
+        error.ctx = error.ctx or _context_of(args[0])  # click gives no name where an option lacks its value
         from procman.cli.line.click_errors import explained  # noqa: PLC0415  only on the way to an error
 
         raise explained(error) from None
@@ -158,7 +158,9 @@ def _context_of(verb: str) -> click.Context | None:
 
 
 def complete(variable: str, instruction: str) -> int:
-    """Answer the shell, which asks through this variable. A completion writes into the line that is being typed, so it fails in silence."""
+    """Answer a shell that completes a line, which it asks through this variable. Completion fails silently, as it
+    writes into the line that is being typed.
+    """
     from click.shell_completion import shell_complete  # noqa: PLC0415  only where a shell asks
 
     try:

@@ -1,8 +1,9 @@
-"""How a run of any verb ends: its exit code, and what standard error says.
+"""How a run of any verb ends: its exit code, and messages on standard error.
 
-0 done; 1 refused or failed; 2 usage or configuration; 3 no procman runs for this folder; 130 interrupted; 141 nobody
-reads our output any more. Every line of an error starts with `procman: `; nobody but a developer sees a traceback.
-It knows errors, and one verb: a plain `start`, which is read without click.
+0 done; 1 refused or failed; 2 usage or configuration; 3 no procman runs for this folder; 130 interrupted; 141 the
+reader of our output has gone. Every line of an error starts with `procman: `; tracebacks are shown to developers only.
+
+It knows errors and one verb: `start`, which may be read without click.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMPLETE = "_PROCMAN_COMPLETE"
-"""What click's shell completion asks through (click.palletsprojects.com/shell-completion)."""
+"""The variable of click's shell completion (click.palletsprojects.com/shell-completion)."""
 
 
 def run(args: Sequence[str]) -> int:
     """Run one verb; returns the exit code. KeyboardInterrupt is the caller's."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a reason may hold what a Latin-1 terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")  # a reason may contain what a Latin-1 terminal cannot show
     try:
         code = _dispatch(list(args))
         if sys.stdout is not None:
             sys.stdout.flush()
     except ProcmanError as error:
         return _tell(_advised(error, args))
-    except BrokenPipeError:  # `procman ps | head`: as any Unix program, only without dying of SIGPIPE
+    except BrokenPipeError:  # `procman ps | head`: like any Unix program, without dying of SIGPIPE
         _abandon_output()
         return 141
     except OSError as error:
@@ -42,26 +43,28 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("PROCMAN_DEBUG"):
             raise
-        text = f"cannot go on: {type(error).__name__}: {error}"
+        text = f"cannot continue: {type(error).__name__}: {error}"
         return _tell(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
     return code
 
 
 OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF, errno.ENXIO)
-"""What a write to a standard output that is full, closed or gone says."""
+"""Errors of a write to a standard output that is full, closed or gone."""
 
 
 def _of_system(error: OSError) -> ProcmanError:
-    """Of what the system refuses, by what is known of it."""
+    """The error for a user, by what is known of the system's."""
     why = error.strerror or str(error)
     if error.filename:
         return ProcmanError(f"cannot use {error.filename}: {why}")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return ProcmanError(f"cannot go on: {why}", "`ulimit -n` says how many descriptors there may be; 64 are enough")
+        return ProcmanError(
+            f"cannot continue: {why}", "`ulimit -n` says how many descriptors there may be; 64 are enough"
+        )
     if error.errno in OUTPUT_FAILS:
         return ProcmanError(f"cannot write to standard output: {why}")
     name = errno.errorcode.get(error.errno or 0, "")
-    return ProcmanError(f"cannot go on: {why}{f' ({name})' if name else ''}")
+    return ProcmanError(f"cannot continue: {why}{f' ({name})' if name else ''}")
 
 
 def _dispatch(args: list[str]) -> int:
@@ -84,7 +87,7 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _advised(error: ProcmanError, args: Sequence[str]) -> ProcmanError:
-    """The refusal with the advice for what was typed, where there is any."""
+    """The refusal with advice for what was typed, if there is any."""
     from procman.cli.line.advice import of_refused  # noqa: PLC0415  only on the way to an error
 
     advice = of_refused(args, error.message) if error.exit_code in (1, 2) else None
@@ -100,12 +103,12 @@ def _tell(error: ProcmanError) -> int:
 
     for line in "\n".join(error.lines()).split("\n"):
         if sys.stderr is not None:
-            print(f"procman: {clean(line)}", file=sys.stderr)  # what it names may hold anything: a folder, an answer
+            print(f"procman: {clean(line)}", file=sys.stderr)  # what it names may contain anything: a folder, an answer
     return error.exit_code
 
 
 def _abandon_output() -> None:
-    """Nothing more can be written; without this the interpreter tries again at its end and complains."""
+    """Redirect standard output to nowhere; otherwise the interpreter would try to write again at its end, and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""`procman start` once its command line is read, by click or without it."""
+"""`procman start` after its command line has been read, with click or without it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def start_formation(options: StartOptions) -> int:
-    """Returns the exit code."""
+    """Start procman; returns the exit code."""
     if options.then is not None or options.words:
         if options.detach or (options.then is not None and options.words):
             other = "--detach" if options.detach else "a command after --"
             raise UsageError(f"cannot use --then and {other} at once", "leave one of them out")
-        from procman.cli.then import Then  # noqa: PLC0415  it is a client, too
+        from procman.cli.then import Then  # noqa: PLC0415  is a client, too
 
         return supervise(options, Then(options.then, options.words).fork)
     if not options.detach:
         return supervise(options)
-    from procman.cli.detach import detached  # noqa: PLC0415  it is a client, too
+    from procman.cli.detach import detached  # noqa: PLC0415  is a client, too
 
     return supervise(options, detached)

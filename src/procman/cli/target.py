@@ -1,4 +1,6 @@
-"""Which running procman a verb talks to: `-d/--root` and `--socket`, handed to the verb as one `TargetOptions`."""
+"""Which running procman a verb talks to: `-d/--root`, `--socket` and `--name`, passed to the verb as one
+`TargetOptions`.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class TargetOptions(Struct, frozen=True):
-    """A folder to look from (the current one where None), or a socket."""
+    """A folder to search from (the current one where None), or a socket."""
 
     root: str | None = None
     socket: str | None = None
     name: str = ""
 
     def find(self) -> str:
-        """The socket's path. A folder or a formation that is named wins over an inherited PROCMAN_SOCKET."""
+        """The path of the socket. A folder or a formation on the command line wins over an inherited PROCMAN_SOCKET."""
         environ = dict(os.environ)
         if self.root is not None or self.name:
             environ.pop("PROCMAN_SOCKET", None)

@@ -1,7 +1,8 @@
-"""`start --then COMMAND`: start, wait until all is ready, run a command against it, stop all, end as the command ended.
+"""`start --then COMMAND`: start, wait until everything is ready, run a command, stop everything, and end as the command
+ended.
 
-The command has the terminal: its output is not prefixed, and Ctrl-C is its own. procman runs behind it and writes to
-standard error. Should this process be killed, procman stops everything.
+The command has the terminal: its output has no prefix, and Ctrl-C reaches it. procman runs in the background and writes
+to standard error. If this process is killed, procman stops everything.
 """
 
 from __future__ import annotations
@@ -33,26 +34,26 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan
 
 LAST_LINES = 10
-"""Lines of each instance that did not become ready."""
+"""Lines shown of each instance that did not become ready."""
 
 PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that this process gets when the one that forked it ends."""
+"""An option of prctl(2): the signal that this process gets when its parent ends."""
 
 
 class Then(Struct, frozen=True):
-    """What is run: a command line, or the words behind `--`."""
+    """The command to run: a command line, or the words after `--`."""
 
     line: str | None = None
     words: tuple[str, ...] = ()
 
     def fork(self, plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
-        """Returns the exit code, on either side of the fork."""
+        """Fork; returns the exit code of either process."""
         made = split(run, _behind)
         return made if isinstance(made, int) else self._accompany(plan, made)
 
     def _accompany(self, plan: Plan, made: Background) -> int:
         if not made.path:
-            return made.code()  # it has said why
+            return made.code()  # procman has said why
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             waited = _wait(made)
@@ -60,7 +61,7 @@ class Then(Struct, frozen=True):
                 _show_failed(made, waited)
                 return 1
             if waited.outcome == "ending" and made.code():
-                return 1  # it has said why
+                return 1  # procman has said why
             return _run(self._one_off(plan, made.path))
         except _TerminatedError:
             return 128 + signal.SIGTERM
@@ -70,7 +71,7 @@ class Then(Struct, frozen=True):
             _stop(made)
 
     def _one_off(self, plan: Plan, path: str) -> OneOff:
-        """The command, in everybody's environment and the root, with every type's first port."""
+        """The command, in the environment of all types and the root, with every type's first port."""
         spec = next(iter(plan.types.values()))
         env = {**spec.base.inherited, **spec.base.files, **plan.port_variables()}
         env |= {"PWD": plan.root, "PROCMAN_SOCKET": path}
@@ -87,7 +88,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 
 
 def _behind() -> None:
-    """Procman's own side: what it writes goes to standard error, and it ends with who has started it."""
+    """Procman's side: it writes to standard error, and ends with its parent."""
     os.dup2(2, 1)
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
@@ -96,9 +97,9 @@ def _behind() -> None:
 
 
 def _end_with_parent() -> None:
-    """By TERM, where the system can: it is kept over an exec."""
+    """Get TERM when the parent ends, where the system can do that. It lasts over an exec."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415  2 ms, for this alone
+        import ctypes  # noqa: PLC0415  2 ms, only needed here
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -112,7 +113,7 @@ def _wait(made: Background) -> Waited:
 
 
 def _show_failed(made: Background, waited: Waited) -> None:
-    """Why, and what those who are not ready wrote last."""
+    """Show the reason, and the last lines of the instances that are not ready."""
     with contextlib.suppress(EndedError, ClosedError, NotRunningError), Client(made.path) as client:
         pending = [i.name for i in client.ps().fleet.instances if i.phase not in ("ready", "done")]
         for name in pending:
@@ -126,7 +127,7 @@ def _show_failed(made: Background, waited: Waited) -> None:
 
 
 def _run(what: OneOff) -> int:
-    """As a shell runs it: Ctrl-C is the command's, and how it ends is how this ends."""
+    """Run the command as a shell does: Ctrl-C reaches the command, and its exit code is ours."""
     pid = os.fork()
     if not pid:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -148,13 +149,13 @@ def _run(what: OneOff) -> int:
 
 
 def _stop(made: Background) -> None:
-    """Everything, and until it has. A second Ctrl-C ends procman's patience as well."""
+    """Stop everything, and wait for that. A second Ctrl-C makes procman kill everything."""
     while True:
         try:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(made.pid, signal.SIGTERM)
             made.code()
-        except ChildProcessError:  # it has ended before
+        except ChildProcessError:  # procman has ended before
             return
         except KeyboardInterrupt:
             with contextlib.suppress(ProcessLookupError):

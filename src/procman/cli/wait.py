@@ -1,4 +1,4 @@
-"""`--wait`: block until what a command asked for has come, without polling."""
+"""`--wait`: block until what a command asked for is reached, without polling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT = 60.0
 
 
 class WaitingCommand(click.Command):
-    """A verb with `--wait[=SECONDS]`. Click would take the word after a bare `--wait` for its value."""
+    """A verb with `--wait[=SECONDS]`. Click alone would take the word after a bare `--wait` as its value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         following = [*args[1:], ""]
@@ -49,9 +49,8 @@ def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None
 
 
 def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds: float) -> None:
-    """Block until what was accepted has come; with an older procman, which has no number for it, until these are ready.
-
-    Raises ProcmanError where that is not so in time, or never will be.
+    """Block until an accepted change is reached; with an older procman, which gives it no number, until these instances
+    are ready. Raises ProcmanError where that takes too long, or cannot happen any more.
     """
     waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), tell)
     if waited.outcome == "late":
@@ -63,7 +62,7 @@ def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds:
 
 
 def until_gone(path: str, ask: Callable[[], None]) -> None:
-    """Ask, and block until procman has closed the connection, as its end does."""
+    """Send a request, and block until procman closes the connection, as it does when it ends."""
     with Client(path) as watcher:
         changes = watcher.events()
         ask()
@@ -74,6 +73,6 @@ def until_gone(path: str, ask: Callable[[], None]) -> None:
 
 
 def tell(change: Change) -> None:
-    """Who is still waited for, as procman's log says it."""
+    """Show which instances are still waited for, as procman's log does."""
     if change.event is Kind.WAITING:
         click.echo(clean(change.text), err=True)

@@ -1,7 +1,7 @@
-"""The companions: a row for each, and how a row becomes a `ProcessSpec` among `Plan.companions`.
+"""The companions: a row for each, and how a row becomes a `ProcessSpec` in `Plan.companions`.
 
-To add a companion is to add a package with a `main(settings)` in its `__main__`, and a row here. Its settings are one
-value, a frozen Struct, made from the plan; the program reads it back with `own_settings`.
+To add a companion, add a package with a `main(settings)` in its `__main__`, and a row here. Its settings are one value,
+a frozen Struct, made from the plan; the program reads it with `own_settings`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ GRACE = 2.0
 """Seconds from TERM to KILL: a companion has nothing to finish."""
 
 SETTINGS = "PROCMAN_COMPANION"
-"""The variable that holds a companion's settings as JSON: others may read its command line, and not its environment."""
+"""The variable that holds a companion's settings as JSON: other users can read its command line, but not its
+environment.
+"""
 
 S = TypeVar("S")
 
 
 class Companion(NamedTuple):
     """`program` is its package, which has `settings(plan) -> Struct | None` (None: nothing to do for this plan).
-
-    `option` is that of `start` which asks for it; None: it is asked for in procman.yml alone. `needs` is a module that
+    `option` is the option of `start` that asks for it; None: only procman.yml asks for it. `needs` is a module that
     procman itself does without.
     """
 
@@ -53,7 +54,7 @@ COMPANIONS = (
 
 
 def wanted(plan: Plan, options: Collection[str], environ: Mapping[str, str]) -> dict[str, ProcessSpec]:
-    """The companions of this plan, by name. `options` are those of `start` that ask for one and were given.
+    """The companions of this plan, by name. `options` are the options of `start` that were given and ask for one.
 
     They get procman's own environment, not the application's, whose PYTHONPATH is not meant for them.
     """
@@ -67,7 +68,7 @@ def wanted(plan: Plan, options: Collection[str], environ: Mapping[str, str]) -> 
 
 
 def spec_of(row: Companion, settings: Struct, root: str, environ: Mapping[str, str]) -> ProcessSpec:
-    """How it is run. `-P`: what lies in the application's folder, which is the current one, is no module of procman's."""
+    """How it is run. `-P`: files in the application's folder, which is the current one, are no modules of procman's."""
     words = [sys.executable, "-P", "-m", f"{__package__}.{row.program}"]
     return ProcessSpec(
         type=row.name,
@@ -81,5 +82,5 @@ def spec_of(row: Companion, settings: Struct, root: str, environ: Mapping[str, s
 
 
 def own_settings(kind: type[S]) -> S:
-    """What this program, a companion, was started with."""
+    """The settings that this program, a companion, was started with."""
     return msgspec.json.decode(os.environ[SETTINGS], type=kind)

@@ -1,7 +1,7 @@
-"""What a companion says of itself to procman, for `ps --companions`: that it cannot do what it is there for, and why.
+"""What a companion reports to procman, for `ps --companions`: that it cannot do its work, and why.
 
-Level-triggered, as everything that a companion does: what procman shows is compared with what is, at each look, so that
-nothing has to be remembered over a restart of either.
+What procman shows is compared with the present state at each poll, so that nothing has to be remembered over a restart
+of either.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from procman.core.view import FleetView, InstanceView
 
 LONGEST = 1024
-"""Characters of a fault that procman takes."""
+"""Most characters of a fault that procman accepts."""
 
 UNHEALTHY = "unhealthy"
 
 
 def own_row(fleet: FleetView, pid: int | None = None) -> InstanceView | None:
-    """The companion that runs here, as procman sees it, None where it is not procman's."""
+    """The row of the companion that runs here; None where procman did not start it."""
     mine = os.getpid() if pid is None else pid
     return next((row for row in fleet.companions if row.pid == mine), None)
 
 
 def report(client: Client, row: InstanceView | None, fault: str) -> None:
-    """Say what is wrong, "" for nothing, where procman shows anything else. Raises ProcmanError as any request does."""
+    """Report what is wrong ("": nothing), unless procman shows that already. Raises ProcmanError like any request."""
     if row is None:
         return
     fault = fault[:LONGEST]

@@ -82,7 +82,7 @@ def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context:
         return
     named = probes_of(value)
     if not named:
-        yield "", "cannot tell how: no probe is named", f"one of {', '.join(PROBES)}"
+        yield "", "cannot probe: no probe is named", f"one of {', '.join(PROBES)}"
     elif len(named) > 1:
         yield "", f"cannot use {' and '.join(named)} at once", "leave all but one of them out"
     for name in ("tcp", "notify"):
@@ -112,7 +112,7 @@ def dependencies(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context
 
 def recycling(value: RecycleSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
     if value is not UNSET and value.age is UNSET and value.memory is UNSET:
-        yield "", "cannot tell when: neither 'age' nor 'memory' is there", "such as age: 12h"
+        yield "", "cannot recycle: neither 'age' nor 'memory' is set", "such as age: 12h"
     for key in ("age", "memory"):
         if value is not UNSET and getattr(value, key) == 0:
             yield f".{key}", "cannot use 0: every instance would be replaced at once", ""

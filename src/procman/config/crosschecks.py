@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import UnsetType
@@ -13,7 +14,7 @@ from procman.config.source import plain
 from procman.core.spec import DEFAULT_GRACE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from procman.config.document import Document
     from procman.errors import Fault
@@ -52,7 +53,26 @@ def order_faults(document: Document) -> list[Fault]:
         if not isinstance(section.depends_on, UnsetType)
     }
     circle = checks.cycle(needs)
-    if not circle:
+    grouped = circle or checks.cycle(_with_groups(document, needs))
+    if not grouped:
         return []
-    message = f"cannot start any of them: {' waits for '.join(circle)}"
-    return [document.fault(f"processes.{plain(circle[0])}.depends_on", message, "leave one of these out")]
+    # told where one of them says so itself: the order of a group alone is no circle
+    first = next((n for n, (a, b) in enumerate(pairwise(grouped)) if b in needs.get(a, ())), None)
+    if first is None:  # a type in two groups, or twice in one, which is a fault of its own
+        return []
+    told = [*grouped[first:-1], *grouped[: first + 1]]
+    hint = (
+        "leave one of these out" if circle else "members of a group start in their order: change it, or leave this out"
+    )
+    message = f"cannot start any of them: {' waits for '.join(told)}"
+    return [document.fault(f"processes.{plain(told[0])}.depends_on", message, hint)]
+
+
+def _with_groups(document: Document, needs: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The same, where each member of a group waits for the one before it, too."""
+    assert document.settings is not None
+    both = dict(needs)
+    for section in document.settings.groups.values():
+        for before, member in pairwise(section.members):
+            both[member] = (*both.get(member, ()), before)
+    return both

@@ -32,6 +32,9 @@ every start fail.
 
 _OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
 
+PORT_VARIABLE = "PROCMAN_PORT_"
+"""How the variables begin that tell the ports of the types."""
+
 _MAX_DEPTH = 50
 """How many names one reference may lead through. Nobody needs three, and Python's stack is limited."""
 
@@ -66,7 +69,7 @@ class Assignment(Struct, frozen=True):
 
 def is_ours(name: str) -> bool:
     """Whether procman sets this variable for its children, so that the value of an outer procman must not reach them."""
-    return name in _OURS or name.startswith("PROCMAN_PORT_")
+    return name in _OURS or name.startswith(PORT_VARIABLE)
 
 
 def parse_env(
@@ -94,9 +97,8 @@ def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fau
     for binding in parse_stream(io.StringIO(text, newline=None)):  # None: CRLF becomes LF, as dotenv's own open() does
         statement = binding.original.string.lstrip()
         blanks = binding.original.string[: len(binding.original.string) - len(statement)]
-        line = binding.original.line + blanks.count(
-            "\n"
-        )  # python-dotenv counts from the blank lines before the statement
+        # python-dotenv counts from the blank lines before the statement
+        line = binding.original.line + blanks.count("\n")
         refused = _refuse(binding, statement)
         if refused:
             faults.append(Fault(file, line, *refused))
@@ -159,10 +161,8 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
     if binding.key is None:
         return None
     if binding.value is None:
-        return (
-            "cannot read the statement: it has no '='",
-            "write NAME=value",
-        )  # not shown: it may be a line of a key file
+        # not shown: it may be a line of a key file
+        return ("cannot read the statement: it has no '='", "write NAME=value")
     if "=" in binding.key or "\0" in binding.key:
         return f"cannot use {brief(binding.key)} as the name of a variable", ""
     if "\0" in binding.value:

@@ -89,7 +89,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[
             OnEnd,
             key(
-                "exit: the first end of an instance stops everything; exit-on-failure: only where it failed",
+                "exit: the first end of an instance stops everything; exit-on-failure: only that of one that failed and is not restarted",
                 policies.field("on_end"),
             ),
         ]
@@ -143,7 +143,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "Whether a ready process still serves: the same probes, again and again",
                 policies.health,
                 checks.probe,
-                "not looked at",
+                "not checked",
             ),
         ]
         | UnsetType
@@ -258,11 +258,8 @@ def schema() -> dict[str, Any]:
     generated = msgspec.json.schema(ProcmanYml)
     _allow_words(generated)
     env = generated["$defs"]["ProcessSection"]["properties"]["env"]
-    env["additionalProperties"]["type"] = [
-        "string",
-        "number",
-        "boolean",
-    ]  # the type AsWritten, which msgspec cannot describe
+    # the type AsWritten, which msgspec cannot describe
+    env["additionalProperties"]["type"] = ["string", "number", "boolean"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
 
 

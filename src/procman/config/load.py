@@ -13,15 +13,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.config.document import Document
-from procman.config.envfile import SERVICE, Assignment, is_ours, layer_over, read_assignments
+from procman.config.envfile import PORT_VARIABLE, SERVICE, Assignment, is_ours, layer_over, read_assignments
 from procman.config.location import PROCFILE, STDIN, Location, is_handle, locate
 from procman.config.options import Options
-from procman.config.plan import build_plan, refuse_config
-from procman.config.ports import DEFAULT_PORT
+from procman.config.plan import build_plan, build_specs, place, refuse_config
+from procman.config.ports import DEFAULT_PORT, base_port
 from procman.config.procfile import Entry, claimed_names, parse_procfile
 from procman.config.source import absolute, read
 from procman.config.specs import Inputs, SpecBuilder
-from procman.core.spec import BaseEnvironment
+from procman.core.spec import BaseEnvironment, port_variables
 from procman.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -37,14 +37,19 @@ here.
 """
 
 _NO_POSITIONS: Mapping[str, int] = MappingProxyType({})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class OneOffInputs(Struct, frozen=True):
-    """What `procman run` needs: how the type is run (None: unknown type), the environment of all types, and the root."""
+    """What `procman run` needs: how the type is run (None: unknown type), the environment of all types, and the root.
+
+    `ports` are the variables by which the command finds the others, as the instances do.
+    """
 
     spec: ProcessSpec | None
     env: dict[str, str]
     root: str
+    ports: dict[str, str] = {}
 
 
 def load(
@@ -59,6 +64,8 @@ def load(
     files = _Files(options, locate(options, environ), {} if kept is None else kept)
     inputs = files.inputs(environ)
     plan, faults = build_plan(inputs, options, positions)
+    if files.name_ports and not (files.faults or faults):
+        plan, faults = build_plan(files.knowing_ports(inputs, environ, plan.port_variables()), options, positions)
     if files.faults or faults:
         raise ConfigError(files.faults + faults)
     return plan
@@ -74,13 +81,20 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     absent = options.procfile is None and not os.path.lexists(location.procfile)
     inputs = files.inputs(environ, procfile=not absent)
     faults = files.faults + refuse_config(inputs)
+    ports: dict[str, str] = {}
+    if not faults:
+        base, wrong = base_port(inputs.port, options)
+        specs, more = build_specs(inputs, options, place(inputs, _NO_POSITIONS), base)
+        ports = {} if wrong or more else port_variables(specs)
+        if files.name_ports:
+            inputs = files.knowing_ports(inputs, environ, ports)
     spec = None
     if name in inputs.entries:
         spec, more = SpecBuilder(inputs, options).build(name, None)
         faults += more
     if faults:
         raise ConfigError(faults)
-    return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root)
+    return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root, ports)
 
 
 class _Files:
@@ -91,6 +105,7 @@ class _Files:
         self._options = options
         self._location = location
         self._kept = kept
+        self._statements: list[Assignment] | None = None
         self._named = {
             "-f": options.procfile is not None,
             "-e": bool(options.env_files),
@@ -113,6 +128,15 @@ class _Files:
             port=port,
             document=document,
         )
+
+    @property
+    def name_ports(self) -> bool:
+        """Whether an environment file refers to the port of a type, which is known only when all is read."""
+        return any(not one.literal and PORT_VARIABLE in one.value for one in self._assignments())
+
+    def knowing_ports(self, inputs: Inputs, environ: Mapping[str, str], ports: Mapping[str, str]) -> Inputs:
+        """The inputs with such references replaced."""
+        return replace(inputs, base=self._environment(environ, ports)[0])
 
     def _read(self, path: str, name: str, option: str, hint: str = "") -> bytes | Fault:
         """Read an input that the user named with `option`, or that is at its usual place.
@@ -146,7 +170,7 @@ class _Files:
         return entries, frozenset(claimed_names(data) if faults else ())
 
     def _elsewhere(self) -> frozenset[str]:
-        """The types of every other Procfile of the folder. What is wrong with those is told when they are run."""
+        """The types of every other Procfile of the folder. Faults in those are reported when they are run."""
         folder = os.path.dirname(self._location.config)
         try:
             names = [name for name in os.listdir(folder) if name == PROCFILE or name.startswith(f"{PROCFILE}.")]
@@ -155,10 +179,13 @@ class _Files:
         read_ones = [read(os.path.join(folder, name), name) for name in names]
         return frozenset().union(*(claimed_names(data) for data in read_ones if isinstance(data, bytes)))
 
-    def _environment(self, environ: Mapping[str, str]) -> tuple[BaseEnvironment, Assignment]:
+    def _environment(
+        self, environ: Mapping[str, str], ports: Mapping[str, str] = _NOTHING
+    ) -> tuple[BaseEnvironment, Assignment]:
         """The environment of all types without PORT, and the value of PORT with the place where it was set.
 
-        References to PORT (`URL=http://localhost:${PORT}`) get the first type's port, also where that is the default.
+        References to PORT (`URL=http://localhost:${PORT}`) get the first type's port, also where that is the default;
+        those to `ports` get the port of another type.
         """
         options = self._options
         decided = options.no_port or options.port is not None
@@ -170,7 +197,7 @@ class _Files:
             assignments = [assignment for assignment in assignments if assignment.name != "PORT"]
         if not options.no_port and not any(assignment.name == "PORT" for assignment in assignments):
             base.setdefault("PORT", str(DEFAULT_PORT if options.port is None else options.port))
-        layer, faults = layer_over(assignments, base, override=options.env_overrides)
+        layer, faults = layer_over(assignments, {**base, **ports}, override=options.env_overrides)
         self.faults += faults
         inherited_port = base.pop("PORT", "")
         port = Assignment("PORT", layer.pop("PORT", inherited_port), "", 0)
@@ -179,8 +206,13 @@ class _Files:
                 port = replace(port, file=assignment.file, line=assignment.line)
         return BaseEnvironment(inherited=base, files=layer), port
 
-    def _assignments(self) -> Iterator[Assignment]:
-        """The assignments of all environment files, in order."""
+    def _assignments(self) -> list[Assignment]:
+        """The assignments of all environment files, in order; read once."""
+        if self._statements is None:
+            self._statements = list(self._read_assignments())
+        return self._statements
+
+    def _read_assignments(self) -> Iterator[Assignment]:
         for path, name in self._env_files():
             data = self._read(path, name, "-e")
             if isinstance(data, Fault):

@@ -28,15 +28,9 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     """Build the plan, which is usable only if there is no fault. `positions` are those of the types known so far."""
     base, faults = base_port(inputs.port, options)
     faults += refuse_config(inputs)
-    builder = SpecBuilder(inputs, options)
-    one_offs = {name for name in inputs.entries if is_one_off(inputs.document, name)}
-    placed = place_types(inputs.entries, positions, one_offs)
-    step = port_step(options)
-    specs = {}
-    for name in inputs.entries:
-        port = None if options.no_port or name in one_offs else base + step * placed[name]
-        specs[name], more = builder.build(name, port)
-        faults += more
+    placed = place(inputs, positions)
+    specs, more = build_specs(inputs, options, placed, base)
+    faults += more
     release = options.release or (inputs.document.settings is not None and inputs.document.settings.release)
     if release:
         faults += _refuse_release(inputs)
@@ -55,7 +49,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         types=specs,
         counts=choose_counts(specs, asked),
         positions=placed,
-        port_step=step,
+        port_step=port_step(options),
         procfile=inputs.procfile,
         sections=_companion_sections(inputs),
         groups=_groups(inputs),
@@ -63,6 +57,27 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
+
+
+def place(inputs: Inputs, positions: Mapping[str, int]) -> dict[str, int]:
+    """The position of each type, by which its ports follow."""
+    one_offs = {name for name in inputs.entries if is_one_off(inputs.document, name)}
+    return place_types(inputs.entries, positions, one_offs)
+
+
+def build_specs(
+    inputs: Inputs, options: Options, placed: Mapping[str, int], base: int
+) -> tuple[dict[str, ProcessSpec], list[Fault]]:
+    """How every type is run, each with its port: they count from `base`."""
+    builder = SpecBuilder(inputs, options)
+    step = port_step(options)
+    specs = {}
+    faults: list[Fault] = []
+    for name in inputs.entries:
+        portless = options.no_port or is_one_off(inputs.document, name)
+        specs[name], more = builder.build(name, None if portless else base + step * placed[name])
+        faults += more
+    return specs, faults
 
 
 def _refuse_release(inputs: Inputs) -> list[Fault]:

@@ -109,7 +109,7 @@ def _text(raw: bytes) -> str:
 
 
 def _is_control(character: str) -> bool:
-    """Whether it is of Unicode's category Cc (C0, DEL and C1), except the tab."""
+    """Whether it is in Unicode's category Cc (C0, DEL and C1), the tab excepted."""
     return character != "\t" and (character < " " or "\x7f" <= character <= "\x9f")
 
 

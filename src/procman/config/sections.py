@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from procman.config.values import Bytes, ExitCode, Filled, Port, Restarts, Seconds, Times
 from procman.core.policies import OnUnhealthy, Strategy, Until
-from procman.core.spec import StopMode, When
+from procman.core.spec import Count, StopMode, When
 
 
 class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class DrainSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens between leaving the rotation and the stop signal."""
 
-    seconds: Annotated[Seconds, Meta(description="How long it goes on at most")] = 0.0
+    seconds: Annotated[Seconds, Meta(description="How long it keeps running at most")] = 0.0
     signal: Annotated[Filled, Meta(description="A signal at its beginning, such as TSTP for sidekiq")] | UnsetType = (
         UNSET
     )
@@ -57,7 +57,7 @@ class StopSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     drain: (
         Annotated[
             Seconds | DrainSection,
-            Meta(description="Seconds that it goes on, out of rotation, before the stop signal; or a mapping"),
+            Meta(description="Seconds that it keeps running, out of rotation, before the stop signal; or a mapping"),
         ]
         | UnsetType
     ) = UNSET
@@ -171,7 +171,7 @@ class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     strategy: Annotated[Strategy, Meta(description="Who is restarted with a member that crashes")] = (
         Strategy.ONE_FOR_ONE
     )
-    intensity: Annotated[Times, Meta(description="Restarts in a period that are too many when exceeded")] = 3
+    intensity: Annotated[Count, Meta(description="Restarts within a period; one more, and all are failed")] = 3
     period: Annotated[Seconds, Meta(description="Seconds over which restarts are counted")] = 60.0
 
 

@@ -28,7 +28,7 @@ def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipe
         with open(path, "rb", closefd=isinstance(path, str), opener=None if pipes else _open) as stream:
             data = stream.read(MAX_SIZE + 1)
     except _NamedPipeError:
-        hint = f"{option} <(cat {name}) reads it once, and a reload then uses what it said"
+        hint = f"{option} <(cat {name}) reads it once, and a reload then uses what it contained"
         return Fault("", 0, f"cannot read {name}: it is a named pipe", hint)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -99,8 +99,8 @@ class Channel:
         """
         pid = self.peer
         if _is_suspended(pid):
-            text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it goes on"
-            return ProcmanError(text, f"`kill -CONT {pid}` lets it go on")
+            text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it continues"
+            return ProcmanError(text, f"`kill -CONT {pid}` continues it")
         text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
         return ProcmanError(text, "it may still do what was asked; see `procman ps`")
 
@@ -238,7 +238,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
         ) from None
     except PermissionError:
         owner = _owner(path)
-        text = f"cannot reach procman: the socket {path} is {owner or 'somebody else'}'s"
+        text = f"cannot reach procman: the socket {path} is {owner or 'another user'}'s"
         raise RefusedError(text, "run this as that user, or as root") from None
     except BlockingIOError:
         raise ProcmanError(

@@ -390,9 +390,8 @@ def _remove_stale(place: Place) -> None:
         with connect(place.socket) as peer:
             if is_trusted(peer, place.socket):
                 raise refusal(peer_of(peer)[0])
-        os.unlink(
-            place.socket
-        )  # a stranger's, from when others could write here; the sticky folder does not let us remove it
+        # a stranger's, from when others could write here; the sticky folder does not let us remove it
+        os.unlink(place.socket)
     except BlockingIOError:
         raise refusal(0) from None
     except ConnectionRefusedError:

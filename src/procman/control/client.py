@@ -146,8 +146,9 @@ class Client:
         force: bool = False,
         remove: Sequence[str] = (),
     ) -> Accepted:
-        """Set and change counts, all or nothing. Without either it returns the current formation. `force`: also
-        autoscaled types. `remove`: instances that go first, where a count is lowered.
+        """Set and change counts, all or nothing. Without either it returns the current formation.
+
+        `force`: also autoscaled types. `remove`: instances that stop first where a count is lowered.
         """
         return self._call(methods.SCALE, Scale(dict(to or {}), dict(by or {}), why, force, tuple(remove)))
 

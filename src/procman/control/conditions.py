@@ -31,7 +31,7 @@ class Verdict(Struct, frozen=True):
 
 
 REACHED = Verdict("reached")
-_ENDING = Verdict("ending", (), "cannot go on waiting: procman is stopping")
+_ENDING = Verdict("ending", (), "cannot keep waiting: procman is stopping")
 
 
 def _failed(reason: str, hint: str = "") -> Verdict:
@@ -80,16 +80,16 @@ class Condition:
         gone = [name for name in self._names if name in self._begun and name not in there]
         if not gone or self._until is AwaitedState.STOPPED:
             return REACHED
-        return _failed(f"cannot go on waiting for {gone[0]}: it is no longer there")
+        return _failed(f"cannot keep waiting for {gone[0]}: it is no longer there")
 
     def _up(self, i: InstanceView) -> Verdict:
         if i.phase in ("failed", "stopped"):
             why = f": {i.reason}" if i.reason else ""
-            failure = f"cannot go on waiting for {i.name}: it is {i.phase}{why}"
+            failure = f"cannot keep waiting for {i.name}: it is {i.phase}{why}"
             return _failed(failure, f"`procman restart {i.name}` starts it")
         if self._loops(i):
             why = i.reason or f"last {i.last_exit}"
-            return _failed(f"cannot go on waiting for {i.name}: {why}", f"see `procman logs {i.name}`")
+            return _failed(f"cannot keep waiting for {i.name}: {why}", f"see `procman logs {i.name}`")
         wanted = UP if self._until is AwaitedState.READY else ("done",)
         return REACHED if i.phase in wanted else _pending(described(i))
 
@@ -105,7 +105,7 @@ class Condition:
             return _failed(f"cannot stop {i.name}: {i.reason}", f"see pid {i.pid}")
         before = self._begun.get(i.name)
         if i.phase == "ready" and before is not None and before.phase == "stopping":
-            return _failed(f"cannot go on waiting for {i.name}: it was started again")
+            return _failed(f"cannot keep waiting for {i.name}: it was started again")
         return _pending(described(i))
 
 
@@ -119,7 +119,7 @@ class OperationCondition:
         """The verdict."""
         operation = self._look()
         if operation is None:
-            return _failed("cannot go on waiting: what was asked for is not known any more", "see `procman ps`")
+            return _failed("cannot keep waiting: what was asked for is not known any more", "see `procman ps`")
         reason = operation.reason.text if operation.reason is not None else operation.what
         match operation.state:
             case OperationState.RUNNING:
@@ -132,9 +132,9 @@ class OperationCondition:
             case OperationState.FAILED:
                 by = operation.instance or next(iter(operation.left), None)
                 hint = f"see `procman logs {by}`" if by else "see `procman ps`"
-                return _failed(f"cannot go on waiting: {reason}", hint)
+                return _failed(f"cannot keep waiting: {reason}", hint)
             case OperationState.SUPERSEDED:
-                return _failed(f"cannot go on waiting: {reason}", "see `procman ps`")
+                return _failed(f"cannot keep waiting: {reason}", "see `procman ps`")
             case _:
                 assert_never(operation.state)
 

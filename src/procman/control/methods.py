@@ -89,7 +89,7 @@ _STREAM, _OF_STREAM = MethodKind.STREAM, MethodKind.OF_STREAM
 
 HELLO = _row(Method("hello", HelloParams, Hello, _LOOK, "who answers, and what it can do"))
 PS = _row(Method("ps", NoParams, Ps, _LOOK, "the formation and every instance"))
-SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, tell them"))
+SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, show them"))
 RESTART = _row(Method("restart", Restart, Accepted, _CHANGE, "restart the named instances; starts stopped ones"))
 STOP = _row(Method("stop", Stop, Accepted, _CHANGE, "stop the named instances and keep them stopped"))
 WAIT = _row(
@@ -142,7 +142,7 @@ RESIZE = _row(
         ResizeParams,
         Keyboard,
         _CHANGE,
-        "tell the size of the screen that shows an `attach` stream",
+        "set the size of the screen that shows an `attach` stream",
         _OF_STREAM,
     )
 )

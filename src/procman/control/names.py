@@ -76,8 +76,8 @@ def hold(base: str, root: str, on_wait: Callable[[int], None]) -> socket.socket 
 
 
 def keep_inodes(roots: Iterable[str]) -> tuple[int, ...]:
-    """A descriptor of each folder: as long as one is open nobody else gets the inode that its names speak of, also when
-    the folder has been removed.
+    """A descriptor of each folder: as long as one is open no other folder gets the inode in its names, also when the
+    folder has been deleted.
     """
     opened: dict[tuple[int, int], int] = {}
     for root in roots if AVAILABLE else ():

@@ -89,7 +89,7 @@ def _changed(channel: Channel, deadline: float, tell: Tell) -> bool:
     except TimeoutError:
         return False
     if message is None:
-        raise ClosedError("cannot go on waiting: the connection has ended")
+        raise ClosedError("cannot keep waiting: the connection has ended")
     for one in (message, *channel.take()):
         _pass_on(notification(one), tell)
     return True
@@ -99,14 +99,14 @@ def _pass_on(told: object, tell: Tell) -> None:
     if isinstance(told, Happened):
         tell(told.change)
     elif isinstance(told, StreamEnded):
-        raise EndedError("cannot go on waiting: procman has ended")
+        raise EndedError("cannot keep waiting: procman has ended")
 
 
 def _go_on(channel: Channel) -> None:
     """Continue with the program that takes procman's place. Raises EndedError where there is none."""
     if not channel.upgrading:
-        raise EndedError("cannot go on waiting: procman has ended")
+        raise EndedError("cannot keep waiting: procman has ended")
     try:
         channel.connect_again()
     except ProcmanError:
-        raise EndedError("cannot go on waiting: procman has ended") from None
+        raise EndedError("cannot keep waiting: procman has ended") from None

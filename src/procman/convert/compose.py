@@ -1,7 +1,7 @@
 """docker-compose.yml (compose-spec.io) -> process types.
 
-A service that has a command becomes that command; where the image is built it may stand in the Dockerfile. One that is only
-an image (a database) stays a container, run by `docker compose up`: its type is as good a dependency as any other.
+A service with a command becomes that command; if its image is built, the command may be in the Dockerfile. A service that is
+only an image (a database) stays a container, run by `docker compose up`: its type is as good a dependency as any other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STORES = re.compile(
     r"elasticsearch|opensearch|clickhouse-server|minio|mailpit|mailhog|nginx|traefik|caddy|haproxy|localstack|adminer|"
     r"pgadmin4|nats|etcd|consul|vault|influxdb|grafana|prometheus|meilisearch|typesense|chroma|qdrant)\b.*"
 )
-"""Images that are a program of their own and not the application in it, whatever command they are given."""
+"""Images that are themselves the program, whatever command they are given."""
 
 _STARTERS = re.compile(
     r"(.*/)?(sh|bash|node|npm|npx|yarn|pnpm|bun|deno|python[\d.]*|uv|poetry|pipenv|bundle|ruby|rake|php|java|mix|go|cargo|make)"
@@ -172,7 +172,7 @@ def _command(draft: Draft, service: Section, start: ImageStart | None) -> str | 
         if built:
             draft.leave(
                 service.line,
-                "its command stands in its Dockerfile",
+                "its command is in its Dockerfile",
                 "write it into the Procfile to run it without a container",
             )
         return None
@@ -185,12 +185,12 @@ def _command(draft: Draft, service: Section, start: ImageStart | None) -> str | 
 
 
 def _seems_whole(words: list[str]) -> bool:
-    """Whether this is a command, and not what an image's own entry point is given."""
+    """Whether this is a complete command, and not arguments for the image's entry point."""
     return recognise(line(words)) is not None or bool(_STARTERS.fullmatch(words[0]))
 
 
 def _is_own(service: Section) -> bool:
-    """`env_file: .env`, which procman reads itself."""
+    """Whether this is `env_file: .env`, which procman reads itself."""
     item = service.take("env_file")
     values = item.value if item is not None and isinstance(item.value, list) else [item]
     return all(one is not None and one.value in (".env", "./.env") for one in values)
@@ -233,7 +233,7 @@ def _long_port(item: Item) -> str:
 
 
 def _place(draft: Draft, service: Section) -> None:
-    """Where it runs: in the folder that its image is built from."""
+    """Where it runs: in the folder from which its image is built."""
     build = service.take("build")
     if build is not None:
         context = (
@@ -255,7 +255,7 @@ def _place(draft: Draft, service: Section) -> None:
 
 
 def _health(draft: Draft, service: Section, file: str, *, contained: bool) -> None:
-    """A health check is what `ready:` asks. In a container it is asked there."""
+    """A health check becomes `ready:`. In a container it is run there."""
     check = service.section("healthcheck")
     item = check.take("test") if check is not None else None
     if check is None or item is None or check.flag("disable"):

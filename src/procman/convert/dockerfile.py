@@ -1,6 +1,6 @@
 """A Dockerfile -> what its image runs (Dockerfile reference: CMD, ENTRYPOINT, ENV, EXPOSE, WORKDIR, STOPSIGNAL). Pure.
 
-Nothing is built: what RUN and COPY make is not known here.
+Nothing is built, so the results of RUN and COPY are unknown here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _OF_THE_IMAGE = re.compile(r"[\w.-]*entrypoint[\w.-]*")
 
 
 class ImageStart(Struct, frozen=True, kw_only=True):
-    """What an image runs, and the line that says so. `port` is the first EXPOSE, 0 for none; `variables` are those of ENV."""
+    """What an image runs, and the line that says so. `port` is the first EXPOSE, 0 for none; `variables` are those of
+    ENV.
+    """
 
     entrypoint: Started = ()
     command: Started = ()
@@ -37,9 +39,8 @@ class ImageStart(Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
 
     def line(self, given: str) -> tuple[str, str]:
-        """The command line, and the entry point that was left out as one of the image.
-
-        `given` is text that stands in place of the image's command, "" for none.
+        """The command line, and the entry point that was left out because it only exists in the image. `given` replaces
+        the image's command, "" for none.
         """
         if isinstance(self.entrypoint, str):
             return self._here(self.entrypoint), ""
@@ -52,7 +53,7 @@ class ImageStart(Struct, frozen=True, kw_only=True):
         return (line([*self._words(first), "sh", "-c", text]) if first else text), left
 
     def _words(self, words: tuple[str, ...]) -> list[str]:
-        """Paths in the image's folder are paths in ours; a program elsewhere in the image is one in PATH."""
+        """Paths in the image's folder become paths in ours; a program elsewhere in the image becomes one in PATH."""
         moved = [self._here(word) for word in words]
         if moved and moved[0].startswith("/"):
             moved[0] = basename(moved[0])
@@ -67,7 +68,7 @@ class ImageStart(Struct, frozen=True, kw_only=True):
 
 
 def _own(entrypoint: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """The entry point without an init, of which procman does the work; and the script of it that is in the image alone."""
+    """The entry point without an init, whose work procman does, and the script in it that only exists in the image."""
     words = entrypoint
     if words and basename(words[0]) in _INITS:
         words = (
@@ -79,7 +80,7 @@ def _own(entrypoint: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
 
 
 def image_start(text: str, target: str = "") -> ImageStart:
-    """Of the last stage, or of the one that is named so."""
+    """The start of the last stage, or of the one of that name."""
     stages: dict[str, ImageStart] = {}
     name, made = "", ImageStart()
     arguments: dict[str, str] = {}
@@ -122,7 +123,7 @@ def _after(made: ImageStart, word: str, rest: str, number: int, arguments: dict[
 
 
 def _started(text: str) -> Started:
-    """The form in brackets is words; everything else is for a shell."""
+    """The command of an instruction: brackets hold words; anything else is for a shell."""
     if text.startswith("["):
         try:
             words = json.loads(text)
@@ -134,7 +135,7 @@ def _started(text: str) -> Started:
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """`A=1 B="x y"`, or the old `A the rest`."""
+    """The variables of `A=1 B="x y"`, or of the old form `A the rest`."""
     words = split(text) or []
     if words and "=" not in words[0]:
         yield words[0], text.partition(words[0])[2].strip()
@@ -150,7 +151,7 @@ def _expanded(text: str, known: dict[str, str]) -> str:
 
 
 def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
-    """Number of its first line, name and rest of each instruction; continued lines are one, here documents are left out."""
+    """First line number, name and rest of each instruction. Continued lines are joined, here documents are left out."""
     lines = iter(enumerate(text.splitlines(), 1))
     for number, row in lines:
         said = row.strip()

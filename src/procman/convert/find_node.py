@@ -15,7 +15,7 @@ _SERVERS = frozenset({
     "astro", "vite", "react-scripts",
 })  # fmt: skip
 _BUILT = frozenset({"next", "nuxt", "vite", "astro", "@remix-run/serve", "@sveltejs/kit", "react-scripts"})
-"""Their `start` needs a build before it: `dev` is what a fresh folder can run."""
+"""Frameworks whose `start` needs a build before it: `dev` works in a fresh folder."""
 _OUTPUT = re.compile(r"\b(dist|build|out|\.output|\.next)/")
 _TAKES_PORT_OPTION = re.compile(
     r"^(vite(?! build)|astro dev|ng serve|vue-cli-service serve|svelte-kit dev|remix vite:dev|webpack serve|webpack-dev-server)\b"
@@ -28,7 +28,7 @@ _ORCHESTRATED = re.compile(
     r"\b(turbo|nx|lerna|concurrently|npm-run-all2?|run-p|wsrun|moon|rush|foreman|overmind|yarn workspaces?|pnpm -r|pnpm run -r)\b|"
     r" (--workspaces?|--filter|--parallel|--recursive|-ws?)\b"
 )
-"""What runs the scripts of other packages."""
+"""Programs that run the scripts of other packages."""
 
 
 def find(finds: Finds) -> None:
@@ -43,7 +43,7 @@ def find(finds: Finds) -> None:
 
 
 def workspaces(finds: Finds) -> list[str]:
-    """The types of each package of a monorepo but its root; returns the packages."""
+    """The types of each package of a monorepo except its root; returns the packages."""
     packages = _workspaces(finds.folder)
     if packages:
         finds.say(
@@ -94,7 +94,7 @@ def _needed(package: dict[str, Any]) -> set[str]:
 
 
 def _package(finds: Finds, path: str, tool: str) -> None:
-    """The types of one package: what serves, and its workers."""
+    """The types of one package: its server, and its workers."""
     package = finds.folder.json(path)
     scripts, needed = _scripts(package), _needed(package)
     place = dirname(path)
@@ -109,7 +109,7 @@ def _package(finds: Finds, path: str, tool: str) -> None:
         if place:
             finds.put_folder(draft, place)
     workers: dict[str, str] = {}
-    for script in sorted(scripts, key=len):  # `worker` before `start:worker`, which is mostly the same
+    for script in sorted(scripts, key=len):  # `worker` before `start:worker`, which is usually the same
         match = _WORKER.fullmatch(script)
         if match:
             workers.setdefault(match[1], script)
@@ -121,7 +121,7 @@ def _package(finds: Finds, path: str, tool: str) -> None:
 
 
 def _script(scripts: dict[str, str], name: str, tool: str) -> str:
-    """The script itself where it is Node.js and a file: npm and a shell need 60 MB more. Else through the tool."""
+    """The script itself where it is Node.js and a file: npm and a shell need 60 MB more. Otherwise through the tool."""
     text = scripts[name].strip()
     return text if _NODE.fullmatch(text) else _run(tool, name)
 
@@ -141,7 +141,7 @@ def _run(tool: str, script: str) -> str:
 def _command(
     folder: Folder, scripts: dict[str, str], chosen: str, tool: str, place: str
 ) -> tuple[str, str | dict[str, int]]:
-    """The command line, and what `ready` is where it serves: `tcp` for PORT, or the port that the script fixes."""
+    """The command line, and the value of `ready` for a server: `tcp` for PORT, or a port that the script fixes."""
     if not chosen:
         main = next((main for main in _MAINS if folder.has(main)), "") if not place else ""
         return (f"node {main}" if main else ""), "tcp"

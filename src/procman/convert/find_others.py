@@ -28,9 +28,8 @@ def elixir(finds: Finds) -> None:
 
 
 def _phoenix_port(folder: Folder) -> str | dict[str, int]:
-    """`tcp` where the port is PORT, else the one that config/dev.exs says (4000 by default).
-
-    What config/runtime.exs reads from PORT counts only outside of its part for production.
+    """`tcp` where the port is PORT, else the port in config/dev.exs (4000 by default). PORT in config/runtime.exs
+    counts only outside its part for production.
     """
     dev = folder.text("config/dev.exs")
     always = folder.text("config/runtime.exs").partition("config_env() == :prod")[0]

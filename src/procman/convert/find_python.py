@@ -37,7 +37,7 @@ def find(finds: Finds) -> None:
 
 
 def requirements(folder: Folder) -> set[str]:
-    """The names of what requirements files, pyproject.toml and Pipfile ask for, as PyPI normalizes them."""
+    """The names in requirements files, pyproject.toml and Pipfile, as PyPI normalizes them."""
     names: set[str] = set()
     for path, text in folder.texts.items():
         if "/" in path and not path.startswith(("requirements/", "reqs/")):
@@ -75,7 +75,7 @@ def _toml_names(text: str) -> Iterator[str]:
 
 
 def _django(finds: Finds, needed: set[str], runner: str) -> str:
-    """The project's module, "" where nobody can tell."""
+    """The project's module, "" where it cannot be determined."""
     folder = finds.folder
     finds.say("Django (manage.py)")
     match = _SETTINGS.search(folder.text("manage.py"))
@@ -96,7 +96,7 @@ def _django(finds: Finds, needed: set[str], runner: str) -> str:
 
 
 def _application(finds: Finds, needed: set[str], runner: str) -> None:
-    """FastAPI (and its kind) before Flask: where both are asked for, the first is the newer."""
+    """FastAPI (and similar) before Flask: where both are required, the first is the newer."""
     folder = finds.folder
     for kind in ("fastapi", "flask"):
         if not needed & ({"fastapi", "starlette", "litestar", "quart"} if kind == "fastapi" else {"flask"}):

@@ -1,7 +1,7 @@
-"""What a folder holds -> process types. Pure: the verb reads the files that `wanted` names.
+"""The files of a folder -> process types. Pure: the verb reads the files that `wanted` names.
 
-Each language has a rule in a file of its own; this one knows what they share: the folder as a value, names that are
-taken, and the advice of the known programs.
+Each language has a rule in a file of its own. This file has what they share: the folder as a value, names that are
+taken, and the advice for known programs.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ READ = re.compile(
     r"(docker-)?compose\.ya?ml|Procfile(\.dev)?|requirements/[\w.-]+\.txt|"
     r"(main|app|wsgi|asgi|celery|celery_app|celeryconfig|tasks|worker|server|api|application|settings|base|__init__)\.py)"
 )
-"""Paths of files whose text is looked at."""
+"""Paths of files whose text is read."""
 
 SKIP = frozenset({
     "node_modules", "vendor", "venv", "env", "target", "build", "dist", "deps", "_build", "__pycache__", "tmp", "log", "test",
     "tests", "spec", "static", "public", "docs", "migrations", "site-packages",
 })  # fmt: skip
-"""Folders that are not looked into, besides those that begin with a dot."""
+"""Folders that are not searched, besides those that start with a dot."""
 
 _SOURCES = frozenset({"src", "app"})
-"""Folders whose name says nothing of what is in them."""
+"""Folders whose name says nothing about their content."""
 
 MAX_DEPTH = 3
-SETTABLE = ("restart", "stop", "stdin", "tty", "max", "ready")
+SETTABLE = ("restart", "stop", "stdin", "tty", "max", "ready", "depends_on")
 
 
 class Folder(Struct, frozen=True):
-    """A folder as far as it was looked at: the paths of its files, with `/`, and the texts of those that READ names."""
+    """The part of a folder that was read: the paths of its files, with `/`, and the texts of those that READ names."""
 
     paths: frozenset[str]
     texts: dict[str, str]
@@ -66,7 +66,7 @@ class Folder(Struct, frozen=True):
         return sorted({path.partition("/")[0] for path in self.paths if "/" in path})
 
     def json(self, path: str) -> dict[str, Any]:
-        """A JSON object, empty where it is absent or no JSON: a hint needs no error."""
+        """A JSON object, empty where it is absent or invalid: a hint needs no error."""
         try:
             data = json.loads(self.text(path) or "{}")
         except (ValueError, RecursionError):
@@ -75,9 +75,8 @@ class Folder(Struct, frozen=True):
 
 
 class Finds:
-    """What the rules have found so far.
-
-    They look at `folder`, which is a folder inside the one that was named while `place` is its name.
+    """What the rules have found so far. They search `folder`, which is inside the folder of the user if `place` is its
+    name.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -90,23 +89,23 @@ class Finds:
         self._here: set[str] = set()
 
     def enter(self, folder: Folder, place: str) -> None:
-        """Look at a folder inside from now on."""
+        """Search this inner folder from now on."""
         self.folder, self.place = folder, place
         self._here = set()
 
     def say(self, what: str) -> None:
-        """One thing that was found, with the file that told it: `Django (manage.py)`."""
+        """Record one finding, with its file: `Django (manage.py)`."""
         self.said.append(plain(f"{what} in {self.place}/" if self.place else what, 200))
 
     def hint(self, what: str) -> None:
         self.hints.append(plain(what, 200))
 
     def __contains__(self, name: str) -> bool:
-        """Whether a rule has named a type so in this folder."""
+        """Whether a rule has used this type name in this folder."""
         return name in self._here
 
     def add(self, name: str, command: str, *, serves: bool = False, otherwise: str = "") -> Draft:
-        """A process type; under the name `otherwise` where an earlier rule has taken the first."""
+        """Add a process type; under the name `otherwise` where an earlier rule has taken the first."""
         name = otherwise if name in self._here and otherwise else name
         self._here.add(name)
         name = self._placed(name)
@@ -122,11 +121,11 @@ class Finds:
         return draft
 
     def put_folder(self, draft: Draft, inside: str) -> None:
-        """Where it runs, by the path from the folder that is looked at."""
+        """Set where it runs, by the path from the folder that is searched."""
         draft.put("cwd", "/".join(part for part in (self.place, inside) if part))
 
     def _placed(self, name: str) -> str:
-        """What serves in `backend/` is `backend`, its worker `backend-worker`; in `src/` they are web and worker."""
+        """The server of `backend/` is `backend`, its worker `backend-worker`; in `src/` they are web and worker."""
         if not self.place or name == "release" or (self.place in _SOURCES and name not in self._names):
             return name
         own = name in ("web", "frontend")

@@ -15,10 +15,10 @@ _NO_SIGN = "(?!)"
 
 
 class SourceFormat(NamedTuple):
-    """`names`: shell patterns of file names in lower case; `sign`: what a file of another name has in it.
+    """`names`: shell patterns of file names in lower case; `sign`: a text in files of another name.
 
-    `node`: the text is what node prints of the file (pm2.py). `beside` names further files that tell something, by their paths
-    from this one; `convert` then takes the texts of those that are there.
+    `node`: the text is what node prints of the file (pm2.py). `beside` names further files that matter, by their paths from
+    this one; `convert` then gets the texts of those that exist.
     """
 
     title: str
@@ -52,12 +52,12 @@ FORMATS = (
 
 
 def format_of(path: str, text: str) -> SourceFormat | None:
-    """The format of a file, by its name, else by what is in it."""
+    """The format of a file, by its name, else by its content."""
     name = basename(path).lower()
     named = next((one for one in FORMATS if any(fnmatchcase(name, pattern) for pattern in one.names)), None)
     if named is not None and (named.sign == _NO_SIGN or _signed(named, text)):
         return named
-    return next((one for one in FORMATS if _signed(one, text)), named)  # process-compose reads compose.yaml, too
+    return next((one for one in FORMATS if _signed(one, text)), named)  # process-compose also reads compose.yaml
 
 
 def _signed(one: SourceFormat, text: str) -> bool:

@@ -26,11 +26,11 @@ _CONVERTIBLE = (
     *_COMPOSE, "process-compose.yaml", "process-compose.yml", "supervisord.conf", "ecosystem.config.js", "ecosystem.config.cjs",
     "mprocs.yaml", "pitchfork.toml",
 )  # fmt: skip
-"""What `procman init --from` takes, where a folder itself says nothing of what it runs."""
+"""What `procman init --from` reads, where the folder itself does not say what it runs."""
 
 
 class Inspected(Struct, frozen=True):
-    """What to write, what was found (`Django (manage.py)`), and what a person should know besides."""
+    """What to write, what was found (`Django (manage.py)`), and what else a person should know."""
 
     converted: Converted
     found: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Inspected(Struct, frozen=True):
 
 
 def inspect(folder: Folder) -> Inspected:
-    """Never fails: what cannot be read says nothing."""
+    """Never fails: files that cannot be read are ignored."""
     finds = Finds(folder)
     _rule(finds)
     _inside(finds, folder)
@@ -54,7 +54,7 @@ def inspect(folder: Folder) -> Inspected:
 
 
 def _rule(finds: Finds) -> None:
-    """What the folder that is looked at runs."""
+    """Add what the searched folder runs."""
     before = len(finds.said)
     for rule in RULES:
         rule(finds)
@@ -63,7 +63,9 @@ def _rule(finds: Finds) -> None:
 
 
 def _inside(finds: Finds, folder: Folder) -> None:
-    """The parts of an application that stand side by side: all where the folder itself runs nothing, else a front end."""
+    """Search the parts of an application that are side by side: all where the folder itself runs nothing, else a front
+    end.
+    """
     whole = bool(finds.said)
     for place in folder.places():
         part = folder.below(place)
@@ -77,7 +79,7 @@ def _inside(finds: Finds, folder: Folder) -> None:
 
 
 def _containers(finds: Finds) -> None:
-    """What of a Compose file would stay a container: databases and their kind."""
+    """The services of a Compose file that would stay containers: databases and the like."""
     for path in _COMPOSE:
         if not finds.folder.has(path):
             continue

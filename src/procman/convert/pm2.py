@@ -1,6 +1,7 @@
 """ecosystem.config.js, .cjs or .json of PM2 (pm2.keymetrics.io/docs/usage/application-declaration) -> process types.
 
-A .js file is a program: `node` prints what it exports as JSON, and that is read here beside the source, for its lines.
+A .js file is a program: `node` prints what it exports as JSON, which is read here together with the source, for line
+numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from procman.convert.tree import Item, Section, fail, read_yaml, with_lines
 from procman.convert.words import line, quoted, split
 
 PRINT = "JSON.stringify(require(require('path').resolve(process.argv[1])))"
-"""What `node -p` is given, with the file's name after it."""
+"""The argument of `node -p`, followed by the file's name."""
 
 _INTERPRETERS = {
     ".js": "node", ".cjs": "node", ".mjs": "node", ".ts": "node", ".py": "python3", ".rb": "ruby", ".sh": "bash",
@@ -41,7 +42,7 @@ _SILENT = frozenset({
 
 
 def convert(text: str, file: str) -> Converted:
-    """From a .json file, which PM2 takes with comments, bare names and commas at the end. Raises ConfigError."""
+    """Convert a .json file, which PM2 reads with comments, unquoted names and trailing commas. Raises ConfigError."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
@@ -50,7 +51,7 @@ def convert(text: str, file: str) -> Converted:
 
 
 def convert_printed(printed: str, source: str, file: str) -> Converted:
-    """From what node printed of a .js file, with the source's lines. Raises ConfigError."""
+    """Convert what node printed of a .js file, with the source for line numbers. Raises ConfigError."""
     try:
         data = json.loads(printed)
     except (ValueError, RecursionError):
@@ -62,7 +63,7 @@ _JSON_PIECES = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*
 
 
 def _kept(match: re.Match[str]) -> str:
-    """A string as it is; of a comment, its line ends."""
+    """A string unchanged; of a comment only its line ends."""
     return match[1] or "\n" * match[0].count("\n") or " "
 
 
@@ -93,7 +94,7 @@ def _converted(data: object, source: str, file: str) -> Converted:
 
 
 def _simple(app: dict[str, object]) -> dict[str, object]:
-    """`cmd` is another name of `script`; in `env` PM2 writes lists and mappings as JSON."""
+    """Arguments as one text: `cmd` is another name of `script`; in `env` PM2 writes lists and mappings as JSON."""
     env = app.get("env")
     if isinstance(env, dict):
         env = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in env.items()}
@@ -102,7 +103,7 @@ def _simple(app: dict[str, object]) -> dict[str, object]:
 
 
 def _lines(source: str, app: dict[str, object], number: int, after: int) -> tuple[dict[tuple[str, ...], int], int]:
-    """Where the keys of an app stand in the source, as far as the text shows, and where to look for the next one."""
+    """The lines of an app's keys in the source, as far as the text shows, and where to search for the next app."""
     rows = source.splitlines()
     name = re.escape(str(app.get("name") or app.get("script") or ""))
     start = next((n for n in range(after, len(rows)) if re.search(rf"['\"`]{name}['\"`]", rows[n])), after)
@@ -191,7 +192,7 @@ def _count(draft: Draft, app: Section) -> None:
 
 
 def _life(draft: Draft, app: Section) -> None:
-    """PM2 restarts whatever ends, and stops with INT."""
+    """The settings of restart and stop: PM2 restarts whatever ends, and stops with INT."""
     kept = "autorestart" not in app or app.flag("autorestart")
     draft.put("restart.policy", "always" if kept else "never")
     limit = app.number("max_restarts")

@@ -127,7 +127,7 @@ def _probes(draft: Draft, process: Section) -> None:
 
 
 def _probe(draft: Draft, probe: Section) -> dict[str, object]:
-    """`{exec: …}` or `{http: …}`, empty where it is neither."""
+    """`{exec: …}` or `{http: …}`, empty for anything else."""
     executed, asked = probe.section("exec"), probe.section("http_get")
     if executed is not None:
         command = " ".join(executed.text("command").replace("$$", "$").split())

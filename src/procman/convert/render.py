@@ -12,17 +12,17 @@ from procman.known.yamltext import scalar
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]*")
 _WIDTH = 100
-"""What a mapping in braces may take; a longer one stands on lines of its own."""
+"""Most characters of a mapping in braces; a longer one has lines of its own."""
 
 
 def procfile(converted: Converted, origin: str) -> str:
-    """The Procfile: a comment that says where it comes from, then a line for each type."""
+    """The Procfile: a comment with its source, then a line for each type."""
     lines = [f"# {origin}", *(f"{made.name}: {made.command}" for made in converted.types)]
     return "\n".join(lines) + "\n"
 
 
 def procman_yml(converted: Converted, origin: str) -> str:
-    """procman.yml, "" where nothing is to be said in it."""
+    """procman.yml, "" where it would be empty."""
     counts = {made.name: made.count for made in converted.types if made.count != 1}
     said = [made for made in converted.types if made.settings or made.notes]
     if not counts and not said:

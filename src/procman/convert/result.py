@@ -1,7 +1,7 @@
-"""What a conversion yields, and the builder that every format fills. Pure; knows no format.
+"""The result of a conversion, and the builder that every format fills. Pure; knows no format.
 
-The builder owns what all formats share: names that the Procfile takes, commands of one line, PORT as `port:`, and the
-variables that procman.yml cannot hold.
+The builder has what all formats share: names that the Procfile accepts, commands of one line, PORT as `port:`, and
+variables that procman.yml cannot contain.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 class ProcessType(Struct, frozen=True, kw_only=True):
-    """A process type to be written. `settings` are keys of procman.yml below `processes.NAME`, `notes` comments above them."""
+    """A process type to write. `settings` are keys of procman.yml below `processes.NAME`, `notes` comments above them."""
 
     name: str
     command: str
@@ -46,7 +46,7 @@ class NotCarried(Struct, frozen=True):
 
 
 class Converted(Struct, frozen=True, kw_only=True):
-    """The outcome. `env` belongs into .env; `scripts` are further files, by name: commands of more than one line."""
+    """The result. `env` belongs into .env; `scripts` are further files, by name: commands of more than one line."""
 
     types: tuple[ProcessType, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Converted(Struct, frozen=True, kw_only=True):
 
 
 class Draft:
-    """One process type in the making. A format sets what it knows, in any order."""
+    """One process type being built. A format sets what it knows, in any order."""
 
     def __init__(self, builder: Builder, name: str, line: int) -> None:
         self.name = name
@@ -69,11 +69,11 @@ class Draft:
         self._builder = builder
 
     def leave(self, line: int, what: str, hint: str = "") -> None:
-        """Says that something of this type was not carried over."""
+        """Record that something of this type was not carried over."""
         self._builder.leave(line, f"{self.name}: {what}", hint)
 
     def put(self, path: str, value: object) -> None:
-        """Sets a key of procman.yml: `stop.signal`."""
+        """Set a key of procman.yml: `stop.signal`."""
         *parents, key = path.split(".")
         target = self.settings
         for parent in parents:
@@ -81,11 +81,11 @@ class Draft:
         target[key] = value
 
     def turn_on(self, path: str) -> None:
-        """Sets a key to true."""
+        """Set a key to true."""
         self.put(path, True)  # noqa: FBT003  a value, not a switch
 
     def put_signal(self, line: int, name: str) -> None:
-        """Sets the stop signal. TERM is the default."""
+        """Set the stop signal. TERM is the default."""
         word = name.strip().upper().removeprefix("SIG")
         if not re.fullmatch(r"[A-Z0-9+-]{2,12}", word) or word.isdigit():
             self.leave(line, f"the stop signal {name!r}", "name it, as in stop: {signal: INT}")
@@ -114,9 +114,10 @@ class Draft:
             self.leave(line, f"exit codes for {path}", "name numbers from 0 to 255")
 
     def put_env(self, line: int, variables: Mapping[str, str], *, expand: bool = False) -> None:
-        """Variables of the type. PORT becomes `port:`.
+        """Set variables of the type. PORT becomes `port:`.
 
-        With `expand` the source replaces `${NAME}` in values; `env:` is literal, so such a one goes in front of the command.
+        With `expand` the source replaces `${NAME}` in values; `env:` is literal, so such a variable is set in the
+        command.
         """
         for name, value in variables.items():
             if name == "PORT":
@@ -137,7 +138,7 @@ class Draft:
 
 
 class Builder:
-    """Gathers drafts and what is left, and makes them fit the Procfile's rules."""
+    """Collects drafts and notes, and makes them fit the Procfile's rules."""
 
     def __init__(self) -> None:
         self._drafts: list[Draft] = []
@@ -145,7 +146,7 @@ class Builder:
         self.env: dict[str, str] = {}
 
     def draft(self, name: str, line: int) -> Draft:
-        """A further process type, under its name in the source."""
+        """Start a process type, under its name in the source."""
         draft = Draft(self, name, line)
         self._drafts.append(draft)
         return draft
@@ -154,7 +155,7 @@ class Builder:
         self._left.append(NotCarried(line, plain(what, _LONGEST), plain(hint, _LONGEST)))
 
     def put_env(self, line: int, variables: Mapping[str, str]) -> None:
-        """Variables for every type, which go into .env."""
+        """Set variables for every type, which go into .env."""
         for name, value in variables.items():
             if _VARIABLE.fullmatch(name) and not _OURS.fullmatch(name) and not _CONTROL.search(value):
                 self.env[name] = value
@@ -162,12 +163,14 @@ class Builder:
                 self.leave(line, f"the variable {name!r}", "procman cannot set it")
 
     def build(self) -> Converted:
-        """The outcome; a type without a command is left out, and said. What others need as done is a one-off."""
+        """The result. A type without a command is left out, with a note. A type that others need to be done is a
+        one-off.
+        """
         finished = {name for draft in self._drafts for name, until in draft.depends.items() if until == "done"}
         for draft in self._drafts:
             if draft.name in finished:
                 draft.turn_on("oneshot")
-                draft.settings.get("restart", {}).pop("policy", None)  # it runs to its end, and nobody wants it twice
+                draft.settings.get("restart", {}).pop("policy", None)  # it runs to its end, and need not run twice
                 if not draft.settings.get("restart", True):
                     del draft.settings["restart"]
         names: dict[str, str] = {}
@@ -188,7 +191,7 @@ class Builder:
         return Converted(types=ordered, env=self.env, scripts=scripts, left=tuple(left))
 
     def _named(self, draft: Draft, taken: set[str]) -> str:
-        """The source's name where the Procfile takes it, else the nearest that it takes."""
+        """The source's name where the Procfile accepts it, else the nearest that it accepts."""
         base = re.sub(r"[^A-Za-z0-9_-]+", "-", draft.name).strip("-")[:60] or "process"
         if base == ALL:
             base = "all-1"
@@ -209,7 +212,7 @@ class Builder:
             scripts[file] = command.rstrip() + "\n"
             command = f"exec sh ./{file}" if "cwd" not in draft.settings else f"exec sh {quoted(file)}"
             if "cwd" in draft.settings:
-                draft.leave(draft.line, f"{file} stands in the root, and its type has a cwd", "move it there")
+                draft.leave(draft.line, f"{file} is in the root, and its type has a cwd", "move it there")
         else:
             command = lines[0] if lines else command
         if draft.in_front:
@@ -227,7 +230,7 @@ class Builder:
         )
 
     def _ordered(self, made: ProcessType, draft: Draft, names: Mapping[str, str]) -> ProcessType:
-        """With its dependencies under the names that they have now."""
+        """The type, with its dependencies under their present names."""
         wanted = {
             names[name]: until for name, until in draft.depends.items() if names.get(name, made.name) != made.name
         }

@@ -16,7 +16,7 @@ _PAIR = re.compile(r"""\s*([A-Za-z_][\w]*)\s*=\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\
 _REASONS = {
     "user": "processes run as the user that starts procman",
     "umask": "set it before procman is started",
-    "priority": "order is said by depends_on",
+    "priority": "order is set by depends_on",
     "startsecs": "say when it is ready: `ready: tcp`",
     "numprocs_start": "PROCMAN_INDEX counts from 1",
     "serverurl": "procman gives each process PROCMAN_SOCKET",
@@ -60,7 +60,7 @@ def convert(text: str, file: str) -> Converted:
 
 
 def _sections(text: str, file: str) -> list[_Section]:
-    """The file as Supervisor's parser takes it: `;` after a blank begins a comment, an indented line goes on."""
+    """The sections as Supervisor's parser reads them: `;` after a blank starts a comment, an indented line continues."""
     found: list[_Section] = []
     key = ""
     for number, row in enumerate(text.splitlines(), 1):
@@ -72,7 +72,7 @@ def _sections(text: str, file: str) -> list[_Section]:
             found.append(_Section(header[1].strip(), number))
             key = ""
         elif not found:
-            fail(file, number, "cannot read the line: it stands before any [section]")
+            fail(file, number, "cannot read the line: it is before any [section]")
         elif row[:1].isspace() and key:
             before = found[-1].values[key]
             found[-1].values[key] = _Value(f"{before.text}\n{bare.strip()}", before.line)
@@ -119,7 +119,7 @@ def _program(draft: Draft, section: _Section) -> None:
 
 
 def _set(draft: Draft, key: str, value: _Value) -> bool:
-    """Carries one key over; False where procman has nothing like it."""
+    """Carry one key over; False where procman has nothing like it."""
     text, line = value.text, value.line
     if key == "directory":
         draft.put("cwd", _formatted(text.replace("%(here)s", ".")))
@@ -153,7 +153,9 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
 
 
 def _command(draft: Draft, value: _Value) -> str:
-    """Supervisor runs no shell: each word is quoted for the one that procman may need, `%(…)s` becomes a variable."""
+    """Supervisor runs no shell: each word is quoted for the shell that procman may need, and `%(…)s` becomes a
+    variable.
+    """
     words = split(value.text.replace("\n", " "))
     if words is None:
         draft.leave(value.line, "its command: the quotation marks do not fit")

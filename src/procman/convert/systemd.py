@@ -66,7 +66,7 @@ def _shown(entry: _Entry) -> str:
 
 
 def _entries(text: str, file: str) -> list[_Entry]:
-    """Every assignment; an empty one takes back those of its key before it."""
+    """Every assignment. An empty one cancels those of its key before it."""
     found: list[_Entry] = []
     section, pending, start = "", "", 0
     for number, row in enumerate(text.splitlines(), 1):
@@ -87,7 +87,7 @@ def _entries(text: str, file: str) -> list[_Entry]:
         if not sign or not key.strip():
             fail(file, start, "cannot read the line: it has no '='", "write Key=value")
         if not section:
-            fail(file, start, "cannot read the line: it stands before any [Section]")
+            fail(file, start, "cannot read the line: it is before any [Section]")
         entry = _Entry(section, key.strip().lower(), value.strip(), start, " ".join(whole.split()))
         if not entry.value:
             found = [one for one in found if (one.section, one.key) != (entry.section, entry.key)]
@@ -134,7 +134,7 @@ class _Unit:
         self.draft.command = " && ".join(commands)
 
     def _line(self, entry: _Entry, *, alone: bool) -> str:
-        """Systemd runs no shell: words are quoted for one, `%` and `$` replaced by its rules."""
+        """Systemd runs no shell: words are quoted for one, and `%` and `$` replaced by its rules."""
         prefix = re.match(r"[@\-:+!|]*", entry.value)
         marks = prefix[0] if prefix else ""
         words = split(entry.value[len(marks) :].replace("%%", "\0"))

@@ -1,4 +1,4 @@
-"""Foreign files as values that know their lines, and the reading of them that names what nobody took. Pure."""
+"""Foreign files as values that know their lines, read in a way that shows which keys were not used. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fail(file: str, line: int, message: str, hint: str = "") -> NoReturn:
 
 
 class Section:
-    """A mapping that is being read. What is asked for counts as taken; `rest` is what nobody asked for."""
+    """A mapping that is being read. Keys that are asked for count as used; `rest` has the others."""
 
     def __init__(self, file: str, item: Item, what: str) -> None:
         if not isinstance(item.value, dict):
@@ -81,12 +81,12 @@ class Section:
         return self.refuse(key, item, "text")
 
     def word(self, key: str) -> str:
-        """Text in which `${NAME:-default}` is the default: what has to be known now. "" where nobody can tell."""
+        """Text in which `${NAME:-default}` is the default, as the value is needed now. "" where it is unknown."""
         item = self._known(key)
         return "" if item is None else self.as_text(item, key)
 
     def _known(self, key: str) -> Item | None:
-        """The value of a key that has to be known now; a reference without a default stays untaken, and so is named."""
+        """The value of a key that is needed now. A reference without a default counts as unused, and so is named."""
         item = self.take(key)
         if item is None or not isinstance(item.value, str) or "$" not in item.value:
             return item
@@ -128,7 +128,7 @@ class Section:
         return [self.as_text(element, key) for element in item.value]
 
     def variables(self, key: str) -> dict[str, str]:
-        """Variables as a mapping or as a list of NAME=value; one without a value is passed on, and left out here."""
+        """Variables as a mapping or as a list of NAME=value. One without a value is passed on, and left out here."""
         item = self.take(key)
         if item is None:
             return {}
@@ -143,7 +143,7 @@ class Section:
         fail(self.file, item.line, f"cannot use {self.what}.{key}: expected {wanted}".replace(" .", " "))
 
     def rest(self) -> Iterator[tuple[str, int]]:
-        """Each key that nobody took and that says something, with its line."""
+        """Each unused key that has a value, with its line."""
         for key, item in self._items.items():
             if key not in self._taken and item.value is not None and not key.startswith("x-"):
                 yield key, item.line
@@ -160,7 +160,7 @@ def read_yaml(text: str, file: str) -> Item:
 
 
 class _Nodes:
-    """YAML's nodes to Items. Bounded: aliases in aliases would make a small file a large tree."""
+    """YAML's nodes as Items. Bounded, as aliases in aliases would make a small file a large tree."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -203,7 +203,9 @@ def _scalar(node: yaml.ScalarNode) -> object:
 
 
 def _clean(text: str) -> str:
-    """Without what no file name, no argument and no UTF-8 can hold: NUL and lone surrogates, both made by escapes."""
+    """Without characters that no file name, argument or UTF-8 can contain: NUL and lone surrogates, which escapes can
+    create.
+    """
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
@@ -223,7 +225,7 @@ _KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-
 
 
 def _toml_lines(text: str) -> dict[tuple[str, ...], int]:
-    """The line of each table and key; tomllib tells none."""
+    """The line of each table and key, which tomllib does not give."""
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, row in enumerate(text.splitlines(), 1):
@@ -241,7 +243,7 @@ def _dotted(text: str) -> tuple[str, ...]:
 
 
 def with_lines(data: object, lines: dict[tuple[str, ...], int], path: tuple[str, ...], line: int) -> Item:
-    """Plain values as Items; what has no line of its own has that of what it stands in."""
+    """Plain values as Items. A value without a line of its own gets that of its parent."""
     line = lines.get(path, line)
     if len(path) > MAX_DEPTH:
         return Item(None, line)

@@ -1,4 +1,4 @@
-"""Words of a command line to text for a shell. Pure."""
+"""Words of a command line -> text for a shell. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
 def quoted(word: str) -> str:
-    """A word that a shell takes as it is."""
+    """A word quoted so that a shell leaves it unchanged."""
     return word if _SAFE.fullmatch(word) else shlex.quote(word)
 
 
 def expanding(word: str) -> str:
-    """A word in which `$NAME` and `${NAME}` are replaced by the shell, and `$$` means a `$`: Compose's and systemd's rules."""
+    """A word in which the shell replaces `$NAME` and `${NAME}`, and `$$` means a `$`: the rules of Compose and systemd."""
     if "$" not in word:
         return quoted(word)
     parts = []
@@ -40,7 +40,7 @@ def line(words: Sequence[str], *, expand: bool = False) -> str:
 
 
 def split(text: str) -> list[str] | None:
-    """The words of a line as a shell would take them, None where its quotation marks do not fit."""
+    """The words of a line as a shell would split them, None where a quotation mark is missing."""
     try:
         return shlex.split(text)
     except ValueError:
@@ -48,5 +48,7 @@ def split(text: str) -> list[str] | None:
 
 
 def assigned(texts: Sequence[str]) -> dict[str, str]:
-    """`["A=1", "B"]` -> `{"A": "1"}`: what has no `=` is passed on from the environment in every format that has it."""
+    """`["A=1", "B"]` -> `{"A": "1"}`: names without `=` are passed on from the environment in every format that has
+    them.
+    """
     return {name: value for name, sign, value in (text.partition("=") for text in texts) if sign}

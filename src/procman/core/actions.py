@@ -19,10 +19,10 @@ else:
 
 
 class Target(Enum):
-    """Who of a life gets a signal.
+    """Which processes of an instance get a signal.
 
-    * `TOP`: the leader, and what was adopted from it: members of its group that are already procman's own children.
-      The others of the group follow when they are adopted. (Where the system has no subreaper: the whole group.)
+    * `TOP`: the leader, and what was adopted from it: members of its group that are already procman's own children. The
+      others of the group follow when they are adopted. (Where the system has no subreaper: the whole group.)
     * `LEADER`: the leader alone.
     * `GROUP`: the whole group at once.
     * `ADOPTED`: what left the group and was adopted.
@@ -46,16 +46,14 @@ class Spawn(Struct, frozen=True):
 
 
 class CancelSpawn(Struct, frozen=True):
-    """The start of this life is not wanted any more. Answered by SpawnCancelled where it has not begun; where it has, by what
-    answers the Spawn.
-    """
+    """Cancel the start of this life. Answered by SpawnCancelled if it has not begun, else like the Spawn."""
 
     name: str
     generation: int
 
 
 class Signal(Struct, frozen=True):
-    """Send `signal` (a name without SIG) to a part of a life."""
+    """Send `signal` (a name without SIG) to some processes of an instance."""
 
     name: str
     generation: int
@@ -71,14 +69,14 @@ class SignalProcess(Struct, frozen=True):
 
 
 class ShareDaemon(Struct, frozen=True):
-    """An adopted daemon serves its whole type from now on: it does not hold up the end of the life it came from."""
+    """An adopted daemon serves its whole type from now on: the instance that it came from can end without it."""
 
     name: str
     pid: int
 
 
 class ReclaimDaemons(Struct, frozen=True):
-    """The daemons kept for the type belong to this life, the last one of the type, and get `signal`."""
+    """The daemons that serve the type belong to this life, the last one of the type, and get `signal`."""
 
     name: str
     generation: int
@@ -86,8 +84,8 @@ class ReclaimDaemons(Struct, frozen=True):
 
 
 class StartProbe(Struct, frozen=True):
-    """Probe this life until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long its
-    readiness is waited for, with `health` how long one answer may take. Seconds.
+    """Probe this life until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long
+    to wait for its readiness, with `health` how long for one answer. Seconds.
     """
 
     name: str
@@ -99,7 +97,7 @@ class StartProbe(Struct, frozen=True):
 
 
 class StopProbe(Struct, frozen=True):
-    """Probe this life no more."""
+    """Stop probing this life."""
 
     name: str
     generation: int
@@ -115,14 +113,14 @@ class RunHelper(Struct, frozen=True):
 
 
 class OpenSockets(Struct, frozen=True):
-    """Listen on these for a type. They stay open over every life of its instances until CloseSockets."""
+    """Listen on these for a type. They stay open over all lives of its instances, until CloseSockets."""
 
     type: str
     sockets: tuple[policies.ListenSocket, ...]
 
 
 class CloseSockets(Struct, frozen=True):
-    """No instance is handed these any more."""
+    """Pass these to no further instance."""
 
     type: str
     sockets: tuple[policies.ListenSocket, ...]
@@ -137,7 +135,7 @@ class SetTimer(Struct, frozen=True):
 
 
 class Remove(Struct, frozen=True):
-    """The slot is gone: forget its output."""
+    """The slot has been removed: forget its output."""
 
     name: str
 
@@ -153,8 +151,8 @@ class Publish(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """The answer to a command that was granted: names of the instances it touches, the formation it leads to, and the
-    number of the operation that it began (0: none, as nothing changes).
+    """The answer to a command that was granted: the instances it affects, the formation it leads to, and the number of
+    the operation that it started (0: none, as nothing changes).
     """
 
     request: int
@@ -170,7 +168,7 @@ class Refuse(Struct, frozen=True):
 
 
 class OperationEnded(Struct, frozen=True):
-    """What was asked for is reached, cannot be reached any more, or is no longer wanted."""
+    """What was asked for is reached, cannot be reached any more, or has been superseded."""
 
     operation: Operation
 

@@ -1,6 +1,5 @@
-"""Addresses that may hold a password: kept whole for who connects, and never shown whole.
-
-`Address` is what every message, event and repr goes through. Knows no network.
+"""Addresses that may contain a password: passed on unchanged, and never shown unchanged. Every message, event and repr
+goes through `Address`. Knows no network.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]
 
 
 class Address:
-    """A URL. Raises ValueError, without the text of it, where it is none of these schemes or has no host."""
+    """A URL. Raises ValueError, without the text, where it has another scheme or no host."""
 
     __slots__ = ("_secrets", "parts", "port", "shown", "url")
 
@@ -44,7 +43,7 @@ class Address:
         return f"Address({self.shown!r})"
 
     def scrub(self, text: str) -> str:
-        """A library's message without what the URL keeps secret, on one line, of a bearable length."""
+        """A library's message without the secrets of the URL, on one line of limited length."""
         text = text.replace(self.url, self.shown)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
@@ -52,14 +51,14 @@ class Address:
 
 
 def _shown(parts: SplitResult, port: int | None) -> str:
-    """Scheme, host, port and path: a user name, a password and a query (a token, often) are left out."""
+    """Scheme, host, port and path, without a user name, a password and a query (which is often a token)."""
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path}"
 
 
 def masked(url: str) -> str:
-    """A URL, or what was meant to be one, for a repr."""
+    """A URL, or text that is no valid one, for a repr."""
     from urllib.parse import urlsplit  # noqa: PLC0415  as above
 
     try:
@@ -75,5 +74,7 @@ def variables_in(text: str) -> list[str]:
 
 
 def expanded(text: str, environ: dict[str, str]) -> str:
-    """`$NAME` and `${NAME}` replaced, so that a password can stay where secrets are kept. Raises KeyError for a name that is not set."""
+    """The text with `$NAME` and `${NAME}` replaced, so that a password can stay where secrets are kept. Raises KeyError
+    for a name that is not set.
+    """
     return _VARIABLE.sub(lambda match: environ[match[1] or match[2]], text)

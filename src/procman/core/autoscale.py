@@ -1,9 +1,9 @@
-"""How many instances a type is to have: the rule of Kubernetes' HorizontalPodAutoscaler, for one type. Pure.
+"""How many instances a type should have: the rule of Kubernetes' HorizontalPodAutoscaler, for one type. Pure.
 
-`decide(rule, state, seen, now)` is all of it: the same four values give the same decision, which is how a recorded one is
-replayed. The order is the HPA's: every metric wishes a count, the largest wish wins, recommendations of a window hold it
-back, its pace is limited, bounds come last. Added to that: `min: 0`, a fallback, a pause, and two guards against scaling
-up into a crash loop or into a machine without memory. What could not be read never takes capacity away.
+`decide(rule, state, seen, now)` is all of it: the same four values give the same decision, which is how a recorded one
+is replayed. The order is the HPA's: every metric asks for a count, the largest wins, recommendations of a window limit
+it, its pace is limited, bounds come last. Added are `min: 0`, a fallback, a pause, and two guards against scaling up
+into a crash loop or into a machine without memory. A metric that cannot be read never takes capacity away.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from procman.core.demand import (
 from procman.core.wishes import is_active, wish
 
 WAKE_EVERY = 1.0
-"""Seconds between two looks at a type that stands at 0 and waits for its first demand."""
+"""Seconds between two polls of a type that has a count of 0 and waits for demand."""
 
 WAKE_SOON = 0.25
 """The same where every metric that can wake it is cheap to read: redis and HAProxy answer in a fraction of a millisecond."""
 
 
 class _Choice(Struct, frozen=True):
-    """A count on its way through the rules, and the last of them that had its say."""
+    """A count on its way through the rules, and the last rule that changed it."""
 
     count: int
     because: Because
@@ -42,9 +42,8 @@ class _Choice(Struct, frozen=True):
 
 
 def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> tuple[Scaler, Decision]:
-    """What is to be done with a type now, and what is to be remembered.
-
-    The new state takes the decision for carried out; where it could not be, keep the `changes` of the old one.
+    """The decision for a type now, and what to remember. The new state assumes that it is carried out; if that fails,
+    keep the `changes` of the old one.
     """
     low, high = bounds_of(rule, seen)
     failures = _failures(rule, state, seen)
@@ -87,12 +86,12 @@ def _wake_every(rule: ScalingRule, demanded: _Choice) -> float:
 
 
 def replay(decided: Decided) -> Decision:
-    """The decision that the rule takes today from what was recorded."""
+    """The decision that the present rule makes from what was recorded."""
     return decide(decided.rule, decided.state, decided.seen, decided.at)[1]
 
 
 def bounds_of(rule: ScalingRule, seen: Observation) -> tuple[int, int]:
-    """The bounds that hold: a person's, else the schedule's, else the rule's. A minimum above the maximum gives way."""
+    """The bounds in force: a person's, else the schedule's, else the rule's. A minimum above the maximum gives way."""
     low, high = rule.min, rule.max
     for bounds in (seen.window, seen.asked):
         if bounds is not None:
@@ -121,7 +120,7 @@ def _wishes(rule: ScalingRule, seen: Observation, failures: dict[str, int]) -> t
 
 
 def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> float | None:
-    """Since when every metric that can wake the type has read nothing at all; None while one has, or cannot be read."""
+    """Since when every metric that can wake the type has read 0; None while one has not, or cannot be read."""
     waking = {metric.name for metric in rule.metrics if metric.wakes}
     quiet = {reading.metric for reading in seen.readings if reading.value == 0 and not reading.error}
     if not waking or not waking <= quiet:
@@ -130,9 +129,8 @@ def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float)
 
 
 def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
-    """The largest wish, the minimum where there is no metric.
-
-    A metric that could not be read holds the count where it is, and lets others raise it.
+    """The largest wish, or the minimum without a metric. A metric that could not be read keeps the count, and lets
+    others raise it.
     """
     if seen.count and seen.replicas and not any(map(is_active, seen.replicas)):
         return _Choice(seen.count, Because.AT_REST, "every instance is stopped, done or failed")
@@ -150,7 +148,7 @@ def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
 def _stabilized(
     rule: ScalingRule, choice: _Choice, recommendations: tuple[Mark, ...], seen: Observation, now: float
 ) -> _Choice:
-    """Down by no more than the highest recommendation of the window, up by no more than the lowest of its own."""
+    """Down to the highest recommendation of its window at most, up to the lowest of its own."""
     if choice.count < seen.count:
         highest = max((m.count for m in recommendations if m.at > now - rule.down.window), default=0)
         held = min(max(highest, choice.count), seen.count)
@@ -169,7 +167,7 @@ def _stabilized(
 def _around_zero(
     rule: ScalingRule, choice: _Choice, seen: Observation, now: float, idle_since: float | None
 ) -> _Choice:
-    """The last instance goes only after `idle` seconds without any demand, and then whatever the window says."""
+    """The last instance only goes after `idle` seconds without any demand, and then whatever the window says."""
     if idle_since is None or now - idle_since < rule.idle or seen.count == 0:
         if choice.count == 0 and seen.count > 0:
             passed = 0.0 if idle_since is None else now - idle_since
@@ -181,7 +179,7 @@ def _around_zero(
 
 
 def _paced(rule: ScalingRule, choice: _Choice, changes: tuple[Mark, ...], seen: Observation, now: float) -> _Choice:
-    """No faster than the pace allows, counted from the count at the beginning of its period."""
+    """No faster than the pace allows, from the count at the start of its period."""
     if choice.count == seen.count or choice.because is Because.IDLE:
         return choice
     goes_up = choice.count > seen.count
@@ -210,7 +208,7 @@ def _lowest(pace: Pace, start: int, current: int) -> int | None:
 
 
 def _guarded(choice: _Choice, seen: Observation) -> _Choice:
-    """More instances help neither a type that cannot start nor a machine that has no memory for them."""
+    """More instances do not help a type that cannot start, nor a machine without memory for them."""
     if choice.count <= seen.count:
         return choice
     if seen.crash_loop:
@@ -236,9 +234,8 @@ def _bounded(choice: _Choice, demanded: _Choice, low: int, high: int) -> _Choice
 
 
 def _thinned(recommendations: tuple[Mark, ...]) -> tuple[Mark, ...]:
-    """Without those in a row of one count between its first and its last, which change neither highest nor lowest.
-
-    A type that is looked at every second would have 300 of them.
+    """Of several marks in a row with the same count, only the first and the last, as the others change neither highest
+    nor lowest. A type that is polled every second would have 300 of them.
     """
     kept: list[Mark] = []
     for mark in recommendations:

@@ -1,7 +1,7 @@
-"""The keys of `autoscale:` under a process type of procman.yml, and what is wrong with values that fit their types.
+"""The keys of `autoscale:` under a process type of procman.yml, and faults of values that have the right type.
 
-One definition serves the file, its schema and the companion that is given the value. A number that is the whole of a
-metric (`cpu: 0.7`) is its target; every other metric has `target:` beside it. Pure.
+One definition serves the file, its schema and the companion that gets the value. The number of a metric that is only a
+number (`cpu: 0.7`) is its target; every other metric has `target:` beside it. Pure.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Movement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fast the count moves one way: by the larger of the two in a period."""
+    """How fast the count may change in one direction: by the larger of the two in a period."""
 
     percent: Annotated[Percent, Meta(description="Percent of the count in a period")] | UnsetType = UNSET
     count: Annotated[Capacity, Meta(description="Instances in a period")] | UnsetType = UNSET
@@ -134,7 +134,7 @@ class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min: Annotated[Capacity, Meta(description="Fewest instances; 0 needs a metric that is read without any")] = 1
     max: Annotated[Capacity, Meta(description="Most instances")]
     metrics: Annotated[tuple[Metric, ...], Meta(description="The largest wish of them wins")] = ()
-    every: Annotated[Interval, Meta(description="Seconds between two looks")] = 15.0
+    every: Annotated[Interval, Meta(description="Seconds between two polls")] = 15.0
     tolerance: Annotated[float, Meta(ge=0, lt=1, description="A difference that changes nothing")] = 0.1
     up: Annotated[Movement, Meta(description="How fast it goes up")] = Movement()
     down: Annotated[Movement, Meta(description="How fast it goes down")] = Movement()
@@ -151,7 +151,7 @@ KINDS: tuple[str, ...] = ("cpu", "queue", "latency", "haproxy", "http", "prometh
 LAYOUTS: tuple[str, ...] = ("list", "stream", "sorted_set", "celery", "rq", "sidekiq", "arq", "dramatiq")
 
 WITHOUT_AGE = ("list", "celery")
-"""Whose items hold no time: how long the oldest has waited cannot be read."""
+"""Sources whose items have no time, so that the age of the oldest cannot be read."""
 
 
 def short(text: str) -> Autoscale:
@@ -163,7 +163,7 @@ def short(text: str) -> Autoscale:
 
 
 def kind_of(metric: Metric) -> str | None:
-    """The one kind that is given, None where none or several are."""
+    """The one kind that is given, None where there is none or several."""
     given = [kind for kind in KINDS if getattr(metric, kind) is not UNSET]
     return given[0] if len(given) == 1 else None
 
@@ -173,12 +173,12 @@ def sources_of(source: RedisSource) -> list[str]:
 
 
 def settings_of(value: str | Autoscale) -> Autoscale:
-    """The section as it stands in procman.yml, as one value. Raises ValueError where a text is none of its short form."""
+    """The section in procman.yml as one value. Raises ValueError for a text that is not of the short form."""
     return short(value) if isinstance(value, str) else value
 
 
 def faults_of(settings: Autoscale) -> list[tuple[str, str]]:
-    """What does not fit together: where, below `autoscale`, and what is wrong, as a message goes on after the path."""
+    """What does not go together: where, below `autoscale`, and what is wrong, as a message continues after the path."""
     faults = []
     if settings.min > settings.max:
         faults.append(("min", f"cannot be more than max ({settings.max})"))
@@ -197,7 +197,7 @@ def _metric_faults(metric: Metric) -> list[tuple[str, str]]:
     if kind is None:
         return [("", f"expected exactly one of {', '.join(KINDS)}")]
     if kind == "cpu":
-        return [] if metric.target is UNSET else [(".target", "cannot stand beside `cpu`, whose value is the target")]
+        return [] if metric.target is UNSET else [(".target", "cannot be used beside `cpu`, whose value is the target")]
     faults = [] if metric.target is not UNSET else [("", "expected a target")]
     for source in (metric.queue, metric.latency):
         if not isinstance(source, RedisSource):
@@ -206,11 +206,11 @@ def _metric_faults(metric: Metric) -> list[tuple[str, str]]:
         if len(given) != 1:
             faults.append((f".{kind}", f"expected exactly one of {', '.join(LAYOUTS)}"))
         elif kind == "latency" and given[0] in WITHOUT_AGE:
-            faults.append((f".{kind}.{given[0]}", "cannot tell an age: its items hold no time"))
+            faults.append((f".{kind}.{given[0]}", "cannot read an age: its items have no time"))
         if source.group is not UNSET and source.stream is UNSET:
-            faults.append((f".{kind}.group", "cannot stand without `stream`"))
+            faults.append((f".{kind}.group", "cannot be used without `stream`"))
         if source.unacked is not UNSET and (kind == "latency" or given != ["list"]):
-            faults.append((f".{kind}.unacked", "cannot stand without `list`"))
+            faults.append((f".{kind}.unacked", "cannot be used without `list`"))
     return faults
 
 
@@ -219,7 +219,7 @@ CHEAP = frozenset({"queue", "latency", "haproxy"})
 
 
 def rules_of(settings: Autoscale) -> tuple[MetricRule, ...]:
-    """The metrics as the rule sees them, each with a name of its own. For settings without a fault."""
+    """The metrics as the rule sees them, each with a name of its own. For settings without faults."""
     rules: list[MetricRule] = []
     for metric in settings.metrics:
         name = label_of(metric)
@@ -240,7 +240,7 @@ def rules_of(settings: Autoscale) -> tuple[MetricRule, ...]:
 
 
 def label_of(metric: Metric) -> str:
-    """What a person calls it: `cpu`, `queue default`, `http jobs.waiting`."""
+    """The name for people: `cpu`, `queue default`, `http jobs.waiting`."""
     match kind_of(metric):
         case "queue" | "latency" as kind:
             source = getattr(metric, kind)
@@ -270,7 +270,7 @@ def _measure(metric: Metric) -> Measure:
 
 
 def addresses_of(settings: Autoscale) -> list[str]:
-    """Every address of its metrics, as it is written."""
+    """Every address in its metrics, as it is written."""
     found = []
     for metric in settings.metrics:
         for source in (metric.queue, metric.latency, metric.http, metric.prometheus):
@@ -297,7 +297,7 @@ def _filled(metric: Metric, environ: dict[str, str]) -> Metric:
 
 
 def rule_of(settings: Autoscale) -> ScalingRule:
-    """The rule that core/autoscale.py follows. For settings without a fault."""
+    """The rule that core/autoscale.py follows. For settings without faults."""
     default = ScalingRule(max=settings.max, metrics=())
     return ScalingRule(
         min=settings.min,

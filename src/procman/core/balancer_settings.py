@@ -1,6 +1,6 @@
-"""The keys of `balancer:` under a process type of procman.yml, and what is wrong with values that fit their types.
+"""The keys of `balancer:` under a process type of procman.yml, and faults of values that have the right type.
 
-One definition serves the file, its schema and the companion that is given the value. Pure.
+One definition serves the file, its schema and the companion that gets the value. Pure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ]
         | UnsetType
     ) = UNSET
-    options: Annotated[str, Meta(description="Without slots: what stands behind the address of a server")] = "check"
+    options: Annotated[str, Meta(description="Without slots: what follows the address of a server")] = "check"
     section: Annotated[
         tuple[Word, ...], Meta(description="Without slots: the lines of the backend before its servers")
     ] = ()
@@ -45,7 +45,9 @@ class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Balancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is told which instances are ready: HAProxy, or any other by a file made of a template."""
+    """The load balancer that is kept in step with the ready instances: HAProxy, or any other by a file made from a
+    template.
+    """
 
     haproxy: Annotated[HaproxyBalancer, Meta(description="A backend of HAProxy")] | UnsetType = UNSET
     file: Annotated[Word, Meta(description="The file that is written, relative to the root")] | UnsetType = UNSET
@@ -56,19 +58,19 @@ class Balancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def short(text: str) -> Balancer:
-    """`run/haproxy.sock`: HAProxy's socket, the backend called as the type."""
+    """`run/haproxy.sock`: HAProxy's socket; the backend has the type's name."""
     if not text or ":" in text:
         raise ValueError("expected the path of HAProxy's socket, or a mapping")
     return Balancer(haproxy=HaproxyBalancer(socket=text))
 
 
 def settings_of(value: str | Balancer) -> Balancer:
-    """The section as it stands in procman.yml, as one value. Raises ValueError where a text is none of its short form."""
+    """The section in procman.yml as one value. Raises ValueError for a text that is not of the short form."""
     return short(value) if isinstance(value, str) else value
 
 
 def faults_of(settings: Balancer) -> list[tuple[str, str]]:
-    """What does not fit together: where, below `balancer`, and what is wrong, as a message goes on after the path."""
+    """What does not go together: where, below `balancer`, and what is wrong, as a message continues after the path."""
     faults = []
     by_file = [name for name in ("file", "template", "reload") if getattr(settings, name) is not UNSET]
     if (settings.haproxy is UNSET) == (not by_file):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from procman.core.desired import Closing, Desired, Move, StopMove
+from procman.core.events import Hold, StopTerms
 from procman.core.phases import AT_REST, ENDED_ITSELF, UP, Failed, Instance
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
@@ -36,6 +39,13 @@ def grace_of(stopped: list[Instance], plan: Plan) -> float:
     return max((stop.grace for stop in stops), default=longest_grace(plan))
 
 
+def stop_terms(type_name: str, holds: Iterable[Hold], closing: Closing | None, now: float) -> StopTerms:
+    """Who holds a stop back, and when it is over at the latest."""
+    holding = [hold for hold in holds if type_name in hold.names]
+    kill_by = max(now, closing.since + closing.grace) if closing is not None else None
+    return StopTerms(tuple(hold.by for hold in holding), max((hold.seconds for hold in holding), default=0.0), kill_by)
+
+
 def all_ended(slots: Slots) -> bool:
     """At least one instance exists, and all are done or failed: counts of 0 and stopped ones keep procman running."""
     return any(True for _ in slots) and all(isinstance(i.phase, ENDED_ITSELF) for i in slots)
@@ -43,6 +53,7 @@ def all_ended(slots: Slots) -> bool:
 
 def first_failure(slots: Slots) -> int:
     """The status of the failure that came first in time; 0 where none failed."""
-    ends = [(i.record.ended_at, i.record.last_exit) for i in slots if isinstance(i.phase, Failed)]
-    first = min(ends, key=lambda end: end[0], default=None)
-    return first[1].code if first is not None and first[1] is not None else 0
+    failed = [i.record for i in slots if isinstance(i.phase, Failed)]
+    # what has failed with its group did so after the death that was one too many, or at the same moment
+    first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)
+    return first.last_exit.code if first is not None and first.last_exit is not None else 0

@@ -1,4 +1,4 @@
-"""What people ask: each command is checked and becomes another `Desired`, or is refused. Nothing is moved here."""
+"""Commands of people: each is checked and becomes another `Desired`, or is refused. Nothing is started or stopped here."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from procman.text.words import index_of, type_of
 
 
 class World(NamedTuple):
-    """What a command is judged by."""
+    """What commands are judged by."""
 
     plan: Plan
     desired: Desired
     slots: Slots
 
     def standing(self) -> list[Instance]:
-        """The regular slots of the formation, without those on their way out and the extra ones of rollouts."""
+        """The regular slots of the formation, without those that are leaving and the extra ones of rollouts."""
         return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
 
     def extras(self) -> list[Instance]:
@@ -41,7 +41,9 @@ class World(NamedTuple):
 
 
 class Granted(Struct, frozen=True):
-    """A command that is carried out: what is wanted now, whom it touches, what becomes true by it, and what is told."""
+    """A command that is granted: what is desired now, which slots it affects, what its operation needs, and the change
+    to publish.
+    """
 
     desired: Desired
     touched: list[str] = []
@@ -53,7 +55,7 @@ class Granted(Struct, frozen=True):
 
 
 AUTOSCALE = "autoscale"
-"""The key of procman.yml of types whose count follows demand."""
+"""The key of procman.yml for types whose count follows demand."""
 
 Decision: TypeAlias = Granted | Refusal
 
@@ -92,7 +94,9 @@ def scale(command: Scale, world: World) -> Decision:
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
-    """Why these cannot be the ones that go; None where they can. Each must be one of as many as the count is lowered by."""
+    """Why these instances cannot be removed; None where they can. Each must be one of as many as the count is lowered
+    by.
+    """
     standing = {i.name for i in world.standing()}
     chosen = dict.fromkeys(names)
     for name in chosen:
@@ -112,7 +116,7 @@ def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: Wo
 
 
 MAIN_TYPE = "web"
-"""The type that a signal scales, where there is more than one."""
+"""The type that a signal scales, where there are several."""
 
 
 def scale_by_signal(by: int, world: World) -> Decision:
@@ -124,7 +128,9 @@ def scale_by_signal(by: int, world: World) -> Decision:
 def resized(
     world: World, type_name: str, count: int, why: Reason, remove: Collection[int] = ()
 ) -> tuple[Desired, list[str]]:
-    """What is wanted with another count of a type, and the slots that come or go. `remove` are numbers that go first."""
+    """What is desired with another count of a type, and the slots that start or stop. `remove` are numbers to stop
+    first.
+    """
     desired, taken = world.desired, world.slots.taken(world.plan.types[type_name])
     room = room_of(world.plan, type_name)
     after = wanted.resize(desired, Resizing(type_name, count, taken, room, why, remove))
@@ -200,7 +206,7 @@ def wait(command: Wait, world: World) -> Decision:
 
 
 def _selected(names: tuple[str, ...], world: World) -> list[Instance] | Refusal:
-    """The regular slots that are meant. An extra one belongs to its rollout."""
+    """The selected regular slots. An extra one belongs to its rollout."""
     return _refuse_extras(names, world) or select.matching(names, world.standing(), world.plan.types)
 
 
@@ -215,7 +221,9 @@ def _granted(desired: Desired, chosen: list[Instance], needs: dict[str, Need], w
 
 
 def decide(command: Scale | Restart | Stop | SendSignal | Wait | Hold, world: World) -> Decision:
-    """Reload and Shutdown, which change more than what is wanted, are the fleet's."""
+    """The decision on a command, except Reload and Shutdown, which the fleet handles as they change more than what is
+    desired.
+    """
     match command:
         case Scale():
             return scale(command, world)

@@ -1,4 +1,4 @@
-"""What is counted over a type, and outlives its slots."""
+"""Counters of a type, which outlast its slots."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Counters:
     def view(
         self, spec: ProcessSpec, desired: int, slots: Iterable[Instance], *, crash_loop: bool, rollout: str | None
     ) -> TypeView:
-        """A type at this moment. Up to date is what runs from the spec that is in force."""
+        """A type at this moment. `updated` counts instances that run from the spec in force."""
         standing = list(slots)
         return TypeView(
             type=spec.type,

@@ -1,4 +1,4 @@
-"""Which types are in a crash loop, and which of their instances. The arithmetic is restart.CrashWatch."""
+"""Which types are in a crash loop, and which of their instances. The arithmetic is in restart.CrashWatch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Crashes:
         self._watches: dict[str, CrashWatch] = dict(watches or {})
 
     def state(self) -> dict[str, CrashWatch]:
-        """What another one can be made of."""
+        """The state from which it can be continued."""
         return dict(self._watches)
 
     def looping(self, type_name: str) -> bool:
@@ -33,13 +33,15 @@ class Crashes:
         return watch is not None and watch.looping
 
     def loops(self, i: Instance, now: float) -> bool:
-        """Whether this instance is in the crash loop of its type: it is tried again, and died within the last minute."""
+        """Whether this instance is in the crash loop of its type: it is being restarted, and died within the last
+        minute.
+        """
         died_at = i.record.died_at
         recent = died_at is not None and now - died_at < WINDOW
         return recent and not isinstance(i.phase, AT_REST) and self.looping(i.spec.type)
 
     def death(self, i: Instance, died: Died, now: float) -> list[Action]:
-        """An instance has died. While its type is in a crash loop each death puts the end of that off by a minute."""
+        """An instance has died. While its type is in a crash loop, each death postpones the end of that by a minute."""
         type_name = i.spec.type
         before = self._watches.get(type_name, CrashWatch())
         watch = before.death(now, i.record.early_exits, retried=died.retried)
@@ -52,7 +54,7 @@ class Crashes:
         return actions
 
     def deadline(self, type_name: str, token: int) -> list[Action]:
-        """A minute has passed since the death that set this timer: out of the loop, unless there was another."""
+        """A minute after the death that set this timer: the crash loop is over, unless there was another death."""
         watch = self._watches.get(type_name)
         if watch is None or watch.token != token:
             return []
@@ -60,7 +62,7 @@ class Crashes:
         return [_publish(Kind.RECOVERED, wording.recovered_line(type_name), type_name)]
 
     def forget(self, type_name: str) -> None:
-        """The type is gone; should it come back, old timers mean nothing to it."""
+        """The type has been removed; if it comes back, old timers do not apply to it."""
         watch = self._watches.get(type_name)
         if watch is not None:
             self._watches[type_name] = CrashWatch(token=watch.token + 1)

@@ -1,4 +1,4 @@
-"""What the kernel asks of whoever decides, the fleet or its fallback, and what it hands to the latter."""
+"""What the kernel needs of the fleet or its fallback, and what it passes to the latter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AT_FAULT = "procman is at fault: nothing is started or restarted any more"
 
 
 class Survivor(Struct, frozen=True):
-    """A life as it was when the fleet raised."""
+    """A process at the moment when the fleet raised."""
 
     name: str
     generation: int
@@ -43,15 +43,15 @@ class Decider(Protocol):
     def counts(self) -> Mapping[str, int]: ...
     @property
     def stopping(self) -> bool:
-        """Whether everything is to end."""
+        """Whether everything is being stopped."""
 
     @property
     def ending(self) -> bool:
-        """Whether an instance is on its way out."""
+        """Whether an instance is being stopped."""
 
     @property
     def stuck(self) -> list[int]:
-        """Processes of no instance that KILL did not remove."""
+        """Orphans that KILL did not remove."""
 
     def handle(self, event: Event, now: float) -> list[Action]: ...
     def get(self, name: str) -> Instance | None: ...

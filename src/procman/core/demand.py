@@ -1,7 +1,7 @@
-"""The values of autoscaling: what is wanted of a type, what was read, what was decided. No rule stands here.
+"""Values of autoscaling: the rule of a type, what was read, what was decided. Contains no logic.
 
-Every value is frozen and can be written as JSON, so that a decision can be shown to a person and run again. Times are
-seconds of one monotonic clock; the rule itself is in autoscale.py, what a single metric wishes in wishes.py.
+Every value is frozen and can be written as JSON, so that a decision can be shown and repeated. Times are seconds of one
+monotonic clock. The rule is in autoscale.py, the wish of a single metric in wishes.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 from msgspec import Struct
 
 MOST = 1_000_000
-"""Largest wish that is noted: beyond it a reading is a mistake, and JSON's readers round integers."""
+"""Largest wish: a reading beyond it is a mistake, and readers of JSON round large integers."""
 
 
 class Measure(Enum):
@@ -26,7 +26,7 @@ class Measure(Enum):
 
 
 class MetricRule(Struct, frozen=True, kw_only=True):
-    """One metric of a type. `wakes`: it can be read without any instance, so that it starts the first one; `cheap`: a reading
+    """One metric of a type. `wakes`: it can be read without any instance, and so can start the first one; `cheap`: a reading
     costs a server next to nothing.
     """
 
@@ -38,9 +38,8 @@ class MetricRule(Struct, frozen=True, kw_only=True):
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    """How fast the count may move one way: by the larger of `percent` and `count` in `period` seconds, None for no limit.
-
-    `window`: seconds of recommendations of which the most cautious counts.
+    """How fast the count may change in one direction: by the larger of `percent` and `count` in `period` seconds, None
+    for no limit. `window`: seconds of recommendations of which the most cautious counts.
     """
 
     percent: float | None = None
@@ -50,10 +49,10 @@ class Pace(Struct, frozen=True, kw_only=True):
 
 
 class ScalingRule(Struct, frozen=True, kw_only=True):
-    """What a person has said about a type's capacity. The defaults are the HorizontalPodAutoscaler's.
+    """A person's settings for the capacity of a type. The defaults are the HorizontalPodAutoscaler's.
 
-    `young`: an instance that has been ready for less says nothing yet of its load; `fallback`: the count that a metric
-    wishes after `fallback_after` failed readings in a row; `idle`: seconds without demand before the last one goes.
+    `young`: the load of an instance that has been ready for less is ignored; `fallback`: the count that a metric asks
+    for after `fallback_after` failed readings in a row; `idle`: seconds without demand before the last one goes.
     """
 
     min: int = 1
@@ -70,7 +69,7 @@ class ScalingRule(Struct, frozen=True, kw_only=True):
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
-    """Bounds that replace those of the rule for now, None where they do not, and where they come from."""
+    """Bounds in place of the rule's, None where the rule's apply, and where they come from."""
 
     min: int | None = None
     max: int | None = None
@@ -78,15 +77,15 @@ class Bounds(Struct, frozen=True, kw_only=True):
 
 
 class ReplicaState(Enum):
-    """What an instance is to the arithmetic."""
+    """The state of an instance, for the arithmetic."""
 
     READY = "ready"
     STARTING = "starting"
-    """Wanted and not ready: its load is not known, and it is not idle."""
+    """Wanted and not ready: its load is unknown, and it is not idle."""
     LEAVING = "leaving"
-    """On its way out: neither load nor capacity."""
+    """Leaving: neither load nor capacity."""
     RESTING = "resting"
-    """Stopped, done or failed: it stands, and nothing runs."""
+    """Stopped, done or failed: nothing runs."""
 
 
 class Replica(Struct, frozen=True, kw_only=True):
@@ -98,7 +97,7 @@ class Replica(Struct, frozen=True, kw_only=True):
 
 
 class MetricReading(Struct, frozen=True, kw_only=True):
-    """What a metric said: `value`, or `values` by instance for `Measure.EACH`; else `error` says why not."""
+    """The reading of a metric: `value`, or `values` by instance for `Measure.EACH`; else `error` with the reason."""
 
     metric: str
     value: float | None = None
@@ -107,10 +106,10 @@ class MetricReading(Struct, frozen=True, kw_only=True):
 
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """All that a decision depends on, besides the rule and what is remembered.
+    """Everything that a decision depends on, besides the rule and what is remembered.
 
-    `count` is the wanted one. `window` are the bounds of the schedule, `asked` those that a person has set since. Memory
-    is in bytes, None where it is not known.
+    `count` is the wanted one. `window` are the bounds of the schedule, `asked` those that a person has set since.
+    Memory is in bytes, None where unknown.
     """
 
     count: int
@@ -132,7 +131,7 @@ class Mark(Struct, frozen=True):
 
 
 class Scaler(Struct, frozen=True, kw_only=True):
-    """What is remembered of a type. An empty one is right after a start: nothing is scaled down on its account."""
+    """What is remembered of a type. An empty one is right after a start: it does not cause a scale-down."""
 
     recommendations: tuple[Mark, ...] = ()
     changes: tuple[Mark, ...] = ()
@@ -141,7 +140,7 @@ class Scaler(Struct, frozen=True, kw_only=True):
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """The count that one metric asks for; None where it could not be read. `text` is its arithmetic in words."""
+    """The count that one metric asks for; None where it could not be read. `text` is its arithmetic."""
 
     metric: str
     count: int | None
@@ -168,7 +167,7 @@ class Because(Enum):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What is to be done: `count` is the new one, equal to `before` where nothing is. `next_in` is seconds to the next look."""
+    """The decision: `count` is the new one, equal to `before` for no change. `next_in` is seconds to the next poll."""
 
     before: int
     count: int
@@ -185,7 +184,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """A decision with all that led to it, as it is told in an event: whoever has it can run it again."""
+    """A decision with everything that led to it, as an event publishes it, so that it can be repeated."""
 
     type: str
     at: float

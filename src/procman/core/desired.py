@@ -27,13 +27,23 @@ class StopMove(Struct, frozen=True, tag=True):
 
 
 class RestartMove(Struct, frozen=True, tag=True):
-    """A new life is wanted, from the type's spec; `rolling`: when its type's rollout lets it."""
+    """A new life is wanted, from the type's spec; `rolling`: when its type's rollout lets it; `after`: when these types are
+    all ready again.
+    """
 
     why: Reason
     rolling: bool = False
+    after: tuple[str, ...] = ()
 
 
-Move: TypeAlias = StartMove | StopMove | RestartMove
+class RegroupMove(Struct, frozen=True, tag=True):
+    """The slot is stopped with its group, in reverse order, and started again in its turn; not, where the group has `failed`."""
+
+    why: Reason
+    failed: bool = False
+
+
+Move: TypeAlias = StartMove | StopMove | RestartMove | RegroupMove
 
 
 def is_rolling(move: Move | None) -> TypeGuard[RestartMove]:

@@ -1,6 +1,6 @@
-"""What follows an end: of the process that was started, of the last one of its life, of a start that failed.
+"""What follows an end: of the leader, of the last process of an instance, or of a start that failed.
 
-Part of the machine in instance.py, which holds the table. How often and how soon a restart comes is restart.py's.
+Part of the machine in instance.py, which holds the table. How often and how soon a restart comes is in restart.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from procman.core import hints, restart, stopping, wording
+from procman.core import halting, hints, restart, stopping, wording
 from procman.core.actions import SetTimer
 from procman.core.events import Exited, ExitStatus, SpawnFailed
 from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested
@@ -49,6 +49,8 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
     i = noted(i, last_exit=status)
     if not i.wanted:
         return down(i, stopped, now)
+    if then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
+        return halting.halted(i, stopped or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
     if then is not AfterSpawn.RUN:
         return spawn(afresh(i), now)
     record = i.record
@@ -66,10 +68,13 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
 
 
 def spawn_cancelled(i: Instance, now: float) -> Step:
-    """There was no process: started by now after all, where it is wanted again, with whatever spec it has by then."""
+    """There was no process. If the instance is wanted again it is started now, with the spec that it has by now."""
     if not isinstance(i.phase, Spawning):
         return Step(i)
-    return spawn(afresh(i), now) if i.wanted else down(i, i.phase.why, now)
+    then, why = i.phase.then, i.phase.why
+    if i.wanted and then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
+        return halting.halted(i, why or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
+    return spawn(afresh(i), now) if i.wanted else down(i, why, now)
 
 
 def exited(i: Instance, event: Exited, now: float) -> Step:
@@ -79,7 +84,7 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     gone = LeaderEnded(i.name, i.generation, event.status)
     if isinstance(i.phase, Stopping):
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
-    if isinstance(i.phase, Draining) or not i.wanted:  # a stop had been asked for: what is left of it is to end
+    if isinstance(i.phase, Draining) or not i.wanted:  # a stop had been asked for: end what is left of it
         i, actions, _ = stopping.begin_in(i, now)
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), actions, (gone,))
     assert isinstance(i.phase, UP)
@@ -115,6 +120,8 @@ def emptied(i: Instance, now: float) -> Step:
             return down(i, why, now)
         case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
             return _ended_for_its_state(i, why, now)
+        case Stopping(reason=StopReason.REGROUPED | StopReason.GROUP_FAILED as reason, why=why):
+            return halting.halted(i, why, now, failed=reason is StopReason.GROUP_FAILED)
         case Stopping():
             return spawn(afresh(i), now)
         case Clearing(then=then, why=why, delay=delay):
@@ -124,7 +131,7 @@ def emptied(i: Instance, now: float) -> Step:
 
 
 def _ended_for_its_state(i: Instance, why: Reason, now: float) -> Step:
-    """It was not ready in time, or unhealthy: to be tried again as if it had ended by itself."""
+    """It was not ready in time, or unhealthy: restarted as if it had ended by itself."""
     outcome, rule = restart.judge_failed_start(i.spec, 1, i.record.failures)
     if outcome is Outcome.RETRY:
         return _back_off(i, why, restart.backoff(i.spec.restart, i.record.failures, 0.0), now)
@@ -153,7 +160,7 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
 
 
 def down(i: Instance, why: Reason | None, now: float) -> Step:
-    """Nothing of it is left, and it is not wanted."""
+    """Nothing of it is left, and it is not wanted: it is down."""
     news = wording.stopped(i)
     return Step(enter(i, Down(why), now), (news,), (Rested(i.name),))
 

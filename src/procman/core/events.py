@@ -27,18 +27,8 @@ from procman.core.spec import Plan, ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Reason
 
-__all__ = [
-    "AwaitedState",
-    "Count",
-    "Hold",
-    "Name",
-    "Restart",
-    "Scale",
-    "SendSignal",
-    "Shutdown",
-    "Stop",
-    "Wait",
-]  # besides what is here
+# besides what is here
+__all__ = ["AwaitedState", "Count", "Hold", "Name", "Restart", "Scale", "SendSignal", "Shutdown", "Stop", "Wait"]
 
 
 class ExitStatus(Struct, frozen=True):
@@ -154,7 +144,7 @@ class Probed(Struct, frozen=True, tag=True):
 
 class Notified(Struct, frozen=True, tag=True):
     """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
-    now on.
+    now on. `main_pid`: which process it takes for its first one.
     """
 
     name: str
@@ -163,6 +153,7 @@ class Notified(Struct, frozen=True, tag=True):
     stopping: bool = False
     reloading: bool = False
     extend: float | None = None
+    main_pid: int | None = None
 
 
 class Reported(Struct, frozen=True, tag=True):
@@ -259,13 +250,23 @@ class RestartWanted(Struct, frozen=True):
     terms: StopTerms = StopTerms()
 
 
+class HaltWanted(Struct, frozen=True):
+    """The instance is to be stopped with its group: to wait for its turn to be started again, or where the group has `failed`
+    to be failed with it.
+    """
+
+    why: Reason
+    terms: StopTerms = StopTerms()
+    failed: bool = False
+
+
 LifeEvent: TypeAlias = (
     Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released | Reported
 )
 """What is handed to the instance that it names, and to nobody else."""
 
 SlotEvent: TypeAlias = (
-    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | KillAsked
+    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | HaltWanted | KillAsked
 )
 FormationEvent: TypeAlias = (
     FormationStarted

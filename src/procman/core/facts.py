@@ -1,4 +1,6 @@
-"""What a step of one instance means for others. The fleet hands each fact to whoever listens: nobody compares before and after."""
+"""What a step of one instance means for others. `Formation` passes each fact to everything that depends on it, so that
+nothing has to compare before and after.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from procman.core.events import ExitStatus
 
 
 class Started(Struct, frozen=True, gc=False):
-    """A process of it is there."""
+    """A process of it has been started."""
 
     name: str
     generation: int
@@ -22,7 +24,7 @@ class BecameReady(Struct, frozen=True, gc=False):
 
 
 class BecameUnready(Struct, frozen=True, gc=False):
-    """It was ready and is out of rotation: unhealthy, draining, or being stopped."""
+    """It was ready and has left the rotation: unhealthy, draining, or stopping."""
 
     name: str
 
@@ -36,15 +38,15 @@ class LeaderEnded(Struct, frozen=True, gc=False):
 
 
 class EndedItself(Struct, frozen=True, gc=False):
-    """The leader has ended, or could not be started, and nobody had asked it to end."""
+    """The leader has ended, or could not be started, without having been asked to end."""
 
     name: str
     status: ExitStatus
 
 
 class Died(Struct, frozen=True, gc=False):
-    """It ended by itself and that was no success, or had to be ended. `retried`: it is started again. `late`: it was not
-    ready in time.
+    """It ended by itself without success, or had to be ended. `retried`: it is started again. `late`: it was not ready
+    in time.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Died(Struct, frozen=True, gc=False):
 
 
 class Rested(Struct, frozen=True, gc=False):
-    """Nothing of it is left and nothing is on its way: it is down, done or failed."""
+    """Nothing of it is left, and nothing is about to happen: it is down, done or failed."""
 
     name: str
 

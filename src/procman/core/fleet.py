@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, KeepCounts, Publish, Refuse, Reply
+from procman.core.actions import Action, Finish, Publish, Refuse, Reply
 from procman.core.formation import Formation
 from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST, ENDING, Instance
@@ -46,7 +46,6 @@ class Fleet:
         """A formation that is yet to be started, or with a state one that goes on where another one was."""
         self._formation = Formation(plan, state)
         self._finished = state is not None and state.finished
-        self._kept = self._formation.kept()
 
     def state(self) -> FleetState:
         """Everything it knows, between two events."""
@@ -102,10 +101,9 @@ class Fleet:
         else:
             self._happened(event, now)
         self._formation.reconcile(now)
-        self._formation.go_on(now)
         self._formation.end_startup(now)
+        self._formation.keep_counts()
         self._settle(now)
-        self._keep()
         out, self._formation.out = self._formation.out, []
         return out
 
@@ -137,18 +135,13 @@ class Fleet:
             case _:
                 assert_never(event)
 
-    def _keep(self) -> None:
-        kept = self._formation.kept()
-        if kept != self._kept:
-            self._kept = kept
-            self._formation.out.append(KeepCounts(kept))
-
     # ---- time
 
     def _timer(self, event: saw.TimerFired, now: float) -> None:
         match event.key:
             case SlotTimer(name):
-                self._step(name, event, now)
+                if not self._formation.takes_its_turn(name, event.token, now):
+                    self._step(name, event, now)
             case WaitingLineTimer():
                 self._formation.publish_waiting(event.token, now)
             case OrphansTimer():

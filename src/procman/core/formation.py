@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, OpenSockets, Publish, Remove, SetTimer
+from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RestartMove, Role, StartMove, StopMove, is_rolling
+from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove, is_rolling
 from procman.core.events import (
     Adopted,
     Hold,
@@ -35,20 +35,22 @@ from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState, StartupState
+from procman.core.snapshot import FleetState, GroupsState, StartupState
 from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, WaitingLineTimer
-from procman.core.turn import Turn
+from procman.core.turn import Pacers, Turn
 from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, order, recycling, reload, replacing, startup, wording
-    from procman.core.policies import Dependency
+    from procman.core import commands, daemons, followers, groups, order, recycling, reload, replacing, startup, wording
+    from procman.core.blockers import Blockers
 else:
     commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
+    followers = later(__name__, "procman.core.followers")
+    groups = later(__name__, "procman.core.groups")
     order = later(__name__, "procman.core.order")
     recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
@@ -74,10 +76,13 @@ class Formation:
         self.operations = Operations(state.operations)
         self.orphans = Orphans(state.orphans)
         self.rollouts = Rollouts(state.rollouts)
+        self.groups = groups.Groups(state.groups) if state.plan.groups else None
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
         self.startup = state.startup
+        self.lingering = dict(state.lingering)
         self.out: list[Action] = []
+        self._kept = self._to_be_kept()
 
     def state(self, *, finished: bool) -> FleetState:
         """Everything that is known, between two events."""
@@ -94,17 +99,25 @@ class Formation:
             holds=dict(self.holds),
             waiting_token=self.waiting_token,
             startup=self.startup,
+            lingering=dict(self.lingering),
+            groups=self.groups.state() if self.groups is not None else GroupsState(),
         )
 
     # ---- one slot
 
     def reconcile(self, now: float) -> None:
-        """Move the slots that may move towards what is desired."""
-        moves = self.desired.moves
-        if not moves:
-            return
+        """Move the slots that may move towards what is desired, until no more may: one that moves makes room for others."""
+        while True:
+            before = self.desired
+            if before.moves:
+                self._pass(before.moves, now)
+            self._go_on(now)
+            if self.desired == before:
+                return
+
+    def _pass(self, moves: Mapping[str, Move], now: float) -> None:
+        turn = Turn(self.plan, self.desired, self.slots, Pacers(self.rollouts, self.groups), now)
         self.desired = replace(self.desired, moves={})
-        turn = Turn(self.plan, self.desired, self.slots, self.rollouts, now)
         left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
         self.desired = replace(self.desired, moves=left | self.desired.moves)
 
@@ -121,13 +134,21 @@ class Formation:
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
+            if self.rollouts.release(name):
+                self.out.append(Remove(name))
             if self._role(i) is Role.SURGE:
                 self.out.append(wording.extra_comes(i))
-        if i is None or spec is None:
+        if i is None or spec is None or turn.is_moot(i, move):
             return True
-        unmet = turn.waits_for(spec, i, move)
-        if unmet:
-            self._wait(i, unmet, now)
+        if isinstance(move, RegroupMove):
+            halted = turn.regroup(i, move, self.terms(i, now))
+            if halted is not None:
+                if halted.event is not None:
+                    self.step(i, halted.event, now)
+                return halted.done
+        blocked = turn.waits_for(spec, i)
+        if blocked:
+            self._wait(i, blocked, now)
             return False
         if not turn.may_replace(spec, i, move):
             return False
@@ -139,23 +160,53 @@ class Formation:
             self.step(i, StartWanted(), now)
         return True
 
-    def _wait(self, i: Instance, unmet: tuple[Dependency, ...], now: float) -> None:
-        on = tuple(one.type for one in unmet)
-        if not isinstance(i.phase, Waiting) or i.phase.on != on:
-            self.step(i, WaitWanted(on), now)
-        failed = order.hopeless(unmet, self.slots)
+    def _regroup(self, i: Instance, died: Died, now: float) -> None:
+        """An instance has died: what that means for its group."""
+        regroup = self.groups.died(i, died, self.grouped, now) if self.groups is not None else None
+        if regroup is None or self.desired.closing is not None:
+            return
+        self.desired = self.desired.moving(regroup.moves)
+        self.out.append(groups.news(i, regroup))
+        if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
+            self.shut_down(i.record.last_exit.code if i.record.last_exit is not None else 1, regroup.why.text, now)
+
+    def takes_its_turn(self, name: str, token: int, now: float) -> bool:
+        """Whether its backoff is over while its group is started in order: it waits for its turn from now on."""
+        i = self.slots.get(name)
+        if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:
+            return False
+        move = self.desired.moves.get(i.name)
+        if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
+            return False
+        self.groups.join(i, self.grouped)
+        self.step(i, WaitWanted(()), now)
+        self.desired = self.desired.moving({i.name: move or StartMove()})
+        return True
+
+    @property
+    def grouped(self) -> groups.GroupWorld:
+        return groups.GroupWorld(self.plan, self.slots, self.desired.moves)
+
+    def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
+        if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
+            self.step(i, WaitWanted(blocked.on), now)
+        failed = blocked.hopeless(self.slots)
         if failed is not None:
-            why = "; ".join(order.explain(one, self.slots, now) for one in unmet)
+            why = blocked.explain(self.slots, now)
             self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def terms(self, i: Instance, now: float) -> StopTerms:
         """Who holds its stop back, and when it is over at the latest."""
-        holds = [hold for hold in self.holds.values() if i.spec.type in hold.names]
-        closes = self.desired.closing
-        kill_by = max(now, closes.since + closes.grace) if closes is not None else None
-        return StopTerms(tuple(hold.by for hold in holds), max((hold.seconds for hold in holds), default=0.0), kill_by)
+        return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
-    def kept(self) -> dict[str, int]:
+    def keep_counts(self) -> None:
+        """Say what is to outlive procman, where that has changed."""
+        kept = self._to_be_kept()
+        if kept != self._kept:
+            self._kept = kept
+            self.out.append(KeepCounts(kept))
+
+    def _to_be_kept(self) -> dict[str, int]:
         """The counts that were set at run time, where they are to outlive procman."""
         if not self.plan.keep_counts:
             return {}
@@ -180,7 +231,8 @@ class Formation:
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
-            self.out.append(Remove(after.name))
+            if not self.rollouts.keeps(after.name):
+                self.out.append(Remove(after.name))
         if facts or gone or after.unkillable:
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 
@@ -193,6 +245,7 @@ class Formation:
                     self.out += recycling.begin(i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
+                self._regroup(i, fact, now)
                 rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
@@ -202,6 +255,7 @@ class Formation:
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
+                self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
@@ -240,6 +294,8 @@ class Formation:
     def start(self, now: float) -> None:
         """Bring everything up, as far as it need not wait."""
         self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
+        if self.groups is not None:
+            self.groups.begin(self.grouped, self.desired.moves)
         needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
         number = self.begin("start", needs)
         if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
@@ -256,7 +312,8 @@ class Formation:
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves that an operation waits for, and see what is reached already."""
         self.reconcile(now)
-        settled = {name: self.slots.get(name) for name in concerned if name not in self.desired.moves}
+        moving = followers.moving(self.desired)
+        settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
     @property
@@ -271,7 +328,8 @@ class Formation:
         for type_name in reloaded.difference.removed:
             self.crashes.forget(type_name)
             self.rollouts.forget(type_name)
-        self.out += reload.sockets(before, plan)
+        self.groups = (self.groups or groups.Groups()) if plan.groups else None
+        self.share_sockets(before)
         self.desired = self.roll(reloaded.granted.desired, before)
         self.slots.arrange(plan.types)
         for i in reloaded.respecified:
@@ -279,13 +337,26 @@ class Formation:
         return replace(reloaded.granted, desired=self.desired)
 
     def roll(self, desired: Desired, before: Plan) -> Desired:
-        """What is desired, with the rollouts that a command leads to. The specs of before are what they go back to."""
+        """What is desired, in order, with the rollouts that a command leads to. The specs of before are what they go back to."""
+        desired = followers.in_order(desired, self.plan)
+        if self.groups is not None:
+            self.groups.begin(self.grouped, desired.moves)
         return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
 
-    def go_on(self, now: float) -> None:
-        """See how far the rollouts are."""
+    def share_sockets(self, before: Plan) -> None:
+        """Open the shared sockets of another plan, and keep those of the one before for as long as somebody may need them."""
+        opened, self.lingering = reload.sockets(before, self.plan, self.lingering)
+        self.out += opened
+
+    def _go_on(self, now: float) -> None:
+        """See how far the rollouts are, and the starts in order."""
         for type_name in self.rollouts.running:
             replacing.go_on(self, type_name, now)
+        if self.lingering:
+            closed, self.lingering = reload.closable(self.lingering, self.rollouts.running, self.desired)
+            self.out += closed
+        if self.groups is not None:
+            self.groups.settle(self.grouped)
 
     # ---- the end
 
@@ -299,6 +370,8 @@ class Formation:
         grace = closing.grace_of(living, self.plan)
         self.desired = closing.close(self.desired, self.slots, Closing(code, now, grace), why)
         self.rollouts.clear()
+        if self.groups is not None:
+            self.groups.clear()
         self.out += self.orphans.end_all(now, grace)
         if order.has_order(self.plan) or self.holds:
             self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))

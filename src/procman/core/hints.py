@@ -1,4 +1,4 @@
-"""What a person may want to change where an instance ended with success: one hint at most, for the line of its end."""
+"""What a person may want to change after an instance ended with success: one hint at most, for the line of its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from procman.core.events import ExitStatus
 
 QUICK = 5.0
-"""Seconds: what ends in less was hardly at work. A watcher has built once by then, a daemon is in the background."""
+"""Seconds: a process that ends sooner has hardly worked. By then a watcher has built once, and a daemon is in the
+background.
+"""
 
 PIPELINE = "the status is that of the last command of the pipeline; `set -o pipefail` with --shell /bin/bash reports the others'"
 EMPTY_INPUT = "its standard input is empty: a watcher that ends with its input needs `stdin: open`"
@@ -19,11 +21,11 @@ IN_BACKGROUND = "it went to the background"
 ALWAYS = "policy: always would start it again"
 _READERS = r"(?:cat|read|tee|xargs|sh|bash|zsh|node|python3?|irb|iex|ghci|psql|sqlite3|redis-cli)"
 _READS_INPUT = (
-    r"watch|stdin|\b(?:serve|repl|console|shell|interactive)\b|(?:^|\s)-[wi](?:$|\s)"  # what it is told
-    rf"|(?:^|[;&|(]|\bexec)\s*{_READERS}\s*(?:$|[;&|)])"  # a program that is given nothing else to work on
-    r"|(?:^|[;&|(]|\bexec)\s*(?:npm|pnpm|yarn|bun|npx|bunx|deno)\s"  # what it runs cannot be told
+    r"watch|stdin|\b(?:serve|repl|console|shell|interactive)\b|(?:^|\s)-[wi](?:$|\s)"  # it has arguments
+    rf"|(?:^|[;&|(]|\bexec)\s*{_READERS}\s*(?:$|[;&|)])"  # a program without arguments
+    r"|(?:^|[;&|(]|\bexec)\s*(?:npm|pnpm|yarn|bun|npx|bunx|deno)\s"  # it is unknown what it runs
 )
-"""Command lines of which an empty input may be the end; `echo one` has just ended."""
+"""Commands that may end because their input is empty; `echo one` simply ends."""
 
 FOREGROUND = (
     "where procman ends it: its command needs the option that keeps it in the foreground (`procman check` names that of "
@@ -32,9 +34,8 @@ FOREGROUND = (
 
 
 def of_success(spec: ProcessSpec, status: ExitStatus, lived: float, daemon: int = 0) -> str:
-    """Empty where there is nothing to say. A hint that leads into a crash loop is worse than none.
-
-    `daemon` is the pid of a process that had left the instance before its end.
+    """The hint, empty where there is none. A hint that leads into a crash loop is worse than none. `daemon` is the pid
+    of a process that had left the instance before its end.
     """
     if status.code == 0 and "|" in spec.command:
         from procman.text.shell import is_pipeline  # noqa: PLC0415  few lines have one
@@ -57,9 +58,8 @@ def _may_read(command: str) -> bool:
 
 
 def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord) -> bool:
-    """Whether what is left of this life is a daemon that its command made and that nobody has been told of.
-
-    A one-off may well leave something behind, such as an agent.
+    """Whether the rest of this life is a daemon of its command that has not been reported yet. A one-off may leave
+    something on purpose, such as an agent.
     """
     quick = record.ended_at - phase.leader.started_at < QUICK
     told = phase.why.text.endswith(IN_BACKGROUND)

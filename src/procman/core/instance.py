@@ -2,22 +2,23 @@
 
 The machine, one row a phase (what is not named is ignored):
 
-    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       Spawned          SpawnFailed       SpawnCancelled Unreadable Exited       Emptied       Probed Released Reported  TimerFired
+    phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       HaltWanted Spawned          SpawnFailed       SpawnCancelled Unreadable Exited       Emptied       Probed Released Reported  TimerFired
     DOWN      stopped    spawn       WAITING               spawn
     WAITING   waiting    spawn       others     DOWN       other spec
-    SPAWNING  starting   wanted                 unwanted   anew, after Spawned STARTING or stop BACKOFF or FAILED DOWN or spawn
-    STARTING  starting                          stop       stop, anew                                                            KILL       CLEARING                                             READY, or stop: not ready
-    READY     ready                             stop       stop, anew                                                            KILL       CLEARING                                   UNHEALTHY
-    UNHEALTHY unhealthy                         stop       stop, anew                                                            KILL       CLEARING                   READY           READY
-    DRAINING  draining   wanted                 unwanted   wanted, anew                                                          KILL       STOPPING                          STOPPING           STOPPING
-    STOPPING  stopping   wanted                 unwanted   wanted, anew                                                          KILL       status noted DOWN or spawn                           escalate
-    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                                                  by verdict                              KILL, unkillable
-    BACKOFF   backoff                           DOWN       spawn now                                                                                                                             spawn
+    SPAWNING  starting   wanted                 unwanted   anew, after Spawned noted      STARTING or stop BACKOFF or FAILED DOWN or spawn
+    STARTING  starting                          stop       stop, anew          stop                                                         KILL       CLEARING                                             READY, or stop: not ready
+    READY     ready                             stop       stop, anew          stop                                                         KILL       CLEARING                                   UNHEALTHY
+    UNHEALTHY unhealthy                         stop       stop, anew          stop                                                         KILL       CLEARING                   READY           READY
+    DRAINING  draining   wanted                 unwanted   wanted, anew                                                                     KILL       STOPPING                          STOPPING           STOPPING
+    STOPPING  stopping   wanted                 unwanted   wanted, anew                                                                     KILL       status noted DOWN or spawn                           escalate
+    CLEARING  by verdict wanted                 unwanted   wanted, anew                                                                                             by verdict                              KILL, unkillable
+    BACKOFF   backoff                WAITING    DOWN       spawn now                                                                                                                                        spawn
     FAILED    failed     spawn       WAITING    DOWN       spawn
     DONE      done       spawn       WAITING    DOWN       spawn
 
 A stop leads to DRAINING first where one that was ready is held, or its type drains, else to STOPPING. With a readiness probe
 an answer makes STARTING ready, and the deadline ends it; with a health probe READY and UNHEALTHY change by answers.
+What HaltWanted stops is WAITING after that, or FAILED with its group (halting.py).
 
 KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
 and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
@@ -38,6 +39,7 @@ from procman.core.events import (
     Adopted,
     Emptied,
     Exited,
+    HaltWanted,
     KillAsked,
     Notified,
     Probed,
@@ -57,6 +59,7 @@ from procman.core.events import (
 from procman.core.facts import Started
 from procman.core.phases import (
     AT_REST,
+    STOP_AFTER_SPAWN,
     AfterClearing,
     AfterSpawn,
     Backoff,
@@ -85,9 +88,10 @@ from procman.core.view import Reason
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import ends, hints, readiness, stopping, wording
+    from procman.core import ends, halting, hints, readiness, stopping, wording
 else:
     ends = later(__name__, "procman.core.ends")
+    halting = later(__name__, "procman.core.halting")
     hints = later(__name__, "procman.core.hints")
     readiness = later(__name__, "procman.core.readiness")
     stopping = later(__name__, "procman.core.stopping")
@@ -105,6 +109,8 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
             return _stop_wanted(i, event, now)
         case RestartWanted():
             return _restart_wanted(i, event, now)
+        case HaltWanted():
+            return halting.halt(i, event, now)
         case KillAsked():
             return _kill_asked(i, now)
         case TimerFired():
@@ -139,6 +145,8 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
 
 def _start_wanted(i: Instance, now: float) -> Step:
     match i.phase:
+        case Waiting(retry=True):
+            return spawn(noted(i, restarts=i.record.restarts + 1), now)
         case Down() | Failed() | Done() | Waiting():
             return spawn(afresh(i), now)
         case Spawning() | Draining() | Stopping() | Clearing():
@@ -151,10 +159,13 @@ def _start_wanted(i: Instance, now: float) -> Step:
 
 def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
     if isinstance(i.phase, Waiting):
-        return Step(replace(i, phase=Waiting(event.on)))
-    if not isinstance(i.phase, AT_REST):
+        return Step(replace(i, phase=replace(i.phase, on=event.on)))
+    if isinstance(i.phase, Backoff):
+        i = enter(i, Waiting(event.on, retry=True), now)
+    elif isinstance(i.phase, AT_REST):
+        i = replace(enter(afresh(i), Waiting(event.on), now), wanted=True)
+    else:
         return Step(i)
-    i = replace(enter(afresh(i), Waiting(event.on), now), wanted=True)
     return Step(i, (wording.waits(i, event.on),))
 
 
@@ -166,7 +177,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
         case Spawning() as phase:
             return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))
         case Stopping() as phase:
-            return Step(replace(i, phase=replace(phase, reason=StopReason.ASKED, why=why)))
+            return stopping.hurry(i, phase, event)
         case Clearing() as phase:  # whoever wants it after this wants a new life
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
         case Draining():
@@ -233,10 +244,9 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
     why = phase.why or wording.STOPPED
     if phase.then is AfterSpawn.KILL:
         return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)
-    if not i.wanted:
-        return stopping.begin(i, leader, stopping.StopCause(StopReason.ASKED, why), now)._replace(facts=started)
-    if phase.then is AfterSpawn.REPLACE:
-        return stopping.begin(i, leader, stopping.StopCause(StopReason.REPLACED, why), now)._replace(facts=started)
+    reason = STOP_AFTER_SPAWN.get(phase.then) if i.wanted else StopReason.ASKED
+    if reason is not None:
+        return stopping.begin(i, leader, stopping.StopCause(reason, why), now)._replace(facts=started)
     i = enter(i, Starting(leader), now)
     return Step(i, (*readiness.begin(i, now), wording.started(i)), started)
 

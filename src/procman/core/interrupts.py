@@ -1,8 +1,8 @@
-"""When a repeated interrupt is a second wish, and when it is the first one told twice.
+"""When a repeated interrupt is a second request, and when it is the first one received twice.
 
-One press of Ctrl-C reaches procman from the terminal, and once more from each program in front of it that passes its
-own signal on (cross-env, dotenv-cli, concurrently), some milliseconds later. Who presses twice is heard twice by the
-same way: from the terminal again, or from the same program again.
+One press of Ctrl-C reaches procman from the terminal, and once more, some milliseconds later, from each program before
+it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives twice from the same
+sender: from the terminal again, or from the same program again.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from __future__ import annotations
 from msgspec import Struct
 
 ONE_PRESS = 1.0
-"""Seconds in which an interrupt from another sender is taken for the first one passed on (1 ms; under load 100)."""
+"""Seconds in which an interrupt from another sender counts as the first one passed on (1 ms; under load 100)."""
 
 UNTOLD_PRESS = 0.3
-"""The same where the system does not tell who sent it: a person who presses twice takes longer."""
+"""The same where the sender is unknown: a person takes longer for a second press."""
 
 TERMINAL = 0
-"""The sender of a key."""
+"""Stands for the terminal as the sender, for a key."""
 
 
 class Sender(Struct, frozen=True):
-    """Who sent it: a pid, or TERMINAL for a key. `above`: one of the programs that procman was started by."""
+    """The sender: a pid, or TERMINAL for a key. `above`: one of the programs that started procman."""
 
     pid: int
     above: bool = False
 
 
 class Press(Struct, frozen=True):
-    """One wish: when it was first heard, and from whom so far."""
+    """One press: when it was first received, and from which senders so far."""
 
     at: float
     senders: frozenset[Sender | None] = frozenset()
 
 
 def heard(press: Press | None, sender: Sender | None, now: float) -> tuple[Press, bool]:
-    """The press that this interrupt belongs to, and whether it is a new one. The sender is None where nobody tells."""
+    """The press that this interrupt belongs to, and whether it is a new one. The sender is None where unknown."""
     if press is not None and _is_same(press, sender, now):
         return Press(press.at, press.senders | {sender}), False
     return Press(now, frozenset({sender})), True

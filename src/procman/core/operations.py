@@ -1,7 +1,8 @@
-"""What was asked for, by number: what must be true for it, and whether that came, cannot come any more, or is no longer wanted.
+"""Operations: what was asked for, by number; what must become true, and whether it did, cannot any more, or was
+superseded.
 
-Every command that changes something is an operation. It is judged here, as each slot moves, and nowhere else: `--wait` and
-whoever else waits asks for its end.
+Every command that changes something is an operation. It is judged here, as each slot moves, and nowhere else: `--wait`
+and all other clients wait for its end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ else:
     wording = later(__name__, "procman.core.wording")
 
 KEPT = 100
-"""Operations that have ended and can still be asked for."""
+"""How many ended operations can still be asked for."""
+
+OPEN = 1000
+"""Operations under way at most: a program may begin one after the other that never comes to an end. The oldest is given up."""
 
 
 class Want(Enum):
@@ -38,14 +42,14 @@ class Want(Enum):
 
 
 class Need(Struct, frozen=True):
-    """What must become of a slot; to be up, in a life later than `after`."""
+    """What must become of a slot. UP: in a life later than `after`."""
 
     want: Want
     after: int = 0
 
 
 def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[str], plan: Plan) -> dict[str, Need]:
-    """These types have exactly the instances that are wanted, all up."""
+    """These types have exactly the wanted instances, all up."""
     needs = dict.fromkeys(touched, Need(Want.DOWN))
     for t in types:
         needs |= dict.fromkeys(desired.names(t), up(plan.types[t]))
@@ -53,12 +57,12 @@ def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[st
 
 
 def up(spec: ProcessSpec, after: int = 0) -> Need:
-    """What it is to be up, in a life later than that: a one-off has to be done."""
+    """The need of a slot to be up, in a life later than that. A one-off has to be done."""
     return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 
 class OpenOperation(Struct, frozen=True):
-    """One that is under way, with what it still needs."""
+    """An operation under way, with what it still needs."""
 
     id: int
     what: str
@@ -76,7 +80,7 @@ Loops = Callable[[Instance], bool]
 
 
 class Operations:
-    """Those under way and the last that have ended."""
+    """Operations under way, and the last that have ended."""
 
     def __init__(self, state: OperationsState = OperationsState()) -> None:  # noqa: B008  frozen
         self._last = state.last
@@ -88,24 +92,26 @@ class Operations:
         return OperationsState(self._last, under_way, tuple(self._ended.values()))
 
     def get(self, number: int) -> Operation | None:
-        """How it stands; None where there is none of that number, or none any more."""
+        """Its state; None where there is no operation of that number, or none any more."""
         one = self._open.get(number)
         if one is not None:
             return Operation(id=one.id, what=one.what, state=OperationState.RUNNING, left=tuple(one.needs))
         return self._ended.get(number)
 
     def begin(self, what: str, needs: Mapping[str, Need]) -> tuple[int, list[Action]]:
-        """A new operation; those that need the opposite of a slot are superseded."""
+        """A new operation. Operations that need the opposite of a slot are superseded."""
         self._last += 1
         opposite = [
             one for one in self._open.values() if any(_contrary(one.needs.get(n), need) for n, need in needs.items())
         ]
         actions = [self._end(one, OperationState.SUPERSEDED, wording.superseded(what)) for one in opposite]
+        if len(self._open) >= OPEN:
+            actions.append(self._end(next(iter(self._open.values())), OperationState.FAILED, wording.too_many(OPEN)))
         self._open[self._last] = OpenOperation(self._last, what, dict(needs))
         return self._last, actions
 
     def settle(self, number: int, slots: Mapping[str, Instance | None], loops: Loops) -> list[Action]:
-        """Judge a new operation by these slots: what it needs may be true already."""
+        """Judge a new operation by these slots, as its needs may be met already."""
         one = self._open.get(number)
         if one is None:
             return []
@@ -117,14 +123,14 @@ class Operations:
         return self._done(one)
 
     def moved(self, name: str, i: Instance | None, loops: Loops) -> list[Action]:
-        """A slot has moved, or is gone."""
+        """A slot has moved, or has been removed."""
         actions: list[Action] = []
         for one in [one for one in self._open.values() if name in one.needs]:
             actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
         return actions
 
     def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:
-        """These cannot come up as it was asked, for what has become of one of them."""
+        """These instances cannot come up as asked, because of what happened to one of them."""
         hit = [
             one
             for one in self._open.values()
@@ -133,7 +139,7 @@ class Operations:
         return [self._end(one, OperationState.FAILED, reason, by) for one in hit]
 
     def close(self, reason: Reason) -> list[Action]:
-        """Everything ends: nothing comes up any more."""
+        """Everything ends: no instance comes up any more."""
         hit = [one for one in self._open.values() if any(need.want is not Want.DOWN for need in one.needs.values())]
         return [self._end(one, OperationState.FAILED, reason) for one in hit]
 
@@ -163,7 +169,7 @@ def _contrary(old: Need | None, new: Need) -> bool:
 
 
 def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
-    """Whether that is so; a reason where it cannot become so."""
+    """Whether the need is met; a reason where it cannot be met any more."""
     if need.want is Want.DOWN:
         if i is None or isinstance(i.phase, AT_REST):
             return True

@@ -69,16 +69,21 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
 
 
 def dependents(plan: Plan) -> dict[str, list[str]]:
-    """By type, those that need it; nothing for one that nobody needs. One pass over the plan, for all that stop together."""
+    """By type, those that need it, and the members of its group behind it; nothing for one that nobody needs. One pass over
+    the plan, for all that stop together.
+    """
     found: dict[str, list[str]] = {}
     for t, spec in plan.types.items():
         for one in spec.depends_on:
             found.setdefault(one.type, []).append(t)
+    for group in plan.groups:
+        for place, t in enumerate(group.members, 1):
+            found.setdefault(t, []).extend(group.members[place:])
     return found
 
 
 def has_order(plan: Plan) -> bool:
-    return any(spec.depends_on for spec in plan.types.values())
+    return bool(plan.groups) or any(spec.depends_on for spec in plan.types.values())
 
 
 def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> bool:

@@ -1,7 +1,7 @@
-"""Processes of no instance: orphans, and what a life that is over left behind.
+"""Processes of no instance: orphans, and leftovers of lives that have ended.
 
-An orphan (PID 1 gets many, a subreaper few) is nobody's worker: it is left alone until procman ends. What can be traced
-to a life that has ended is ended at once. Both get the stop signal first and KILL at a deadline.
+An orphan (PID 1 gets many, a subreaper few) belongs to no instance, and is left alone until procman ends. A process of
+a life that has ended is ended at once. Both get the stop signal first and KILL at a deadline.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Orphans:
         self._alone = set(state.alone)
         self._ending = dict(state.ending)
         self._killed = dict(state.killed)
-        self._closing = state.closing  # when all is to be gone, once everything ends
+        self._closing = state.closing  # when everything has to be gone, once it ends
         self._token = state.token
 
     def state(self) -> OrphansState:
@@ -54,7 +54,7 @@ class Orphans:
         return self._end([pid], now, self._closing)
 
     def left_behind(self, pid: int, stop: StopPolicy, now: float) -> list[Action]:
-        """A process of a life that is over has appeared: ended at once, as its type is stopped."""
+        """A process of an ended life has appeared: ended at once, in the way of its type."""
         kill_at = now + stop.grace
         return self._end([pid], now, kill_at if self._closing is None else min(kill_at, self._closing), stop.signal)
 
@@ -66,13 +66,13 @@ class Orphans:
             self.stuck.remove(pid)
 
     def end_all(self, now: float, grace: float) -> list[Action]:
-        """Everything ends: from now on every orphan is asked to go, and killed after `grace` seconds."""
+        """Everything ends: from now on every orphan is asked to end, and killed after `grace` seconds."""
         self._closing = now + grace
         pids, self._alone = sorted(self._alone), set()
         return self._end(pids, now, self._closing)
 
     def kill_all(self, now: float) -> list[Action]:
-        """No more grace: KILL to all, and to whatever comes."""
+        """End the grace: KILL to all, and to any that appears."""
         self._closing = now
         pids = sorted(self._alone | set(self._ending))
         self._alone.clear()

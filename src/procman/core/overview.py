@@ -1,15 +1,19 @@
-"""The read model of a whole formation, made when somebody asks for it: `ps`, a client that has just connected."""
+"""The read model of a whole formation, made on request: for `ps`, or a client that has just connected."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from procman.core import order, replacing, wording
+from procman.core import blockers, replacing, wording
+from procman.core.blockers import Blockers
 from procman.core.desired import Role
 from procman.core.formation import Formation
-from procman.core.phases import Draining, Instance, Stopping, StopReason, Waiting
+from procman.core.phases import Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
+
+HOST = "127.0.0.1"
+"""The address at which instances can be reached from the same machine."""
 
 
 def of(formation: Formation, now: float) -> FleetView:
@@ -25,8 +29,8 @@ def of(formation: Formation, now: float) -> FleetView:
 
 
 def row(formation: Formation, i: Instance, now: float) -> InstanceView:
-    """One row of ps. The reason of one that waits is what keeps it waiting."""
-    view = wording.view_of(i, now, crash_loop=formation.crashes.loops(i, now))
+    """One row of ps. The reason of a waiting instance is what it waits for."""
+    view = view_of(i, now, crash_loop=formation.crashes.loops(i, now))
     role = formation.desired.role(i.spec.type, i.index)
     if role is not Role.REGULAR and not is_companion(i.spec.type):
         view = replace(view, role=role.value)
@@ -37,9 +41,13 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
         view = replace(view, reason=f"{view.reason}; then it is started again")
     if not isinstance(i.phase, Waiting):
         return view
-    unmet = order.unmet(i.spec, formation.desired, formation.slots)
-    missing = "; ".join(order.explain(one, formation.slots, now) for one in unmet)
+    missing = blocked(formation, i).explain(formation.slots, now)
     return replace(view, reason=f"waiting for {missing}" if missing else "about to be started")
+
+
+def blocked(formation: Formation, i: Instance) -> Blockers:
+    """What keeps an instance from being started."""
+    return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
 
 
 def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
@@ -47,3 +55,35 @@ def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
     rollout = formation.rollouts.shown(name, formation.desired.pending(name))
     slots, looping = formation.slots.of(name), formation.crashes.looping(name)
     return formation.counters.view(spec, desired, slots, crash_loop=looping, rollout=rollout)
+
+
+def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
+    """One row of ps at this moment."""
+    leader, reason = i.leader, wording.why_it_is(i)
+    return InstanceView(
+        name=i.name,
+        type=i.spec.type,
+        phase=i.phase.shown,
+        pid=i.pid,
+        port=i.spec.port_of(i.index),
+        restarts=i.record.restarts,
+        generation=i.generation,
+        uptime=now - leader.started_at if leader is not None else None,
+        age=now - i.phase_since,
+        reason=wording.reason_of(i, now, crash_loop=crash_loop),
+        last_exit=str(i.record.last_exit) if i.record.last_exit else None,
+        crash_loop=crash_loop,
+        reason_code=reason.code.value if reason is not None else None,
+        host=HOST if i.spec.port is not None else None,
+        ready=isinstance(i.phase, Ready),
+        probe=_said(i) or None,
+    )
+
+
+def _said(i: Instance) -> str:
+    """A probe's last answer, or what the program says of itself."""
+    match i.phase:
+        case Starting(answer=said) | Unhealthy(answer=said) | Ready(status=said):
+            return said
+        case _:
+            return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, NamedTuple, TypeAlias, get_args
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -17,9 +17,9 @@ from procman.core.view import Reason
 
 
 class Leader(Struct, frozen=True):
-    """The process that was started, and how it is stopped: by the rules that it was started with.
+    """The process that was started, and how it is stopped: by the settings that it was started with.
 
-    `shell`: it is a shell, which hands no signal on to the program that it waits for. `probed`: the kernel probes it.
+    `shell`: it is a shell, which passes no signal on to the program that it waits for. `probed`: the kernel probes it.
     """
 
     pid: int
@@ -30,12 +30,14 @@ class Leader(Struct, frozen=True):
 
 
 class StopReason(Enum):
-    """What an instance is being stopped for, and so what follows."""
+    """Why an instance is being stopped, which decides what follows."""
 
     ASKED = "asked"
     REPLACED = "replaced"
     NOT_READY = "not ready in time"
     UNHEALTHY = "unhealthy"
+    REGROUPED = "restarted with its group"
+    GROUP_FAILED = "failed with its group"
 
 
 class StopStep(Enum):
@@ -48,11 +50,21 @@ class StopStep(Enum):
 
 
 class AfterSpawn(Enum):
-    """What follows once the process is there: the spawn itself cannot be taken back."""
+    """What follows once the process exists, as a spawn that has begun cannot be taken back."""
 
     RUN = "run"
     REPLACE = "replace"
     KILL = "kill"
+    REGROUP = "regroup"
+    FAIL = "fail"
+
+
+STOP_AFTER_SPAWN = {
+    AfterSpawn.REPLACE: StopReason.REPLACED,
+    AfterSpawn.REGROUP: StopReason.REGROUPED,
+    AfterSpawn.FAIL: StopReason.GROUP_FAILED,
+}
+"""What a process is stopped for as soon as it is there."""
 
 
 class AfterClearing(Enum):
@@ -68,17 +80,20 @@ class AfterClearing(Enum):
 
 
 class Down(Struct, frozen=True, tag=True):
-    """Not running and not to be, until somebody wants it."""
+    """Not running, and not to be, until a person wants it."""
 
     shown: ClassVar[str] = "stopped"
     why: Reason | None = None
 
 
 class Waiting(Struct, frozen=True, tag=True):
-    """It is wanted, and started as soon as these types are as it needs them."""
+    """It is wanted, and started as soon as these types are in the state that it needs. `retry`: it ran before, and no person
+    has asked for its restart.
+    """
 
     shown: ClassVar[str] = "waiting"
     on: tuple[str, ...]
+    retry: bool = False
 
 
 class Spawning(Struct, frozen=True, tag=True):
@@ -91,7 +106,7 @@ class Spawning(Struct, frozen=True, tag=True):
 
 
 class Starting(Struct, frozen=True, tag=True):
-    """The process is there and not ready yet. `answer` is the readiness probe's last."""
+    """The process exists and is not ready yet. `answer` is the readiness probe's last."""
 
     shown: ClassVar[str] = "starting"
     leader: Leader
@@ -99,9 +114,12 @@ class Starting(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
+    """`status` is what the program says of itself, by sd_notify(3)."""
+
     shown: ClassVar[str] = "ready"
     leader: Leader
     ready_at: float
+    status: str = ""
 
 
 class Unhealthy(Struct, frozen=True, tag=True):
@@ -115,8 +133,8 @@ class Unhealthy(Struct, frozen=True, tag=True):
 
 
 class Draining(Struct, frozen=True, tag=True):
-    """It goes on, out of rotation, until `until` or until those who hold it have released it; then it is asked to end,
-    and gets KILL at `kill_by` at the latest, where everything ends.
+    """Out of rotation, it continues until `until` or until all holders have released it; then it is asked to end. If
+    everything ends, KILL comes at `kill_by` at the latest.
     """
 
     shown: ClassVar[str] = "draining"
@@ -129,7 +147,9 @@ class Draining(Struct, frozen=True, tag=True):
 
 
 class Stopping(Struct, frozen=True, tag=True):
-    """It has been asked to end. `exit` is the leader's, once that has ended."""
+    """It has been asked to end. `exit` is the leader's, once that has ended; `kill_by` when KILL comes at the latest, where
+    everything ends.
+    """
 
     shown: ClassVar[str] = "stopping"
     leader: Leader
@@ -138,6 +158,7 @@ class Stopping(Struct, frozen=True, tag=True):
     step: StopStep
     kill_at: float
     exit: ExitStatus | None = None
+    kill_by: float | None = None
 
 
 class Clearing(Struct, frozen=True, tag=True):
@@ -182,20 +203,7 @@ Phase: TypeAlias = (
     Down | Waiting | Spawning | Starting | Ready | Unhealthy | Draining | Stopping | Clearing | Backoff | Failed | Done
 )
 
-PHASES: tuple[type[Phase], ...] = (
-    Down,
-    Waiting,
-    Spawning,
-    Starting,
-    Ready,
-    Unhealthy,
-    Draining,
-    Stopping,
-    Clearing,
-    Backoff,
-    Failed,
-    Done,
-)
+PHASES: tuple[type[Phase], ...] = get_args(Phase)
 AT_REST = (Down, Failed, Done)
 """The phases in which nothing of the instance is left and nothing is on its way."""
 
@@ -203,7 +211,7 @@ UP = (Starting, Ready, Unhealthy)
 """The phases in which the leader lives and nobody has asked it to end."""
 
 ENDING = (Stopping, Clearing)
-"""The phases in which what is left of a life is on its way out."""
+"""The phases in which the rest of a life is being ended."""
 
 WITH_LEADER = (*UP, Draining, *ENDING)
 ALIVE = (*UP, Draining)
@@ -211,8 +219,8 @@ ENDED_ITSELF = (Done, Failed)
 
 
 class SlotRecord(Struct, frozen=True, kw_only=True):
-    """What outlives a life. `failures` and `early_exits` count ends in a row (early: before ready), `restarts` the
-    automatic ones since the slot was made; `ended_at` is when it last ended by itself, `died_at` without success.
+    """What outlasts a life. `failures` and `early_exits` count ends in a row (early: before ready), `restarts` the
+    automatic restarts since the slot was made; `ended_at` is when it last ended by itself, `died_at` without success.
     """
 
     last_exit: ExitStatus | None = None
@@ -268,7 +276,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 class Step(NamedTuple):
-    """The instance after an event, what to do, and what that means for others."""
+    """The instance after an event, the actions, and what the step means for others."""
 
     instance: Instance
     actions: tuple[Action, ...] = ()
@@ -279,7 +287,7 @@ class Step(NamedTuple):
 
 
 def enter(i: Instance, phase: Phase, now: float) -> Instance:
-    """Another phase, in which the deadline of the one before means nothing."""
+    """Enter another phase, in which the deadline of the one before does not apply."""
     return replace(i, phase=phase, phase_since=now, token=i.token + 1)
 
 
@@ -288,7 +296,7 @@ def noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
 
 
 def counted(i: Instance, now: float) -> Instance:
-    """One more end in a row; none before it, where it was ready for long enough."""
+    """One more end in a row; the first, if it was ready for long enough."""
     failures, early = i.record.failures, i.record.early_exits + 1
     if isinstance(i.phase, Ready | Unhealthy):
         early = 0
@@ -298,7 +306,7 @@ def counted(i: Instance, now: float) -> Instance:
 
 
 def afresh(i: Instance) -> Instance:
-    """A person's word starts the counts of failures anew."""
+    """A person's command resets the counts of failures."""
     return noted(i, failures=0, early_exits=0, died_at=None)
 
 

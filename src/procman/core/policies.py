@@ -1,7 +1,6 @@
-"""How a process type becomes ready, waits, is replaced, drained and shares sockets: values of procman.yml, compared by value.
+"""Settings of procman.yml about readiness, waiting, replacement, draining and shared sockets, compared by value.
 
-Times are seconds, sizes bytes. What each means is docs/reference/procman-yml.md; what follows from them is decided by the
-rooms that are named at each.
+Times are seconds, sizes bytes. docs/reference/procman-yml.md explains each.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ class TcpProbe(Struct, frozen=True, tag="tcp"):
 
 
 class HttpProbe(Struct, frozen=True, tag="http"):
-    """A GET is answered with one of `status` (none given: 200 to 399). `url` is a path on the instance's port, or whole."""
+    """A GET is answered with one of `status` (none given: 200 to 399). `url` is a path on the instance's port, or a
+    whole URL.
+    """
 
     url: str
     status: tuple[int, ...] = ()
@@ -41,7 +42,7 @@ class ExecProbe(Struct, frozen=True, tag="exec"):
 
 
 class NotifyProbe(Struct, frozen=True, tag="notify"):
-    """The program says so itself: sd_notify(3)."""
+    """The program reports it itself: sd_notify(3)."""
 
 
 class FileProbe(Struct, frozen=True, tag="file"):
@@ -54,7 +55,7 @@ Probe: TypeAlias = TcpProbe | HttpProbe | LogProbe | ExecProbe | NotifyProbe | F
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """When a new process counts as ready: first tried after 50 ms, then at doubling intervals up to `interval`."""
+    """When a new process counts as ready: tried first after 50 ms, then at doubling intervals up to `interval`."""
 
     probe: Probe
     timeout: float = 60.0
@@ -69,7 +70,7 @@ class OnUnhealthy(Enum):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """The same kinds of probe while it is ready, every `interval`; each answer must come within `timeout`."""
+    """The same kinds of probe once it is ready, every `interval`; each answer must come within `timeout`."""
 
     probe: Probe
     interval: float = 10.0
@@ -90,9 +91,8 @@ class Until(Enum):
 
 
 class Dependency(Struct, frozen=True, kw_only=True):
-    """An instance waits until one instance of `type` (with `every`: all of them) is in this state.
-
-    With `restart` it is restarted when the dependency has been started anew.
+    """An instance waits until one instance of `type` (with `every`: all of them) is in this state. With `restart` it is
+    restarted when the dependency has been started again.
     """
 
     type: str
@@ -128,9 +128,8 @@ class Recycle(Struct, frozen=True, kw_only=True):
 
 
 class Drain(Struct, frozen=True, kw_only=True):
-    """How long at most an instance goes on after it left the rotation and before the stop signal.
-
-    At the beginning it gets `signal`, or `command` is run in its environment. A companion may hold the stop as long.
+    """How long at most an instance continues after it has left the rotation and before the stop signal. At the start it
+    gets `signal`, or `command` is run in its environment. A companion may hold the stop for as long.
     """
 
     seconds: float = 0.0
@@ -160,7 +159,9 @@ class Strategy(Enum):
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Types that live and die together. More than `intensity` restarts in `period` seconds, and the group is failed."""
+    """Types that are started and restarted together. With more than `intensity` restarts in `period` seconds the group
+    is failed.
+    """
 
     name: str
     members: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""When an instance is ready, and when it is not any more: probes, deadlines, what programs tell of themselves.
+"""When an instance is ready, and when it is no longer: probes, deadlines, and what programs report themselves.
 
 Part of the machine in instance.py, which holds the table.
 """
@@ -13,7 +13,7 @@ from procman.core import restart, stopping, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
 from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, BecameUnready, Died
-from procman.core.phases import Instance, Ready, Starting, Step, StopReason, Unhealthy, counted, enter, noted
+from procman.core.phases import Instance, Ready, Starting, Step, Stopping, StopReason, Unhealthy, counted, enter, noted
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
@@ -28,8 +28,12 @@ READY_AFTER = 1.0
 """Seconds of life after which an instance without a readiness check is ready."""
 
 
+MOST_TIME = 3600.0
+"""Seconds from a message on that a program gets at most by asking for more time to become ready. It may ask again."""
+
+
 def begin(i: Instance, now: float) -> tuple[Action, ...]:
-    """The process is there: what makes it ready, and when that is given up."""
+    """The process exists: what makes it ready, and until when."""
     ready = i.spec.ready
     if ready is None:
         return (SetTimer(SlotTimer(i.name), i.token, now + READY_AFTER),)
@@ -38,15 +42,26 @@ def begin(i: Instance, now: float) -> tuple[Action, ...]:
 
 
 def deadline(i: Instance, phase: Starting, now: float) -> Step:
-    """Without a probe it is ready now; with one it has not become so in time."""
+    """Without a probe it is ready now; with one it is late."""
     ready = i.spec.ready
     if ready is None:
         return _become_ready(i, phase, now)
-    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer), now)
+    return _end(i, StopReason.NOT_READY, wording.not_ready(ready.timeout, phase.answer or silence(ready.probe)), now)
+
+
+def silence(probe: policies.Probe) -> str:
+    """What is missing where nothing was answered."""
+    match probe:
+        case policies.LogProbe(pattern):
+            return f"no line matches {pattern!r}"
+        case policies.NotifyProbe():
+            return "it has not said READY=1"
+        case _:
+            return "its probe has not answered"
 
 
 def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
-    """Something about how it is."""
+    """A report about its state."""
     match event:
         case Probed():
             return _probed(i, event, now)
@@ -77,24 +92,32 @@ def _probed(i: Instance, event: Probed, now: float) -> Step:
 
 def _notified(i: Instance, event: Notified, now: float) -> Step:
     """STOPPING and RELOADING take it out of rotation until READY comes again."""
+    if event.main_pid is not None and i.alive and i.pid not in (None, event.main_pid):
+        return Step(i, (wording.names_another(i, event.main_pid),))
     match i.phase:
         case Starting() as phase:
             if event.status is not None:
                 i = replace(i, phase=replace(phase, answer=event.status))
-            if event.extend is None or i.spec.ready is None:
+            ready = i.spec.ready
+            if event.extend is None or ready is None:
                 return Step(i)
             i = replace(i, token=i.token + 1)
-            return Step(i, (SetTimer(SlotTimer(i.name), i.token, now + event.extend),))
+            until = max(phase.leader.started_at + ready.timeout, now + min(event.extend, MOST_TIME))
+            return Step(i, (SetTimer(SlotTimer(i.name), i.token, until),))
+        case Stopping() as phase if event.extend is not None:
+            return stopping.extend(i, phase, event.extend, now)
         case Ready(leader, ready_at) if event.stopping or event.reloading:
             answer = wording.IS_STOPPING if event.stopping else wording.IS_RELOADING
             i = enter(i, Unhealthy(leader, ready_at, 0, answer), now)
             return Step(i, (wording.is_unhealthy(i, answer),), (BecameUnready(i.name),))
+        case Ready() as phase if event.status is not None:
+            return Step(replace(i, phase=replace(phase, status=event.status)))
         case _:
             return Step(i)
 
 
 def _reported(i: Instance, event: Reported, now: float) -> Step:
-    """A companion cannot do what it is there for, or can again. It is not restarted for that: the fault is not its own."""
+    """A companion cannot do its work, or can again. It is not restarted for that, as the fault is not its own."""
     match i.phase:
         case Ready(leader, ready_at) if event.fault:
             i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
@@ -131,7 +154,7 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
 
 
 def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
-    """It is stopped for its state, which counts as a death, and then tried again as after one."""
+    """It is stopped for its state, which counts as a death, and then restarted as after one."""
     assert isinstance(i.phase, Starting | Unhealthy)
     leader = i.phase.leader
     if not i.wanted:  # it is to be stopped anyway, in its turn

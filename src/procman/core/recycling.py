@@ -1,4 +1,4 @@
-"""When an instance is too old or too large, and so replaced."""
+"""When an instance is too old or too large, and is replaced."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from procman.core.view import Reason, ReasonCode
 from procman.text.words import duration
 
 GOLDEN = 0.618034
-"""Multiples of it, modulo 1, lie apart however many there are: what was started together is not replaced together."""
+"""Its multiples, modulo 1, are far apart: instances that were started together are not replaced together."""
 
 RETRY_AFTER = 600.0
 """Seconds after which a replacement that failed is tried again, at most."""
 
 
 def begin(i: Instance, now: float) -> list[Action]:
-    """A process is there: when it is too old."""
+    """A process was started: set the timer for its age."""
     recycle = i.spec.recycle
     if recycle is None or recycle.age is None:
         return []

@@ -1,4 +1,4 @@
-"""What a reload changes: two plans compared by value, and what is wanted under the new one."""
+"""What a reload changes: compares two plans by value, and says what is desired under the new one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from procman.core.commands import Granted, World, is_rolled, resized
 from procman.core.desired import Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.operations import Need, Want, up
 from procman.core.phases import Instance, Ready
+from procman.core.policies import ListenSocket
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec, refuse_count
 from procman.core.view import Change, Kind
@@ -21,7 +22,7 @@ from procman.text.words import type_of
 
 
 class Difference(Struct, frozen=True):
-    """Types that are new, that are gone, and whose spec is another."""
+    """Types that are new, that were removed, and whose spec has changed."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -40,23 +41,41 @@ def compare(old: Plan, new: Plan) -> Difference:
     )
 
 
-def sockets(old: Plan | None, new: Plan) -> list[Action]:
-    """The shared sockets that another plan opens and closes: the new ones first."""
-    before = {t: spec.sockets for t, spec in old.types.items()} if old is not None else {}
-    opened: list[Action] = []
-    closed: list[Action] = []
+Lingering = dict[str, tuple[ListenSocket, ...]]
+"""Shared sockets, by type, that are open still and that its spec does not have any more."""
+
+
+def sockets(old: Plan, new: Plan, lingering: Lingering) -> tuple[list[Action], Lingering]:
+    """The shared sockets that another plan opens, and those that it leaves open until `closable`: who runs from the old
+    settings still serves there, and may have to go on doing so. A type that is gone takes its own along.
+    """
+    left: Lingering = {}
+    actions: list[Action] = []
     for t, spec in new.types.items():
-        if set(spec.sockets) - set(before.get(t, ())):
-            opened.append(OpenSockets(t, spec.sockets))
-    for t, had in before.items():
-        gone = tuple(one for one in had if t not in new.types or one not in new.types[t].sockets)
-        if gone:
-            closed.append(CloseSockets(t, gone))
-    return opened + closed
+        had = old.types[t].sockets if t in old.types else ()
+        if set(spec.sockets) - set(had):
+            actions.append(OpenSockets(t, spec.sockets))
+        kept = tuple(one for one in dict.fromkeys((*lingering.get(t, ()), *had)) if one not in spec.sockets)
+        if kept:
+            left[t] = kept
+    for t, spec in old.types.items():
+        if t not in new.types and (gone := (*lingering.get(t, ()), *spec.sockets)):
+            actions.append(CloseSockets(t, gone))
+    return actions, left
+
+
+def closable(lingering: Lingering, rollouts: Collection[str], desired: Desired) -> tuple[list[Action], Lingering]:
+    """Close those that nobody can come back to: of the types that are not being replaced any more."""
+    moving = {type_of(name) for name, move in desired.moves.items() if isinstance(move, RestartMove)}
+    over = {t for t in lingering if t not in rollouts and t not in moving}
+    closed: list[Action] = [CloseSockets(t, lingering[t]) for t in lingering if t in over]
+    return closed, {t: kept for t, kept in lingering.items() if t not in over}
 
 
 def counts_after(plan: Plan, counts: Mapping[str, int], scaled: Collection[str]) -> dict[str, int]:
-    """Counts under the new plan: those set at run time stay where they still may; the others are the inputs'."""
+    """Counts under the new plan: those that were set at run time stay if they are still allowed; the others come from
+    the inputs.
+    """
     after = {}
     for type_name, configured in plan.counts.items():
         count = counts.get(type_name, 0) if type_name in scaled else configured
@@ -65,7 +84,7 @@ def counts_after(plan: Plan, counts: Mapping[str, int], scaled: Collection[str])
 
 
 class Reloaded(NamedTuple):
-    """What a reload leads to: `respecified` are slots that stay as they are and have another spec from now on."""
+    """The result of a reload: `respecified` are slots that keep running and get another spec."""
 
     granted: Granted
     difference: Difference
@@ -73,7 +92,9 @@ class Reloaded(NamedTuple):
 
 
 def decide(plan: Plan, world: World) -> Reloaded:
-    """What is wanted under the new plan. What was stopped stays so; what is wanted, or ended by itself, is restarted."""
+    """What is desired under the new plan. Stopped instances stay stopped; wanted ones, and those that ended by
+    themselves, are restarted.
+    """
     difference = compare(world.plan, plan)
     desired, touched = world.desired, []
     for t in difference.removed:
@@ -83,7 +104,7 @@ def decide(plan: Plan, world: World) -> Reloaded:
             desired = desired.moving({f"{t}.{desired.surge[t]}": StopMove(wording.REMOVED)})
     desired = replace(desired, scaled=tuple(t for t in desired.scaled if t in plan.types))
     counts = counts_after(plan, desired.counts, desired.scaled)
-    for t, count in counts.items():  # first, lest one that is to go is started anew
+    for t, count in counts.items():  # first, so that one that is removed is not started again
         desired, names = resized(World(plan, desired, world.slots), t, count, wording.SCALED_DOWN_BY_RELOAD)
         touched += names
     desired = _without_others(desired, plan)
@@ -100,7 +121,7 @@ def decide(plan: Plan, world: World) -> Reloaded:
 
 
 def _without_others(desired: Desired, plan: Plan) -> Desired:
-    """What is wanted of the types that there are."""
+    """What is desired of the types that still exist."""
     return replace(
         desired,
         counts={t: desired.counts[t] for t in plan.types},
@@ -117,8 +138,8 @@ def _need(name: str, desired: Desired, plan: Plan, slots: Slots) -> Need:
 
 
 def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[str, Move], list[Instance]]:
-    """New settings for a type: the slots that are restarted for it, and those that just have them: they are not wanted, or go
-    with the rollout.
+    """New settings for a type: the slots that are restarted for them, and those that only get them, because they are
+    not wanted, or are replaced in the rollout.
     """
     moves: dict[str, Move] = {}
     stay = []
@@ -127,7 +148,7 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
         if i.spec == spec or role is Role.LEAVING:
             continue
         if role is Role.SURGE and isinstance(i.phase, Ready):
-            stay.append(replace(i, spec=spec))  # whatever it runs, it keeps the others' place
+            stay.append(replace(i, spec=spec))  # whatever it runs, it takes the place of the others
         elif i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
             moves[i.name] = RestartMove(wording.RELOADED, is_rolled(i, spec, (), desired))
         else:
@@ -136,7 +157,7 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
 
 
 def companions(plan: Plan, slots: Slots) -> dict[str, Move]:
-    """One instance of each companion of the plan, as it is specified there."""
+    """One instance of each companion of the plan, with its spec there."""
     gone = [i.name for i in slots.companions() if i.spec.type not in plan.companions]
     moves: dict[str, Move] = dict.fromkeys(gone, StopMove(wording.REMOVED_BY_RELOAD))
     return moves | {f"{t}.1": StartMove() for t in plan.companions}

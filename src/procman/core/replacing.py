@@ -1,6 +1,7 @@
-"""What a rollout does to a formation: it begins, with an extra instance where its type surges, goes on, is aborted, and ends.
+"""What a rollout does to a formation: it starts, with an extra instance where its type surges, continues, is aborted,
+and ends.
 
-Who may be replaced at a moment is decided in rollout.py.
+Which instances may be replaced at a moment is decided in rollout.py.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from procman.core import recycling, reload, wording
+from procman.core import recycling, wording
 from procman.core.actions import Action, SetTimer
 from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
 from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
-from procman.core.phases import UP, Instance, Ready
+from procman.core.phases import UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollout, away
 from procman.core.spec import Plan, ProcessSpec, room_of
 from procman.core.timers import RolloutTimer
@@ -37,6 +38,7 @@ class Replaceable(Protocol):
     out: list[Action]
 
     def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
+    def share_sockets(self, before: Plan) -> None: ...
     def terms(self, i: Instance, now: float) -> StopTerms: ...
     def publish(self, kind: Kind, text: str) -> None: ...
 
@@ -45,7 +47,7 @@ class Replaceable(Protocol):
 
 
 def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
-    """What is desired, with the rollouts that a command leads to. The specs of before are what they go back to."""
+    """What is desired, with the rollouts that a command leads to. They go back to the specs of before if they fail."""
     moves = formation.desired.moves
     types = [type_of(n) for n, move in desired.moves.items() if is_rolling(move) and move != moves.get(n)]
     for type_name in dict.fromkeys(types):
@@ -64,7 +66,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
             name = f"{type_name}.{number}"
             moves: dict[str, Move] = {name: StartMove()}
             desired = replace(desired, surge=desired.surge | {type_name: number}, moves=moves | desired.moves)
-    # An extra instance that is there and ready has shown nothing of a spec that has come since: another one is the first.
+    # an existing extra instance says nothing about a later spec, so another one is started first
     outdated = i is not None and i.spec != formation.plan.types[type_name] and i.name not in desired.moves
     first = (f"{type_name}.{number}",) if number is not None and not outdated else ()
     formation.rollouts.begin(type_name, Rollout(old=old, total=desired.pending(type_name), replaced=first))
@@ -72,7 +74,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
 
 
 def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
-    """The number of an extra instance; None where the type has none, nobody that is in rotation is to be replaced, or no
+    """The number of an extra instance; None where the type has none, no instance in rotation is to be replaced, or no
     number is free.
     """
     spec, slots = formation.plan.types[type_name], formation.slots
@@ -96,7 +98,7 @@ def recycle_large(formation: Replaceable, event: Measured) -> None:
 
 
 def _recycle(formation: Replaceable, i: Instance, why: Reason | None) -> None:
-    """Replace one that is too old or too large, when its type's rollout lets it. An extra instance goes anyway."""
+    """Replace one that is too old or too large, when its type's rollout allows it. An extra instance is stopped anyway."""
     desired, type_name = formation.desired, i.spec.type
     if why is None or not isinstance(i.phase, UP) or i.index not in desired.numbers(type_name):
         return
@@ -114,7 +116,7 @@ def _recycle(formation: Replaceable, i: Instance, why: Reason | None) -> None:
 
 
 def go_on(formation: Replaceable, type_name: str, now: float) -> None:
-    """See whether the first ones have come back, and whether everyone has been replaced and is back in rotation."""
+    """See whether the first instances are ready again, and whether all have been replaced and are back in rotation."""
     slots, desired = formation.slots.of(type_name), formation.desired
     at = formation.rollouts.settle(type_name, slots, now)
     if at is not None:
@@ -126,7 +128,7 @@ def go_on(formation: Replaceable, type_name: str, now: float) -> None:
 
 
 def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> None:
-    """The extra instance of a type has done its part."""
+    """The extra instance of a type is not needed any more."""
     number = formation.desired.surge.get(type_name)
     if number is None:
         return
@@ -139,14 +141,14 @@ def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> 
 
 
 def ended(formation: Replaceable, i: Instance, now: float) -> None:
-    """The extra instance has ended for good: it is none that the others could follow."""
+    """The extra instance has ended for good, so the others cannot follow it."""
     rollout = formation.rollouts.get(i.spec.type)
     if rollout is not None and not rollout.back:
         abort(formation, rollout, i, now)
 
 
 def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> None:
-    """What was not touched stays, what was goes back to the old spec, and that stays in force."""
+    """Instances that were not touched stay; those that were go back to the old spec, which stays in force."""
     type_name, old = i.spec.type, rollout.old
     why, desired = wording.aborted(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
@@ -154,7 +156,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     touched = [one.name for one in regular if one.wanted and one.spec != old]
     if formation.plan.types[type_name] != old:
         before, formation.plan = formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})
-        formation.out += reload.sockets(before, formation.plan)
+        formation.share_sockets(before)
     if touched or type_name in desired.surge:
         formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
@@ -162,8 +164,11 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
         if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
             formation.out += recycling.again(one, now)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
-    formation.desired = replace(desired, moves=rest | back)
+    waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
+    formation.desired = replace(desired, moves=waiting | rest | back)
     formation.rollouts.abort(type_name, why)
+    if i.index == desired.surge.get(type_name):
+        formation.rollouts.keep(i.name)
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
@@ -171,8 +176,8 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
 
 
 def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
-    """The extra instance stays until all others are back; its name, where it is to be started again for that at once. One that
-    is ready goes on, and is started from the old spec should it end.
+    """The extra instance stays until all others are back; returns its name, where it has to be restarted for that. A
+    ready one continues, and is started from the old spec if it ends.
     """
     number = formation.desired.surge.get(old.type)
     i = formation.slots.at(old.type, number) if number is not None else None
@@ -188,6 +193,6 @@ def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
 
 
 def extra_row(formation: Replaceable, row: InstanceView) -> InstanceView:
-    """The row of an extra instance, which says so."""
+    """The row of an extra instance, with its purpose as the reason."""
     done = formation.rollouts.progress(row.type, formation.desired.pending(row.type))
     return replace(row, reason=wording.extra_reason(row.reason, done))

@@ -1,6 +1,6 @@
-"""What people ask for: commands of the core that are the parameters of the control protocol, too.
+"""Commands of people, which are also parameters of the control protocol. A client loads only this of the core's inputs.
 
-A client loads this and nothing else of the core's inputs. They are tagged with their name for a trace; the tag is not sent.
+They are tagged with their name for a trace; the tag is not sent.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 MAX_COUNT = 1000
-"""Most instances of one type: a typing error in `scale` must not take the machine down."""
+"""Most instances of one type: a typing error in `scale` must not bring the machine down."""
 
 Name = Annotated[str, Meta(max_length=128)]
-"""A type, an instance or a pattern: 69 characters are the most that any type or instance has. What is longer costs time
-to compare and to compile (a pattern of 60,000 brackets: minutes), in which procman would do nothing else."""
+"""A type, an instance or a pattern. The name of an instance has at most 69 characters, and a longer pattern takes time
+to compare and to compile (one of 60,000 brackets: minutes), in which procman would do nothing else.
+"""
 
 Count = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
-"""A count of instances: far more than there can be. An integer of JSON can have 4,300 digits, and one more than that is a
-ValueError where it is put into a message."""
+"""A count of instances, far above the possible. An integer of JSON can have 4,300 digits; with one more a ValueError is
+raised where it is put into a message.
+"""
 
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts to set (`to`) and to change (`by`); all or nothing. With neither: the formation as it is. `why` is told with it.
-
-    With `force` also those of types that are autoscaled, whose counts are set by the autoscaler and else by nobody. `remove`
-    are instances that go first, where a count is lowered; else the highest numbers go.
+    """Counts to set (`to`) and to change (`by`), all or nothing. With neither: the formation as it is. `why` is
+    published with it. `force`: also types that are autoscaled, whose counts only the autoscaler sets otherwise.
+    `remove` are instances that stop first, where a count is lowered; else the highest numbers do.
     """
 
     to: dict[Name, Count] = {}
@@ -37,8 +38,8 @@ class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defa
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all when empty. A program says `why`, for `ps` and `events`, and logs it itself.
-    A type of two and more is restarted a few at a time, unless `together`; an instance that is named is at once.
+    """Types, instances or shell patterns; all where empty. A program gives `why`, for `ps` and `events`, and logs it
+    itself. A type with several instances is restarted a few at a time, unless `together`; a named instance at once.
     """
 
     names: tuple[Name, ...] = ()
@@ -47,14 +48,14 @@ class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_de
 
 
 class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; to stop everything `all` must be said."""
+    """Types, instances or shell patterns. Stopping everything needs `all`."""
 
     names: tuple[Name, ...] = ()
     all: bool = False
 
 
 class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`signal` is a name without SIG, sent to the group or with `leader` to the first process alone."""
+    """`signal` is a name without SIG, sent to the group, or with `leader` only to the first process."""
 
     signal: str
     names: tuple[Name, ...]
@@ -62,7 +63,7 @@ class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit
 
 
 class AwaitedState(Enum):
-    """What instances can be waited for to be. What is done counts as ready."""
+    """The states that can be waited for. An instance that is done also counts as ready."""
 
     READY = "ready"
     DONE = "done"
@@ -70,14 +71,14 @@ class AwaitedState(Enum):
 
 
 class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Changes nothing: an operation that ends when all that are named are so. All, where none is named."""
+    """Changes nothing: an operation that ends when all of these instances are in the state. All, where none is named."""
 
     names: tuple[Name, ...] = ()
     until: AwaitedState = AwaitedState.READY
 
 
 class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """From now on stops of ready instances of these types wait until `by` releases each, `seconds` at most; 0: no more."""
+    """Let stops of ready instances of these types wait until `by` releases each, for at most `seconds`; 0 ends that."""
 
     by: Annotated[str, Meta(min_length=1, max_length=128)]
     names: tuple[Name, ...]

@@ -1,4 +1,4 @@
-"""Backoff and crash-loop arithmetic: what an end means and how long to wait. Numbers in, numbers out."""
+"""Arithmetic of backoff and crash loops: what an end means and how long to wait. Numbers in, numbers out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from procman.core.events import ExitStatus
 from procman.core.spec import OnEnd, ProcessSpec, RestartPolicy, When
 
 JITTER = 0.1
-"""Largest fraction added to a delay, so that what died together does not come back together."""
+"""Largest fraction added to a delay, so that processes that died together do not come back together."""
 
 EARLY_DEATHS = 3
 """Deaths of one instance in a row, each before it was ready, that make a crash loop."""
@@ -19,7 +19,7 @@ MANY_DEATHS = 5
 """Deaths over a type within `WINDOW` that make a crash loop."""
 
 WINDOW = 60.0
-"""Seconds; also how long a type must live without a death to be out of its crash loop."""
+"""Seconds; also how long a type must run without a death to leave its crash loop."""
 
 
 ONCE = "a one-off is not tried again without max_restarts"
@@ -27,7 +27,7 @@ ENDS_EVERYTHING = "its end stops everything (on_end: exit, or --exit-on)"
 
 
 class Outcome(Enum):
-    """What follows an end that nobody asked for."""
+    """What follows an end that was not asked for."""
 
     RETRY = "retry"
     GIVE_UP = "give up"
@@ -35,9 +35,9 @@ class Outcome(Enum):
 
 
 def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool = False) -> tuple[Outcome, str]:
-    """What follows the `failures`-th end in a row, and where it is given up, the rule that says so.
+    """What follows the `failures`-th end in a row, and for giving up, the rule that says so.
 
-    `unready`: it was to become ready, and ended before that: no success, whatever its status.
+    `unready`: it ended before its readiness check succeeded, which is no success, whatever its status.
     """
     policy = spec.restart
     success = not unready and (status.code == 0 or status.code in spec.success_exit_codes)
@@ -51,12 +51,12 @@ def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool
 
 
 def _once(policy: RestartPolicy, code: int, failures: int) -> tuple[Outcome, str]:
-    """A one-off is tried again only where the settings say how often."""
+    """A one-off is only restarted where the settings say how often."""
     return (Outcome.GIVE_UP, ONCE) if policy.max_restarts is None else _tried_on(policy, code, failures)
 
 
 def judge_failed_start(spec: ProcessSpec, code: int, failures: int) -> tuple[Outcome, str]:
-    """The same for a start that failed: never a success, and `code` 1 (no room) is no exit code of the program."""
+    """The same for a failed start: never a success, and `code` 1 (no resources) is not an exit code of the program."""
     if spec.on_end is OnEnd.EXIT and spec.restart.policy is not When.NEVER:
         return Outcome.GIVE_UP, ENDS_EVERYTHING
     if spec.oneshot and spec.restart.max_restarts is None:
@@ -82,25 +82,27 @@ def backoff(policy: RestartPolicy, failures: int, jitter: float) -> float:
 
     `jitter` in [0, 1) adds up to 10 %. With the defaults: 0.5, 1, 2, 4, 8, 16, 30, 30 …
     """
-    doublings = min(failures - 1, 40)  # 2**40 x any delay is beyond any max_delay, and float stays finite
+    doublings = min(failures - 1, 40)  # 2**40 x any delay is above any max_delay, and the float stays finite
     return min(policy.delay * 2.0**doublings, policy.max_delay) * (1 + JITTER * jitter)
 
 
 def described(status: ExitStatus, lived: float) -> str:
-    """`exit 1`; with the shell's word for 126 and 127 of a life of less than a second."""
+    """`exit 1`; with the shell's explanation for 126 and 127 of a life of less than a second."""
     meaning = {127: "command not found", 126: "not executable"}.get(status.code) if lived < 1.0 else None
     return f"{status} ({meaning})" if meaning and status.signal is None else str(status)
 
 
 class CrashWatch(Struct, frozen=True):
-    """The deaths of one type: when the last few were, whether it is in a crash loop, and the token of its deadline."""
+    """The deaths of one type: the times of the last few, whether it is in a crash loop, and the token of its deadline."""
 
     deaths: tuple[float, ...] = ()
     looping: bool = False
     token: int = 0
 
     def death(self, now: float, early_exits: int, *, retried: bool) -> CrashWatch:
-        """One more death, the instance's so-manieth in a row before it was ready. What is given up is in no loop."""
+        """One more death, with the instance's number of deaths in a row before it was ready. A failed instance is in no
+        crash loop.
+        """
         recent = (*(at for at in self.deaths if now - at < WINDOW), now)[-MANY_DEATHS:]
         looping = self.looping or (retried and (early_exits >= EARLY_DEATHS or len(recent) >= MANY_DEATHS))
         return CrashWatch(recent, looping, self.token + 1)

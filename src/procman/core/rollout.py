@@ -1,11 +1,12 @@
-"""Replacing the instances of a type a few at a time: who may be restarted now, and when the old ones are to stay.
+"""Replacing the instances of a type a few at a time: which may be restarted now, and when to go back.
 
 At most so many are away at once as the type's `rolling` says. The first that are replaced must stay ready for a moment
-before the others follow, so that a version which becomes ready and dies is not rolled out. Where new ones keep failing the
-rollout is aborted: what was touched is started again from the old spec, and that stays in force.
+before the others follow, so that a version that becomes ready and dies is not rolled out. If new ones keep failing the
+rollout is aborted: instances that were touched are started again from the old spec, which stays in force.
 
-With `surge` an extra instance is the first: while it is not ready nobody is replaced, and then one at a time, so that as many
-are ready as without a rollout. It goes when the others are back, or when an aborted rollout has gone back.
+With `surge` an extra instance is started first: while it is not ready none is replaced, and then one at a time, so that
+as many are ready as without a rollout. It is stopped when the others are back, or when an aborted rollout has gone
+back.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ else:
     policies = later(__name__, "procman.core.policies")
 
 SETTLE = 3.0
-"""Seconds that the first ones stay ready before the next are replaced."""
+"""Seconds that the first ones have to stay ready before the next are replaced."""
 
 FAILURES = 3
-"""Deaths of what was replaced that abort a rollout."""
+"""Deaths of replaced instances that abort a rollout."""
 
 HOPELESS = (Waiting, Backoff, Unhealthy)
-"""Phases of an extra instance for which the way back does not wait: it may never leave them."""
+"""Phases of an extra instance for which going back does not wait, as it may never leave them."""
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
-    """One type's. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose new life has begun
-    and the extra instance, `settled_at` when the first ones have stayed ready for long enough.
+    """The rollout of one type. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose
+    new life has begun, including the extra instance, `settled_at` when the first ones have stayed ready for long
+    enough.
     """
 
     old: ProcessSpec
@@ -49,25 +51,31 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class RolloutsState(Struct, frozen=True):
-    """Those under way by type, and why the last one of a type was aborted."""
+    """Rollouts under way by type, why the last one of a type was aborted, and extra instances that failed, whose output is
+    kept.
+    """
 
     running: dict[str, Rollout] = {}
     aborted: dict[str, str] = {}
+    kept: tuple[str, ...] = ()
 
 
 class Rollouts:
     def __init__(self, state: RolloutsState = RolloutsState()) -> None:  # noqa: B008  frozen
         self._running = dict(state.running)
         self._aborted = dict(state.aborted)
+        self._kept = set(state.kept)
 
     def state(self) -> RolloutsState:
-        return RolloutsState(dict(self._running), dict(self._aborted))
+        return RolloutsState(dict(self._running), dict(self._aborted), tuple(sorted(self._kept)))
 
     def get(self, type_name: str) -> Rollout | None:
         return self._running.get(type_name)
 
     def begin(self, type_name: str, rollout: Rollout) -> None:
-        """Some of a type are to be replaced. One that is under way goes back to where it began, should this fail."""
+        """Some instances of a type are to be replaced. If a rollout is under way, the new one goes back to the same
+        spec if it fails.
+        """
         before = self._running.get(type_name)
         if before is not None and not before.back and not rollout.back:
             rollout = replace(rollout, old=before.old)
@@ -76,12 +84,12 @@ class Rollouts:
         self._running[type_name] = rollout
 
     def one_more(self, type_name: str) -> None:
-        """One more of a type is to be replaced in the rollout that is under way."""
+        """One more instance is to be replaced in the rollout under way."""
         rollout = self._running[type_name]
         self._running[type_name] = replace(rollout, total=rollout.total + 1)
 
     def forget(self, type_name: str) -> None:
-        """The type is gone, or its rollout is over."""
+        """The type has been removed, or its rollout is over."""
         self._running.pop(type_name, None)
 
     @property
@@ -92,7 +100,7 @@ class Rollouts:
         self._running.clear()
 
     def budget(self, spec: ProcessSpec, regular: list[Instance], extra: Instance | None, now: float) -> int:
-        """How many that are in rotation may be replaced at this moment. `extra` is the rollout's extra instance."""
+        """How many instances in rotation may be replaced now. `extra` is the rollout's extra instance."""
         rollout = self._running.get(spec.type)
         back = rollout is not None and rollout.back
         limit = 1 if extra is not None else (spec.rolling or policies.Rolling()).away(len(regular))
@@ -104,13 +112,15 @@ class Rollouts:
         return min(free, limit - len(rollout.replaced))
 
     def replaced(self, i: Instance) -> None:
-        """One is replaced now."""
+        """An instance is being replaced."""
         rollout = self._running.get(i.spec.type)
         if rollout is not None and i.name not in rollout.replaced:
             self._running[i.spec.type] = replace(rollout, replaced=(*rollout.replaced, i.name))
 
     def settle(self, type_name: str, slots: list[Instance], now: float) -> float | None:
-        """When the others may follow, if all that were replaced are ready for the first time. Who was stopped since is none."""
+        """When the others may follow, if all that were replaced are ready for the first time. Instances stopped since
+        do not count.
+        """
         rollout = self._running.get(type_name)
         if rollout is None or rollout.back or rollout.settled_at is not None:
             return None
@@ -121,7 +131,7 @@ class Rollouts:
         return at
 
     def died(self, i: Instance, died: Died, *, extra: bool) -> Rollout | None:
-        """An instance, or the extra one, has died: the rollout that is aborted by it."""
+        """An instance, or the extra one, has died; returns the rollout that this aborts."""
         rollout = self._running.get(i.spec.type)
         if rollout is None or rollout.back or not (extra or i.name in rollout.replaced):
             return None
@@ -134,6 +144,19 @@ class Rollouts:
 
     def abort(self, type_name: str, why: str) -> None:
         self._aborted[type_name] = why
+
+    def keep(self, name: str) -> None:
+        """The extra instance by which a rollout was aborted goes; what it wrote says why, and is kept."""
+        self._kept.add(name)
+
+    def keeps(self, name: str) -> bool:
+        return name in self._kept
+
+    def release(self, name: str) -> bool:
+        """A new slot has that name: whether the output of another one was kept under it."""
+        kept = name in self._kept
+        self._kept.discard(name)
+        return kept
 
     def progress(self, type_name: str, pending: int) -> str | None:
         """`2 of 4`; None where none is replaced."""
@@ -149,10 +172,10 @@ class Rollouts:
 
 
 def away(slots: list[Instance]) -> int:
-    """How many are wanted and not in rotation at the moment. What is stopped, done or failed is not waited for."""
+    """How many are wanted and not in rotation now. Those that are stopped, done or failed do not count."""
     return sum(i.wanted and not isinstance(i.phase, (Ready, *AT_REST)) for i in slots)
 
 
 def settled(rollout: Rollout, now: float) -> bool:
-    """Whether the first ones have proved themselves."""
+    """Whether the first ones have stayed ready for long enough."""
     return rollout.settled_at is not None and now >= rollout.settled_at

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from procman.errors import nearest
 from procman.text.words import LISTED, type_of
 
-if TYPE_CHECKING:  # a client asks, too, and needs nothing of how an instance is made: 3 ms of `ps`
+if TYPE_CHECKING:  # a client needs this, too, and nothing of how an instance is made: 3 ms of `ps`
     from procman.core.phases import Instance
 
 Refusal = tuple[str, str]
@@ -20,18 +20,17 @@ Refusal = tuple[str, str]
 _WILD = frozenset("*?[")
 
 MOST_PATTERNS = 50
-"""Patterns that one request may have: each is compiled, and asked of every instance."""
+"""Most patterns of one request: each is compiled, and tested on every instance."""
 
 
 def refuse_type(name: str, types: Collection[str]) -> Refusal | None:
-    """The refusal of a name that is no type; None where it is one."""
+    """The refusal of a name that is not a type; None where it is one."""
     return None if name in types else (f"cannot find a process type '{name}'", nearest(name, types))
 
 
 def matching(names: Sequence[str], instances: Sequence[Instance], types: Collection[str]) -> list[Instance] | Refusal:
-    """The instances that are named, in their order; all of them where no name is given.
-
-    A name that fits nothing is refused; a type at count 0 fits, and means none.
+    """The named instances, in order; all of them without a name. A name that matches nothing is refused; a type with a
+    count of 0 matches, and selects none.
     """
     if not names:
         return list(instances)
@@ -40,7 +39,9 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
 
 
 class Chosen:
-    """What a person names, to be asked of many instances: a name costs the same however many others there are."""
+    """The names of a request, to be tested on many instances: a plain name costs the same, however many others there
+    are.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
@@ -49,20 +50,19 @@ class Chosen:
 
     @cached_property
     def _wild(self) -> re.Pattern[str] | None:
-        """All of them as one, as fnmatch keeps only its last 256 (3.11)."""
+        """All patterns as one, as fnmatch only caches 256 (3.11)."""
         return re.compile("|".join(map(translate, self._patterns))) if self._patterns else None
 
     def means(self, name: str) -> bool:
-        """Whether one of them means the instance of this name."""
+        """Whether one of the names selects this instance."""
         kind = type_of(name)
         if name in self._exact or kind in self._exact:
             return True
         return self._wild is not None and bool(self._wild.match(name) or self._wild.match(kind))
 
     def refuse(self, types: Collection[str], instances: Collection[str]) -> Refusal | None:
-        """The refusal of the first that means no type, also one without an instance, and none of these instances.
-
-        To be asked before `means`: of too many patterns there is an end here.
+        """The refusal of the first name that matches no type and no instance. Call it before `means`, as it refuses too
+        many patterns.
         """
         if len(self._patterns) > MOST_PATTERNS:
             return f"cannot use {len(self._patterns)} patterns at once", f"at most {MOST_PATTERNS}"
@@ -75,7 +75,7 @@ class Chosen:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it may mean more than itself: matching costs much more than comparing (fnmatch)."""
+    """Whether it is a pattern: matching costs much more than comparing (fnmatch)."""
     return not _WILD.isdisjoint(name)
 
 

@@ -1,6 +1,6 @@
-"""Every slot, by type and number, and the numbers that a slot which is gone has used up.
+"""Every slot, by type and number, and the generations and tokens of removed slots.
 
-The slots of companions are here as well, but what goes over the formation does not meet them.
+Companions have slots here, too, which iteration over the formation leaves out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from procman.core.spec import ProcessSpec, is_companion
 
 
 class SlotsState(Struct, frozen=True):
-    """The slots as a value: the types in order, their instances by number, the numbers of those gone."""
+    """The slots as a value: the types in order, their instances by number, and the generations and tokens of removed
+    ones.
+    """
 
     types: tuple[str, ...]
     instances: tuple[Instance, ...] = ()
@@ -22,12 +24,12 @@ class SlotsState(Struct, frozen=True):
 
 
 class Slots:
-    """The instances. An instance is a value: a step is told by put()."""
+    """The instances. As an instance is a value, `put()` records each step."""
 
     def __init__(self, state: SlotsState) -> None:
         self._by_type: dict[str, list[Instance | None]] = {name: [] for name in state.types}  # by index - 1
-        self._past = dict(state.past)  # name -> last generation and token of a slot that is gone
-        self._busy: set[str] = set()  # names; kept at each step, as each end of one would look at all the others
+        self._past = dict(state.past)  # name -> last generation and token of a removed slot
+        self._busy: set[str] = set()  # names; updated at each step, as each end would look at all others otherwise
         for i in state.instances:
             self.put(i)
 
@@ -39,7 +41,7 @@ class Slots:
         return (i for i in self.everyone() if not is_companion(i.spec.type))
 
     def everyone(self) -> Iterator[Instance]:
-        """The companions, too."""
+        """Every slot, including companions."""
         return (i for slots in self._by_type.values() for i in slots if i is not None)
 
     def companions(self) -> list[Instance]:
@@ -47,7 +49,7 @@ class Slots:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left of anyone, but for what KILL did not remove, and nobody is on the way up."""
+        """Whether nothing is left of any instance, except what KILL did not remove, and none is about to start."""
         return not self._busy
 
     def of(self, type_name: str) -> list[Instance]:
@@ -70,11 +72,13 @@ class Slots:
         return self.at(type_name, int(index)) if index.isdecimal() else None
 
     def is_busy(self, i: Instance) -> bool:
-        """Whether something of it is there or on its way."""
+        """Whether something of it exists or is about to."""
         return i.name in self._busy
 
     def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
-        """A new slot. Its numbers go on where an earlier one of its name ended, whose timers are still to come."""
+        """A new slot. Its generations and tokens continue where an earlier one of its name ended, whose timers may
+        still fire.
+        """
         name = f"{spec.type}.{index}"
         generation, token = self._past.pop(name, (0, 0))
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
@@ -97,7 +101,7 @@ class Slots:
         self._past[i.name] = i.generation, i.token
 
     def arrange(self, types: Iterable[str]) -> None:
-        """These are the types from now on, in this order; behind them, what is left of those that are gone."""
+        """These are the types from now on, in this order; what is left of removed ones follows."""
         wanted = {name: self._by_type.get(name, []) for name in types}
         leftover = {name: slots for name, slots in self._by_type.items() if name not in wanted and slots}
         self._by_type = wanted | leftover

@@ -17,10 +17,20 @@ from procman.core.desired import Desired
 from procman.core.events import Hold
 from procman.core.operations import OperationsState
 from procman.core.orphans import OrphansState
+from procman.core.policies import ListenSocket
 from procman.core.restart import CrashWatch
 from procman.core.rollout import RolloutsState
 from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
+
+
+class GroupsState(Struct, frozen=True):
+    """By group: the instances of a start in order that is under way, and when the last restarts were. It stands here, as
+    groups.py is loaded only where there are groups.
+    """
+
+    rounds: dict[str, tuple[str, ...]] = {}
+    restarts: dict[str, tuple[float, ...]] = {}
 
 
 class Moments(Struct, frozen=True):
@@ -53,6 +63,8 @@ class FleetState(Struct, frozen=True, kw_only=True):
     rollouts: RolloutsState = RolloutsState()
     holds: dict[str, Hold] = {}
     waiting_token: int = 0
+    groups: GroupsState = GroupsState()
+    lingering: dict[str, tuple[ListenSocket, ...]] = {}
     startup: StartupState | None = None
 
 

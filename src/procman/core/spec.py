@@ -15,15 +15,17 @@ from procman.core.requests import MAX_COUNT
 from procman.later import later
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from procman.core import policies
 else:
     policies = later(__name__, "procman.core.policies")
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
-"""How many instances of a type, where it is read from bytes that may be anybody's."""
+"""How many instances of a type, where it is read from bytes of unknown origin."""
 
 FAR_TOO_MANY = 10**9
-"""A count that is not worth its digits."""
+"""A count that is too long to be shown."""
 
 LAST_PORT = 65535
 
@@ -32,7 +34,7 @@ DEFAULT_GRACE = 10.0
 
 
 class When(Enum):
-    """Which ends bring an instance back."""
+    """Which ends lead to a restart."""
 
     ALWAYS = "always"
     ON_FAILURE = "on-failure"
@@ -40,7 +42,7 @@ class When(Enum):
 
 
 class StopMode(Enum):
-    """Who gets the stop signal first. See docs/reference/signals.md for what each is right for."""
+    """Which processes get the stop signal first. See docs/reference/signals.md for what each is right for."""
 
     TOP_DOWN = "top-down"
     GROUP = "group"
@@ -53,7 +55,7 @@ class OnEnd(Enum):
     STAY = "stay"
     EXIT = "exit"
     EXIT_ON_FAILURE = "exit-on-failure"
-    """Only where an instance is failed, with its status."""
+    """Only where an instance has failed, with its status."""
 
 
 class Stdin(Enum):
@@ -85,22 +87,23 @@ class StopPolicy(Struct, frozen=True, kw_only=True):
 
 
 class BaseEnvironment(Struct, frozen=True, kw_only=True):
-    """What every instance of every type sees, in layers, so that what came from whoever started procman (with all its
-    secrets) is told from what the application's own files say. Shared by all types; merged when a process is started.
+    """The environment of every instance of every type, in layers, so that variables of procman's parent (with all its
+    secrets) can be distinguished from those in the application's own files. Shared by all types; merged when a process
+    is started.
     """
 
     inherited: dict[str, str] = {}
-    """The operating system's environment at the start of procman."""
+    """The environment at the start of procman."""
     files: dict[str, str] = {}
     """What the environment files add to it, or override."""
 
 
 class ProcessSpec(Struct, frozen=True, kw_only=True):
-    """How every instance of one process type is run.
+    """How every instance of one process type is run. `env` is the type's own layer of the environment, over the `base`
+    of all types; variables of one instance (PORT, PS, PROCMAN_*) come on top.
 
-    `env` is the type's own layer of the environment, over the `base` of all types; what belongs to one instance (PORT,
-    PS, PROCMAN_*) comes on top. `port` is the first instance's port, None where instances get none. `cwd` is absolute.
-    With `tty` an instance has a terminal of its own, for its input too, and `stdin` does not count.
+    `port` is the first instance's port, None where instances get none. `cwd` is absolute. With `tty` an instance has a
+    terminal of its own, which is also its input, and `stdin` is ignored.
     """
 
     type: str
@@ -137,11 +140,11 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
-    A type's `position` decides its ports and is kept for procman's life, also over a reload that moves its line;
-    `positions` may therefore hold types that are no longer there; that of a one-off, which has no port, is -1. `sections`
-    are the keys of procman.yml that are meant for companions: by key, then by type, what stands there. `companions` are
-    programs of procman's own that run beside the formation, and are no part of it. With `keep_counts` a count that is set
-    at run time outlives procman; `kept` are the types whose count here was set so, of the procman before.
+    A type's `position` decides its ports and is kept as long as procman runs, also over a reload that moves its line;
+    so `positions` may contain removed types. A one-off, which has no port, has -1. `sections` are the keys of
+    procman.yml for companions: by key, then by type, the value. `companions` are procman's own programs, which run
+    beside the formation and do not belong to it. With `keep_counts` a count that is set at run time outlasts procman;
+    `kept` are the types whose count here was set so, in the procman before.
     """
 
     root: str
@@ -158,21 +161,26 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
-        return {port_variable(name): str(spec.port) for name, spec in self.types.items() if spec.port is not None}
+        return port_variables(self.types)
 
 
 def is_companion(type_name: str) -> bool:
-    """Whether it is the type of a companion: `@watch`, a name that no Procfile can have."""
+    """Whether it is the type of a companion, such as `@watch`, a name that no Procfile can have."""
     return type_name.startswith("@")
 
 
 def port_variable(type_name: str) -> str:
-    """The variable that tells the port of another type: `my-web` -> `PROCMAN_PORT_MY_WEB`."""
+    """The variable with the port of another type: `my-web` -> `PROCMAN_PORT_MY_WEB`."""
     return "PROCMAN_PORT_" + type_name.upper().replace("-", "_")
 
 
+def port_variables(types: Mapping[str, ProcessSpec]) -> dict[str, str]:
+    """Those variables of every type that has a port."""
+    return {port_variable(name): str(spec.port) for name, spec in types.items() if spec.port is not None}
+
+
 def instance_environment(spec: ProcessSpec, index: int) -> dict[str, str]:
-    """What an instance's environment has on top of its type's and of everyone's first port: its name and its port."""
+    """What an instance's environment has in addition: its name and its port."""
     env = {"PS": f"{spec.type}.{index}", "PROCMAN_TYPE": spec.type, "PROCMAN_INDEX": str(index)}
     port = spec.port_of(index)
     if port is not None:
@@ -181,7 +189,7 @@ def instance_environment(spec: ProcessSpec, index: int) -> dict[str, str]:
 
 
 def room_of(plan: Plan, type_name: str) -> int:
-    """The highest number that an instance of a type can have: its ports end there, or no more may run at once."""
+    """The highest number that an instance of a type can have: beyond it there is no port, or `max` forbids it."""
     spec = plan.types[type_name]
     room = min(MAX_COUNT, spec.max if spec.max is not None else MAX_COUNT)
     return room if spec.port is None else min(room, plan.port_step, LAST_PORT + 1 - spec.port)

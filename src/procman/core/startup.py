@@ -1,7 +1,8 @@
-"""How long a start has taken and because of whom: the critical path through what waits for what.
+"""How long a start has taken and because of which types: the critical path through the dependencies.
 
-The last instance to be ready determines the end; what its type waited for last determines when that one began, and so on back
-to a type that waited for nobody. Each type's part is from where the one before it was reached, and the parts add up to the whole.
+The last instance to be ready determines the end; the dependency that its type waited for last determines when it could
+begin, and so on back to a type without dependencies. Each type's part starts where the one before it was reached, and
+the parts add up to the whole time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from procman.text.words import type_of
 
 
 def noted(state: StartupState, fact: Fact, i: Instance, now: float) -> StartupState:
-    """When an instance has reached what others may wait for; the first time of each counts."""
+    """Record when an instance has reached a state that others may wait for; the first time of each counts."""
     moments = state.moments.get(i.name, Moments())
     match fact:
         case Started() if moments.started is None:
@@ -48,7 +49,7 @@ def end(
 
 
 def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) -> tuple[PathStep, ...]:
-    """From the first to the last of them; none where nothing has been reached."""
+    """From the first type to the last; empty where nothing has been reached."""
     ends = {
         name: at
         for name, moments in state.moments.items()
@@ -70,7 +71,7 @@ def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) ->
 
 
 def _met_last(type_name: str, state: StartupState, plan: Plan, counts: Mapping[str, int]) -> tuple[str, float] | None:
-    """What a type has waited for the longest, and until when."""
+    """The dependency for which a type has waited the longest, and until when."""
     met = [
         (one.type, at)
         for one in plan.types[type_name].depends_on

@@ -5,14 +5,14 @@ Part of the machine in instance.py, which holds the table; the order of signals 
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
-from procman.core.events import Adopted, Released, RestartWanted, StopWanted, Unreadable
+from procman.core.events import Adopted, HaltWanted, Released, RestartWanted, StopWanted, Unreadable
 from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
@@ -30,6 +30,12 @@ from procman.core.phases import (
 from procman.core.spec import StopMode
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 REPEAT_AFTER = 1.0
 """Seconds after which the signal is sent once more to a process that was young when it was asked to end."""
@@ -42,6 +48,9 @@ GROUP_TERM_LEAD = 2.0
 
 UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which what is still there is called unkillable (a process in uninterruptible sleep)."""
+
+MOST_TIME = 600.0
+"""Seconds after its stop signal that a program gets at most by asking for more time, where its grace is shorter."""
 
 SUSPENDED = 1.0
 """Seconds that a deadline is late where procman itself must have been suspended."""
@@ -61,7 +70,7 @@ class StopCause(Struct, frozen=True):
 # ---- before it is asked
 
 
-def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now: float) -> Step:
+def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted, now: float) -> Step:
     """A stop is wanted: where it is in rotation it leaves that first, as long as it is held or its type drains."""
     assert isinstance(i.phase, UP)
     leader, terms = i.phase.leader, event.terms
@@ -79,7 +88,7 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted, now:
     return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
 
 
-def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted) -> Step:
+def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted) -> Step:
     """Asked again while it drains: no longer than it did, and not beyond the end of everything."""
     assert isinstance(i.phase, Draining)
     kill_by = event.terms.kill_by if event.terms.kill_by is not None else i.phase.kill_by
@@ -138,9 +147,8 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     """Ask it to end: the stop signal, and CONT so that a process that was suspended can act on it."""
     kill_at = now + leader.stop.grace
     kill_at = kill_at if cause.kill_by is None else min(kill_at, cause.kill_by)
-    phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at)
-    # What its own check has called ready handles its signals, and may take a second one for "at once": RQ kills its job.
-    repeat = i.spec.ready is None or isinstance(i.phase, Starting)
+    phase = Stopping(leader, cause.reason, cause.why, StopStep.TERM_SENT, kill_at, kill_by=cause.kill_by)
+    repeat = not _handles_signals(i)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
     news = wording.stopping(i, cause.why)
@@ -148,6 +156,45 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
         killed = kill(i, now)
         return Step(killed.instance, (*probes, news, *killed.actions))
     return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat)))
+
+
+def _handles_signals(i: Instance) -> bool:
+    """What its own check has called ready does, and may take a second signal for "at once": RQ kills its job.
+
+    That somebody answers at a socket says nothing of signals: HAProxy's workers do before its master handles a USR1.
+    """
+    ready = i.spec.ready
+    if ready is None or isinstance(i.phase, Starting):
+        return False
+    return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)
+
+
+def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
+    """It asks for more time before KILL (EXTEND_TIMEOUT_USEC of sd_notify(3)). At the end of everything it gets none."""
+    latest = i.phase_since + max(phase.leader.stop.grace, MOST_TIME)
+    latest = latest if phase.kill_by is None else min(latest, phase.kill_by)
+    kill_at = min(now + seconds, latest)
+    if phase.step not in (StopStep.TERM_SENT, StopStep.GROUP_TERM_SENT) or kill_at <= phase.kill_at:
+        return Step(i)
+    first = phase.kill_at <= i.phase_since + phase.leader.stop.grace
+    phase = replace(phase, kill_at=kill_at)
+    i = _stay(i, phase)
+    news = (wording.has_more_time(i, kill_at - now),) if first else ()
+    return Step(i, (*news, _next(i, phase, now, repeat=False)))
+
+
+def hurry(i: Instance, phase: Stopping, event: StopWanted) -> Step:
+    """A stop that is under way is one for good; at the end of everything it is over with that."""
+    kill_by = event.terms.kill_by
+    phase = replace(phase, reason=StopReason.ASKED, why=event.why)
+    if kill_by is None:
+        return Step(replace(i, phase=phase))
+    late = phase.kill_at > kill_by
+    phase = replace(phase, kill_by=kill_by, kill_at=min(phase.kill_at, kill_by))
+    if not late:
+        return Step(replace(i, phase=phase))
+    i = _stay(i, phase)
+    return Step(i, (SetTimer(SlotTimer(i.name), i.token, phase.kill_at),))
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:

@@ -1,4 +1,4 @@
-"""What a deadline is for. A value, so that a table of deadlines can be keyed by it and written down."""
+"""What a deadline is for: a value, so that a table of deadlines can have it as key, and it can be written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class SlotTimer(Struct, frozen=True, tag=True, gc=False):
 
 
 class WaitingLineTimer(Struct, frozen=True, tag=True, gc=False):
-    """Some time into a stop one line names who is still waited for."""
+    """Some time into a stop, when a line names the instances that are still waited for."""
 
 
 class OrphansTimer(Struct, frozen=True, tag=True, gc=False):
-    """The next deadline of the processes that belong to no instance."""
+    """The next deadline of processes that belong to no instance."""
 
 
 class CrashLoopTimer(Struct, frozen=True, tag=True, gc=False):
@@ -28,7 +28,7 @@ class CrashLoopTimer(Struct, frozen=True, tag=True, gc=False):
 
 
 class RolloutTimer(Struct, frozen=True, tag=True, gc=False):
-    """The first ones that a rollout replaced have stayed ready for long enough."""
+    """The instances that a rollout replaced first have stayed ready for long enough."""
 
     of_type: str
 
@@ -40,11 +40,11 @@ class RecycleTimer(Struct, frozen=True, tag=True, gc=False):
 
 
 class ClosingTimer(Struct, frozen=True, tag=True, gc=False):
-    """While everything ends: whoever still waits for its turn is asked now."""
+    """While everything ends: instances that still wait for their turn are asked now."""
 
 
 class FallbackTimer(Struct, frozen=True, tag=True, gc=False):
-    """A step in the stop of one process once the fleet has failed."""
+    """A step in the stop of one process after the fleet has raised."""
 
     name: str
 

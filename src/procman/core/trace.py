@@ -1,8 +1,8 @@
-"""The last events of a fleet with the state they began from: written to a file, a fault or a riddle can be run again.
+"""The last events of a fleet with the state before them, to be written to a file and run again.
 
 Owns what a trace is and its format; knows no files. The format is JSON, an object a line: a header, the state, then the
-events in order. The environment's values are left out: each stands as a number, the same for the same value, since that
-two values differ is all that the core ever looks at.
+events in order. Values of the environment are replaced by numbers, the same for the same value, as the core only
+compares them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from procman.core.snapshot import FleetState, Packed, changed_plan, pack, unpack
 from procman.core.spec import BaseEnvironment, Plan, ProcessSpec
 
 FORMAT = 2
-"""Raised when a reader of the one before would misread it."""
+"""Raised when a reader of the earlier format would misread it."""
 
 KEPT = 1000
 """Events that are kept at least; at most twice as many."""
@@ -45,7 +45,7 @@ class Recorded(Struct, frozen=True):
 
 
 class _Part:
-    """Events with the state before the first of them. A clock is 8 bytes here, and 80 as a `Recorded` of its own."""
+    """Events with the state before the first of them. A time takes 8 bytes here, and 80 as a `Recorded` of its own."""
 
     __slots__ = ("clocks", "events", "state")
 
@@ -59,7 +59,7 @@ class _Part:
 
 
 class Trace:
-    """Takes note of every event before the fleet handles it. Costs a snapshot in `KEPT` of them."""
+    """Records every event before the fleet handles it. Costs a snapshot in `KEPT` of them."""
 
     def __init__(self, fleet: Fleet, kept: int = KEPT) -> None:
         self._fleet = fleet
@@ -76,7 +76,7 @@ class Trace:
         self._now.events.append(event)
 
     def lines(self, header: TraceHeader) -> Iterator[bytes]:
-        """The trace as it is written, each line with its newline."""
+        """The lines of the trace, each with its newline."""
         parts = [part for part in (self._before, self._now) if part is not None]
         masks = _Masks()
         yield msgspec.json.encode(header) + b"\n"
@@ -87,12 +87,12 @@ class Trace:
 
 
 def _without_sections(plan: Plan) -> Plan:
-    """What companions are told may hold a password; the fleet looks at the names alone."""
+    """Settings of companions may contain a password; the fleet only looks at their names."""
     return replace(plan, sections={key: dict.fromkeys(of_type) for key, of_type in plan.sections.items()})
 
 
 class _Masks:
-    """Numbers instead of the environment's values."""
+    """Replaces values of the environment by numbers."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, str] = {}
@@ -114,7 +114,7 @@ class _Masks:
 
 
 def read(lines: Iterable[bytes]) -> tuple[TraceHeader, FleetState, list[Recorded]]:
-    """A trace that was written. Raises msgspec.DecodeError, with the line in its text, where it is none."""
+    """A trace from its lines. Raises msgspec.DecodeError, with the line in its text, where it is invalid."""
     number = 1
     rest = iter(lines)
     try:
@@ -134,12 +134,12 @@ def read(lines: Iterable[bytes]) -> tuple[TraceHeader, FleetState, list[Recorded
 
 
 def replay(state: FleetState, happened: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Action] | str]]:
-    """Every event with what the fleet decides on it; a traceback where it raises, which ends the replay."""
+    """Every event with the fleet's decision on it; a traceback where it raises, which ends the replay."""
     fleet = Fleet(state.plan, state)
     for one in happened:
         try:
             yield one, fleet.handle(one.event, one.at)
-        except Exception:  # noqa: BLE001  to show it is what a replay is for
+        except Exception:  # noqa: BLE001  showing it is what a replay is for
             import traceback  # noqa: PLC0415  3 ms at import, which every start would pay
 
             yield one, traceback.format_exc()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from procman.core.desired import Closing, Desired, Move, RestartMove, StopMove
+from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove
+from procman.core.events import StopTerms
 from procman.core.phases import AT_REST, UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots
@@ -12,37 +13,66 @@ from procman.core.spec import Plan, ProcessSpec, is_companion
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import order
-    from procman.core.policies import Dependency
+    from procman.core import blockers, followers, groups, order
+    from procman.core.blockers import Blockers
 else:
+    blockers = later(__name__, "procman.core.blockers")
+    followers = later(__name__, "procman.core.followers")
+    groups = later(__name__, "procman.core.groups")
     order = later(__name__, "procman.core.order")
+
+
+class Pacers(NamedTuple):
+    """Who else has a say."""
+
+    rollouts: Rollouts
+    groups: groups.Groups | None
 
 
 class Turn:
     """What is found out for a type is found out once a pass."""
 
-    def __init__(self, plan: Plan, desired: Desired, slots: Slots, rollouts: Rollouts, now: float) -> None:
+    def __init__(self, plan: Plan, desired: Desired, slots: Slots, pacers: Pacers, now: float) -> None:
+        """`desired` as it is before any of its moves is made."""
         self._plan = plan
         self._desired = desired
         self._slots = slots
-        self._rollouts = rollouts
+        self._rollouts, self._groups = pacers
         self._now = now
-        self._unmet: dict[str, tuple[Dependency, ...]] = {}
+        self._blockers: dict[str, Blockers] = {}
         self._budgets: dict[str, int] = {}
         self._stops: dict[str, bool] = {}
         self._needed_by: dict[str, list[str]] | None = None
 
-    def waits_for(self, spec: ProcessSpec, i: Instance, move: Move) -> tuple[Dependency, ...]:
+    def waits_for(self, spec: ProcessSpec, i: Instance) -> Blockers | None:
         """What this one has to wait for before it is started: only what stands still waits."""
-        if not spec.depends_on or isinstance(move, StopMove) or not isinstance(i.phase, (*AT_REST, Waiting)):
-            return ()
-        if spec.type not in self._unmet:
-            self._unmet[spec.type] = order.unmet(spec, self._desired, self._slots)
-        return self._unmet[spec.type]
+        if not (spec.depends_on or self._groups) or not isinstance(i.phase, (*AT_REST, Waiting)):
+            return None
+        if spec.type not in self._blockers:
+            world = groups.GroupWorld(self._plan, self._slots, self._desired.moves)
+            self._blockers[spec.type] = blockers.of(spec, self._desired, world, self._groups)
+        found = self._blockers[spec.type]
+        return found if found.on else None
+
+    def regroup(self, i: Instance, move: RegroupMove, terms: StopTerms) -> groups.Halt | None:
+        """What is next for one that is stopped with its group; None where it is to be started in its turn."""
+        if self._groups is None:
+            return groups.left_behind(i)
+        return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
+
+    def is_moot(self, i: Instance, move: Move) -> bool:
+        """Whether a restart that is owed has no object any more."""
+        owed = isinstance(move, RestartMove) and move.after
+        return bool(owed) and followers.is_moot(i, move, self._desired, self._slots)
 
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
         """Whether the rollout of its type lets this one go: at once where it is out of rotation anyway."""
-        if not (isinstance(move, RestartMove) and move.rolling):
+        if not isinstance(move, RestartMove):
+            return True
+        gated = move.after and not isinstance(i.phase, Waiting)
+        if gated and followers.unready(move.after, self._desired, self._slots):
+            return False
+        if not move.rolling:
             return True
         if isinstance(i.phase, Ready):
             if spec.type not in self._budgets:

@@ -1,6 +1,6 @@
-"""The one read model: what ps, the log, the events stream and later the dashboard and metrics show.
+"""The one read model: what ps, the log, the events stream and the dashboard show.
 
-Values only, made by the fleet at a given moment; every time in them is an age or a distance in seconds, so that they
+Values only, made by the fleet at a given moment. Every time in them is an age or a distance in seconds, so that they
 mean the same on the other side of a socket.
 """
 
@@ -12,8 +12,8 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """What a change is about; the names that `procman events` shows. More may be added: a client shows a word that it
-    does not know as it is.
+    """What a change is about; the names that `procman events` shows. More may be added: a client shows an unknown word
+    as it is.
     """
 
     STARTED = "started"
@@ -32,6 +32,8 @@ class Kind(Enum):
     DRAINING = "draining"
     ROLLOUT = "rollout"
     ABORTED = "rollout-aborted"
+    GROUP_RESTARTED = "group-restarted"
+    GROUP_FAILED = "group-failed"
     ALL_READY = "all-ready"
     WAITING = "waiting"
     CRASH_LOOP = "crash-loop"
@@ -45,7 +47,7 @@ class Kind(Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Kind | None:
-        """The word of a newer procman, as a member that is not kept."""
+        """A word of a newer procman, as a member that is not kept."""
         if not isinstance(value, str):
             return None
         member = object.__new__(cls)
@@ -53,8 +55,8 @@ class Kind(Enum):
         return member
 
 
-TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP)
-"""What went wrong, beside an end that was none of success."""
+TROUBLE = (Kind.START_FAILED, Kind.FAILED, Kind.KILLED, Kind.UNKILLABLE, Kind.CRASH_LOOP, Kind.GROUP_FAILED)
+"""Kinds of trouble, besides an end without success."""
 
 
 class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
@@ -65,7 +67,7 @@ class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"})
 
 
 class PathStep(Struct, frozen=True):
-    """A part of the time that a start took: what this type needed from where it could start."""
+    """A part of the time that a start took: what this type needed from when it could start."""
 
     type: str
     seconds: float
@@ -98,12 +100,12 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def trouble(self) -> bool:
-        """Whether something went wrong, which people are shown in red."""
+        """Whether something went wrong, which is shown in red."""
         return self.event in TROUBLE or (self.event is Kind.ENDED and self.exit not in (None, "exit 0"))
 
 
 class ReasonCode(Enum):
-    """Why an instance is in its phase: what programs compare, where people read the text."""
+    """Why an instance is in its phase: programs compare it, people read the text."""
 
     STOPPED = "stopped"
     SCALED_DOWN = "scaled-down"
@@ -120,13 +122,16 @@ class ReasonCode(Enum):
     UNHEALTHY = "unhealthy"
     ROLLED_BACK = "rolled-back"
     RECYCLED = "recycled"
+    GROUP_RESTARTED = "group-restarted"
+    GROUP_FAILED = "group-failed"
+    FOLLOWED = "followed"
     UNKILLABLE = "unkillable"
     SUPERSEDED = "superseded"
     ROLLED_OUT = "rolled-out"
 
 
 class Reason(Struct, frozen=True):
-    """Why, for programs and for people."""
+    """A reason, for programs and for people."""
 
     code: ReasonCode
     text: str
@@ -160,8 +165,8 @@ class InstanceView(Struct, frozen=True, kw_only=True):
 
 
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One type: how many instances are wanted, ready, and run from the spec that is in force; processes that were started
-    and exits by code since procman's start; whether it is in a crash loop; how far a rolling restart is.
+    """One type: how many instances are wanted, ready, and run from the spec in force; how many processes were started
+    and exits by code since procman's start; whether it is in a crash loop; the progress of a rolling restart.
     """
 
     type: str
@@ -175,15 +180,15 @@ class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrphanView(Struct, frozen=True):
-    """A process that left its instance in a way that does not tell which that was; it runs until procman ends."""
+    """A process that left its instance, which is unknown; it runs until procman ends."""
 
     pid: int
     name: str
 
 
 class FleetView(Struct, frozen=True, kw_only=True):
-    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is the last event's;
-    `companions` are the programs of procman's own.
+    """The whole formation: wanted counts by type, and every slot in the Procfile's order. `number` is that of the last
+    event; `companions` are procman's own programs.
     """
 
     formation: dict[str, int]
@@ -196,7 +201,7 @@ class FleetView(Struct, frozen=True, kw_only=True):
 
 
 class OperationState(Enum):
-    """How an operation stands."""
+    """The state of an operation."""
 
     RUNNING = "running"
     DONE = "done"
@@ -205,8 +210,8 @@ class OperationState(Enum):
 
 
 class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that was asked for: `what` in words, and the instances that are still `left`; where it has failed, the
-    `instance` that it failed by.
+    """An operation: `what` was asked for, in words, and the instances that are still `left`; if it has failed, the
+    `instance` because of which it did.
     """
 
     id: int

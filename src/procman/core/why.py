@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from procman.core import order, overview
-from procman.core.desired import Role, is_rolling
+from procman.core import overview, readiness
+from procman.core.desired import RegroupMove, RestartMove, Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
+    UP,
     Backoff,
     Clearing,
     Done,
@@ -33,8 +34,12 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
     rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
-    if is_rolling(move):
-        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} has done {rollout}")
+    if isinstance(move, RestartMove) and move.after:
+        lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
+    elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
+        lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
+    elif is_rolling(move):
+        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} is at {rollout}")
         lines += _waits_for_the_extra(formation, i)
     elif rollout is not None and rollout.startswith("aborted"):
         lines.append(f"the last rollout of {i.spec.type} was {rollout}")
@@ -77,15 +82,14 @@ def _waits_for_the_extra(formation: Formation, i: Instance) -> list[str]:
 def _next(formation: Formation, i: Instance, now: float) -> str:
     match i.phase:
         case Waiting():
-            unmet = order.unmet(i.spec, formation.desired, formation.slots)
-            needs = " and ".join(f"{one.type} is {one.until.value}" for one in unmet)
+            needs = " and ".join(overview.blocked(formation, i).needs())
             return f"it is started as soon as {needs}" if needs else "it is about to be started"
         case Spawning():
             return "its process is being made"
         case Starting() if i.spec.ready is not None:
             left = i.phase.leader.started_at + i.spec.ready.timeout - now
-            answer = f"; its last answer: {i.phase.answer}" if i.phase.answer else ""
-            return f"it is ready at its probe's first success, and restarted in {duration(left)} without one{answer}"
+            answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
+            return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
             return "it is ready after a second of life"
         case Unhealthy():
@@ -103,7 +107,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
 def _hint(formation: Formation, i: Instance) -> tuple[str, ...]:
     match i.phase:
         case Waiting():
-            failed = order.hopeless(order.unmet(i.spec, formation.desired, formation.slots), formation.slots)
+            failed = overview.blocked(formation, i).hopeless(formation.slots)
             return (f"`procman restart {failed}` starts what it waits for",) if failed is not None else ()
         case Down() | Failed() | Done():
             return (f"`procman restart {i.name}` starts it",)

@@ -1,8 +1,8 @@
-"""What one metric wishes: a reading -> a count, as the HorizontalPodAutoscaler computes it. Pure.
+"""The wish of one metric: a reading -> a count, as the HorizontalPodAutoscaler computes it. Pure.
 
-The rule and its treatment of missing, unready and young instances are those of the Kubernetes documentation, "Horizontal
-Pod Autoscaling", section "Algorithm details". Where it departs from them: with no ready instance a ratio is no ground
-for a change, and an average below no instance is no failure but no demand.
+The rule and its treatment of missing, unready and young instances are those of the Kubernetes documentation,
+"Horizontal Pod Autoscaling", section "Algorithm details". It differs in two points: without a ready instance a ratio
+changes nothing, and an average over no instance is no failure but no demand.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def wish(rule: ScalingRule, metric: MetricRule, reading: MetricReading | None, s
 
 
 def is_active(replica: Replica) -> bool:
-    """Whether it is, or is about to be, capacity."""
+    """Whether it is capacity, or about to be."""
     return replica.state in {ReplicaState.READY, ReplicaState.STARTING}
 
 
 def within(ratio: float, tolerance: float) -> bool:
-    """Whether a ratio is too near 1 for a change. The last bit of a division is no reason for one."""
+    """Whether a ratio is too near to 1 for a change. The last bit of a division is no reason for one."""
     return abs(1.0 - ratio) <= tolerance + 1e-9
 
 
 def rounded_up(count: float) -> int:
-    """The next whole number, for what is above one by more than a rounding error of floating point."""
+    """The next whole number above, allowing for the rounding error of floating point."""
     return math.ceil(min(count, MOST) * (1 - 1e-12))
 
 
@@ -101,15 +101,15 @@ def _of_each(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen
 def _balanced(rule: ScalingRule, metric: MetricRule, known: list[float], unknown: tuple[int, int], current: int) -> int:
     """The documented arithmetic over instances whose load is known. `unknown`: how many are missing, how many young.
 
-    On the way down what is missing is taken to be at its target, on the way up what is missing or young to be idle;
-    where that turns the direction round, or into the tolerance, nothing changes.
+    For a scale-down, missing ones count as at their target; for a scale-up, missing and young ones count as idle. If
+    that reverses the direction, or leads into the tolerance, nothing changes.
     """
     missing, young = unknown
     ratio = sum(known) / len(known) / metric.target
     dampened = young > 0 and ratio > 1
     if not dampened and not missing:
         return current if within(ratio, rule.tolerance) else rounded_up(ratio * len(known))
-    # A young instance has no place in the mean of a scale-down: it is set aside, not counted as idle.
+    # in a scale-down a young instance is left out of the mean, not counted as idle
     values = [*known, *[metric.target if ratio < 1 else 0.0] * missing, *[0.0] * (young if dampened else 0)]
     corrected = sum(values) / len(values) / metric.target
     if within(corrected, rule.tolerance) or (ratio < 1) != (corrected < 1):

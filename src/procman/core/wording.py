@@ -1,4 +1,4 @@
-"""The sentences: what is told of an instance's changes, the rows of ps, who is waited for, how everything ended."""
+"""The sentences: an instance's changes, the rows of ps, which instances are waited for, how everything ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.view import Change, InstanceView, Kind, PathStep, Reason, ReasonCode
+from procman.core.view import Change, Kind, PathStep, Reason, ReasonCode
 from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
@@ -49,7 +49,7 @@ UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
 def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_in: float | None = None) -> Publish:
-    """A change of one instance, with its exit where it is the end of a life that is told."""
+    """A change of one instance, with its exit if the change is the end of a life."""
     exited = i.record.last_exit if kind in _ENDS else None
     return Publish(
         Change(
@@ -103,7 +103,7 @@ def is_unhealthy(i: Instance, answer: str) -> Publish:
 
 
 def reports(i: Instance, fault: str) -> Publish:
-    """Not logged: the companion has said it in a line of its own."""
+    """Not logged, as the companion has logged it in a line of its own."""
     if fault:
         return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
     return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
@@ -147,14 +147,14 @@ WENT_AWAY = " (a command that goes to the background by itself must stay in the 
 
 
 class EndWords(Struct, frozen=True):
-    """An end in words: as a reason, and with how long it lived."""
+    """An end in words: as a reason, and with how long the process ran."""
 
     reason: str
     line: str
 
 
 def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bool = False) -> EndWords:
-    """How it ended; how often in a row, where it is started again."""
+    """How it ended; also how often in a row, if it is started again."""
     how, when = described(event.status, lived), BEFORE_READY if unready else ""
     if unready and event.status.code == 0:
         when += WENT_AWAY
@@ -207,6 +207,15 @@ def stopping(i: Instance, why: Reason) -> Publish:
     return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=False)
 
 
+def has_more_time(i: Instance, seconds: float) -> Publish:
+    return _publish(i, Kind.STOPPING, f"{i.name} asks for more time to stop: KILL in {duration(seconds)}")
+
+
+def names_another(i: Instance, pid: int) -> Publish:
+    told = f"{i.name} names pid {pid} as its main process (MAINPID); procman goes on watching pid {i.pid}, which it started"
+    return _publish(i, Kind.ADOPTED, told)
+
+
 def group_is_asked(i: Instance) -> Publish:
     assert isinstance(i.phase, Stopping)
     signal = i.phase.leader.stop.signal
@@ -228,7 +237,7 @@ def unkillable(i: Instance, after: float) -> Publish:
 
 
 def stopped(i: Instance) -> Publish:
-    """It is down now; `i` is as it was before. Told in the log where its end was none that was asked for."""
+    """It is down now; `i` is as it was before. Logged if its end was not the one that was asked for."""
     text, clean = f"{i.name} stopped", True
     if isinstance(i.phase, ENDING):
         status = i.record.last_exit
@@ -240,34 +249,7 @@ def stopped(i: Instance) -> Publish:
 # ---- rows
 
 
-HOST = "127.0.0.1"
-"""Where instances are reached by those on the same machine."""
-
-
-def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
-    """One row of ps at this moment."""
-    leader, reason = i.leader, _reason(i)
-    return InstanceView(
-        name=i.name,
-        type=i.spec.type,
-        phase=i.phase.shown,
-        pid=i.pid,
-        port=i.spec.port_of(i.index),
-        restarts=i.record.restarts,
-        generation=i.generation,
-        uptime=now - leader.started_at if leader is not None else None,
-        age=now - i.phase_since,
-        reason=reason_of(i, now, crash_loop=crash_loop),
-        last_exit=str(i.record.last_exit) if i.record.last_exit else None,
-        crash_loop=crash_loop,
-        reason_code=reason.code.value if reason is not None else None,
-        host=HOST if i.spec.port is not None else None,
-        ready=isinstance(i.phase, Ready),
-        probe=(i.phase.answer or None) if isinstance(i.phase, Starting | Unhealthy) else None,
-    )
-
-
-def _reason(i: Instance) -> Reason | None:
+def why_it_is(i: Instance) -> Reason | None:
     match i.phase:
         case Spawning() | Starting() | Ready():
             return None
@@ -291,7 +273,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
         case Stopping(why=why) | Clearing(why=why) | Failed(why) | Done(why):
             text = why.text
         case Waiting() | Unhealthy():
-            why = _reason(i)
+            why = why_it_is(i)
             text = why.text if why is not None else ""
         case Draining(why=why, until=until, held_by=held_by):
             by = f", held by {', '.join(held_by)}" if held_by else ""
@@ -307,7 +289,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
 
 
 def waiting_line(instances: Sequence[Instance], now: float) -> str:
-    """`waiting for worker.1 (pid 4242, 8 s left)`; empty where nobody is waited for."""
+    """`waiting for worker.1 (pid 4242, 8 s left)`; empty where no instance is waited for."""
     waited = [(i, i.phase) for i in instances if isinstance(i.phase, Draining | Stopping | Clearing)]
     if not waited:
         return ""
@@ -331,12 +313,12 @@ def ended_line(instances: Sequence[Instance]) -> str:
 
 
 def _end_shown(i: Instance) -> str:
-    """The exit of its last life, but where that has none: what is unkillable still runs, and had others before."""
+    """The exit of its last life, if that has one: what is unkillable still runs, and had others before."""
     return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
 def crash_loop_line(i: Instance) -> str:
-    why = _reason(i)
+    why = why_it_is(i)
     last = f" {why.text}" if why is not None else ""
     return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {i.name}{last})"
 
@@ -353,12 +335,16 @@ def superseded(what: str) -> Reason:
     return Reason(ReasonCode.SUPERSEDED, f"superseded by {what}")
 
 
+def too_many(most: int) -> Reason:
+    return Reason(ReasonCode.SUPERSEDED, f"given up: {most} later operations are under way, and no more are kept")
+
+
 def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
     return "scaled " + ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
 
 
 def autoscaled(type_name: str) -> tuple[str, str]:
-    """Why a person does not set this count, and what they may do."""
+    """Why a person does not set this count, and what they can do."""
     hint = f"`procman scale {type_name}=MIN..MAX` sets its bounds, --force its count until the next decision"
     return f"cannot scale {type_name}: its count follows demand (`autoscale:`)", hint
 
@@ -376,7 +362,7 @@ def by_signal(message: str) -> str:
 
 
 def aborted(i: Instance) -> str:
-    why = _reason(i)
+    why = why_it_is(i)
     return f"{i.name} {why.text}" if why is not None else i.name
 
 

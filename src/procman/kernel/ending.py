@@ -1,7 +1,7 @@
 """The end of procman: only when it has no child left, and within five seconds of the core's Finish.
 
-The KILLs here are no decisions of the core, because after Finish nothing decides any more: that procman leaves no process
-behind holds whoever decided, the fleet, its fallback, or neither after a fault of both.
+The KILLs here are not decisions of the core, because nothing decides after Finish. That procman leaves no process
+behind has to hold whoever decided before: the fleet, its fallback, or neither after a fault of both.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
 from procman.kernel.process.deaths import Deaths
 
 LAST_REST = 5.0
-"""Seconds that a process which appears after the end is waited for once it got KILL."""
+"""Seconds to wait, after KILL, for a process that appeared after the end."""
 
 REST_LOOK = 0.01
-"""Seconds between two looks at what KILL has left, where the loop runs no more."""
+"""Seconds between two scans of the children where the loop no longer runs."""
 
 
 class Ending:
@@ -48,7 +48,7 @@ class Ending:
         self.check()
 
     def check(self) -> None:
-        """Leave the loop when no child is left; what appears after the end gets KILL, and five seconds."""
+        """Leave the loop when no child is left. A child that appears after the end gets KILL, and five seconds."""
         if self.code is None or self._waiting:
             return
         late = self._adoption.late(self._stuck())
@@ -69,7 +69,7 @@ class Ending:
         self.check()
 
     def abandon(self) -> None:
-        """Procman itself is at fault, and so is its fallback: KILL to all that it started, as long as something is left."""
+        """Both procman and its fallback have failed: KILL to all that procman started, as long as anything is left."""
         give_up_at = time.monotonic() + LAST_REST
         while True:
             self._deaths.kill_all()

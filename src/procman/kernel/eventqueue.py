@@ -1,7 +1,7 @@
-"""Events in the order they came, each decided and all its actions performed before the next.
+"""Handles events in their order: each is decided, and all its actions performed, before the next.
 
-Owns the queue, who waits for the answer to which command, who is given what is published, and what follows where the core
-or what performs it raises: the fallback takes over.
+Owns the queue, the answers to commands, the publishing of changes, and what follows where the core or the performing of
+an action raises: the fallback takes over.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Answer = Callable[[Reply | Refuse], None]
 
 
 class LogLine(Protocol):
-    """Writes a line of procman's own, in red where something went wrong."""
+    """Logs a line of procman's own, in red where something went wrong."""
 
     def __call__(self, text: str, *, trouble: bool = False) -> None: ...
 
 
 class EventQueue:
-    """`perform` does what an action says; `started` is called after each process that was started."""
+    """`perform` carries out an action; `started` is called after each start of a process."""
 
     def __init__(
         self,
@@ -50,20 +50,20 @@ class EventQueue:
         self._handling = False
 
     def post(self, event: Event) -> None:
-        """Handle an event, and all that follows from it, before anything else happens."""
+        """Handle an event and everything that follows from it, before anything else."""
         self._waiting.append(event)
         if not self._handling:
             self.handle()
 
     def decide(self, event: Event) -> None:
-        """Handle an event, and leave what it starts for the next round."""
+        """Handle an event, and leave the starts that follow from it to the next round."""
         self._waiting.append(event)
         self.handle(start=False)
         if self.spawns:
             self.spawns.go_on_soon()
 
     def handle(self, *, start: bool = True) -> None:
-        """Everything that waits."""
+        """Handle all waiting events."""
         self._handling = True
         try:
             while self._waiting or (start and self._start_one()):
@@ -72,7 +72,7 @@ class EventQueue:
             self._handling = False
 
     def _start_one(self) -> bool:
-        """Whether one was started, or could not be."""
+        """Start the next process in the queue; whether there was a result, good or bad."""
         events = self.spawns.start_next(self._faults.decider.plan)
         if any(isinstance(event, Spawned) for event in events):
             self._started()
@@ -80,18 +80,20 @@ class EventQueue:
         return bool(events)
 
     def cancel(self, action: CancelSpawn) -> None:
-        """Take a start out of the queue, and say so to the core next."""
+        """Take a start out of the queue, and report that to the core next."""
         cancelled = self.spawns.cancel(action)
         if cancelled is not None:
             self._waiting.append(cancelled)
 
     def _decide(self, event: Event, now: float) -> None:
-        """Half a decision is worse than none: whoever raises, the core or what performs it, the fallback goes on."""
+        """Decide on an event and perform the actions. Half a decision is worse than none: if the core or an action
+        raises, the fallback takes over.
+        """
         first = not self._faults.fallen_back
         try:
             self._act(self._faults.decide(event, now))
         except Exception as error:  # noqa: BLE001  logged now, and raised by Kernel.run() at the end
-            kept = "what runs is kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
+            kept = "running processes are kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
             self.fail(error, kept if self._lives.current else "nothing runs", stop=False)
             if isinstance(event, Commanded):
                 self._perform(Refuse(event.request, f"cannot do that: {AT_FAULT}"))
@@ -103,7 +105,7 @@ class EventQueue:
             self._perform(action)
 
     def fail(self, error: Exception, consequence: str, *, stop: bool) -> None:
-        """Procman itself is at fault: the fallback takes over from the fleet. Raises where it fails as well."""
+        """A fault of procman: the fallback replaces the fleet. Raises where the fallback fails as well."""
         self._faults.add(error, consequence)
         now = time.monotonic()
         if self._faults.fallen_back:
@@ -119,7 +121,7 @@ ReloadAnswer = Callable[[Reply | Refuse | ConfigError], None]
 
 
 class Requests:
-    """Who waits for the answer to which command. `load` reads the inputs again, with the plan in force."""
+    """Answers to commands, and the reading of inputs for a reload. `load` makes a new plan, given the present one."""
 
     def __init__(self, load: Callable[[Plan], Plan], log: LogLine) -> None:
         self._load = load
@@ -128,7 +130,7 @@ class Requests:
         self._last = 0
 
     def read_again(self, plan: Plan, answer: ReloadAnswer) -> Plan | None:
-        """The plan of today's inputs; None where one of them has a fault, which is logged and answered."""
+        """The plan of the present inputs; None where they have a fault, which is logged and answered."""
         try:
             return self._load(plan)
         except ConfigError as error:
@@ -143,15 +145,15 @@ class Requests:
         return Commanded(command, self._last)
 
     def answer(self, outcome: Reply | Refuse) -> None:
-        """The core has answered; nothing where nobody waits (any more)."""
+        """Pass on the core's answer; ignored where nobody waits for it."""
         answer = self._answers.pop(outcome.request, None)
         if answer is not None:
             answer(outcome)
 
 
 class Publisher:
-    """Logs what changes and gives it to the `listeners`, with its time in seconds since the epoch. `number` is the last one's;
-    `operation_listeners` are given the operations that have ended.
+    """Logs changes and passes them to the `listeners`, with the time in seconds since the epoch. `number` is that of
+    the last change; `operation_listeners` get operations that have ended.
     """
 
     def __init__(self, log: LogLine) -> None:

@@ -1,6 +1,7 @@
-"""The kernel: what happens becomes an event of the core, and what the core decides is performed, in one flat match.
+"""The kernel turns what happens into events of the core, and performs the actions that the core returns, in one flat
+match.
 
-Handlers run to completion and never wait; what takes time is a state of the core and a later event.
+Handlers run to completion and never wait; anything that takes time is a state of the core and a later event.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from procman.text.signals import signal_number
 
 
 class Kernel:
-    """Performs what the fleet decides. `run()` returns the exit code."""
+    """Performs what the core decides. `run()` returns the exit code."""
 
     def __init__(
         self, reactor: Reactor, fleet: Fleet, output: Multiplexer, history: History, settings: KernelSettings
@@ -47,10 +48,9 @@ class Kernel:
         self._publisher = publisher = Publisher(output.log)
         self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
-        self.upgrades = 0  # how often procman has been replaced
+        self.upgrades = 0  # how often procman has been upgraded
         self._reactor = reactor
-        self._keep = settings.keep
-        self._guarded = settings.guarded is not None
+        self._guarded, self._keep = settings.guarded is not None, settings.keep
         self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
@@ -68,32 +68,32 @@ class Kernel:
         )
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self._requests = Requests(settings.load, output.log)
-        self._notice: str | None = None  # what is published of an upgrade
+        self._notice: str | None = None  # published after an upgrade
         if settings.before is not None:
             settings.before.restore(self.parts)
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
     def fleet(self) -> Decider:
-        """Who decides: the fleet, or the fallback where it has raised."""
+        """What decides: the fleet, or the fallback once the fleet has raised."""
         return self._faults.decider
 
     # ---- the loop
 
     def run(self) -> int:
-        """Start the formation, or go on with one, and supervise it until its end.
+        """Start the formation, or continue after an upgrade, and supervise it until its end.
 
-        A fault of procman's own is raised at the end: until then what runs is kept, and stopped in order. Where even
-        that does not work, nothing is left behind.
+        A fault of procman itself is raised at the end. Until then running processes are kept, and stopped in order;
+        where even that fails they are killed.
         """
         try:
-            self._reactor.handle_signals()  # who asks for an end before anything has begun
+            self._reactor.handle_signals()  # signals that ask for an end before anything has begun
             if self._notice is None and not self.finished:
                 self._adoption.begin()
                 self.post(events.FormationStarted())
             elif self._notice is not None:
                 self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
-                self._reactor.call_at(time.monotonic(), self.on_child)  # who has ended meanwhile: one signal for many
+                self._reactor.call_at(time.monotonic(), self.on_child)  # deaths meanwhile: one signal stands for many
                 self._adoption.sweep_soon()
             if self._guarded and not self.finished and self._adoption.known and can_guard():
                 self._guarding.start()  # after the first spawns, which need not wait for it
@@ -117,7 +117,7 @@ class Kernel:
                 self._no_memory()
             except Exception as error:  # noqa: BLE001  a fault of ours in a handler: logged, and raised by run() at the end
                 self._events.fail(error, "an orderly stop follows", stop=True)
-                self._reactor.call_at(time.monotonic(), self.on_child)  # which may be what was cut short
+                self._reactor.call_at(time.monotonic(), self.on_child)  # it may have been interrupted
 
     def _no_memory(self) -> None:
         self._faults.no_memory(lambda: self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self.on_child))
@@ -147,8 +147,7 @@ class Kernel:
                 self.output.forget(name)
                 self._on_demand.forget(name)
             case actions.KeepCounts(counts):
-                if self._keep is not None:
-                    self._keep(counts)
+                self._keep(counts)
             case actions.Publish(change):
                 self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
@@ -161,15 +160,15 @@ class Kernel:
                 self._on_demand.perform(action)
 
     def environment(self, life: Process) -> Mapping[str, str]:
-        """What this life was given."""
+        """The environment of this process."""
         return self._launcher.environment(life, self.fleet.plan)
 
     # ---- children
 
     def on_child(self) -> None:
-        """SIGCHLD: leaders first, then who is adopted, then whose life is over."""
+        """SIGCHLD: first leaders, then adopted processes, then instances of which nothing is left."""
         if self._deaths.collect(self._unasked):
-            self._reactor.call_at(time.monotonic(), self.on_child)  # others get their turn between
+            self._reactor.call_at(time.monotonic(), self.on_child)  # other events get their turn in between
         self.check_children()
 
     def _unasked(self, life: Process) -> bool:
@@ -177,7 +176,7 @@ class Kernel:
         return i is not None and isinstance(i.phase, UP)
 
     def check_children(self) -> None:
-        """Who is left, who is over, and whether that was the last."""
+        """See which children are left, which instances are over, and whether procman can end."""
         self._adoption.scan_children()
         self._adoption.close_ended()
         self._ending.check()
@@ -193,11 +192,11 @@ class Kernel:
         return self._ending.code is not None
 
     def view(self) -> FleetView:
-        """The formation at this moment."""
+        """The present state of the formation."""
         return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._publisher.number)
 
     def ask(self, event: events.ShutdownAsked | events.KillAsked | events.InterruptAsked | events.ScaleAsked) -> None:
-        """Hand on what a signal asks for."""
+        """Pass on what a signal asks for."""
         self._adoption.scan_children()
         self.post(event)
 
@@ -206,26 +205,26 @@ class Kernel:
         return self.fleet.counts
 
     def operation(self, number: int) -> Operation | None:
-        """How something stands that was asked for; None where there is none of that number, or none any more."""
+        """An operation's state; None where there is no operation of that number, or none any more."""
         return self.fleet.operation(number)
 
     def why(self, name: str) -> tuple[str, ...]:
-        """Sentences about why an instance is as it is; none where there is no such."""
+        """Sentences about why an instance is as it is; empty for an unknown one."""
         return self.fleet.why(name, time.monotonic())
 
     def command(self, command: events.Command, answer: Answer) -> None:
-        """Hand a command to the core; `answer` is called before this returns, and what it starts is started after."""
-        self._adoption.scan_children()  # a daemon that was adopted unseen is kept, not taken for a leftover of the life
+        """Pass a command to the core. `answer` is called before this returns, and the processes are started after that."""
+        self._adoption.scan_children()  # so that a new daemon is kept, and not taken for a leftover of its instance
         self._events.decide(self._requests.add(command, answer))
 
     def reload(self, answer: ReloadAnswer) -> None:
-        """Read the inputs again; any error keeps the formation as it is."""
+        """Read the inputs again. An error leaves the formation unchanged."""
         plan = self._requests.read_again(self.fleet.plan, answer)
         if plan is not None:
             self.command(events.Reload(plan), answer)
 
     def fault(self, error: BaseException) -> None:
-        """Log a fault of procman's own, or go on where it was a lack of memory."""
+        """Log a fault of procman itself; after a lack of memory, just continue."""
         if isinstance(error, MemoryError):
             self._no_memory()
         else:
@@ -234,7 +233,7 @@ class Kernel:
     # ---- an upgrade
 
     def why_not(self) -> str:
-        """Why there can be no upgrade now; "" where there can."""
+        """Why procman cannot be upgraded now; "" where it can."""
         if self._faults.fallen_back:
             return AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
@@ -245,5 +244,5 @@ class Kernel:
 
     @property
     def mark(self) -> tuple[str, str]:
-        """What procman's own helpers bear in their environment, so that the guardian finds them."""
+        """The variable that marks procman's own helpers, so that the guardian finds them."""
         return MARK, self._lives.mark("@upgrade", 0)

@@ -1,6 +1,6 @@
-"""What a kernel leaves to the program that takes its place, and how that one goes on with it.
+"""The part of an upgrade's state that is the kernel's, and how the next program continues with it.
 
-Loaded with what an upgrade needs: no start pays for it.
+Loaded together with the upgrade, so that no start pays for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class DeadlineState(Struct, frozen=True):
 
 
 class OnDemandState(Struct, frozen=True, kw_only=True):
-    """What only some types ask for: probes in force, shared sockets, and the sockets for sd_notify(3) by instance."""
+    """What only some types use: probes in force, shared sockets, and the sockets for sd_notify(3) by instance."""
 
     probes: tuple[ProbeState, ...] = ()
     listeners: tuple[Listener, ...] = ()
@@ -38,8 +38,8 @@ class OnDemandState(Struct, frozen=True, kw_only=True):
 
 
 class KernelState(Struct, frozen=True, kw_only=True):
-    """Everything that a kernel knows between two events. `limit` is the soft limit of descriptors that instances get,
-    where procman has raised its own.
+    """Everything that a kernel knows between two events. `limit` is the soft limit of descriptors for instances, where
+    procman has raised its own.
     """
 
     fleet: Packed
@@ -52,8 +52,8 @@ class KernelState(Struct, frozen=True, kw_only=True):
 
 
 class Handover(Struct, frozen=True):
-    """What another program has handed over: its state, the streams of its output by descriptor, how often procman has
-    been replaced, and what is published of it.
+    """What the program before has handed over: its state, the streams of its output by descriptor, how often procman
+    has been upgraded, and the notice to publish.
     """
 
     state: KernelState
@@ -62,7 +62,7 @@ class Handover(Struct, frozen=True):
     notice: str
 
     def fleet(self) -> Fleet:
-        """The fleet that goes on."""
+        """The fleet, which continues."""
         return Fleet(self.state.fleet.state.plan, unpack(self.state.fleet))
 
     def restore(self, parts: KernelParts) -> None:
@@ -86,7 +86,7 @@ class Handover(Struct, frozen=True):
 
 
 def save(parts: KernelParts, fleet: Fleet) -> KernelState:
-    """Everything, between two events."""
+    """The state of everything, between two events."""
     return KernelState(
         fleet=pack(fleet.state()),
         lives=parts.lives.state(),

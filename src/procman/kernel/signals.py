@@ -1,4 +1,4 @@
-"""What each signal to procman means (docs/reference/signals.md has the table). Signals become events and commands."""
+"""What each signal to procman means (docs/reference/signals.md has the table): signals become events and commands."""
 
 from __future__ import annotations
 
@@ -24,24 +24,28 @@ else:
     interrupts = later(__name__, "procman.core.interrupts")
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
-"""What opening /dev/tty says where there is none. A lack of descriptors, say, tells nothing."""
+"""The errors of opening /dev/tty where there is no terminal. Others, such as a lack of descriptors, say nothing about
+it.
+"""
 
 _NAMES = ("TERM", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU", "STKFLT")
 ENDING = frozenset(
     {getattr(signal, f"SIG{name}") for name in _NAMES if hasattr(signal, f"SIG{name}")}
     | ({*range(signal.SIGRTMIN, signal.SIGRTMAX + 1)} if hasattr(signal, "SIGRTMIN") else set())
 )
-"""What would end procman by default (signal(7)) ends it in order instead, lest its children be left alone. Not those that
-tell of a fault of its own (SEGV, ABRT …), and not INT, HUP, QUIT, USR1 and USR2, which have their own meaning."""
+"""Signals that would end procman by default (signal(7)) end it in order instead, so that its children are not left
+alone. Except those that report a fault of its own (SEGV, ABRT …), and INT, HUP, QUIT, USR1 and USR2, which have a
+meaning of their own.
+"""
 
 
 def hold() -> None:
-    """From here on until `install()` they wait: something is made that is to be undone in order."""
+    """Hold signals back until `install()`, as what is created now has to be removed in order."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def install(reactor: Reactor, kernel: Kernel) -> None:
-    """Set every handler; to be done before the first child is started (as PID 1 a signal without handler is lost)."""
+    """Install every handler, before the first child is started: PID 1 never gets a signal without a handler."""
     _Signals(reactor, kernel).install()
 
 
@@ -50,7 +54,8 @@ class _Signals:
         self._reactor = reactor
         self._kernel = kernel
         self._terminal = has_terminal()
-        self._press: interrupts.Press | None = None  # the last Ctrl-C
+        self._press: interrupts.Press | None = None  # when Ctrl-C was pressed last
+        self._above: set[int] = set()  # a program in front may pass a signal on and end before it is read
 
     def install(self) -> None:
         on = self._reactor.on_signal
@@ -64,16 +69,23 @@ class _Signals:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
             on(signal.SIGHUP, self._hung_up)
         for number, by in ((signal.SIGTTIN, 1), (signal.SIGTTOU, -1)):
-            if self._terminal:  # stty tostop: a write from the background must neither stop nor scale
+            if self._terminal:  # stty tostop: a write from the background must neither stop procman nor scale
                 signal.signal(number, signal.SIG_IGN)
             else:
                 on(number, partial(self._scale, by))
         handled = {*ENDING, signal.SIGCHLD, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
         handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the mask may be inherited
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the signal mask may be inherited
         on_sent(
-            self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, pid in programs_above()))
+            self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, self._is_above(pid)))
         )
+        self._reactor.call_at(time.monotonic(), self._look_up)
+
+    def _look_up(self) -> None:
+        self._above = programs_above()
+
+    def _is_above(self, pid: int) -> bool:
+        return pid in self._above or pid in programs_above()
 
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
@@ -82,9 +94,8 @@ class _Signals:
         self._press, is_new = interrupts.heard(self._press, sender, time.monotonic())
         if is_new:
             self._kernel.ask(InterruptAsked(self._terminal))
-            self._press = interrupts.Press(
-                time.monotonic(), self._press.senders
-            )  # the same may wait behind what that took
+            # the same signal may have come again meanwhile
+            self._press = interrupts.Press(time.monotonic(), self._press.senders)
 
     def _hung_up(self) -> None:
         if self._terminal and not has_terminal():
@@ -115,11 +126,11 @@ class _Signals:
 
 
 def _ignore(_outcome: object) -> None:
-    """The output says what has become of an upgrade."""
+    """The output reports the outcome of an upgrade."""
 
 
 def programs_above() -> set[int]:
-    """The pids of the programs that procman was started by, as far as the system tells."""
+    """The pids of the programs that started procman, as far as the system tells."""
     found: set[int] = set()
     pid = os.getppid()
     while pid > 1 and pid not in found:
@@ -127,7 +138,7 @@ def programs_above() -> set[int]:
         try:
             with open(f"/proc/{pid}/stat", "rb") as stat:
                 pid = int(stat.read().rpartition(b")")[2].split()[1])
-        except OSError:  # it has just gone, or there is no /proc
+        except OSError:  # it has just ended, or there is no /proc
             break
     return found
 

@@ -1,4 +1,4 @@
-"""What a kernel is made with, and the parts of it that have something to hand on."""
+"""What a kernel is made with, and those of its parts that have a state to hand over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class KernelParts(Struct, frozen=True):
-    """The objects of a kernel that have something to hand on, beside the fleet."""
+    """The objects of a kernel with a state to hand over, besides the fleet."""
 
     lives: ProcessTable
     deadlines: Deadlines
@@ -32,7 +32,7 @@ class KernelParts(Struct, frozen=True):
 
 
 class TakenOver(Protocol):
-    """What another program has handed over: how often procman has been replaced, and what is published of it."""
+    """What the program before has handed over: how often procman has been upgraded, and the notice to publish."""
 
     @property
     def upgrades(self) -> int: ...
@@ -43,17 +43,18 @@ class TakenOver(Protocol):
 
 
 class KernelSettings(Struct, frozen=True):
-    """What the kernel needs beside the fleet: how to read the inputs again, what instances are given, and where a trace
-    of the core's last events is written when it is asked for or needed.
+    """What the kernel needs besides the fleet: how to read the inputs again, what instances are given, and the path of
+    a trace of the core's last events.
 
-    `guarded`: a guardian ends what runs, should procman be killed; it holds these descriptors. None: there is none.
-    `keep` writes the counts that were set at run time. `upgrading` makes what an upgrade needs, once the kernel runs; `before` is what another program has handed over.
+    `guarded`: a guardian ends all processes if procman is killed, and holds these descriptors; None: there is no
+    guardian. `keep` writes the counts that were set at run time. `upgrading` makes what an upgrade needs, once the kernel
+    runs; `before` is what the program before has handed over.
     """
 
     load: Callable[[Plan], Plan]
     given: SpawnContext
     trace: str
     guarded: tuple[int, ...] | None = None
-    keep: Callable[[Mapping[str, int]], None] | None = None
+    keep: Callable[[Mapping[str, int]], None] = lambda _counts: None
     upgrading: Callable[[], LiveUpgrade] | None = None
     before: TakenOver | None = None

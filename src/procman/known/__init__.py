@@ -1,5 +1,5 @@
-"""The usual servers and tools: how each is recognised in a command, and what to tell procman about it.
+"""The usual servers and tools: how to recognise each in a command, and what to set in procman.yml for it.
 
-Advice only: nothing here changes how a process is run. The facts are data (programs.toml); everything but their reading
-is pure.
+Advice only: nothing here changes how a process is run. The facts are data (programs.toml); everything except reading
+them is pure.
 """

@@ -1,6 +1,6 @@
-"""What to tell the user about the programs of a Procfile. Pure: types and what is set for them in, findings out.
+"""What to tell the user about the programs of a Procfile. Pure: types and their settings in, findings out.
 
-Advice is given only where the user has not decided yet: a key that stands in procman.yml, whatever its value, is left alone.
+There is advice only where the user has not decided yet: a key in procman.yml is left alone, whatever its value.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LAST_PORT = 65535
 
 
 class TypeInput(Struct, frozen=True, kw_only=True):
-    """A process type: its line in the Procfile (0: not known), its command, how many run at the start, and what is set for it.
+    """A process type: its line in the Procfile (0: unknown), its command, how many run at the start, and its settings.
 
-    `written` holds the paths of the keys below `processes.NAME` that stand in procman.yml or in its defaults: `stop.signal`.
+    `written` holds the paths of keys below `processes.NAME` that are in procman.yml or in its defaults: `stop.signal`.
     """
 
     name: str
@@ -32,9 +32,8 @@ class TypeInput(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One piece of advice about a type.
-
-    With a `key` (a path below `processes.NAME`) `value` belongs there; without one, `say` tells how to write the command.
+    """One piece of advice about a type. With a `key` (a path below `processes.NAME`) it is the `value` for that key;
+    without one, `say` tells how to write the command.
     """
 
     type: str
@@ -47,19 +46,36 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Where `value` belongs in procman.yml."""
+        """The path of the key in procman.yml."""
         return ("processes", self.type, *self.key.split("."))
 
 
 def advise(types: Iterable[TypeInput], keys: Collection[str] | None = None) -> list[Finding]:
     """Every finding, in the order of the types. `keys` are those that may be set for a type (`stop`, `max` …); None: all."""
-    return [finding for given in types for finding in _about(given, keys)]
+    recognised = [(given, known) for given in types if (known := recognise(given.command)) is not None]
+    stores = {given.name: known.program.provides for given, known in recognised if given.count}
+    return [
+        finding
+        for given, known in recognised
+        for finding in (*_about(given, known, keys), *_order(given, known, stores, keys))
+    ]
 
 
-def _about(given: TypeInput, keys: Collection[str] | None) -> list[Finding]:
-    known = recognise(given.command)
-    if known is None:
+def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str] | None) -> list[Finding]:
+    """A worker depends on its queue, where that is a type of the formation, too."""
+    needed = [name for name, provided in stores.items() if provided and provided in known.program.uses]
+    settable = keys is None or "depends_on" in keys
+    if not needed or not settable or _decided("depends_on", given.written):
         return []
+    names = " and ".join(needed)
+    why = f"started when {names} is ready and stopped before it: what is done at the end can still be acknowledged"
+    finding = Finding(
+        type=given.name, line=given.line, program=known.program.name, why=why, key="depends_on", value=needed
+    )
+    return [finding]
+
+
+def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list[Finding]:
     rules = list(known.program.rules)
     if known.program.listens is not None:
         ready = readiness(known, known.program.listens)
@@ -99,7 +115,7 @@ def _decided(key: str, written: frozenset[str]) -> bool:
 
 
 def _applies(rule: AdviceRule, known: Known) -> str | None:
-    """The word of `when` that the command has ("" where the rule names none), None where the rule does not apply."""
+    """The word of `when` in the command ("" where the rule has none), None where the rule does not apply."""
     if any(_has(known, word) for word in rule.unless):
         return None
     if not rule.when:
@@ -114,7 +130,7 @@ def _has(known: Known, word: str) -> bool:
 
 
 def readiness(known: Known, listens: Listens) -> Value | None:
-    """What belongs into `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None where nobody can tell."""
+    """The value of `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None where unknown."""
     if any(_has(known, word) for word in listens.unless):
         return None
     given = _given_port(known, listens.flags)
@@ -126,7 +142,7 @@ def readiness(known: Known, listens: Listens) -> Value | None:
 
 
 def _given_port(known: Known, flags: tuple[str, ...]) -> str | None:
-    """The value of the first option of these that names a port."""
+    """The value of the first of these options that names a port."""
     for number, word in enumerate(known.words):
         name, sign, value = word.partition("=")
         if name in flags:

@@ -11,16 +11,18 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-Value = str | int | float | bool | dict[str, int]
-"""What an advised key is set to."""
+Value = str | int | float | bool | dict[str, int] | list[str]
+"""The value of an advised key."""
 
 
 class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One piece of advice. With a `key` it is for procman.yml, else it is about the command, and `say` tells what to write.
+    """One piece of advice. With a `key` it is for procman.yml; otherwise it is about the command, and `say` tells what
+    to write.
 
-    `when`: at least one of these must be in the command; `unless`: none of these. A word that begins with `-` is an
-    option of the command (`--daemonize` also stands for `--daemonize=yes`), any other is a piece of its text. `several`: only
-    where more than one instance runs. `measured`: seen under procman with the real program; else its documentation says so.
+    `when`: the command must contain at least one of these; `unless`: none of these. A word that starts with `-` is an
+    option of the command (`--daemonize` also matches `--daemonize=yes`), any other is a part of its text. `several`:
+    only where more than one instance runs. `measured`: seen under procman with the real program; otherwise its documentation
+    says so.
     """
 
     key: str = ""
@@ -34,7 +36,9 @@ class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class Listens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where the program listens: the options that name the port, else PORT (`env`), else its `default` port (0: unknown)."""
+    """Where the program listens: the options that name the port, else PORT (`env`), else its `default` port (0:
+    unknown).
+    """
 
     flags: tuple[str, ...] = ()
     env: bool = False
@@ -43,7 +47,7 @@ class Listens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class ReloadSignal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the running program is told to read its configuration again."""
+    """How the running program is made to read its configuration again."""
 
     signal: str
     to: str = "leader"
@@ -53,9 +57,10 @@ class ReloadSignal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One program or tool.
 
-    `match`: patterns of words. The first is the command's name (`python*`: what begins so); the others stand after it, in this
-    order; `!word` must not be there, and `$` means that nothing but options follows. `measured` holds what was seen of it under
-    procman, with its version, and `note` what its documentation says.
+    `match`: patterns of words. The first is the command's name (`python*`: any that starts so); the others follow in this
+    order; `!word` must be absent, and `$` means that only options follow. A program that `uses` what another type of the
+    formation `provides` (`redis`, `amqp`) should depend on that type. `measured` holds what was seen of it under procman,
+    with its version, and `note` what its documentation says.
     """
 
     name: str
@@ -64,6 +69,8 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rules: tuple[AdviceRule, ...] = ()
     listens: Listens | None = None
     reload: ReloadSignal | None = None
+    provides: str = ""
+    uses: tuple[str, ...] = ()
     measured: str = ""
     note: str = ""
 
@@ -82,8 +89,10 @@ def programs() -> tuple[KnownProgram, ...]:
 
 
 def compiled() -> bytes:
-    """What programs.json has to hold: programs.toml is for people, and reading TOML would be a fifth of `procman check`."""
-    import tomllib  # noqa: PLC0415  only where the table is made
+    """The content of programs.json: programs.toml is for people, and reading TOML would take a fifth of `procman
+    check`.
+    """
+    import tomllib  # noqa: PLC0415  only needed when the table is made
 
     with open(_beside("programs.toml"), "rb") as stream:
         table = msgspec.convert(tomllib.load(stream), ProgramTable)
@@ -91,7 +100,7 @@ def compiled() -> bytes:
 
 
 def write_compiled() -> None:
-    """After a change of programs.toml."""
+    """Write programs.json, after a change of programs.toml."""
     with open(_beside("programs.json"), "wb") as stream:
         stream.write(compiled())
 

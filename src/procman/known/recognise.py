@@ -1,7 +1,7 @@
 """Which known program a command runs. Pure: words in, a `Known` out.
 
-It looks through what merely starts another program: `exec`, `env A=1`, `bundle exec`, `npx`, `poetry run`, `python -m` …
-(wrappers.py), and through a shell's operators: of `cd app && exec gunicorn app` the first command that is known counts.
+It looks through programs that only start another one: `exec`, `env A=1`, `bundle exec`, `npx`, `poetry run`, `python
+-m` … (wrappers.py), and through a shell's operators: of `cd app && exec gunicorn app` the first known command counts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from procman.known.wrappers import assignments, inner
 _OPERATORS = "();<>|&"
 _JOINS = frozenset({";", "&", "&&", "||", "|", "|&", "(", ")"})
 _MAX_DEPTH = 16
-"""Most wrappers around a command that are looked through: nobody writes more, and a command may be hostile."""
+"""Most wrappers around a command: nobody writes more, and a command may be hostile."""
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """A program that was recognised, its words (the program's own first), and the variables set in front of it.
-
-    `shell_leads`: the leader of the process group is a shell, and the program its child: the stop signal reaches it later.
+    """A recognised program, its words (the program's own first), and the variables set before it. `shell_leads`: the
+    leader of the process group is a shell with the program as its child, so the stop signal reaches it later.
     """
 
     program: KnownProgram
@@ -40,7 +39,7 @@ def recognise(command: str) -> Known | None:
 def _search(command: str, depth: int) -> Known | None:
     try:
         commands = _split(command)
-    except ValueError:  # quotation marks that do not fit: the shell will say so
+    except ValueError:  # a quotation mark is missing: the shell will report it
         return None
     for words in commands:
         known = _known(words, several=len(commands) > 1, last=words is commands[-1], depth=depth)
@@ -50,7 +49,7 @@ def _search(command: str, depth: int) -> Known | None:
 
 
 def _split(command: str) -> list[tuple[str, ...]]:
-    """The simple commands of a line, redirections left out."""
+    """The simple commands of a line, without redirections."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=_OPERATORS)
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -69,7 +68,7 @@ def _split(command: str) -> list[tuple[str, ...]]:
 
 
 def _known(words: tuple[str, ...], *, several: bool, last: bool, depth: int) -> Known | None:
-    """The innermost of the commands in one simple command that is known."""
+    """The innermost known command in one simple command."""
     executed = words[assignments(words) :][:1] == ("exec",)
     env: dict[str, str] = {}
     stages: list[tuple[str, ...]] = []
@@ -92,7 +91,7 @@ def _known(words: tuple[str, ...], *, several: bool, last: bool, depth: int) -> 
 
 
 def _in_shell(words: tuple[str, ...], depth: int) -> Known | None:
-    """What `sh -c 'COMMAND'` runs."""
+    """The command in `sh -c 'COMMAND'`."""
     if basename(words[0]) not in ("sh", "bash", "dash", "zsh") or depth >= _MAX_DEPTH:
         return None
     for number, word in enumerate(words[1:-1], 1):
@@ -102,7 +101,7 @@ def _in_shell(words: tuple[str, ...], depth: int) -> Known | None:
 
 
 def matches(pattern: str, words: tuple[str, ...]) -> bool:
-    """Whether a pattern of programs.toml fits a command; the shape is told at `KnownProgram`."""
+    """Whether a pattern of programs.toml matches a command; see `KnownProgram`."""
     name, *others = pattern.split()
     given = words[0].rpartition("/")[2]
     if name not in (given, words[0]) and not (name.endswith("*") and given.startswith(name[:-1])):

@@ -1,4 +1,4 @@
-"""Programs that run another program: what of their words is their own. Pure; `recognise` looks through them."""
+"""Programs that run another program, and which of their words are their own. Pure; `recognise` looks through them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from msgspec import Struct
 
 
 class Wrapper(Struct, frozen=True):
-    """What stands between a wrapper and the command that it runs.
-
-    `verbs`: one of these has to come first (`bundle exec`), none where it is empty. `valued`: options that take the next
-    word. `words`: plain words of its own before the command (`timeout 10`). `dashes`: the command follows a `--`.
+    """The words between a wrapper and the command that it runs. `verbs`: one of these comes first (`bundle exec`), none
+    if empty. `valued`: options that take the next word. `words`: number of plain words before the command (`timeout
+    10`). `dashes`: the command follows a `--`.
     """
 
     verbs: tuple[str, ...] = ()
@@ -90,7 +89,7 @@ _OPTION_WITH_VALUE = frozenset({"-W", "-X", "-r", "--require", "--import", "-I",
 
 
 def assignments(words: tuple[str, ...]) -> int:
-    """How many words at the beginning are `NAME=value`."""
+    """How many words at the start are `NAME=value`."""
     for number, word in enumerate(words):
         name, sign, _ = word.partition("=")
         if not (sign and name.isidentifier() and name.isascii()):
@@ -99,7 +98,7 @@ def assignments(words: tuple[str, ...]) -> int:
 
 
 def inner(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The command that these words run in turn, empty where they run none that can be seen."""
+    """The command that these words run in turn, empty where none is visible."""
     name = basename(words[0])
     wrapper = WRAPPERS.get(name)
     if wrapper is not None:
@@ -122,7 +121,7 @@ def _wrapped(wrapper: Wrapper, rest: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _interpreted(rest: tuple[str, ...]) -> tuple[str, ...]:
-    """`python -m celery …` is `celery …`; `python manage.py …` is `manage.py …`; `python -c …` is nothing that is known."""
+    """`python -m celery …` as `celery …`; `python manage.py …` as `manage.py …`; empty for `python -c …`."""
     for number, word in enumerate(rest):
         if word == "-m":
             return rest[number + 1 :]

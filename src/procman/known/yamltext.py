@@ -1,9 +1,9 @@
-"""Puts values into YAML text and leaves every other character as it is. Pure; knows no key of procman.yml.
+"""Puts values into YAML text and leaves every other character unchanged. Pure; knows no key of procman.yml.
 
-Text is inserted at the marks of PyYAML's nodes, and the events of the result are compared with those before: nothing may
-differ but what was put in, or the change is refused. So comments, order, quotes and blank lines cannot suffer. (A loader
-that keeps comments writes the whole file anew: it settles indentation, quotes and line widths by rules of its own, and
-would be one more dependency.)
+Text is inserted at the marks of PyYAML's nodes, and the events of the result are compared with those before: if
+anything but the inserted value differs, the change is refused. So comments, order, quotes and blank lines are safe. (A
+loader that keeps comments rewrites the whole file by its own rules of indentation, quotes and line width, and would be
+one more dependency.)
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _BLOCK_LEVELS = 2
-"""Keys down to here get a line of their own (`processes:`, `web:`), those below stand in braces: `stop: {signal: QUIT}`."""
+"""Keys down to this depth get a line of their own (`processes:`, `web:`), deeper ones are in braces: `stop: {signal:
+QUIT}`.
+"""
 
 
 class CannotInsertError(Exception):
-    """Why a value cannot be put into the text, and on which line (from 1; 0: nowhere in particular)."""
+    """Why a value cannot be put into the text, and on which line (from 1; 0: none in particular)."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(why)
@@ -33,7 +35,7 @@ class CannotInsertError(Exception):
 
 
 class _Edit(Struct, frozen=True):
-    """What is to be put in."""
+    """A text to insert."""
 
     path: tuple[str, ...]
     value: Value
@@ -42,9 +44,8 @@ class _Edit(Struct, frozen=True):
 
 
 def insert(text: str, path: tuple[str, ...], value: Value, comment: str = "") -> str:
-    """The text with `value` at `path`, which must not be there yet; the comment stands behind it where it can.
-
-    Raises CannotInsertError, also where the text is no YAML.
+    """The text with `value` at `path`, which must be absent; the comment follows it where possible. Raises
+    CannotInsertError, also for invalid YAML.
     """
     edit = _Edit(path, value, comment, "\r\n" if "\r\n" in text else "\n")
     try:
@@ -77,11 +78,11 @@ def _place(text: str, root: yaml.Node | None, edit: _Edit, anchored: set[int]) -
 
 
 def _deepest(root: yaml.Node, path: tuple[str, ...], anchored: set[int]) -> tuple[yaml.Node, int]:
-    """The last node on the path that is there, and how many keys lead to it."""
+    """The last existing node on the path, and how many keys lead to it."""
     node, depth = root, 0
     while True:
         if node.start_mark.index in anchored:
-            raise CannotInsertError(node.start_mark.line + 1, "an anchor makes it stand elsewhere, too")
+            raise CannotInsertError(node.start_mark.line + 1, "an anchor uses it elsewhere, too")
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         pair = next((pair for pair in pairs if pair[0].value == path[depth]), None)
         if pair is None:
@@ -91,18 +92,18 @@ def _deepest(root: yaml.Node, path: tuple[str, ...], anchored: set[int]) -> tupl
         if depth == len(path):
             raise CannotInsertError(key.start_mark.line + 1, "it is set already")
         if node.start_mark.index < key.end_mark.index:
-            raise CannotInsertError(key.start_mark.line + 1, "its value is an alias, which stands elsewhere, too")
+            raise CannotInsertError(key.start_mark.line + 1, "its value is an alias, which is defined elsewhere")
 
 
 def _into_nothing(node: yaml.Node, rest: tuple[str, ...], value: Value) -> tuple[int, str]:
-    """`web:` with nothing behind it becomes `web: {…}`."""
+    """`web:` without a value becomes `web: {…}`."""
     if isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index:
         return node.end_mark.index, f" {_flow(rest, value)}"
     raise CannotInsertError(node.start_mark.line + 1, "it is no mapping")
 
 
 def _begun(text: str, edit: _Edit) -> str:
-    """What is missing to be at the beginning of a line."""
+    """What to insert so that the next text starts a line."""
     return "" if not text or text.endswith("\n") else edit.newline
 
 
@@ -111,7 +112,7 @@ def _indented(block: str, indent: str) -> str:
 
 
 def _block(edit: _Edit, depth: int) -> str:
-    """The lines from the key at this depth of the path on."""
+    """The lines for the path from the key at this depth on."""
     key, *others = edit.path[depth:]
     if others and depth < _BLOCK_LEVELS:
         return f"{_flow_key(key)}:{edit.newline}{_indented(_block(edit, depth + 1), '  ')}"
@@ -124,6 +125,8 @@ def _flow(rest: tuple[str, ...], value: Value) -> str:
         return f"{{{_flow_key(rest[0])}: {_flow(rest[1:], value)}}}"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_flow_key(key)}: {scalar(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
     return scalar(value)
 
 
@@ -140,12 +143,14 @@ def scalar(value: str | float | bool) -> str:  # noqa: FBT001  a value, not a sw
 
 
 def _quoted(text: str) -> str:
-    """In double quotes, with an escape for what YAML does not take as it is. (JSON's escapes are YAML's, but for pairs.)"""
+    """In double quotes, with escapes for what YAML does not allow. (JSON's escapes are YAML's, except for surrogate
+    pairs.)
+    """
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(text, ensure_ascii=False))
 
 
 def _after(text: str, node: yaml.MappingNode) -> int:
-    """The beginning of the line after the last one of a block mapping, its trailing comment included."""
+    """The start of the line after the last one of a block mapping, including its trailing comment."""
     key, last = node.value[-1]
     while isinstance(last, yaml.CollectionNode) and not last.flow_style and last.value:
         if last.start_mark.index < key.end_mark.index:
@@ -159,7 +164,7 @@ def _after(text: str, node: yaml.MappingNode) -> int:
 
 
 def _end_of(pair: tuple[yaml.Node, yaml.Node]) -> int:
-    """Where a value ends; an alias is as long as its name, and the marks of its node are the anchor's."""
+    """The end of a value. An alias is as long as its name, and its node has the marks of the anchor."""
     key, child = pair
     if child.start_mark.index < key.start_mark.index:
         raise CannotInsertError(key.start_mark.line + 1, "its last value is an alias")
@@ -171,13 +176,13 @@ def _events(text: str) -> list[yaml.Event]:
 
 
 def _anchored(events: list[yaml.Event]) -> set[int]:
-    """Where a value with an anchor begins."""
+    """The start of a value with an anchor."""
     nodes = (event for event in events if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent))
     return {event.start_mark.index for event in nodes if event.anchor is not None and event.start_mark is not None}
 
 
 def _kept(events: list[yaml.Event]) -> list[tuple[object, ...]]:
-    """What of the events means something."""
+    """The part of the events that matters."""
     return [
         (type(event), *(getattr(event, name, None) for name in ("anchor", "tag", "value", "style", "flow_style")))
         for event in events
@@ -194,7 +199,7 @@ def _stands(text: str, path: tuple[str, ...]) -> bool:
 
 
 def _only_added(before: list[tuple[object, ...]], after: list[tuple[object, ...]]) -> bool:
-    """Whether `after` is `before` with something in one place, which may take the place of one empty value."""
+    """Whether `after` is `before` with something inserted in one place, which may replace one empty value."""
     same = 0
     while same < min(len(before), len(after)) and before[same] == after[same]:
         same += 1

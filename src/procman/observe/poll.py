@@ -73,4 +73,4 @@ class Poller:
 
 
 def _ended() -> NotRunningError:
-    return NotRunningError("cannot go on looking: procman has ended")
+    return NotRunningError("cannot keep polling: procman has ended")

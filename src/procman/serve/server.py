@@ -212,7 +212,9 @@ class Server:
         self._listen_again()
 
     def _leave(self, names: set[str]) -> None:
-        """Who has gone still holds stops for a while: a companion that was killed is started again, and goes on with them."""
+        """A client that has gone still holds stops for a while: a companion that was killed is started again, and
+        continues them.
+        """
         now = time.monotonic()
         for by in names:
             stays = by in self._returning or len(self._returning) < MOST_HELD
@@ -222,7 +224,9 @@ class Server:
             self.reactor.call_at(now + self.limits.returns, self._let_go)
 
     def _let_go(self) -> None:
-        """Who has not come back holds no stop any more; what it held goes on at its own deadline at most."""
+        """A client that has not come back holds no stop any more; an instance whose stop was held is stopped at its own
+        deadline at the latest.
+        """
         now = time.monotonic()
         held = {by for connection in self._connections for by in connection.holders}
         for by in [by for by, until in self._returning.items() if until <= now]:

@@ -1,11 +1,10 @@
-"""What a program writes to a terminal, as lines that can be shown among those of others.
+"""Output of a terminal as lines that can be shown among those of others. Pure, and without memory from one line to the
+next, except what `SharedView` describes: a sequence never continues after the end of its line, so chunks of complete
+lines can be cut anywhere with the same result.
 
-Pure, and without memory from one line to the next but for what `SharedView` says: a sequence never goes on behind the
-end of its line, so whole lines can be cut anywhere between them with the same result. Knows bytes, not where they come
-from; nothing here is for output that was written to a pipe, which passes unchanged.
-
-Of the sequences (ECMA-48, and xterm's ctlseqs) only SGR passes, which is colours and styles: nothing else leaves the
-screen of those who share it as it is. A line that is drawn over and over is shown as it was last.
+Knows bytes, not where they come from; not meant for output of a pipe, which passes unchanged. Of the sequences
+(ECMA-48, and xterm's ctlseqs) only SGR passes, which is colours and styles: no other leaves a shared screen as it is.
+Of a line that is redrawn over and over only the last state is shown.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ _STRING = rb"(?:[^\x07\x1b\n\xc2]|\xc2[^\x9c\n])*(?:\x07|\x1b\\|\xc2\x9c)?"
 their terminator, or at the end of the line.
 """
 _AFTER_ESCAPE = rb"(?:\[" + _CSI + rb"|[\]PX^_]" + _STRING + rb"|[ -/]*[0-~]?)"
-_C1 = (
-    rb"|\xc2(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _STRING + rb")"
-)  # the same as single characters of the C1 set
+# the same as single characters of the C1 set
+_C1 = rb"|\xc2(?:\x9b" + _CSI + rb"|[\x90\x98\x9d-\x9f]" + _STRING + rb")"
 _COLOR = rb"\[[0-9;:]*m"  # without the private marks of xterm's `CSI > 4 ; 2 m`, which sets a mode of the keyboard
 
 _ALL = re.compile(rb"\x1b" + _AFTER_ESCAPE + _C1)

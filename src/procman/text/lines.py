@@ -1,8 +1,8 @@
 """What a line of output looks like: prefixes, JSON objects, and text made safe for a table.
 
 Owns the bytes of the display. Takes chunks of complete lines and finished clock strings; knows neither where bytes come
-from, nor where they go, nor what time it is. Its patterns are compiled where they are first needed (`re` keeps them): a
-start needs none, and each takes 0.1 ms.
+from, nor where they go, nor what time it is. Patterns are compiled when they are first needed (`re` keeps them): a start
+needs none, and each takes 0.1 ms.
 """
 
 from __future__ import annotations

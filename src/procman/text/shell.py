@@ -70,9 +70,7 @@ _NEXT_COMMAND = r"&&|;|\n|(?<![<>|&])&(?![>&])"
 
 
 def is_pipeline(command: str) -> bool:
-    """Whether the status of the line is only that of the last command of a pipeline, which hides how the other commands
-    ended.
-    """
+    """Whether the status of the line is only that of the last command of a pipeline, which hides how the others ended."""
     if "|" not in command or "pipefail" in command:
         return False
     while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # removes brackets from the inside out

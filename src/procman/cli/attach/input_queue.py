@@ -1,6 +1,6 @@
-"""What a person types, on its way to an instance: the keys that leave, and what its terminal has not taken yet.
+"""A person's input on its way to an instance: keys that detach, and input that the terminal has not accepted yet.
 
-Knows bytes; neither the terminal they come from nor the connection they go through.
+Knows bytes; knows neither the terminal they come from nor the connection they are sent on.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AT_ONCE = 16 * 1024
-"""Most bytes of one request, which may be 64 KiB of JSON; they are sent as base64."""
+"""Most bytes of one request, which may have 64 KiB of JSON; they are sent as base64."""
 
 AHEAD = 64 * 1024
-"""Most bytes that wait here. Of what a person types or pastes beyond them the rest is lost, as where a terminal's own
-buffer is full: keys are read in any case, as those that leave may be among them."""
+"""Most bytes that wait here. Input beyond that is lost, as where a terminal's own buffer is full. Keys are read all the
+same, as the keys that detach may be among them.
+"""
 
 
 class Typed:
-    """Bytes that go into a terminal in order. One request at a time: nothing may overtake what had no room.
+    """Input for a terminal, in order. One request at a time, so that later input cannot overtake input that had no
+    room.
 
     `send` is called with the bytes of a request.
     """
@@ -28,7 +30,7 @@ class Typed:
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         self._waiting = b""
-        self._asked = 0  # bytes of the request that is not answered yet
+        self._asked = 0  # bytes of the request that has not been answered yet
         self._full = False
 
     @property
@@ -40,26 +42,26 @@ class Typed:
         return AHEAD - len(self._waiting)
 
     def add(self, data: bytes) -> bool:
-        """Type these, as far as there is room; whether there is, for all of them."""
+        """Add input, as far as there is room; whether there was room for all of it."""
         fits = len(data) <= self.room
         self._waiting += data[: self.room]
         self._go_on()
         return fits
 
     def taken(self, count: int) -> None:
-        """The answer: so many of the bytes that were sent are where they should be."""
+        """The answer to a request: so many of its bytes were accepted."""
         self._waiting = self._waiting[count:]
         self._full = count < self._asked
         self._asked = 0
         self._go_on()
 
     def may_go_on(self) -> None:
-        """There may be room again."""
+        """Send what waits, as there may be room again."""
         self._full = False
         self._go_on()
 
     def refused(self) -> None:
-        """The answer: nobody reads this, as the terminal is gone, or somebody else's."""
+        """The answer to a request: the terminal is gone, or another client types."""
         self._waiting, self._asked, self._full = b"", 0, False
 
     def _go_on(self) -> None:
@@ -73,20 +75,21 @@ _KEY = re.compile(rb"\x1b\[[0-9;:]*[u~]|.", re.DOTALL)
 
 
 class DetachKeys:
-    """Keys that are pressed one after the other to leave: `ctrl-]`, `ctrl-p,ctrl-q`, `q`.
+    """Keys that detach when they are pressed one after the other: `ctrl-]`, `ctrl-p,ctrl-q`, `q`.
 
-    The syntax is that of `docker attach --detach-keys`. Raises ValueError where it is not followed. A control key is also
-    known as the newer keyboard protocols send it (xterm's modifyOtherKeys, kitty's), which a program may have switched on.
+    The syntax is that of `docker attach --detach-keys`. Raises ValueError for anything else. A control key is also
+    recognised in the form of newer keyboard protocols (xterm's modifyOtherKeys, kitty's), which a program may have
+    switched on.
     """
 
     def __init__(self, words: str) -> None:
         self._keys = [_forms(word) for word in words.split(",")]
-        self._held: list[bytes] = []  # pressed, and perhaps the beginning
+        self._held: list[bytes] = []  # the keys pressed so far that may be the start
         self.words = " then ".join(word.capitalize() if len(word) > 1 else word for word in words.split(","))
-        """For a person: `Ctrl-p then Ctrl-q`."""
+        """The keys as text: `Ctrl-p then Ctrl-q`."""
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """What was typed but for the keys that may be, or are, those to leave with; whether they are."""
+        """The input without keys that may be, or are, the keys that detach; and whether they are."""
         passed: list[bytes] = []
         for key in _KEY.findall(data):
             if key not in self._keys[len(self._held)]:
@@ -102,7 +105,7 @@ class DetachKeys:
 
 
 def _forms(word: str) -> tuple[bytes, ...]:
-    """The bytes by which a terminal may send a key."""
+    """The byte sequences that a terminal may send for a key."""
     if len(word) == 1 and word.isascii() and word.isprintable():
         return (word.encode(),)
     key = word.lower().removeprefix("ctrl-")

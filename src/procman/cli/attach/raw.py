@@ -1,6 +1,6 @@
-"""A terminal that hands every key on as it is, and is as it was before when that is over, however it ends.
+"""A terminal in raw mode, which passes on every key, and is restored afterwards, however this process ends.
 
-Owns its settings (termios(3)). Knows nothing of who is attached to what.
+Owns the terminal's settings (termios(3)). Knows nothing of instances.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    Settings: TypeAlias = list[Any]  # of tcgetattr
+    Settings: TypeAlias = list[Any]  # indexes into the list of tcgetattr
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -30,17 +30,19 @@ KEEP = (
     "trap '' HUP INT QUIT TERM; before=$(stty -g) || exit; echo >&3; read -r x <&3 && exit;"
     '[ -t 1 ] && printf "$0"; case $(stty -a) in *-opost*) stty "$before";; esac'
 )
-"""What a shell runs meanwhile: nobody else restores anything after KILL. It waits in a session of its own, where nothing
-that happens to the terminal or to our group reaches it, and its words do not contain procman's name: `pkill -9 -f procman`
-spares it. Where output is processed again (`opost`) the user's shell has the terminal already, with settings of its own;
-but what a program did to the screen no shell undoes."""
+"""A script that a shell runs meanwhile, as nothing else can restore a terminal after KILL.
+
+The shell has a session of its own, so that signals of the terminal and to our group do not reach it, and its arguments
+do not contain procman's name, so that `pkill -9 -f procman` spares it. Where output is processed again (`opost`), the
+user's shell has already restored the settings; but no shell restores what a program did to the screen.
+"""
 
 
 @contextlib.contextmanager
 def raw_keys(undo: Callable[[], None]) -> Iterator[None]:
-    """The terminal at descriptor 0 is raw inside. `undo` gives the screen back.
+    """Makes the terminal at descriptor 0 raw inside the `with` block. `undo` restores the screen.
 
-    TERM, HUP and INT leave it too, and end the program with 128 and their number.
+    TERM, HUP and INT also restore it, and end the program with 128 plus their number.
     """
     before = termios.tcgetattr(0)
     keeper = _Keeper()
@@ -58,7 +60,9 @@ def raw_keys(undo: Callable[[], None]) -> Iterator[None]:
 
 
 def make_raw() -> None:
-    """Also to be done after a stop, as the shell had the terminal meanwhile. What was typed ahead stays."""
+    """Set raw mode. To be repeated after this process was stopped, as the shell had the terminal meanwhile. Input that
+    was typed ahead is kept.
+    """
     tty.setraw(0, termios.TCSADRAIN)
 
 
@@ -73,18 +77,17 @@ def _ignore_endings() -> None:
 
 
 def _restore(before: Settings, undo: Callable[[], None]) -> None:
-    """Give it back, but where output is processed again (OPOST): a shell has it already, with settings of its own."""
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # the background may do it, too (termios(3))
-    with contextlib.suppress(termios.error, OSError):  # EIO: the terminal is gone, and there is nothing to give back
+    """Restore the terminal, unless output is processed again (OPOST): then a shell has already done so."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # allowed in the background, too (termios(3))
+    with contextlib.suppress(termios.error, OSError):  # EIO: the terminal is gone
         if not termios.tcgetattr(0)[tty.OFLAG] & termios.OPOST:
             undo()
             termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 class _Keeper:
-    """The shell that gives the terminal back should this process be killed.
-
-    Where there is no shell, or no stty, all is given back but after KILL.
+    """The shell that restores the terminal if this process is killed. Without a shell or stty, KILL alone leaves the
+    terminal raw.
     """
 
     def __init__(self) -> None:
@@ -101,10 +104,10 @@ class _Keeper:
                 )
             except OSError:
                 self._pid = 0
-        self._ours.recv(1)  # it knows the settings, or has ended
+        self._ours.recv(1)  # the shell knows the settings, or has ended
 
     def release(self) -> None:
-        """The terminal is as it was."""
+        """The terminal has been restored: end the shell."""
         with self._ours, contextlib.suppress(BrokenPipeError):  # it has ended
             self._ours.send(b"\n")
         if self._pid:

@@ -1,6 +1,7 @@
-"""Being attached to an instance: what is typed there and what is told of it, from the greeting to the end.
+"""Attachment to an instance, from the greeting to the end: sends input and shows output.
 
-The terminal is `raw`'s, the screen `shown`'s, what is typed and not taken yet `typed`'s; who may type decides procman.
+The terminal is handled by `raw`, the screen by `screen_state`, waiting input by `input_queue`. procman decides who may
+type.
 """
 
 from __future__ import annotations
@@ -42,21 +43,21 @@ BETWEEN_LIVES = {
     *(Kind.STARTED, Kind.START_FAILED, Kind.ENDED),
     *(Kind.STOPPING, Kind.STOPPED, Kind.KILLED, Kind.UNKILLABLE),
 }
-"""What is told here. The rest comes while a program has the screen, or says the same again."""
+"""The kinds of events that are shown. The rest comes while a program has the screen, or repeats the same."""
 
 
 class AttachEnd(Enum):
-    """Why somebody is not attached any more."""
+    """Why an attachment has ended."""
 
     DETACHED = auto()
     NO_MORE_INPUT = auto()
     REMOVED = auto()
     LOST = auto()  # procman has ended
-    UPGRADED = auto()  # another program has taken its place, and can be asked to go on
+    UPGRADED = auto()  # procman was upgraded, and attaching again works
 
 
 class Endpoints(NamedTuple):
-    """How somebody is attached: `person` is one at a terminal, which is raw then."""
+    """The two ends of an attachment. `person`: standard input is a terminal, which is in raw mode."""
 
     detach: DetachKeys
     read_only: bool
@@ -72,21 +73,24 @@ class AttachSession:
         self._name = attached.instance
         self._stream = attached.stream
         self._kept_left = attached.kept
-        self._kept = b""  # output from before, as far as it has come
+        self._kept = b""  # earlier output that is still to come
         self._keyboard = attached.keyboard
         self._way = way
         self._shown = shown
         self._typed = Typed(self._send_typed)
-        self._input: int | None = None  # the request that is not answered yet
+        self._input: int | None = None  # the request that has not been answered yet
         self._reads = way.person or not way.read_only  # standard input
         self._has_typed = False
-        self._mute = way.read_only or not attached.keyboard.terminal  # there was nothing to type into, so far
-        self._told_why = False  # what is typed goes nowhere
+        # whether there has been nothing to type into so far
+        self._mute = way.read_only or not attached.keyboard.terminal
+        self._told_why = False  # whether input is discarded
         self._ending: AttachEnd | None = None
-        self._welcome = ""  # said once what was written before is shown, which may be more than the screen has room for
+        self._welcome = ""  # shown once, after the earlier output, which may fill the screen
 
     def follow(self, fleet: FleetView, wake: int) -> AttachEnd:
-        """Show and type until something ends it. `fleet` is as it was just before; `wake` is that of `wakes()`."""
+        """Show output and send input until one of them ends. `fleet` is the fleet just before; `wake` is the descriptor
+        of `wakes()`.
+        """
         self._welcome = f"{self._greeting(fleet)}; {self._detach_words} detaches"
         if not self._kept_left:
             self._say_welcome()
@@ -98,14 +102,16 @@ class AttachSession:
         return self._ending
 
     def _upgraded(self) -> AttachEnd:
-        """A person sees which keys are missing. Raises RefusedError where piped in was what nobody has taken."""
+        """Attach again after an upgrade. A person sees which keys are missing. Raises RefusedError where input from a
+        pipe was lost.
+        """
         if not self._way.person and not self._typed.empty:
-            text = f"cannot tell how much {self._name} got of what was piped in: procman was upgraded meanwhile"
-            raise RefusedError(text, "its output tells")
+            text = f"cannot know how much of the piped input {self._name} got: procman was upgraded meanwhile"
+            raise RefusedError(text, "its output may show it")
         return AttachEnd.UPGRADED
 
     def leave(self, ending: AttachEnd) -> int:
-        """Tell how it ended, on a screen that is as it was before; the exit code. Raises NotRunningError."""
+        """Say how it ended, on a restored screen; returns the exit code. Raises NotRunningError."""
         self._shown.raw = False
         self._shown.end_line()
         match ending:
@@ -114,7 +120,7 @@ class AttachSession:
             case AttachEnd.REMOVED:
                 self._say(f"{self._name} is no more")
             case AttachEnd.LOST:
-                raise NotRunningError(f"cannot go on with {self._name}: procman has ended")
+                raise NotRunningError(f"cannot continue with {self._name}: procman has ended")
             case AttachEnd.NO_MORE_INPUT | AttachEnd.UPGRADED:
                 pass
         return 0
@@ -156,7 +162,7 @@ class AttachSession:
         if self._reads and (self._way.person or self._typed.room >= AT_ONCE):
             waited.append(0)
         ready, _, _ = select.select(waited, [], [])
-        with suppress(ConnectionError):  # it has closed the connection: what it has said last is read below
+        with suppress(ConnectionError):  # procman closed the connection: its last messages are read below
             if wake in ready:
                 self._woken(os.read(wake, 512))
             if 0 in ready:
@@ -176,7 +182,7 @@ class AttachSession:
     def _read_keys(self) -> None:
         try:
             data = os.read(0, AT_ONCE)
-        except OSError:  # EIO: the terminal has gone
+        except OSError:  # EIO: the terminal is gone
             data = b""
         if not data:
             self._reads = False
@@ -199,7 +205,7 @@ class AttachSession:
         return self._keyboard.yours or self._keyboard.typist is None
 
     def _refuse_keys(self) -> None:
-        """For what is piped in it is the end."""
+        """Discard input. Input from a pipe ends the attachment."""
         why = f"{self._typist()} types there" if self._keyboard.terminal else "it has no terminal, or does not run"
         refusal = f"cannot type into {self._name}: {why}"
         if not self._way.person:
@@ -207,7 +213,7 @@ class AttachSession:
         self._tell_once(f"{refusal}; {self._detach_words} detaches")
 
     def _tell_once(self, text: str) -> None:
-        """Until something changes."""
+        """Show a message once, until something changes."""
         if not self._told_why:
             self._told_why = True
             self._say(text)
@@ -216,14 +222,14 @@ class AttachSession:
         self._input = self._client.send_input(self._stream, data)
 
     def _end_with_input(self) -> None:
-        """Piped in: once all of it is where it should be. Nothing at all is somebody who only looks (`</dev/null`)."""
+        """Leave once all input from a pipe has been accepted. With no input at all (`</dev/null`) it only watches."""
         if not self._reads and (self._way.person or (self._has_typed and self._typed.empty)):
             self._ending = self._ending or AttachEnd.NO_MORE_INPUT
 
     # ---- what is told
 
     def _take(self) -> None:
-        """Everything that has come."""
+        """Handle all messages received."""
         for message in self._channel.take():
             if message.id is not None and message.id == self._input:
                 self._answered(message)
@@ -239,7 +245,7 @@ class AttachSession:
         except RefusedError:
             if not self._way.person:
                 raise
-            self._typed.refused()  # somebody else was first, or it ended: a `keyboard` notification tells
+            self._typed.refused()  # another client was first, or the instance ended: a `keyboard` notification says which
         else:
             self._typed.taken(taken.taken)
         self._end_with_input()
@@ -255,10 +261,10 @@ class AttachSession:
             case StreamEnded():
                 self._ending = self._ending or self._removed()
             case _:
-                pass  # a newer procman may tell more
+                pass  # of a newer procman
 
     def _removed(self) -> AttachEnd:
-        """The stream ends with its instance, and with procman."""
+        """Whether the instance was removed, as the stream ends with its instance, and with procman."""
         try:
             self._client.hello(again=True)
         except ClosedError:
@@ -280,12 +286,12 @@ class AttachSession:
                 return
             data = self._shown_past() + data
         if not (self._keyboard.yours and self._way.person):
-            data = without_queries(data)  # only the terminal of the one who types may answer
+            data = without_queries(data)  # only the typist's terminal may answer queries
         self._shown.write(data, terminal=self._keyboard.terminal)
 
     def _shown_past(self) -> bytes:
-        """Show what was written before but for its last line, which may be a prompt: that comes after the welcome. Where a
-        program has the whole screen, the welcome comes first, and is seen again when that screen is left.
+        """Show the earlier output except its last line, which may be a prompt and so comes after the welcome. If a
+        program has the whole screen, the welcome comes first, and is visible again when that screen is left.
         """
         past, self._kept = without_queries(self._kept), b""
         if past.rfind(FULL_SCREEN) > past.rfind(FULL_SCREEN_OVER):
@@ -305,7 +311,7 @@ class AttachSession:
     def _tell(self, change: Change) -> None:
         if change.event in BETWEEN_LIVES:
             if change.event is not Kind.STOPPING:
-                self._shown.undo()  # what the last life left on the screen would stay there
+                self._shown.undo()  # the last life's text would stay on the screen
             self._say(change.text)
 
     def _keyboard_changed(self, keyboard: Keyboard) -> None:
@@ -325,9 +331,8 @@ class AttachSession:
 
 @contextmanager
 def wakes() -> Iterator[int]:
-    """A descriptor that is ready when the screen has another size, or this process was stopped and goes on.
-
-    To be entered before the size is looked at.
+    """A descriptor that becomes readable when the screen was resized, or this process was stopped and continued. Enter
+    it before reading the size.
     """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)

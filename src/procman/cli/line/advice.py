@@ -1,7 +1,7 @@
-"""What people type who know another tool, and what they mean by it: consulted only where a command line was refused.
+"""Knows what people type who are used to another tool. Only asked where a command line was refused.
 
-Pure: the words that were typed in, a better message and a hint out. The hint repeats what was typed, changed into what
-procman takes.
+Pure: takes the words that were typed, returns a better message and a hint. The hint repeats the words as procman takes
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Advice(Struct, frozen=True):
-    """A hint, and a message in place of the one of the refusal, "" where that says it already."""
+    """A hint, and a message that replaces the refusal ("": it is good enough)."""
 
     hint: str
     message: str = ""
@@ -94,15 +94,17 @@ SYNONYMS = {
     "pause": "`procman stop{}` stops instances, `procman restart{}` starts them again",
     "resume": "`procman restart{}` starts instances that were stopped",
     "unpause": "`procman restart{}` starts instances that were stopped",
-    "process": "the verbs stand behind `procman` itself: `procman ps`, `procman scale web=3`, `procman logs`",
+    "process": "the verbs follow `procman` itself: `procman ps`, `procman scale web=3`, `procman logs`",
     "completion": 'for bash: eval "$(_PROCMAN_COMPLETE=bash_source procman)"; zsh and fish are in docs/reference/cli.md',
     "build": "procman builds nothing: `procman run COMMAND` runs a command in the application's environment",
-    "ctl": "the verbs stand behind `procman` itself: `procman ps`",
+    "ctl": "the verbs follow `procman` itself: `procman ps`",
 }
-"""Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` is what was typed behind."""
+"""Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` stands for the words after
+the verb.
+"""
 
 FOLLOW = ("-f", "-F", "--follow")
-"""What stands behind `tail`, and means the same."""
+"""Words after `tail` that mean the same as the option."""
 
 DAEMON = "it stays in the foreground, as service managers want it; --detach sends it to the background"
 ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"
@@ -161,7 +163,7 @@ ALL = {
     "signal": "a pattern names them all: `procman signal {} '*'`",
     "wait": "without a name it waits for all: `procman wait`",
 }
-"""By verb: what to say in place of `all`, which names no type."""
+"""What to say for `all`, which names no type, by verb."""
 
 _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
@@ -170,15 +172,15 @@ _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>
 
 
 def of_unknown_verb(words: Sequence[str]) -> str:
-    """The hint for a verb that procman does not have; "" where nothing is known of it."""
+    """The hint for an unknown verb; "" where there is none."""
     hint = SYNONYMS.get(words[0].lower(), "")
     rest = [word for word in words[1:] if word not in FOLLOW]
-    names = [] if any(word.startswith("-") for word in rest) else rest  # options have other meanings elsewhere
+    names = [] if any(word.startswith("-") for word in rest) else rest  # options have other meanings there
     return hint.replace("{}", "".join(f" {name}" for name in names))
 
 
 def of_unknown_option(verb: str, option: str) -> str:
-    """The hint for an option that a verb does not have; "" where nothing is known of it."""
+    """The hint for an unknown option of a verb; "" where there is none."""
     return OPTIONS.get(verb, {}).get(option, "")
 
 
@@ -204,7 +206,9 @@ def of_refused(words: Sequence[str], message: str) -> Advice | None:
 
 
 def _meant_changes(words: Sequence[str]) -> str | None:
-    """`web 3 worker:2` as `web=3 worker=2`, `web` as `web=N`; None where all of it is understood as it is, or nothing is."""
+    """`web 3 worker:2` as `web=3 worker=2`, `web` as `web=N`; None where all words are understood as they are, or none
+    is.
+    """
     meant: list[str] = []
     at = 0
     while at < len(words):

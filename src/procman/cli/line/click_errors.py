@@ -1,4 +1,4 @@
-"""Click's own errors in procman's words."""
+"""Turns click's own errors into procman's words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explained(error: click.UsageError) -> UsageError:
-    """Click's error as "cannot …", and a hint with the nearest known name or where help is."""
+    """Click's error as "cannot …", with a hint: the nearest known name, or where to find help."""
     path = error.ctx.command_path if error.ctx else "procman"
     hint = f"try '{path} --help'"
     match error:
@@ -35,11 +35,11 @@ def explained(error: click.UsageError) -> UsageError:
 
 
 _COLORS = re.compile(r"--(?P<no>no-?)?colou?rs?|--monochrome")
-"""How other tools call `--color always` and `--color never`."""
+"""How other tools spell `--color always` and `--color never`."""
 
 
 def _near(typed: str, context: click.Context | None) -> str:
-    """`did you mean '--no-timestamps'?`; never the opposite of what was typed."""
+    """`did you mean '--no-timestamps'?`, but never the opposite of what was typed."""
     known = list(_options(context))
     color = _COLORS.fullmatch(typed)
     if color and "--color" in known:
@@ -49,7 +49,7 @@ def _near(typed: str, context: click.Context | None) -> str:
 
 
 def _with_value(error: click.BadOptionUsage, path: str) -> str:
-    """How the option is written, by the name that was typed."""
+    """How the option is written with a value, under the name that was typed."""
     name = error.option_name
     parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
     metavar = next((p.metavar for p in parameters if isinstance(p, click.Option) and name in p.opts), None)
@@ -64,5 +64,5 @@ def _options(context: click.Context | None) -> Iterable[str]:
 
 
 def _clause(sentence: str) -> str:
-    """A sentence of click's as the second half of one of ours."""
+    """A sentence of click's as a clause of ours."""
     return sentence[:1].lower() + sentence[1:].rstrip(".")

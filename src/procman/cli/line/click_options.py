@@ -1,6 +1,8 @@
-"""The options of `options` as click's own: for help, completion, variables, mistakes, and every line that is not plain.
+"""Makes click's options from `options`: for help, completion, variables, errors, and command lines that fast_parse
+leaves to click.
 
-Each option reads PROCMAN_<VERB>_<OPTION> (click's auto_envvar_prefix), which its help names; the command line wins.
+Each option can also be set by PROCMAN_<VERB>_<OPTION> (click's auto_envvar_prefix), which its help names; the command
+line wins.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size}
 
 
 def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:
-    """Declares them, in this order in the help."""
+    """Declares these options, in this order in the help."""
 
     def declare(verb: Verb) -> Verb:
         for option in reversed(options):  # decorators apply from the bottom up
@@ -94,17 +96,19 @@ types_argument = click.argument(TYPES, metavar="[TYPE]...", nargs=-1, shell_comp
 
 
 def input_options(verb: Verb) -> Verb:
-    """Everything that says what to run. The verb is called with `options: Options` and whatever else it declares."""
+    """Declares the options for what to run. The verb is called with `options: Options` and its own parameters."""
     return types_argument(declared(FILES + FORMATION)(_collected(verb)))
 
 
 def file_options(verb: Verb) -> Verb:
-    """Where the inputs are, without the formation: for one command. As `input_options` otherwise."""
+    """Declares the options for where the inputs are, without the formation. Otherwise as `input_options`."""
     return declared(FILES)(_collected(verb))
 
 
 def nearest_inputs(options: Options) -> Options:
-    """With the nearest folder that has a Procfile, where none was named; it is told where it is not the current one."""
+    """The options with the nearest folder above that has a Procfile, where the user named none; a note says so if it is
+    not the current folder.
+    """
     options, folder = look_upwards(options, os.environ)
     if folder is not None:
         click.echo(f"procman: {note_of(folder)}", err=True)
@@ -112,7 +116,7 @@ def nearest_inputs(options: Options) -> Options:
 
 
 INPUTS = {TYPES, *(option.name for option in FILES + FORMATION + SUPERVISION)}
-"""The names of all values that become `Options`."""
+"""The names of all values in `Options`."""
 
 
 def _collected(verb: Verb) -> Verb:

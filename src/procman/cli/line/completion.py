@@ -1,6 +1,6 @@
-"""Shell completion of types and instances: from the procman that runs, else from the Procfile.
+"""Shell completion of types and instances, from the running procman, else from the Procfile.
 
-Called by the shell while somebody types: quick (a second at most), and silent whatever goes wrong.
+Called by the shell while a person types, so it takes a second at most, and fails silently.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from procman.core.view import FleetView
 
 PATIENCE = 1.0
-"""Seconds that a running procman is given to answer."""
+"""Seconds in which a running procman has to answer."""
 
 
 def complete_instances(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Types, and where procman runs, instances: `web`, `web.1`."""
+    """Types, and where procman runs also instances: `web`, `web.1`."""
     fleet = running(context)
     words = [*fleet.formation, *(i.name for i in fleet.instances)] if fleet else procfile_types(context)
     return _beginning(incomplete, words)
 
 
 def complete_types(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Types of the Procfile, for the verbs that read it; after a comma or several, the next one."""
+    """Types of the Procfile, for the verbs that read it. After a comma, the next type of a list."""
     done, comma, word = incomplete.rpartition(",")
     return [f"{done}{comma}{name}" for name in _beginning(word, procfile_types(context))]
 
 
 def complete_changes(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """`web=3` (as it is), `web+1`, `web-1`: several, so that the shell puts no blank after the type."""
+    """`web=3` (the current count), `web+1`, `web-1`: several, so that the shell adds no blank after the type."""
     fleet = running(context)
     counts = fleet.formation if fleet else dict.fromkeys(procfile_types(context), 1)
     return _beginning(incomplete, [f"{name}{how}" for name, n in counts.items() for how in (f"={n}", "+1", "-1")])
@@ -46,7 +46,7 @@ def complete_signals(_context: click.Context, _parameter: click.Parameter, incom
 
 
 def running(context: click.Context) -> FleetView | None:
-    """What the procman of this command line answers; None where none does."""
+    """The `ps` of the procman that this command line talks to; None where none answers."""
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def running(context: click.Context) -> FleetView | None:
 
 
 def procfile_types(context: click.Context) -> list[str]:
-    """The names in the Procfile that this command line means; none where it cannot be read."""
+    """The types in the Procfile of this command line; none where it cannot be read."""
     from procman.config.procfile import parse_procfile  # noqa: PLC0415  only where a shell asks
     from procman.config.source import read  # noqa: PLC0415
 

@@ -1,7 +1,8 @@
-"""A plain `procman start`, read without click, whose import is a fifth of the time until the first process runs.
+"""Reads simple command lines of `procman start` without click, whose import takes a fifth of the time until the first
+process runs.
 
-It knows `options` and nothing of its own. What it reads it reads as click does; what is not plain (a variable that stands
-for an option, help, a mistake, `-fFILE` in one word) it leaves to click. Pure.
+It knows nothing but `options`, and reads them as click does. It leaves everything else to click: variables that set
+options, help, mistakes, `-fFILE` in one word. Pure.
 """
 
 from __future__ import annotations
@@ -26,19 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 VARIABLES = "PROCMAN_START_"
-"""How the variables that stand for options begin (click's `auto_envvar_prefix` and the verb)."""
+"""The prefix of variables that set options (click's `auto_envvar_prefix` and the verb)."""
 DIGITS = 9
-"""Most characters of a plain number."""
+"""Most digits of a number."""
 
 
 class _NotPlainError(Exception):
-    """Click is to be asked."""
+    """Leave the line to click."""
 
 
 def read(args: Sequence[str], environ: Iterable[str]) -> StartOptions | None:
-    """What `start` is told, as click would say it; None where click is to be asked.
-
-    `args` are the words after `procman start`; `environ` has the names of the environment's variables.
+    """The options of `start`, as click would read them; None where the line is left to click. `args` are the words
+    after `procman start`; `environ` has the names of all variables.
     """
     if any(name.startswith(VARIABLES) or name == NAME_VARIABLE for name in environ):
         return None
@@ -71,12 +71,12 @@ def _values(words: Iterator[str]) -> dict[str, Value]:
 
 
 def _spellings(option: Option) -> list[tuple[str, bool]]:
-    """Each way to write it, and what that says where it is a switch."""
+    """Each spelling of the option, with its value where it is a switch."""
     return [(name, no == 0) for names in option.names for no, name in enumerate(names.split("/"))]
 
 
 def _next(words: Iterator[str]) -> str:
-    """The word after an option. One that looks like an option is not plain, nor is none at all."""
+    """The word after an option. A missing word, and one that looks like an option, is left to click."""
     word = next(words, "")
     if not word or (word.startswith("-") and word != "-"):
         raise _NotPlainError
@@ -95,7 +95,7 @@ def _value(option: Option, given: list[str]) -> Value:
 
 
 def _converted(option: Option, word: str) -> Value:
-    """Raises _NotPlainError where it is not what the option holds, or is written in a way that only click knows."""
+    """The value of a word. Raises _NotPlainError for a wrong value, and for one written in a way that only click knows."""
     plain = word.isascii() and word.replace(".", "", 1).isdecimal() and len(word) <= DIGITS
     match option.kind:
         case OptionKind.INTEGER | OptionKind.COUNT if plain and "." not in word:

@@ -1,4 +1,4 @@
-"""`--name` as an option of click: which of a folder's formations is meant, by the command line and by variables."""
+"""click's option `--name`: which formation of a folder, by the command line or by variables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from procman.control.places import NAME_VARIABLE
 
 
 class NameOption(click.Option):
-    """`--name`. PROCMAN_NAME says it to all verbs; the verb's own variable wins over it.
+    """`--name`. PROCMAN_NAME sets it for all verbs; a verb's own variable wins over it.
 
-    Where there is a PROCMAN_SOCKET, which procman gives to what it runs, that says more exactly who is meant, and a start
-    from in there is of another formation.
+    PROCMAN_SOCKET, which procman sets for its children, wins over both, as it names one procman exactly. A `start`
+    inside such a child is of another formation, and ignores it.
     """
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:

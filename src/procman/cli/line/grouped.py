@@ -1,4 +1,4 @@
-"""The help of the verbs with many options: in groups, and the variables that stand for them in one line at the end."""
+"""The help of verbs with many options: options in groups, and the variables that set them in one line at the end."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GROUPS = {
     "procman itself": PROCMAN,
 }
 WIDTH = 30
-"""Columns for the names, the same in every group."""
+"""Columns of the option names, the same in every group."""
 
 _VARIABLE = re.compile(r" *\[env var: [^\]]*\]")
 
 
 class GroupedCommand(click.Command):
-    """A verb whose options are those of GROUPS, or some of them."""
+    """A verb whose options are all in GROUPS."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         grouped = {option.name for options in GROUPS.values() for option in options}
@@ -52,7 +52,7 @@ class GroupedCommand(click.Command):
         )
 
     def _records(self, ctx: click.Context) -> Iterator[tuple[str, tuple[str, str]]]:
-        """What click would list, by the names of the parameters, without the variables."""
+        """The lines that click would show, by parameter name, without the variables."""
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if isinstance(parameter, click.Option) and record is not None and parameter.name is not None:

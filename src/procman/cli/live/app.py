@@ -1,7 +1,7 @@
 """The live screen: the formation, its instances, the last lines of the chosen one, and keys that change things.
 
-It decides nothing and never waits: looks and output come from threads of their own (`feed`), and what a key asks of
-procman is asked by a thread, too. Everything that it can do, a verb can.
+It decides nothing and never blocks: data comes from threads (`feed`), and requests to procman are made in a thread,
+too. A verb can do everything that it can.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from procman.observe.listing import Listing, Row
 
 THEME = "ansi-dark"
-"""The terminal's own colours: what its owner can read, be it dark or light. What this theme takes from a dark one, the
-styles below take back."""
+"""The terminal's own colours, which its owner can read on any background. Styles below reset what this theme inherits
+from a dark one.
+"""
 
 KEYS = [
     ("up, down, j, k", "choose an instance; PgUp, PgDn, g, G go further"),
@@ -91,17 +92,17 @@ class Top(App[None]):
     ]
 
     class Looked(Message):
-        """There is a new look at the formation."""
+        """There is a new poll of the formation."""
 
     class Wrote(Message):
-        """The instance that this tail follows has written."""
+        """The followed instance has written."""
 
         def __init__(self, tail: Tail) -> None:
             super().__init__()
             self.tail = tail
 
     class Asked(Message):
-        """What became of something that was asked for: nothing in `trouble` where it was accepted."""
+        """The result of a request; "" in `trouble` where it was accepted."""
 
         def __init__(self, trouble: str) -> None:
             super().__init__()
@@ -162,7 +163,7 @@ class Top(App[None]):
         self._show_title(self._chosen)
 
     def _show_title(self, row: Row | None) -> None:
-        """The chosen instance, with its reason, for which a narrow screen has no column."""
+        """Show the chosen instance with its reason, for which a narrow screen has no column."""
         reason = cells(row)[REASON] if row is not None else ""
         name = row.name if row is not None else ""
         self.query_one("#title", Static).update(f"{name}: {reason}" if reason else name)
@@ -237,7 +238,7 @@ class Top(App[None]):
             return
         try:
             with self.suspend():
-                done = subprocess.run(attach_command(row.name, self._path), stderr=subprocess.PIPE, check=False)  # noqa: S603  ourselves
+                done = subprocess.run(attach_command(row.name, self._path), stderr=subprocess.PIPE, check=False)  # noqa: S603  procman itself
         except SuspendNotSupported:
             self.notify("cannot attach: this screen cannot step aside", severity="error", markup=False)
             return
@@ -274,7 +275,7 @@ class Top(App[None]):
 
 
 def headline(seen: Seen, listing: Listing) -> str:
-    """`app: CPU 3.1 %, 120 MB; web 2, worker 1`: the name of the root, and last what may be long."""
+    """`app: CPU 3.1 %, 120 MB; web 2, worker 1`: the name of the root first, and last what may be long."""
     rollouts = {one.type: f" (rollout {one.rollout})" for one in listing.types if one.rollout}
     counts = ", ".join(f"{name} {count}{rollouts.get(name, '')}" for name, count in listing.formation.items())
     cpu = sum(row.cpu or 0.0 for row in listing.instances)
@@ -284,5 +285,5 @@ def headline(seen: Seen, listing: Listing) -> str:
 
 
 def attach_command(name: str, path: str) -> list[str]:
-    """The same procman again, whatever PATH says and whatever lies in the current folder (-P)."""
+    """The command line of the same procman, whatever PATH says and whatever is in the current folder (-P)."""
     return [sys.executable, "-P", "-m", "procman", "attach", name, "--socket", path]

@@ -1,4 +1,4 @@
-"""What is asked or told in front of the live screen: a question before a stop, and the keys."""
+"""Dialogs of the live screen: a question before a stop, and the list of keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Question(ModalScreen[bool]):
-    """Yes or no."""
+    """A yes-or-no question."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         ("y,enter", "dismiss(True)", "Yes"),
@@ -34,7 +34,7 @@ class Question(ModalScreen[bool]):
 
 
 class Keys(ModalScreen[None]):
-    """Every key and what it does; any of them closes it."""
+    """Every key and what it does. Any key closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter,question_mark", "dismiss", "Close")]
 

@@ -1,4 +1,6 @@
-"""The table of instances on the live screen: it keeps the chosen one while rows come, go and change."""
+"""The table of instances on the live screen. It keeps the cursor on its instance while rows appear, disappear and
+change.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,11 @@ PHASES = {
     "failed": BAD,
     "stopped": IDLE,
 }
-"""Colours of the 256-colour table that can be read on black and on white (see text/colour.PALETTE)."""
+"""Colours of the 256-colour table that are readable on black and on white (see text/colour.PALETTE)."""
 
 
 class Instances(DataTable[Text]):
-    """Rows by name. The cursor stays on its instance; where that goes away, on the one that takes its place."""
+    """Rows by name. The cursor stays on its instance; if that disappears, on the one in its place."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", show=False),
@@ -46,7 +48,7 @@ class Instances(DataTable[Text]):
     ]
 
     class Chosen(Message):
-        """Another instance is the chosen one; None where there is none."""
+        """Another instance is chosen; None where there is none."""
 
         def __init__(self, row: Row | None) -> None:
             super().__init__()
@@ -66,7 +68,7 @@ class Instances(DataTable[Text]):
         return self._rows[self.cursor_row] if 0 <= self.cursor_row < len(self._rows) else None
 
     def show(self, rows: Sequence[Row]) -> None:
-        """These are the instances now."""
+        """Show these instances."""
         with self.prevent(DataTable.RowHighlighted):
             if [row.name for row in rows] != [row.name for row in self._rows]:
                 self._replace(rows)

@@ -1,4 +1,4 @@
-"""What `procman autoscale` shows: the readings and decisions as a table, the last hour as a chart. Values in, lines out."""
+"""What `procman autoscale` shows: readings and decisions as a table, the last hour as a chart. Values in, lines out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "WISH", "READING")
 
 NUMBERS = (1, 2, 3, 4, 6)
-"""Columns that are flush right."""
+"""Columns that are aligned to the right."""
 
 MINUTES = 60
 """Columns of the chart: the last hour."""
@@ -29,7 +29,7 @@ ROWS = 8
 
 
 class Glyphs(Struct, frozen=True):
-    """What the chart is drawn with."""
+    """The characters of the chart."""
 
     count: str
     wish: str
@@ -43,9 +43,8 @@ ASCII = Glyphs("#", ".", "+", "|", "-")
 
 
 def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
-    """A row for each metric of each type, then a line for each type: what was decided, why, and when it looks again.
-
-    `now` is seconds since the epoch, as in the status.
+    """A row for each metric of each type, then a line for each type: the decision, its reason, and the time of the next
+    check. `now` is seconds since the epoch, as in the status.
     """
     if not types:
         return ["no count follows demand: no type has `autoscale:` in procman.yml, or nothing was decided yet"]
@@ -61,10 +60,10 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
 
 
 def decided(name: str, status: TypeStatus, now: float) -> str:
-    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next look in 12 s`."""
+    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next poll in 12 s`."""
     decision = status.decided.decision
     left = status.at + decision.next_in - now
-    following = f"next look in {duration(left)}" if left >= 0 else f"looked {duration(now - status.at)} ago"
+    following = f"next poll in {duration(left)}" if left >= 0 else f"looked {duration(now - status.at)} ago"
     return f"{in_words(name, decision)}; {following}"
 
 
@@ -76,7 +75,7 @@ def in_words(name: str, decision: Decision) -> str:
 
 
 def chart(name: str, history: Sequence[Point], now: float, glyphs: Glyphs = UNICODE) -> list[str]:
-    """The counts of the last hour, a column a minute, and above them what was wished for and not granted yet."""
+    """The counts of the last hour, a column for each minute, and above them what was wanted and not granted yet."""
     counts, wishes = _by_minute(history, now)
     known = [value for value in (*counts, *wishes) if value is not None]
     if not known:
@@ -102,7 +101,7 @@ def _cell(count: int | None, wish: int | None, below: float, glyphs: Glyphs) -> 
 
 
 def _by_minute(history: Sequence[Point], now: float) -> tuple[list[int | None], list[int | None]]:
-    """The highest count and wish of each minute, None for a minute without a look."""
+    """The highest count and wish of each minute; None for a minute without a check."""
     counts: list[int | None] = [None] * MINUTES
     wishes: list[int | None] = [None] * MINUTES
     for point in history:

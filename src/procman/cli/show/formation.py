@@ -1,4 +1,4 @@
-"""What a plan means, in lines for a person: who waits for whom, who is ready by what, whom a restart costs requests."""
+"""Explains a plan to a person: which types wait for others, what makes each ready, and which restarts lose requests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
 from procman.core.spec import room_of
+from procman.known.recognise import recognise
 from procman.later import later
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
@@ -20,15 +21,24 @@ else:
     policies = later(__name__, "procman.core.policies")
 
 
+LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
+"""Programs that start others without the descriptors that they were handed."""
+
+
 def explanation(plan: Plan) -> list[str]:
-    """Nothing for a plan that says nothing of this: all then start at once, and are ready after a second of life."""
+    """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
+    life.
+    """
     if not (plan.groups or any(map(_says_more, plan.types.values()))):
         return []
     sections: dict[str, list[tuple[str, ...]]] = {
         "Starts in this order, and stops the other way round:": _order(plan),
         "Ready:": _readiness(plan),
         "Restarted or reloaded:": _restarts(plan),
-        "Groups:": [(group.name, _strategy(group.strategy.value), ", ".join(group.members)) for group in plan.groups],
+        "Groups:": [
+            (group.name, _strategy(group.strategy.value), ", ".join(group.members), _intensity(group))
+            for group in plan.groups
+        ],
         "Mind:": _cautions(plan),
     }
     lines: list[str] = []
@@ -48,19 +58,20 @@ def _says_more(spec: ProcessSpec) -> bool:
 
 
 def stages(plan: Plan) -> list[list[str]]:
-    """Types by when they can start: those of the first stage at once, those of each other when all before it have."""
+    """Types by when they can start: those of the first stage at once, those of each next stage once all before it have."""
     placed: dict[str, int] = {}
     left = list(plan.types)
     while left:
-        ready = [name for name in left if all(one.type in placed for one in plan.types[name].depends_on)]
+        ready = [name for name in left if placed.keys() >= {one.type for one in plan.types[name].depends_on}]
+        ready = [name for name in ready if placed.keys() >= set(_before(plan, name))]
         stage = max(placed.values(), default=-1) + 1
-        placed |= dict.fromkeys(ready or left, stage)  # a circle is a fault of the inputs, and never comes here
+        placed |= dict.fromkeys(ready or left, stage)  # the inputs have been checked for circles
         left = [name for name in left if name not in placed]
     return [[name for name in plan.types if placed[name] == n] for n in range(max(placed.values(), default=-1) + 1)]
 
 
 def _order(plan: Plan) -> list[tuple[str, ...]]:
-    if not any(spec.depends_on for spec in plan.types.values()):
+    if not (plan.groups or any(spec.depends_on for spec in plan.types.values())):
         return []
     return [
         (f"{number}." if name == stage[0] else "", name, _needs(plan, name))
@@ -73,8 +84,22 @@ def _needs(plan: Plan, name: str) -> str:
     """`when redis is ready and migrate is done`."""
     needed = [_need(one) for one in plan.types[name].depends_on if plan.counts[one.type]]
     absent = [one.type for one in plan.types[name].depends_on if not plan.counts[one.type]]
+    known = {one.type for one in plan.types[name].depends_on}
+    needed += [
+        f"{before} is {'done' if plan.types[before].oneshot else 'ready'}, before it in its group"
+        for before in _before(plan, name)[-1:]
+        if plan.counts[before] and before not in known
+    ]
     told = f"when {' and '.join(needed)}" if needed else ""
-    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, which stands at 0" if absent else "")
+    followed = [one.type for one in plan.types[name].depends_on if one.restart]
+    told += f"{'; ' if told else ''}restarted after {' and '.join(followed)}" if followed else ""
+    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, whose count is 0" if absent else "")
+
+
+def _before(plan: Plan, name: str) -> tuple[str, ...]:
+    """The members of its group that start before it."""
+    members = next((group.members for group in plan.groups if name in group.members), (name,))
+    return members[: members.index(name)]
 
 
 def _need(one: policies.Dependency) -> str:
@@ -114,7 +139,7 @@ def _probe(probe: policies.Probe, spec: ProcessSpec) -> str:
         case policies.ExecProbe(command):
             return f"exec {command!r}"
         case policies.NotifyProbe():
-            return "notify (sd_notify)"
+            return "notify (sd_notify; MAINPID is not followed)"
         case policies.FileProbe(path):
             return f"the file {path}"
 
@@ -131,9 +156,22 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 
 
 def _serves(spec: ProcessSpec) -> bool:
-    """Whether others seem to connect to it."""
-    asked = spec.ready.probe if spec.ready is not None else None
-    return bool(spec.sockets) or isinstance(asked, policies.TcpProbe | policies.HttpProbe) or "PORT" in spec.command
+    """Whether other processes seem to connect to it."""
+    asked = [of.probe for of in (spec.ready, spec.health) if of is not None]
+    return (
+        bool(spec.sockets)
+        or any(isinstance(probe, policies.TcpProbe | policies.HttpProbe) for probe in asked)
+        or "PORT" in spec.command
+    )
+
+
+def _alone(spec: ProcessSpec) -> str | None:
+    """Why no second one may run beside it, where that is known."""
+    known = recognise(spec.command)
+    rules = known.program.rules if known is not None else ()
+    return next(
+        (rule.why for rule in rules if rule.key == "max" and not rule.when), "`max: 1`" if spec.max == 1 else None
+    )
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
@@ -143,10 +181,13 @@ def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
 
 
 def _restart(plan: Plan, spec: ProcessSpec) -> str:
-    """Whether it costs requests, and why."""
+    """Whether a restart loses requests, and why."""
     count, surge = plan.counts[spec.type], _has_surge(plan, spec)
     if spec.sockets and not surge:
         return "no connection is refused: the socket stays open"
+    alone = _alone(spec)
+    if count < 2 and not surge and alone is not None:
+        return f"it is away until the new one is ready, since no second one may run beside it: {alone}"
     if count < 2 and not surge:
         return (
             "requests are dropped: it is the only instance; `rolling: {surge: 1}`, `socket:` or a second one keep them"
@@ -155,7 +196,8 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
+    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 
 # ---- what may surprise
@@ -169,6 +211,12 @@ def _strategy(word: str) -> str:
     }[word]
 
 
+def _intensity(group: policies.Group) -> str:
+    """`more than 3 restarts in 1m 0s: all are failed`."""
+    many = "restart" if group.intensity == 1 else "restarts"
+    return f"more than {group.intensity} {many} in {duration(group.period)}: all are failed"
+
+
 def _cautions(plan: Plan) -> list[tuple[str, ...]]:
     return [(name, told) for name, spec in plan.types.items() for told in _cautions_of(plan, spec)]
 
@@ -180,10 +228,18 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
         room = room_of(plan, spec.type)
         limits = {spec.max: "`max`", plan.port_step if spec.port is not None else None: "the port step"}
         yield f"there is no room for an extra instance in a rollout: {limits.get(room, 'the highest number')} is {room}"
+    alone = _alone(spec)
+    if alone is not None and (plan.counts[spec.type] > 1 or _has_surge(plan, spec)):
+        yield f"a second instance is dangerous: {alone}"
+    probe = spec.ready.probe if spec.ready is not None else None
+    if isinstance(probe, policies.FileProbe) and plan.counts[spec.type] > 1:
+        yield f"its instances share the file {probe.path}: one counts as ready by what another has written since"
+    if spec.sockets and spec.command.removeprefix("exec ").split(" ")[0] in LOSES_SOCKETS:
+        yield "npm and the like close the socket that is handed on: start the program itself (`node server.js`)"
     if spec.oneshot and plan.counts[spec.type] > 1:
         yield f"it runs to its end {plan.counts[spec.type]} times at once"
 
 
 def _becomes_program(spec: ProcessSpec) -> bool:
-    """Whether the process is the program itself."""
+    """Whether the process is the program itself, and not a shell."""
     return is_plain(spec.command) or spec.command.lstrip().startswith("exec ") or may_exec(spec.command, spec.shell)

@@ -1,4 +1,4 @@
-"""Instances as a table, for `ps` and `top`."""
+"""A table of instances, for `ps` and `top`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ NUMBERS = (2, 4, 5, 6, 7)
 
 
 MOST_ORPHANS = 10
-"""As PID 1 procman may have many."""
+"""As PID 1 procman may have many orphans."""
 
 REASON = len(HEAD) - 1
 SPARE = (7, 6, 5, 4)
-"""Columns that a narrow terminal does without, the first ones first."""
+"""Columns that a narrow terminal omits, in this order."""
 
 INDENT = "    "
 
 
 def shown(listing: Listing, width: int | None = None, *, companions: bool = False) -> str:
-    """The table, in lines of `width` at most where that is given: then a reason that does not fit stands below its row.
+    """The table, in lines of at most `width` if given; a reason that does not fit is then below its row.
 
-    Nothing in it can move a terminal's cursor, whatever a reason holds.
+    Nothing in it can move a terminal's cursor, whatever a reason contains.
     """
     rows = [*listing.instances, *(listing.companions if companions else ())]
     if not rows:
@@ -44,7 +44,7 @@ def shown(listing: Listing, width: int | None = None, *, companions: bool = Fals
 
 
 def _narrow(table: Sequence[Sequence[str]], width: int) -> str:
-    """Without the columns that are least missed, as far as needed, and each reason on lines of its own."""
+    """Omit columns as far as needed, and put each reason on lines of its own."""
     left = list(range(REASON))
     for spare in (None, *SPARE):
         if spare is not None:
@@ -60,7 +60,7 @@ def _narrow(table: Sequence[Sequence[str]], width: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Words in indented lines; one that is longer than a line is cut by the terminal."""
+    """Words in indented lines. The terminal cuts a word that is longer than a line."""
     lines: list[str] = []
     for word in text.split():
         if lines and len(lines[-1]) + 1 + len(word) <= width:
@@ -79,7 +79,7 @@ def _orphans(listing: Listing) -> list[str]:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """What the table says of an instance, in the order of HEAD."""
+    """The cells of an instance, in the order of HEAD."""
     return (
         row.name,
         row.phase,
@@ -94,7 +94,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def _reason(row: Row) -> str:
-    """With the probe's last answer, where the instance is not ready and the reason does not have it."""
+    """The reason, with the probe's last answer where the instance is not ready and the reason does not contain it."""
     reason = row.reason or ""
     if row.ready or row.pid is None or not row.probe or row.probe in reason:
         return reason
@@ -102,7 +102,7 @@ def _reason(row: Row) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as a person says them, in powers of 1000."""
+    """Bytes as people say them, in powers of 1000."""
     if count < 1_000_000:
         return f"{count / 1000:.0f} kB"
     if count < 1_000_000_000:

@@ -1,6 +1,6 @@
 """What `procman check` says about the programs of a Procfile, and `--fix`, which writes it into procman.yml.
 
-Reads the two files once more for their lines and for what stands there; decides nothing (known/advice.py does).
+Reads the two files again for line numbers and for what is already set. Decides nothing (known/advice.py does).
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 class ConfigTexts(Struct, frozen=True):
-    """The Procfile's lines by type, and procman.yml: its name, its path, its text ("": there is none) and the paths set in it."""
+    """The Procfile's lines by type, and procman.yml: its name, its path, its text ("": there is no file) and the paths
+    set in it.
+    """
 
     lines: dict[str, int]
     name: str
@@ -33,7 +35,9 @@ class ConfigTexts(Struct, frozen=True):
 
 
 def read_texts(options: Options, plan: Plan, kept: Kept) -> ConfigTexts:
-    """The inputs were checked before, and `kept` has what can be read once: what cannot be read any more is an error as ever."""
+    """Read the texts. The inputs were checked before, and `kept` has those that can be read only once; a file that
+    cannot be read any more is an error.
+    """
     where = locate(options, os.environ)
     name, path = where.config_name, where.config
     data = kept.get(where.procfile) or read(where.procfile, plan.procfile)
@@ -51,7 +55,7 @@ def read_texts(options: Options, plan: Plan, kept: Kept) -> ConfigTexts:
 
 
 def findings(plan: Plan, texts: ConfigTexts) -> list[Finding]:
-    """Advice for every type, in the Procfile's order, as far as procman.yml has keys for it."""
+    """Advice for every type, in the Procfile's order, for keys that procman.yml has."""
     defaults = {path.removeprefix("defaults.") for path in texts.written if path.startswith("defaults.")}
     types = [
         TypeInput(
@@ -87,11 +91,13 @@ def _value(finding: Finding) -> str:
     value = finding.value
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {one}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def report(found: list[Finding], procfile: str) -> list[str]:
-    """The lines below the table; none where there is no advice."""
+    """The lines below the table; none without advice."""
     if not found:
         return []
     fixable = " (`procman check --fix` writes what is for procman.yml)" if any(one.key for one in found) else ""
@@ -99,7 +105,9 @@ def report(found: list[Finding], procfile: str) -> list[str]:
 
 
 def fix(found: list[Finding], texts: ConfigTexts) -> list[str]:
-    """Puts what is for procman.yml into it, and says what was done. Raises RefusedError where it cannot be written."""
+    """Put the advice for procman.yml into it; returns lines that say so. Raises RefusedError where it cannot be
+    written.
+    """
     from procman.config.yamlfile import parse_settings  # noqa: PLC0415  as above
     from procman.known.yamltext import CannotInsertError, insert  # noqa: PLC0415  as above
 
@@ -129,8 +137,8 @@ def fix(found: list[Finding], texts: ConfigTexts) -> list[str]:
 
 
 def _replace(path: str, text: str) -> None:
-    """The file as a whole or not at all, through a link to where it is, with the mode that it had."""
-    import tempfile  # noqa: PLC0415  3 ms at import, and rarely wanted
+    """Replace the file completely or not at all, at the end of its links, with its present mode."""
+    import tempfile  # noqa: PLC0415  3 ms at import, and rarely needed
 
     target = os.path.realpath(path)
     try:

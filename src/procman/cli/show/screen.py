@@ -1,7 +1,7 @@
-"""A text that is shown in place of the one before: on a terminal. Knows nothing of what it says.
+"""Shows a text in place of the one before, on a terminal. Knows nothing of its meaning.
 
-Each picture is one write, without erasing first, so that nothing flickers; and after each the terminal is as it was
-before, so that there is nothing to restore, however this ends.
+Each picture is one write, without erasing first, so that nothing flickers. After each the terminal is in its normal
+state, so that there is nothing to restore, however this ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 
 HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-"""ECMA-48 and DECAWM: what every terminal of the last thirty years knows. A line too long is cut by the terminal."""
+"""Sequences of ECMA-48 and DECAWM, which all terminals know. The terminal cuts a line that is too long."""
 
 
 def can_redraw() -> bool:
@@ -22,7 +22,7 @@ def can_redraw() -> bool:
 
 
 def width() -> int | None:
-    """Columns of the terminal that standard output is; None where it is none, or nobody has told it its size."""
+    """Columns of the terminal at standard output; None where it is not a terminal, or its size is unknown."""
     try:
         return os.get_terminal_size(1).columns or None
     except OSError:
@@ -34,15 +34,15 @@ class Screen:
         self._drawn = False
 
     def draw(self, text: str) -> None:
-        """Show the text; what does not fit is counted in the last line."""
-        height = os.get_terminal_size(sys.stdout.fileno()).lines or 24  # 0: nobody has told the terminal its size
-        before = "" if self._drawn else "\n" * height  # what was on the screen goes up and can be scrolled back to
+        """Show the text. The last line counts the lines that do not fit."""
+        height = os.get_terminal_size(sys.stdout.fileno()).lines or 24  # 0: the terminal's size is unknown
+        before = "" if self._drawn else "\n" * height  # what was on the screen moves up and can be scrolled back to
         self._drawn = True
         click.echo(before + picture(text, height), nl=False)
 
 
 def picture(text: str, height: int) -> str:
-    """What draws the text on a screen of so many lines; the cursor ends on the line below, at most the last."""
+    """The bytes that draw the text on a screen of so many lines. The cursor ends on the line below, at most the last."""
     lines = text.splitlines()
     room = max(height - 1, 1)
     if len(lines) > room:

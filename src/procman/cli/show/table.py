@@ -1,4 +1,4 @@
-"""Rows as columns of text, for a terminal. Knows nothing of what they say."""
+"""Rows as columns of text, for a terminal. Knows nothing of their meaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Pad every column to its widest cell, two blanks between; the columns in `right` are flush right (numbers)."""
+    """Pad every column to its widest cell, with two blanks between columns. The columns in `right` are aligned to the
+    right (numbers).
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""`procman autoscale`: what follows demand, what was read and decided, and why; `pause` and `resume`."""
+"""`procman autoscale`: which types follow demand, what was read and decided, and why; `pause` and `resume`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ACTIONS = ("pause", "resume")
 
 APART = 1.0
-"""Seconds between the two looks of --dry-run: CPU is a difference."""
+"""Seconds between the two readings of --dry-run, as CPU is a difference."""
 
 
 @click.command(short_help="Show or pause what sets counts by demand.")
@@ -85,7 +85,7 @@ def _show(status: AutoscaleStatus, names: tuple[str, ...], *, json: bool) -> Non
 
 
 def _replay(store: AutoscaleStore, names: tuple[str, ...]) -> int:
-    """Oldest first; 1 where a decision is another one now."""
+    """Repeat the decisions, the oldest first; returns 1 where one comes out differently."""
     code = 0
     for at, decided in store.decisions():
         if names and decided.type not in names:
@@ -108,7 +108,7 @@ def _refuse_unknown(name: str, known: Iterable[str]) -> None:
 
 
 def _decided_now(place: TargetOptions, path: str) -> AutoscaleStatus:
-    from procman.companions.autoscaler.dry import decide_once  # noqa: PLC0415  reads metrics; only where it is asked for
+    from procman.companions.autoscaler.dry import decide_once  # noqa: PLC0415  reads metrics; only needed here
     from procman.config.load import load  # noqa: PLC0415  as above
     from procman.config.options import Options  # noqa: PLC0415  as above
 

@@ -1,4 +1,4 @@
-"""`procman check`: parse everything, start nothing."""
+"""`procman check`: read all inputs, start nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.app.promises import broken_here, not_carried_out
+from procman.app.promises import broken_here
 from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
@@ -46,19 +46,19 @@ def check(options: Options, *, fix: bool) -> None:
     advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
     for line in [*explanation(plan), *advice]:
         click.echo(line)
-    for line in (*broken_here(), not_carried_out(plan)):
+    for line in broken_here():
         if line:
             click.echo(f"procman: {line}", err=True)
 
 
 def shown(plan: Plan) -> str:
-    """One line for each type: how many, on which ports, and what."""
+    """A line for each type: how many instances, on which ports, and its command."""
     rows = [(name, str(count), ports(plan, name), plan.types[name].command) for name, count in plan.counts.items()]
     return columns([("TYPE", "COUNT", "PORTS", "COMMAND"), *rows], right=(1,))
 
 
 def ports(plan: Plan, name: str) -> str:
-    """`5000-5001`; for a type that stands at 0, the port that its first instance would get."""
+    """`5000-5001`; for a type with a count of 0, the port that its first instance would get."""
     spec, count = plan.types[name], plan.counts[name]
     first, last = spec.port_of(1), spec.port_of(max(count, 1))
     if first is None:

@@ -1,4 +1,4 @@
-"""`procman debug replay`: a trace run again, for whoever looks for a fault in procman itself."""
+"""`procman debug replay`: run a trace again, to look for a fault of procman itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def debug(file: str) -> int:
 
 
 def _echo(text: str) -> None:
-    """A trace may come from anywhere, and nothing in it moves a cursor."""
+    """Print a line without control characters, as a trace may come from anywhere."""
     for line in text.split("\n"):
         click.echo(clean(line))
 

@@ -1,6 +1,6 @@
-"""`procman init`: a Procfile and a procman.yml for a folder, by what it holds or out of another supervisor's file.
+"""`procman init`: write a Procfile and a procman.yml, from the files of a folder or from another supervisor's file.
 
-Reads the files and writes them, never over an existing one; what goes into them is decided in `convert`.
+Reads the files and writes them, never over an existing one. `convert` decides their content.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import click
 from msgspec import Struct
@@ -25,7 +25,7 @@ from procman.known.advice import Finding, TypeInput, advise
 from procman.known.yamltext import insert
 
 MAX_FILES = 5000
-"""Most files of a folder that are looked at: more tell nothing new."""
+"""Most files of a folder that are looked at: more would say nothing new."""
 
 NODE_TIMEOUT = 20.0
 
@@ -75,7 +75,7 @@ def _convert(source: str, folder: str) -> int:
 
 
 def converted_file(path: str) -> Converted:
-    """What a file of another supervisor becomes. Raises ConfigError."""
+    """The conversion of a file of another supervisor. Raises ConfigError."""
     data = read(path, path)
     text = data if isinstance(data, Fault) else decode(data, path)
     if isinstance(text, Fault):
@@ -101,14 +101,14 @@ def _beside(path: str, names: list[str]) -> dict[str, str]:
 
 
 def _printed(path: str) -> str:
-    """What a JavaScript file exports, as JSON: node runs it, as PM2 would."""
+    """What a JavaScript file exports, as JSON. node runs the file, as PM2 would."""
     node = shutil.which("node")
     if node is None:
         raise RefusedError(
             f"cannot read {path}: it is a program, and node is not here", "install Node.js, or write it as .json"
         )
     try:
-        done = subprocess.run(  # noqa: S603  the user named the file to be run
+        done = subprocess.run(  # noqa: S603  the user named the file to run
             [node, "-p", pm2.PRINT, path],
             capture_output=True,
             check=False,
@@ -126,7 +126,7 @@ def _printed(path: str) -> str:
 
 
 def _existing(folder: str) -> dict[str, list[Entry]]:
-    """The Procfile and the Procfile.dev that are here already, with their entries."""
+    """The Procfile and the Procfile.dev that exist here, with their entries."""
     found = {}
     for name in ("Procfile", "Procfile.dev"):
         path = os.path.join(folder, name)
@@ -140,21 +140,19 @@ def _existing(folder: str) -> dict[str, list[Entry]]:
 
 
 def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
-    """Procfiles stand here: they stay as they are, and get their procman.yml."""
+    """Existing Procfiles are kept, and get a procman.yml."""
     text = f"# How to run the process types of {' and '.join(procfiles)}. Made by `procman init`.\n\n"
-    advised: dict[tuple[str, ...], Finding] = {}
+    advised: dict[str, list[Finding]] = {}
     for procfile, entries in procfiles.items():
         click.echo(f"found {procfile}: {_count(len(entries), 'process type')}; it stays as it is")
         types = [TypeInput(name=one.name, command=one.command, line=one.line) for one in entries]
-        for finding in advise(types, SETTABLE):
-            if finding.key:
-                advised.setdefault(finding.path, finding)
-            else:
+        advised[procfile] = advise(types, SETTABLE)
+        for finding in advised[procfile]:
+            if not finding.key:
                 where = f"{procfile}:{finding.line}"
                 click.echo(f"  {where}: {finding.type} ({finding.program}): {finding.say}: {finding.why}")
-    for path, finding in advised.items():
-        if _is_for_all(finding, procfiles.values()):
-            text = insert(text, path, finding.value if finding.value is not None else "", finding.why)
+    for finding in _for_all(procfiles, advised):
+        text = insert(text, finding.path, finding.value if finding.value is not None else "", finding.why)
     if any(line.startswith("processes:") for line in text.splitlines()):
         _put(folder, [NewFile("procman.yml", text)])
     else:
@@ -166,13 +164,17 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     return 0
 
 
-def _is_for_all(finding: Finding, procfiles: Iterable[list[Entry]]) -> bool:
-    """Whether each Procfile that has the type gets the same advice: one procman.yml is for all of them."""
-    commands = [one.command for entries in procfiles for one in entries if one.name == finding.type]
-    return all(
-        any(one.key == finding.key and one.value == finding.value for one in advise([typed], SETTABLE))
-        for typed in (TypeInput(name=finding.type, command=command) for command in commands)
-    )
+def _for_all(procfiles: dict[str, list[Entry]], advised: dict[str, list[Finding]]) -> Iterator[Finding]:
+    """The settings that are advised in each Procfile that has the type, as all share one procman.yml."""
+    done = set()
+    for finding in (one for found in advised.values() for one in found if one.key):
+        having = [name for name, entries in procfiles.items() if any(one.name == finding.type for one in entries)]
+        same = (
+            any(one.path == finding.path and one.value == finding.value for one in advised[name]) for name in having
+        )
+        if finding.path not in done and all(same):
+            done.add(finding.path)
+            yield finding
 
 
 def _inspect(folder: str) -> int:
@@ -190,7 +192,7 @@ def _inspect(folder: str) -> int:
 
 
 def look(folder: str) -> Folder:
-    """The files of a folder to a small depth, and the texts of those that tell something."""
+    """The files of a folder to a small depth, and the texts of those that matter."""
     paths = set(_walk(folder))
     texts = {}
     for path in paths:
@@ -236,7 +238,7 @@ def _shown(made: ProcessType) -> str:
 
 
 def _put(folder: str, targets: list[NewFile]) -> None:
-    """Writes all of them or none. Raises RefusedError where one of them exists."""
+    """Write all files or none. Raises RefusedError where one of them exists."""
     taken = [target.name for target in targets if os.path.lexists(os.path.join(folder, target.name))]
     if taken:
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""`procman logs`: the kept output of instances, and with `--follow` what comes."""
+"""`procman logs`: the kept output of instances, and with `--follow` also new output."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
 
 
 class LogFormat(Struct, frozen=True):
-    """How wide names are padded, each type's colour (none at all without colours), how far each terminal is shown, and
-    whether it is on a `screen`, where what was written to a pipe could draw over the lines of others.
+    """How lines look: the width of names, the colour of each type (none without colours), the state of each terminal's
+    view, and whether output goes to a `screen`, where the bytes written to a pipe could move the cursor.
     """
 
     width: int
@@ -108,5 +108,5 @@ class LogFormat(Struct, frozen=True):
 
 
 def iso(seconds: float) -> str:
-    """Seconds since the epoch as `start --log-format json` writes them: local time with its offset (RFC 3339)."""
+    """Seconds since the epoch as in `start --log-format json`: local time with its offset (RFC 3339)."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""`procman ps`: the formation as a table or as JSON, once or again and again."""
+"""`procman ps`: the formation as a table or as JSON, once or repeatedly."""
 
 from __future__ import annotations
 

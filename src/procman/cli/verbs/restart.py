@@ -1,4 +1,4 @@
-"""`procman restart`: a new life for instances."""
+"""`procman restart`: restart instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`procman run`: become a one-off command, in the environment that an instance would have."""
+"""`procman run`: become a one-off command, in the environment of an instance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NotExecutableError(ProcmanError):
 
 
 class OneOff(Struct, frozen=True):
-    """What is executed: the words, where, in which environment, and the shell for a script without `#!`."""
+    """What to execute: the words, the folder, the environment, and the shell for a script without `#!`."""
 
     argv: list[str]
     cwd: str
@@ -69,18 +69,20 @@ def run(options: Options, command: str, args: tuple[str, ...]) -> None:
 
 
 def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
-    """`words` as they were typed: where the first is a process type, `inputs` say how it is run; else `shell` where needed."""
+    """The command of `words`: of a process type, if the first word is one, as `inputs` say; else with `shell` where
+    needed.
+    """
     command, *args = words
     spec = inputs.spec
     if spec is None:
-        environment = {**inputs.env, "PS": "run.1", "PWD": inputs.root}
+        environment = {**inputs.env, **inputs.ports, "PS": "run.1", "PWD": inputs.root}
         return OneOff([*words] if args else argv(command, shell, env=environment), inputs.root, environment, shell)
-    environment = {**spec.environment(), "PS": "run.1", "PWD": spec.cwd}
+    environment = {**spec.environment(), **inputs.ports, "PS": "run.1", "PWD": spec.cwd}
     return OneOff(argv(spec.command, spec.shell, args, command, environment), spec.cwd, environment, spec.shell)
 
 
 def execute(what: OneOff) -> NoReturn:
-    """Become the command. Python ignores PIPE and XFSZ, and exec would hand that down; its descriptors close by themselves."""
+    """Become the command. Python ignores PIPE and XFSZ, which exec would pass on; its descriptors close by themselves."""
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
@@ -93,12 +95,12 @@ def execute(what: OneOff) -> NoReturn:
     program = what.argv[0]
     try:
         os.execvpe(program, what.argv, what.env)  # noqa: S606  the purpose of the verb
-    except ValueError as error:  # a NUL, or a '=' in a name of the environment
+    except ValueError as error:  # a NUL, or a '=' in the name of a variable
         raise ProcmanError(f"cannot run '{program}': {error}") from None
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(f"cannot find '{program}'", _where(program, what.env)) from None
     except OSError as error:
-        if error.errno == errno.ENOEXEC:  # a script without #!: a shell runs it, as execvp(3) does
+        if error.errno == errno.ENOEXEC:  # a script without #!: run it in a shell, as execvp(3) does
             os.execve(what.shell, [what.shell, error.filename, *what.argv[1:]], what.env)  # noqa: S606  as above
         raise NotExecutableError(f"cannot run '{program}': {error.strerror}", "is it executable? (chmod +x)") from None
 

@@ -1,4 +1,4 @@
-"""`procman scale`: tell or change how many instances of each type run."""
+"""`procman scale`: show or change how many instances of each type run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Verb = Callable[..., Any]
 
 
 class Scaled(Struct, frozen=True):
-    """What `--json` prints: counts by type now wanted and before (null where an older procman does not tell), and the
-    instances that come or go.
+    """The output of `--json`: counts by type, now wanted and before (null with an older procman), and the instances
+    that start or stop.
     """
 
     formation: dict[str, int]
@@ -56,7 +56,7 @@ REMOVE = click.option(
     metavar="INSTANCE",
     multiple=True,
     shell_complete=complete_instances,
-    help="Who goes where a count is lowered, in place of the highest number; several with commas.",
+    help="Instances to stop where a count is lowered, in place of the highest numbers; several with commas.",
 )
 FORCE = click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
 
@@ -109,7 +109,7 @@ def _json(after: Accepted) -> bytes:
 def _told(after: Accepted, types: list[str]) -> str:
     if not types:
         return " ".join(f"{name}={count}" for name, count in after.formation.items())
-    if after.before is None:  # an older procman does not tell it
+    if after.before is None:  # an older procman does not report it
         return "\n".join(f"{name} -> {after.formation[name]}" for name in types)
     return "\n".join(_step(name, after.before.get(name, 0), after.formation[name]) for name in types)
 

@@ -16,7 +16,7 @@ from procman.errors import RefusedError, nearest
 from procman.text.signals import KNOWN, read_signal
 
 ENDS_SHELLS = ("HUP", "USR1", "USR2")
-"""Programs take them as a wish to read their files again; a shell ends by them."""
+"""Signals that many programs take as a request to read their files again, and by which a shell ends."""
 
 SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "ash", "busybox")
 
@@ -65,7 +65,7 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
 
 
 def _shells(client: Client, names: tuple[str, ...]) -> dict[str, str]:
-    """The instances that are meant whose first process is a shell, as far as this can be seen here."""
+    """The selected instances whose first process is a shell, as far as this can be seen here."""
     meant = Chosen(names)
     rows = client.ps().fleet.instances
     return {i.name: shell for i in rows if i.pid and meant.means(i.name) and (shell := _shell(i.pid))}
@@ -80,7 +80,7 @@ def _shell(pid: int) -> str:
 
 
 def _send(pid: int, name: str) -> None:
-    """To procman itself, by its pid as this process sees it: 0 where it is in another container."""
+    """Send the signal to procman itself, by its pid as this process sees it: 0 where procman is in another container."""
     if not pid:
         raise RefusedError(f"cannot send {name}: procman is in another PID namespace", "type this inside its container")
     try:

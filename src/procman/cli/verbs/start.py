@@ -1,4 +1,4 @@
-"""`procman start`: its command line, as click reads it. `starting` does it; a plain line comes there without click."""
+"""`procman start`: its command line, as click reads it. `starting` carries it out."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from procman.cli.starting import start_formation
 
 
 def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
-    """Two hidden options, each with the descriptor of a state: procman says them to the program that is to take its
-    place. With them nothing is started, and the rest of the command line is there to be seen in lists of processes.
+    """Two hidden options, each with the descriptor of a state, which procman passes to the program that takes its
+    place. With them nothing is started, and the rest of the command line only serves lists of processes.
     """
 
     @wraps(verb)
     def call(take_over_from: int | None, upgrade_check: int | None, **values: object) -> int:
         if take_over_from is None and upgrade_check is None:
             return verb(**values)
-        from procman.app import resume  # noqa: PLC0415  before and after an upgrade only
+        from procman.app import resume  # noqa: PLC0415  only around an upgrade
 
         if upgrade_check is not None:
             return resume.check(upgrade_check)
@@ -34,7 +34,7 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
 
 
 class StartCommand(GroupedCommand):
-    """Words behind `--` are a command, and no process types."""
+    """Takes words after `--` as a command, not as process types."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--" in args:

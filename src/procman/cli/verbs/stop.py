@@ -51,12 +51,12 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
 
 
 def _ended(client: Client, answer: Accepted) -> str:
-    """Wait for them; who they are and how each ended, as far as procman was there to tell it."""
+    """Wait until they have ended; returns each with how it ended, as far as procman is still there to tell."""
     names = answer.instances
     try:
         waited = client.wait(WaitParams(names, AwaitedState.STOPPED, operation=answer.operation), tell)
         exits = {i.name: i.last_exit for i in client.ps().fleet.instances if i.last_exit}
-    except (EndedError, ClosedError, NotRunningError):  # nothing outlives procman
+    except (EndedError, ClosedError, NotRunningError):  # no instance outlives procman
         return ", ".join(names)
     if waited.outcome == "failed":
         raise ProcmanError(waited.reason, waited.hint)

@@ -1,4 +1,6 @@
-"""`procman top`: a live screen. The screen itself, and with it textual, is loaded only once it is known that it can show."""
+"""`procman top`: a live screen. The screen itself, and with it textual, is loaded only once it is certain that it can
+be shown.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def top(place: TargetOptions) -> int:
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     path = place.find()
     with Poller(path) as looker:
-        looker.look()  # who runs nowhere, or may not be talked to, is told before the screen changes
+        looker.look()  # a missing or refusing procman is reported before the screen changes
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")
     try:

@@ -10,7 +10,7 @@ from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
 
 WITHIN = 30.0
-"""Seconds for an answer: procman gives the new program 20 to show that it can take over."""
+"""Seconds for an answer: procman gives the new program 20 to check the state."""
 
 
 @click.command()

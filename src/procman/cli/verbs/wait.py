@@ -14,7 +14,7 @@ from procman.core.requests import AwaitedState
 from procman.errors import ProcmanError
 
 TIMED_OUT = 124
-"""As timeout(1) ends."""
+"""The exit code of timeout(1)."""
 
 
 @click.command()

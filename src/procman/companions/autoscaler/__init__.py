@@ -1,8 +1,8 @@
-"""The autoscaler: lets the count of process types follow demand, by what it reads every few seconds.
+"""The autoscaler: sets the counts of process types by demand, which it reads every few seconds.
 
-The rule is core/autoscale.py's; here are the readings (metrics/), the calendar, the loop, and what is kept in files. It
-is level-triggered: killed at any moment and started again it goes on from what it sees, and takes nothing away for a
-whole window. What it cannot read it does nothing about.
+The rule is core/autoscale.py; here are the readings (metrics/), the calendar, the loop, and the files. It works from
+the present state: if it is killed and started again it continues, and takes nothing away for a whole window. It does
+nothing about a metric that it cannot read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AutoscaledType(Struct, frozen=True):
-    """What procman.yml says of a type, and the variables of its instances that the addresses in it name."""
+    """The settings of a type in procman.yml, and the variables of its instances that addresses in it may name."""
 
     settings: Autoscale
     variables: dict[str, str] = {}
@@ -36,7 +36,7 @@ class AutoscalerSettings(Struct, frozen=True):
 
 
 def settings(plan: Plan) -> AutoscalerSettings | None:
-    """Of the types that have the section; None where none has."""
+    """The settings of the types that have the section; None where none has."""
     types = {}
     for name, value in plan.sections.get("autoscale", {}).items():
         section = settings_of(msgspec.convert(value, str | Autoscale))

@@ -16,11 +16,11 @@ from procman.errors import NotRunningError, ProcmanError
 from procman.text.lines import clean
 
 LOOK_EVERY = 0.5
-"""Seconds after which what a person has asked meanwhile is noticed."""
+"""Seconds after which requests of people are noticed."""
 
 
 def main(settings: AutoscalerSettings) -> int:
-    """Until procman ends. A type that cannot be followed is said so once, and does not hold up the others."""
+    """Run until procman ends. A type that cannot be scaled is reported once, and does not hold up others."""
     types = {}
     unusable = []
     for name, of_type in settings.types.items():
@@ -47,7 +47,7 @@ def main(settings: AutoscalerSettings) -> int:
 
 
 def _pause(autoscaler: Autoscaler, store: AutoscaleStore, until: float) -> None:
-    """Until then, or until somebody asks for something."""
+    """Wait until then, or until someone asks for something."""
     before = store.stamp()
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(left, LOOK_EVERY))

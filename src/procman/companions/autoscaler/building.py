@@ -1,4 +1,4 @@
-"""The settings of a type -> what the loop needs of it: the rule, the gauges, the schedule."""
+"""The settings of a type -> what the loop needs: the rule, the gauges, the schedule."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from procman.errors import ConfigError
 
 
 def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
-    """For settings in which `faults_of` has found nothing; `environ` is what the type's instances get.
-
-    Raises ConfigError for what cannot be used after all.
+    """For settings that `faults_of` has accepted. `environ` is the environment of the type's instances. Raises
+    ConfigError for what cannot be used all the same.
     """
     try:
         settings = with_variables(settings, environ)
@@ -32,7 +31,7 @@ def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
     if not settings.schedule:
         return ScaledType(rule, readers, _no_window, samplers)
     try:
-        from procman.companions.autoscaler import calendar  # noqa: PLC0415  an extra: only who has a schedule needs it
+        from procman.companions.autoscaler import calendar  # noqa: PLC0415  an extra, only needed with a schedule
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("procman"):
             raise

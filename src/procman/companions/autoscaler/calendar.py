@@ -1,7 +1,8 @@
-"""The schedule: which bounds hold at a time of the calendar. Cron expressions are cronsim's, as Debian's cron reads them.
+"""The schedule: which bounds hold at a time of the calendar. Cron expressions are cronsim's, which are those of
+Debian's cron.
 
-cronsim is the parser that is kept up (releases through 2026, used by Home Assistant and Healthchecks) and can look back;
-croniter, the other, was given up by its author in 2024 and changed hands since.
+cronsim is maintained (releases through 2026, used by Home Assistant and Healthchecks) and can search backwards. The
+author of croniter, the other parser, gave it up in 2024, and it has changed hands since.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_schedule(schedule: Sequence[Schedule]) -> list[tuple[int, str]]:
-    """The entries that cannot be used, by number, and why."""
+    """Entries that cannot be used, by number, and why."""
     faults = []
     for number, entry in enumerate(schedule):
         try:
@@ -35,9 +36,9 @@ def check_schedule(schedule: Sequence[Schedule]) -> list[tuple[int, str]]:
 
 
 def window_at(schedule: Sequence[Schedule], now: datetime) -> Bounds | None:
-    """The bounds of the entry whose time came last, None before the first or once its `seconds` are over.
+    """The bounds of the entry that started last; None before the first one, and once its `seconds` are over.
 
-    `now` has a timezone; an entry without one of its own goes by the machine's clock on the wall.
+    `now` has a timezone. An entry without one of its own uses the machine's local time.
     """
     latest: tuple[datetime, Schedule] | None = None
     for entry in schedule:
@@ -66,5 +67,7 @@ def _local(entry: Schedule, now: datetime) -> datetime:
 
 
 def _last(entry: Schedule, local: datetime) -> datetime:
-    """The latest time of the entry that is not after `local`. Raises CronSimError, StopIteration where it names none."""
+    """The latest time of the entry that is not after `local`. Raises CronSimError, or StopIteration where there is
+    none.
+    """
     return next(CronSim(entry.cron, local + timedelta(seconds=1), reverse=True))

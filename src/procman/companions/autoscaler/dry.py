@@ -1,4 +1,4 @@
-"""One decision for each type, by the settings of a plan, of which nothing is carried out."""
+"""One decision for each type by the settings of a plan, without carrying it out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Memory(AutoscaleStore):
-    """Reads what was asked for, and keeps what was decided in memory."""
+    """Reads people's requests, and keeps decisions in memory only."""
 
     kept = AutoscaleStatus()
 
@@ -26,7 +26,9 @@ class _Memory(AutoscaleStore):
 
 
 def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
-    """Look twice, so many seconds apart. Raises ProcmanError where procman or a metric's settings cannot be used."""
+    """Read twice, so many seconds apart, and decide. Raises ProcmanError where procman cannot be reached or the
+    settings of a metric cannot be used.
+    """
     found = settings(plan)
     if found is None:
         return AutoscaleStatus()

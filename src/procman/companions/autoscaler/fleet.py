@@ -1,6 +1,6 @@
 """What the autoscaler needs of procman, as Protocols: what runs, and a way to scale. Knows no socket.
 
-The real one is the typed client with `observe/`; tests have a fleet of their own.
+The real implementation is the typed client with `observe/`; tests have their own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class InstanceSeen(Struct, frozen=True, kw_only=True):
-    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None where not known."""
+    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None where unknown."""
 
     name: str
     generation: int
@@ -36,20 +36,20 @@ class TypeSeen(Struct, frozen=True, kw_only=True):
 
 
 class ScalableFleet(Protocol):
-    """A running procman. Each method raises ProcmanError where it cannot be reached or refuses."""
+    """A running procman. Each method raises ProcmanError where procman cannot be reached or refuses."""
 
     def look(self) -> Mapping[str, TypeSeen]:
         """Every type as it is now."""
         ...
 
     def scale(self, type_name: str, count: int, why: str) -> None:
-        """Set a count in the autoscaler's name."""
+        """Set a count on behalf of the autoscaler."""
         ...
 
     def report(self, fault: str) -> None:
-        """Say what is wrong at present, "" for nothing, for those who look at companions."""
+        """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""
         ...
 
     def publish(self, decided: Decided) -> None:
-        """Tell a decision as an event, with its inputs."""
+        """Publish a decision with its inputs as an event."""
         ...

@@ -1,4 +1,4 @@
-"""The running procman as the autoscaler's `ScalableFleet`: one look is `ps` and one pass over the process table."""
+"""The running procman as the autoscaler's `ScalableFleet`. One poll is a `ps` and one pass over the process table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WHO = "@autoscale"
 
 MOST = 256
-"""Characters of a reason that procman takes."""
+"""Most characters of a reason that procman accepts."""
 
 _STATES = {
     "ready": ReplicaState.READY,
@@ -32,11 +32,13 @@ _STATES = {
     "done": ReplicaState.RESTING,
     "failed": ReplicaState.RESTING,
 }
-"""By phase. Any other is wanted and not ready: starting, waiting, in backoff, unhealthy, or a later version's."""
+"""The state of each phase. Any other phase is wanted and not ready: starting, waiting, backoff, unhealthy, or one of a
+later version.
+"""
 
 
 class LiveFleet:
-    """Over one connection, which is made again when procman is replaced."""
+    """Uses one connection, which is made again when procman is upgraded."""
 
     def __init__(self, path: str, store: AutoscaleStore) -> None:
         self._poller = Poller(path)

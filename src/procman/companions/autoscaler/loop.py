@@ -1,7 +1,7 @@
-"""The loop: look, read, decide, scale, remember; type by type, each at its own interval.
+"""The loop of the autoscaler: poll, read, decide, scale, remember; for each type at its own interval.
 
-`Autoscaler.step` does what is due and says when the next thing is; who calls it waits. Everything that it decides from is
-read anew each time. It owns what is remembered between looks, and nothing else: a lost memory delays a scale-down.
+`Autoscaler.step` does what is due and returns when to call it next. Everything that a decision is made of is read again
+each time. Between polls it only remembers what delays a scale-down, so that losing its memory is harmless.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ RETRY = 1.0
 
 
 SAMPLE_EVERY = 2.0
-"""Seconds between two samples, while there are instances that are young or not ready yet."""
+"""Seconds between two samples, while instances are young or not ready yet."""
 
 
 class ScaledType(Struct, frozen=True):
-    """A type that is scaled: its rule, how its metrics are read, the bounds of its schedule at a time, and who wants to
-    see new instances between two looks.
+    """A type that is scaled: its rule, its metrics, the bounds of its schedule at a time, and the gauges that sample
+    new instances between two polls.
     """
 
     rule: ScalingRule
@@ -59,12 +59,12 @@ class ScaledType(Struct, frozen=True):
     samplers: tuple[Callable[[TypeSeen, float], None], ...] = ()
 
     def waking(self) -> tuple[MetricReader, ...]:
-        """Those of its metrics that start the first instance."""
+        """The metrics that start the first instance."""
         return tuple(r for r, metric in zip(self.readers, self.rule.metrics, strict=True) if metric.wakes)
 
 
 class Asleep(Struct, frozen=True):
-    """A type that stands at 0: as it was at its last whole look, how often its metrics are read, and until when that is
+    """A type with a count of 0: its state at the last full poll, how often its metrics are read, and until when that is
     enough.
     """
 
@@ -74,7 +74,9 @@ class Asleep(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What the loop takes from outside: clocks, free memory in bytes (None: not known), and where a line goes."""
+    """What the loop needs from outside: clocks, free memory in bytes (None: unknown), and a function that prints a
+    line.
+    """
 
     monotonic: Callable[[], float]
     wall: Callable[[], datetime]
@@ -103,25 +105,25 @@ class Autoscaler:
         """What is wrong with the settings of types that are left out."""
         self._due = dict.fromkeys(types, 0.0)
         self._asleep: dict[str, Asleep] = {}
-        self._unsettled: set[str] = set()  # with new instances, of which samples are wanted
+        self._unsettled: set[str] = set()  # those with new instances, which are to be sampled
         self._states = {name: Scaler() for name in types}
         self._status: dict[str, TypeStatus] = {}
         self._said: dict[str, str] = {}
 
     def restore(self) -> None:
-        """Take the last hour's history from the file, for the chart; nothing is decided from it."""
+        """Read the last hour's history from the file, for the chart; no decision depends on it."""
         try:
             self._status = {name: s for name, s in self._store.status().types.items() if name in self._types}
         except ProcmanError as error:
             self._say("status", error.message)
 
     def hurry(self) -> None:
-        """Look at every type in the next step."""
+        """Make every type due in the next step."""
         self._due = dict.fromkeys(self._due, 0.0)
         self._asleep = {}
 
     def step(self) -> float:
-        """Do what is due; the seconds until the next is."""
+        """Do what is due; returns seconds until the next step."""
         now = self._around.monotonic()
         due = self._awake([name for name, at in self._due.items() if at <= now], now)
         if due or self._unsettled:
@@ -137,7 +139,7 @@ class Autoscaler:
             self._say("procman", "")
             self._sample(seen, now)
             for name in due:
-                if name in seen:  # all of them at once: a metric that hangs holds up its own type only
+                if name in seen:  # all at once, so that a metric that hangs holds up its own type only
                     start_all(self._types[name].readers, seen[name], now)
             for name in due:
                 self._scale(name, seen.get(name), controls)
@@ -148,8 +150,8 @@ class Autoscaler:
         return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
 
     def _awake(self, due: list[str], now: float) -> list[str]:
-        """Those of the types that are to be looked at. One that stands at 0 is not, as long as nothing waits: its metrics
-        alone are read, and procman is not asked.
+        """The types that have to be polled. One with a count of 0 has not, as long as there is no demand: only its
+        metrics are read, and procman is not asked.
         """
         asleep = {name: one for name in due if (one := self._asleep.pop(name, None)) and now < one.until}
         readers = {name: self._types[name].waking() for name in asleep}
@@ -167,7 +169,7 @@ class Autoscaler:
         self._attempt("procman", lambda: self._fleet.report("; ".join(faults)))
 
     def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
-        """Show new instances to those who measure them, and note which types have any."""
+        """Show new instances to the gauges that sample them, and remember which types have any."""
         self._unsettled = set()
         for name, scaled in self._types.items():
             if not scaled.samplers or name not in seen:
@@ -179,7 +181,7 @@ class Autoscaler:
 
     def _scale(self, name: str, seen: TypeSeen | None, controls: Controls) -> None:
         scaled, now = self._types[name], self._around.monotonic()
-        if seen is None:  # removed by a reload, and this companion not restarted yet
+        if seen is None:  # removed by a reload, before this companion was restarted
             self._due[name] = now + scaled.rule.every
             return
         readings = finish_all(scaled.readers)
@@ -214,9 +216,10 @@ class Autoscaler:
         )
 
     def _carry_out(self, decided: Decided) -> bool:
-        """Scale, and tell. False where the count is as it was although it should not be.
+        """Scale, and publish the decision. False where the count did not change although it should.
 
-        Told is also the first of decisions in a row that change nothing for the same reason; the rest is in the status.
+        Of several decisions in a row that change nothing for the same reason the first is published; the others are in
+        the status.
         """
         decision = decided.decision
         before = self._status.get(decided.type)
@@ -233,7 +236,7 @@ class Autoscaler:
         return done
 
     def _attempt(self, topic: str, request: Callable[[], None]) -> bool:
-        """Whether procman did it. A fault is said once."""
+        """Whether procman did it. A fault is reported once."""
         try:
             request()
         except NotRunningError:
@@ -245,7 +248,7 @@ class Autoscaler:
         return True
 
     def _complain(self, name: str, readings: tuple[MetricReading, ...]) -> None:
-        """One line when a metric begins to fail, one when it is back."""
+        """Report when a metric starts to fail, and when it works again."""
         for reading in readings:
             topic = f"{name}: {reading.metric}"
             self._say(
@@ -253,7 +256,7 @@ class Autoscaler:
             )
 
     def _say(self, topic: str, text: str, healed: str = "") -> None:
-        """Say a fault once, until it is over; another text of the same fault is no news."""
+        """Report a fault once, until it is over; a change of its text does not count."""
         before = self._said.get(topic, "")
         if text and not before:
             self._around.log(text)

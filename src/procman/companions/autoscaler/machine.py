@@ -1,4 +1,4 @@
-"""The machine: its clocks, and how much memory is left for what procman may use of it."""
+"""The machine: its clocks, and how much memory procman may still use."""
 
 from __future__ import annotations
 
@@ -18,26 +18,30 @@ CGROUP = "/sys/fs/cgroup"
 
 
 def free_memory(meminfo: str = MEMINFO, cgroup: str = CGROUP) -> int | None:
-    """Bytes that new processes can have: the machine's, or what is left of the cgroup's limit; None where neither is told."""
+    """Bytes that new processes can use: those of the machine, or the rest of the cgroup's limit; None where both are
+    unknown.
+    """
     known = [free for free in (_available(meminfo), _left_of_limit(cgroup)) if free is not None]
     return min(known, default=None)
 
 
 def _available(path: str) -> int | None:
-    """MemAvailable of proc(5): the kernel's own estimate, with the caches that it would give up."""
+    """MemAvailable of proc(5): the kernel's own estimate, including caches that it can drop."""
     try:
         with open(path, encoding="ascii") as file:
             for line in file:
                 name, _, rest = line.partition(":")
                 if name == "MemAvailable":
                     return int(rest.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):  # not Linux, or not as proc(5) has it: not known
+    except (OSError, ValueError, IndexError):  # not Linux, or in another form than proc(5) has it
         return None
     return None
 
 
 def _left_of_limit(folder: str) -> int | None:
-    """Of cgroup version 2: memory.max less memory.current, without the caches in it that can be given up."""
+    """The rest of the limit of cgroup version 2: memory.max less memory.current, without the caches that can be
+    dropped.
+    """
     limit, used = _number(f"{folder}/memory.max"), _number(f"{folder}/memory.current")
     if limit is None or used is None:
         return None
@@ -61,7 +65,7 @@ def _inactive(path: str) -> int:
 
 
 def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
-    """The folder of this process's cgroup, version 2; the root's where it is not told."""
+    """The folder of this process's cgroup, version 2; the root's where unknown."""
     try:
         with open(listing, encoding="utf-8") as file:
             for line in file:
@@ -73,5 +77,5 @@ def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
 
 
 def this_machine(log: Callable[[str], None]) -> Surroundings:
-    """What the loop takes from outside."""
+    """The real surroundings of the loop."""
     return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), log)

@@ -1,6 +1,8 @@
-"""All metrics of a type at one moment, each read in a thread with a deadline: one that hangs holds up nobody else.
+"""Reads all metrics of a type at the same time, each in a thread with a deadline, so that one that hangs holds up no
+other.
 
-A thread that is past its deadline is left alone, and its metric fails until it returns: there is never more than one.
+A thread that misses its deadline is left alone, and its metric fails until the thread returns: there is never more than
+one.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
     from procman.companions.autoscaler.metrics import Gauge
 
 SLACK = 0.5
-"""Seconds that a gauge may take beyond its own timeout, which it sees to itself."""
+"""Seconds beyond its own timeout that a gauge may take."""
 
 
 class MetricReader:
-    """Reads one metric. Remembers the thread that did not come back."""
+    """Reads one metric. Remembers a thread that did not return."""
 
     def __init__(self, name: str, gauge: Gauge, timeout: float) -> None:
         self.name = name
@@ -54,7 +56,7 @@ class MetricReader:
         except ReadingError as error:
             self._result = MetricReading(metric=self.name, error=str(error))
             return
-        except Exception as error:  # noqa: BLE001  a library's or our own fault: this metric fails, its text may hold a secret
+        except Exception as error:  # noqa: BLE001  a fault of a library or of ours: this metric fails; its text may contain a secret
             self._result = MetricReading(metric=self.name, error=f"an unexpected {type(error).__name__}")
             return
         if isinstance(value, dict):
@@ -64,11 +66,11 @@ class MetricReader:
 
 
 def start_all(readers: Sequence[MetricReader], seen: TypeSeen, now: float) -> None:
-    """Begin to read every metric of a type. `now` is monotonic seconds of `seen`."""
+    """Start to read every metric of a type. `now` is the time of `seen`, in monotonic seconds."""
     for reader in readers:
         reader.start(seen, now)
 
 
 def finish_all(readers: Sequence[MetricReader]) -> tuple[MetricReading, ...]:
-    """What they read, each at its deadline at the latest."""
+    """The readings, each at its deadline at the latest."""
     return tuple(reader.finish() for reader in readers)

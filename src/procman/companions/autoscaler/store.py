@@ -1,6 +1,6 @@
-"""What the autoscaler keeps in files: what people have asked of it, and what it last decided, for those who look.
+"""The files of the autoscaler: what people have asked of it, and its last decisions, to be shown.
 
-Both are written whole by rename, so that a reader never sees half, and a kill at any moment leaves the one before. The
+Both are replaced by rename, so that a reader never sees half a file, and a kill at any moment leaves the last one. The
 commands `autoscale pause`, `resume` and `scale web=2..6` write the first, the companion writes the second.
 """
 
@@ -22,10 +22,10 @@ STATUS = "autoscale-status.json"
 DECISIONS = "autoscale-decisions.jsonl"
 
 KEPT = 1000
-"""Decisions that are kept for a replay; up to twice as many stand in the file."""
+"""Decisions kept for a replay; up to twice as many are in the file."""
 
 HISTORY = 3600.0
-"""Seconds of the past that are kept for the chart."""
+"""Seconds of the past kept for the chart."""
 
 Stored = TypeVar("Stored", bound=Struct)
 
@@ -38,14 +38,14 @@ class Control(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Controls(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """By type. `life` is the procman that they were asked of: with another one they mean nothing any more."""
+    """Requests by type. `life` identifies the procman that they were made to: they do not apply to another one."""
 
     types: dict[str, Control] = {}
     life: str = ""
 
 
 class Point(Struct, frozen=True, array_like=True):
-    """One look of the past: seconds since the epoch, the count, and the largest wish (None: not read)."""
+    """One poll in the past: seconds since the epoch, the count, and the largest wish (None: not read)."""
 
     at: float
     count: int
@@ -53,7 +53,7 @@ class Point(Struct, frozen=True, array_like=True):
 
 
 class TypeStatus(Struct, frozen=True, kw_only=True):
-    """A type as it was at the last look, `at` seconds since the epoch; `ready` instances were ready."""
+    """A type at the last poll, `at` seconds since the epoch; `ready` instances were ready."""
 
     at: float
     ready: int
@@ -73,26 +73,28 @@ class RecordedDecision(Struct, frozen=True):
 
 
 class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """By type; `life` as in `Controls`."""
+    """The status by type; `life` as in `Controls`."""
 
     types: dict[str, TypeStatus] = {}
     life: str = ""
 
 
 class AutoscaleStore:
-    """The files of one procman, in a folder that only its user may read. Raises ProcmanError for what cannot be read or
-    written. `prefix` begins their names, `life` is of the procman that runs now.
+    """The files of one procman, in a folder that only its user can read. Raises ProcmanError for what cannot be read or
+    written.
+
+    `prefix` starts their names; `life` identifies the procman that runs now.
     """
 
     def __init__(self, folder: str, prefix: str = "", life: str = "") -> None:
         self._folder = folder
         self._prefix = prefix
         self._life = life
-        self._lines = -1  # of decisions in the file; not counted yet
+        self._lines = -1  # how many decisions are in the file; not counted yet
 
     @classmethod
     def beside(cls, socket: str) -> Self:
-        """That of the procman behind this socket, which is made at its start and kept over its upgrades."""
+        """The store of the procman behind this socket, which is created at its start and kept over its upgrades."""
         try:
             made = os.stat(socket)
         except OSError as error:
@@ -108,7 +110,7 @@ class AutoscaleStore:
         self._write(CONTROLS, msgspec.json.encode(replace(controls, life=self._life)))
 
     def stamp(self) -> int:
-        """Another number once `save_controls` was called since."""
+        """A number that changes with every `save_controls`."""
         try:
             return os.stat(self._path(CONTROLS)).st_mtime_ns
         except OSError:  # nothing was ever asked
@@ -128,7 +130,7 @@ class AutoscaleStore:
         self._write(STATUS, msgspec.json.encode(replace(status, life=self._life)))
 
     def add_decision(self, at: float, decided: Decided) -> None:
-        """Keep a decision with its inputs, for a replay. `at`: seconds since the epoch."""
+        """Store a decision with its inputs, for a replay. `at`: seconds since the epoch."""
         path = self._path(DECISIONS)
         try:
             if self._lines < 0 or self._lines >= 2 * KEPT:
@@ -140,7 +142,7 @@ class AutoscaleStore:
         self._lines += 1
 
     def decisions(self) -> list[tuple[float, Decided]]:
-        """Those that are kept, the oldest first. A line that a kill has cut short is none."""
+        """The stored decisions, the oldest first. A line that a kill has cut is ignored."""
         path = self._path(DECISIONS)
         try:
             with open(path, "rb") as file:
@@ -154,7 +156,7 @@ class AutoscaleStore:
         return [(one.at, one.decided) for one in kept]
 
     def _shortened(self, path: str) -> int:
-        """Leave the last decisions; how many those are."""
+        """Keep only the last decisions; returns how many those are."""
         try:
             with open(path, "rb") as file:
                 lines = file.readlines()
@@ -200,5 +202,5 @@ def _private(path: str, flags: int) -> int:
 
 
 def remembered(before: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
-    """The last hour with this point."""
+    """The points of the last hour, with this one added."""
     return (*(old for old in before if old.at > point.at - HISTORY), point)

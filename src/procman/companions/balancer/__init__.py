@@ -1,7 +1,8 @@
-"""The balancer: keeps a load balancer's servers in step with the ready instances of a type.
+"""The balancer: keeps the servers of a load balancer in step with the ready instances of a type.
 
-For HAProxy through its runtime API (answers.py reads it, planning.py decides, runtime.py speaks) or by agent checks; for
-any other by a file made of a template. It reconciles from what is, so that it may be killed at any moment.
+For HAProxy it uses the runtime API (answers.py reads it, planning.py decides, runtime.py sends commands) or agent
+checks; for any other balancer a file made from a template. It compares with the present state, so it may be killed at
+any moment.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class BalancerSettings(Struct, frozen=True):
-    """What procman.yml says, by type."""
+    """The settings in procman.yml, by type."""
 
     types: dict[str, Balancer]
 
 
 def settings(plan: Plan) -> BalancerSettings | None:
-    """Of the types that have the section; None where none has."""
+    """The settings of the types that have the section; None where none has."""
     sections = plan.sections.get("balancer", {})
     types = {name: settings_of(msgspec.convert(value, str | Balancer)) for name, value in sections.items()}
     return BalancerSettings(types) if types else None

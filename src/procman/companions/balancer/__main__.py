@@ -16,7 +16,7 @@ from procman.text.lines import clean
 
 
 def main(settings: BalancerSettings) -> int:
-    """Until procman ends. A type whose balancer cannot be told is said so once, and does not hold up the others."""
+    """Run until procman ends. A type whose balancer cannot be reached is reported once, and does not hold up others."""
     targets = {}
     unusable = {}
     for name, of_type in settings.types.items():

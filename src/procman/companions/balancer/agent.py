@@ -1,7 +1,8 @@
-r"""Answers to HAProxy's agent checks, for those who give no admin socket: each server asks how its instance is.
+r"""Answers HAProxy's agent checks, for installations without an admin socket: each server asks for the state of its
+instance.
 
-HAProxy's `agent-send` says who is meant, by the instance's name or its port (`agent-send "web.1\n"`); the answers are
-those of its configuration guide, "agent-check". Nothing is held here: what a leaving instance needs is `stop: {drain: S}`.
+HAProxy's `agent-send` names the instance, or its port (`agent-send "web.1\n"`). The answers are those of its
+configuration guide, "agent-check". This target holds no stop: leaving instances need `stop: {drain: S}`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from procman.companions.balancer.fleet import BalancedInstance
 
 PATIENCE = 1.0
-"""Seconds for a question."""
+"""Seconds in which a question has to arrive."""
 
 LONGEST = 256
 
@@ -29,7 +30,7 @@ SERVES, LEAVES, DOWN = b"ready up\n", b"drain\n", b"down\n"
 
 
 def answer(question: bytes, instances: Iterable[BalancedInstance]) -> bytes:
-    """What a server is told about the instance that it names. Nobody of that name is down."""
+    """The answer about the instance that a server names. An unknown instance is down."""
     asked = question.strip().decode(errors="replace")
     for instance in instances:
         if asked in {instance.name, str(instance.port)}:
@@ -38,7 +39,7 @@ def answer(question: bytes, instances: Iterable[BalancedInstance]) -> bytes:
 
 
 class AgentServer:
-    """Listens until it is closed. `instances` is replaced whole whenever something has changed."""
+    """Listens until it is closed. `instances` is replaced as a whole at every change."""
 
     def __init__(self, host: str, port: int, instances: tuple[BalancedInstance, ...]) -> None:
         agent = self
@@ -46,7 +47,7 @@ class AgentServer:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                with contextlib.suppress(OSError):  # HAProxy has given up: it asks again
+                with contextlib.suppress(OSError):  # HAProxy has given up, and will ask again
                     self.request.settimeout(PATIENCE)
                     self.request.sendall(answer(_line(self.request), agent.instances))
 
@@ -73,7 +74,7 @@ class _Listener(socketserver.ThreadingTCPServer):
 
 
 def _line(connection: socket.socket) -> bytes:
-    """Up to the end of the line, of the connection, or of what is bearable."""
+    """A line, up to its end, the end of the connection, or the longest length allowed."""
     question = b""
     while b"\n" not in question and len(question) < LONGEST:
         piece = connection.recv(LONGEST)

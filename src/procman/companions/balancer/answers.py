@@ -1,8 +1,8 @@
-"""What HAProxy's runtime API answers, read strictly. Text in, values or a typed error out; knows no socket.
+"""Reads the answers of HAProxy's runtime API strictly. Text in, values or a typed error out; knows no socket.
 
-The formats are those of HAProxy's management guide, section 9 ("show servers state", "show servers conn", "show stat",
-"show info"), and the error texts those of version 2.6, each tried. An answer that has another form is an error, never
-half a list: a server that is overlooked would be taken out of service.
+Formats are those of HAProxy's management guide, section 9 ("show servers state", "show servers conn", "show stat",
+"show info"), and error texts those of version 2.6, each tried. An answer in another form is an error, never half a
+list: a server that is missed would be taken out of service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from procman.errors import ProcmanError
 
 MAINTENANCE = 0x01 | 0x02 | 0x20
 """Flags of srv_admin_state that keep a server out of service: forced, inherited, by resolution. 0x04 only says that the
-configuration has it `disabled`, and stays when a command makes it ready."""
+configuration has it `disabled`, and stays set when a command makes it ready.
+"""
 
 DRAIN = 0x08 | 0x10
 
@@ -27,7 +28,7 @@ STATE_FIELDS = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_st
 
 
 class Refusal(Enum):
-    """Why HAProxy did not do what it was asked, or was not asked at all."""
+    """Why HAProxy did not do what it was asked, or could not be asked."""
 
     ABSENT = "absent"
     HUNG = "hung"
@@ -89,11 +90,11 @@ _DONE = re.compile(
     r"New server registered\.|Server deleted\.|nothing changed"
     r"|(no need to change the (addr|port)|(IP|port) changed from '[^']*' to '[^']*')[^\n]* by '[^']*'"
 )
-"""What is said of a success. Of most commands it is an empty line."""
+"""Answers that mean success. For most commands it is an empty line."""
 
 
 class BackendServer(Struct, frozen=True, kw_only=True):
-    """One server of a backend as HAProxy has it. `used`: connections in use, None where they were not asked for."""
+    """One server of a backend as HAProxy has it. `used`: connections in use, None where they were not requested."""
 
     backend: str
     name: str
@@ -106,12 +107,12 @@ class BackendServer(Struct, frozen=True, kw_only=True):
 
     @property
     def serves(self) -> bool:
-        """Whether a new request may go there, as far as commands decide that."""
+        """Whether it gets new requests, as far as commands decide that."""
         return not self.maintenance and not self.drain
 
 
 class BackendLoad(Struct, frozen=True, kw_only=True):
-    """What `show stat` says of a backend: requests that wait for a server, sessions, new sessions in the last second."""
+    """The row of a backend in `show stat`: waiting requests, sessions, new sessions in the last second."""
 
     queue: int
     sessions: int
@@ -119,7 +120,7 @@ class BackendLoad(Struct, frozen=True, kw_only=True):
 
 
 def refusal(command: str, answer: str) -> HaproxyError | None:
-    """Whether a command that changes something was refused; what is not known as a success is no success."""
+    """Whether a command that changes something was refused. Only known answers count as success."""
     text = answer.strip()
     if not text or _DONE.fullmatch(text):
         return None
@@ -131,13 +132,13 @@ def _kind(text: str) -> Refusal:
 
 
 def _brief(text: str) -> str:
-    """The first line, printable, of a bearable length."""
+    """The first line, printable and of limited length."""
     line = text.strip().partition("\n")[0]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)[:200]
 
 
 def _table(command: str, answer: str) -> list[str]:
-    """The lines of an answer that is a table; an error where it is a message."""
+    """The lines of an answer that is a table. Raises an error where it is a message."""
     lines = answer.rstrip("\n").split("\n")
     first = next((line for line in lines[:2] if line.startswith("# ")), None)
     if first is None:
@@ -152,7 +153,7 @@ def _unreadable(command: str, what: str) -> HaproxyError:
 
 
 def read_state(answer: str) -> tuple[BackendServer, ...]:
-    """`show servers state`: every server with its address and what was commanded of it."""
+    """`show servers state`: every server with its address and its commanded state."""
     command = "show servers state"
     version, *rest = _table(command, answer)
     if version != STATE_VERSION or not rest:

@@ -1,4 +1,4 @@
-"""The settings of a type -> the target that is told of its instances."""
+"""The settings of a type -> the target that is kept in step with its instances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 class AgentTarget:
-    """Instances whose servers ask how they are. Holds no stop: it is not told when nothing is in use any more."""
+    """Instances whose servers ask for their state. Holds no stop, as it never learns when the last connection is
+    closed.
+    """
 
     holds = 0.0
 
@@ -31,7 +33,7 @@ class AgentTarget:
         self._agent: AgentServer | None = None
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Listen from the first time on: whoever asked before would be told that all are down."""
+        """Start to listen the first time: before that, servers would be told that all instances are down."""
         del now
         if self._agent is None:
             try:
@@ -47,9 +49,8 @@ class AgentTarget:
 
 
 def target_of(type_name: str, settings: Balancer) -> BalancerTarget:
-    """For settings in which `faults_of` has found nothing; paths are relative to the current folder, the root.
-
-    Raises ConfigError for a template that is none.
+    """The target for settings that `faults_of` has accepted. Paths are relative to the current folder, the root. Raises
+    ConfigError for an invalid template.
     """
     haproxy = settings.haproxy
     if not isinstance(haproxy, HaproxyBalancer):

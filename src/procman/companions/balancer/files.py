@@ -1,4 +1,4 @@
-"""Files that a balancer reads: written whole by rename, so that it never reads half. Raises ProcmanError."""
+"""Files that a balancer reads, replaced by rename so that it never reads half. Raises ProcmanError."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import tempfile
 from procman.errors import ProcmanError
 
 MODE = 0o644
-"""Of a file that is new: the balancer often runs as another user."""
+"""The mode of a new file: the balancer often runs as another user."""
 
 
 def write_whole(path: str, content: str) -> bool:
-    """Whether it had another content before. Mode of the file before it is kept."""
+    """Write the file; whether its content has changed. The mode of an existing file is kept."""
     data = content.encode()
     try:
         mode = MODE

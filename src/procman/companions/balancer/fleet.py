@@ -1,6 +1,7 @@
-"""What the balancer needs of procman, as Protocols: who is ready, who is about to be stopped, and a hold on their stop.
+"""What the balancer needs of procman, as Protocols: which instances are ready, which are about to stop, and holding
+their stop.
 
-The real one is the typed client with `observe/`; tests have a fleet of their own.
+The real implementation is the typed client with `observe/`; tests have their own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BalancedInstance(Struct, frozen=True, kw_only=True):
-    """An instance with a port. `draining`: its stop is announced and waits for us; `ready` and healthy otherwise."""
+    """An instance with a port. `draining`: its stop is announced and waits for us; otherwise it is ready and healthy."""
 
     name: str
     type: str
@@ -26,24 +27,24 @@ class BalancedInstance(Struct, frozen=True, kw_only=True):
 
 
 class BalancedFleet(Protocol):
-    """A running procman. Each method raises ProcmanError where it cannot be reached."""
+    """A running procman. Each method raises ProcmanError where procman cannot be reached."""
 
     def look(self) -> Sequence[BalancedInstance]:
         """Every instance that has a port, as it is now."""
         ...
 
     def hold(self, type_name: str, seconds: float) -> None:
-        """Let stops of this type wait for `release`, so many seconds at most. Said before each look: no news, as a rule."""
+        """Let stops of this type wait for `release`, for at most so many seconds. Repeated before each poll."""
         ...
 
     def release(self, name: str, generation: int) -> None:
-        """Let this life's stop go on. A life that is over is none to complain about."""
+        """Release the stop of this life. No error where the life is over."""
         ...
 
     def report(self, fault: str) -> None:
-        """Say what is wrong at present, "" for nothing, for those who look at companions."""
+        """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Until something has changed, or the time is over."""
+        """Wait until something has changed, or the time is over."""
         ...

@@ -1,6 +1,6 @@
-"""One backend of HAProxy kept in step: reads what it has, plans, commands, and says whose stop need not wait.
+"""Keeps one backend of HAProxy in step: reads its servers, plans, sends commands, and says which stops need not wait.
 
-It owns since when an instance is draining, and nothing else: everything else is read again each time.
+It only remembers since when an instance is draining; everything else is read again each time.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from procman.companions.balancer.fleet import BalancedInstance
 
 ROUNDS = 4
-"""Plans in one step: drain, maintenance, deletion, and the name's next server, where nothing is in use."""
+"""Plans in one step: drain, maintenance, deletion, and the name's next server, where no connection is in use."""
 
 SOON = 0.05
-"""Seconds until the next look while an instance drains, or HAProxy is away."""
+"""Seconds until the next poll while an instance drains, or HAProxy cannot be reached."""
 
 CALM = 1.0
-"""Seconds until the next look otherwise: after a restart of HAProxy without a state file this long answers are 503."""
+"""Seconds until the next poll otherwise: for as long HAProxy answers 503 after a restart without a state file."""
 
 HOPELESS = frozenset(
     {Refusal.FORBIDDEN, Refusal.TOO_OLD, Refusal.NO_BACKEND, Refusal.UNREADABLE, Refusal.UNKNOWN_COMMAND}
 )
-"""Waiting does not help with these: a stop is not held up for them."""
+"""Faults that do not go away by waiting: stops are not held up for them."""
 
 
 class HaproxyRuntime(Protocol):
-    """What of runtime.py is needed here."""
+    """The part of runtime.py that is needed here."""
 
     def change(self, command: str) -> None: ...
 
@@ -51,8 +51,8 @@ class HaproxyRuntime(Protocol):
 
 
 class StepResult(Struct, frozen=True, kw_only=True):
-    """What came of a step: instances (name, generation) to be released, a fault in words ("" for none), and when to look
-    again, in seconds.
+    """The result of a step: instances (name, generation) to release, a fault as text ("": none), and seconds until the
+    next poll.
     """
 
     released: tuple[tuple[str, int], ...] = ()
@@ -80,10 +80,10 @@ class HaproxyBackend:
         self._section = section
         self._since: dict[tuple[str, int], float] = {}
         self._met = False
-        self._is_kept = False  # whether the file has what was last commanded
+        self._is_kept = False  # whether the file contains the last commands
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Bring the backend to what these instances need. `now` is monotonic seconds."""
+        """Bring the backend to the state that these instances need. `now` is monotonic seconds."""
         leaving = {(i.name, i.generation) for i in instances if i.draining}
         self._since = {life: self._since.get(life, now) for life in leaving}
         overdue = {life for life, since in self._since.items() if now - since >= self._drain}
@@ -103,7 +103,7 @@ class HaproxyBackend:
             waits = any(life[0] in gone for life in leaving - overdue) and self._runtime.is_replacing()
         except HaproxyError as error:
             self._met = False
-            # At the end of everything HAProxy is often the first to have gone: no request waits for anyone then.
+            # when everything ends HAProxy has often ended first: then no request waits
             nobody = error.kind is Refusal.ABSENT and not any(endpoint.serves for endpoint in wanted)
             released = leaving if nobody or error.kind in HOPELESS else overdue
             again = CALM if error.kind in HOPELESS else SOON * 5
@@ -139,7 +139,7 @@ class HaproxyBackend:
         return planned
 
     def _command(self, command: str) -> None:
-        """A refusal that only says that another was faster is none: the next look sees what is."""
+        """Send a command. A refusal because another was faster is ignored: the next poll sees the present state."""
         try:
             self._runtime.change(command)
         except HaproxyError as error:
@@ -153,7 +153,7 @@ class HaproxyBackend:
                 raise
 
     def _keep(self, wanted: Sequence[Endpoint]) -> str:
-        """Write where HAProxy reads its servers at its next start; why that could not be done, "" where it was."""
+        """Write the file from which HAProxy reads its servers at its next start; why that failed, "" otherwise."""
         if not self._file or self._is_kept:
             return ""
         try:
@@ -169,5 +169,5 @@ class HaproxyBackend:
 
 
 def told(error: ProcmanError) -> str:
-    """A fault in one line, with what to do."""
+    """A fault in one line, with what to do about it."""
     return f"{error.message} ({error.hint})" if error.hint else error.message

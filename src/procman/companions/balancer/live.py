@@ -1,7 +1,7 @@
 """The running procman as the balancer's `BalancedFleet`.
 
-Two connections: on one it looks, holds and releases, and its holds end with it; the other tells of every change, so that
-nothing is asked while nothing happens.
+It has two connections. One is for polls, holds and releases; its holds end with it. The other receives every change, so
+that nothing is asked while nothing happens.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 WHO = "@balancer"
 
 TRIES = 3
-"""How often procman is asked, should it close the connection: it is being replaced, or ends."""
+"""How often procman is asked where it closes the connection, because it is upgraded or ends."""
 
 BURST = 0.01
-"""Seconds without a change after which a burst of them is over."""
+"""Seconds without a change after which a burst of changes is over."""
 
 MOST = 100
-"""Changes of a burst: of one that never ends something is done, too."""
+"""Most changes of a burst, so that an endless one is acted on, too."""
 
 
 class LiveBalancedFleet:
@@ -43,7 +43,7 @@ class LiveBalancedFleet:
         self._own: InstanceView | None = None
 
     def look(self) -> Sequence[BalancedInstance]:
-        self._watch()  # before the look, so that nothing is missed between the two
+        self._watch()  # before the poll, so that nothing is missed in between
         for _ in range(TRIES):
             try:
                 fleet = self._client.ps().fleet
@@ -52,10 +52,10 @@ class LiveBalancedFleet:
             else:
                 self._own = own_row(fleet)
                 return [_instance(i) for i in fleet.instances if i.port is not None]
-        raise ProcmanError("cannot look: procman closes the connection again and again")
+        raise ProcmanError("cannot poll: procman closes the connection again and again")
 
     def hold(self, type_name: str, seconds: float) -> None:
-        """Holds end with the connection that asked for them: asked again on a new one."""
+        """Holds end with their connection, so they are repeated on a new one."""
         if self._held.get(type_name) == seconds:
             return
         self._held[type_name] = seconds

@@ -1,4 +1,4 @@
-"""The loop of the balancer: look at the instances, bring every target in step, release the stops that need not wait."""
+"""The loop of the balancer: poll the instances, update every target, release the stops that need not wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BalancerTarget(Protocol):
-    """A balancer that is told of one type's instances. `holds`: seconds for which their stops wait for it; 0: not at all."""
+    """A balancer for the instances of one type. `holds`: seconds for which their stops wait for it; 0: not at all."""
 
     holds: float
 
@@ -22,7 +22,7 @@ class BalancerTarget(Protocol):
 
 
 class BalancerLoop:
-    """All targets, one for each type. Says a fault once, and once that it is over."""
+    """All targets, one for each type. Reports a fault once, and once that it is over."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class BalancerLoop:
         self._monotonic = monotonic
         self._log = log
         self.faults: dict[str, str] = dict(unusable or {})
-        """By type, what is wrong at present: the state that `ps --companions` shows."""
+        """What is wrong at present, by type: the state that `ps --companions` shows."""
 
     def step(self) -> float:
-        """Bring everything in step with what is now; the seconds until it is to be looked at again."""
+        """Bring everything in step; returns seconds until the next poll."""
         try:
             for name, target in self._targets.items():
                 if target.holds:
@@ -68,13 +68,13 @@ class BalancerLoop:
             self._fleet.report("; ".join(f"{topic}: {text}" for topic, text in self.faults.items()))
         except NotRunningError:
             raise
-        except ProcmanError as error:  # said again at the next look
+        except ProcmanError as error:  # repeated at the next poll
             self._say("procman", error.message)
 
     def _release(self, name: str, generation: int) -> None:
         try:
             self._fleet.release(name, generation)
-        except ProcmanError as error:  # it is asked again at the next look, as long as it is draining
+        except ProcmanError as error:  # asked again at the next poll, as long as it is draining
             self._say(f"release {name}", error.message)
         else:
             self._say(f"release {name}", "")

@@ -1,13 +1,14 @@
-"""What HAProxy has to be told so that its backend is as procman wants it: `plan(wanted, actual)`. Pure.
+"""The commands that bring a backend of HAProxy to the wanted state: `plan(wanted, actual)`. Pure.
 
-It starts from what is, not from what was done before, so that it may be asked at any moment and any number of times, by a
-companion that was just killed as well. Two ways to keep servers, which HAProxy's configuration decides:
+It compares with the present state, not with earlier commands, so it may be called at any moment and any number of
+times, also by a companion that was just killed. There are two ways to keep servers, depending on HAProxy's
+configuration:
 
-* slots: `server-template` lines, each a server without a place of its own that is given an address while it is in
-  maintenance. Works with every balancing algorithm, and a state file keeps it over a reload and a restart.
-* dynamic: `add server` and `del server`, named after the instance. Refused with `source`, `uri` and `static-rr`.
+* slots: lines of `server-template`, each a server without an address, which gets one while it is in maintenance. Works
+  with every balancing algorithm, and a state file keeps it over a reload and a restart.
+* dynamic: `add server` and `del server`, named after the instance. Not possible with `source`, `uri` and `static-rr`.
 
-Either way a server leaves by `drain`, waits until it has no connection in use, and goes into maintenance.
+In both a server leaves by `drain`, waits until no connection is in use, and goes into maintenance.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ class Keeping(Enum):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """An instance as the balancer sees it. `serves`: it is ready, healthy and not about to be stopped."""
+    """An instance as the balancer sees it. `serves`: it is ready, healthy and not about to stop."""
 
     name: str
     port: int
     serves: bool
     host: str = "127.0.0.1"
     hurried: bool = False
-    """Its time to drain is over: connections that are left do not hold it up."""
+    """Its time to drain is over: remaining connections do not hold it up."""
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):
-    """A backend that follows a process type. `options` stand behind the address in `add server`."""
+    """The backend of a process type. `options` follow the address in `add server`."""
 
     name: str
     type: str
@@ -53,8 +54,8 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """`commands` in their order; instances that are `gone` (no request goes or runs there), and those that are `drained`
-    of new requests and still have some; `homeless` serve and have no server.
+    """`commands` in order; instances that are `gone` (they have no request and get none), `drained` ones that get no
+    new requests and still have some, and `homeless` ones, which serve and have no server.
     """
 
     commands: tuple[str, ...] = ()
@@ -64,14 +65,14 @@ class Planned(Struct, frozen=True, kw_only=True):
 
 
 def keeping_of(backend: str, prefix: str, actual: Iterable[BackendServer]) -> Keeping:
-    """Slots where the backend has some of this prefix, as `server-template` numbers them."""
+    """Slots where the backend has servers with this prefix, numbered as by `server-template`."""
     pattern = re.compile(rf"{re.escape(prefix)}\d+")
     slots = any(s.backend == backend and pattern.fullmatch(s.name) for s in actual)
     return Keeping.SLOTS if slots else Keeping.DYNAMIC
 
 
 def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Iterable[BackendServer]) -> Planned:
-    """What is to be told to HAProxy now. To be asked again after the commands, as long as anything is draining."""
+    """The commands to send now. Call it again afterwards, as long as an instance is draining."""
     ours = [server for server in actual if server.backend == backend.name and _is_ours(backend, server)]
     match backend.keeping:
         case Keeping.SLOTS:
@@ -83,7 +84,7 @@ def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Iterable[Back
 
 
 def _is_ours(backend: BackendSpec, server: BackendServer) -> bool:
-    """What a person has put into the same backend (a spare one elsewhere) is not touched."""
+    """Whether the server is ours: servers that people added (a spare one elsewhere) are not touched."""
     between = "" if backend.keeping is Keeping.SLOTS else r"\."
     prefix = backend.prefix if backend.keeping is Keeping.SLOTS else backend.type
     return re.fullmatch(rf"{re.escape(prefix)}{between}\d+", server.name) is not None
@@ -94,11 +95,11 @@ def _plan_slots(wanted: Sequence[Endpoint], slots: list[BackendServer]) -> Plann
     held: dict[str, BackendServer] = {}
     by_place = {(e.host, e.port): e for e in wanted}
     commands: list[str] = []
-    for slot in sorted(slots, key=lambda each: not each.serves):  # of two with one place, the one that serves
+    for slot in sorted(slots, key=lambda each: not each.serves):  # of two with the same address, the one that serves
         endpoint = by_place.get((slot.address, slot.port))
         if endpoint is not None and endpoint.name not in held:
             held[endpoint.name] = slot
-        elif not slot.maintenance:  # nobody is there any more, or the place is taken by another slot
+        elif not slot.maintenance:  # no instance is there any more, or another slot has the address
             commands.append(_state(slot, "maint"))
     taken = {slot.name for slot in held.values()}
     free = [slot for slot in slots if slot.name not in taken and not slot.used]
@@ -129,7 +130,7 @@ def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: lis
             commands.append(_state(server, "maint"))
         if not server.used:
             commands.append(f"del server {server.backend}/{server.name}")
-        leaving.add(server.name)  # whose name is free again is seen at the next look: a deletion can be refused
+        leaving.add(server.name)  # the next poll sees whose name is free again, as a deletion can be refused
     for endpoint in wanted:
         if endpoint.serves and endpoint.name not in held and endpoint.name not in leaving:
             name = f"{backend.name}/{endpoint.name}"
@@ -143,7 +144,7 @@ def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: lis
 def _settle(
     wanted: Sequence[Endpoint], held: dict[str, BackendServer]
 ) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
-    """The commands for servers that have their instance's address; who is gone from the backend, who is on the way."""
+    """Commands for servers that have their instance's address, and instances that have left or are leaving."""
     commands, gone, draining = [], [], []
     for endpoint in wanted:
         server = held.get(endpoint.name)
@@ -175,10 +176,10 @@ def _number(server: BackendServer) -> int:
 
 
 def included(backend: BackendSpec, wanted: Iterable[Endpoint], section: Sequence[str]) -> str:
-    """The backend as a configuration file that HAProxy reads at its start beside its own, for dynamic servers.
+    """The backend as a configuration file that HAProxy reads beside its own, for dynamic servers.
 
-    A section of HAProxy's configuration cannot go on in another file, so the whole backend stands here; `section` are
-    its lines before the servers.
+    A section of HAProxy's configuration cannot be continued in another file, so this file has the whole backend;
+    `section` are its lines before the servers.
     """
     lines = ["# Written by procman at each change; changes by hand are lost.", f"backend {backend.name}"]
     lines += [f"    {line}" for line in section]

@@ -1,7 +1,7 @@
 """HAProxy's runtime API: one command over its Unix socket, with a deadline.
 
-Owns the connection, which lasts for one command: a reload hands the socket's path to a new worker while connections stay
-with the old one, so the next command always meets the one that serves. What answers mean is answers.py's.
+Owns the connection, which lasts for one command: a reload gives the socket's path to a new worker while connections
+stay with the old one, so the next command always reaches the worker that serves. What answers mean is in answers.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PATIENCE = 1.0
 """Seconds for one command. HAProxy answers in under a millisecond, or it hangs."""
 
 LONGEST = 16 << 20
-"""Bytes of an answer: 10,000 servers have 2 MB of statistics."""
+"""Most bytes of an answer: 10,000 servers have 2 MB of statistics."""
 
 OLDEST = (2, 6)
 
@@ -48,7 +48,7 @@ class Runtime:
             raise refused
 
     def servers(self, backend: str) -> tuple[BackendServer, ...]:
-        """The servers of a backend, with the connections that each has in use."""
+        """The servers of a backend, with the number of connections in use of each."""
         servers = read_state(self.ask(f"show servers state {backend}"))
         used = read_used(self.ask(f"show servers conn {backend}"))
         return tuple(replace(server, used=used.get((server.backend, server.name))) for server in servers)
@@ -57,7 +57,7 @@ class Runtime:
         return read_load(self.ask("show stat -1 2 -1"), backend)
 
     def state(self) -> str:
-        """What HAProxy reads as `server-state-file` at its start."""
+        """The content of a `server-state-file`, which HAProxy reads at its start."""
         text = self.ask("show servers state")
         read_state(text)
         return text.rstrip("\n") + "\n"
@@ -68,11 +68,11 @@ class Runtime:
             raise HaproxyError(Refusal.TOO_OLD, f"cannot work with HAProxy {version[0]}.{version[1]}")
 
     def is_replacing(self) -> bool:
-        """Whether workers from before a reload still finish what they have."""
+        """Whether workers from before a reload still finish requests."""
         return bool(former_workers(read_pid(self.ask("show info"))))
 
     def ask(self, command: str) -> str:
-        """The whole answer to one line."""
+        """The complete answer to one line."""
         deadline = time.monotonic() + self._patience
         answer = bytearray()
         try:

@@ -1,5 +1,7 @@
-"""The ready instances as a file, made of a Jinja template (extra `balancer`), for balancers that read one: nginx, Caddy,
-Traefik and others. Changes within a moment become one; the file is written whole; one command lets it be read.
+"""The ready instances as a file, made from a Jinja template (extra `balancer`), for balancers that read one: nginx,
+Caddy, Traefik and others.
+
+Changes within a moment are written together; the file is replaced as a whole; a command makes the balancer read it.
 """
 
 from __future__ import annotations
@@ -27,17 +29,17 @@ PATIENCE = 5.0
 
 
 class JinjaTemplate:
-    """A Jinja template with `instances` (name, host, port, index) and `type`. Raises ConfigError where it is none."""
+    """A Jinja template with `instances` (name, host, port, index) and `type`. Raises ConfigError for an invalid one."""
 
     def __init__(self, path: str) -> None:
         try:
-            import jinja2  # noqa: PLC0415  an extra: only who writes a file needs it
+            import jinja2  # noqa: PLC0415  an extra, only needed to write a file
         except ModuleNotFoundError:
             hint = "pip install 'procman-supervisor[balancer]'"
             raise ConfigError(
                 f"cannot use the template {path}: the Python package jinja2 is not installed", hint
             ) from None
-        # What is written is no HTML, and whoever writes the template may do everything that procman may.
+        # The text is not HTML, and the author of the template may do everything that procman may.
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
         self._error = jinja2.TemplateError
         self._path = path
@@ -62,8 +64,8 @@ class JinjaTemplate:
 
 
 class FileOutput(Struct, frozen=True, kw_only=True):
-    """The file, the command that lets it be read ("" for none), and seconds: in which changes become one, and for which
-    a stop waits at most until it was read.
+    """The file, the command that makes the balancer read it ("": none), and seconds: in which changes are written
+    together, and for which a stop waits at most until the file has been read.
     """
 
     path: str
@@ -73,7 +75,7 @@ class FileOutput(Struct, frozen=True, kw_only=True):
 
 
 class TemplateFile:
-    """The file of one process type. The command runs beside the loop: what changes meanwhile is written, and read once, when
+    """The file of one process type. The command runs beside the loop: later changes are written, and read once, after
     it has ended.
     """
 
@@ -82,16 +84,18 @@ class TemplateFile:
         self._type = type_name
         self._template = template
         self._output = output
-        self._read: frozenset[tuple[str, str, int]] | None = None  # who is in the file, where it is known to be read
+        self._read: frozenset[tuple[str, str, int]] | None = (
+            None  # the instances in the file, once it is known to have been read
+        )
         self._changed_at: float | None = None
         self._not_before = 0.0
         self._reload: ReloadRun | None = None
         self._fault = ""
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Write and reload what has changed and has waited for long enough. `now` is monotonic seconds.
+        """Write and reload changes that have waited for long enough. `now` is monotonic seconds.
 
-        The first time it is read in any case: the one before may have been killed between the two.
+        The first time the file is always read: the companion before may have been killed between writing and reloading.
         """
         serving = [i for i in instances if i.ready and not i.draining]
         names = frozenset((i.name, i.host, i.port) for i in serving)
@@ -121,7 +125,7 @@ class TemplateFile:
             self._read, self._fault = names, ""
 
     def _ended(self, reload: ReloadRun, now: float) -> bool:
-        """Whether the command has ended, and what came of it."""
+        """Whether the command has ended, and its outcome."""
         fault = reload.outcome()
         if fault is None:
             return False
@@ -133,13 +137,13 @@ class TemplateFile:
         return True
 
     def _failed(self, fault: str, now: float) -> None:
-        """Tried again as a whole, after a moment."""
+        """Try everything again, after a moment."""
         self._fault = fault
         self._not_before = now + CALM
 
 
 class ReloadRun:
-    """The command at work, in a thread that waits for it. `names` are those in the file that it lets be read."""
+    """The running command, and a thread that waits for it. `names` are the instances in the file that it reads."""
 
     def __init__(self, command: str, names: frozenset[tuple[str, str, int]]) -> None:
         self.names = names
@@ -160,7 +164,7 @@ class ReloadRun:
 
 
 def run(command: str, patience: float = PATIENCE) -> None:
-    """Run a command in a group of its own, to success. Raises ProcmanError with the last line that it said."""
+    """Run a command in a group of its own. Raises ProcmanError with its last line where it fails."""
     try:
         child = subprocess.Popen(  # noqa: S603  the user's own command
             ["/bin/sh", "-c", command],
@@ -176,7 +180,7 @@ def run(command: str, patience: float = PATIENCE) -> None:
             output, _ = child.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: its number is nobody else's
+                os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: its number cannot belong to another process
             raise ProcmanError(f"cannot reload: `{command}` took longer than {patience:g} s") from None
     if child.returncode:
         said = output.decode(errors="replace").strip().rpartition("\n")[2][:200]

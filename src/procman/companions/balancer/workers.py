@@ -1,8 +1,8 @@
-"""Former workers of a HAProxy that was reloaded: they finish what they have, and no command reaches them any more.
+"""Former workers of a HAProxy that was reloaded: they finish their requests, and no command reaches them.
 
-A process that is stopped meanwhile would take such a request with it: the new worker, which is asked, counts it nowhere.
-(Measured: 19 of 40,000 requests of 20 ms failed where instances were stopped right after a reload.) The new worker's
-command line names them, behind `-sf` or `-st`; where that cannot be read (another PID namespace, not Linux) there are none.
+If a process is stopped meanwhile, such a request fails, and the new worker does not count it. (Measured: 19 of 40,000
+requests of 20 ms failed where instances were stopped right after a reload.) The command line of the new worker names
+them, after `-sf` or `-st`; where it cannot be read (another PID namespace, not Linux) none are known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PROC = "/proc"
 
 
 def former_workers(pid: int, proc: str = PROC) -> tuple[int, ...]:
-    """Those that the worker `pid` has replaced and that still run."""
+    """Workers that `pid` has replaced and that still run."""
     words = _read(f"{proc}/{pid}/cmdline").split("\0")
     named: list[int] = []
     follows = False
@@ -29,7 +29,7 @@ def former_workers(pid: int, proc: str = PROC) -> tuple[int, ...]:
 
 
 def _program(proc: str, pid: int) -> str:
-    """The name of a process's program, "" where it has ended: its number may be another's by now."""
+    """The name of a process's program, "" where it has ended: its number may belong to another one by now."""
     name, _, rest = _read(f"{proc}/{pid}/stat").partition("(")[2].rpartition(")")
     return "" if not rest or rest.split()[0] in "ZX" else name
 
@@ -38,5 +38,5 @@ def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
             return file.read().decode(errors="replace")
-    except OSError:  # ended, or not to be seen from here
+    except OSError:  # ended, or not visible from here
         return ""

@@ -1,6 +1,6 @@
 """The file watcher of `start --watch`: restarts the types whose files change.
 
-Here is what procman needs to start it; the program is `__main__`, which alone needs watchfiles.
+This file has what procman needs to start it; the program is `__main__`, which alone needs watchfiles.
 """
 
 from __future__ import annotations

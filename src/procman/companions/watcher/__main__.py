@@ -1,7 +1,7 @@
 """`python -m procman.companions.watcher`, run by procman in the root, with its socket in PROCMAN_SOCKET.
 
-Waits for changes and asks procman to restart. Each time anew over a connection of its own: it asks rarely, and whoever
-answers then is the right one.
+Waits for changes and asks procman to restart, each time over a new connection: it asks rarely, and then talks to
+whichever program runs by that time.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 QUIET_MS, LATEST_MS = 200, 5000
-"""A burst of changes is one, once nothing has changed for so long; of one that never ends something is told, too."""
+"""Milliseconds without a change after which a burst is over, and after which an endless burst is reported all the same."""
 
 MOST = 256
-"""Characters of a reason that procman takes."""
+"""Most characters of a reason that procman accepts."""
 
 TRIES = 3
-"""How often procman is asked, should it close the connection: it is being replaced, or ends."""
+"""How often procman is asked where it closes the connection, because it is upgraded or ends."""
 
 
 def main(settings: WatchSettings) -> int:
@@ -59,7 +59,7 @@ def main(settings: WatchSettings) -> int:
 
 
 def folders(rules: Iterable[Rule], root: str) -> list[str]:
-    """The folders to be watched, none inside another: for what is not there yet, the one in which it may appear."""
+    """The folders to watch, none inside another. For a path that does not exist, the folder in which it may appear."""
     wanted = set()
     for rule in rules:
         folder = os.path.normpath(os.path.join(root, rule.base()))
@@ -70,7 +70,7 @@ def folders(rules: Iterable[Rule], root: str) -> list[str]:
 
 
 def _restart(types: dict[str, list[str]]) -> None:
-    """Ask for new lives; what procman does not grant (it is stopping, say) is told and forgotten."""
+    """Ask for restarts. A refusal (procman is stopping, say) is printed, and not tried again."""
     for type_name, paths in types.items():
         try:
             _ask(type_name, paths)
@@ -96,7 +96,7 @@ def _ask(type_name: str, paths: list[str]) -> None:
 
 def _told(paths: list[str]) -> str:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    name = paths[0].encode(errors="replace").decode()  # a name that is not UTF-8 can be no text of JSON
+    name = paths[0].encode(errors="replace").decode()  # a name that is not UTF-8 is not valid in JSON
     return f"{clean(name)}{more}"
 
 

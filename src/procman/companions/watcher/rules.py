@@ -1,8 +1,8 @@
 """What a change of files means: which types it concerns, and which of their instances are restarted. Pure.
 
-Paths and patterns are relative to the root, with `/`. A pattern is matched name by name: `*`, `?` and `[…]` as a shell
-does, `**` for any number of folders, none included; a leading dot must be written, as in a shell. A last name without
-a wildcard may be a folder, and means everything in it, too.
+Paths and patterns are relative to the root, with `/`. A pattern is matched name by name: `*`, `?` and `[…]` as in a
+shell, `**` for any number of folders, including none; a leading dot must be written. A last name without a wildcard may
+be a folder, and includes everything in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IGNORED = (
     "*.egg-info",
     "*.py[co]",
     "*~",
-    "4913",  # what vim makes to see whether it may
+    "4913",  # a file that vim creates to test whether it can write
     "*.tmp",
     "*.log",
     "*.pid",
@@ -38,24 +38,26 @@ IGNORED = (
     "Procfile",  # `procman reload` reads these two, a restart does not
     "procman.yml",
 )
-"""Names of files and folders that are no source, wherever they are. Those with a leading dot are none by the rule above."""
+"""Names of files and folders that are never sources. Names with a leading dot are excluded by the rule above."""
 
 IGNORED_AT_THE_TOP = ("build", "coverage", "dist", "log", "logs", "target", "tmp")
-"""What programs write into the root. Further down a folder of that name may well be source."""
+"""Folders in the root that programs write to. Further down, a folder of that name may contain sources."""
 
 NOT_RESTARTED = ("stopped", "stopping")
-"""What a person has stopped stays so, and who is on the way to a new life will see the change."""
+"""Phases in which an instance is not restarted: one that a person stopped stays so, and one that is about to start will
+see the change.
+"""
 
 
 class Rule(Struct, frozen=True):
-    """Files that concern a type."""
+    """The files that concern a type."""
 
     type: str
     pattern: str
 
     @classmethod
     def of(cls, type_name: str, pattern: str) -> Rule:
-        """A pattern as it is written in procman.yml."""
+        """The rule of a pattern in procman.yml."""
         return cls(type_name, os.path.normpath(pattern))
 
     def concerns(self, path: str) -> bool:
@@ -65,14 +67,14 @@ class Rule(Struct, frozen=True):
         return _matches(path.split("/"), names)
 
     def base(self) -> str:
-        """The folder above all that it can match."""
+        """The folder above everything that it can match."""
         names = self.pattern.split("/")[:-1]
         wild = next((n for n, name in enumerate(names) if _wild(name)), len(names))
         return "/".join(names[:wild]) or "."
 
 
 def concerned(rules: Iterable[Rule], paths: Iterable[str]) -> dict[str, list[str]]:
-    """The types that these changes concern, each with the paths that do."""
+    """The types that these changes concern, each with the changed paths."""
     sources = [path for path in sorted(paths) if not _is_ignored(path)]
     found: dict[str, list[str]] = {}
     for rule in rules:
@@ -83,7 +85,7 @@ def concerned(rules: Iterable[Rule], paths: Iterable[str]) -> dict[str, list[str
 
 
 def instances(view: FleetView, type_name: str) -> tuple[str, ...]:
-    """Who of a type is to be restarted."""
+    """The instances of a type to restart."""
     return tuple(i.name for i in view.instances if i.type == type_name and i.phase not in NOT_RESTARTED)
 
 

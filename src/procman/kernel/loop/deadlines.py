@@ -1,6 +1,6 @@
-"""One deadline a key: the newest counts, as in the core, which drops a stale token anyway.
+"""One deadline for each key, of which the newest counts, as the core drops a stale token anyway.
 
-Without this each death of a crash loop would leave a timer of a minute in the reactor's heap.
+Without this, each death in a crash loop would leave a timer of a minute in the reactor's heap.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from procman.kernel.loop.reactor import Reactor
 
 
 class Deadlines:
-    """Calls `fired(key, token)` at the newest time that was set for the key. Times are monotonic seconds."""
+    """Calls `fired(key, token)` at the newest time that was set for a key. Times are monotonic seconds."""
 
     def __init__(self, reactor: Reactor, fired: Callable[[TimerKey, int], None]) -> None:
         self._reactor = reactor
         self._fired = fired
         self._newest: dict[TimerKey, tuple[float, int]] = {}
-        self._armed: dict[TimerKey, float] = {}  # when the reactor calls next for the key
+        self._armed: dict[TimerKey, float] = {}  # the next call by the reactor for each key
 
     def set(self, key: TimerKey, token: int, at: float) -> None:
-        """The deadline of this key, instead of an earlier one."""
+        """Set the deadline of this key, in place of an earlier one."""
         self._newest[key] = at, token
         self._arm(key, at)
 
     def state(self) -> dict[TimerKey, tuple[float, int]]:
-        """When each key's deadline is, and its token."""
+        """The time and the token of each key's deadline."""
         return dict(self._newest)
 
     def _arm(self, key: TimerKey, at: float) -> None:
@@ -37,7 +37,7 @@ class Deadlines:
 
     def _due(self, key: TimerKey, called_for: float) -> None:
         if self._armed.get(key) != called_for:
-            return  # another call for the key comes, or came, earlier
+            return  # another call for this key is due
         del self._armed[key]
         at, token = self._newest[key]
         if at > called_for:

@@ -1,9 +1,8 @@
-"""The one place that waits: a selector, a heap of deadlines, and a wake-up for signals.
+"""The event loop, the only place that waits: a selector, a heap of deadlines, and a wake-up for signals.
 
-It knows descriptors, callbacks, times and signal numbers, and nothing of instances. Handlers run to completion; a
-round handles signals first, then descriptors, then the deadlines that are due, so that an exit is seen before a timer
-that it makes stale. Where that takes long, signals and deadlines do not wait for all descriptors: the rest has its turn
-in the next round, before any is looked at anew.
+Knows descriptors, callbacks, times and signal numbers; knows no instances. Handlers run to completion. A round handles
+signals first, then descriptors, then due deadlines, so that an exit is seen before a timer that it makes stale. If that
+takes long, signals and deadlines do not wait for all descriptors: the remaining ones come first in the next round.
 """
 
 from __future__ import annotations
@@ -24,15 +23,16 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 OneLook: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-"""For a look at one descriptor, which may be a file: it costs no descriptor, and epoll(7) takes no file."""
+"""For polling one descriptor, which may be a file: it needs no descriptor of its own, and epoll(7) accepts no files."""
 
 
 RETRY = 0.1
-"""Seconds after which a deadline is handled again, where there was no memory for it."""
+"""Seconds after which a deadline is handled again that failed for lack of memory."""
 
 ROUND = 0.01
-"""Seconds after which the descriptors that are left wait for the next round: five hundred clients who all ask for
-something have two seconds' work for us."""
+"""Seconds after which the remaining descriptors wait for the next round: five hundred clients with a request each make
+two seconds of work.
+"""
 
 
 class Reactor:
@@ -45,8 +45,8 @@ class Reactor:
         self._pending: set[int] = set()
         self._handlers: dict[int, Callback] = {}
         self._looks: list[Callback] = []
-        self._muted: set[int] = set()  # descriptors whose callback has raised: it would again in every round
-        self._ready: deque[selectors.SelectorKey] = deque()  # whose turn it is
+        self._muted: set[int] = set()  # descriptors whose callback has raised, and would raise in every round
+        self._ready: deque[selectors.SelectorKey] = deque()  # descriptors still to be handled
         self._running = True
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -64,7 +64,7 @@ class Reactor:
             self._selector.modify(fd, events, callback)
 
     def unregister(self, fd: int) -> None:
-        """Forget fd; to be called before it is closed."""
+        """Forget fd. Call this before fd is closed."""
         if fd in self._muted:
             self._muted.discard(fd)
         else:
@@ -73,18 +73,18 @@ class Reactor:
     # ---- deadlines
 
     def call_at(self, when: float, callback: Callback) -> None:
-        """Call back once at `when`. Deadlines are never cancelled: the callback must bear being late or stale."""
+        """Call back once at `when`. Deadlines are never cancelled, so the callback must cope with being late or stale."""
         heapq.heappush(self._timers, (when, next(self._order), callback))
 
     # ---- signals
 
     def on_signal(self, number: int, callback: Callback) -> None:
-        """Call back in the loop after this signal; several that arrive before a round are one (signal(7))."""
+        """Call back in the loop after this signal. Several that arrive before a round count as one (signal(7))."""
         self._handlers[number] = callback
         signal.signal(number, self._note)
 
     def handle_signals(self) -> None:
-        """Those that have come already: for who is about to begin something that a signal forbids."""
+        """Handle signals that have arrived, before something starts that they would forbid."""
         for look in self._looks:
             look()
         while self._pending and self._running:
@@ -93,15 +93,15 @@ class Reactor:
             self._handlers[number]()
 
     def look_for_signals(self, look: Callback) -> None:
-        """`look` handles those of a signal that comes by a descriptor."""
+        """`look` handles signals that arrive through a descriptor."""
         self._looks.append(look)
 
     def is_waiting(self, numbers: Iterable[int]) -> bool:
-        """Whether one of these has come and is not handled yet."""
+        """Whether one of these signals has arrived and is not handled yet."""
         return not self._pending.isdisjoint(numbers) or not signal.sigpending().isdisjoint(numbers)
 
     def take_signals(self) -> set[int]:
-        """Those that have come and are not handled yet; nobody will, if the caller does not."""
+        """Take the signals that have arrived and are not handled yet; the caller has to handle them."""
         taken, self._pending = self._pending, set()
         return taken
 
@@ -117,10 +117,11 @@ class Reactor:
     # ---- the loop
 
     def run(self) -> None:
-        """Handle events until stop(), which may have been called already. The wake-up descriptor is armed only while the loop runs.
+        """Handle events until stop(), which may have been called before. The wake-up descriptor is only armed while the
+        loop runs.
 
-        What a callback raises comes out of it; run() may be called again, and that callback's descriptor is then silent.
-        After a MemoryError it is not, and the signal or deadline is handled again.
+        An exception of a callback leaves the loop. run() may be called again, without that callback's descriptor; after
+        a MemoryError with it, and a signal or deadline is handled again.
         """
         before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         try:
@@ -130,7 +131,7 @@ class Reactor:
             signal.set_wakeup_fd(before)
 
     def stop(self) -> None:
-        """Leave run() after the current handler, for good."""
+        """Leave run() after the present handler, for good."""
         self._running = False
 
     def _round(self) -> None:
@@ -148,7 +149,7 @@ class Reactor:
         until = time.monotonic() + ROUND
         while self._ready and self._running:
             key = self._ready.popleft()
-            if registered.get(key.fd) is key:  # else an earlier handler of this round closed or changed it
+            if registered.get(key.fd) is key:  # otherwise an earlier handler of this round closed or changed it
                 self._call(key)
             if time.monotonic() >= until:
                 break
@@ -164,7 +165,7 @@ class Reactor:
     def _call(self, key: selectors.SelectorKey) -> None:
         try:
             key.data()
-        except MemoryError:  # it is not the descriptor's fault
+        except MemoryError:  # it is not the fault of the descriptor
             raise
         except Exception:
             if self._selector.get_map().get(key.fd) is key:

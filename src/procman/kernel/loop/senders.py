@@ -1,4 +1,4 @@
-"""A signal with who sent it, which Python's own handlers do not tell: signalfd(2), through the C library."""
+"""A signal together with its sender, which Python's own handlers do not tell: signalfd(2), through the C library."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from collections.abc import Callable
 from procman.kernel.loop.reactor import READ, Reactor
 
 INFO = struct.Struct("=IiiII108x")
-"""signalfd_siginfo: number, errno, code, pid, uid, and what is not read here."""
+"""number, errno, code, pid, uid, and members that are not read here."""
 
 SFD_NONBLOCK, SFD_CLOEXEC = 0o4000, 0o2000000
 MASK = struct.Struct("=Q120x")
-"""sigset_t, of which the system takes the first 64 bits."""
+"""sigset_t, of which the system uses the first 64 bits."""
 
 FROM_KERNEL = 0x80
-"""SI_KERNEL: not sent by a process, but by the terminal's driver for a key."""
+"""SI_KERNEL: sent by the terminal's driver for a key, not by a process."""
 
 
 def on_sent(reactor: Reactor, number: int, callback: Callable[[int], None]) -> bool:
-    """Call back in the loop with the pid of each sender of this signal, 0 for a key; False where the system cannot tell.
+    """Call back in the loop with the pid of each sender of this signal, 0 for a key; False where the system cannot
+    tell.
 
-    The signal is blocked from here on: it waits in the descriptor, and over an exec.
+    The signal is blocked from now on: it waits in the descriptor, also over an exec.
     """
     fd = _signalfd(number)
     if fd < 0:
@@ -48,8 +49,8 @@ def _signalfd(number: int) -> int:
     if sys.platform != "linux":
         return -1
     try:
-        import ctypes  # noqa: PLC0415  becoming a subreaper needs it anyway; alone it would be 2 ms
+        import ctypes  # noqa: PLC0415  becoming a subreaper needs it anyway; alone it would take 2 ms
 
         return int(ctypes.CDLL(None).signalfd(-1, MASK.pack(1 << (number - 1)), SFD_NONBLOCK | SFD_CLOEXEC))
-    except (ImportError, OSError, AttributeError):  # built without it, or another C library
+    except (ImportError, OSError, AttributeError):  # Python without it, or another C library
         return -1

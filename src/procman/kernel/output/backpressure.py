@@ -1,7 +1,8 @@
-"""What goes on while the reader of procman's output is too slow, and how much of it: two things, both bounded.
+"""What is still accepted while the reader of procman's output is too slow, both in bounded memory: procman's own lines,
+and the last output of processes that end.
 
-Procman's own lines, and the last words of those who end. Everything else waits in the children's own pipes, which nobody
-reads meanwhile. What does not fit is dropped and counted. Knows the sink and sizes; not how lines look.
+Everything else waits in the children's own pipes, which are not read meanwhile. What does not fit is dropped and
+counted. Knows the sink and sizes; does not know how lines look.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ if TYPE_CHECKING:
     from procman.kernel.output.stream import ChildStream
 
 MAX_REST = 64 * 1024
-"""Most bytes of one ended life that wait for a slow reader."""
+"""Most bytes of one ended process that wait for a slow reader."""
 
 MAX_OWN = 64 * 1024
 """Most bytes of procman's own lines that wait for a slow reader."""
 
 
 class Backpressure:
-    """Stands before the sink. `notify(text)` is called with what is to be said in procman's own words once it flows."""
+    """Stands before the sink. `notify(text)` gets a message for the log, once output flows again."""
 
     def __init__(self, sink: Sink, notify: Callable[[str], None]) -> None:
         self._sink = sink
         self._notify = notify
         self._own_rest = 0  # bytes
         self._own_lost = 0  # lines
-        self._waiting: dict[str, OutputLife] = {}  # by instance: whose rest is queued in the sink
+        self._waiting: dict[str, OutputLife] = {}  # by instance: processes whose last output is queued in the sink
         sink.on_stalled.append(self._pause)
 
     @property
@@ -39,11 +40,11 @@ class Backpressure:
         return self._sink.stalled
 
     def room(self, life: OutputLife) -> int:
-        """How many bytes of this life may be read now, at its end."""
+        """How many bytes of this process may be read now, at its end."""
         return MAX_REST - life.rest
 
     def write(self, stream: ChildStream, shown: Data, lines: memoryview) -> None:
-        """Whole lines of a child, as they look and as they were written."""
+        """Complete lines of a child, as they are shown and as they were written."""
         if not self._sink.stalled:
             self._sink.write(shown)
             return
@@ -61,12 +62,12 @@ class Backpressure:
         self._sink.write(lines)
 
     def prompt(self, shown: Data) -> None:
-        """An unfinished line of a terminal, which nobody misses while the output is held up."""
+        """An unfinished line of a terminal, which is not needed while the output is stalled."""
         if not self._sink.stalled:
             self._sink.write(shown)
 
     def drop_older(self, stream: ChildStream, notice: Callable[[str], Data]) -> None:
-        """The rest of an earlier life of this slot goes, and one line in its place says how much it was."""
+        """Drop the last output of an earlier process of this slot, in favour of one line that counts it."""
         older = self._waiting.get(stream.name)
         if older is None or older is stream.life:
             return
@@ -78,7 +79,7 @@ class Backpressure:
             self._sink.write(notice(text), stream.life, lost)
 
     def flow(self) -> None:
-        """All that waited is written: lives that still run may leave a rest again when it stalls once more."""
+        """Everything has been written: processes that still run may leave output again at the next stall."""
         for life in self._waiting.values():
             life.rest = 0
         self._waiting.clear()
@@ -92,16 +93,16 @@ class Backpressure:
     # ---- handing it on
 
     def waiting(self, number: Callable[[object], int | None]) -> dict[str, int]:
-        """Whose rest waits, by instance; `number` makes one of each life."""
+        """Processes whose last output waits, by instance; `number` turns each into a number."""
         return {name: number(life) or 0 for name, life in self._waiting.items()}
 
     @property
     def own(self) -> tuple[int, int]:
-        """Of procman's own lines: bytes that wait, and lines that were dropped."""
+        """Procman's own lines: bytes that wait, and lines that were dropped."""
         return self._own_rest, self._own_lost
 
     def restore(self, waiting: dict[str, OutputLife], own: tuple[int, int]) -> None:
-        """Go on with it, once the sink does."""
+        """Continue with this state of the sink."""
         self._waiting = waiting
         self._own_rest, self._own_lost = own
         if not self._sink.stalled:

@@ -1,10 +1,10 @@
-"""Where whole lines go: to the history and the log file as they were written, and to the sink with their prefixes.
+"""Sends complete lines to the history and the log file as they were written, and to the sink with prefixes.
 
-Owns how each stream looks. Must not know where its bytes come from, nor why a child started or ended. Bytes from end to
-end, and no Python work for a line: one `bytes.replace` puts the prefixes into a chunk.
+Owns how each stream looks. Does not know where its bytes come from, nor why a child started or ended. It works on
+bytes, without Python code for each line: one `bytes.replace` puts the prefixes into a chunk.
 
-What was written to a terminal is kept as it is; what a view that is shared with others cannot show is taken out between
-the history and the format. So it is with what was written to a pipe, where a terminal shows it.
+Output of a terminal is kept unchanged; what a shared view cannot show is removed between the history and the format.
+The same applies to output of a pipe that is shown on a terminal.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from procman.kernel.output.sinks import Data, Sink
 
 _DRAWS = rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]"
-"""Control characters but the tab and the newline, C1 in UTF-8 among them. Compiled where it is first needed: 0.1 ms, as much as a module."""
+"""Control characters except the tab and the newline, including C1 in UTF-8. Compiled when first needed, which takes 0.1 ms."""
 
 
 class Fanout:
-    """One chunk of lines to everything that wants it."""
+    """Sends one chunk of lines to every destination."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Fanout:
     ) -> None:
         self.formatter = Formatter(format)
         self.history = history
-        self.positions: dict[str, int] = {}  # of types, in the order they came: their colours
+        self.positions: dict[str, int] = {}  # colours of types, in the order of their first stream
         self._files = files
         self._own = ChildStream(display.SYSTEM, -1, None, OutputLife())
         self._trouble = ChildStream(display.SYSTEM, -1, None, OutputLife())
@@ -57,7 +57,7 @@ class Fanout:
     # ---- how it looks
 
     def widen(self, names: Iterable[str]) -> bool:
-        """Pad all names to the widest of these and those known before; whether that is wider than before."""
+        """Pad all names to the widest of these and those known before; whether that has changed."""
         wider = self.formatter.widen(names)
         if wider:
             self._own.second = self._trouble.second = -1
@@ -79,9 +79,9 @@ class Fanout:
     # ---- where it goes
 
     def emit(self, stream: ChildStream, data: bytes, rest: int = 0) -> None:
-        """Pass on the partial line and the data, but for the last `rest` bytes of it; that makes whole lines.
+        """Send the partial line and the data, except its last `rest` bytes, which together are complete lines.
 
-        All of it is put together once: a copy of 64 KiB costs a twentieth of the whole way.
+        Everything is put together once: a copy of 64 KiB takes a twentieth of the whole time.
         """
         now = clock.time()
         self.formatter.renew_prefix(stream, now)
@@ -107,7 +107,7 @@ class Fanout:
         self.pressure.write(stream, shown, lines)
 
     def show_unfinished(self, stream: ChildStream) -> None:
-        """A prompt, perhaps: it becomes a line of its own, and what follows in its line another one."""
+        """Show an unfinished line, which may be a prompt, as a line of its own; what follows it becomes another line."""
         if stream.view is None or not stream.partial or self.pressure.stalled:
             return
         text = stream.view.prompt(bytes(stream.partial))
@@ -115,9 +115,11 @@ class Fanout:
             self.pressure.prompt(self.formatter.viewed(stream, clock.time(), text))
 
     def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
-        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None), in the colour of `trouble`.
+        """Log procman's own line (or lines) with `time` (seconds since the epoch; now where None), in the colour of
+        `trouble`.
 
-        They are kept like any output, under SYSTEM. A path in them may hold anything, but moves no cursor and ends no line.
+        They are kept like any output, under SYSTEM. A path in them may contain anything, but moves no cursor and ends
+        no line.
         """
         at = clock.time() if time is None else time
         text = "\n".join(map(display.clean, text.split("\n")))
@@ -128,7 +130,7 @@ class Fanout:
         self.pressure.write_own(lines, text.count("\n") + 1)
 
     def drop_older(self, stream: ChildStream) -> None:
-        """What earlier lives of this slot left, and nobody has read, makes room for this one."""
+        """Drop the unread last output of earlier processes of this slot."""
         self.pressure.drop_older(stream, self._own_lines)
 
     def _own_lines(self, text: str) -> Data:
@@ -137,13 +139,13 @@ class Fanout:
     # ---- the files
 
     def reopen(self) -> bool:
-        """Open the log files anew, as they may have been renamed; False where there are none."""
+        """Open the log files again, as they may have been renamed; False where there are none."""
         if self._files is not None:
             self._files.reopen()
         return self._files is not None
 
     def forget(self, name: str) -> None:
-        """The slot is gone."""
+        """The slot has been removed."""
         self.history.forget(name)
         if self._files is not None:
             self._files.forget(name)

@@ -1,6 +1,6 @@
-"""How the lines of one chunk look: the prefix of their instance, which is made anew once a second, or as JSON.
+"""How the lines of one chunk look: with the prefix of their instance, which changes once a second, or as JSON.
 
-Knows what is shown and how wide the names are; where lines come from and go to is output.py's.
+Knows what is shown and how wide names are; does not know where lines come from and go to.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Format(Struct, frozen=True):
-    """How lines are shown. `mode` is text or json; output of the types in `quiet` goes to the history only.
+    """How lines are shown. `mode` is text or json; output of the types in `quiet` only goes to the history.
 
-    `screen`: they are shown on a terminal, where a child that writes to a pipe could draw over the lines of others.
-    `timestamps`, `prefix` and `color` are for text. Without `prefix` the children's lines are as they wrote them, and
-    procman's own keep theirs: nobody could tell them apart.
+    `screen`: they are shown on a terminal, where a child that writes to a pipe could move the cursor. `timestamps`,
+    `prefix` and `color` apply to text. Without `prefix` the children's lines are unchanged, and only procman's own have
+    one: otherwise they could not be told apart.
     """
 
     mode: str = "text"
@@ -36,14 +36,14 @@ class Format(Struct, frozen=True):
 
 
 class Formatter:
-    """Chunks of whole lines in the `format`. `width` is what names are padded to."""
+    """Formats chunks of complete lines. `width` is the width that names are padded to."""
 
     def __init__(self, format: Format) -> None:  # noqa: A002  its name
         self.format = format
         self.width = len(display.SYSTEM)
 
     def widen(self, names: Iterable[str]) -> bool:
-        """Pad all names to the widest of these and those known before; whether that is wider than before."""
+        """Pad all names to the widest of these and those known before; whether that has changed."""
         before = self.width
         self.width = max((before, *map(len, names)))
         return self.width > before
@@ -55,7 +55,7 @@ class Formatter:
         return len(display.text_prefix("", self.width, "00:00:00" if self.format.timestamps else "", None))
 
     def renew_prefix(self, stream: ChildStream, now: float) -> None:
-        """Once a second; where lines are shown without one, it stays empty."""
+        """Make the prefix of this second; empty where lines are shown without one."""
         if int(now) == stream.second:
             return
         stream.second = int(now)
@@ -64,7 +64,7 @@ class Formatter:
             stream.prefix = display.text_prefix(stream.name, self.width, hour, stream.color)
 
     def shown(self, stream: ChildStream, now: float, chunk: bytes, rest: int) -> Data:
-        """The lines as they are to be written."""
+        """The lines as they are shown."""
         if self.format.mode == "json":
             prefix = display.json_prefix(stream.name, _iso(now), stream.tag)
             return display.json_lines(prefix, chunk[: len(chunk) - rest])
@@ -76,7 +76,7 @@ class Formatter:
         return memoryview(chunk)[: len(chunk) - rest]
 
     def filed(self, stream: ChildStream, now: float, lines: memoryview) -> Data:
-        """The lines as they go to the instance's file: as they were written (of a terminal as they look), or as JSON."""
+        """The lines as they go to the instance's file: as they were written (of a terminal: as shown), or as JSON."""
         if stream.view is not None:
             lines = memoryview(stream.view.plain(bytes(lines)))
         if self.format.mode == "json":
@@ -84,7 +84,7 @@ class Formatter:
         return lines
 
     def own_filed(self, text: str) -> bytes:
-        """Procman's own line (or lines) in a file; as nothing else there would tell, with the time."""
+        """Procman's own line (or lines) for a file, with the time, which the file would not show otherwise."""
         stamp = _iso(clock.time())
         if self.format.mode == "json":
             prefix = display.json_prefix(display.SYSTEM, stamp, None)
@@ -93,7 +93,7 @@ class Formatter:
         return f"{stamp} {stamped}\n".encode(errors="replace")
 
     def viewed(self, stream: ChildStream, now: float, text: bytes) -> Data:
-        """Whole lines of a terminal as they are to be written."""
+        """Complete lines of a terminal as they are shown."""
         self.renew_prefix(stream, now)
         return self.shown(stream, now, stream.prefix + text, 0)
 

@@ -1,12 +1,12 @@
-"""The last output of every instance, in bounded memory, for readers that each keep a byte offset.
+"""The last output of every instance, in bounded memory, for readers that each have a byte offset.
 
-Owns the bytes and when they came; must not know who reads them or how they are shown. An instance has one ring of
-bytes, and beside it three flat arrays with a row for each chunk that was appended: a Python object for each chunk would
-cost more than the chunk itself (57 bytes for an empty `bytes` in a tuple in a deque, against 24 here).
+Owns the bytes and the times at which they came; does not know who reads them or how they are shown. An instance has one
+ring of bytes, and three flat arrays with a row for each chunk: a Python object for each chunk would take more than the
+chunk itself (57 bytes for an empty `bytes` in a tuple in a deque, against 24 here).
 
-Offsets are absolute: they count from the instance's first byte and never go back, so that a reader that was too slow
-can be told what it missed. Whole lines go in, whole lines come out: the oldest line, torn where the ring has overwritten
-a part of it, is never shown.
+Offsets are absolute: they count from the instance's first byte and never decrease, so that a slow reader can be told
+what it missed. Complete lines go in and complete lines come out: the oldest line, of which a part was overwritten, is
+never shown.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _FIRST_SIZE = 128
-"""A ring's first size: most instances say little. It doubles as it fills."""
+"""The first size of a ring, as most instances write little. It doubles as it fills."""
 
 _GRANTED = 4096
-"""The size that any ring may have, however little room there is over all."""
+"""The size that any ring may have, however little room there is in total."""
 
 _BYTES_A_ROW = 32
-"""At most one row for so many bytes of a ring, so that an instance that writes one-byte lines stays bounded too."""
+"""At most one row for so many bytes of a ring, so that an instance that writes one-byte lines is bounded, too."""
 
 
 class HistoryEntry(Struct, frozen=True, gc=False):
-    """Lines that an instance wrote at `time` (seconds since the epoch); `missed` bytes before them are gone. `after` is the
-    offset behind them.
+    """Lines that an instance wrote at `time` (seconds since the epoch). `missed` bytes before them are lost. `after` is
+    the offset after them.
     """
 
     name: str
@@ -57,7 +57,7 @@ class RingState(Struct, frozen=True, kw_only=True):
 
 
 class HistoryState(Struct, frozen=True):
-    """Everything but the rings' bytes, which follow in the order of `rings`."""
+    """Everything except the bytes of the rings, which follow in the order of `rings`."""
 
     sequence: int = 0
     terminals: tuple[str, ...] = ()
@@ -65,14 +65,14 @@ class HistoryState(Struct, frozen=True):
 
     @property
     def memory(self) -> int:
-        """Bytes that follow."""
+        """How many bytes follow."""
         return sum(ring.size + 1 for ring in self.rings)
 
 
 class _Ring:
     """The last `size` bytes of one instance. The byte with the absolute offset n is at n modulo the length.
 
-    One byte more than `size` is held: what stands before the oldest byte says whether that begins a line.
+    One more byte than `size` is held: the byte before the oldest one says whether that starts a line.
     """
 
     __slots__ = ("_prune_at", "data", "end", "ends", "floor", "limit", "sequences", "size", "times")
@@ -82,7 +82,7 @@ class _Ring:
         self.limit = limit
         self.data = bytearray(size + 1)
         self.floor = 0  # absolute offset of the oldest byte
-        self.end = 0  # absolute offset after the newest
+        self.end = 0  # absolute offset after the newest byte
         self.times = array("d")
         self.ends = array("Q")
         self.sequences = array("Q")
@@ -116,7 +116,7 @@ class _Ring:
             view[: len(source) - room] = source[room:]
 
     def _prune(self) -> None:
-        """Forget the rows whose bytes are gone. Done once in a while, as it moves the rest of the arrays."""
+        """Forget the rows whose bytes are lost. Only done sometimes, as it moves the rest of the arrays."""
         gone = max(bisect_right(self.ends, self.floor), len(self.ends) - max(self.size, _GRANTED) // _BYTES_A_ROW)
         if gone > 0:
             self.floor = max(self.floor, self.ends[gone - 1])
@@ -124,7 +124,7 @@ class _Ring:
         self._prune_at = len(self.ends) * 5 // 4 + 64
 
     def resize(self, size: int) -> None:
-        """Change the size, keeping the newest bytes. MemoryError leaves all as it was."""
+        """Change the size, keeping the newest bytes. A MemoryError leaves everything unchanged."""
         floor = max(self.floor, self.end - size)
         first = max(0, floor - 1)
         kept = self.get(first, self.end)
@@ -136,11 +136,11 @@ class _Ring:
         self._prune()
 
     def empty(self) -> int:
-        """Begin anew with the least size, as if everything had been read; tells the size before. `end` stays."""
+        """Start again with the least size, as if everything had been read; returns the size before. `end` stays."""
         before, self.size = self.size, _FIRST_SIZE
-        del self.data[_FIRST_SIZE + 1 :]  # in place: it is here that memory is given back
+        del self.data[_FIRST_SIZE + 1 :]  # in place: this is where memory is freed
         self.floor = self.end
-        self.data[(self.end - 1) % len(self.data)] = 10  # what comes next begins a line
+        self.data[(self.end - 1) % len(self.data)] = 10  # what comes next starts a line
         for rows in (self.times, self.ends, self.sequences):
             del rows[:]
         return before
@@ -166,18 +166,18 @@ class _Ring:
 
     @property
     def memory(self) -> memoryview:
-        """All its bytes, as they lie there."""
+        """All its bytes, in their present order."""
         return memoryview(self.data)
 
     def get(self, begin: int, end: int) -> bytes:
-        """The bytes between two absolute offsets that are both held."""
+        """The bytes between two absolute offsets, both of which must be held."""
         position, length = begin % len(self.data), end - begin
         view = memoryview(self.data)
         first = bytes(view[position : position + length])
         return first if len(first) == length else first + bytes(view[: length - len(first)])
 
     def start(self) -> int:
-        """The absolute offset of the oldest whole line."""
+        """The absolute offset of the oldest complete line."""
         return self.floor and self.after_line(self.floor - 1)
 
     def after_line(self, at: int) -> int:
@@ -195,7 +195,7 @@ class _Ring:
         return begin + self.get(begin, end).rfind(b"\n") + 1
 
     def newest_first(self, name: str) -> Iterator[tuple[int, str, float, int, int]]:
-        """Every row as (sequence, name, time, begin, end)."""
+        """Every row as (sequence, name, time, begin, end), the newest first."""
         start = self.start()
         for row in range(len(self.ends) - 1, -1, -1):
             begin = max(start, self.ends[row - 1]) if row else start
@@ -205,13 +205,14 @@ class _Ring:
 
 
 class History:
-    """The kept output of all instances.
+    """The kept output of all instances, `limit_each` bytes for each and `limit_all` in total.
 
-    `limit_each` bytes an instance and `limit_all` over all. A ring starts small and doubles as it fills. Where all of
-    them together have no more room, the largest is halved for one that stays at half its size or less: in the end a few
-    chatty instances share what the silent ones leave. Each may have 4 KiB in any case.
-    `terminals` holds the names whose output is that of a terminal, for those who show it.
-    `listeners` are called with the name after each append; they must be quick and do nothing but take note.
+    A ring starts small and doubles as it fills. When there is no room in total, the largest ring is halved in favour of
+    one that stays at half its size or less: in the end a few chatty instances share what the silent ones leave. Each
+    may have 4 KiB in any case.
+
+    `terminals` holds the names whose output comes from a terminal, for readers that show it. `listeners` are called
+    with the name after each append; they must return at once.
     """
 
     def __init__(self, limit_each: int = 256 * 1024, limit_all: int = 32 * 1024 * 1024) -> None:
@@ -221,10 +222,10 @@ class History:
         self._total = 0
         self._sequence = 0
         self.listeners: list[Callable[[str], None]] = []
-        self.terminals: set[str] = set()  # names whose bytes, or some of them, were written to a terminal
+        self.terminals: set[str] = set()  # names with bytes that were written to a terminal
 
     def append(self, name: str, time: float, data: bytes | memoryview) -> None:
-        """Keep these lines (whole ones, with their newlines) that came at `time`, seconds since the epoch."""
+        """Keep these complete lines, with their newlines, which came at `time`, seconds since the epoch."""
         ring = self._rings.get(name) or self._add(name)
         if ring.size < ring.limit and ring.end - ring.floor + len(data) > ring.size:
             self._grow(ring, ring.end - ring.floor + len(data))
@@ -239,9 +240,9 @@ class History:
         return ring.end if ring else 0
 
     def read(self, name: str, offset: int, limit: int = 65536) -> tuple[list[HistoryEntry], int]:
-        """Lines from `offset` on, about `limit` bytes of them (one line in any case), and where to go on.
+        """Lines from `offset` on, about `limit` bytes of them (at least one line), and the next offset.
 
-        The first entry tells what was dropped since `offset`. An offset beyond the end is one from before the name was
+        The first entry says how much was lost since `offset`. An offset beyond the end is from before the name was
         forgotten: everything kept is new to that reader.
         """
         ring = self._rings.get(name)
@@ -269,9 +270,8 @@ class History:
         return entries, at
 
     def tail(self, names: Sequence[str], lines: int | None) -> tuple[list[HistoryEntry], dict[str, int]]:
-        """The last `lines` lines over all these instances together (all lines where None), in the order they came.
-
-        And the offset from which `read` goes on, for each of the names.
+        """The last `lines` lines of all these instances together (all lines where None), in their order; and, for each
+        of the names, the offset from which `read` continues.
         """
         ends = {name: self.end(name) for name in names}
         rings = {name: self._rings[name] for name in ends if name in self._rings}
@@ -290,11 +290,11 @@ class History:
         return found, ends
 
     def names(self) -> list[str]:
-        """Who has written anything, in the order of their first lines."""
+        """All names with output, in the order of their first lines."""
         return list(self._rings)
 
     def forget(self, name: str) -> None:
-        """Drop everything of a removed instance; one of that name that comes later starts at 0 again."""
+        """Drop the output of a removed instance. A later one of that name starts at 0 again."""
         self.terminals.discard(name)
         ring = self._rings.pop(name, None)
         if ring is not None:
@@ -303,7 +303,7 @@ class History:
                 other.limit = self._limit_each
 
     def relieve(self) -> None:
-        """There is no memory: what the one with most has is given up, without needing any for it."""
+        """After a lack of memory: drop the output of the instance with most, without needing memory for that."""
         ring = max(self._rings.values(), key=lambda ring: ring.size, default=None)
         if ring is not None and ring.size > _FIRST_SIZE:
             size = ring.empty()
@@ -313,7 +313,7 @@ class History:
     # ---- handing it on
 
     def state(self) -> HistoryState:
-        """What another one can be made of, with the bytes that `memory` has."""
+        """The state from which another history can be made, together with the bytes of `memory`."""
         rings = tuple(ring.state(name) for name, ring in self._rings.items())
         return HistoryState(self._sequence, tuple(sorted(self.terminals)), rings)
 
@@ -322,7 +322,7 @@ class History:
         return [ring.memory for ring in self._rings.values()]
 
     def restore(self, state: HistoryState) -> list[memoryview]:
-        """Go on where another one was. The memory that is returned is to be filled with what `memory` had."""
+        """Continue with the state of another history. Fill the memory that is returned with the bytes of `memory`."""
         for one in state.rings:
             ring = self._rings[one.name] = _Ring(one.size, one.limit)
             ring.restore(one)
@@ -346,7 +346,7 @@ class History:
             size = min(ring.size * 2, ring.limit)
             try:
                 if not self._make_room(size - ring.size, size) and size > _GRANTED:
-                    ring.limit = ring.size  # until someone is forgotten: else every chunk would look again
+                    ring.limit = ring.size  # until an instance is forgotten: otherwise every chunk would search again
                     return
                 self._resize(ring, size)
             except MemoryError:
@@ -354,9 +354,9 @@ class History:
                 return
 
     def _make_room(self, extra: int, size: int) -> bool:
-        """Whether there is room for `extra` bytes more, for a ring of then `size`; halves larger ones to make it.
+        """Whether there is room for `extra` more bytes, for a ring of then `size`; halves larger rings to make it.
 
-        Only one that stays at least as large gives way, so that two rings never take from each other in turns.
+        A ring only gives way if it stays at least as large, so that two rings never take from each other in turns.
         """
         while self._total + extra > self._limit_all:
             largest = max(self._rings.values(), key=lambda ring: ring.size, default=None)
@@ -373,6 +373,6 @@ class History:
 
 
 def _last_lines(data: bytes, count: int) -> bytes:
-    """The last `count` of these whole lines."""
+    """The last `count` of these complete lines."""
     pieces = data.rsplit(b"\n", count + 1)
     return data if len(pieces) <= count + 1 else b"\n".join(pieces[1:])

@@ -1,8 +1,8 @@
-"""A file for each instance, rotated by size here, or by an outside program that renames it and then says so (USR1).
+"""A file for each instance, rotated by size here, or by another program that renames it and then sends USR1.
 
-Owns the folder, the files and their numbers. A file is the way of a sink (`sinks`), which knows what to do where a disk is
-full: drop, count, try again, and say in the file how much is missing. There is one writer, and every write ends with a
-line, so a rotation neither tears nor loses one.
+Owns the folder, the files and their numbers. Each file is written through a sink (`sinks`), which handles a full disk:
+it drops, counts, tries again, and writes into the file how much is missing. There is one writer, and every write ends
+with a line, so a rotation neither cuts nor loses one.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ class Rotation(Struct, frozen=True):
 
 
 class FilesState(Struct, frozen=True):
-    """The descriptor that keeps others out of the folder, and the files that cannot be written at present, by name."""
+    """The descriptor whose lock keeps other procmans out of the folder, and the files that cannot be written at
+    present, by name.
+    """
 
     lock: int
     failed: dict[str, SinkState]
 
 
 class LogFiles:
-    """The files of a folder: `web.1.log` has what web.1 wrote. Opened at the first line, and closed with the slot."""
+    """The files of a folder: `web.1.log` has the output of web.1. Opened at the first line, and closed with the slot."""
 
     def __init__(self, reactor: Reactor, folder: str, rotation: Rotation, before: FilesState | None = None) -> None:
-        """Raises ConfigError where the folder cannot be made or written, RefusedError where another procman writes there.
-
-        `before`: go on where another one was, with its right to the folder.
+        """Raises ConfigError where the folder cannot be created or written, RefusedError where another procman writes
+        there. `before`: continue with this state, and its lock of the folder.
         """
         self.on_trouble: Callable[[str], None] = lambda _text: None
         self.notice: Callable[[str], bytes] = lambda text: f"procman: {text}\n".encode()
@@ -59,11 +60,11 @@ class LogFiles:
             self._add(name)[1].restore(state)
 
     def state(self) -> FilesState:
-        """What another one can be made of; the files themselves are opened anew, for appending."""
+        """The state from which it can be continued; the files themselves are opened again, for appending."""
         return FilesState(self._lock, {name: sink.state() for name, (_, sink) in self._files.items() if sink.failed})
 
     def write(self, name: str, lines: Data) -> None:
-        """Append whole lines; where that cannot be done now they are dropped and counted. Never raises."""
+        """Append complete lines. Lines that cannot be written now are dropped and counted. Never raises."""
         entry = self._files.get(name)
         (self._add(name) if entry is None else entry)[1].write(lines)
 
@@ -76,18 +77,18 @@ class LogFiles:
         return entry
 
     def _trouble(self, text: str) -> None:
-        """Told for the first of them: a disk that is full is full for all."""
+        """Log the first trouble: a full disk is full for all files."""
         if sum(sink.failed for _, sink in self._files.values()) <= 1:
             self.on_trouble(text)
 
     def reopen(self) -> None:
-        """Write to files of these names from now on, whatever has become of those that are open."""
+        """Write to files of these names from now on, whatever became of those that are open."""
         for file, _ in self._files.values():
             file.close()
             file.renew()
 
     def forget(self, name: str) -> None:
-        """The slot is gone; its file stays."""
+        """The slot has been removed; its file stays."""
         entry = self._files.pop(name, None)
         if entry is not None:
             entry[0].close()
@@ -123,16 +124,16 @@ class _File:
         return count
 
     def _fitting(self, data: bytes, room: int) -> int:
-        """Bytes up to the last line that has room; a line that never has any is written all the same."""
+        """Bytes up to the last line that fits. A line that never fits is written all the same."""
         fitting = data.rfind(b"\n", 0, max(room, 0)) + 1
         return fitting if fitting or self._size else (data.find(b"\n") + 1 or len(data))
 
     def _open(self) -> None:
-        """For appending; a link that somebody has put there is not followed, and a pipe would block."""
+        """Open for appending. A link that another user put there is not followed, and a pipe does not block."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             fd = os.open(self._path, flags, 0o640)
-        except FileNotFoundError:  # somebody has removed the folder
+        except FileNotFoundError:  # the folder has been removed
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             fd = os.open(self._path, flags, 0o640)
         status = os.fstat(fd)
@@ -143,7 +144,7 @@ class _File:
         self._size = status.st_size
 
     def _rotate(self) -> None:
-        """Where that is not allowed, the file simply goes on, until it is opened anew: lines matter more than its size."""
+        """Rotate. If that fails the file simply continues until it is opened again: lines matter more than its size."""
         self.close()
         try:
             if not self._rotation.keep:
@@ -159,7 +160,7 @@ class _File:
             self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it grows on")
 
     def renew(self) -> None:
-        """It may be rotated again."""
+        """Allow another rotation."""
         self._limit = self._rotation.max_bytes
 
     def close(self) -> None:
@@ -169,7 +170,7 @@ class _File:
 
 
 def _claim(folder: str) -> int:
-    """A descriptor of the folder that keeps every other procman out of it (flock(2)); made where it is missing."""
+    """A descriptor of the folder, created if missing, whose lock keeps every other procman out (flock(2))."""
     try:
         os.makedirs(folder, exist_ok=True)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
-"""The output as the rest of procman sees it: children's streams are opened, drained and closed, and own lines are logged.
+"""The output as the rest of procman sees it: children's streams are opened, drained and closed, and own lines are
+logged.
 
-Puts the reader, the fan-out and the backpressure together, and makes one state of them. Must not know why a child
-started or ended.
+Combines the reader, the fan-out and the backpressure, and their states. Does not know why a child started or ended.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 class OutputState(Struct, frozen=True, kw_only=True):
-    """Everything that a multiplexer knows but how lines are shown. `rests` has the bytes of each life that wait for the
-    reader; a key of the sink's backlog is a number in it.
+    """The whole state except how lines are shown. `rests` has the bytes of each process that wait for the reader; a key
+    of the sink's backlog is an index into it.
     """
 
     width: int
@@ -43,7 +43,7 @@ class OutputState(Struct, frozen=True, kw_only=True):
 
 
 class Multiplexer:
-    """The way of a line: from a child's pipe, with a prefix before each line, to the history and the sink."""
+    """The path of a line: from a child's pipe, with a prefix, to the history and the sink."""
 
     def __init__(
         self,
@@ -73,30 +73,30 @@ class Multiplexer:
         return self._reader.open(name, type_name, fd, stream, terminal=terminal)
 
     def streams_of(self, name: str) -> list[ChildStream]:
-        """What is open of an instance."""
+        """The open streams of an instance."""
         return [stream for stream in self._reader.streams if stream.name == name]
 
     def drain(self, stream: ChildStream) -> None:
-        """At a death: read what the pipe holds at this moment."""
+        """At a death: read what the pipe holds now."""
         self._reader.drain(stream)
 
     def end_line(self, stream: ChildStream) -> None:
-        """End an unfinished line with the newline that is missing."""
+        """End an unfinished line with the missing newline."""
         self._reader.end_line(stream)
 
     def close(self, stream: ChildStream) -> None:
-        """The life is over: what the pipe still holds, then its end."""
+        """The process and its group have ended: read what the pipe still holds, and close it."""
         self._reader.close(stream)
 
     def add_tap(self, name: str, tap: Tap) -> None:
-        """From now on it is given what this instance writes, beside the others that are."""
+        """Give this tap the output of an instance from now on."""
         self._reader.add_tap(name, tap)
 
     def remove_tap(self, name: str, tap: Tap) -> None:
         self._reader.remove_tap(name, tap)
 
     def forget(self, name: str) -> None:
-        """The slot is gone."""
+        """The slot has been removed."""
         self._fanout.forget(name)
         self._reader.forget(name)
 
@@ -110,15 +110,17 @@ class Multiplexer:
             self._reader.fit_terminals()
 
     def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
-        """Procman's own line (or lines), at `time` (seconds since the epoch; now where None); `trouble` is shown in red."""
+        """Log procman's own line (or lines) with `time` (seconds since the epoch; now where None); `trouble` is shown
+        in red.
+        """
         self._fanout.log(text, time, trouble=trouble)
 
     def reopen(self) -> bool:
-        """Open the log files anew, as they may have been renamed; False where there are none."""
+        """Open the log files again, as they may have been renamed; False where there are none."""
         return self._fanout.reopen()
 
     def finish(self, deadline: float) -> None:
-        """The end: whatever is still open is closed, and the sink has until `deadline` (monotonic) to write it all."""
+        """At the end: close everything. The sink has until `deadline` (monotonic) to write."""
         self._reader.finish()
         self._sink.flush(deadline)
         self._reader.stop()
@@ -127,7 +129,7 @@ class Multiplexer:
     # ---- handing it on
 
     def state(self) -> OutputState:
-        """What another one can be made of, in a program that has the same descriptors."""
+        """The state from which another program with the same descriptors can continue."""
         numbers: dict[object, int] = {}
 
         def number(life: object) -> int | None:
@@ -149,7 +151,7 @@ class Multiplexer:
         )
 
     def restore(self, state: OutputState) -> dict[int, ChildStream]:
-        """Go on where another one was, before anything is opened here; the streams by descriptor."""
+        """Continue with a state, before anything is opened here; returns the streams by descriptor."""
         lives = [OutputLife(rest) for rest in state.rests]
         self._fanout.positions.update(state.positions)
         self._fanout.formatter.width = state.width
@@ -161,10 +163,11 @@ class Multiplexer:
 
 
 def _keep_heap() -> None:
-    """Keep glibc from giving the heap's top back to the system after each chunk, and faulting it in again for the next.
+    """Keep glibc from returning the top of the heap to the system after each chunk, and getting it back for the next.
 
-    A chunk's blocks of 64 to 200 kB lie at the top of the heap, and more than 128 kB free there is returned. Freeing one
-    mapped block raises that threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); this one is never touched, so
-    it costs no memory. Measured: json with `--history 0` takes half the CPU; a history that has grown does the same.
+    A chunk's blocks of 64 to 200 kB are at the top of the heap, and more than 128 kB free there is returned. Freeing
+    one mapped block raises that threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); the block is never touched,
+    so it costs no memory. Measured: json with `--history 0` takes half the CPU; a history that has grown has the same
+    effect.
     """
     bytes(1 << 20)

@@ -1,7 +1,8 @@
-"""The pipes and terminals of all children, watched together: they are paused and looked at again as one.
+"""The pipes and terminals of all children, which are watched, paused and resumed together.
 
-They are in a selector of their own, whose descriptor the reactor watches (epoll and kqueue nest). Where the system has
-only poll or select (a seccomp profile without epoll), which have no descriptor, the reactor watches each pipe.
+They are in a selector of their own, whose descriptor the reactor watches (epoll and kqueue can be nested). Where the
+system only has poll or select (a seccomp profile without epoll), which have no descriptor, the reactor watches each
+pipe.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Pipes:
         self._on_ready = on_ready
         self._selector = selectors.DefaultSelector()
         own: int | None = getattr(self._selector, "fileno", lambda: None)()
-        self._own = own  # its descriptor, where it has one
+        self._own = own  # its descriptor, if it has one
         self._watched = False
 
     def register(self, fd: int, stream: ChildStream) -> None:
-        """Raises OSError where the system has no watch left for it (epoll(7)); then it is as before."""
+        """Raises OSError where the system has no watch left (epoll(7)), with everything unchanged."""
         self._selector.register(fd, READ, stream)
         if self._watched and self._own is None:
             self._reactor.register(fd, READ, self._on_ready)
@@ -39,11 +40,11 @@ class Pipes:
         self._selector.unregister(fd)
 
     def ready(self) -> list[ChildStream]:
-        """Those with something to read, or at their end."""
+        """Those with data, or at their end."""
         return [key.data for key, _ in self._selector.select(0)]
 
     def watch(self) -> None:
-        """Raises OSError as `register` does."""
+        """Watch them. Raises OSError like `register`."""
         for fd in self._fds():
             self._reactor.register(fd, READ, self._on_ready)
         self._watched = True
@@ -57,5 +58,5 @@ class Pipes:
         self._selector.close()
 
     def _fds(self) -> list[int]:
-        """What the reactor watches."""
+        """The descriptors that the reactor watches."""
         return [key.fd for key in self._selector.get_map().values()] if self._own is None else [self._own]

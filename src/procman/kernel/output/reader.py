@@ -1,9 +1,10 @@
-"""Reads what the children write: their pipes and terminals, a chunk at a time, cut at its last newline.
+"""Reads the pipes and terminals of the children, a chunk at a time, cut at its last newline.
 
-Owns the read ends, the partial lines and the taps. Must not know why a child started or ended, nor where whole lines go.
+Owns the read ends, the partial lines and the taps. Does not know why a child started or ended, nor where complete lines
+go.
 
-A reader of procman's output that is too slow holds back the writers and nothing else: while the output is stalled no pipe
-is read, so each child waits in its own write. Only the last words of those who end are, in bounds.
+If the reader of procman's output is too slow it holds back the writers and nothing else: while the output is stalled no
+pipe is read, so each child blocks in its own write. Only the last output of children that end is read, up to a limit.
 """
 
 from __future__ import annotations
@@ -29,26 +30,23 @@ else:
     terminals = later(__name__, "procman.kernel.output.terminals")
 
 CHUNK = 64 * 1024
-"""Most bytes of one read: what a pipe holds unless its owner has grown it (pipe(7))."""
+"""Most bytes of one read: the size of a pipe, unless its owner has changed it (pipe(7))."""
 
 BURST = 16
-"""Most reads before signals and deadlines have their turn again: about a millisecond's work."""
+"""Most reads before signals and deadlines get their turn again: about a millisecond's work."""
 
 MAX_LINE = 64 * 1024
-"""Most bytes of a line, without its newline; a longer one is cut into pieces that end in `display.CUT`."""
+"""Most bytes of a line, without its newline. A longer one is cut into pieces that end in `display.CUT`."""
 
 LOG_AGAIN = 60.0
-"""Seconds in which a lack of memory is said once."""
+"""Seconds in which a lack of memory is logged once."""
 
 LOOK_AGAIN = 0.05
-"""Seconds between two tries to watch the pipes, where the system has no watch left."""
+"""Seconds between two attempts to watch the pipes, where the system has no watch left."""
 
 
 class Reader:
-    """Many pipes to one fan-out.
-
-    All pipes are paused while the output is stalled.
-    """
+    """Connects many pipes to one fan-out. All pipes are paused while the output is stalled."""
 
     def __init__(self, reactor: Reactor, fanout: Fanout) -> None:
         self._reactor = reactor
@@ -61,19 +59,19 @@ class Reader:
         self._pipes = Pipes(reactor, self._on_ready)
         self._terminals: terminals.Terminals | None = None
         self._watched = False
-        self._no_memory_until = 0.0  # when a lack of it may be said again
+        self._no_memory_until = 0.0  # when a lack of memory may be logged again
         self.watch()
 
     @property
     def terminals(self) -> terminals.Terminals:
-        """Made when the first is opened."""
+        """Created when the first terminal is opened."""
         if self._terminals is None:
             fanout = self._fanout
             self._terminals = terminals.Terminals(self._reactor, fanout.formatter.prefix_width, fanout.show_unfinished)
         return self._terminals
 
     def fit_terminals(self) -> None:
-        """The screen or the prefix has changed."""
+        """The size of the screen or the width of the prefix has changed."""
         if self._terminals is not None:
             self._terminals.fit()
 
@@ -82,9 +80,10 @@ class Reader:
     def open(
         self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False
     ) -> ChildStream:
-        """Read this pipe, or this terminal's master, from now on, and close it at the end. `stream` names it (stdout,
-        stderr) where a child has two. Raises OSError where there is no memory or no watch left for it (epoll(7)), with it
-        closed.
+        """Read this pipe, or this terminal's master, from now on, and close it at the end.
+
+        `stream` is its name (stdout, stderr) where a child has two. Raises OSError where there is no memory or no watch
+        left (epoll(7)), with it closed.
         """
         os.set_blocking(fd, False)
         life = self._lives.get(name) or OutputLife()
@@ -112,10 +111,10 @@ class Reader:
         self.terminals.add(stream)
 
     def drain(self, stream: ChildStream) -> None:
-        """At a death: read what the pipe holds at this moment, not to its end, which a grandchild may keep open.
+        """At a death: read what the pipe holds now, and not up to its end, as a grandchild may keep it open.
 
-        While the output is stalled a life may leave MAX_REST bytes; those of an earlier life of the slot that still wait
-        make room for it.
+        While the output is stalled a process may leave MAX_REST bytes, in place of those that an earlier process of the
+        slot left.
         """
         if self._pressure.stalled:
             self._fanout.drop_older(stream)
@@ -128,12 +127,12 @@ class Reader:
             left -= len(data)
 
     def end_line(self, stream: ChildStream) -> None:
-        """End an unfinished line with the newline that is missing."""
+        """End an unfinished line with the missing newline."""
         if stream.partial:
             self._fanout.emit(stream, b"\n")
 
     def close(self, stream: ChildStream) -> None:
-        """The life is over: what the pipe still holds, then its end."""
+        """The process and its group have ended: read what the pipe still holds, and close it."""
         if stream.fd < 0:
             return
         self.drain(stream)
@@ -152,23 +151,23 @@ class Reader:
             self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: not read in time")
 
     def finish(self) -> None:
-        """The end: whatever is still open is closed."""
+        """At the end: close everything."""
         for stream in tuple(self.streams):
             self.close(stream)
 
     def stop(self) -> None:
-        """After the end: look at nothing any more."""
+        """After the end: watch nothing any more."""
         self.pause()
         self._pipes.close()
 
     # ---- taps
 
     def add_tap(self, name: str, tap: Tap) -> None:
-        """From now on it is given what this instance writes."""
+        """Give it the output of this instance from now on."""
         self.taps[name] = (*self.taps.get(name, ()), tap)
 
     def remove_tap(self, name: str, tap: Tap) -> None:
-        """No longer; nothing happens where it was not."""
+        """Remove it, if it is there."""
         left = tuple(each for each in self.taps.get(name, ()) if each is not tap)
         if left:
             self.taps[name] = left
@@ -176,14 +175,14 @@ class Reader:
             self.taps.pop(name, None)
 
     def forget(self, name: str) -> None:
-        """The slot is gone."""
+        """The slot has been removed."""
         for tap in self.taps.pop(name, ()):
             tap.removed()
 
     # ---- reading
 
     def _on_ready(self) -> None:
-        """One read for each ready pipe in turn. Who was not reached in this round comes first in the next."""
+        """Read once from each ready pipe. Pipes that this round does not reach come first in the next."""
         for _ in range(BURST):
             if not self._ready:
                 self._ready.extend(self._pipes.ready())
@@ -192,7 +191,7 @@ class Reader:
             self._read(self._ready.popleft(), CHUNK)
 
     def _read(self, stream: ChildStream, size: int) -> bytes:
-        """Read once and pass on what is complete; empty where there is nothing to read, or no memory for it."""
+        """Read once and pass on complete lines; empty where there is nothing to read, or no memory for it."""
         if stream.ended or stream.fd < 0:
             return b""
         try:
@@ -202,9 +201,7 @@ class Reader:
             self._fanout.history.relieve()
             if clock.monotonic() >= self._no_memory_until:
                 self._no_memory_until = clock.monotonic() + LOG_AGAIN
-                self._fanout.log(
-                    "no memory for the output of all: some of it is dropped, and of what is kept the most is given up"
-                )
+                self._fanout.log("no memory for all output: some of it is dropped, and the largest history is given up")
             return b""
 
     def _take(self, stream: ChildStream, size: int) -> bytes:
@@ -215,7 +212,7 @@ class Reader:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            data = b""  # the end of a terminal, on Linux (pts(4) does not say so; measured)
+            data = b""  # the end of a terminal on Linux (measured; pts(4) does not say so)
         if not data:
             self._forget(stream)
             self.end_line(stream)
@@ -241,7 +238,7 @@ class Reader:
         return data
 
     def _cut_long(self, stream: ChildStream) -> None:
-        """Emit the pieces of a line that is too long; it is at the beginning of the partial, and stays if not."""
+        """Send the pieces of a line that is too long, from the start of the partial line."""
         while (length := stream.partial.find(b"\n")) > MAX_LINE or (length < 0 and len(stream.partial) > MAX_LINE):
             at = MAX_LINE
             while at > MAX_LINE - 3 and stream.partial[at] & 0xC0 == 0x80:
@@ -259,7 +256,7 @@ class Reader:
             self.terminals.unfinished(stream, shown=bool(shown))
 
     def _forget(self, stream: ChildStream) -> None:
-        """Do not look at its pipe any more."""
+        """Stop watching its pipe."""
         if not stream.ended:
             stream.ended = True
             self._pipes.unregister(stream.fd)
@@ -274,7 +271,7 @@ class Reader:
             self._watched = False
 
     def watch(self) -> None:
-        """Look at the pipes again; where the system has no watch left for that (epoll(7)), try it every now and then."""
+        """Watch the pipes again. Where the system has no watch left (epoll(7)), try again from time to time."""
         if self._watched or self._pressure.stalled:
             return
         try:
@@ -292,7 +289,7 @@ class Reader:
     # ---- handing it on
 
     def restore(self, state: StreamState, life: OutputLife) -> ChildStream:
-        """Go on with a stream of another program that had the same descriptors."""
+        """Continue with a stream of another program that had the same descriptors."""
         stream = ChildStream(state.name, state.fd, state.tag, life)
         self._add(stream, type_of(state.name))
         self._lives[state.name] = life

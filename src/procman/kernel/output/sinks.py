@@ -1,10 +1,11 @@
-"""procman's own standard output: written without ever waiting for its reader, with one backlog for what it did not take.
+"""Procman's own standard output: written without ever waiting for its reader, with one backlog for what it did not
+accept.
 
-Owns the descriptor's quirks, the backlog and the counting of what is dropped. Must not know what a line is about: it is
-given whole lines, and tears none.
+Owns the descriptor's peculiarities, the backlog and the count of dropped lines. Does not know what a line means: it
+gets complete lines, and cuts none.
 
-Standard output is shared with whoever started procman, so O_NONBLOCK is never set on it: the flag belongs to the open
-file description, and the shell's next program would inherit it (a well-known way to break `cat`). See `find_way`.
+Standard output is shared with procman's parent, so O_NONBLOCK is never set on it: the flag belongs to the open file
+description, and the shell's next program would inherit it (a well-known way to break `cat`). See `find_way`.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ if TYPE_CHECKING:
     Data: TypeAlias = bytes | memoryview
 
 PIPE_SIZE = 1 << 20
-"""What a pipe on standard output is grown to: the most that an unprivileged process may ask for (pipe(7))."""
+"""The size to which a pipe on standard output is grown: the most that an unprivileged process may ask for (pipe(7))."""
 
 RETRY = 1.0
-"""Seconds between two tries on an output that has failed."""
+"""Seconds between two attempts on an output that has failed."""
 
 LOOK_AGAIN = 0.05
-"""Seconds between two looks at an output that cannot be watched."""
+"""Seconds between two attempts on an output that cannot be watched."""
 
 _SAFE_WRITE = 4096
-"""Bytes that a pipe which poll calls writable takes without blocking: PIPE_BUF (pipe(7))."""
+"""Bytes that a pipe accepts without blocking once poll calls it writable: PIPE_BUF (pipe(7))."""
 
 
 class Way(Struct, frozen=True):
-    """How to write without blocking. `put` writes some of the data and says how much, or raises BlockingIOError;
-    `fd` tells when there is room again; `close` gives back what was opened for it.
+    """How to write without blocking. `put` writes some of the data and returns how much, or raises BlockingIOError;
+    `fd` becomes ready when there is room again; `close` closes what was opened.
     """
 
     fd: int
@@ -56,9 +57,9 @@ class Way(Struct, frozen=True):
 def find_way(fd: int) -> Way:
     """The first that works of: plain writes, a descriptor of our own, a flag for each write, small writes after a poll.
 
-    Files, /dev/null and their like never wait for a reader. A pipe or terminal is opened again through /proc, which
-    makes a new description (refused with EACCES for another user's; absent on macOS). A socket cannot be (ENXIO). What
-    is closed (`>&-`) is left to the first write to find out.
+    Files, /dev/null and the like never wait for a reader. A pipe or terminal is opened again through /proc, which makes
+    a new description (refused with EACCES for another user's; absent on macOS). A socket cannot be (ENXIO). A closed
+    descriptor (`>&-`) is found out by the first write.
     """
     try:
         mode = os.fstat(fd).st_mode
@@ -77,7 +78,7 @@ def find_way(fd: int) -> Way:
 
 
 def _nothing(*_: object) -> None:
-    """Nobody wants to know."""
+    """The default of callbacks: do nothing."""
 
 
 def _grow(fd: int) -> None:
@@ -87,7 +88,7 @@ def _grow(fd: int) -> None:
         if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < PIPE_SIZE:
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     except OSError:
-        return  # EPERM: the user's allowance for pipes is used up; a small one is slower, nothing else
+        return  # EPERM: the user's allowance for pipes is used up; a small one is only slower
 
 
 def _reopen(fd: int) -> int:
@@ -107,22 +108,21 @@ def _is_own_terminal(fd: int) -> bool:
     try:
         os.tcgetpgrp(fd)
     except OSError:
-        return False  # ENOTTY: it controls no session, or another one (tcgetpgrp(3))
+        return False  # ENOTTY: it is no session's terminal, or another one's (tcgetpgrp(3))
     return True
 
 
 def _socket_way(fd: int) -> Way:
-    import socket  # noqa: PLC0415  1 ms at import, and standard output is rarely one
+    import socket  # noqa: PLC0415  1 ms at import, and standard output is rarely a socket
 
     own = socket.socket(fileno=os.dup(fd))
-    flags = socket.MSG_DONTWAIT | getattr(
-        socket, "MSG_NOSIGNAL", 0
-    )  # macOS has no such flag; SIGPIPE is ignored anyway
+    # macOS has no such flag; SIGPIPE is ignored anyway
+    flags = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
     return Way(own.fileno(), lambda data: own.send(data, flags), own.close)
 
 
 class _Careful:
-    """Writes on the shared descriptor itself: a flag for each write where that works, else little at a time."""
+    """Writes to the shared descriptor itself: with a flag for each write where that works, else a little at a time."""
 
     def __init__(self, fd: int, *, nowait: bool) -> None:
         self._fd = fd
@@ -137,7 +137,7 @@ class _Careful:
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
-                self._nowait = False  # a kernel that is too old for it
+                self._nowait = False  # an old kernel
         if not self._look.select(0):
             raise BlockingIOError
         return os.write(self._fd, data[:_SAFE_WRITE])
@@ -158,7 +158,9 @@ class QueuedWrite(Struct, frozen=True):
 
 
 class SinkState(Struct, frozen=True, kw_only=True):
-    """What is not written yet, and what could not be. `head` goes on where a write has ended; `lost` are lines and bytes."""
+    """What is not written yet, and what could not be. `head` continues an interrupted write; `lost` are lines and
+    bytes.
+    """
 
     head: bytes = b""
     queue: tuple[QueuedWrite, ...] = ()
@@ -171,14 +173,14 @@ class SinkState(Struct, frozen=True, kw_only=True):
 
 
 class Sink:
-    """The one writer of standard output. Every `write` is of whole lines.
+    """The one writer of standard output. Every `write` is of complete lines.
 
-    Where the output takes no more, the rest is the backlog and `stalled` is true: `on_stalled` are called, and
-    `on_flowing` when all of it is written. Whoever writes meanwhile is queued behind, so the writers have to hold back.
+    When the output accepts no more, the rest is the backlog and `stalled` is true: `on_stalled` are called, and
+    `on_flowing` once everything is written. Later writes are queued after it, so the writers have to hold back.
 
-    Where it cannot be written at all (closed, full), `on_trouble` is told once, and lines are dropped and counted. Each
-    second one write tries again; `notice` then makes the line that says what is missing. A line that was torn by a full
-    disk is completed first. `dropped` counts all bytes that were accepted and never written.
+    If it cannot be written at all (closed, full), `on_trouble` is called once, and lines are dropped and counted. Once
+    a second a write tries again; then `notice` makes the line that says how much is missing. A line that a full disk
+    has cut is completed first. `dropped` counts all bytes that were accepted and never written.
     """
 
     def __init__(
@@ -199,7 +201,7 @@ class Sink:
         self._way = find_way(fd) if isinstance(fd, int) else fd
         self._name = name
         self._head: Data = b""  # what is being written
-        self._queue: deque[_Queued] = deque()  # and what comes after it
+        self._queue: deque[_Queued] = deque()  # what comes after it
         self._mid_line = False  # whether the last byte written was not a newline
         self._watched = False
         self._failed = False
@@ -213,7 +215,7 @@ class Sink:
         return self._failed
 
     def write(self, data: Data, key: object = None, lines: int = 0) -> None:
-        """Write, or queue, or drop; never wait. `key` and `lines` are for `discard`."""
+        """Write, queue or drop; never wait. `key` and `lines` are for `discard`."""
         if self._failed and not self._recover():
             self._lose(data)
         elif self.stalled:
@@ -223,7 +225,7 @@ class Sink:
             self._pump()
 
     def discard(self, key: object) -> int:
-        """Take back what is queued under this key, as far as none of it is written; tells the sum of its `lines`."""
+        """Take back what is queued under this key, unless part of it has been written; returns the sum of its `lines`."""
         lines = 0
         kept: deque[_Queued] = deque()
         for queued in self._queue:
@@ -236,7 +238,7 @@ class Sink:
         return lines
 
     def state(self, number: Callable[[object], int | None] = lambda _key: None) -> SinkState:
-        """What another one can go on with; `number` makes one of each key."""
+        """The state from which it can be continued; `number` turns each key into a number."""
         lines, size = self._lost
         return SinkState(
             head=bytes(self._head),
@@ -250,7 +252,7 @@ class Sink:
         )
 
     def restore(self, state: SinkState, keys: Sequence[object] = ()) -> None:
-        """Go on where another one was, before anything is written here. `keys` are the keys by number."""
+        """Continue with a state, before anything is written here. `keys` are the keys by number."""
         self._head = state.head
         self._queue.extend(_Queued(w.data, keys[w.key] if w.key is not None else None, w.lines) for w in state.queue)
         self._mid_line, self._failed, self._torn = state.mid_line, state.failed, state.torn
@@ -260,7 +262,9 @@ class Sink:
             self._pump()
 
     def flush(self, deadline: float) -> None:
-        """At the very end: wait for the reader until `deadline` (monotonic seconds), then drop what is left, and say so."""
+        """At the very end: wait for the reader until `deadline` (monotonic seconds), then drop the rest, and report
+        that.
+        """
         look = OneLook()
         look.register(self._way.fd, WRITE)
         while self.stalled and (left := deadline - time.monotonic()) > 0:
@@ -276,7 +280,7 @@ class Sink:
             self._lost = [0, 0]
 
     def close(self) -> None:
-        """Give back what was opened; nothing can be written from here on."""
+        """Close what was opened; nothing can be written any more."""
         self._lose_backlog()
         self._set_stalled(stalled=False)
         self._way.close()
@@ -284,10 +288,10 @@ class Sink:
     # ---- writing
 
     def _pump(self) -> None:
-        """Write until nothing is left or the output takes no more."""
+        """Write until nothing is left or the output accepts no more."""
         try:
             while self._head or self._queue:
-                self._head = self._head or self._queue.popleft().data  # kept where the write is refused
+                self._head = self._head or self._queue.popleft().data  # kept where the write fails
                 self._head = self._put(self._head)
         except BlockingIOError:
             self._set_stalled(stalled=True)
@@ -298,7 +302,7 @@ class Sink:
             self._set_stalled(stalled=False)
 
     def _put(self, data: Data) -> Data:
-        """Write some of the data; what is left of it."""
+        """Write some of the data; returns the rest."""
         count = self._way.put(data)
         if count == len(data):
             self._mid_line = False
@@ -320,7 +324,7 @@ class Sink:
             callback()
 
     def _watch(self) -> None:
-        """Be told when there is room; where the system has no watch left for that (epoll(7)), look every now and then."""
+        """Get called when there is room; where the system has no watch left (epoll(7)), try again from time to time."""
         try:
             self._reactor.register(self._way.fd, WRITE, self._pump)
             self._watched = True
@@ -339,7 +343,7 @@ class Sink:
         self._failed = True
         self._retry_at = time.monotonic() + self.retry
         if error.errno == errno.EPIPE:
-            self._mid_line = False  # whoever reads next has not seen the line's beginning
+            self._mid_line = False  # the next reader has not seen the start of the line
         self._keep_torn(bytes(self._head))
         self._head = self._head[len(self._torn) :]
         self._lose_backlog()

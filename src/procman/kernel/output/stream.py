@@ -1,6 +1,7 @@
-"""What procman knows of one child's output: the read end of its pipe or the master of its terminal, and its partial line.
+"""What procman knows of one child's output: the read end of its pipe or the master of its terminal, and its partial
+line.
 
-Values and nothing else: who reads them is `reader.py`, where their lines go is `fanout.py`.
+Only values: they are read in `reader.py`, and their lines are sent by `fanout.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
 
 UNKNOWN_SIZE = (80, 24)
-"""Columns and lines of a terminal where nothing tells them: what every terminal had once."""
+"""Columns and lines of a terminal whose size is unknown: those of classic terminals."""
 
 
 class OutputLife:
-    """One life of a slot, as far as output goes: its open streams, and how many bytes of its rest wait for the reader."""
+    """One process of a slot, as far as output goes: its open streams, and how many bytes of its last output wait for
+    the reader.
+    """
 
     __slots__ = ("open", "rest")
 
@@ -31,9 +34,9 @@ class OutputLife:
 
 
 class ChildStream:
-    """The read end of a child's pipe, or the master of its terminal, which is written to as well.
+    """The read end of a child's pipe, or the master of its terminal, which is also written to.
 
-    `fd` is -1 once closed; `ended` once its other ends are all closed. `view` is how a terminal's lines are shown.
+    `fd` is -1 once closed; `ended`: all other ends are closed. `view` is how a terminal's lines are shown.
     """
 
     __slots__ = ("color", "ended", "fd", "life", "name", "partial", "prefix", "quiet", "second", "tag", "view")
@@ -47,7 +50,7 @@ class ChildStream:
         self.quiet = False
         self.ended = False
         self.partial = bytearray()
-        self.second = -1  # which second the prefix was made for
+        self.second = -1  # the second for which the prefix was made
         self.prefix = b""
         self.view: SharedView | None = None
 
@@ -56,13 +59,13 @@ class ChildStream:
         return self.view is not None
 
     def held(self) -> int:
-        """How many bytes its pipe holds at this moment."""
+        """How many bytes its pipe holds now."""
         if self.ended or self.fd < 0:
             return 0
         return int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def state(self, life: int) -> StreamState:
-        """As a value; `life` is the number of its life."""
+        """The stream as a value; `life` is the number of its process."""
         view = self.view
         return StreamState(
             name=self.name,
@@ -78,7 +81,7 @@ class ChildStream:
 
 
 class StreamState(Struct, frozen=True, kw_only=True):
-    """A stream as a value; `life` is a number in `rests` of the output's state, and the last two are its view's."""
+    """A stream as a value; `life` is an index into `rests` of the output's state, and the last two are its view's."""
 
     name: str
     fd: int
@@ -92,7 +95,7 @@ class StreamState(Struct, frozen=True, kw_only=True):
 
 
 class Tap(Protocol):
-    """Who is given what one instance writes, byte by byte as it is read, over all its lives."""
+    """Gets the output of one instance, byte by byte as it is read, over all its lives."""
 
     def opened(self, stream: ChildStream) -> None: ...
     def read(self, stream: ChildStream, data: bytes) -> None: ...

@@ -1,8 +1,8 @@
-r"""Pseudo-terminals: how one is made, how large it is, and when an unfinished line on it is shown.
+r"""Pseudo-terminals: creating one, its size, and when an unfinished line on it is shown.
 
-Knows descriptors, sizes and times; neither instances nor what is written. The terminal's settings stay at their defaults
-(echo, `\n` made `\r\n`): a program is to find what it would find when run by hand. It becomes the controlling terminal of
-its session, so that job control, `/dev/tty` and the signals of the keyboard work.
+Knows descriptors, sizes and times; knows neither instances nor what is written. The terminal's settings stay at their
+defaults (echo, `\n` becomes `\r\n`), so that a program finds what it would find when run by hand. It becomes the
+controlling terminal of its session, so that job control, `/dev/tty` and the signals of the keyboard work.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from procman.kernel.output.stream import ChildStream
 
 CHUNK = 4096
-"""Most bytes that one read of a pseudo-terminal gives (the line discipline's buffer; Linux gives one less)."""
+"""Most bytes that one read of a pseudo-terminal returns (the line discipline's buffer; Linux returns one less)."""
 
 PROMPT_AFTER = 0.25
-"""Seconds that a line stands unfinished until it is shown: its program seems to wait for an answer."""
+"""Seconds after which an unfinished line is shown, as its program seems to wait for an answer."""
 
 STATE_EVERY = 1.5
-"""Seconds between two looks at a line that is drawn again and again, as a progress bar: each redraw would put it off."""
+"""Seconds between two displays of a line that is redrawn, such as a progress bar: each redraw would postpone it."""
 
 LEAST = 20
-"""Columns that a child gets in any case: programs fail to wrap their lines into less."""
+"""Columns that a child gets at least: programs fail to wrap their lines into fewer."""
 
 
 class Terminal(NamedTuple):
@@ -45,7 +45,7 @@ class Terminal(NamedTuple):
 
 
 def open_terminal(size: tuple[int, int]) -> Terminal:
-    """A new one of that many columns and lines, both descriptors non-inheritable. Raises OSError: no descriptor, none left
+    """A new one of this size, both descriptors non-inheritable. Raises OSError: no descriptor, no terminal left
     (ENOSPC: pts(4)), or no /dev/pts.
     """
     master, slave = os.openpty()
@@ -59,13 +59,13 @@ def open_terminal(size: tuple[int, int]) -> Terminal:
 
 
 def set_size(master: int, size: tuple[int, int]) -> None:
-    """Columns and lines; its programs get WINCH where that is a change (TIOCSWINSZ: ioctl_tty(2))."""
+    """Set columns and lines. Its programs get WINCH if that is a change (TIOCSWINSZ: ioctl_tty(2))."""
     columns, lines = size
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
 def screen_size(fd: int) -> tuple[int, int]:
-    """Columns and lines of the terminal that this is; `UNKNOWN_SIZE` where it is none, or says 0, as a serial line does."""
+    """Columns and lines of this terminal; `UNKNOWN_SIZE` where it is none, or reports 0, as a serial line does."""
     try:
         columns, lines = os.get_terminal_size(fd)
     except OSError:
@@ -74,10 +74,10 @@ def screen_size(fd: int) -> tuple[int, int]:
 
 
 class Terminals:
-    """All that are open: they have the size of procman's screen less the prefix, and one timer for their prompts.
+    """All open terminals: they have the size of procman's screen less the prefix, and one timer for their prompts.
 
-    `show` is called with a stream whose unfinished line has not grown for a while. Where there is no terminal there is
-    no handler and no timer.
+    `show` is called with a stream whose unfinished line has not grown for a while. Without terminals there is no
+    handler and no timer.
     """
 
     def __init__(self, reactor: Reactor, width: Callable[[], int], show: Callable[[ChildStream], None]) -> None:
@@ -85,14 +85,14 @@ class Terminals:
         self._width = width
         self._show = show
         self._open: set[ChildStream] = set()
-        self._followed: dict[str, tuple[int, int]] = {}  # by instance: the size of the screen of who types there
+        self._followed: dict[str, tuple[int, int]] = {}  # by instance: the size of the typist's screen
         self._watching = False
         self._unfinished: dict[ChildStream, float] = {}  # when each is to be shown
-        self._since: dict[ChildStream, float] = {}  # when it began to be, or was shown last
+        self._since: dict[ChildStream, float] = {}  # when it started to grow, or was last shown
         self._armed = False
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines of a child's terminal that nobody is attached to."""
+        """Columns and lines of the terminals of children without a client attached."""
         columns, lines = screen_size(1)
         return max(columns - self._width(), LEAST), lines
 
@@ -105,9 +105,8 @@ class Terminals:
         if not self._watching:
             self._watching = True
             self._reactor.on_signal(signal.SIGWINCH, self.fit)
-            self._reactor.on_signal(
-                signal.SIGCONT, self.fit
-            )  # while it is stopped, WINCH goes to others (tty_ioctl(4))
+            # while procman is stopped, WINCH goes to others (tty_ioctl(4))
+            self._reactor.on_signal(signal.SIGCONT, self.fit)
 
     def discard(self, stream: ChildStream) -> None:
         self._open.discard(stream)
@@ -115,12 +114,12 @@ class Terminals:
         self._since.pop(stream, None)
 
     def fit(self) -> None:
-        """The screen or the prefix has changed."""
+        """The size of the screen or the width of the prefix has changed."""
         for stream in self._open:
             set_size(stream.fd, self.size_of(stream.name))
 
     def follow(self, name: str, size: tuple[int, int] | None) -> None:
-        """An instance's terminal, in this life and the next ones, has this size; the others' again where None."""
+        """Give an instance's terminal this size, also in its next lives; the usual size where None."""
         if size is None:
             self._followed.pop(name, None)
         else:
@@ -130,7 +129,7 @@ class Terminals:
                 set_size(stream.fd, self.size_of(name))
 
     def unfinished(self, stream: ChildStream, *, shown: bool = False) -> None:
-        """Its line has grown, and has no end yet; `shown`: a part of it has been shown, and it is drawn again."""
+        """Its unfinished line has grown. `shown`: a part of it has been shown, and it is redrawn."""
         now = time.monotonic()
         latest = self._since.setdefault(stream, now) + STATE_EVERY
         self._unfinished[stream] = latest if shown else min(now + PROMPT_AFTER, max(latest, now))

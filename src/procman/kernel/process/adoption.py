@@ -1,7 +1,8 @@
-"""Who is procman's child, and of what is something left: what no signal tells is looked up, and posted as events.
+"""Finds out what no signal tells, which processes have become procman's children and which instances have no process
+left, and posts that as events.
 
-Owns the scans of the children, when they are made, and what a life leaves in procman's hands: its pipes are closed where nothing of it is left.
-What else follows from what is found is the core's.
+Owns the scans of the children and their times, and closes the pipes of instances of which nothing is left. Everything
+else that follows is decided by the core.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from procman.kernel.process.table import ProcessTable
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
-"""Seconds between looks at what is left, growing, while something is stopping: an orphan of an orphan makes no signal."""
+"""Seconds between scans, growing, while an instance is stopping: an orphan of an orphan causes no signal."""
+
+FRESH = 0.05
+"""Seconds for which a scan before a stop is good."""
 
 SCAN_AFTER = 1.05
-"""Seconds from a start to a scan, as what a program forks off while it starts is adopted by then: one scan after the last
-of those that are started together, as each is a look at all children."""
+"""Seconds from a start to a scan, by which time daemons that a program forks while it starts have been adopted. One
+scan serves all that were started together, as it looks at all children.
+"""
 
 
 class AdoptionHost(Protocol):
@@ -36,16 +41,16 @@ class AdoptionHost(Protocol):
 
     @property
     def clearing(self) -> bool:
-        """Whether something is on its way out."""
+        """Whether an instance is stopping."""
 
     def check_children(self) -> None:
-        """Scan the children, close what has ended, and see whether that was the last."""
+        """Scan the children, close what has ended, and see whether procman can end."""
 
     def post(self, event: Event) -> None: ...
 
 
 class Adoption:
-    """The lives in the table, compared with the children that the system lists."""
+    """Compares the processes in the table with the children that the system lists."""
 
     def __init__(
         self, reactor: Reactor, lives: ProcessTable, output: Multiplexer, helpers: Helpers, host: AdoptionHost
@@ -57,34 +62,37 @@ class Adoption:
         self._host = host
         self._children = children.Children()
         self._me = os.getpid()
-        self.not_ours: frozenset[int] = frozenset()  # children that procman's process had before it was procman
+        self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
         self._scan_due = False
         self._scan_at = 0.0
+        self._scanned_at = -math.inf
         self._sweep_token = 0
         self._sweep_at = math.inf
 
     @property
     def known(self) -> bool:
-        """Whether the system tells who our children are."""
+        """Whether the system lists our children."""
         return self._children.known
 
     def begin(self) -> None:
-        """Before the first spawn, though it costs 2 ms: a double fork that is quicker would be init's, and stay behind."""
+        """Become a subreaper, before the first spawn although it takes 2 ms: otherwise a quick double fork would become
+        init's child, and outlive procman.
+        """
         self._lives.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
         for line in broken(known=self.known, subreaper=self._lives.subreaper):
             self._output.log(line)
 
     def children(self) -> list[int]:
-        """Every child that is part of what runs, or has become one unseen."""
+        """Every child except procman's own helpers and earlier children."""
         apart = self.not_ours.union(self._helpers.pids)
         return [pid for pid in self._children() if pid not in apart]
 
     # ---- scanning
 
     def scan_children(self) -> None:
-        """Who has become our child without having been started by us."""
-        now = time.monotonic()
+        """Find children that procman did not start."""
+        self._scanned_at = now = time.monotonic()
         for pid in self.children() if self._lives.subreaper else ():
             if self._lives.known(pid):
                 continue
@@ -92,7 +100,7 @@ class Adoption:
                 self.sweep_soon()
             else:
                 owner = self._lives.adopt(pid)
-                if owner is None and self._me != 1:  # as PID 1 there are many, and none need be of an instance
+                if owner is None and self._me != 1:  # PID 1 gets many, which need not come from an instance
                     self._tell(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
@@ -103,12 +111,16 @@ class Adoption:
             self._output.log(f"pid {pid} ({name}) {text}")
 
     def remember(self, life: Process) -> None:
-        """It is about to be stopped: what can be seen of its descendants is seen now or never."""
+        """The process is about to be stopped: look for its descendants, and for what it left behind, now, as later they may be
+        impossible to find.
+        """
         if self._lives.subreaper:
+            if time.monotonic() >= self._scanned_at + FRESH:  # one scan for all that are stopped together
+                self.scan_children()
             self._lives.remember(life, time.monotonic())
 
     def scan_soon(self) -> None:
-        """Something has been started: what it forks off meanwhile and leaves behind becomes procman's child."""
+        """After a start: what the process forks and leaves becomes procman's child."""
         self._scan_at = time.monotonic() + SCAN_AFTER
         if not self._scan_due:
             self._scan_due = True
@@ -122,7 +134,7 @@ class Adoption:
             self.scan_children()
 
     def close_ended(self) -> None:
-        """Close the lives of which nothing is left."""
+        """Close the instances of which no process is left."""
         for life in [life for life in self._lives.lingering if not life.daemons]:
             self._lives.lingering.remove(life)
             self._close(life)
@@ -146,7 +158,7 @@ class Adoption:
     # ---- scanning again
 
     def sweep_soon(self) -> None:
-        """A net below SIGCHLD, only while something is stopping: no idle procman ever wakes for it."""
+        """Scan again soon. Only while an instance is stopping, so that an idle procman never wakes."""
         self._sweep_in(SWEEP_FIRST)
 
     def _sweep_in(self, pause: float) -> None:
@@ -169,12 +181,12 @@ class Adoption:
     # ---- the end
 
     def late(self, stuck: Iterable[int]) -> list[int]:
-        """Children that have not been reported as unkillable yet, as those in `stuck` have."""
+        """Children that have not been reported as unkillable, by the core or in `stuck`."""
         reported = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}.union(stuck)
         return [pid for pid in (self.children() if self._lives.subreaper else ()) if pid not in reported]
 
     def kill(self, pids: Iterable[int]) -> None:
-        """KILL to children that may be new to the table."""
+        """Send KILL to children that may be new to the table."""
         for pid in pids:
             if not self._lives.known(pid):
                 self._lives.adopt(pid)

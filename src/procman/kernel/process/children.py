@@ -1,4 +1,4 @@
-"""Which children the kernel says are ours, and that orphaned descendants become so."""
+"""The children that the kernel lists as ours, and making orphaned descendants our children."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper() -> bool:
-    """Ask to be the parent of every orphaned descendant (PID 1 is that already); False where there is no such thing."""
+    """Become the parent of every orphaned descendant (PID 1 is that already); False where the system cannot do it."""
     if os.getpid() == 1:
         return True
     if sys.platform != "linux":
@@ -19,15 +19,16 @@ def become_subreaper() -> bool:
         import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
 
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (ImportError, OSError, AttributeError):  # a Python without it, or another C library
+    except (ImportError, OSError, AttributeError):  # Python without it, or another C library
         return False
 
 
 class Children:
-    """The pids of our children as the kernel lists them, zombies included. Linux; `known` is False where it cannot tell.
+    """The pids of our children as the kernel lists them, including zombies. Linux; `known` is False where the list is
+    missing.
 
     The list is opened once, so that a lack of descriptors cannot hide a child. A /proc of another PID namespace lists
-    somebody else's processes under our number, and so is none (pid_namespaces(7): mount a new one).
+    another process's children under our number, and does not count (pid_namespaces(7): mount a new one).
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class Children:
             try:
                 path = f"/proc/{self._me}/task/{self._me}/children"
                 self._list = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:  # a kernel without CONFIG_PROC_CHILDREN: every process is looked at instead
+            except OSError:  # a kernel without CONFIG_PROC_CHILDREN: look at every process instead
                 self._list = -1
 
     def __call__(self) -> list[int]:
@@ -51,7 +52,7 @@ class Children:
             return _children_by_parent(self._me)
         parts = []
         at = 0
-        while part := os.pread(self._list, 65536, at):  # a page a read
+        while part := os.pread(self._list, 65536, at):  # a page at a time
             parts.append(part)
             at += len(part)
         return [int(pid) for pid in b"".join(parts).split()]
@@ -64,7 +65,7 @@ def _children_by_parent(parent: int) -> list[int]:
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:
                     fields = stat.read().rpartition(b")")[2].split()
-            except OSError:  # it ended meanwhile
+            except OSError:  # it has ended meanwhile
                 continue
             if int(fields[1]) == parent:
                 found.append(int(name))

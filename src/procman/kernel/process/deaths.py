@@ -1,6 +1,6 @@
-"""SIGCHLD: who has ended, in the order that is safe, each posted to the core as an event.
+"""Handles SIGCHLD: finds children that have ended, in a safe order, and posts each to the core as an event.
 
-Owns the notes on why something ended by itself: a port that is taken, the system's want of memory.
+Owns the notes on why a process ended by itself: its port is taken, or the system ran out of memory.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ else:
     ports = later(__name__, "procman.kernel.process.ports")
 
 REAPS_A_ROUND = 256
-"""So that a storm of orphans keeps nobody waiting: some 15 ms."""
+"""Limits a round, so that a storm of orphans delays others by some 15 ms only."""
 
 KILLED = 128 + 9
-"""The code of a death by KILL."""
+"""The exit code of a death by KILL."""
 
 
 class Deaths:
-    """Takes those who have ended out of the table. `post` handles an event, and all that follows, before it returns;
-    `look`: whether /proc can be asked who holds a port.
+    """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `look`:
+    whether /proc can tell who holds a port.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Deaths:
         self._post = post
 
     def collect(self, unasked: Callable[[Process], bool]) -> bool:
-        """Reap, at most `REAPS_A_ROUND`; whether there may be more. One signal can stand for many deaths.
+        """Reap at most `REAPS_A_ROUND` children; whether there may be more. One signal can stand for many deaths.
 
-        `unasked`: whether nobody has asked a life to end. A leader is reaped only after its group got KILL: until then
-        the group's number is nobody else's.
+        `unasked`: whether nobody has asked a process to end. A leader is reaped only after its group got KILL: until
+        then no other group can get its number.
         """
         for _ in range(REAPS_A_ROUND):
             dead = reaper.peek()
@@ -77,7 +77,7 @@ class Deaths:
         return True
 
     def kill_all(self) -> None:
-        """Where nobody decides any more: KILL to all, and let go of those who have ended."""
+        """Where nothing decides any more: KILL to everything, and reap what has ended."""
         self._lives.kill_all()
         while (dead := reaper.peek()) is not None:
             pid, status = dead
@@ -86,13 +86,13 @@ class Deaths:
                 self._lives.gone(pid)
 
     def _leader_ended(self, life: Process, status: ExitStatus, *, unasked: bool) -> None:
-        """Its last words come before the line that reports its end."""
+        """Read its last output before the end is reported."""
         for stream in life.streams:
             self._output.drain(stream)
             self._output.end_line(stream)
         unasked = unasked and status.code != 0
         note = self._port_note(life) if unasked else ""
-        if unasked and status.code == KILLED:  # also as a shell tells it of its last command
+        if unasked and status.code == KILLED:  # also as a shell reports it of its last command
             note = self._oom.note() or note
         daemon = min((*life.daemons, *life.adopted), default=0)
         self._post(Exited(life.name, life.generation, status, note, jitter(), daemon))

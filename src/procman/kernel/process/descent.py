@@ -1,24 +1,37 @@
-"""Who descends from whom, by the pids of parents, which everybody may read (proc_pid_stat(5)).
+"""Which process descends from which, by the pids of parents, which every user may read (proc_pid_stat(5)).
 
-A process can leave its session and group and hide its environment (ssh-agent), and one of another user hides it anyhow.
-Then only its parents tell where it comes from, and only while they live: so what is seen before a stop is kept.
+A process can leave its session and group and hide its environment (ssh-agent), and the environment of another user's
+process is hidden anyway. Then only its parents show where it comes from, and only while they live: so what is seen
+before a stop is kept. Its output shows it as well, as long as that is the pipe or the terminal that procman reads.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+if TYPE_CHECKING:
+    from procman.kernel.output.stream import ChildStream
+    from procman.kernel.process.process import Process
+
 FRESH = 0.05
-"""Seconds for which a look is good: one for all that a stop does at once."""
+"""Seconds for which what was seen is valid: long enough for all that one stop asks for."""
 
 MAIN_THREAD_ONLY = 3
-"""The links of a folder with one folder in it, as `/proc/PID/task` is of a process with one thread."""
+"""The links of a folder with one folder in it, as `/proc/PID/task` of a process with one thread."""
+
+TIOCGPTN = 0x80045430
+"""The number of a terminal, asked at its master (ioctl_tty(2))."""
 
 
 class RunningProcess(Struct, frozen=True, gc=False):
-    """One process; `born` in ticks since the boot tells it from another that gets its pid later."""
+    """One process. `born`, in ticks since the boot, distinguishes it from a later process with its pid."""
 
     pid: int
     parent: int
@@ -27,7 +40,7 @@ class RunningProcess(Struct, frozen=True, gc=False):
 
 
 class Descent:
-    """What the last looks have shown. Costs 20 µs a process that is asked for, and only before a stop."""
+    """What was seen last. It costs 20 µs for each process that is asked for, and only before a stop."""
 
     def __init__(self) -> None:
         self._children: dict[int, list[RunningProcess]] = {}
@@ -35,7 +48,7 @@ class Descent:
         self._listed = os.path.exists("/proc/thread-self/children")  # else there is no CONFIG_PROC_CHILDREN
 
     def of(self, pids: list[int], now: float) -> list[RunningProcess]:
-        """All descendants of these."""
+        """All descendants of these processes."""
         if now >= self._looked_at + FRESH:
             self._looked_at = now
             self._children = {} if self._listed else _by_parent()
@@ -97,7 +110,7 @@ def _read(path: str) -> bytes | None:
 
 
 def look_at(pid: int) -> RunningProcess | None:
-    """None where there is no such process any more."""
+    """The process of this pid; None where there is none any more."""
     stat = _read(f"/proc/{pid}/stat")
     if stat is None:
         return None
@@ -107,10 +120,10 @@ def look_at(pid: int) -> RunningProcess | None:
 
 
 def descends(pid: int, ancestors: set[int]) -> bool:
-    """Whether one of these is above it."""
+    """Whether one of these is an ancestor of it."""
     while pid > 1:
         one = look_at(pid)
-        if one is None:  # it has gone, or there is no /proc
+        if one is None:  # it has ended, or there is no /proc
             return False
         pid = one.parent
         if pid in ancestors:
@@ -118,6 +131,27 @@ def descends(pid: int, ancestors: set[int]) -> bool:
     return False
 
 
+def whose_output(pid: int, lives: Iterable[Process]) -> Process | None:
+    """The life whose output this process still has: a daemon that has left all else seldom closes that too."""
+    written = set()
+    for fd in (1, 2):
+        with contextlib.suppress(OSError):  # it is gone, has closed it, or hides it
+            written.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    open_ones = ((life, stream) for life in (lives if written else ()) for stream in life.streams if stream.fd >= 0)
+    return next((life for life, stream in open_ones if _other_end(stream) in written), None)
+
+
+def _other_end(stream: ChildStream) -> str:
+    """What /proc calls the end that the child has of a pipe or a terminal."""
+    if not stream.terminal:
+        return f"pipe:[{os.fstat(stream.fd).st_ino}]"
+    with contextlib.suppress(OSError):  # it has hung up
+        return f"/dev/pts/{struct.unpack('i', fcntl.ioctl(stream.fd, TIOCGPTN, bytes(4)))[0]}"
+    return ""
+
+
 def environment_of(pid: int) -> bytes | None:
-    """What it was started with; None where it cannot be read: it is gone, another user's, or there is no /proc."""
+    """The environment that it was started with; None where it cannot be read: it has ended, is another user's, or /proc is
+    missing.
+    """
     return _read(f"/proc/{pid}/environ")

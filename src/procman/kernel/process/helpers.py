@@ -1,7 +1,7 @@
-"""Children of procman that are no part of what it runs: checks, commands of probes and drains, the guardian.
+"""Children of procman that are not part of the formation: checks, commands of probes and drains, the guardian.
 
-Each leads a session and group of its own, which is killed with it: at its deadline, at its end, and at procman's. Knows
-descriptors and pids; not what a helper is for.
+Each leads a session and a group of its own, which is killed with it: at its deadline, at its end, and at procman's.
+Knows descriptors and pids; does not know what a helper is for.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from procman.kernel.process.holder import FileAction
 
 OUTPUT_KEPT = 4096
-"""Most bytes that are kept of what a helper writes."""
+"""Most bytes of a helper's output that are kept."""
 
 LAST_READS = 16
-"""Reads after its end, which empty a pipe (64 KiB, pipe(7)): a daemon that it has left may go on writing for ever."""
+"""Reads after its end, enough to empty a pipe (64 KiB, pipe(7)): a daemon that it left behind may write for ever."""
 
 
 class HelperEnd(Struct, frozen=True):
-    """How it ended: the newest bytes that it wrote to either stream, and whether it was killed at its deadline."""
+    """How a helper ended: the newest bytes that it wrote to either stream, and whether it was killed at its deadline."""
 
     status: ExitStatus
     output: bytes
@@ -40,7 +40,7 @@ OnHelperEnd = Callable[[HelperEnd], None]
 
 
 class _Helper:
-    """A running one. `output` is the read end of its pipe, -1 where it has none."""
+    """A running helper. `output` is the read end of its pipe, -1 without one."""
 
     def __init__(self, pid: int, output: int, on_exit: OnHelperEnd) -> None:
         self.pid = pid
@@ -61,7 +61,7 @@ class _Helper:
 
 
 class Helpers:
-    """Starts them and calls each one's `on_exit` once. Whoever reaps procman's children says when one has ended."""
+    """Starts helpers and calls each one's `on_exit` once. The owner of wait reports when one has ended."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -79,8 +79,8 @@ class Helpers:
         deadline: float | None = None,
         actions: Sequence[FileAction] = (),
     ) -> int:
-        """Execute `argv[0]`, with no input; its pid. At `deadline` (monotonic seconds) its group is killed. `actions` are
-        further descriptors of it. Raises OSError.
+        """Execute `argv[0]` without input; returns its pid. At `deadline` (monotonic seconds) its group is killed.
+        `actions` give it further descriptors. Raises OSError.
         """
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
@@ -107,27 +107,27 @@ class Helpers:
         return pid
 
     def watch(self, pid: int, on_exit: OnHelperEnd) -> None:
-        """A child that somebody else has started, and ends."""
+        """Note a child that another part of procman starts and ends."""
         self._running[pid] = _Helper(pid, -1, on_exit)
 
     def unwatch(self, pid: int) -> None:
-        """It is reaped by whom it belongs to."""
+        """Its owner reaps it."""
         self._running.pop(pid, None)
 
     def kill(self, pid: int) -> None:
-        """End a running one, with its group; its `on_exit` is called once it is reaped."""
+        """Kill a running helper and its group; its `on_exit` is called once it is reaped."""
         helper = self._running.get(pid)
         if helper is not None:
             self._kill(helper)
 
     def ended(self, pid: int) -> None:
-        """A child has ended and is not reaped yet: what is left of a helper's group goes with it."""
+        """A child has ended and is not reaped yet: kill the rest of a helper's group."""
         helper = self._running.get(pid)
         if helper is not None and helper.output >= 0:
             self._kill(helper)
 
     def reaped(self, pid: int, status: ExitStatus) -> bool:
-        """A child has been reaped: whether it was a helper."""
+        """A child has been reaped; whether it was a helper."""
         helper = self._running.pop(pid, None)
         if helper is None:
             return False
@@ -140,7 +140,7 @@ class Helpers:
         return True
 
     def end(self) -> None:
-        """Procman ends: those that it started are killed and reaped, and no `on_exit` is called."""
+        """Procman ends: kill and reap all helpers, without calling `on_exit`."""
         for helper in [helper for helper in self._running.values() if helper.output >= 0]:
             self._kill(helper)
             os.waitpid(helper.pid, 0)
@@ -148,7 +148,7 @@ class Helpers:
             del self._running[helper.pid]
 
     def _listen(self, helper: _Helper) -> None:
-        """Where the system has no watch left (epoll(7)), what fits into the pipe is read at the end."""
+        """Watch its pipe. Where the system has no watch left (epoll(7)), the pipe's content is read at the end."""
         try:
             self._reactor.register(helper.output, READ, partial(self._on_output, helper))
             helper.listening = True
@@ -175,8 +175,8 @@ class Helpers:
 
     @staticmethod
     def _kill(helper: _Helper) -> None:
-        """It leads a group of its own and is not reaped yet, so the number is nobody else's."""
+        """Kill its group. It leads the group and is not reaped yet, so the number cannot belong to another."""
         try:
             os.killpg(helper.pid, signal.SIGKILL)
-        except PermissionError:  # only set-uid programs are left, which we may not end
+        except PermissionError:  # only set-uid programs are left, which we may not kill
             return

@@ -1,12 +1,12 @@
 """A process that leads the session of a terminal, so that the program in it need not.
 
-When the leader of a session ends, the system sends HUP to all that are in the foreground of its terminal
-(credentials(7)). The first process of most commands is a shell or npm, which ends at once at the stop signal, and the
-program behind it got HUP before it could end in order; Node.js and others do not let it be ignored. So a small shell
-leads: it does nothing, keeps group and terminal for as long as anything of the instance lives, and is ended by procman.
+When the leader of a session ends, the system sends HUP to everything in the foreground of its terminal
+(credentials(7)). The first process of most commands is a shell or npm, which ends at once at the stop signal, and then
+the program behind it got HUP before it could end in order; Node.js and others do not let it be ignored.
 
-The program is its grandchild, and procman's own child as soon as the one between has ended (procman is a subreaper):
-pid, status and signals are those of the program itself.
+So a small shell is the leader: it does nothing, keeps group and terminal as long as anything of the instance lives, and
+is ended by procman. The program is its grandchild, and becomes procman's own child once the process in between has
+ended (procman is a subreaper): pid, status and signals are those of the program itself.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, 
 Spawner = Callable[[list[str], Mapping[str, str], Sequence[FileAction]], int]
 
 MOST_SOCKETS = 4
-"""The descriptors from 3 on that are the program's."""
+"""The descriptors from 3 on that belong to the program."""
 
 TELL, WAIT, GO = 7, 8, 9
-"""Descriptors of the shell: to procman; and a pipe by which the program waits for the end of the one between."""
+"""Descriptors of the shell: one to procman, and a pipe by which the program waits for the end of the process in
+between.
+"""
 
 CLOSED = f"{TELL}>&- {WAIT}<&- {GO}>&-"
 
@@ -37,22 +39,28 @@ HOLD = (
     "trap '' HUP INT QUIT TERM USR1 USR2 PIPE ALRM; "
     f"exec 3>&- 4>&- 5>&- 6>&- {CLOSED} /bin/sh -c 'while kill -STOP $$; do :; done' holds-a-terminal"
 )
-"""Not in the background of a shell, which would ignore INT and QUIT for good. PIPE ends the one between without a word.
-It must be gone before the program can end, else it takes the status that is procman's. What holds is stopped, so that
-it takes no time; it has none of the program's sockets, and its command line does not have the program's, which some look for by name."""
+"""The script. It does not run the program with `&`, where a shell makes it ignore INT and QUIT for good. PIPE ends the
+process in between silently; it must be gone before the program can end, else it would take the status that procman
+needs. The holder is stopped, so that it takes no time; it has none of the program's sockets, and its command line does
+not contain the program's, by which some look for it.
+"""
 
 PATIENCE = 10.0
 """Seconds that all this may take: 2 ms on an idle machine."""
 
 
 class HeldStart:
-    """A program to be started in a session that another leads. `before` is shell for it alone (`cd "$0" && `)."""
+    """A program to be started in a session that another process leads. `before` is shell code for the program alone
+    (`cd "$0" && `).
+    """
 
     def __init__(self, before: str, folder: str, argv: list[str]) -> None:
         self._argv = ["/bin/sh", "-c", HOLD.replace("@BEFORE@", before), folder, *argv]
 
     def run(self, env: Mapping[str, str], actions: Sequence[FileAction], spawn: Spawner) -> tuple[int, int]:
-        """The pids of the program and of the holder, both procman's children. Raises OSError, with none of them left."""
+        """Start it; returns the pids of the program and of the holder, both children of procman. Raises OSError, with
+        none of them left.
+        """
         opened: list[int] = []
         try:
             for _ in range(2):
@@ -74,7 +82,7 @@ class HeldStart:
 
 
 def _apart(ends: list[tuple[int, int]]) -> list[FileAction]:
-    """Each first to where no number is wanted: one that is still to be taken may have the number that another gets."""
+    """File actions that first move each descriptor out of the way, as its number may be needed for another."""
     free = max(max(pair) for pair in ends) + 1
     actions: list[FileAction] = [(os.POSIX_SPAWN_DUP2, fd, free + n) for n, (fd, _) in enumerate(ends)]
     actions += [(os.POSIX_SPAWN_DUP2, free + n, to) for n, (_, to) in enumerate(ends)]
@@ -82,7 +90,7 @@ def _apart(ends: list[tuple[int, int]]) -> list[FileAction]:
 
 
 def _read_pid(reader: int) -> int:
-    """The program's pid, once the one between is gone; 0 where that does not come."""
+    """The program's pid, once the process in between has ended; 0 where it does not come."""
     ready = OneLook()
     ready.register(reader, READ)
     told = b""

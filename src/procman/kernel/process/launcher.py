@@ -1,7 +1,6 @@
-"""A Spawn of the core becomes a life: its environment, its process, and its output connected.
+"""Carries out a Spawn of the core: makes the environment, starts the process, and connects its output.
 
-Owns the queue of those that are to be started, and its pace. Knows what an instance is given; whether it is started is the
-core's business.
+Owns the queue of starts and its pace. Knows what an instance is given; whether it is started is decided by the core.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from procman.text.shell import is_led_by_shell
 from procman.text.words import index_of
 
 PLAIN_TERM = "xterm"
-"""TERM of an instance with a terminal where procman itself has none (cron, a container): what `docker run -t` says."""
+"""TERM of an instance with a terminal where procman itself has none (cron, a container): that of `docker run -t`."""
 
 SPAWNS_A_ROUND = 32
-"""So that a large formation keeps nobody waiting: some 15 ms."""
+"""Limits a round, so that a large formation delays others by some 15 ms only."""
 
 
 class SpawnContext(Struct, frozen=True):
-    """What every instance is given: procman's root and socket, whether its two streams are kept apart, and whether it has
-    a log file.
+    """What every instance is given: procman's root and socket, whether its two streams are kept apart, and whether it
+    has a log file.
     """
 
     root: str
@@ -54,7 +53,7 @@ class Launched(Struct, frozen=True):
 
 
 class Launcher:
-    """Starts lives and puts them into the table."""
+    """Starts processes and puts them into the table."""
 
     def __init__(self, given: SpawnContext, lives: ProcessTable, output: Multiplexer, on_demand: OnDemand) -> None:
         self._given = given
@@ -66,7 +65,7 @@ class Launcher:
         self._ports: dict[str, str] = {}
 
     def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Launched:
-        """Start it. Raises spawn.SpawnError, with nothing left of it."""
+        """Start the process. Raises spawn.SpawnError, with nothing left of it."""
         spec = action.spec
         provided = self._on_demand.provide(action)
         env = self._environment(action.name, action.generation, spec, plan)
@@ -83,13 +82,13 @@ class Launcher:
             self._connect(life, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7))
             if started.stderr is not None and not life.streams:
-                os.close(started.stderr)  # the other one has been closed by whom it was given to
+                os.close(started.stderr)  # the other one has been closed where it was passed to
             unreadable = error.strerror or str(error)
         self._on_demand.began(life)
         return Launched(life, unreadable)
 
     def environment(self, life: Process, plan: Plan) -> dict[str, str]:
-        """What this life was given, but for what belongs to its first process alone."""
+        """The environment of this process, except what is meant for its first process alone."""
         return self._environment(life.name, life.generation, life.spec, plan)
 
     def _environment(self, name: str, generation: int, spec: ProcessSpec, plan: Plan) -> dict[str, str]:
@@ -105,7 +104,7 @@ class Launcher:
         return env
 
     def _port_variables(self, plan: Plan) -> dict[str, str]:
-        """Made once for a plan: with 500 types, 0.4 ms of each start otherwise."""
+        """Made once for each plan: with 500 types it would be 0.4 ms of each start."""
         if plan is not self._ports_of:
             self._ports_of = plan
             self._ports = plan.port_variables()
@@ -149,11 +148,11 @@ class Launcher:
 
 
 ENDING = (SIGINT, SIGTERM)
-"""What is handled before anything more is started."""
+"""Signals that are handled before anything more is started."""
 
 
 class SpawnQueue:
-    """First in, first out. `on_turn` is called when more may be started."""
+    """Starts, first in, first out. `on_turn` is called when more may be started."""
 
     def __init__(self, reactor: Reactor, launcher: Launcher, on_turn: Callable[[], None]) -> None:
         self._reactor = reactor
@@ -169,7 +168,7 @@ class SpawnQueue:
         self._waiting[action.name, action.generation] = action
 
     def cancel(self, action: CancelSpawn) -> SpawnCancelled | None:
-        """None where it is not in the queue any more."""
+        """Take a start out of the queue; None where it is not there any more."""
         spawn = self._waiting.pop((action.name, action.generation), None)
         return SpawnCancelled(spawn.name, spawn.generation) if spawn is not None else None
 
@@ -177,7 +176,7 @@ class SpawnQueue:
         self._waiting.clear()
 
     def start_next(self, plan: Plan) -> list[Event]:
-        """Start the one that waits longest; nothing where none does, or signals and clients get their turn first."""
+        """Start the first one; empty where there is none, or where signals and clients get their turn first."""
         if not self._waiting or self._left == 0:
             return []
         if self._reactor.is_waiting(ENDING):
@@ -190,7 +189,7 @@ class SpawnQueue:
         return self._start(action, plan)
 
     def go_on_soon(self) -> None:
-        """In the next round of the loop."""
+        """Continue in the next round of the loop."""
         self._reactor.call_at(time.monotonic(), self._turn)
 
     def _turn(self) -> None:
@@ -201,10 +200,11 @@ class SpawnQueue:
         name, generation = action.name, action.generation
         try:
             shell = is_led_by_shell(action.spec.command, action.spec.shell)
-            started = self._launcher.launch(action, plan, led_by_shell=shell)
+            launched = self._launcher.launch(action, plan, led_by_shell=shell)
         except spawn.SpawnError as error:
             return [SpawnFailed(name, generation, error.code, error.why, jitter())]
         except MemoryError:
             return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
-        spawned = Spawned(name, generation, started.life.pid, shell)
-        return [spawned, Unreadable(name, generation, started.unreadable)] if started.unreadable else [spawned]
+        spawned = Spawned(name, generation, launched.life.pid, shell)
+        unreadable = launched.unreadable
+        return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]

@@ -1,8 +1,8 @@
-"""The table for the guardian: whom procman would have to end, kept in a memory file that outlives procman.
+"""The table for the guardian: the processes that it would have to end, in a memory file that outlives procman.
 
-Owns the form of the file (the guardian reads it, survive/guardian.py) and knows nothing of when anything starts or ends.
-An entry costs one pwrite, and none before there is a file. The form is of fixed size, so that a procman that is killed in
-the midst of a write leaves no half table: no record lies across two pages.
+Owns the form of the file, which the guardian reads (survive/guardian.py); does not know when anything starts or ends.
+An entry costs one pwrite, and nothing before there is a file. Records have a fixed size, and none lies across two
+pages, so that a procman that is killed during a write leaves no half table.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from procman.core.spec import StopMode, StopPolicy
 from procman.text.signals import signal_number
 
 HEADER = struct.Struct("=8si52s")
-"""Version, procman's pid, and how the mark in the environment of what it started begins."""
+"""Version, procman's pid, and the start of the mark in the environment of processes that it started."""
 
 RECORD = struct.Struct("=iBBHdd??6x")
-"""pid, kind, mode, number of the stop signal, boot clock in seconds, grace in seconds, whether it is a shell, and whether its
-first signal is repeated where it is young. A record of zeros is free."""
+"""pid, kind, mode, number of the stop signal, boot clock in seconds, grace in seconds, whether it is a shell, and
+whether its first signal is repeated while it is young. A record of zeros is free.
+"""
 
 VERSION = b"guard 2"
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Where there is no such clock (macOS) there is no guardian either, and nobody reads it."""
+"""Where there is no such clock (macOS) there is no guardian either that would read it."""
 
 MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
 
 
 class EntryKind(IntEnum):
-    """What a record is about. A life's or a holder's pid is a group and session; a stray has no grace of its own."""
+    """What a record is about. The pid of a leader or a holder is also its group and session; an orphan has no grace of
+    its own.
+    """
 
     LIFE = 1
     ADOPTED = 2
@@ -44,9 +47,8 @@ class EntryKind(IntEnum):
 
 
 class Noted(Struct, frozen=True):
-    """One record, with the numbers that the file has.
-
-    An older program has noted neither `shell` nor `repeat`, and did as if both were so.
+    """One record, with the numbers in the file. An older program recorded neither `shell` nor `repeat`, and acted as if
+    both were true.
     """
 
     pid: int
@@ -60,7 +62,7 @@ class Noted(Struct, frozen=True):
 
 
 class Escalation(Struct, frozen=True):
-    """What besides its policy decides how a process is asked to end, as core/stopping.py has it."""
+    """What besides its policy decides how a process is asked to end, as in core/stopping.py."""
 
     shell: bool = False
     repeat: bool = False
@@ -72,8 +74,8 @@ PLAIN = Escalation()
 class Ledger:
     """The records by pid, and the file once there is one.
 
-    A record bears the time at which it was made, when its process was there: whoever has that pid and is younger is a
-    stranger (field 22 of proc_pid_stat(5), on the same clock).
+    A record has the time at which it was made, when its process existed: a younger process with that pid is a stranger
+    (field 22 of proc_pid_stat(5), on the same clock).
     """
 
     def __init__(self, mark: str) -> None:
@@ -85,18 +87,18 @@ class Ledger:
         self._told = False
 
     def state(self) -> tuple[Noted, ...]:
-        """What another one can be made of."""
+        """The state from which it can be continued."""
         return tuple(Noted(*RECORD.unpack_from(self._data, at)) for at in self._slots.values())
 
     def restore(self, mark: str, records: tuple[Noted, ...]) -> None:
-        """Go on with these, before there is a file."""
+        """Continue with these records, before there is a file."""
         self._data[: HEADER.size] = HEADER.pack(VERSION, os.getpid(), mark.encode())
         for r in records:
             self._slots[r.pid] = len(self._data)
             self._data += RECORD.pack(*astuple(r))
 
     def open(self) -> int:
-        """The file with everything that is noted so far; from now on it is kept up to date. Raises OSError."""
+        """The file with all records so far, which is kept up to date from now on. Raises OSError."""
         if self.fd is None:
             fd = os.memfd_create("ledger", os.MFD_CLOEXEC)
             try:
@@ -113,7 +115,7 @@ class Ledger:
             self.fd = None
 
     def note(self, pid: int, kind: EntryKind, stop: StopPolicy, how: Escalation = PLAIN) -> None:
-        """It is procman's from now on, and to be stopped that way."""
+        """Record a process that procman has started or adopted, and how it is stopped."""
         at = self._slots.get(pid)
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
@@ -133,7 +135,7 @@ class Ledger:
         if self.fd is not None:
             try:
                 os.pwrite(self.fd, record, at)
-            except OSError as error:  # such as EFBIG: `ulimit -f` holds for a memory file too
+            except OSError as error:  # such as EFBIG: `ulimit -f` also applies to a memory file
                 self._complain(error)
 
     def _complain(self, error: OSError) -> None:

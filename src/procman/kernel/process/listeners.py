@@ -1,7 +1,8 @@
-"""Listening sockets that all instances of a type share: procman opens them once and hands them to each (sd_listen_fds(3)).
+"""Listening sockets that all instances of a type share: procman opens them once and passes them to each
+(sd_listen_fds(3)).
 
 Owns the sockets from their opening to their closing, over every life of the instances and over upgrades, so that no
-connection is refused meanwhile. Knows addresses and descriptors; not why a type is started or changed.
+connection is refused meanwhile. Knows addresses and descriptors; does not know why a type is started or changed.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from msgspec import Struct
 from procman.core.policies import ListenSocket
 
 ABOVE = 64
-"""procman holds its own from here on, so that a program's can be put in place from 3 on, one after the other."""
+"""procman's own descriptors start here, so that a program's can be placed from 3 on, one after the other."""
 
-SHORT_FOR = {"localhost": "127.0.0.1", "*": "0.0.0.0", "": "0.0.0.0"}  # noqa: S104  as it was asked for
+SHORT_FOR = {"localhost": "127.0.0.1", "*": "0.0.0.0", "": "0.0.0.0"}  # noqa: S104  as the user asked
 
 BACKLOG = 4096
-"""Connections that wait to be accepted; the system allows net.core.somaxconn of them (listen(2))."""
+"""Connections that may wait to be accepted; the system allows net.core.somaxconn of them (listen(2))."""
 
 
 class ListenError(Exception):
-    """It cannot be listened on; the text says where and why."""
+    """Listening failed; the text says where and why."""
 
 
 class Listener(Struct, frozen=True):
-    """An open one. `fd` is procman's; `inode` that of a Unix socket's file, 0 where there is none."""
+    """An open socket. `fd` is procman's; `inode` that of a Unix socket's file, 0 where there is none."""
 
     type: str
     socket: ListenSocket
@@ -41,17 +42,17 @@ class Listener(Struct, frozen=True):
 
 
 class Listeners:
-    """By type and value: a reload opens the new ones before it closes the old ones, also where both have one address."""
+    """By type and value: a reload opens new sockets before it closes old ones, also where both have the same address."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, ListenSocket], Listener] = {}
 
     def open(self, type_name: str, sockets: Iterable[ListenSocket]) -> list[int]:
-        """Open those that are not yet; their descriptors, in order. Raises ListenError."""
+        """Open those that are not open yet; returns their descriptors, in order. Raises ListenError."""
         return [self._opened(type_name, each).fd for each in sockets]
 
     def close(self, type_name: str, sockets: Iterable[ListenSocket]) -> None:
-        """Nobody is handed them any more; instances that still have them go on."""
+        """Close them: they are passed to no further instance, and instances that have them keep them."""
         for each in sockets:
             listener = self._open.pop((type_name, each), None)
             if listener is not None:
@@ -63,7 +64,7 @@ class Listeners:
             self._close(self._open.popitem()[1])
 
     def state(self) -> tuple[Listener, ...]:
-        """For another program that holds the same descriptors."""
+        """The sockets, for another program with the same descriptors."""
         return tuple(self._open.values())
 
     def restore(self, state: Iterable[Listener]) -> None:
@@ -83,20 +84,20 @@ class Listeners:
 
     @staticmethod
     def _another(type_name: str, wanted: ListenSocket, same: Listener) -> Listener:
-        """One more descriptor of a socket that is open already."""
+        """Another descriptor of a socket that is already open."""
         return Listener(type_name, wanted, fcntl.fcntl(same.fd, fcntl.F_DUPFD_CLOEXEC, ABOVE), same.inode)
 
     def _close(self, listener: Listener) -> None:
         os.close(listener.fd)
         if listener.inode and all(one.inode != listener.inode for one in self._open.values()):
             path = _path(listener.socket.address)
-            with contextlib.suppress(OSError):  # somebody else has removed it
+            with contextlib.suppress(OSError):  # another process has removed it
                 if os.stat(path).st_ino == listener.inode:
                     os.unlink(path)
 
 
 def handed(names: Iterable[str]) -> dict[str, str]:
-    """The variables for these sockets, but for LISTEN_PID, which only the process itself knows."""
+    """The variables for these sockets, except LISTEN_PID, which only the process itself knows."""
     listed = list(names)
     return {"LISTEN_FDS": str(len(listed)), "LISTEN_FDNAMES": ":".join(listed)}
 
@@ -113,7 +114,7 @@ def _new(type_name: str, wanted: ListenSocket) -> Listener:
     try:
         socket.inet_pton(family, host)
     except OSError:
-        raise ValueError(f"{host} is no address, and nothing waits while a name is looked up") from None
+        raise ValueError(f"{host} is not an address, and looking up a name would block procman") from None
     with socket.socket(family, socket.SOCK_STREAM) as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, int(port)))
@@ -135,12 +136,12 @@ def _unix(type_name: str, wanted: ListenSocket) -> Listener:
 
 
 def _path(address: str) -> str:
-    """Relative ones are in procman's folder, which is its working directory."""
+    """A relative path is in procman's working directory."""
     return address.removeprefix("unix://")
 
 
 def _is_stale(path: str) -> bool:
-    """Whether it is a socket that nobody listens on any more: what a killed program leaves."""
+    """Whether it is a socket on which no process listens any more, as a killed program leaves it."""
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
@@ -149,7 +150,7 @@ def _is_stale(path: str) -> bool:
 
 
 def _listening(made: socket.socket) -> int:
-    """A descriptor of its own for a bound socket, above those that a program is given."""
+    """A bound socket that listens, at a descriptor above those that a program is given."""
     made.listen(BACKLOG)
     made.setblocking(True)  # noqa: FBT003  as a program would have made it: it shares the flag
     return fcntl.fcntl(made.fileno(), fcntl.F_DUPFD_CLOEXEC, ABOVE)

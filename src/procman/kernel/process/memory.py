@@ -1,4 +1,6 @@
-"""How much memory the trees of some instances take, looked at every ten seconds where a limit asks for it. Linux only."""
+"""How much memory the process trees of some instances take, measured every ten seconds where a limit needs it. Linux
+only.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from procman.kernel.loop.reactor import Reactor
 
 EVERY = 10.0
-"""Seconds between two looks."""
+"""Seconds between two measurements."""
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """Looks as long as `roots` names somebody: pids by what is measured. `measured` is called with bytes for each."""
+    """Measures as long as `roots` names anything: pids for each name. `measured` is called with the bytes of each."""
 
     def __init__(
         self,
@@ -29,7 +31,7 @@ class MemoryWatch:
         self._armed = False
 
     def go_on(self) -> None:
-        """Somebody is there who has a limit."""
+        """Start measuring, as an instance with a limit has been started."""
         if not self._armed:
             self._armed = True
             self._reactor.call_at(time.monotonic() + EVERY, self._look)
@@ -46,7 +48,7 @@ class MemoryWatch:
 
 
 def tree(roots: Iterable[int], children: dict[int, list[int]]) -> set[int]:
-    """These processes and all that descend from them."""
+    """These processes and all their descendants."""
     found: set[int] = set()
     ahead = list(roots)
     while ahead:
@@ -58,14 +60,14 @@ def tree(roots: Iterable[int], children: dict[int, list[int]]) -> set[int]:
 
 
 def children_by_parent() -> dict[int, list[int]]:
-    """Every process of the system under its parent: 20 us each."""
+    """Every process of the system by its parent: 20 us each."""
     found: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if name.isdecimal():
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:
                     parent = int(stat.read().rpartition(b")")[2].split()[1])
-            except OSError:  # it ended meanwhile
+            except OSError:  # it has ended meanwhile
                 continue
             found.setdefault(parent, []).append(int(name))
     return found
@@ -81,5 +83,5 @@ def memory_of(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/statm", "rb") as statm:
             return int(statm.read().split()[1]) * PAGE
-    except OSError:  # it is gone
+    except OSError:  # it has ended
         return 0

@@ -1,7 +1,7 @@
-"""The sockets on which programs say that they are ready, as sd_notify(3) has it; one an instance. Linux only.
+"""The sockets on which programs report that they are ready (sd_notify(3)), one for each instance. Linux only.
 
-Owns the sockets, and who is believed: a message bears the pid of its sender (SCM_CREDENTIALS, unix(7)), which the system
-vouches for. Abstract names: a program that has become another user, or sees another root, still finds them.
+Owns the sockets, and which messages count: the system adds the pid of the sender (SCM_CREDENTIALS, unix(7)). The names
+are abstract: a program that has become another user, or has another root, still finds them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ LONGEST = 4096
 """Most bytes of a message."""
 
 MOST_DESCRIPTORS = 16
-"""Most of them in a message (sd_notify_barrier(3) sends one, FDSTORE many): each is closed, which is the barrier's answer."""
+"""Most descriptors in a message (sd_notify_barrier(3) sends one, FDSTORE many). Each is closed, which is the answer to
+the barrier.
+"""
 
 A_TURN = 32
-"""Messages of one instance that are read before others have their turn."""
+"""Messages of one instance that are read before others get their turn."""
 
 Fields = dict[str, str]
-"""`READY` -> `1`"""
+"""Fields such as `READY` -> `1`."""
 
 
 class NotifySockets:
-    """By instance, over all its lives. `received(name, pid, fields)` is called with each message."""
+    """The sockets by instance, over all its lives. `received(name, pid, fields)` is called with each message."""
 
     def __init__(self, reactor: Reactor, ident: str, received: Callable[[str, int, Fields], None]) -> None:
         self._reactor = reactor
@@ -59,14 +61,14 @@ class NotifySockets:
         return address
 
     def close(self, name: str) -> None:
-        """The slot is gone."""
+        """The slot has been removed."""
         made = self._open.pop(name, None)
         if made is not None:
             self._reactor.unregister(made.fileno())
             made.close()
 
     def state(self) -> dict[str, int]:
-        """The descriptors, for another program that holds them."""
+        """The descriptors, for another program that has them."""
         return {name: made.fileno() for name, made in self._open.items()}
 
     def restore(self, ident: str, state: dict[str, int]) -> None:
@@ -87,7 +89,7 @@ class NotifySockets:
                 data, ancillary, _, _ = made.recvmsg(
                     LONGEST, socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(4 * MOST_DESCRIPTORS)
                 )
-            except OSError:  # nothing more waits
+            except OSError:  # no more messages
                 return
             pid = _sender(ancillary)
             if pid:
@@ -95,13 +97,13 @@ class NotifySockets:
 
 
 def fields_of(data: bytes) -> Fields:
-    """`READY=1` and the like, one a line; what is no such line is passed over."""
+    """The fields of lines such as `READY=1`; other lines are ignored."""
     lines = data.decode(errors="replace").split("\n")
     return {key: value for key, equals, value in (line.partition("=") for line in lines) if equals}
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """The pid that the system vouches for, 0 where it does not; descriptors that came along are closed."""
+    """The pid that the system reports, 0 where it does not. Descriptors in the message are closed."""
     pid = 0
     for level, kind, data in ancillary:
         if level != socket.SOL_SOCKET:

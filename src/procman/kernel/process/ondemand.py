@@ -1,6 +1,6 @@
-"""What only some types ask for: probes, commands of a drain, shared sockets, a socket for sd_notify(3), a limit of memory.
+"""What only some types use: probes, commands of a drain, shared sockets, sockets for sd_notify(3), limits of memory.
 
-Each is loaded when it is first asked for: a formation that asks for none pays nothing. Owns what each of them has open.
+Each is loaded when it is first used, so that other formations pay nothing for it. Owns what each of them has open.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class OnDemandHost(Protocol):
     def post(self, event: Event) -> None: ...
     def log(self, text: str) -> None: ...
     def environment(self, life: Process) -> Mapping[str, str]:
-        """What this life was given."""
+        """The environment of this process."""
 
 
 class Provided(Struct, frozen=True):
-    """What a new life is given beside what all are: variables, and the descriptors of its sockets from 3 on."""
+    """What a new process gets beside what all get: variables, and the descriptors of its sockets from 3 on."""
 
     env: Mapping[str, str] = {}
     sockets: tuple[int, ...] = ()
@@ -61,9 +61,12 @@ class Provided(Struct, frozen=True):
 
 NOTHING = Provided()
 
+MOST_DIGITS = 18
+"""Of a number in a message: more is none that is meant, and one of 4,300 digits is refused by int()."""
+
 
 class OnDemand:
-    """Makes each of them once, and hands actions and events through."""
+    """Creates each of them once, and passes on actions and events."""
 
     def __init__(self, reactor: Reactor, lives: ProcessTable, host: OnDemandHost) -> None:
         self._reactor = reactor
@@ -111,11 +114,11 @@ class OnDemand:
 
         try:
             self.listeners().open(type_name, sockets)
-        except ListenError as error:  # each start of an instance tries again, and fails for that reason
+        except ListenError as error:  # every start of an instance tries again, and fails for this reason
             self.log(f"{type_name}: {error}")
 
     def forget(self, name: str) -> None:
-        """The slot is gone."""
+        """The slot has been removed."""
         if self._notify is not None:
             self._notify.close(name)
 
@@ -127,7 +130,7 @@ class OnDemand:
     # ---- a life
 
     def provide(self, action: Spawn) -> Provided:
-        """For a life that is about to begin. Raises SpawnError."""
+        """For a process that is about to start. Raises SpawnError."""
         spec = action.spec
         if not (spec.sockets or _notifies(spec)):
             return NOTHING
@@ -156,7 +159,7 @@ class OnDemand:
         return env
 
     def began(self, life: Process) -> None:
-        """A life has begun."""
+        """A process has been started."""
         if life.spec.recycle is not None and life.spec.recycle.memory is not None:
             if self._memory is None:
                 from procman.kernel.process.memory import MemoryWatch  # noqa: PLC0415  only where it is used
@@ -165,7 +168,7 @@ class OnDemand:
             self._memory.go_on()
 
     def _limited(self) -> dict[tuple[str, int], tuple[int, ...]]:
-        """Whose memory has a limit, and the roots of their trees."""
+        """The roots of the process trees whose memory has a limit."""
         lives = [life for life in self._lives.current.values() if life.spec.recycle and life.spec.recycle.memory]
         return {(life.name, life.generation): (life.pid, *life.adopted) for life in lives}
 
@@ -173,7 +176,7 @@ class OnDemand:
         self.post(Measured(name, generation, memory))
 
     def probed_life(self, name: str, generation: int) -> ProbedLife | None:
-        """As probes see it, as long as its leader is there."""
+        """The process as probes see it, while its leader exists."""
         from procman.kernel.process.probes.attempts import ProbedLife  # noqa: PLC0415  only where it is used
 
         life = self._lives.find(name, generation)
@@ -194,7 +197,7 @@ class OnDemand:
     # ---- what programs say
 
     def _received(self, name: str, pid: int, fields: Fields) -> None:
-        """Believed only from a process of the life that runs."""
+        """Handle a message, if it comes from a process of the present life."""
         life = self._lives.current.get(name)
         if life is None or not self._lives.is_of(pid, life):
             return
@@ -206,14 +209,15 @@ class OnDemand:
             self.probes().ready(name, life.generation)
         if "WATCHDOG" in fields:
             self.probes().watchdog(name, life.generation, well=fields["WATCHDOG"] == "1")
-        extend = fields.get("EXTEND_TIMEOUT_USEC", "")
+        extend, main_pid = fields.get("EXTEND_TIMEOUT_USEC", ""), fields.get("MAINPID", "")
         said = Notified(
             name,
             life.generation,
             status=fields.get("STATUS"),
             stopping=fields.get("STOPPING") == "1",
             reloading=fields.get("RELOADING") == "1",
-            extend=int(extend) / 1_000_000 if extend.isdecimal() else None,
+            extend=int(extend[:MOST_DIGITS]) / 1_000_000 if extend.isdecimal() else None,
+            main_pid=int(main_pid[:MOST_DIGITS]) if main_pid.isdecimal() else None,
         )
         if said != Notified(name, life.generation):
             self.post(said)
@@ -257,7 +261,7 @@ class OnDemand:
 
 
 def _notifies(spec: ProcessSpec) -> bool:
-    """Whether its programs are to say themselves that they are ready, or well."""
+    """Whether its programs report themselves that they are ready, or well."""
     return any(
         policy is not None and isinstance(policy.probe, policies.NotifyProbe) for policy in (spec.ready, spec.health)
     )

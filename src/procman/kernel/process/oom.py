@@ -1,4 +1,6 @@
-"""Whether the system has killed for want of memory: one number of our cgroup, for the reason of a death by KILL. Linux only."""
+"""Whether the system has killed a process for lack of memory: one number of our cgroup explains a death by KILL. Linux
+only.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,14 @@ NOTE = "out of memory: the kernel's OOM killer was at work"
 
 
 class OomNotes:
-    """Says so once for each count of the kernel. Below our cgroup all are counted (cgroups(7)), so also our instances'."""
+    """Reports each count of the kernel once. Deaths below our cgroup are included (cgroups(7)), and so our instances'."""
 
     def __init__(self, root: str = ROOT, membership: str = "/proc/self/cgroup") -> None:
         self._fd = _open(root, membership)
         self._count = self._read()
 
     def note(self) -> str:
-        """NOTE where the OOM killer has killed somebody since the last call, else ""."""
+        """NOTE where the OOM killer has killed a process since the last call, else ""."""
         before, self._count = self._count, self._read()
         return NOTE if self._count > before else ""
 
@@ -25,13 +27,13 @@ class OomNotes:
             return 0
         try:
             lines = os.pread(self._fd, 4096, 0).splitlines()
-        except OSError:  # the cgroup is removed under us
+        except OSError:  # the cgroup was removed
             return 0
         return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), 0)
 
 
 def _open(root: str, membership: str) -> int:
-    """The file that counts: `memory.events` of version 2, `memory.oom_control` of version 1; -1 where there is none."""
+    """The file with the count: `memory.events` of version 2, `memory.oom_control` of version 1; -1 where there is none."""
     try:
         with open(membership, encoding="utf-8", errors="surrogateescape") as lines:
             groups = [line.rstrip("\n").split(":", 2) for line in lines]
@@ -39,7 +41,8 @@ def _open(root: str, membership: str) -> int:
         return -1
     for _, controllers, path in (group for group in groups if len(group) == 3):
         if not controllers:
-            candidates = [f"{root}{path}/memory.events", f"{root}/memory.events"]  # the second: mounted from our own on
+            # the second: mounted from our own cgroup on
+            candidates = [f"{root}{path}/memory.events", f"{root}/memory.events"]
         elif "memory" in controllers.split(","):
             candidates = [f"{root}/memory{path}/memory.oom_control", f"{root}/memory/memory.oom_control"]
         else:

@@ -1,4 +1,4 @@
-"""Who holds a port: one look at the system's tables, for the reason of a crash. Linux only."""
+"""Which process holds a port: one scan of the system's tables, to explain a crash. Linux only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTE_WITHIN = 10.0
 """An instance that ends within this many seconds may have found its port taken."""
 
 LOOK_EVERY = 0.1
-"""Least seconds between two looks for the holder of a port, each of which looks at every process: 7 ms."""
+"""Least seconds between two searches for the holder of a port, each of which looks at every process: 7 ms."""
 
 
 class ListeningSocket(NamedTuple):
@@ -31,8 +31,8 @@ class ListeningSocket(NamedTuple):
 
 
 class PortNotes:
-    """Says who is in the way of an instance that ended by itself. `look`: whether /proc can be asked; `is_own`: whether
-    a process is one that procman has started.
+    """Finds what is in the way of an instance that ended by itself. `look`: whether /proc can be asked; `is_own`:
+    whether a process is one that procman has started.
     """
 
     def __init__(self, *, look: bool, is_own: Callable[[int], bool]) -> None:
@@ -64,7 +64,9 @@ class PortNotes:
 
 
 def is_taken(port: int) -> bool:
-    """Whether somebody listens on it, by an attempt to bind: microseconds, where a look at every process costs 7 ms."""
+    """Whether a process listens on the port, by an attempt to bind: microseconds, where a scan of all processes takes 7
+    ms.
+    """
     for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # noqa: S104  bound, never listened on
         try:
             with socket.socket(family, socket.SOCK_STREAM) as attempt:
@@ -81,8 +83,8 @@ def is_taken(port: int) -> bool:
 def holder_of(port: int, listener: ListeningSocket, group: int, is_own: Callable[[int], bool]) -> str:
     """`port 5000 is held by pid 77 (python3)` where a process outside this group listens on it, else "".
 
-    What belongs to the group is on its way out with it, and a socket of this user's that no process shows is one of a
-    process that ends just now: neither is in anybody's way for long.
+    A process of the group ends together with it, and a socket of this user that no process shows belongs to one that is
+    just ending: neither is in the way for long.
     """
     pid = _holder(listener.inode)
     if pid is None:
@@ -91,8 +93,8 @@ def holder_of(port: int, listener: ListeningSocket, group: int, is_own: Callable
         if os.getpgid(pid) == group:
             return ""
         with open(f"/proc/{pid}/comm", "rb") as comm:
-            name = clean(comm.read().decode(errors="replace")).strip()  # any user may call it what they like
-    except OSError:  # it has just gone
+            name = clean(comm.read().decode(errors="replace")).strip()  # any user may use any name
+    except OSError:  # it has just ended
         return ""
     whose = "its own leftover, " if is_own(pid) else ""
     return f"port {port} is held by {whose}pid {pid} ({name})"
@@ -133,7 +135,7 @@ def _holder(inode: bytes) -> int | None:
 def _listed(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:  # gone, another user's, or no descriptor left
+    except OSError:  # it has ended, belongs to another user, or no descriptor is left
         return []
 
 

@@ -1,4 +1,4 @@
-"""One life of one instance: its leader, its group, what was adopted from it, and procman's ends of its pipes."""
+"""One process of an instance: the leader, its group, what was adopted from it, and procman's ends of its pipes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ NOBODY: frozenset[int] = frozenset()
 
 
 MARK = "PROCMAN_INSTANCE"
-"""The variable that tells which life a process comes from, as long as it does not overwrite its environment."""
+"""The variable that shows which instance a process comes from, as long as the process does not overwrite its
+environment.
+"""
 
 
 def mark_prefix(ident: str) -> str:
-    """How the mark of all lives under this ident begins, in an environment."""
+    """The start of the mark of all processes of this procman, in an environment."""
     return f"{MARK}={ident}/"
 
 
 class Process:
-    """One life of one instance: its leader, its group, and procman's ends of its pipes.
+    """One run of an instance: its leader, its group, and procman's ends of its pipes.
 
-    The group and the session have the leader's pid; where there is a terminal, that of the process that holds it (`held`:
-    as long as it does). Its sets are replaced and not changed: nearly all are empty and one and the same, where each of its own takes 216 bytes.
+    Group and session have the leader's pid; where there is a terminal, that of the process that holds it (`held`: as
+    long as it does). Sets are replaced and not changed: nearly all are empty and the same object, where each of its own
+    would take 216 bytes.
     """
 
     __slots__ = (
@@ -43,13 +46,15 @@ class Process:
         self.born = born
         self.reaped = False
         self.adopted = NOBODY
-        self.daemons = NOBODY  # what it brought into its type, and may outlive it
+        self.daemons = NOBODY  # daemons that it brought into its type, and which may outlive it
         self.streams: tuple[ChildStream, ...] = ()
         self.stdin: int | None = None
 
 
 class LifeState(Struct, frozen=True, kw_only=True):
-    """A life as a value: `spec` is a number in the table's `specs`, `streams` are the descriptors of those that are open."""
+    """A process as a value: `spec` is an index into the table's `specs`, `streams` are the descriptors of its open
+    streams.
+    """
 
     name: str
     generation: int
@@ -101,7 +106,7 @@ def group_lives(life: Process) -> bool:
     """Whether the group of a reaped leader still has a member.
 
     As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
-    stranger, who can only have got it after the group had ended.
+    stranger, which can only have got it after the group had ended.
     """
     if life.held:
         return True
@@ -123,7 +128,7 @@ def group_lives(life: Process) -> bool:
 
 
 def group_of(pid: int) -> int:
-    """The process group of a process, 0 where it has gone."""
+    """The process group of a process, 0 where it has ended."""
     try:
         return os.getpgid(pid)
     except ProcessLookupError:

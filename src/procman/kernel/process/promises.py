@@ -1,4 +1,6 @@
-"""What procman promises everywhere and cannot keep here, told at the start and by `check`, and not in the emergency."""
+"""What procman promises on Linux and cannot keep on this system, reported at the start and by `check`, before it
+matters.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,9 @@ NO_GUARDIAN = (
 
 
 def broken(*, known: bool, subreaper: bool) -> list[str]:
-    """A line for each. `known`: /proc lists our children; `subreaper`: orphans become ours.
+    """A line for each broken promise. `known`: /proc lists our children; `subreaper`: orphans become ours.
 
-    Elsewhere than on Linux none of it was promised.
+    Systems other than Linux were promised none of it.
     """
     if sys.platform != "linux":
         return []
@@ -41,5 +43,5 @@ def broken(*, known: bool, subreaper: bool) -> list[str]:
 
 
 def broken_here() -> list[str]:
-    """The same, found out by trying: for who starts nothing."""
+    """The same, found out by trying, for callers that start nothing."""
     return broken(known=children.Children().known, subreaper=children.become_subreaper())

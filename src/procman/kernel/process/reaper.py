@@ -1,7 +1,8 @@
-"""The one owner of wait: who has ended.
+"""The one owner of wait: which children have ended.
 
-A zombie keeps its pid and its group's number; so the dead is looked at first (WNOWAIT), its group can be killed safely,
-and only then is it reaped. A peeked zombie hides all others from the next peek, so it must be reaped in the same turn.
+A zombie keeps its pid and its group's number. So a dead child is first looked at (WNOWAIT), its group can be killed
+safely, and only then is it reaped. A zombie that was looked at hides all others from the next look, so it must be
+reaped in the same turn.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from procman.text.signals import signal_name
 
 
 def peek() -> tuple[int, ExitStatus] | None:
-    """A child that has ended and is not reaped, or None where there is none."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: it is reaped by the look itself
+    """A child that has ended and is not reaped; None where there is none."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: looking also reaps it
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
@@ -30,10 +31,10 @@ def peek() -> tuple[int, ExitStatus] | None:
 
 
 def reap(pid: int) -> None:
-    """Let go of a child that peek() has named."""
+    """Reap a child that peek() has returned."""
     try:
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # already reaped by the look, see peek()
+    except ChildProcessError:  # already reaped by looking, see peek()
         return
 
 

@@ -1,7 +1,7 @@
 """How a command becomes a process: what is executed, with which descriptors, signals and limits.
 
-Knows commands, descriptors and errno; nothing of instances, restarts or output. `os.posix_spawn` costs 1.03 x a
-C posix_spawn, where `preexec_fn` costs 4.5 x and more; what it cannot do (a folder, a limit) a shell does on the way.
+Knows commands, descriptors and errno; knows neither instances nor restarts nor output. `os.posix_spawn` costs 1.03 x a
+C posix_spawn, and `preexec_fn` 4.5 x and more; what posix_spawn cannot do (a folder, a limit) a shell does on the way.
 """
 
 from __future__ import annotations
@@ -33,31 +33,32 @@ else:
 
 _REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIGRTMIN") else ()
 SIGNALS_RESET = [n for n in (*range(1, 32), *_REAL_TIME) if n not in (signal.SIGKILL, signal.SIGSTOP)]
-"""Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec keeps that. Those between 31
-and SIGRTMIN are the C library's own. `signal.valid_signals()` makes an enum's member of each first: 0.5 ms."""
+"""Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec would keep that. Those
+between 31 and SIGRTMIN belong to the C library. `signal.valid_signals()` makes an enum's member of each first: 0.5 ms."""
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 NO_ROOM = 1
-"""Exit codes of a failed start; the first two as sh reports them."""
+"""Exit codes of a failed start; the first two as in sh."""
 
 
 NOHUP = "trap '' HUP; "
-"""Where no other process can lead the session (holder.py), HUP is ignored: inherited by all that do not set it themselves,
-as with nohup(1). Not where HUP is the stop signal."""
+"""Where no other process can lead the session (holder.py), HUP is ignored: processes inherit that unless they set it
+themselves, as with nohup(1). Not where HUP is the stop signal.
+"""
 
 FIRST_SOCKET = 3
-"""The descriptor at which a program finds the first of its sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+"""The first descriptor of a program's sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
 LISTEN_PID = "export LISTEN_PID={}; "
-"""The process that the sockets are for must find its own pid there (sd_listen_fds(3)), which nobody knows before it is
-spawned: a shell tells it and becomes the program, 0.6 ms that only types with sockets pay."""
+"""The process that the sockets are for must find its own pid there (sd_listen_fds(3)), which is unknown before the
+spawn. A shell sets it and becomes the program, which takes 0.6 ms, for types with sockets only.
+"""
 
 
 class SpawnError(Exception):
-    """The process could not be made. `code` is 127, 126 or 1; `why` says it to the user.
-
-    `descriptors`: it was for want of a descriptor, and would work under a higher limit.
+    """The process could not be made. `code` is 127, 126 or 1; `why` is for the user. `descriptors`: it failed for lack
+    of a descriptor, and would work under a higher limit.
     """
 
     def __init__(self, code: int, why: str, *, descriptors: bool = False) -> None:
@@ -70,7 +71,7 @@ class SpawnError(Exception):
 class SpawnedProcess(Struct, frozen=True):
     """A process and procman's ends of its pipes; all non-inheritable. `stderr` only where streams are split.
 
-    Of a process with a terminal `stdout` is the master, which is its input as well, and `holder` leads its session.
+    For a process with a terminal `stdout` is the master, which is its input as well, and `holder` leads its session.
     """
 
     pid: int
@@ -83,10 +84,10 @@ class SpawnedProcess(Struct, frozen=True):
 class Launch(Struct, frozen=True):
     """What to start: a spec in its environment. `root` is procman's working directory.
 
-    `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors that the child gets, where
-    procman's own is another; `size` is that of the terminal, in columns and lines, where the spec asks for one. `sockets`
-    are listening ones, which the child finds from descriptor 3 on. `held`: orphans become procman's children, so that
-    another process can lead the session of a terminal (`holder`).
+    `split` gives stderr a pipe of its own; `nofile` is the soft limit of descriptors for the child, where procman's own
+    differs; `size` is that of the terminal, in columns and lines, if the spec asks for one. `sockets` are listening
+    ones, which the child finds from descriptor 3 on. `held`: orphans become procman's children, so that another process
+    can lead the session of a terminal (`holder`).
     """
 
     spec: ProcessSpec
@@ -103,7 +104,7 @@ class Launch(Struct, frozen=True):
         return self.spec.tty and self.held and len(self.sockets) <= holder.MOST_SOCKETS
 
     def steps(self) -> Iterator[str]:
-        """What a shell does on the way, before it becomes the program; each is a command with its end."""
+        """What a shell does before it becomes the program: commands, each with its terminator."""
         if self.spec.tty and not self.has_holder and self.spec.stop.signal != "HUP":
             yield NOHUP
         if self.nofile is not None:
@@ -115,7 +116,7 @@ class Launch(Struct, frozen=True):
 
 
 class _Ends(Struct, frozen=True):
-    """What a child is connected to: what it does to get there, which ends are procman's, and which only the child's."""
+    """The connections of a child: how it gets them, which ends are procman's, and which only the child's."""
 
     actions: list[FileAction]
     ours: tuple[int, int | None, int | None]  # stdout, stderr, stdin
@@ -160,7 +161,9 @@ def _pipes(launch: Launch, opened: list[int]) -> _Ends:
 
 
 def _terminal(launch: Launch, opened: list[int]) -> _Ends:
-    """The first terminal that the leader of a session opens becomes its controlling one: credentials(7)."""
+    """A terminal as its connection. The first terminal that the leader of a session opens becomes its controlling one:
+    credentials(7).
+    """
     try:
         made = terminals.open_terminal(launch.size)
     except OSError as error:
@@ -177,7 +180,7 @@ def _terminal(launch: Launch, opened: list[int]) -> _Ends:
 
 
 def in_session(argv: list[str], env: Mapping[str, str], actions: Sequence[FileAction]) -> int:
-    """Execute `argv[0]` as the leader of a session, with no signal blocked and none ignored; the pid. Raises OSError."""
+    """Execute `argv[0]` as the leader of a session, with no signal blocked or ignored; returns the pid. Raises OSError."""
     return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS_RESET)
 
 
@@ -187,9 +190,8 @@ def _spawn(argv: list[str], spec: ProcessSpec, env: dict[str, str], actions: lis
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-    return in_session(
-        [spec.shell, "-c", spec.command], env, actions
-    )  # a script without #!: a shell runs it, as execvp(3) does
+    # a script without #!: run it in a shell, as execvp(3) does
+    return in_session([spec.shell, "-c", spec.command], env, actions)
 
 
 def _pipe(pipes: list[int]) -> tuple[int, int]:
@@ -204,7 +206,7 @@ def _close(descriptors: list[int]) -> None:
 
 
 def _explained(error: OSError | ValueError, program: str) -> SpawnError:
-    if isinstance(error, ValueError):  # a NUL, or a '=' in a name of the environment
+    if isinstance(error, ValueError):  # a NUL, or a '=' in the name of a variable
         return SpawnError(NO_ROOM, f"the environment or the command cannot be passed on: {error}")
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
@@ -257,7 +259,7 @@ def _argv(launch: Launch) -> list[str]:
 
 
 def _by_shell(launch: Launch, argv: list[str]) -> list[str]:
-    """With what a shell has to do before, where there is anything."""
+    """The command through a shell, where something has to be done before it."""
     script = "".join(launch.steps())
     return ["/bin/sh", "-c", f'{script}exec "$@"', launch.spec.cwd, *argv] if script else argv
 
@@ -270,19 +272,19 @@ SPARE = 64
 
 
 class DescriptorLimits:
-    """procman's own soft limit of descriptors, raised where the formation needs more; children keep the original."""
+    """Procman's own soft limit of descriptors, raised where the formation needs more; children keep the original."""
 
     def __init__(self) -> None:
-        self.original: int | None = None  # what children are to be given back, once the limit is raised
+        self.original: int | None = None  # the limit that children get, once procman's is raised
 
     def make_room(self, descriptors: int) -> None:
-        """Raise the soft limit where that many do not fit (they fail one by one where even that does not help)."""
+        """Raise the soft limit if so many do not fit. If even that does not help, starts fail one by one."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY and descriptors + SPARE > soft:
             self._raise(descriptors + SPARE)
 
     def double(self) -> bool:
-        """Twice as many, where there turned out to be too few (clients take some too); whether that was possible."""
+        """Double the limit, where it was too low after all (clients need some, too); whether that was possible."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return soft != resource.RLIM_INFINITY and self._raise(2 * soft)
 
@@ -297,11 +299,11 @@ class DescriptorLimits:
 
 
 MOST_DESCRIPTORS = 65536
-"""How many are tried one by one, where nothing lists those that are open: 10 ms."""
+"""How many are tried one by one where the open ones cannot be listed: 10 ms."""
 
 
 def close_on_exec() -> list[int]:
-    """No descriptor of procman's but 0-2 reaches a child, also none that procman inherited; which those are."""
+    """Let no descriptor of procman's except 0-2 reach a child, including inherited ones; returns those."""
     changed = []
     for fd in _open_descriptors():
         if fd > 2:
@@ -319,6 +321,6 @@ def _open_descriptors() -> Iterable[int]:
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
             return [int(name) for name in os.listdir(folder)]
-        except OSError:  # no such folder in a bare chroot, or no descriptor left to read it by
+        except OSError:  # no such folder in a bare chroot, or no descriptor left to read it
             continue
     return range(3, MOST_DESCRIPTORS)

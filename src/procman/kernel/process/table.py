@@ -1,7 +1,8 @@
-"""The table of what runs: every life's leader, its group, and what was adopted from it.
+"""The table of processes: every instance's leader, its group, and what was adopted from it. The only module that sends
+signals.
 
-The only module that sends signals. It signals nothing but pids that are in its table, which are children that nobody
-else can have reaped, and groups that still live, whose number the system does not give to anyone else (kill(2)).
+It only signals pids in its table, which are children that no other process can have reaped, and groups that still
+exist, whose number the system gives to no other (kill(2)).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ EXEC_TAKES = 0.05
 
 
 class ProcessTableState(Struct, frozen=True, kw_only=True):
-    """The table as a value. Numbers in `lives` are lives, other numbers are pids."""
+    """The table as a value. Numbers in `lives` are indexes of processes there, other numbers are pids."""
 
     ident: str
     subreaper: bool
@@ -62,7 +63,7 @@ class ProcessTableState(Struct, frozen=True, kw_only=True):
 
 
 class ProcessTable:
-    """Every process that is procman's: leaders, adopted ones, daemons kept for a type, strays."""
+    """Every process that is procman's: leaders, adopted processes, daemons that serve a type, orphans."""
 
     def __init__(self, ident: str, on_refusal: Callable[[str], None] = lambda _text: None) -> None:
         self.ident = ident
@@ -70,23 +71,23 @@ class ProcessTable:
         self.subreaper = False
         self.current: dict[str, Process] = {}  # by instance
         self._by_pid: dict[int, Process] = {}  # by leader
-        self._by_group: dict[int, Process] = {}  # by group, which is also the session, and the holder of its terminal
+        self._by_group: dict[int, Process] = {}  # by group, which is also the session, and by its holder
         self._ending: list[Process] = []  # the leader is reaped, something may be left
-        self.lingering: list[Process] = []  # over, but for a daemon that may still write
+        self.lingering: list[Process] = []  # over, except for a daemon that may still write
         self._adopted: dict[int, Process] = {}
         self._kept: dict[int, Process] = {}
         self._strays: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
-        self._origins: dict[int, Process] = {}  # of the daemons that were ever kept
-        self._told: set[int] = set()  # whom procman may not signal, and has said so
+        self._origins: dict[int, Process] = {}  # of daemons that were ever shared
+        self._told: set[int] = set()  # pids that procman may not signal, which has been reported
         self.on_refusal = on_refusal
         self._descent: descent.Descent | None = None
-        self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as they were seen before a stop
+        self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as seen before a stop
 
     # ---- handing it on
 
     def state(self) -> ProcessTableState:
-        """What another one can be made of, in the program that this one becomes."""
+        """The state from which the program after an upgrade continues."""
         numbers: dict[Process, int] = {}
         specs: list[ProcessSpec] = []
 
@@ -121,7 +122,7 @@ class ProcessTable:
         )
 
     def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
-        """Go on with the table that another program had, under its ident; `streams` by descriptor."""
+        """Continue with the table of the program before, under its ident; `streams` by descriptor."""
         self.ident = state.ident
         lives = [restored(one, state.specs[one.spec], streams) for one in state.lives]
         self.subreaper = state.subreaper
@@ -140,7 +141,7 @@ class ProcessTable:
     # ---- coming and going
 
     def find(self, name: str, generation: int) -> Process | None:
-        """The life of that number, as long as something of it is left."""
+        """The process of that number, as long as something of it is left."""
         life = self.current.get(name)
         return life if life is not None and life.generation == generation else None
 
@@ -148,19 +149,19 @@ class ProcessTable:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
         self._by_group[life.group] = life
-        # what its own check will have called ready handles its signals; the guardian does not learn when that is
+        # a process that its own check called ready handles its signals; the guardian does not learn when that is
         how = Escalation(led_by_shell, repeat=life.spec.ready is None)
         self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop, how)
         if life.held:
             self.ledger.note(life.group, EntryKind.HOLDER, life.spec.stop)
 
     def leader(self, pid: int) -> Process | None:
-        """The life whose leader this is, as long as it is not reaped."""
+        """The instance's process whose leader this is, as long as it is not reaped."""
         life = self._by_pid.get(pid)
         return life if life is not None and not life.reaped else None
 
     def gone(self, pid: int) -> bool:
-        """A child has been reaped; whether it belonged to no life."""
+        """A child has been reaped; whether it belonged to no instance."""
         life = self.leader(pid)
         if life is not None:
             life.reaped = True
@@ -182,10 +183,10 @@ class ProcessTable:
         return True
 
     def emptied(self) -> list[Process]:
-        """The lives of which nothing is left; they leave the table."""
+        """Processes of which nothing is left; they are removed from the table."""
         alone = [life for life in self._ending if not life.adopted]
         for life in alone:
-            if life.held:  # nobody of the group is left but who holds the terminal
+            if life.held:  # only the holder of the terminal is left of the group
                 self._kill(life.group, signal.SIGKILL)
         over = [life for life in alone if not group_lives(life)]
         for life in over:
@@ -197,62 +198,60 @@ class ProcessTable:
         return over
 
     def ending(self) -> bool:
-        """Whether a life is without its leader, and so on its way out."""
+        """Whether a leader has ended while something of its instance is left."""
         return bool(self._ending)
 
     # ---- adoption
 
     def remember(self, life: Process, now: float) -> None:
-        """Note who descends from this life, while those between still live: the stop may leave nothing else to tell."""
+        """Remember this process's descendants while those in between exist: after the stop nothing may show them."""
         self._descent = self._descent or descent.Descent()
         for one in self._descent.of([life.pid, *life.adopted, *life.daemons], now):
             self._seen[one.pid, one.born] = life
 
     def forget_seen(self) -> None:
-        """Nothing is on its way out: what was seen has been adopted by now, or has ended."""
+        """Nothing is stopping: what was remembered has been adopted by now, or has ended."""
         self._seen.clear()
 
     def orphans(self) -> tuple[OrphanView, ...]:
-        """Every process that cannot be told whose it is."""
+        """Every process whose instance is unknown."""
         found = [descent.look_at(pid) for pid in sorted(self._strays)]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
-    def _descends_from(self, pid: int) -> Process | None:
+    def _comes_from(self, pid: int) -> Process | None:
         one = descent.look_at(pid) if self._seen else None
-        return self._seen.get((pid, one.born)) if one is not None else None
+        seen = self._seen.get((pid, one.born)) if one is not None else None
+        return seen or descent.whose_output(pid, self._by_pid.values())
 
     def known(self, pid: int) -> bool:
         tables = (self._adopted, self._kept, self._strays)
         return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
 
     def is_own(self, pid: int) -> bool:
-        """Whether it is of something that procman has started, as far as that can be told."""
+        """Whether it comes from something that procman started, as far as is known."""
         return self.known(pid) or group_of(pid) in self._by_group or self._marked(pid) is not None
 
     def _holds(self, pid: int) -> bool:
-        """Whether it is the holder of a life's terminal."""
+        """Whether it is the holder of an instance's terminal."""
         return pid in self._by_group and self._by_group[pid].held
 
     def is_changing(self, pid: int, now: float) -> bool:
-        """Whether a new child may be in the midst of an exec, in which its environment is empty for a moment.
-
-        One that is empty `EXEC_TAKES` seconds later too has none, or is a zombie.
-        """
-        known = group_of(pid) in self._by_group or self._descends_from(pid) is not None
+        """Whether a new child may be in an exec, with an empty environment for `EXEC_TAKES` seconds at most, or a zombie."""
+        known = group_of(pid) in self._by_group or self._comes_from(pid) is not None
         if known or descent.environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
         if pid not in self._changing:
             self._changing[pid] = now
-            # ours in any case, should procman be killed before it is told
+            # ours in any case, should procman be killed before it knows more
             self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
         return now < self._changing[pid] + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
-        """A new child has appeared: whose it is, as (name, generation, in its group); None where nobody's."""
+        """A new child has appeared: its instance as (name, generation, in its group); None where it belongs to none."""
         try:
             group, session = os.getpgid(pid), os.getsid(pid)
-        except ProcessLookupError:  # it is a zombie already, or gone
+        except ProcessLookupError:  # a zombie already, or gone
             group = session = 0
         life = self._by_group.get(group)
         if life is None:
@@ -260,11 +259,11 @@ class ProcessTable:
             if marked is not None and (
                 marked[0] not in self.current or self.current[marked[0]].generation != marked[1]
             ):
-                self._add_stray(pid)  # of a life that is over
+                self._add_stray(pid)  # of an earlier life
                 return (*marked, False)
             life = self.current[marked[0]] if marked is not None else self._by_group.get(session)
         if life is None:
-            life = self._descends_from(pid)
+            life = self._comes_from(pid)
             if life is not None and self.current.get(life.name) is not life:
                 self._add_stray(pid)
                 return life.name, life.generation, False
@@ -277,11 +276,11 @@ class ProcessTable:
         return life.name, life.generation, group == life.group
 
     def is_of(self, pid: int, life: Process) -> bool:
-        """Whether a process is one of this life's: of its group or session, adopted from it, marked as its, or a descendant."""
+        """Whether a process belongs to this instance: by its group or session, by adoption, by its mark, or by descent."""
         try:
             if pid in (life.pid, *life.adopted) or life.group in (os.getpgid(pid), os.getsid(pid)):
                 return True
-        except ProcessLookupError:  # gone: nobody can tell any more
+        except ProcessLookupError:  # gone: nothing is known any more
             return False
         return self._marked(pid) == (life.name, life.generation) or descent.descends(pid, {life.pid, *life.adopted})
 
@@ -297,12 +296,12 @@ class ProcessTable:
         for variable in (descent.environment_of(pid) or b"").split(b"\0"):
             if variable.startswith(start):
                 name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
-                # A child can write what it likes here, and int() refuses 4,301 digits with a ValueError.
+                # a child can write anything here, and int() refuses 4,301 digits with a ValueError
                 return (name, int(generation)) if generation.isdecimal() and len(generation) < 19 else None
         return None
 
     def keep(self, pid: int) -> None:
-        """The daemon serves its whole type: its life can end without it."""
+        """The daemon serves its whole type: the instance can end without it."""
         life = self._adopted.pop(pid, None)
         if life is not None:
             life.adopted = without(pid, life.adopted)
@@ -310,7 +309,7 @@ class ProcessTable:
             life.daemons |= {pid}
 
     def inherit(self, life: Process, number: int) -> None:
-        """The daemons kept for the type end with this life, and are told so."""
+        """The daemons that serve the type end with this instance, and get its signal."""
         for pid in [pid for pid, from_life in self._kept.items() if from_life.spec.type == life.spec.type]:
             del self._kept[pid]
             self._adopted[pid] = life
@@ -319,14 +318,14 @@ class ProcessTable:
             self._kill(pid, signal.SIGCONT)
 
     def adopted(self) -> dict[str, tuple[int, ...]]:
-        """What `ps` lists under each instance: what was adopted from it, and the daemons it brought into its type."""
+        """What `ps` lists below each instance: adopted processes, and daemons that it brought into its type."""
         listed: dict[str, tuple[int, ...]] = {}
         for pid, life in sorted({**self._adopted, **self._kept}.items()):
             listed[life.name] = (*listed.get(life.name, ()), pid)
         return listed
 
     def complete(self, view: FleetView) -> FleetView:
-        """The view with what is adopted, and what is nobody's."""
+        """The view with adopted processes, and with orphans."""
         listed = self.adopted()
         rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in view.instances)
         return replace(view, instances=rows, orphans=self.orphans())
@@ -334,12 +333,12 @@ class ProcessTable:
     # ---- signals
 
     def signal(self, life: Process, name: str, target: Target) -> None:
-        """Send a signal to a part of a life; what has ended meanwhile does not mind."""
+        """Send a signal to a part of an instance. Processes that have ended meanwhile are no error."""
         number = signal_number(name)
         match target:
             case Target.TOP if self.subreaper:
                 self._to_leader(life, number)
-                for pid in life.adopted:  # also one that has left the group since (setsid)
+                for pid in life.adopted:  # also a process that has left the group since (setsid)
                     self._kill(pid, number)
             case Target.LEADER:
                 self._to_leader(life, number)
@@ -352,12 +351,12 @@ class ProcessTable:
                 self._to_adopted(life, number)
 
     def signal_process(self, pid: int, name: str) -> None:
-        """Send a signal to one adopted process or stray."""
+        """Send a signal to one adopted process or orphan."""
         if pid in self._adopted or pid in self._kept or pid in self._strays:
             self._kill(pid, signal_number(name))
 
     def kill_all(self) -> None:
-        """KILL to everything in the table."""
+        """Send KILL to everything in the table."""
         for life in self._by_pid.values():
             self._to_group(life, signal.SIGKILL)
         for pid in [*self._adopted, *self._kept, *self._strays]:
@@ -371,22 +370,22 @@ class ProcessTable:
         if not life.reaped or group_lives(life):
             try:
                 os.killpg(life.group, number)
-            except ProcessLookupError:  # empty meanwhile
+            except ProcessLookupError:  # empty by now
                 return
             except PermissionError:
                 self._refused(life.pid)
 
     def _kill(self, pid: int, number: int) -> None:
-        """The line that signals a process. The pid is a child that only we can reap, so it is nobody else's."""
+        """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return
-        except PermissionError:  # it runs as another user: set-uid, or one who became another
+        except PermissionError:  # it runs as another user: set-uid, or one that changed its user
             self._refused(pid)
 
     def _refused(self, pid: int) -> None:
-        """The system lets procman signal none of it: told once, as what follows would be told wrongly."""
+        """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
         if pid not in self._told:
             self._told.add(pid)
             one = descent.look_at(pid)

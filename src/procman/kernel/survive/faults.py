@@ -1,7 +1,8 @@
-"""Procman's own faults: who decides where the fleet has raised, the trace that tells how it came, a reserve of memory.
+"""Procman's own faults: what decides after the fleet has raised, the trace that shows how it came, and a reserve of
+memory.
 
-A fault of procman is no end of what runs: the fallback keeps it and stops it in order. A lack of memory is nobody's fault,
-and what was cut short by it is done again.
+A fault of procman does not end its processes: the fallback keeps them and stops them in order. A lack of memory is not
+a fault, and what was interrupted by it is repeated.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ else:
     fallback = later(__name__, "procman.core.fallback")
 
 MOST_FAULTS = 100
-"""Of procman's own, after which the fallback itself is not to be relied on."""
+"""Faults of procman, after which the fallback itself cannot be relied on."""
 
 RESERVE = 2 << 20
-"""Bytes that are given back where there is no memory, so that there is some to go on with: Python takes 1 MiB at a time
-for small objects. Never touched, so it costs address space alone."""
+"""Bytes that are freed where there is no memory, so that procman can continue: Python allocates 1 MiB at a time for
+small objects. Never touched, so it only costs address space.
+"""
 
 
 class Faults:
@@ -74,11 +76,11 @@ class Faults:
             self.write_trace("".join(traceback.format_exception(error)))
 
     def report(self, error: BaseException, consequence: str = "") -> None:
-        """A line on a fault."""
+        """Log a fault."""
         self._log(f"procman is at fault, please report it: {_named(error)}{consequence}")
 
     def fall_back(self, survivors: Iterable[Survivor], now: float, *, stop: bool) -> list[Action]:
-        """The fallback decides from now on; with whether all is to be stopped at once."""
+        """Let the fallback decide from now on. `stop`: whether everything is to be stopped at once."""
         before = self.decider
         decider = fallback.Fallback(before.plan, before.counts, survivors)
         self.decider, self.fallen_back = decider, True
@@ -87,7 +89,9 @@ class Faults:
     # ---- no memory
 
     def no_memory(self, again: Callable[[], None]) -> None:
-        """Nobody's fault, and no end: what was cut short is done `again`, with the reserve and what the history gives."""
+        """A lack of memory is not a fault, and does not end procman: what was interrupted is repeated by `again`, with
+        the reserve and what the history frees.
+        """
         if self._reserve:
             self._reserve = b""
             self._reactor.call_at(time.monotonic() + LOG_AGAIN, self._take_reserve)
@@ -96,8 +100,8 @@ class Faults:
             again()
             if time.monotonic() >= self._log_memory_at:
                 self._log_memory_at = time.monotonic() + LOG_AGAIN
-                self._log("no memory: procman goes on, and gives up what it keeps of the output")
-        except MemoryError:  # not even for that: the next one that is cut short comes here again
+                self._log("no memory: procman continues, and drops kept output")
+        except MemoryError:  # not even for that: the next MemoryError comes here again
             self._log_memory_at = 0.0
 
     def _take_reserve(self) -> None:
@@ -106,7 +110,7 @@ class Faults:
     # ---- the trace
 
     def write_trace(self, cause: str) -> None:
-        """The core's last events, as `procman debug replay` reads them."""
+        """Write the core's last events, as `procman debug replay` reads them."""
         header = TraceHeader(FORMAT, __version__, cause, time.time())
         try:
             write_private(self._path, self._trace.lines(header))
@@ -117,9 +121,9 @@ class Faults:
 
 
 def write_private(path: str, lines: Iterable[bytes]) -> None:
-    """A file of mode 0600 with these bytes takes the place of what is there; never through a link. Raises OSError.
+    """Write a file of mode 0600 in place of an existing one, never through a link. Raises OSError.
 
-    The folder may be one that others can write to.
+    Other users may be able to write to the folder.
     """
     fresh = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):
@@ -136,5 +140,7 @@ def write_private(path: str, lines: Iterable[bytes]) -> None:
 
 
 def _named(error: BaseException) -> str:
-    """Not its repr(): that of a UnicodeEncodeError has the whole text, which may be a secret of the environment."""
+    """The error as text, without repr(): that of a UnicodeEncodeError has the whole text, which may be a secret from
+    the environment.
+    """
     return f"{type(error).__name__}: {error}"

@@ -1,11 +1,10 @@
 """Ends what a killed procman has left behind. A program of its own, which runs after procman's death.
 
-Started by `/dev/fd/N`, with Python's standard library alone: it must work when the package was upgraded or removed
-meanwhile, so it imports nothing of procman, and procman imports nothing of it. What it knows of procman is the table in
-a memory file (process/ledger.py writes it) and the mark in the environment of what procman started.
-
-It stops everything as procman would (docs/reference/signals.md), but is nobody's parent: it looks at the process table
-again and again, knows each process by pid and start, and signals through a pidfd.
+It is started as `/dev/fd/N`, and only uses Python's standard library: it must work when the package was upgraded or
+removed meanwhile, so it imports nothing of procman, and procman imports nothing of it. It knows of procman the table in
+a memory file, which process/ledger.py writes, and the mark in the environment of processes that procman started. It
+stops everything as procman would (docs/reference/signals.md). But it is not their parent: it scans all processes
+repeatedly, identifies each by pid and start time, and signals through a pidfd.
 """
 
 from __future__ import annotations
@@ -25,18 +24,17 @@ RECORD = struct.Struct("=iBBHdd??6x")
 VERSION = b"guard 2"
 LIFE, STRAY, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
-"""The table, as process/ledger.py writes it. Kind 2 are the adopted, mode 2 is that of the leader."""
+"""The table, as process/ledger.py writes it. Kind 2 are adopted processes, mode 2 is that of the leader."""
 
 DEFAULT_GRACE, GROUP_TERM_LEAD, UNKILLABLE_AFTER = 10.0, 2.0, 5.0
 YOUNG, REPEAT_AFTER = 2.0, 1.0
 """Seconds, as in core/stopping.py: `YOUNG` is the age under which a process may lose a signal."""
 
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
-"""Seconds between looks, growing while nothing changes."""
+"""Seconds between scans, growing while nothing changes."""
 
 EMPTY_LOOKS, FREEZES = 3, 20
-"""Looks in a row before it ends, some 50 ms, as a process in an exec has no environment, and so no mark; and looks at most
-for what a process has forked while it was being stopped."""
+"""Empty scans before it ends, some 50 ms, as an exec hides a mark; and most scans for forks during the stop."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 KERNEL_THREAD = 0x00200000
@@ -44,7 +42,7 @@ KERNEL_THREAD = 0x00200000
 
 
 class Record(NamedTuple):
-    """How one process and what belongs to it are ended. `born`: seconds on the boot clock at which it was there."""
+    """How one process and its group are ended. `born`: seconds on the boot clock at which it existed."""
 
     pid: int
     kind: int
@@ -52,12 +50,12 @@ class Record(NamedTuple):
     signal: int
     born: float
     grace: float
-    shell: bool = False  # which hands no signal on
-    repeat: bool = False  # where it is young, as it may have lost its first signal
+    shell: bool = False  # it passes no signal on
+    repeat: bool = False  # if it is young, as it may have lost its first signal
 
 
 class Listed(NamedTuple):
-    """A process that runs. `born` in clock ticks since the boot: with the pid it tells it from any other."""
+    """A process that runs. `born`, in clock ticks since the boot, together with the pid identifies it."""
 
     pid: int
     parent: int
@@ -68,7 +66,7 @@ class Listed(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What procman wrote: its pid, how its mark begins, and whom it knew."""
+    """The content of the table: procman's pid, the start of its mark, and its processes."""
 
     procman: int
     mark: bytes
@@ -76,7 +74,7 @@ class Table(NamedTuple):
 
 
 def read_table(data: bytes) -> Table:
-    """Raises ValueError where the table is none, or of another version."""
+    """Raises ValueError for an invalid table, or one of another version."""
     if len(data) < HEADER.size:
         raise ValueError(f"its table has {len(data)} bytes")
     version, procman, mark = HEADER.unpack_from(data)
@@ -91,7 +89,7 @@ def read_table(data: bytes) -> Table:
 
 
 class Member:
-    """A process that is to be ended, and what it has been sent."""
+    """A process that is to be ended, and the signals sent to it."""
 
     __slots__ = ("asked_at", "frozen", "is_leader", "killed", "process", "record")
 
@@ -104,9 +102,10 @@ class Member:
 
 
 class Family:
-    """Everything that comes from procman: what the table names, its groups and sessions, descendants, what is marked.
+    """Everything that comes from procman: processes in the table, their groups and sessions, descendants, marked
+    processes.
 
-    A process that was seen once stays a member for its life, also when it has lost its parent and left its session.
+    A process that was seen once stays a member, also when it has lost its parent and left its session.
     """
 
     def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
@@ -119,7 +118,7 @@ class Family:
         self.members: dict[int, Member] = {}
 
     def look(self, processes: dict[int, Listed]) -> None:
-        """Bring `members` up to date."""
+        """Update `members` by a scan."""
         self.holders = [processes.pop(r.pid) for r in self._records if r.kind == HOLDER and _is_of(r, processes)]
         before, self.members = self.members, {}
         for pid, member in before.items():
@@ -141,7 +140,7 @@ class Family:
         self._admit_descendants(processes)
 
     def _forget_strangers(self, processes: dict[int, Listed]) -> None:
-        """A group or session whose number is now somebody else's pid has ended (fork(2) gives no number in use)."""
+        """A group or session whose number is a stranger's pid by now has ended (fork(2) reuses no number in use)."""
         for number in [n for n in self._numbers if n in processes and n not in self.members]:
             del self._numbers[number]
 
@@ -165,7 +164,8 @@ class Family:
                     parents.append(self.members[child.pid])
 
 
-def _is_of(record: Record, processes: dict[int, Listed]) -> bool:  # a younger one is a stranger that got the pid later
+# a younger process is a stranger that got the pid later
+def _is_of(record: Record, processes: dict[int, Listed]) -> bool:
     return record.pid in processes and processes[record.pid].born <= record.born * TICKS
 
 
@@ -173,23 +173,23 @@ def _is_of(record: Record, processes: dict[int, Listed]) -> bool:  # a younger o
 
 
 def call_at(record: Record) -> float:
-    """When all of them get the stop signal, whoever else was to have it: seconds since procman's death."""
+    """When the whole group gets the stop signal, whoever got it first: seconds since procman's death."""
     if record.mode == TOP_DOWN and record.shell:  # a second TERM makes Celery drop the work that it is finishing
         return record.grace - min(GROUP_TERM_LEAD, record.grace / 2)
     return 0.0 if record.mode == GROUP else math.inf
 
 
 class Asking:
-    """Who gets the stop signal when. `died`: when procman did, in seconds on the boot clock."""
+    """Which process gets the stop signal when. `died`: the time of procman's death, in seconds on the boot clock."""
 
     def __init__(self, died: float) -> None:
         self._died = died
         self._called: set[Record] = set()
 
     def due(self, members: dict[int, Member], elapsed: float) -> list[Member]:
-        """Who is to be asked now; it is noted that they were. `elapsed` is seconds since procman's death.
+        """The processes to signal now, which are then marked as signalled. `elapsed` is seconds since procman's death.
 
-        A call is for those who are there: what a program starts after it to clean up with is left in peace.
+        The second signal only goes to processes that exist by then, not to later ones, which may clean up.
         """
         records = {m.record for m in members.values() if m.is_leader or m.record.mode == GROUP}
         calls = {record for record in records - self._called if elapsed >= call_at(record)}
@@ -205,7 +205,7 @@ class Asking:
         return asked
 
     def _is_first(self, member: Member, members: dict[int, Member]) -> bool:
-        """The leader, and top-down whoever has no parent any more to ask it."""
+        """The leader, and in top-down mode each process without a living parent that could pass the signal on."""
         if member.asked_at is not None:
             return False
         if member.record.mode == TOP_DOWN:
@@ -213,15 +213,15 @@ class Asking:
         return member.is_leader
 
     def _is_repeat(self, member: Member, elapsed: float) -> bool:
-        """A young process is asked once more after a second (Erlang loses a TERM in its first 300 ms)."""
+        """A young process gets the signal again after a second (Erlang loses a TERM in its first 300 ms)."""
         if member.asked_at is None or not member.is_leader or not member.record.repeat or member.record in self._called:
             return False
-        once = member.asked_at < REPEAT_AFTER  # it was asked in the first look, and not again since
+        once = member.asked_at < REPEAT_AFTER  # it was signalled in the first scan, and not since
         return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
 
 
 def next_deadline(members: dict[int, Member], elapsed: float) -> float:
-    """When a grace ends or a call comes next, as `elapsed`; infinity where none does."""
+    """When the next grace ends or the next signal is due, as `elapsed`; infinity where there is none."""
     times = {at for member in members.values() for at in (member.record.grace, call_at(member.record))}
     return min((at for at in times if at > elapsed), default=math.inf)
 
@@ -251,7 +251,7 @@ class GuardedStop:
             if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
                 return
             empty_looks = 0 if members else empty_looks + 1
-            long_enough = max(pause, elapsed - began)  # on a machine with very many processes a look takes its time
+            long_enough = max(pause, elapsed - began)  # on a machine with very many processes a scan takes a while
             time.sleep(max(0.0, min(long_enough, next_deadline(members, elapsed) - elapsed)))
             pause = min(pause * 1.5, PAUSE_LAST)
 
@@ -259,13 +259,13 @@ class GuardedStop:
         return time.monotonic() - self._began
 
     def _round(self) -> bool:
-        """Look, and send what is due; whether anything has changed."""
+        """Scan, and send the signals that are due; whether anything has changed."""
         before = set(self.family.members)
         self._look()
         asked = self._asking.due(self.family.members, self._elapsed())
         for member in asked:
             send(member.process, member.record.signal)
-            send(member.process, signal.SIGCONT)  # so that one that was suspended can act on it
+            send(member.process, signal.SIGCONT)  # so that a suspended one can act on it
         return self._kill_late() or bool(asked) or before != set(self.family.members)
 
     def _look(self) -> None:
@@ -273,9 +273,9 @@ class GuardedStop:
         self.seen |= {(m.process.pid, m.process.born) for m in self.family.members.values()}
 
     def _kill_late(self) -> bool:
-        """KILL to whoever is beyond its grace; whether there was anyone.
+        """Kill the processes whose grace is over; whether there were any.
 
-        All are stopped first, until a look finds nobody new: what forks meanwhile would be an orphan of nobody.
+        All are stopped first, until a scan finds no new one: otherwise a process forked meanwhile would be left over.
         """
         for _ in range(FREEZES):
             fresh = [member for member in self._late() if not member.frozen]
@@ -303,40 +303,40 @@ class GuardedStop:
 
 
 def is_marked(process: Listed, mark: bytes) -> bool:
-    """Whether it bears procman's mark. Asked anew each time: between fork and exec its environment is another's."""
+    """Whether it has procman's mark. Read again each time: between fork and exec its environment is another's."""
     if process.flags & KERNEL_THREAD:
         return False
     try:
         with open(f"/proc/{process.pid}/environ", "rb") as file:
             environment = file.read()
-    except OSError:  # it has ended, or is another user's
+    except OSError:  # it has ended, or belongs to another user
         return False
     return environment.startswith(mark) or b"\0" + mark in environment
 
 
 def processes() -> dict[int, Listed]:
-    """Every process that runs but ourselves and init, by pid. One that waits to be reaped does not run."""
+    """Every running process except this one and init, by pid. A zombie does not run."""
     spared = (1, os.getpid())
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
-    found = (look_at(pid) for pid in pids if pid not in spared)  # the newest first, they may be gone soonest
+    found = (look_at(pid) for pid in pids if pid not in spared)  # the newest first, as they may end soonest
     return {process.pid: process for process in found if process is not None}
 
 
 def look_at(pid: int) -> Listed | None:
-    """As /proc/PID/stat tells (proc_pid_stat(5)); None where it does not run any more."""
+    """The process as in /proc/PID/stat (proc_pid_stat(5)); None where it does not run any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
     state, parent, group, session, flags, threads, born = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
-    if state in b"ZX" and int(threads) <= 1:  # only its first thread has ended, where there are more
+    if state in b"ZX" and int(threads) <= 1:  # only its first thread has ended, and there are others
         return None
     return Listed(pid, int(parent), int(group), int(session), int(born), int(flags))
 
 
 def send(process: Listed, number: int) -> None:
-    """Send a signal to this very process, and to no other that has got its pid."""
+    """Send a signal to this very process, and to no later one with its pid."""
     try:
         pidfd = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -351,7 +351,7 @@ def send(process: Listed, number: int) -> None:
             os.kill(process.pid, number)
         else:
             signal.pidfd_send_signal(pidfd, number)
-    except (ProcessLookupError, PermissionError):  # it has ended; or it is a set-uid program and not ours to signal
+    except (ProcessLookupError, PermissionError):  # it has ended; or it is a set-uid program that we may not signal
         return
     finally:
         if pidfd >= 0:
@@ -359,7 +359,7 @@ def send(process: Listed, number: int) -> None:
 
 
 def report(ending: GuardedStop, procman: int) -> str:
-    """What a person is told; empty where there was nothing to end."""
+    """The message for people; empty where there was nothing to end."""
     if not ending.seen:
         return ""
     many = "1 process" if len(ending.seen) == 1 else f"{len(ending.seen)} processes"
@@ -371,16 +371,16 @@ def report(ending: GuardedStop, procman: int) -> str:
 
 
 def tell(text: str) -> None:
-    """One line on standard error. Nobody may read it, or it may be full: that must not hold the lock."""
+    """Write a line to standard error, which may be closed or full: that must not delay the release of the lock."""
     if text and select.select([], [2], [], 0)[1]:
         try:
             os.write(2, f"procman: {text}\n".encode())
-        except OSError:  # the terminal, or the reader, has gone
+        except OSError:  # the terminal, or the reader, is gone
             return
 
 
 def main() -> int:
-    """`guardian.py FD …`: FD is the table's; what follows is for people who look at the list of processes."""
+    """`guardian.py FD …`: FD is the table's; the other words are for people who read the list of processes."""
     fd = int(sys.argv[1])
     try:
         table = read_table(os.pread(fd, os.fstat(fd).st_size, 0))

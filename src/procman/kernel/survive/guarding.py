@@ -1,8 +1,9 @@
-"""The guardian's start, restart and end, seen from procman. What it does after procman's death is survive/guardian.py.
+"""Starts, restarts and ends the guardian. What that does after procman's death is in survive/guardian.py.
 
-While procman lives the guardian is a sleeping shell that reads from a pipe whose only writer is procman: at procman's
-death, however it comes, the system closes the pipe, and the shell becomes the Python program that ends what is left. It
-holds what that needs: the program's file, the table, procman's locks (a next start waits for them) and standard error.
+While procman lives the guardian is a sleeping shell that reads from a pipe whose only writer is procman. At procman's
+death, of whatever kind, the system closes the pipe, and the shell becomes the Python program that ends what is left. It
+has everything that needs: the program's file, the table, procman's locks (the next start waits for them) and standard
+error.
 """
 
 from __future__ import annotations
@@ -31,40 +32,44 @@ if TYPE_CHECKING:
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
 
 DESCRIPTORS = "/proc/self/fd"
-"""Where its own descriptors are files. Not /dev/fd, a link to that, which a bare /dev has not; without /proc it could do nothing."""
+"""Where the shell's own descriptors are files. Not /dev/fd, a link to it that is missing in a bare /dev; without /proc
+the guardian could do nothing.
+"""
 
 END_WITHIN = 1.0
-"""Seconds in which it ends by KILL, unless the system has frozen it."""
+"""Seconds in which KILL ends it, unless the system has frozen it."""
 
 WAIT = (
     ": ends the workers, should their supervisor be killed;"
     "trap '' HUP INT QUIT TERM USR1 USR2 ALRM TSTP TTIN TTOU; cd /; read x; "
     'exec "$0" -I -S "$@"'
 )
-"""What the shell runs. It does not contain procman's name: `pkill -9 -f procman` spares it. A TERM is not for it (a service
-manager sends one to everything that procman has started); procman ends it with KILL."""
+"""What the shell runs. It does not contain procman's name, so that `pkill -9 -f procman` spares it. TERM is not meant
+for it (a service manager sends it to everything that procman has started); procman ends it with KILL.
+"""
 
 PURPOSE = "ends-the-workers-of-a-killed-supervisor"
-"""For who reads the list of processes while it works."""
+"""Words for people who read the list of processes while it works."""
 
 PASSED_ON = ("LD_LIBRARY_PATH",)
-"""Some Pythons do not start without. Nothing else of procman's environment is the guardian's, above all no mark."""
+"""Variables without which some Pythons do not start. The guardian gets no others of procman's environment, above all no
+mark.
+"""
 
 RETRY = RestartPolicy()
-"""When it is started again: as an instance is by default."""
+"""When it is started again: like an instance by default."""
 
 
 class Kept(Struct, frozen=True):
-    """What an exec of procman must leave as it is: the guardian, and the end of the pipe (to be made inheritable)."""
+    """What an exec of procman must keep: the guardian, and the end of the pipe (to be made inheritable)."""
 
     pid: int
     pipe: int
 
 
 class Guarding:
-    """Keeps one guardian running from `start()` to `end()`. `log` is for procman's own lines.
-
-    `held` are descriptors that it is to hold open.
+    """Keeps one guardian running from `start()` to `end()`. `log` is for procman's own lines. `held` are descriptors
+    that it has to keep open.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Guarding:
         self._log = log
         self._script: int | None = None
         self._now: Kept | None = None
-        self._before: Kept | None = None  # an earlier program's, until our own runs
+        self._before: Kept | None = None  # that of the program before, until our own runs
         self._began = 0.0
         self._failures = 0
         self._over = False
@@ -85,16 +90,16 @@ class Guarding:
 
     @property
     def kept(self) -> Kept | None:
-        """For an exec of procman: what the new program hands to `take_over()`."""
+        """What the next program passes to `take_over()`."""
         return self._now or self._before
 
     def take_over(self, kept: Kept) -> None:
-        """There is a guardian from before an exec: it watches until `start()` has put a new one in its place."""
+        """Use the guardian of the program before, which watches until `start()` has replaced it."""
         self._before = kept
         self._helpers.watch(kept.pid, self._earlier_ended)
 
     def start(self) -> None:
-        """Start it; where that fails it is said once and tried again."""
+        """Start the guardian. A failure is logged once, and the start tried again."""
         try:
             started = self._spawn()
         except OSError as error:
@@ -109,7 +114,7 @@ class Guarding:
             self._drop_earlier()
 
     def end(self) -> None:
-        """An orderly end: nobody is left to guard, and the next start need not wait."""
+        """An orderly end: nothing is left to guard, and the next start need not wait."""
         self._over = True
         self._drop_earlier()
         if self._now is not None:
@@ -126,7 +131,7 @@ class Guarding:
             self._before = None
 
     def _ended(self, kept: Kept, _end: HelperEnd) -> None:
-        """It has ended without being asked, and is started again."""
+        """It ended unasked: start it again."""
         os.close(kept.pipe)
         self._now = None
         if time.monotonic() - self._began >= RETRY.reset_after:
@@ -149,7 +154,9 @@ class Guarding:
             self._before = None
 
     def _stop(self, kept: Kept) -> None:
-        """It is our child and not reaped yet, so its pid is nobody else's. One that is frozen (cgroups) ends when it thaws."""
+        """Kill it. It is our child and not reaped yet, so its pid cannot belong to another. A frozen one (cgroups) ends
+        when it thaws.
+        """
         self._helpers.unwatch(kept.pid)
         os.kill(kept.pid, signal.SIGKILL)
         until = time.monotonic() + END_WITHIN
@@ -158,7 +165,7 @@ class Guarding:
         os.close(kept.pipe)
 
     def _spawn(self) -> Kept:
-        """Raises OSError, with nothing left of it but the script and the table, which are for the next attempt."""
+        """Raises OSError, with nothing left except the script and the table, which are for the next attempt."""
         if self._script is None:  # kept open: the file may be replaced or removed while procman runs
             self._script = os.open(SCRIPT, os.O_RDONLY | os.O_CLOEXEC)
         table = self._ledger.open()
@@ -167,7 +174,7 @@ class Guarding:
             actions: list[FileAction] = [
                 (os.POSIX_SPAWN_DUP2, reader, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                # onto itself: no longer closed by the exec
+                # onto itself, so that the exec does not close it
                 *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in (self._script, table, *self._held)),
             ]
             python, script = os.path.realpath(sys.executable), f"{DESCRIPTORS}/{self._script}"
@@ -184,12 +191,14 @@ class Guarding:
 
 
 def _try(python: str, script: str) -> None:
-    """Raises OSError where what is needed in the emergency is not there: told now, when it can be put right."""
+    """Raises OSError where something is missing that it needs after procman's death: reported now, when it can be
+    mended.
+    """
     if not os.access(python, os.X_OK):
         raise OSError(errno.ENOENT, f"its interpreter {python or '(unknown)'} cannot be executed")
     os.close(os.open(script, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def can_guard() -> bool:
-    """Not as PID 1, with which the kernel ends all, and not without memory files (macOS)."""
+    """Not as PID 1, with which the kernel ends everything, and not without memory files (macOS)."""
     return os.getpid() != 1 and hasattr(os, "memfd_create")

@@ -1,10 +1,10 @@
 """What one program of procman leaves to the next over an exec: the memory file, the descriptors, the command line.
 
-Owns the form of the file and its version, what is executed, and the exec itself. Knows nothing of what the state means:
-each room makes its own part, and the start puts them together.
+Owns the form of the file and its version, what is executed, and the exec itself. Does not know what the state means:
+each room provides its own part, and the start puts them together.
 
 The file is a line of JSON, which every version can read, then the state as MessagePack, then the bytes of the kept
-output. It is sealed (memfd_create(2)): whoever is handed one can tell that nobody changes it any more.
+output. It is sealed (memfd_create(2)), so that its reader knows that it does not change any more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from procman import __version__
 from procman.errors import RefusedError
 
 VERSION = 4
-"""Of the state; raised with any change of it that a program without that change would misread, a test tells of changes."""
+"""The version of the state, raised with any change that a program without it would misread; a test notices changes."""
 
 SEALS = (
     fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE if sys.platform == "linux" else 0
@@ -37,14 +37,14 @@ T = TypeVar("T")
 
 
 class Origin(Struct, frozen=True):
-    """What every version says first: whose state it is, and of which version."""
+    """What every version says first: which procman wrote the state, and the state's version."""
 
     state: int
     procman: str
 
 
 class HandoverHeader(Origin, frozen=True):
-    """How long the state is, and whether its text is escaped."""
+    """The length of the state, and whether its text is escaped."""
 
     length: int
     escaped: bool = False
@@ -54,7 +54,7 @@ class HandoverHeader(Origin, frozen=True):
 
 
 def write(state: Struct, memory: Iterable[memoryview]) -> int:
-    """A sealed memory file of the state and the memory behind it; its descriptor. Raises OSError."""
+    """A sealed memory file with the state and the memory; returns its descriptor. Raises OSError."""
     body, escaped = _encode(state)
     header = msgspec.json.encode(HandoverHeader(VERSION, __version__, len(body), escaped)) + b"\n"
     fd = os.memfd_create("procman state", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -74,10 +74,10 @@ def _write_all(fd: int, data: memoryview) -> None:
 
 
 class Received:
-    """A file that was handed over. `state()` first, then `fill()` with the memory behind it."""
+    """A file that was handed over. Call `state()` first, then `fill()` with the memory behind it."""
 
     def __init__(self, fd: int) -> None:
-        """Raises RefusedError where it is none, or one of another version."""
+        """Raises RefusedError for any other file, and for another version."""
         self._fd = fd
         self._map = _mapped(fd)
         line = self._map[:LONGEST_HEADER].partition(b"\n")[0]
@@ -103,12 +103,12 @@ class Received:
             raise _refused(f"its state is not what procman {__version__} knows ({error})") from None
 
     def expect(self, size: int) -> None:
-        """Raises RefusedError where there are more or fewer bytes behind the state."""
+        """Raises RefusedError where the memory has another size."""
         if size != len(self._map) - self._at:
             raise _refused("the kept output has another size than its state says")
 
     def fill(self, memory: Sequence[memoryview]) -> None:
-        """Copy what is behind the state. Raises RefusedError where that is more, or less."""
+        """Copy the memory behind the state. Raises RefusedError where it has another size."""
         self.expect(sum(map(len, memory)))
         for part in memory:
             part[:] = self._map[self._at : self._at + len(part)]
@@ -121,7 +121,7 @@ class Received:
 
 def _mapped(fd: int) -> mmap.mmap:
     try:
-        sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # EINVAL where it is no memory file
+        sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # EINVAL where it is not a memory file
         owner = os.fstat(fd).st_uid
         if sealed & SEALS != SEALS or owner != os.geteuid():
             raise _refused(f"descriptor {fd} is not a state that another procman of this user has sealed")
@@ -138,7 +138,7 @@ def _refused(why: str) -> RefusedError:
 
 
 _ESCAPE = "\0"
-"""Before such text, whose bytes then stand as characters. Nothing that is handed over begins with a NUL otherwise."""
+"""Marks text that is not UTF-8, whose bytes then stand as characters. No other text starts with a NUL."""
 
 
 def _encode(state: Struct) -> tuple[bytes, bool]:
@@ -184,8 +184,8 @@ def _unescaped(text: str) -> str:
 
 
 class Program(Struct, frozen=True):
-    """procman as it was started: `head` is what runs it, `args` its command line. `folder` and `root` are descriptors: the
-    folder it was started in, from which its path may be told, and the one it works in.
+    """The command of procman: `head` runs it, `args` is its command line. `folder` and `root` are descriptors: the
+    folder in which it was started, to which its path may be relative, and the one it works in.
     """
 
     head: tuple[str, ...]
@@ -196,33 +196,33 @@ class Program(Struct, frozen=True):
 
     @classmethod
     def this(cls, env: Mapping[str, str], folder: int, root: int) -> Program:
-        """The one that runs here. Its path is looked up anew when it is executed."""
+        """The running program. Its path is looked up again when it is executed."""
         before = len(sys.orig_argv) - len(sys.argv) + 1
         args = [word for word in sys.argv[1:] if not word.startswith(TAKE_OVER)]
         return cls((sys.executable, *sys.orig_argv[1:before]), tuple(args), env, folder, root)
 
     @property
     def is_known(self) -> bool:
-        """Whether it can be executed again: a program that calls `main(args)` by itself cannot."""
+        """Whether it can be executed again, which a program that calls `main(args)` itself cannot."""
         return bool(self.head[0]) and self.args[:1] == ("start",)
 
     def find(self) -> list[str]:
-        """What is executed at this moment, without the command line.
+        """What to execute now, without the command line.
 
-        A script is executed itself, as then its first line decides which Python it is for: that of the new version may
-        be another.
+        A script is executed itself, so that its first line decides on the Python: that of the new version may be
+        another.
         """
         with self.in_folder():
             is_script = len(self.head) == 2 and _is_script(self.head[1])
         return [*self.head[1 if is_script else 0 :]]
 
     def command(self, found: list[str], option: str) -> list[str]:
-        """All words of it; `option` stands behind the verb, so that the rest looks as it did."""
+        """The whole command line; `option` follows the verb, so that the rest looks as before."""
         return [*found, self.args[0], option, *self.args[1:]]
 
     @contextlib.contextmanager
     def in_folder(self) -> Iterator[None]:
-        """For the time of an exec or spawn, as neither takes a folder."""
+        """Change the folder for an exec or spawn, as neither takes one."""
         os.fchdir(self.folder)
         try:
             yield
@@ -230,7 +230,7 @@ class Program(Struct, frozen=True):
             os.fchdir(self.root)
 
     def become(self, found: list[str], state: int, descriptors: Iterable[int]) -> NoReturn:
-        """Execute what was found, with the state and these descriptors open. Raises OSError, with everything as it was."""
+        """Execute it, with the state and these descriptors open. Raises OSError, with everything unchanged."""
         kept: list[int] = []
         try:
             for fd in (state, *descriptors):
@@ -257,23 +257,23 @@ CHECK = "--upgrade-check="
 """Hidden options of `start`, each with the descriptor of a state."""
 
 CAN = "can take over: procman "
-"""What the check says, with its version: that a program ends with 0 proves nothing."""
+"""The answer of the check, followed by its version: an exit code of 0 alone proves nothing."""
 
 
 # ---- signals
 
 
 def block_signals() -> set[int]:
-    """From now on they wait, also over an exec (signal(7)); those that were blocked before."""
+    """Let signals wait from now on, also over an exec (signal(7)); returns those that were blocked before."""
     return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())}
 
 
 def unblock_signals(before: Iterable[int]) -> None:
-    """As it was before `block_signals()`."""
+    """Restore the mask that `block_signals()` returned."""
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def send_again(numbers: Iterable[int]) -> None:
-    """What has come and is not handled yet waits again, for whichever program unblocks it."""
+    """Send signals again that arrived and are not handled yet, so that they wait for the program that unblocks them."""
     for number in numbers:
         os.kill(os.getpid(), number)

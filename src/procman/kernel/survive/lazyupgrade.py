@@ -1,6 +1,6 @@
-"""What was not needed for a start is loaded when nobody waits for it: an upgrade, and all that `later` has put off.
+"""Loads what a start does not need, once procman is idle: the upgrade, and all that `later` has put off.
 
-When it is needed the files may be the next version's. It takes 5 ms, so it is not done before all are started.
+Later the files may be those of the next version. Loading takes 5 ms, so it is not done before everything is started.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from procman.kernel.survive.upgrading import LiveUpgrade, UpgradeAnswer
 
 QUIET_AFTER = 0.05
-"""Seconds after which what has been started has had its first word, if it has one."""
+"""Seconds after which a started process has usually written its first line."""
 
 
 class StartingHost(Protocol):
     @property
     def starting(self) -> bool:
-        """Whether something is about to be started."""
+        """Whether a start is still to come."""
 
     def log(self, text: str) -> None: ...
 
 
 class LazyUpgrade:
-    """Loads the upgrade once, and what was put off. `load` is None where there can be no upgrade.
+    """Loads the upgrade once, and everything put off. `load` is None where no upgrade is possible.
 
-    It keeps a descriptor, so that the instances cannot have taken the last one when something is to be loaded.
+    It keeps a descriptor, so that something can be loaded when the instances have taken all others.
     """
 
     def __init__(self, reactor: Reactor, host: StartingHost, load: Callable[[], LiveUpgrade] | None) -> None:
@@ -44,11 +44,11 @@ class LazyUpgrade:
         keep_room(self._close_spare)
 
     def load_soon(self) -> None:
-        """When all are started and have had their first word."""
+        """Load everything, once all is started and has usually written its first line."""
         self._reactor.call_at(time.monotonic() + QUIET_AFTER, self._load_when_quiet)
 
     def ask(self, answer: UpgradeAnswer) -> None:
-        """Let the installed program take over; `answer` is called once that is about to happen, or is refused."""
+        """Let the installed program take over; `answer` is called when that is about to happen, or is refused."""
         self._load_now()
         if self._loaded is None:
             answer(Refuse(0, "cannot upgrade: what that needs could not be loaded at the start"))

@@ -1,6 +1,7 @@
-"""procman as a service of systemd, or of whoever else speaks sd_notify(3): it says when it is ready, what runs, that it ends.
+"""procman as a service of systemd, or of another manager with sd_notify(3): reports when it is ready, what runs, and
+that it ends.
 
-Loaded only where NOTIFY_SOCKET is in procman's own environment. The variables of that protocol are procman's, and never
+Only loaded where NOTIFY_SOCKET is in procman's own environment. The variables of that protocol are procman's, and never
 reach a child (config/checks.py).
 """
 
@@ -16,16 +17,16 @@ from procman.core.view import Change, FleetView, Kind
 from procman.kernel.loop.reactor import Reactor
 
 STATUS_AFTER = 1.0
-"""Seconds in which the status is sent once at most."""
+"""Seconds in which the status is sent at most once."""
 
 UP = ("ready", "done", "stopped", "failed")
-"""Phases in which nobody waits for an instance to come up any more. Nor for one in a crash loop, or what waits for that:
-systemd ends a service that is not ready in time, and one broken worker must not end the others.
+"""Phases in which an instance does not delay readiness any more. Neither does one in a crash loop, nor one that waits
+for that: systemd ends a service that is not ready in time, and one broken worker must not end the others.
 """
 
 
 class Service:
-    """Sends what systemd is to know. `view` is the formation at this moment."""
+    """Reports to systemd. `view` returns the present formation."""
 
     def __init__(self, reactor: Reactor, environ: Mapping[str, str], view: Callable[[], FleetView]) -> None:
         self._reactor = reactor
@@ -53,7 +54,7 @@ class Service:
         self._say_soon()
 
     def _say_soon(self) -> None:
-        """Many changes are one status: the first at once, as readiness waits for it."""
+        """Send the status: the first at once, as readiness waits for it; later many changes make one."""
         if not self._due:
             self._due = True
             self._reactor.call_at(time.monotonic() + (STATUS_AFTER if self._ready else 0.0), self._say)
@@ -77,7 +78,7 @@ class Service:
         self._reactor.call_at(time.monotonic() + self._watchdog / 2, self._feed)
 
     def _send(self, text: str) -> None:
-        """Without waiting; a service manager that has gone is not missed."""
+        """Send without blocking. A service manager that is gone is ignored."""
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way,
@@ -93,7 +94,9 @@ def _is_up(view: FleetView) -> bool:
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float:
-    """Within which WATCHDOG=1 is wanted; 0.0 where it is not, or of another process (sd_watchdog_enabled(3))."""
+    """Seconds within which WATCHDOG=1 is expected; 0.0 where it is not, or is meant for another process
+    (sd_watchdog_enabled(3)).
+    """
     usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     mine = not pid or pid == str(os.getpid())
     return int(usec) / 1_000_000 if mine and usec.isdecimal() else 0.0

@@ -1,9 +1,9 @@
-"""The course of a live upgrade: a check of the installed program, then the exec, and a refusal wherever it goes wrong.
+"""The course of a live upgrade: a check of the installed program, then the exec, or a refusal where something fails.
 
-Owns who is waiting for the outcome, and the moment of the exec. What is handed over and what is executed are `handover`'s.
-Nothing waits: the check is a helper, whose end and words come as an event.
+Owns who waits for the outcome, and the moment of the exec. `handover` has what is handed over and what is executed.
+Nothing blocks: the check is a helper, whose end and output come as an event.
 
-Until the exec nothing has changed: whatever fails, this program goes on. The instances are not told of any of it.
+Until the exec nothing has changed: whatever fails, this program continues. The instances do not notice.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from procman.kernel.process.holder import FileAction
 from procman.kernel.survive import handover
 
 CHECK_WITHIN = 20.0
-"""Seconds for the check to start, read and answer: 0.2 on a machine at rest."""
+"""Seconds for the check to start, read and answer: 0.2 on an idle machine."""
 
 RETRY = 0.01
-"""Seconds from one try to the next while instances are being started."""
+"""Seconds from one attempt to the next while instances are being started."""
 
 
 UpgradeAnswer = Callable[[str | Refuse], None]
-"""Takes the version of the program that takes over, or why there is none."""
+"""Gets the version of the program that takes over, or the reason why none does."""
 
 
 class UpgradeHost(Protocol):
@@ -40,25 +40,27 @@ class UpgradeHost(Protocol):
     def starting(self) -> bool: ...
     @property
     def mark(self) -> tuple[str, str]:
-        """A variable of the environment and its value, by which the guardian knows what is procman's."""
+        """A variable and its value, by which the guardian recognises procman's processes."""
 
     def why_not(self) -> str:
-        """Why there can be no upgrade now; "" where there can."""
+        """Why procman cannot be upgraded now; "" where it can."""
 
     def log(self, text: str) -> None: ...
     def fault(self, error: BaseException) -> None: ...
 
 
 class Written(NamedTuple):
-    """A state that is ready to be handed over, and the descriptors that it speaks of."""
+    """A state that is ready to be handed over, and the descriptors in it."""
 
     state: int
     descriptors: tuple[int, ...]
 
 
 class LiveUpgrade:
-    """At most one upgrade at a time; who asks meanwhile gets the same answer. `write` makes a state of everything, with
-    the signals that are to be blocked in the end, and `part` lets go of the clients, who connect again.
+    """At most one upgrade at a time; later requests get the same answer.
+
+    `write` makes a state of everything, with the signals that will be blocked, and `part` tells the clients to connect
+    again.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class LiveUpgrade:
         self._answers: list[UpgradeAnswer] = []
 
     def ask(self, answer: UpgradeAnswer) -> None:
-        """Begin, or join the one that is under way; `answer` is called with the outcome, once."""
+        """Start an upgrade, or join the present one; `answer` is called with the outcome, once."""
         if answer not in self._answers:
             self._answers.append(answer)
         if self._under_way:
@@ -93,7 +95,7 @@ class LiveUpgrade:
                 self._begin()
         except OSError as error:
             self._refuse(f"the installed program cannot be checked ({error.strerror or error})")
-        except Exception as error:  # noqa: BLE001  a fault of ours in the making of the state: what runs goes on
+        except Exception as error:  # noqa: BLE001  a fault of ours while the state is made: everything continues
             self._host.fault(error)
             self._refuse("the state cannot be written")
 
@@ -108,7 +110,8 @@ class LiveUpgrade:
             os.close(written.state)
 
     def _check(self, state: int) -> None:
-        actions: list[FileAction] = [(os.POSIX_SPAWN_DUP2, state, state)]  # onto itself: no longer closed by the exec
+        # onto itself, so that the exec does not close it
+        actions: list[FileAction] = [(os.POSIX_SPAWN_DUP2, state, state)]
         argv = self._program.command(self._found, f"{handover.CHECK}{state}")
         env = {**self._program.env, **dict([self._host.mark])}
         with self._program.in_folder():
@@ -125,13 +128,13 @@ class LiveUpgrade:
             )
             self._refuse(f"the installed program cannot take over ({end.status}: {last})")
         else:
-            # Not here: this may be in the midst of other deaths, and what follows from them is yet to be done.
+            # not here: this may be in the middle of other deaths, whose consequences are still to come
             self._reactor.call_at(time.monotonic(), lambda: self._hand_over(can[0]))
 
     # ---- the exec
 
     def _hand_over(self, version: str) -> None:
-        """The last moment at which anything can be refused; from `become` on there is another program."""
+        """The last moment at which an upgrade can be refused; after `become` another program runs."""
         why = self._why_not()
         if why:
             self._refuse(why)
@@ -140,7 +143,7 @@ class LiveUpgrade:
             self._reactor.call_at(time.monotonic() + RETRY, lambda: self._hand_over(version))
             return
         before = handover.block_signals()
-        handover.send_again(self._reactor.take_signals() - {signal.SIGUSR2})  # which asks for just this
+        handover.send_again(self._reactor.take_signals() - {signal.SIGUSR2})  # which asks for exactly this
         try:
             self._become(version, before)
         except OSError as error:
@@ -158,7 +161,7 @@ class LiveUpgrade:
                 answer(version)
             self._answers.clear()
             self._part()
-            self._host.helpers.end()  # nobody would be there any more to whom they could answer
+            self._host.helpers.end()  # there would be no one left to get their answer
             self._program.become(self._found, written.state, written.descriptors)
         finally:
             os.close(written.state)
@@ -171,10 +174,10 @@ class LiveUpgrade:
         return self._host.why_not()
 
     def _refuse(self, why: str) -> None:
-        """It is over, and nothing has changed."""
+        """Refuse; nothing has changed."""
         self._under_way = False
         answers, self._answers = self._answers, []
-        refusal = Refuse(0, f"cannot upgrade: {why}", "what runs goes on as it was")
+        refusal = Refuse(0, f"cannot upgrade: {why}", "everything keeps running as before")
         self._host.log(refusal.message)
         for answer in answers:
             answer(refusal)

@@ -1,7 +1,7 @@
-"""The kinds of metrics: one module a kind, one row of `KINDS` each.
+"""The kinds of metrics: a module and a row of `KINDS` for each.
 
-A gauge is made once of its settings and then read again and again, each time in a thread of its own with a deadline, so
-it may block. What it cannot read it raises as a ReadingError whose text is fit to be shown: no password, one line.
+A gauge is made once from its settings and then read repeatedly, each time in a thread with a deadline, so it may block.
+Where it fails it raises a ReadingError whose text can be shown: one line, without a password.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class ReadingError(Exception):
-    """A metric that could not be read. Its text goes on after "cannot read NAME: "."""
+    """A metric could not be read. Its text continues "cannot read NAME: "."""
 
 
 class Gauge(Protocol):
-    """Reads one number for all, or a number for each instance by name."""
+    """Reads one number for all instances, or a number for each instance by name."""
 
     def read(self, seen: TypeSeen, now: float) -> float | dict[str, float]:
-        """Raises ReadingError. `now` is monotonic seconds of the moment of `seen`."""
+        """The reading. Raises ReadingError. `now` is the time of `seen`, in monotonic seconds."""
         ...
 
 
 def number(value: float) -> float:
-    """A number that the rule can use. Raises ReadingError for a negative one, infinity and NaN."""
+    """A number that the rule can use. Raises ReadingError for negative numbers, infinity and NaN."""
     if not math.isfinite(value) or value < 0:
         raise ReadingError(f"{value:g} is no number of 0 or more")
     return float(value)

@@ -1,4 +1,4 @@
-"""`command`: a number on standard output of a command, which has a deadline and a process group of its own."""
+"""`command`: a number that a command prints. The command has a deadline and a process group of its own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from procman.companions.autoscaler.fleet import TypeSeen
 
 LONGEST = 4096
-"""Bytes of output: it is to be one number."""
+"""Most bytes of output, which should be one number."""
 
 LOOK_AGAIN = 0.01
-"""Seconds; a command ends right after its output does, as a rule."""
+"""Seconds to wait for a command's end after the end of its output, which usually comes together."""
 
 
 class CommandGauge:
-    """Runs it with /bin/sh in the current folder, which is the root, as procman's user."""
+    """Runs the command with /bin/sh in the current folder, which is the root, as procman's user."""
 
     def __init__(self, command: str, timeout: float) -> None:
         self._command = command
@@ -50,8 +50,8 @@ class CommandGauge:
             except subprocess.TimeoutExpired:
                 raise ReadingError(f"the command took longer than {self._timeout:g} s") from None
             finally:
-                # The group goes in any case: what the command left in the background is nobody's. The leader is not
-                # reaped yet, so that its number is nobody else's.
+                # Always kill the group: processes that the command left in the background are not wanted. The leader is not
+                # reaped yet, so that its number cannot belong to another process.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)
         code = child.returncode
@@ -60,7 +60,7 @@ class CommandGauge:
         return number(plain_number(output.decode(errors="replace")))
 
     def _output(self, child: subprocess.Popen[bytes], deadline: float) -> bytes:
-        """Everything up to the end of the output. Raises TimeoutExpired, ReadingError where it is too much."""
+        """All output. Raises TimeoutExpired, and ReadingError where it is too long."""
         assert child.stdout is not None
         output = b""
         while True:
@@ -75,7 +75,7 @@ class CommandGauge:
                 raise ReadingError("the command printed more than a number")
 
     def _await_end(self, child: subprocess.Popen[bytes], deadline: float) -> None:
-        """Until it has ended; it stays a zombie."""
+        """Wait until it has ended. It stays a zombie."""
         while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             if time.monotonic() >= deadline:
                 raise subprocess.TimeoutExpired(self._command, self._timeout)

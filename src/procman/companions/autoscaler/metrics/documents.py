@@ -1,6 +1,6 @@
-"""Numbers in documents: JSON by a path, Prometheus's text format by a selector, a command's output. Bytes in, a number out.
+"""Numbers in documents: JSON by a path, Prometheus's text format by a selector, the output of a command.
 
-Strict: what is not of the format is a ReadingError, never a guess.
+Bytes in, a number out. Strict: anything that is not in the format is a ReadingError, never a guess.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SPECIAL = {"nan": "NaN", "inf": "+Inf", "+inf": "+Inf", "-inf": "-Inf", "infini
 
 
 class SampleSelector(Struct, frozen=True):
-    """A metric's name, and labels that a sample must have; it may have more."""
+    """The name of a metric, and labels that a sample must have; it may have more."""
 
     name: str
     labels: dict[str, str]
@@ -40,7 +40,7 @@ def plain_number(text: str) -> float:
 
 
 def json_number(body: bytes, path: str) -> float:
-    """The number at `a.b.0.c` of a JSON document. A name that holds a dot cannot be said."""
+    """The number at `a.b.0.c` of a JSON document. Names with a dot are not supported."""
     try:
         value: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -72,7 +72,7 @@ def read_selector(text: str) -> SampleSelector:
 
 
 def sample_sum(body: bytes, selector: SampleSelector) -> float:
-    """The sum of the samples that match, of a page in Prometheus's text format (version 0.0.4)."""
+    """The sum of the matching samples in a page in Prometheus's text format (version 0.0.4)."""
     try:
         text = body.decode()
     except UnicodeDecodeError:

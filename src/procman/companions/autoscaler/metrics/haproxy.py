@@ -1,4 +1,4 @@
-"""`haproxy`: requests that wait, sessions, or new sessions a second of one of HAProxy's backends."""
+"""`haproxy`: waiting requests, sessions, or new sessions per second of a backend of HAProxy."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How queues lie in redis: for each layout how many items there are, and since when the oldest has waited.
+"""How libraries store queues in redis: for each layout the number of items, and since when the oldest has waited.
 
-RedisCommands's own types first, then the libraries, each as it documents its keys or, where it does not, as its current version
-writes them (tests put real jobs with the real libraries). All counts hold what is being worked on: a worker must not be
-taken away because it has just emptied the queue. A key that is not there is an empty queue, which redis does not keep.
+First redis's own types, then the libraries, each by its documentation or, without one, by its current version (tests
+enqueue real jobs with the real libraries). All counts include items that are being worked on: a worker must not be
+removed because it has just emptied the queue. A missing key is an empty queue, which redis does not store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from procman.core.autoscale_settings import RedisSource
 
 
 class RedisCommands(Protocol):
-    """One command with its arguments; integers, bytes, or lists of them come back, as RESP2 has them."""
+    """Runs one command with its arguments; returns integers, bytes, or lists of them, as RESP2 has them."""
 
     def execute_command(self, *words: str | float) -> Any: ...  # noqa: ANN401  whatever redis answers
 
@@ -26,15 +26,15 @@ Length = Callable[[RedisCommands, RedisSource, float], int]
 Oldest = Callable[[RedisCommands, RedisSource, float], float | None]
 
 MILLISECONDS = 1e11
-"""A time above it is in milliseconds: as seconds it would be the year 5138."""
+"""Times above it are in milliseconds: in seconds it would be the year 5138."""
 
 CELERY_PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""What Kombu puts behind a queue's name for each of its default `priority_steps` 0, 3, 6, 9."""
+"""What Kombu appends to a queue's name for each of its default `priority_steps` 0, 3, 6, 9."""
 
 CELERY_UNACKED = "unacked"
 
 SCANNED = 1000
-"""Jobs of arq that are looked through for one that nobody works on."""
+"""How many jobs of arq are searched for one that no worker has taken."""
 
 
 def _count(answer: object) -> int:
@@ -58,7 +58,7 @@ def _sorted_set_length(redis: RedisCommands, source: RedisSource, now: float) ->
 
 
 def _stream_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    """Of a consumer group: what was not delivered yet and what was delivered and not acknowledged."""
+    """The items of a consumer group: those that were not delivered yet, and those delivered and not acknowledged."""
     del now
     key = str(source.stream)
     if not isinstance(source.group, str):
@@ -67,13 +67,13 @@ def _stream_length(redis: RedisCommands, source: RedisSource, now: float) -> int
     if group is None:
         return 0
     lag = group.get("lag")
-    if lag is None:  # entries were deleted from the middle: redis cannot tell, and we count what is left
+    if lag is None:  # entries were deleted from the middle: redis does not know the number, so count what is left
         lag = len(redis.execute_command("XRANGE", key, f"({group['last-delivered-id']}", "+", "COUNT", 100_000))
     return _count(group.get("pending")) + _count(lag)
 
 
 def _group(redis: RedisCommands, key: str, name: str) -> dict[str, Any] | None:
-    """What redis says of a consumer group; None where there is no stream yet."""
+    """What redis knows of a consumer group; None where there is no stream yet."""
     if not _count(redis.execute_command("EXISTS", key)):
         return None
     for answer in redis.execute_command("XINFO GROUPS", key):
@@ -97,7 +97,7 @@ def _stream_oldest(redis: RedisCommands, source: RedisSource, now: float) -> flo
 
 
 def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
-    """The lowest score, taken for a time of Unix in seconds or milliseconds."""
+    """The lowest score, as a Unix time in seconds or milliseconds."""
     del now
     pairs = redis.execute_command("ZRANGE", str(source.sorted_set), 0, 0, "WITHSCORES")
     return _scores(pairs)[0][1] if pairs else None
@@ -107,7 +107,7 @@ def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, now: float) ->
 
 
 def _celery_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    """The lists of all priorities, and the hash of what workers have taken (of all queues of this database)."""
+    """The lists of all priorities, and the hash of items that workers have taken (from all queues of this database)."""
     del now
     lists = (redis.execute_command("LLEN", f"{source.celery}{priority}") for priority in CELERY_PRIORITIES)
     return sum(map(_count, lists)) + _count(redis.execute_command("HLEN", CELERY_UNACKED))
@@ -117,7 +117,7 @@ def _celery_length(redis: RedisCommands, source: RedisSource, now: float) -> int
 
 
 def _rq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    """The queue, and of the registry of started jobs those whose time is not over: a dead worker's stay in it."""
+    """The queue, and the started jobs that have not expired: those of a dead worker stay in the registry."""
     waiting = _count(redis.execute_command("LLEN", f"rq:queue:{source.rq}"))
     return waiting + _count(redis.execute_command("ZCOUNT", f"rq:wip:{source.rq}", now, "+inf"))
 
@@ -128,7 +128,7 @@ def _rq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float |
     if job is None:
         return None
     enqueued = redis.execute_command("HGET", f"rq:job:{_text(job)}", "enqueued_at")
-    if enqueued is None:  # taken or deleted between the two
+    if enqueued is None:  # taken or deleted in between
         return None
     try:
         return datetime.fromisoformat(_text(enqueued)).timestamp()
@@ -140,7 +140,7 @@ def _rq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float |
 
 
 def _sidekiq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    """The queue, and what the processes of Sidekiq are busy with (of all queues)."""
+    """The queue, and the jobs that Sidekiq's processes work on (of all queues)."""
     del now
     busy = 0
     for process in redis.execute_command("SMEMBERS", "processes"):
@@ -159,7 +159,7 @@ def _sidekiq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> fl
 
 
 def _arq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    """Jobs that are due; a job stays in the set until it is done."""
+    """Jobs that are due. A job stays in the set until it is done."""
     return _count(redis.execute_command("ZCOUNT", str(source.arq), "-inf", now * 1000))
 
 
@@ -177,7 +177,7 @@ def _arq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float 
 
 
 def _dramatiq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    """Messages that are not acknowledged, waiting or taken; those that are delayed are in a queue of their own."""
+    """Messages that are not acknowledged, waiting or taken. Delayed messages are in a queue of their own."""
     del now
     return _count(redis.execute_command("HLEN", f"dramatiq:{source.dramatiq}.msgs"))
 
@@ -226,13 +226,13 @@ def _whole(text: str) -> int:
 
 
 def _scores(answer: list[Any]) -> list[tuple[str, float]]:
-    """Members with their scores, as a flat list (RESP2) or in pairs, as clients make of it."""
+    """Members with their scores, as a flat list (RESP2) or in pairs, depending on the client."""
     flat = [value for pair in answer for value in (pair if isinstance(pair, list | tuple) else (pair,))]
     return [(_text(member), _seconds(score)) for member, score in zip(flat[::2], flat[1::2], strict=False)]
 
 
 def _seconds(value: object) -> float:
-    """A time of Unix, in seconds or milliseconds."""
+    """A Unix time in seconds or milliseconds, as seconds."""
     try:
         time = float(_text(value))
     except ValueError:

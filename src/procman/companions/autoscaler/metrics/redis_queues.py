@@ -1,6 +1,6 @@
-"""`queue` and `latency`: what waits in redis, how many and for how long; how it lies there is layouts.py's.
+"""`queue` and `latency`: how many items wait in redis, and for how long. How they are stored is in layouts.py.
 
-Owns the connection, which is made anew for each reading: after a redis that came back, nothing is left of the old one.
+Owns the connection, which is made for each reading, so that nothing of an earlier one is left after a restart of redis.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class QueueGauge:
 
 
 class LatencyGauge:
-    """Seconds that the oldest item which nobody works on has waited; 0 where none waits."""
+    """Seconds that the oldest item has waited which no worker has taken; 0 where none waits."""
 
     def __init__(self, source: RedisSource, timeout: float) -> None:
         self._source = source
@@ -62,7 +62,7 @@ class RedisServer:
         self._timeout = timeout
 
     def ask(self, question: Callable[[layouts.RedisCommands], Answer]) -> Answer:
-        """The answer to a question of several commands. Raises ReadingError."""
+        """The answer to a question that may take several commands. Raises ReadingError."""
         try:
             client = Redis.from_url(
                 self.address.url,

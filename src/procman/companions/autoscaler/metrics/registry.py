@@ -1,6 +1,6 @@
-"""The registry of kinds: a row says which settings a kind takes and how its gauge is made.
+"""The registry of kinds: a row has the settings of a kind and its gauge.
 
-A module is imported when a metric of its kind is used, so that only who reads redis needs the package.
+A module is imported when a metric of its kind is used, so that the redis package is only needed for redis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _HERE = "procman.companions.autoscaler.metrics"
 
 
 class MetricKind(Struct, frozen=True):
-    """`module` has a class `gauge`, made of the settings and a timeout; `plain`: of nothing. `extra`: what pip installs for it."""
+    """`module` has a class `gauge`, made from the settings and a timeout; `plain`: from nothing. `extra`: what pip
+    installs for it.
+    """
 
     module: str
     gauge: str
@@ -40,7 +42,7 @@ KINDS: dict[str, MetricKind] = {
 
 
 def gauge_of(metric: Metric) -> Gauge:
-    """The gauge of a metric. Raises ConfigError for an address or a selector that is none, or a package that is missing."""
+    """The gauge of a metric. Raises ConfigError for an invalid address or selector, and for a missing package."""
     name = kind_of(metric)
     assert name is not None
     kind = KINDS[name]

@@ -1,6 +1,5 @@
-"""What a probe is made against, and what one attempt of it is.
-
-An attempt answers once, with whether it succeeded and what was seen, or is cancelled. None ever waits in the loop.
+"""What a probe tests, and one attempt of it. An attempt answers once, with its success and what was seen, or is
+cancelled. None blocks the loop.
 """
 
 from __future__ import annotations
@@ -33,11 +32,15 @@ def failed(text: str) -> ProbeAnswer:
 
 
 FILE_SLACK = 0.05
-"""Seconds by which a file may look older than the process that has made it: file systems have a coarse clock of their own."""
+"""Seconds by which a file may seem older than the process that created it: file systems have a coarse clock of their
+own.
+"""
 
 
 class ProbedLife(Struct, frozen=True):
-    """One life, as far as probes go. `started_at` is in seconds since the epoch; `environment` is made when it is asked for."""
+    """One process, as far as probes go. `started_at` is in seconds since the epoch; `environment` is made when it is
+    needed.
+    """
 
     name: str
     generation: int
@@ -50,15 +53,15 @@ class ProbedLife(Struct, frozen=True):
 
 
 class Attempt(Protocol):
-    """One attempt. It answers from `start()` on, perhaps before that returns."""
+    """One attempt. It answers after `start()`, perhaps before that returns."""
 
     def start(self) -> None: ...
     def cancel(self) -> None:
-        """Give up; nothing is answered any more. What has answered bears it."""
+        """Give up: it does not answer any more. Harmless after an answer."""
 
 
 class FileAttempt:
-    """Whether a file is there that is newer than the process."""
+    """Whether a file exists that is newer than the process."""
 
     def __init__(self, probe: FileProbe, life: ProbedLife, answer: OnAnswer) -> None:
         self._path = os.path.join(life.cwd, probe.path)
@@ -69,7 +72,7 @@ class FileAttempt:
     def start(self) -> None:
         try:
             changed_at = os.stat(self._path).st_mtime
-        except (OSError, ValueError) as error:  # a NUL in it
+        except (OSError, ValueError) as error:  # a NUL in the name
             why = error.strerror if isinstance(error, OSError) else None
             self._answer(failed(f"file {self._shown}: {(why or str(error)).lower()}"))
             return
@@ -79,4 +82,4 @@ class FileAttempt:
             self._answer(failed(f"file {self._shown} is older than the process"))
 
     def cancel(self) -> None:
-        """It has answered already."""
+        """Nothing to do: it has answered already."""

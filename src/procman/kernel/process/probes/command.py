@@ -14,7 +14,9 @@ from procman.text.lines import clean
 def run_command(
     helpers: Helpers, command: str, life: ProbedLife, seconds: float, on_exit: Callable[[HelperEnd], None]
 ) -> int:
-    """Start it in the instance's folder, with its group killed after `seconds`; the pid. Raises OSError or SpawnError."""
+    """Start it in the instance's folder; its group is killed after `seconds`. Returns the pid. Raises OSError or
+    SpawnError.
+    """
     env = life.environment()
     shell = find_program(life.shell, env.get("PATH", "/usr/bin:/bin"), life.root)
     argv = [shell, "-c", command]

@@ -1,6 +1,6 @@
-"""One GET to an instance, without waiting: its status decides, its body is not read, and redirects are not followed.
+"""One GET to an instance, without blocking: its status decides, its body is not read, and redirects are not followed.
 
-A certificate of loopback is nobody's proof: it is not checked.
+A certificate of loopback proves nothing, so it is not checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 class HttpTarget:
-    """Where a probe goes: `url` is a path on the instance's port, or whole. Raises ValueError with what is wrong."""
+    """Where a probe goes: `url` is a path on the instance's port, or a whole URL. Raises ValueError with what is wrong."""
 
     def __init__(self, url: str, port: int | None) -> None:
         parts = urlsplit(url if "://" in url else f"http://{LOOPBACK[0]}{url if url.startswith('/') else '/' + url}")
@@ -42,7 +42,7 @@ class HttpTarget:
 
     @property
     def authority(self) -> str:
-        """`localhost:5000`: what frameworks that check the Host header allow where they allow anything."""
+        """`localhost:5000`: frameworks that check the Host header allow that if they allow anything."""
         host = "localhost" if self.is_loopback else self.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
@@ -64,7 +64,7 @@ class HttpAttempt:
         self._target: HttpTarget | None = None
         self._http = h11.Connection(h11.CLIENT)
         self._unsent = b""
-        self._tls: ModuleType | None = None  # where it is spoken
+        self._tls: ModuleType | None = None  # the connection over which HTTP is spoken
 
     def start(self) -> None:
         try:
@@ -108,7 +108,7 @@ class HttpAttempt:
         self._socket = made
 
     def _guarded(self, step: Callable[[socket.socket], None]) -> Callable[[], None]:
-        """One step; what goes wrong in it is the answer."""
+        """Run one step; an error in it is the answer."""
 
         def guarded() -> None:
             made = self._socket
@@ -133,7 +133,7 @@ class HttpAttempt:
         return of_tls or (error.strerror or str(error)).lower()
 
     def _go_on(self, made: socket.socket) -> None:
-        """The handshake where there is one, then the request."""
+        """Do the handshake, if any, then send the request."""
         if self._tls is not None:
             self._tls.shake_hands(made)
         while self._unsent:

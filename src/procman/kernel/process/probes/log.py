@@ -1,7 +1,7 @@
-"""Waits for a line of an instance's output that matches, in either stream, without the sequences of a terminal.
+"""Waits for a matching line in an instance's output, in either stream, without the sequences of a terminal.
 
-A pattern can take years for one line (`(a+)+$`), and a program can write any line: each look has a limit, and a pattern that
-has met it too often is given up. Else one instance's output would hold up all the others.
+A pattern can take years for one line (`(a+)+$`), and a program can write any line. So each search has a limit, and a
+pattern that reaches it too often is given up: otherwise one instance's output would hold up all others.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ LONGEST = 64 * 1024
 """Most bytes of an unfinished line that are kept."""
 
 LOOKED_AT = 4096
-"""Most characters of a line that are looked at."""
+"""Most characters of a line that are searched."""
 
 SECONDS = 0.05
-"""How long a look may take, in processor time: what one chunk of output has takes a hundredth of it with a sane pattern."""
+"""How long a search may take, in processor time: a sane pattern takes a hundredth of it for a chunk of output."""
 
 GIVEN_UP_AFTER = 5
-"""Looks that took too long, after which there are no more."""
+"""Searches that took too long, after which there are no more."""
 
 
 class _TooLongError(Exception):
-    """A look has met its limit."""
+    """A search has reached its limit."""
 
 
 class LimitedPattern:
-    """A regular expression whose search is given up after `SECONDS`. For the main thread, where signals are handled."""
+    """A regular expression whose search is given up after `SECONDS`. Only in the main thread, where signals are
+    handled.
+    """
 
     def __init__(self, pattern: str) -> None:
         """Raises re.error."""
@@ -48,7 +50,7 @@ class LimitedPattern:
         self.given_up = 0
 
     def first(self, lines: Iterable[str]) -> str | None:
-        """The first line in which it is found; a line that takes too long counts as one in which it is not."""
+        """The first line in which it is found. A line that takes too long counts as one without a match."""
         before = signal.signal(signal.SIGVTALRM, self._expired)
         try:
             return next((line for line in lines if self._is_in(line[:LOOKED_AT])), None)
@@ -56,7 +58,7 @@ class LimitedPattern:
             signal.signal(signal.SIGVTALRM, before)
 
     def _is_in(self, line: str) -> bool:
-        """The engine looks for signals while it searches (`_sre`), and so can be left."""
+        """Whether it is in this line. The engine checks for signals while it searches (`_sre`), so a signal can end it."""
         if self.given_up >= GIVEN_UP_AFTER:
             return False
         try:
@@ -77,7 +79,7 @@ class LimitedPattern:
 
 
 class LogWatch:
-    """A tap that answers when a line matches, each time, until it is cancelled."""
+    """A tap that answers at each matching line, until it is cancelled."""
 
     def __init__(self, output: Multiplexer, name: str, probe: LogProbe, answer: OnAnswer) -> None:
         self._output = output
@@ -124,7 +126,7 @@ class LogWatch:
         self._partial.pop(stream, None)
 
     def removed(self) -> None:
-        """The slot is gone, and nothing can match any more."""
+        """The slot has been removed, so nothing can match any more."""
         self._partial.clear()
 
 

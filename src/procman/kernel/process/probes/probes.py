@@ -1,6 +1,6 @@
-"""The probes in force, one a life: started and stopped by the core, and answered to it.
+"""The probes in force, one for each process: the core starts and stops them, and gets their answers.
 
-Owns who is probed and what was answered last: a check that finds what the last one found is not posted again.
+Owns the last answer of each: a check whose result is the same as before is not posted again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ProbesHost(Protocol):
     def post(self, event: Event) -> None: ...
     def log(self, text: str) -> None: ...
     def probed_life(self, name: str, generation: int) -> ProbedLife | None:
-        """The life of that number, as long as its process is there."""
+        """The process of that number, while it exists."""
 
 
 class Watching(Protocol):
@@ -49,7 +49,7 @@ class Watching(Protocol):
 
 
 class Watchdog:
-    """Answers when a program has not said `WATCHDOG=1` for an interval, and when it does so again."""
+    """Answers when a program has not sent `WATCHDOG=1` for an interval, and when it sends it again."""
 
     def __init__(self, limits: Limits, interval: float, answer: OnAnswer) -> None:
         self._limits = limits
@@ -68,7 +68,7 @@ class Watchdog:
         self._answer(ProbeAnswer(ok=True, text="WATCHDOG=1"))
 
     def trigger(self) -> None:
-        """The program itself says that it is not well."""
+        """The program itself reports that it is not well."""
         self._answer(failed("WATCHDOG=trigger"))
 
     def _expired(self) -> None:
@@ -77,34 +77,34 @@ class Watchdog:
 
 
 class Silent:
-    """Nothing is to be done but to wait for what a program says by itself."""
+    """Does nothing but wait for what a program reports."""
 
     def start(self) -> None:
-        """It says READY=1, or not."""
+        """Nothing to do: the program sends READY=1, or does not."""
 
     def cancel(self) -> None:
-        """Nothing was begun."""
+        """Nothing to do: nothing was started."""
 
 
 class _Current(Struct):
-    """What is in force for a name."""
+    """The probe in force for a name."""
 
     state: ProbeState
     watching: Watching
 
 
 class Probes:
-    """By instance. Every answer bears the generation of the life that was probed."""
+    """By instance. Every answer has the generation of the process that was probed."""
 
     def __init__(self, reactor: Reactor, host: ProbesHost) -> None:
         self._reactor = reactor
         self._host = host
         self._limits = Limits(reactor)
         self._current: dict[str, _Current] = {}
-        self._checks = 0  # health checks that were ever started
+        self._checks = 0  # how many health checks were ever started
 
     def start(self, action: StartProbe) -> None:
-        """From now on; instead of what was in force for that name."""
+        """Start a probe, in place of the one in force for that name."""
         if action.health:
             self._checks += 1
         self._begin(ProbeState(action=action, phase=(self._checks * SPREAD) % 1))
@@ -116,7 +116,7 @@ class Probes:
             current.watching.cancel()
 
     def state(self) -> tuple[ProbeState, ...]:
-        """For another program: what is in force."""
+        """The probes in force, for another program."""
         return tuple(current.state for current in self._current.values())
 
     def restore(self, states: tuple[ProbeState, ...]) -> None:
@@ -125,7 +125,7 @@ class Probes:
             self._begin(state)
 
     def run(self, action: RunHelper) -> None:
-        """A command of an instance's drain. Its failure is logged."""
+        """Run a command of an instance's drain. A failure is logged."""
         life = self._host.probed_life(action.name, action.generation)
         if life is None:
             return
@@ -145,7 +145,7 @@ class Probes:
     # ---- what a program says by itself
 
     def ready(self, name: str, generation: int) -> None:
-        """`READY=1`, from a program that is to say so itself: when it has started, and again after each reload."""
+        """`READY=1` from a program that reports it itself: when it has started, and again after each reload."""
         current = self._of(name, generation)
         if current is not None and not current.state.action.health:
             self._answered(current, ProbeAnswer(ok=True, text=READY))
@@ -183,7 +183,7 @@ class Probes:
         current.watching.start()
 
     def _answered(self, current: _Current, answer: ProbeAnswer) -> None:
-        """Failures are counted by the core, so each is posted; success only where it is news."""
+        """Post an answer. Each failure is posted, as the core counts them; a success only if it is a change."""
         action, last = current.state.action, current.state.last
         if self._host.probed_life(action.name, action.generation) is None:
             self.stop(action.name, action.generation)
@@ -225,6 +225,6 @@ class Probes:
             case FileProbe():
                 return lambda answer: FileAttempt(probe, life, answer)
             case LogProbe() | NotifyProbe():
-                raise AssertionError(probe)  # these are not tried
+                raise AssertionError(probe)  # probes without attempts
             case _:
                 assert_never(probe)

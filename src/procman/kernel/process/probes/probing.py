@@ -1,7 +1,7 @@
-"""When an instance is probed: soon and then more and more rarely until it is ready, at even intervals from then on.
+"""When an instance is probed: soon and then more and more rarely until it is ready, after that at even intervals.
 
-Owns the schedule of each life's probe and how long an attempt may take. What an attempt is made of is the other modules'
-of this room; what follows from an answer is the core's.
+Owns the schedule of each process's probe and the time an attempt may take. The attempts are in the other modules of
+this room; what follows from an answer is decided by the core.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ FIRST_AFTER = 0.05
 """Seconds from the start to the first attempt and to the second; then the pause doubles up to the interval."""
 
 ATTEMPT_WITHIN = 5.0
-"""Most seconds of one attempt before it is ready, unless it is a command: a request that was accepted too early is made
-again instead of being waited for."""
+"""Most seconds of one attempt before it is ready, unless it is a command: a request that was accepted too early is
+repeated instead of waited for.
+"""
 
 SPREAD = 0.618
-"""Of an interval, from one instance's health checks to the next one's: multiples of it never fall together."""
+"""The part of an interval between the health checks of one instance and the next: its multiples never coincide."""
 
 
 class ProbeState(Struct, frozen=True, kw_only=True):
-    """A probe as a value. `phase` is the part of the interval that its checks are shifted by."""
+    """A probe as a value. `phase` is the part of the interval by which its checks are shifted."""
 
     action: StartProbe
     phase: float
@@ -36,7 +37,7 @@ class ProbeState(Struct, frozen=True, kw_only=True):
 
 
 class Limits:
-    """Cuts attempts short that take too long, with one deadline for all: an idle procman has none."""
+    """Ends attempts that take too long, with one deadline for all: an idle procman has none."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -68,7 +69,7 @@ class Limits:
 
 
 class Polling:
-    """One life's probe that is tried again and again. `attempt_of` makes an attempt; `answered` takes every answer."""
+    """The probe of one process, which is tried repeatedly. `attempt_of` makes an attempt; `answered` gets every answer."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class Polling:
         self._expire = self._expired  # one and the same object
 
     def start(self) -> None:
-        """The first attempt comes after a moment, or at this one's place in the interval."""
+        """Start. The first attempt comes after a moment, or at this probe's part of the interval."""
         interval = self._action.interval
         self._again(interval * self._phase if self._action.health else min(FIRST_AFTER, interval))
 

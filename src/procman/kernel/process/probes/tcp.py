@@ -1,4 +1,4 @@
-"""Connections to an instance, without waiting: by TCP, from one address to the next until one takes it."""
+"""Connects to an instance without blocking: by TCP, to one address after the other until one accepts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from procman.kernel.loop.reactor import WRITE, Reactor
 from procman.kernel.process.probes.attempts import OnAnswer, ProbedLife, failed, passed
 
 Connected = Callable[[socket.socket | None, str], None]
-"""Takes the connection, or why there is none."""
+"""Gets the connection, or the reason why there is none."""
 
 LOOPBACK = ("127.0.0.1", "::1")
-"""Both are tried where none is named: a server told to listen on `localhost` takes one of them, and not always the first."""
+"""Both are tried where no host is named: a server that listens on `localhost` uses one of them, and not always the
+first.
+"""
 
 
 def addresses_of(host: str) -> Sequence[str]:
-    """What is to be tried for a host. Raises ValueError for a name, which nobody could look up without waiting."""
+    """The addresses to try for a host. Raises ValueError for a name, which could not be looked up without blocking."""
     host = host.strip("[]")
     if host in ("localhost", LOOPBACK[0]):
         return LOOPBACK
@@ -29,11 +31,11 @@ def addresses_of(host: str) -> Sequence[str]:
         except OSError:
             continue
         return (host,)
-    raise ValueError(f"{host} is no address: a probe cannot look up a name, give the address")
+    raise ValueError(f"{host} is not an address: a probe cannot look up a name, so give the address")
 
 
 class Connecting:
-    """One connection being made. Every descriptor of it is non-blocking, and closed but for the one that is handed over."""
+    """One connection being made. Every descriptor of it is non-blocking, and closed except the one that is handed over."""
 
     def __init__(self, reactor: Reactor, addresses: Sequence[str], port: int, done: Connected) -> None:
         self._reactor = reactor
@@ -41,7 +43,7 @@ class Connecting:
         self._port = port
         self._done = done
         self._socket: socket.socket | None = None
-        self._why = ""  # of the first address: it is the one that was meant
+        self._why = ""  # the error of the first address, which is the one that was meant
 
     def start(self) -> None:
         """Try the next address."""
@@ -90,10 +92,12 @@ class Connecting:
             self._connected(made)
 
     def _connected(self, made: socket.socket) -> None:
-        """A socket on a free port of loopback can meet itself: both ends are one (RFC 9293, simultaneous open)."""
+        """Whether it is connected. On loopback a socket can connect to itself: both ends are the same (RFC 9293,
+        simultaneous open).
+        """
         try:
             code = errno.ECONNREFUSED if made.getsockname() == made.getpeername() else 0
-        except OSError as error:  # it is closed again already
+        except OSError as error:  # closed again already
             code = error.errno or errno.EIO
         if code:
             made.close()
@@ -113,7 +117,7 @@ class Connecting:
 
 
 class TcpAttempt:
-    """Whether somebody accepts a connection. It is closed at once."""
+    """Whether a process accepts a connection, which is closed at once."""
 
     def __init__(self, reactor: Reactor, probe: TcpProbe, life: ProbedLife, answer: OnAnswer) -> None:
         self._reactor = reactor

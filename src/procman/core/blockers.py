@@ -1,0 +1,51 @@
+"""What keeps an instance from being started: the types that it depends on, and the members of its group before it.
+
+The same value decides and explains: what an instance waits for is what keeps it waiting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from procman.core import order
+from procman.core.policies import Dependency
+from procman.core.slots import Slots
+from procman.core.spec import ProcessSpec
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import groups
+    from procman.core.desired import Desired
+else:
+    groups = later(__name__, "procman.core.groups")
+
+
+class Blockers(NamedTuple):
+    dependencies: tuple[Dependency, ...] = ()
+    ahead: tuple[groups.Ahead, ...] = ()
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The types that are waited for."""
+        types = [one.type for one in self.dependencies] + [one.type for one in self.ahead]
+        return tuple(dict.fromkeys(types))
+
+    def needs(self) -> list[str]:
+        """`redis is ready`."""
+        needed = [f"{one.type} is {one.until.value}" for one in self.dependencies]
+        return needed + [f"{one.type} is {one.until}" for one in self.ahead]
+
+    def explain(self, slots: Slots, now: float) -> str:
+        """`redis: not ready, 4 s`."""
+        told = [order.explain(one, slots, now) for one in self.dependencies]
+        return "; ".join(dict.fromkeys(told + [groups.explain(one, slots, now) for one in self.ahead]))
+
+    def hopeless(self, slots: Slots) -> str | None:
+        """An instance that has failed, where one of them cannot be met any more unless somebody does something."""
+        return order.hopeless(self.dependencies, slots) or next((one.failed for one in self.ahead if one.failed), None)
+
+
+def of(spec: ProcessSpec, desired: Desired, world: groups.GroupWorld, grouped: groups.Groups | None) -> Blockers:
+    """What instances of this type wait for now."""
+    unmet = order.unmet(spec, desired, world.slots) if spec.depends_on else ()
+    return Blockers(unmet, grouped.ahead(spec.type, world) if grouped is not None else ())

@@ -1,0 +1,82 @@
+"""Restarts that follow another's: types that depend on one with `restart: true` are restarted after it has been.
+
+A follower is owed its restart when a process of what it depends on has ended, and gets it once that is ready again. Until then
+it runs on. What is owed is a move of the follower, so that a stop, a person's restart or an upgrade meets it as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from procman.core.desired import Desired, Move, RestartMove, Role
+from procman.core.phases import AT_REST, Backoff, Clearing, Done, Instance, Ready, Waiting
+from procman.core.slots import Slots
+from procman.core.spec import Plan, ProcessSpec
+from procman.core.view import Reason, ReasonCode
+from procman.text.words import type_of
+
+
+def followed(spec: ProcessSpec) -> tuple[str, ...]:
+    """The types whose restart this one follows."""
+    return tuple(one.type for one in spec.depends_on if one.restart)
+
+
+def owed(one: Instance, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
+    """A process of this instance has ended: the restarts that follow. None, where its slot goes with it, or everything ends."""
+    moves: dict[str, Move] = {}
+    ended = one.spec.type
+    if desired.closing is not None or desired.role(ended, one.index) is Role.LEAVING:
+        return moves
+    for spec in plan.types.values():
+        if ended not in followed(spec):
+            continue
+        for i in slots.of(spec.type):
+            before = desired.moves.get(i.name)
+            if before is None and i.wanted and not isinstance(i.phase, (Waiting, *AT_REST)):
+                why = Reason(ReasonCode.FOLLOWED, f"restarted after {ended}")
+                moves[i.name] = RestartMove(why, rolling=desired.count(spec.type) > 1, after=(ended,))
+            elif isinstance(before, RestartMove) and ended not in before.after:
+                moves[i.name] = replace(before, after=(*before.after, ended))
+    return moves
+
+
+def moving(desired: Desired) -> set[str]:
+    """Who has something to do yet that is sure to come: a restart that is owed may wait for ever."""
+    return {n for n, move in desired.moves.items() if not (isinstance(move, RestartMove) and move.after)}
+
+
+def is_moot(i: Instance, move: Move, desired: Desired, slots: Slots) -> bool:
+    """Whether a restart that is owed has no object any more: what has ended for good is not started by it, and what is about
+    to be started by itself, after what it follows is back, is not started sooner.
+    """
+    if not isinstance(move, RestartMove) or move.why.code is not ReasonCode.FOLLOWED:
+        return False
+    ended = isinstance(i.phase, Backoff | Clearing) and not unready(move.after, desired, slots)
+    return ended or isinstance(i.phase, AT_REST)
+
+
+def in_order(desired: Desired, plan: Plan) -> Desired:
+    """Restarts that have been asked for together: the followers come after what they follow, and not a second time."""
+    restarted = {type_of(name) for name, move in desired.moves.items() if isinstance(move, RestartMove)}
+    moves: dict[str, Move] = {}
+    for name, move in desired.moves.items():
+        spec = plan.types.get(type_of(name))
+        after = tuple(t for t in followed(spec) if t in restarted) if spec is not None else ()
+        if isinstance(move, RestartMove) and not set(after) <= set(move.after):
+            moves[name] = replace(move, after=tuple(dict.fromkeys((*move.after, *after))))
+    return desired.moving(moves)
+
+
+def unready(types: Iterable[str], desired: Desired, slots: Slots) -> tuple[str, ...]:
+    """Those that are not all back yet: somebody is yet to be restarted or away, or nobody is there."""
+    return tuple(t for t in types if desired.count(t) and not _is_back(t, desired, slots))
+
+
+def _is_back(type_name: str, desired: Desired, slots: Slots) -> bool:
+    if any(isinstance(move, RestartMove) and type_of(name) == type_name for name, move in desired.moves.items()):
+        return False
+    standing = [i for i in slots.of(type_name) if i.wanted]
+    back = [i for i in standing if isinstance(i.phase, Ready | Done)]
+    return bool(back) and all(isinstance(i.phase, (Ready, *AT_REST)) for i in standing)

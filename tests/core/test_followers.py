@@ -1,0 +1,222 @@
+"""`depends_on: {redis: {restart: true}}`: who is restarted after what it depends on has been, once, and in order."""
+
+from __future__ import annotations
+
+import pytest
+from making import Story, plan_of, spawned_names, spec_of
+from msgspec.structs import replace
+
+from procman.core.events import Commanded, Reload, Restart, Scale, ShutdownAsked, Stop, Wait
+from procman.core.fleet import Fleet
+from procman.core.phases import Backoff, Done, Down, Failed, Ready, Spawning, Starting, Stopping, Waiting
+from procman.core.policies import Dependency, Until
+from procman.core.snapshot import decode, encode
+from procman.core.spec import When
+from procman.core.view import OperationState
+
+
+def following(type_name: str, *on: str, **changes):
+    needs = tuple(Dependency(type=one, restart=True) for one in on)
+    return spec_of(type_name, depends_on=needs, **changes)
+
+
+def up(counts: dict[str, int], *specs) -> Story:
+    story = Story(plan_of(counts, *specs))
+    come_up(story)
+    assert all(isinstance(i.phase, Ready) for i in story.fleet.instances())
+    story.seen.clear()
+    return story
+
+
+def come_up(story: Story) -> None:
+    """Whatever is on its way arrives, oldest first."""
+    for _ in range(20):
+        for i in story.fleet.instances():
+            if isinstance(i.phase, Spawning | Starting):
+                story.ready(i.name)
+            elif isinstance(i.phase, Stopping):
+                story.ends(i.name, 143, "TERM")
+
+
+PAIR = ({"web": 1, "redis": 1}, following("web", "redis"))
+
+
+def test_a_follower_is_restarted_once_what_it_follows_is_ready_again():
+    story = up(*PAIR)
+    story.ends("redis.1")
+    assert story.phase("web.1") is Ready
+    assert "it is restarted when redis is ready again" in story.fleet.why("web.1", story.now)
+    story.timer("redis.1")
+    story.spawned("redis.1")
+    assert story.phase("web.1") is Ready
+    story.now += 1.0
+    story.timer("redis.1")
+    assert story.phase("web.1") is Stopping
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+def test_it_is_not_restarted_at_the_first_start_however_often_that_fails():
+    story = Story(plan_of(*PAIR))
+    story.spawned("redis.1")
+    story.ends("redis.1")
+    story.timer("redis.1")
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "redis.1", "web.1"]
+
+
+@pytest.mark.parametrize("names", [("redis",), ("redis", "web"), ("redis.1",)])
+def test_a_restart_by_a_person_is_followed_once(names):
+    story = up(*PAIR)
+    story.happens(Commanded(Restart(names), 7))
+    assert story.phase("web.1") is Ready
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+def test_a_reload_that_changes_both_restarts_the_follower_once():
+    story = up(*PAIR)
+    new = plan_of(PAIR[0], replace(PAIR[1], env={"A": "1"}), spec_of("redis", env={"A": "1"}))
+    story.happens(Commanded(Reload(new), 7))
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+    assert story.instance("web.1").spec.env == {"A": "1"}
+
+
+def test_a_chain_is_restarted_link_by_link():
+    story = up({"a": 1, "b": 1, "c": 1}, following("b", "a"), following("c", "b"))
+    story.happens(Commanded(Restart(("a",)), 7))
+    come_up(story)
+    assert spawned_names(story.seen) == ["a.1", "b.1", "c.1"]
+
+
+def test_the_end_of_a_diamond_is_restarted_once():
+    story = up({"a": 1, "b": 1, "c": 1, "d": 1}, following("b", "a"), following("c", "a"), following("d", "b", "c"))
+    story.happens(Commanded(Restart(("a",)), 7))
+    come_up(story)
+    assert spawned_names(story.seen) == ["a.1", "b.1", "c.1", "d.1"]
+
+
+def test_several_that_are_replaced_in_turn_are_followed_once():
+    story = up({"web": 1, "redis": 3}, following("web", "redis"))
+    story.happens(Commanded(Restart(("redis",)), 7))
+    for _ in range(5):
+        come_up(story)
+        story.happens(Commanded(Wait(("web",)), 0), after=5.0)
+    assert sorted(spawned_names(story.seen)) == ["redis.1", "redis.2", "redis.3", "web.1"]
+    assert spawned_names(story.seen)[-1] == "web.1"
+
+
+def test_followers_of_several_are_replaced_in_turn():
+    story = up({"web": 2, "redis": 1}, following("web", "redis"))
+    story.happens(Commanded(Restart(("redis.1",)), 7))
+    story.ends("redis.1", 143, "TERM")
+    story.ready("redis.1")
+    assert [story.phase("web.1"), story.phase("web.2")] == [Stopping, Ready]
+
+
+def test_one_that_is_stopped_by_a_person_is_followed_when_it_is_started_again():
+    story = up(*PAIR)
+    story.happens(Commanded(Stop(("redis",)), 7))
+    story.ends("redis.1", 143, "TERM")
+    assert story.phase("web.1") is Ready
+    story.happens(Commanded(Restart(("redis",)), 8))
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+def test_waiting_for_a_follower_does_not_wait_for_what_may_never_come():
+    story = up(*PAIR)
+    story.happens(Commanded(Stop(("redis",)), 7))
+    story.ends("redis.1", 143, "TERM")
+    story.happens(Commanded(Wait(("web",)), 8))
+    number = story.fleet._formation.operations._last
+    assert story.fleet.operation(number).state is OperationState.DONE
+
+
+def test_one_that_is_scaled_away_is_not_followed():
+    story = up({"web": 1, "redis": 2}, following("web", "redis"))
+    story.happens(Commanded(Scale(to={"redis": 1}), 7))
+    come_up(story)
+    assert spawned_names(story.seen) == []
+
+
+def test_a_follower_that_crashed_meanwhile_comes_back_in_its_own_time():
+    story = up(*PAIR)
+    story.ends("redis.1")
+    story.ends("web.1")
+    story.timer("redis.1")
+    come_up(story)
+    assert story.phase("web.1") is Backoff
+    story.timer("web.1")
+    come_up(story)
+    assert story.phase("web.1") is Ready
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, Done), (1, Failed)])
+def test_a_follower_that_ended_for_good_stays_so(code, phase):
+    story = up(PAIR[0], following("web", "redis", restart={"policy": When.NEVER}))
+    story.ends("redis.1")
+    story.ends("web.1", code)
+    story.timer("redis.1")
+    come_up(story)
+    assert story.phase("web.1") is phase
+
+
+def test_a_follower_that_a_person_stops_stays_down():
+    story = up(*PAIR)
+    story.ends("redis.1")
+    story.happens(Commanded(Stop(("web",)), 7))
+    story.ends("web.1", 143, "TERM")
+    story.timer("redis.1")
+    come_up(story)
+    assert story.phase("web.1") is Down
+
+
+def test_a_one_off_that_is_run_again_is_followed_when_it_is_done():
+    needs = (Dependency(type="migrate", until=Until.DONE, restart=True),)
+    story = Story(plan_of({"web": 1, "migrate": 1}, spec_of("web", depends_on=needs), spec_of("migrate", oneshot=True)))
+    story.ready("migrate.1")
+    story.ends("migrate.1", 0)
+    story.ready("web.1")
+    story.happens(Commanded(Restart(("migrate",)), 7))
+    story.ready("migrate.1")
+    assert story.phase("web.1") is Ready
+    story.ends("migrate.1", 0)
+    assert story.phase("web.1") is Stopping
+
+
+def test_one_that_does_not_follow_is_left_alone():
+    story = up(PAIR[0], spec_of("web", depends_on=(Dependency(type="redis"),)))
+    story.happens(Commanded(Restart(("redis",)), 7))
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1"]
+
+
+def test_one_that_waits_does_not_wait_longer_for_it():
+    story = up(*PAIR)
+    story.happens(Commanded(Stop(("web", "redis")), 7))
+    come_up(story)
+    story.happens(Commanded(Restart(("web", "redis")), 8))
+    assert story.phase("web.1") is Waiting
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+def test_what_is_owed_is_handed_over():
+    story = up(*PAIR)
+    story.ends("redis.1")
+    state = decode(encode(story.fleet.state()))
+    story.fleet = Fleet(state.plan, state)
+    story.timer("redis.1")
+    come_up(story)
+    assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+def test_nothing_is_owed_at_the_end():
+    story = up(*PAIR)
+    story.happens(ShutdownAsked("TERM"))
+    story.ends("web.1", 143, "TERM")
+    story.ends("redis.1", 143, "TERM")
+    assert spawned_names(story.seen) == []
