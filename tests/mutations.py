@@ -239,7 +239,7 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too few in scale", "desired", "return others[:missing]", "return others[: missing - 1]"),
+    Mutation("one too few in scale", "desired", "leaving, extras), missing)]", "leaving, extras), missing - 1)]"),
     Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
     Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.taken", "False"),
     Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),

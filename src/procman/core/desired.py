@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import Enum
+from itertools import chain, islice
 from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
@@ -162,10 +163,14 @@ def resize(desired: Desired, to: Resizing) -> Desired:
 
 
 def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
+    """As many as are missing, in the order that `resize` tells; of a thousand that there may be no more are looked at."""
     held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
-    others = [number for number in range(1, to.room + 1) if number not in held]
-    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.taken))
-    return others[:missing]
+    late = frozenset(to.taken) if to.count > 1 else frozenset[int]()
+    extras = [extra] if extra is not None and extra <= to.room and extra not in held else []
+    numbers = range(1, to.room + 1)
+    free = (number for number in numbers if number not in held and number != extra and number not in late)
+    leaving = (number for number in numbers if number not in held and number != extra and number in late)
+    return [*islice(chain(free, leaving, extras), missing)]
 
 
 def free_number(desired: Desired, type_name: str, taken: Collection[int], room: int) -> int | None:
