@@ -241,17 +241,25 @@ MUTATIONS = [
     # ---- the formation
     Mutation("one too few in scale", "desired", "leaving, extras), missing)]", "leaving, extras), missing - 1)]"),
     Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
-    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.taken", "False"),
-    Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),
+    Mutation(
+        "a number on its way out is taken",
+        "desired",
+        "frozenset(to.taken) if to.count > 1 else frozenset[int]()",
+        "frozenset[int]()",
+    ),
+    Mutation(
+        "a single instance does not wait",
+        "desired",
+        "frozenset(to.taken) if to.count > 1 else",
+        "frozenset(to.taken) if True else",
+    ),
     Mutation(
         "numbers above the room stay",
         "desired",
         "if number <= to.room and number not in to.remove",
         "if number not in to.remove",
     ),
-    Mutation(
-        "numbers have no end", "desired", "for number in range(1, to.room + 1) if", "for number in range(1, 1001) if"
-    ),
+    Mutation("numbers have no end", "desired", "numbers = range(1, to.room + 1)", "numbers = range(1, 1001)"),
     Mutation("more run than `max`", "spec", "spec.max if spec.max is not None else MAX_COUNT", "MAX_COUNT"),
     Mutation(
         "scale of several is not all or none",

@@ -163,7 +163,9 @@ def resize(desired: Desired, to: Resizing) -> Desired:
 
 
 def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
-    """As many as are missing, in the order that `resize` tells; of a thousand that there may be no more are looked at."""
+    """As many numbers as are missing, in the order that `resize` states. It looks no further than it has to, as there may be
+    a thousand.
+    """
     held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
     late = frozenset(to.taken) if to.count > 1 else frozenset[int]()
     extras = [extra] if extra is not None and extra <= to.room and extra not in held else []
