@@ -43,9 +43,9 @@ MUTATIONS = [
     ),
     Mutation(
         "keep counts where nobody asked for it",
-        "formation",
-        "if not self.plan.keep_counts:",
-        "if False:",
+        "desired",
+        " if plan.keep_counts else {}",
+        "",
     ),
     Mutation(
         "begin with kept counts as if they were the files'",
@@ -484,10 +484,15 @@ MUTATIONS = [
     Mutation(
         "nobody follows",
         "formation",
-        "self.desired = self.desired.moving(followers.owed(",
-        "_ = self.desired.moving(followers.owed(",
+        "self.desired = self.desired.moving(owed)",
+        "pass",
     ),
-    Mutation("a follower is restarted twice", "formation", "desired = followers.in_order(desired, self.plan)", "pass"),
+    Mutation(
+        "a follower is restarted twice",
+        "formation",
+        "followers.in_order(desired, self.plan) if self.plan.has_followers() else desired",
+        "desired",
+    ),
     Mutation(
         "one that is scaled away is followed", "followers", " or desired.role(ended, one.index) is Role.LEAVING:", ":"
     ),
@@ -562,7 +567,7 @@ MUTATIONS = [
         "types = group.members[group.members.index(i.spec.type) + 1 :]",
         "types = group.members",
     ),
-    Mutation("what a person stopped is started", "groups", "if j.wanted and j.name", "if j.name"),
+    Mutation("what a person stopped is started", "groups", "if not i.wanted or (rests", "if (rests"),
     Mutation(
         "a temporary one is started again",
         "groups",
@@ -584,8 +589,8 @@ MUTATIONS = [
     Mutation(
         "members end together",
         "order",
-        "            yield from group.members[group.members.index(type_name) + 1 :]\n",
-        "            pass\n",
+        "extend(group.members[position + 1 :])",
+        "extend(())",
     ),
     Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
     Mutation(

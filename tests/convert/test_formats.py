@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 import sources
 
-from procman.convert import compose, mprocs, pitchfork, pm2, process_compose, supervisord, systemd
+from procman.convert import compose, mprocs, pitchfork, pm2, process_compose, render, supervisord, systemd
 from procman.convert.result import Converted
 
 
@@ -163,13 +166,14 @@ def test_pm2_applications_become_types_with_the_lines_of_the_source():
         "port": 4000,
         "ready": "tcp",
         "env": {"NODE_ENV": "production"},
+        "recycle": {"memory": "1G"},
         "restart": {"policy": "always", "delay": 3},
         "stop": {"grace": 5, "signal": "INT"},
     }
     assert settings(made, "tick-py") == {"restart": {"policy": "never"}, "stop": {"signal": "INT"}}
     found = left(made)
-    assert {(6, "prod: exec_mode: cluster"), (8, "prod: max_memory_restart"), (10, "prod: env_staging")} <= found
-    assert {(14, "dev: watch"), (14, "dev: instances: max"), (17, "deploy")} <= found
+    assert {(6, "prod: exec_mode: cluster"), (10, "prod: env_staging")} <= found
+    assert {(14, "dev: watch"), (17, "deploy")} <= found
 
 
 def test_a_systemd_unit_becomes_one_type():
@@ -236,3 +240,18 @@ def test_what_an_image_runs_by_its_own_entry_point_stays_in_its_container():
         "a": "docker compose -f compose.yml up --no-deps a",
         "b": "node z.js",
     }
+
+
+@pytest.mark.parametrize(("instances", "count"), [("max", "cpus"), (0, "cpus"), (-1, "cpus-1"), (3, 3)])
+def test_pm2_counts_by_processors_are_those_of_the_formation(instances, count):
+    app = {"name": "a", "script": "a.js", "instances": instances, "max_memory_restart": "500M"}
+    made = pm2.convert(json.dumps({"apps": [app]}), "ecosystem.json")
+    assert made.types[0].count == count
+    assert made.types[0].settings["recycle"] == {"memory": "500M"}
+    assert f"formation: {{a: {count}}}" in render.procman_yml(made, "made")
+
+
+def test_mprocs_chooses_by_the_system():
+    text = "procs:\n  a: {shell: {$select: os, windows: dir, $else: ls}}\n  b: {$select: os, windows: dir, linux: {cmd: [x, y]}}\n"
+    made = mprocs.convert(text, "mprocs.yaml")
+    assert [(one.name, one.command) for one in made.types] == [("a", "ls"), ("b", "x y")]

@@ -75,7 +75,9 @@ def test_no_request_fails_over_a_restart_and_the_reloads_of_both(balanced):
         assert balanced.run("signal", "USR2", "lb", "--leader").code == 0
         settings.write_text(settings.read_text().replace("GREETING: hello", "GREETING: welcome"))
         assert balanced.run("reload", "--wait=60").code == 0
-        assert {get(balanced.port)[1] for _ in range(4)} == {"welcome from web.1\n", "welcome from web.2\n"}
+        assert all(get(balanced.port)[1].startswith("welcome from") for _ in range(4))
+        both = {"welcome from web.1\n", "welcome from web.2\n"}  # the extra one of the rollout leaves a moment later
+        eventually(lambda: {get(balanced.port)[1] for _ in range(4)} == both, "the two regular ones", SLOW)
 
     assert failed_while(balanced, work) == []
     assert supervisor.stop(SLOW) == 0

@@ -88,3 +88,36 @@ def test_a_killed_procman_leaves_no_node(erlang):
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
     eventually(lambda: not erlang.world.left(), "nothing is left", SLOW)
+
+
+PORTS = 'exec erl -noinput -eval \'open_port({spawn, "sleep 86399"}, []), io:format("opened~n")\''
+NOTIFIES = (
+    "exec erl -noinput -eval '{ok, S} = gen_udp:open(0, [local]), "
+    'Where = case os:getenv("NOTIFY_SOCKET") of [$@ | Rest] -> [0 | Rest]; Path -> Path end, '
+    'ok = gen_udp:send(S, {local, Where}, 0, <<"READY=1">>)\''
+)
+
+
+@pytest.fixture
+def node(example) -> Example:
+    made: Example = example("")
+    made.world.env["PATH"] += f":{Path(shutil.which('erl') or '').parent}"
+    return made
+
+
+def test_what_a_node_has_started_by_open_port_ends_with_it(node):
+    node.one(PORTS, ready={"log": "opened"})
+    supervisor = node.start()
+    eventually(lambda: supervisor.ps()["web.1"]["phase"] == "ready", "it is ready", SLOW)
+    assert any("sleep 86399" in line for line in node.world.left())
+    assert node.run("stop", "web").code == 0
+    eventually(lambda: not any("sleep 86399" in line for line in node.world.left()), "it is gone", SLOW)
+    assert supervisor.stop(SLOW) == 0
+
+
+def test_a_node_says_itself_when_it_is_ready(node):
+    """By the protocol of sd_notify(3), with what OTP has: gen_udp over a Unix socket."""
+    node.one(NOTIFIES, ready="notify")
+    supervisor = node.start()
+    eventually(lambda: supervisor.ps()["web.1"]["phase"] == "ready", "it is ready", SLOW)
+    assert supervisor.stop(SLOW) == 0

@@ -28,10 +28,11 @@ def test_instances_serve_on_their_ports_and_follow_the_scale(example):
     assert supervisor.stop() == 0
 
 
+@pytest.mark.parametrize("terminal", ["--no-tty", "--tty"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_slow_request_is_answered_over_a_stop_and_nothing_is_left(example, kind):
+def test_a_slow_request_is_answered_over_a_stop_and_nothing_is_left(example, kind, terminal):
     node: Example = example("node")
-    supervisor = node.start("-m", ",".join(f"{other}={int(other == kind)}" for other in KINDS))
+    supervisor = node.start(terminal, "-m", ",".join(f"{other}={int(other == kind)}" for other in KINDS))
     supervisor.phase(**{f"{kind}_1": "ready"})
     port = node.port_of(f"{kind}.1")
     request = under_way(supervisor, port, "/slow/1500")

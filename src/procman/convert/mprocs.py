@@ -16,7 +16,7 @@ _SILENT = frozenset({"mouse_scroll_speed", "scrollback", "tty"})
 
 def convert(text: str, file: str) -> Converted:
     """Raises ConfigError."""
-    whole = Section(file, read_yaml(text, file), "")
+    whole = Section(file, _selected(read_yaml(text, file)), "")
     procs = whole.section("procs")
     if procs is None:
         fail(file, whole.line, "cannot find 'procs' in the file", "is it an mprocs file?")
@@ -28,6 +28,19 @@ def convert(text: str, file: str) -> Converted:
     return builder.build()
 
 
+def _selected(item: Item) -> Item:
+    """With what each `{$select: os, linux: …, $else: …}` chooses on Linux in its place."""
+    if isinstance(item.value, list):
+        return Item([_selected(one) for one in item.value], item.line)
+    if not isinstance(item.value, dict):
+        return item
+    asked = item.value.get("$select")
+    if asked is not None and asked.value == "os":
+        chosen = item.value.get("linux") or item.value.get("$else")
+        return Item(None, item.line) if chosen is None else Item(_selected(chosen).value, item.line)
+    return Item({key: _selected(one) for key, one in item.value.items()}, item.line)
+
+
 def _proc(draft: Draft, procs: Section, name: str, item: Item) -> None:
     if isinstance(item.value, list):
         draft.command = line(procs.texts(name) or [])
@@ -36,9 +49,6 @@ def _proc(draft: Draft, procs: Section, name: str, item: Item) -> None:
         draft.command = procs.as_text(item, name)
         return
     proc = Section(procs.file, item, f"procs.{name}")
-    if "$select" in proc:
-        draft.leave(proc.line_of("$select"), "$select", "write the command for this system into the Procfile")
-        return
     draft.command = proc.text("shell") or line(proc.texts("cmd") or [])
     folder = proc.text("cwd").replace("<CONFIG_DIR>", ".")
     if folder not in ("", ".", "./"):

@@ -22,7 +22,6 @@ _INTERPRETERS = {
     ".php": "php", ".pl": "perl",
 }  # fmt: skip
 _REASONS = {
-    "max_memory_restart": "procman does not look at memory unless `recycle:` says so",
     "cron_restart": "let cron(8) call `procman restart NAME`",
     "ignore_watch": "name in `watch` what is to be watched",
     "wait_ready": "say when it is ready: `ready: tcp`, or `ready: {log: …}`",
@@ -177,6 +176,10 @@ def _count(draft: Draft, app: Section) -> None:
     text = app.text("instances")
     if re.fullmatch(r"[1-9]\d{0,5}", text):
         draft.put_count(app.line_of("instances"), int(text))
+    elif text in ("max", "0"):
+        draft.count = "cpus"
+    elif re.fullmatch(r"-[1-9]\d?", text):
+        draft.count = f"cpus{text}"
     elif text:
         draft.leave(
             app.line_of("instances"),
@@ -191,8 +194,18 @@ def _count(draft: Draft, app: Section) -> None:
         )
 
 
+def _memory(draft: Draft, app: Section) -> None:
+    """PM2's `max_memory_restart` is a number of bytes, or one with K, M or G."""
+    size = re.fullmatch(r"(\d{1,12})([KMG]?)B?", app.text("max_memory_restart").upper())
+    if size is not None and int(size[1]):
+        draft.put("recycle.memory", f"{size[1]}{size[2]}" if size[2] else int(size[1]))
+    elif "max_memory_restart" in app:
+        draft.leave(app.line_of("max_memory_restart"), "max_memory_restart", "set recycle: {memory: 500M}")
+
+
 def _life(draft: Draft, app: Section) -> None:
     """The settings of restart and stop: PM2 restarts whatever ends, and stops with INT."""
+    _memory(draft, app)
     kept = "autorestart" not in app or app.flag("autorestart")
     draft.put("restart.policy", "always" if kept else "never")
     limit = app.number("max_restarts")

@@ -28,11 +28,14 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 class ProcessType(Struct, frozen=True, kw_only=True):
-    """A process type to write. `settings` are keys of procman.yml below `processes.NAME`, `notes` comments above them."""
+    """A process type to write. `settings` are keys of procman.yml below `processes.NAME`, `notes` comments above them.
+
+    `count` may also be words of the formation: `cpus`, `cpus-1`.
+    """
 
     name: str
     command: str
-    count: int = 1
+    count: int | str = 1
     settings: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -61,7 +64,7 @@ class Draft:
         self.name = name
         self.line = line
         self.command = ""
-        self.count = 1
+        self.count: int | str = 1
         self.settings: dict[str, Any] = {}
         self.depends: dict[str, str] = {}
         self.notes: list[str] = []

@@ -1,6 +1,5 @@
-"""Who may move now: starts wait for what they depend on, and at the end what others depend on stops last.
-
-`unmet` decides and explains: what an instance waits for is what keeps it waiting.
+"""The order of types: at the start they wait for their dependencies, and at the end a type that others depend on stops
+last. `unmet` decides and explains.
 """
 
 from __future__ import annotations
@@ -15,15 +14,16 @@ from procman.core.spec import Plan, ProcessSpec
 from procman.text.words import duration
 
 STOP_LEAD = 2.0
-"""Seconds before the end of the whole stop at which everyone is asked, whoever is still waited for; at half time, where that
-is under twice as long."""
+"""Seconds before the end of the whole stop at which all instances are asked to end, whatever they wait for; at half
+time, if that is under twice as long.
+"""
 
 
 # ---- up
 
 
 def unmet(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[Dependency, ...]:
-    """What it depends on and cannot start without yet. A type that is scaled to 0 is not waited for."""
+    """Dependencies that it cannot start without yet. A type that is scaled to 0 is not waited for."""
     return tuple(
         one for one in spec.depends_on if desired.count(one.type) > 0 and not _met(one, slots.of(one.type), desired)
     )
@@ -57,7 +57,7 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
 
 
 def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
-    """The failed instance by which one of them cannot be met any more, unless somebody does something."""
+    """The failed instance because of which one of them cannot be met any more without a person's help."""
     for one in dependencies:
         standing = slots.of(one.type)
         if standing and all(isinstance(i.phase, Failed) for i in standing):
@@ -69,16 +69,16 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
 
 
 def dependents(plan: Plan) -> dict[str, list[str]]:
-    """By type, those that need it, and the members of its group behind it; nothing for one that nobody needs. One pass over
-    the plan, for all that stop together.
+    """By type, the types that need it, and later members of its group; no entry where no type does. One pass over the
+    plan serves all that stop together.
     """
     found: dict[str, list[str]] = {}
     for t, spec in plan.types.items():
         for one in spec.depends_on:
             found.setdefault(one.type, []).append(t)
     for group in plan.groups:
-        for place, t in enumerate(group.members, 1):
-            found.setdefault(t, []).extend(group.members[place:])
+        for position, member in enumerate(group.members):
+            found.setdefault(member, []).extend(group.members[position + 1 :])
     return found
 
 
@@ -87,7 +87,7 @@ def has_order(plan: Plan) -> bool:
 
 
 def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> bool:
-    """Whether nothing is left of the types that need it. A circle, which no plan has, stops at once."""
+    """Whether nothing is left of the types that need it. In a circle, which no plan has, it stops at once."""
     seen, left = {type_name}, [*needed_by.get(type_name, ())]
     while left:
         other = left.pop()
@@ -101,5 +101,5 @@ def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -
 
 
 def all_asked_at(since: float, grace: float) -> float:
-    """When everyone is asked to end that has still been waiting for its turn."""
+    """When instances that still wait for their turn are asked to end."""
     return since + grace - min(STOP_LEAD, grace / 2)
