@@ -106,10 +106,16 @@ class Formation:
     # ---- one slot
 
     def reconcile(self, now: float) -> None:
-        """Move the slots that may move towards what is desired."""
-        moves = self.desired.moves
-        if not moves:
-            return
+        """Move the slots that may move towards what is desired, until no more may: one that moves makes room for others."""
+        while True:
+            before = self.desired
+            if before.moves:
+                self._pass(before.moves, now)
+            self._go_on(now)
+            if self.desired == before:
+                return
+
+    def _pass(self, moves: Mapping[str, Move], now: float) -> None:
         turn = Turn(self.plan, self.desired, self.slots, Pacers(self.rollouts, self.groups), now)
         self.desired = replace(self.desired, moves={})
         left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
@@ -342,7 +348,7 @@ class Formation:
         opened, self.lingering = reload.sockets(before, self.plan, self.lingering)
         self.out += opened
 
-    def go_on(self, now: float) -> None:
+    def _go_on(self, now: float) -> None:
         """See how far the rollouts are, and the starts in order."""
         for type_name in self.rollouts.running:
             replacing.go_on(self, type_name, now)

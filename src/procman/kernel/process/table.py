@@ -236,9 +236,7 @@ class ProcessTable:
         return pid in self._by_group and self._by_group[pid].held
 
     def is_changing(self, pid: int, now: float) -> bool:
-        """Whether a new child may be in an exec, with an empty environment for a moment (`EXEC_TAKES` seconds at most).
-        One whose environment is empty for longer has none, or is a zombie.
-        """
+        """Whether a new child may be in an exec, with an empty environment for `EXEC_TAKES` seconds at most, or a zombie."""
         known = group_of(pid) in self._by_group or self._comes_from(pid) is not None
         if known or descent.environment_of(pid) != b"":
             self._changing.pop(pid, None)
