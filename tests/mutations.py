@@ -43,9 +43,9 @@ MUTATIONS = [
     ),
     Mutation(
         "keep counts where nobody asked for it",
-        "formation",
-        "if not self.plan.keep_counts:",
-        "if False:",
+        "desired",
+        " if plan.keep_counts else {}",
+        "",
     ),
     Mutation(
         "begin with kept counts as if they were the files'",
@@ -239,19 +239,27 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too few in scale", "desired", "return others[:missing]", "return others[: missing - 1]"),
+    Mutation("one too few in scale", "desired", "leaving, extras), missing)]", "leaving, extras), missing - 1)]"),
     Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
-    Mutation("a number on its way out is taken", "desired", "to.count > 1 and number in to.taken", "False"),
-    Mutation("a single instance does not wait", "desired", "to.count > 1 and number in", "number in"),
+    Mutation(
+        "a number on its way out is taken",
+        "desired",
+        "frozenset(to.taken) if to.count > 1 else frozenset[int]()",
+        "frozenset[int]()",
+    ),
+    Mutation(
+        "a single instance does not wait",
+        "desired",
+        "frozenset(to.taken) if to.count > 1 else",
+        "frozenset(to.taken) if True else",
+    ),
     Mutation(
         "numbers above the room stay",
         "desired",
         "if number <= to.room and number not in to.remove",
         "if number not in to.remove",
     ),
-    Mutation(
-        "numbers have no end", "desired", "for number in range(1, to.room + 1) if", "for number in range(1, 1001) if"
-    ),
+    Mutation("numbers have no end", "desired", "numbers = range(1, to.room + 1)", "numbers = range(1, 1001)"),
     Mutation("more run than `max`", "spec", "spec.max if spec.max is not None else MAX_COUNT", "MAX_COUNT"),
     Mutation(
         "scale of several is not all or none",
@@ -473,7 +481,7 @@ MUTATIONS = [
         "if self._now >= order.all_asked_at(closing.since, closing.grace):",
         "if False:",
     ),
-    Mutation("the order skips a type that is not there", "order", "        left += dependents(other, plan)\n", ""),
+    Mutation("the order skips a type that is not there", "order", "        left += needed_by.get(other, ())\n", ""),
     # ---- who follows whom
     Mutation(
         "a follower does not wait",
@@ -484,10 +492,15 @@ MUTATIONS = [
     Mutation(
         "nobody follows",
         "formation",
-        "self.desired = self.desired.moving(followers.owed(",
-        "_ = self.desired.moving(followers.owed(",
+        "self.desired = self.desired.moving(owed)",
+        "pass",
     ),
-    Mutation("a follower is restarted twice", "formation", "desired = followers.in_order(desired, self.plan)", "pass"),
+    Mutation(
+        "a follower is restarted twice",
+        "formation",
+        "followers.in_order(desired, self.plan) if self.plan.has_followers() else desired",
+        "desired",
+    ),
     Mutation(
         "one that is scaled away is followed", "followers", " or desired.role(ended, one.index) is Role.LEAVING:", ":"
     ),
@@ -562,7 +575,7 @@ MUTATIONS = [
         "types = group.members[group.members.index(i.spec.type) + 1 :]",
         "types = group.members",
     ),
-    Mutation("what a person stopped is started", "groups", "if j.wanted and j.name", "if j.name"),
+    Mutation("what a person stopped is started", "groups", "if not i.wanted or (rests", "if (rests"),
     Mutation(
         "a temporary one is started again",
         "groups",
@@ -584,8 +597,8 @@ MUTATIONS = [
     Mutation(
         "members end together",
         "order",
-        "            yield from group.members[group.members.index(type_name) + 1 :]\n",
-        "            pass\n",
+        "extend(group.members[position + 1 :])",
+        "extend(())",
     ),
     Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
     Mutation(

@@ -358,6 +358,7 @@ class Soak:
         while number == 0 or time.monotonic() < until_then:
             self.round(number, until_then)
             number += 1
+        self.sizes.append(self.stage.size())
 
     def round(self, number: int, until_then: float) -> None:
         close, self.stage.answers_after = bool(number & 1), 0 if number & 2 else 20

@@ -23,8 +23,8 @@ _OURS = "procman."
 _HEADER = 16
 """Bytes before the code: the magic number, flags, and the source's time and size (PEP 552)."""
 
-_MOST = 1 << 20
-"""Most bytes of a file that is read here: ten times the largest there is."""
+_PIECE = 1 << 16
+"""Bytes of a read. All but a few files are shorter; a larger buffer would be memory of its own each time (mallopt(3))."""
 
 
 class _Loader(SourceFileLoader):
@@ -72,7 +72,10 @@ def _code(source: str, cached: str) -> CodeType | None:
     except OSError:
         return None
     try:
-        data = os.read(file, _MOST)
+        data = piece = os.read(file, _PIECE)
+        while len(piece) == _PIECE:
+            piece = os.read(file, _PIECE)
+            data += piece
     except OSError:
         return None
     finally:

@@ -183,3 +183,17 @@ def test_an_ini_file_is_called_one_and_what_makes_a_procfile_of_it_is_named(text
     assert entries == []
     assert "it is an INI file" in str(fault)
     assert "procman init --from supervisord.conf" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"apps": [{"name": "web"}]}\n', "a JSON file"),
+        ("services:\n  web:\n    image: x\n", "a YAML file"),
+        ("# mine\nversion: 3\nprocesses:\n  web:\n", "a YAML file"),
+    ],
+)
+def test_another_tools_file_is_recognised(text, what):
+    _, (fault,) = parse_procfile(text.encode(), "app")
+    assert f"it is {what}" in str(fault)
+    assert "`procman init --from app`" in str(fault)

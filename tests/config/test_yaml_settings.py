@@ -5,13 +5,15 @@ from __future__ import annotations
 from importlib import resources
 
 import jsonschema
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from procman.config.keys import ProcmanYml, schema, schema_text
+from procman.config import otherwords
+from procman.config.keys import ProcessSection, ProcmanYml, schema, schema_text
 from procman.config.yamlfile import parse_settings
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 
@@ -130,7 +132,7 @@ def test_the_message_has_file_line_path_and_what_is_expected():
         ("restart: {no_retry_exit_codes: 78}", "a list (write [78])"),
         ("restart: {no_retry_exit_codes: [256]}", "a whole number <= 255"),
         ("restart: {policy: allways}", "one of always, on-failure, never (did you mean 'always'?)"),
-        ("restart: never", "a mapping"),
+        ("restart: nothing", "a mapping"),
         ("stop: {signal: 15}", "text"),
         ("stop: {signal: ''}", "text of length >= 1"),
         ("stop: {grace: '10'}", "a number, or a time such as 90s, 5m or 12h"),
@@ -323,3 +325,40 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["formation", "defaults", "processes"]), JSON))
 def test_values_of_any_shape_give_settings_and_faults_and_nothing_else(values):
     parse_settings(yaml.safe_dump(values).encode(), "procman.yml")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("processes: {web: {replicas: 3}}", "how many there are stands under `formation: {web: 3}`"),
+        ("processes: {web: {command: x}}", "the command stands in the Procfile"),
+        ("processes: {web: {environment: {A: 1}}}", "did you mean 'env'?"),
+        ("processes: {web: {working-dir: x}}", "did you mean 'cwd'?"),
+        ("processes: {web: {stopwaitsecs: 3}}", "write `stop: {grace: 30}`"),
+        ("processes: {web: {restart: always}}", "write `restart: {policy: always}`"),
+        ("processes: {web: {restart: no}}", "write `restart: {policy: never}`"),
+        ("processes: {web: {stop: SIGINT}}", "write `stop: {signal: SIGINT}`"),
+        ("processes: {web: {stop: 30s}}", "write `stop: {grace: 30s}`"),
+        ("processes: {web: {ready: /up}}", "write `ready: {http: /up}`"),
+        ("processes: {web: {health: http}}", "write `health: {http: /health}`"),
+        ("formation: web=2,worker=1", "write `formation: {web: 2, worker: 1}`"),
+        ("services: {web: {}}", "did you mean 'processes'?"),
+        ("web: {stop: {grace: 3}}", "settings of a type stand under `processes: {web: …}`"),
+        ("version: 3", "leave it out"),
+    ],
+)
+def test_the_words_of_other_tools_are_answered_with_what_to_write(text, hint):
+    _, (fault,) = parse_settings(text.encode(), "procman.yml")
+    assert fault.hint == hint
+
+
+@pytest.mark.parametrize("key", sorted({*otherwords.OF_A_TYPE, *otherwords.AT_THE_TOP}))
+def test_no_such_word_is_a_key(key):
+    known = {field.encode_name for field in msgspec.structs.fields(ProcessSection)}
+    known_above = {field.encode_name for field in msgspec.structs.fields(ProcmanYml)}
+    assert key not in (known if key in otherwords.OF_A_TYPE else known_above)
+
+
+def test_a_secret_is_in_no_hint():
+    _, (fault,) = parse_settings(b"processes: {web: {env: {restart: [always]}}}", "procman.yml")
+    assert "always" not in str(fault)

@@ -164,6 +164,31 @@ def test_many_unfinished_lines_share_one_timer(desk):
     desk.turn(lambda: desk.seen.count(b"\n") == 5)
 
 
+def test_each_line_of_a_busy_program_has_its_own_time_to_be_finished(desk):
+    """It writes without a pause, and every read ends in the midst of a line: none of these is a prompt."""
+    stream, slave = desk.open()
+    os.write(slave, b"one\ntw")
+    desk.turn(lambda: stream.partial == b"tw")
+    desk.out.terminals._since[stream] -= 10.0  # it has done so for a while
+    os.write(slave, b"o\nth")
+    desk.turn(lambda: stream.partial == b"th")
+    assert desk.out.terminals._unfinished[stream] > time.monotonic()
+
+
+def test_a_line_whose_rest_has_come_is_not_shown_without_it(desk):
+    """procman was suspended meanwhile, or is busy."""
+    stream, slave = desk.open()
+    os.write(slave, b"li")
+    desk.turn(lambda: stream.partial == b"li")
+    os.write(slave, b"ne\n")
+    end = time.monotonic() + 10.0
+    while not stream.held():  # the system hands it over some time later
+        assert time.monotonic() < end
+    desk.out.terminals._unfinished[stream] = 0.0
+    desk.out.terminals._look()
+    assert desk.shown(b"ne") == b"web.1  | line\n"
+
+
 def test_a_pipes_unfinished_line_is_never_torn(desk):
     read, write = os.pipe()
     stream = desk.out.open("pipe.1", "pipe", read)

@@ -111,7 +111,7 @@ def workers(master: int) -> set[int]:
 def test_a_stop_of_everything_answers_the_ten_slow_requests_that_are_in_flight(haproxy, number):
     """HAProxy is told first, and ends after the last answer; only then those behind it are told."""
     supervisor = up(haproxy)
-    slow = [Pending(haproxy.port, "/slow/4000") for _ in range(10)]
+    slow = [Pending(haproxy.port, "/slow/6000") for _ in range(10)]
     behind = [haproxy.port_of("web.1"), haproxy.port_of("web.2")]
     eventually(lambda: sum(map(established, behind)) >= 10, "all ten are passed on", SLOW)
     supervisor.signal(number)

@@ -33,14 +33,14 @@ class Verb:
 
 SECTIONS: dict[str, dict[str, Verb]] = {
     "Run": {
-        "start": Verb("start", "Run the formation in the foreground."),
+        "start": Verb("start", "Run what the Procfile says, in the foreground."),
         "run": Verb("run", "Run a one-off command in the application's environment."),
         "check": Verb("check", "Check the Procfile, .env and procman.yml."),
         "init": Verb("init", "Write a Procfile, by the folder or another tool's file."),
     },
     "Change what runs": {
         "scale": Verb("scale", "Set how many instances of each type run."),
-        "autoscale": Verb("autoscale", "Show or pause what sets counts by demand."),
+        "autoscale": Verb("autoscale", "Show, pause or resume automatic scaling."),
         "restart": Verb("restart", "Restart instances, or start stopped ones."),
         "stop": Verb("stop", "Stop instances and keep them stopped."),
         "signal": Verb("signal_", "Send a signal to instances."),

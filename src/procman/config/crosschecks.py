@@ -56,7 +56,7 @@ def order_faults(document: Document) -> list[Fault]:
     grouped = circle or checks.cycle(_with_groups(document, needs))
     if not grouped:
         return []
-    # told where one of them says so itself: the order of a group alone is no circle
+    # reported if one of them has such a key: the order of a group alone is no circle
     first = next((n for n, (a, b) in enumerate(pairwise(grouped)) if b in needs.get(a, ())), None)
     if first is None:  # a type in two groups, or twice in one, which is a fault of its own
         return []

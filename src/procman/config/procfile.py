@@ -65,19 +65,26 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
             if entry:
                 entries.append(entry)
         continued = raw.rstrip(b" \t\r").endswith(b"\\")
-    if faults and _is_ini(data):
-        hint = "it is an INI file, such as supervisord's: `procman init --from FILE` makes a Procfile of one"
-        return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint.replace("FILE", file))]
+    what = _kind_of(data) if faults else ""
+    if what:
+        hint = f"it is {what}: `procman init --from {file}` makes a Procfile of one"
+        return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint)]
     if not entries and not faults:
         faults.append(Fault("", 0, f"cannot find a process type in {file}", "add a line such as 'web: python app.py'"))
     return entries, faults
 
 
-def _is_ini(data: bytes) -> bool:
-    """Whether the first line that is no comment is the header of a section: `[program:web]`."""
-    said = (line.strip() for line in _lines(data))
-    first = next((line for line in said if line and line[:1] not in b"#;"), b"")
-    return first.startswith(b"[") and first.endswith(b"]")
+def _kind_of(data: bytes) -> str:
+    """What it is where it is another tool's file: the header of a section, an object, or a key without a value."""
+    said = [line.rstrip() for line in _lines(data) if line.strip() and line.strip()[:1] not in b"#;"]
+    first = said[0] if said else b""
+    if first.startswith(b"[") and first.endswith(b"]"):
+        return "an INI file, such as supervisord's"
+    if first.startswith(b"{"):
+        return "a JSON file, such as PM2's"
+    if not {b"services:", b"processes:", b"procs:"}.isdisjoint(said):
+        return "a YAML file, such as Docker Compose's"
+    return ""
 
 
 def is_name(word: str) -> bool:

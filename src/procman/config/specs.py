@@ -8,8 +8,8 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from procman.config.formation import RELEASE
-from procman.core.policies import Rolling
 from procman.core.spec import DEFAULT_GRACE, BaseEnvironment, OnEnd, ProcessSpec, RestartPolicy, StopPolicy, When
+from procman.later import later
 
 if TYPE_CHECKING:
     from procman.config.document import Document
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from procman.config.keys import ProcessSection
     from procman.config.options import Options
     from procman.config.procfile import Entry
+    from procman.core import policies
     from procman.errors import Fault
+else:
+    policies = later(__name__, "procman.core.policies")
 
 INIT_GRACE = 25.0
 """The default grace of PID 1. Kubernetes and Heroku send KILL to a container 30 s after TERM; this leaves 5 s to report
@@ -136,4 +139,4 @@ def _surged(section: ProcessSection, fields: dict[str, Any]) -> dict[str, Any]:
     said = section.rolling is not UNSET and section.rolling.surge is not UNSET
     if section.balancer is UNSET or said or section.max == 1 or section.socket is not UNSET:
         return {}
-    return {"rolling": replace(fields.get("rolling", Rolling()), surge=1)}
+    return {"rolling": replace(fields.get("rolling", policies.Rolling()), surge=1)}

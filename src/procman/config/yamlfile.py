@@ -16,6 +16,7 @@ import msgspec
 import yaml
 from msgspec import Struct, UnsetType
 
+from procman.config import otherwords
 from procman.config.document import Document
 from procman.config.keys import ProcmanYml
 from procman.config.source import plain
@@ -108,7 +109,11 @@ class _Walk:
         for key, key_node, child in self._pairs(node, path):
             at = _join(path, key)
             if isinstance(kinds, dict) and key not in kinds:
-                self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", nearest(key, kinds)))
+                near = nearest(key, kinds)
+                known = otherwords.of_key(path, key)
+                if not known and not near.startswith("did") and not path and isinstance(child, yaml.MappingNode):
+                    known = f"settings of a type stand under `processes: {{{plain(key)}: …}}`"
+                self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", known or near))
                 continue
             value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
             if value is not _Faulty.FAULTY:
@@ -140,9 +145,10 @@ class _Walk:
 
     def _refuse(self, node: yaml.Node, path: str, reason: Unusable) -> None:
         where = f"{path}: " if path else ""
-        what = "its value" if _SECRET.search(path) else shown(node)
-        message = f"{where}cannot use {what}: {reason.why}"
-        self._add(path, Fault(self.file, line_of(node), message, reason.hint))
+        secret = _SECRET.search(path) is not None
+        message = f"{where}cannot use {'its value' if secret else shown(node)}: {reason.why}"
+        hint = otherwords.of_value(path, node.value) if isinstance(node, yaml.ScalarNode) and not secret else ""
+        self._add(path, Fault(self.file, line_of(node), message, hint or reason.hint))
 
     def _add(self, path: str, fault: Fault) -> None:
         self.faults.append(fault)

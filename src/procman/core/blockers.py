@@ -1,6 +1,5 @@
-"""What keeps an instance from being started: the types that it depends on, and the members of its group before it.
-
-The same value decides and explains: what an instance waits for is what keeps it waiting.
+"""What keeps an instance from starting: types that it depends on, and earlier members of its group. The same value
+decides and explains.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Blockers(NamedTuple):
 
     @property
     def on(self) -> tuple[str, ...]:
-        """The types that are waited for."""
+        """The types that it waits for."""
         types = [one.type for one in self.dependencies] + [one.type for one in self.ahead]
         return tuple(dict.fromkeys(types))
 
@@ -41,7 +40,7 @@ class Blockers(NamedTuple):
         return "; ".join(dict.fromkeys(told + [groups.explain(one, slots, now) for one in self.ahead]))
 
     def hopeless(self, slots: Slots) -> str | None:
-        """An instance that has failed, where one of them cannot be met any more unless somebody does something."""
+        """A failed instance because of which the needs cannot be met any more without a person's help."""
         return order.hopeless(self.dependencies, slots) or next((one.failed for one in self.ahead if one.failed), None)
 
 

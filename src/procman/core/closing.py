@@ -1,4 +1,4 @@
-"""The end of everything: who is stopped for it and how long that may take, and whether this was the last."""
+"""The end of everything: which instances a shutdown stops, how long that may take, and whether the last one has ended."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from procman.core.view import Reason, ReasonCode
 
 
 def living(slots: Slots) -> list[Instance]:
-    """Whom a shutdown stops: what ended for good by itself is left to its clean-up, and keeps its status."""
+    """The instances that a shutdown stops. One that ended for good by itself is left to its clean-up, and keeps its
+    status.
+    """
     return [i for i in slots if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
 
 
 def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired:
-    """All is to end; nothing else is wanted any more, and nobody who ends while waiting for its turn is started again."""
+    """Everything ends: nothing else is wanted any more, and an instance that ends while it waits for its turn to stop
+    is not started again.
+    """
     stop: Move = StopMove(Reason(ReasonCode.SHUTDOWN, why))
     moves = {i.name: stop for i in [*living(slots), *slots.companions()]}
     for i in [i for i in slots.everyone() if isinstance(i.phase, UP)]:
@@ -29,7 +33,7 @@ def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired
 
 
 def longest_grace(plan: Plan) -> float:
-    """What processes get that belong to no type: as long as the settings give any."""
+    """The grace of processes that belong to no type: the longest in the settings."""
     return max((spec.stop.grace for spec in plan.types.values()), default=DEFAULT_GRACE)
 
 
@@ -40,20 +44,25 @@ def grace_of(stopped: list[Instance], plan: Plan) -> float:
 
 
 def stop_terms(type_name: str, holds: Iterable[Hold], closing: Closing | None, now: float) -> StopTerms:
-    """Who holds a stop back, and when it is over at the latest."""
+    """Which clients hold a stop back, and when it is over at the latest."""
     holding = [hold for hold in holds if type_name in hold.names]
     kill_by = max(now, closing.since + closing.grace) if closing is not None else None
     return StopTerms(tuple(hold.by for hold in holding), max((hold.seconds for hold in holding), default=0.0), kill_by)
 
 
 def all_ended(slots: Slots) -> bool:
-    """At least one instance exists, and all are done or failed: counts of 0 and stopped ones keep procman running."""
+    """At least one instance exists, and all are done or failed. Counts of 0 and stopped instances keep procman running."""
     return any(True for _ in slots) and all(isinstance(i.phase, ENDED_ITSELF) for i in slots)
+
+
+def failure_of(i: Instance) -> int:
+    """The status with which everything ends for the failure of this instance."""
+    return i.record.last_exit.code if i.record.last_exit is not None else 1
 
 
 def first_failure(slots: Slots) -> int:
     """The status of the failure that came first in time; 0 where none failed."""
     failed = [i.record for i in slots if isinstance(i.phase, Failed)]
-    # what has failed with its group did so after the death that was one too many, or at the same moment
+    # instances that fail with their group do so after the last death, or at the same moment
     first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)
     return first.last_exit.code if first is not None and first.last_exit is not None else 0

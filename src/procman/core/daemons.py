@@ -8,8 +8,8 @@ from procman.core.slots import Slots
 
 
 def reclaim(i: Instance, slots: Slots) -> list[Action]:
-    """The leader of this instance has ended. Was it the last of its type, the type's daemons end with it."""
-    # Looked at from the end: of a thousand that are stopped together, the last are the last to go.
+    """The leader of this instance has ended. If it was the last of its type, the type's daemons end with it."""
+    # searched from the end: when a thousand are stopped together, the last ones end last
     if any(other.alive for other in reversed(slots.of(i.spec.type))):
         return []
     stop = i.leader.stop if i.leader is not None else i.spec.stop

@@ -1,11 +1,12 @@
-"""What people want now, as one value that commands change: counts and numbers, what slots have yet to do, and whether all is
-to end.
+"""What people want now, as one value that commands change: counts and numbers, what slots still have to do, and whether
+everything ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import Enum
+from itertools import chain, islice
 from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from procman.core.view import Reason
 
 
 class StartMove(Struct, frozen=True, tag=True):
-    """The slot is wanted, run from its type's spec. One that runs from another is restarted."""
+    """The slot is wanted, with its type's spec. One with another spec is restarted."""
 
 
 class StopMove(Struct, frozen=True, tag=True):
@@ -26,8 +27,8 @@ class StopMove(Struct, frozen=True, tag=True):
 
 
 class RestartMove(Struct, frozen=True, tag=True):
-    """A new life is wanted, from the type's spec; `rolling`: when its type's rollout lets it; `after`: when these types are
-    all ready again.
+    """A restart with the type's spec; `rolling`: when its type's rollout allows it; `after`: when these types are all
+    ready again.
     """
 
     why: Reason
@@ -36,7 +37,9 @@ class RestartMove(Struct, frozen=True, tag=True):
 
 
 class RegroupMove(Struct, frozen=True, tag=True):
-    """The slot is stopped with its group, in reverse order, and started again in its turn; not, where the group has `failed`."""
+    """The slot is stopped with its group, in reverse order, and started again in its turn; not started where the group
+    has `failed`.
+    """
 
     why: Reason
     failed: bool = False
@@ -51,7 +54,7 @@ def is_rolling(move: Move | None) -> TypeGuard[RestartMove]:
 
 
 class Closing(Struct, frozen=True):
-    """All is to end, with this exit code, as it was asked for at `since`, and within `grace` seconds of that."""
+    """Everything ends with this exit code, as asked for at `since`, within `grace` seconds of that."""
 
     code: int
     since: float
@@ -59,19 +62,19 @@ class Closing(Struct, frozen=True):
 
 
 class Role(Enum):
-    """What a slot is there for."""
+    """The purpose of a slot."""
 
     REGULAR = "regular"
     SURGE = "surge"
-    """The extra instance of a rollout: there for as long as that lasts."""
+    """The extra instance of a rollout, which exists as long as the rollout."""
     LEAVING = "leaving"
-    """On its way out: the slot goes with its last process."""
+    """Leaving: the slot is removed with its last process."""
 
 
 class Desired(Struct, frozen=True, kw_only=True):
-    """`moves` are what named slots have yet to do; each is made as soon as it may be, and a later one takes its place.
+    """`moves` are what slots still have to do; each is made as soon as possible, and a later one replaces it.
 
-    `scaled` are the types whose count was set at run time: a reload keeps it. `gapped` has the numbers of the types whose
+    `scaled` are types whose count was set at run time, which a reload keeps. `gapped` has the numbers of types whose
     slots are not numbered 1..count, in ascending order, and `surge` the number of a rollout's extra instance, by type.
     """
 
@@ -83,7 +86,7 @@ class Desired(Struct, frozen=True, kw_only=True):
     surge: dict[str, int] = {}
 
     def moving(self, moves: dict[str, Move]) -> Desired:
-        """The same with these moves as well."""
+        """The same, with these moves added."""
         return replace(self, moves=self.moves | moves) if moves else self
 
     def count(self, type_name: str) -> int:
@@ -94,11 +97,11 @@ class Desired(Struct, frozen=True, kw_only=True):
         return self.gapped.get(type_name) or range(1, self.count(type_name) + 1)
 
     def names(self, type_name: str) -> list[str]:
-        """Its regular slots."""
+        """The names of its regular slots."""
         return [f"{type_name}.{number}" for number in self.numbers(type_name)]
 
     def role(self, type_name: str, number: int) -> Role:
-        """What the slot of that number is there for."""
+        """The purpose of the slot with that number."""
         if number in self.numbers(type_name):
             return Role.REGULAR
         return Role.SURGE if self.surge.get(type_name) == number else Role.LEAVING
@@ -108,7 +111,7 @@ class Desired(Struct, frozen=True, kw_only=True):
         return sum(name in self.moves and is_rolling(self.moves[name]) for name in self.names(type_name))
 
     def numbered(self, type_name: str, numbers: Sequence[int]) -> Desired:
-        """The same with these numbers of a type, and no extra instance under any of them."""
+        """The same, with these numbers of a type, and no extra instance under any of them."""
         numbers = tuple(sorted(numbers))
         gapped = {t: held for t, held in self.gapped.items() if t != type_name}
         if numbers and numbers[-1] != len(numbers):
@@ -118,15 +121,15 @@ class Desired(Struct, frozen=True, kw_only=True):
 
 
 def first(plan: Plan) -> Desired:
-    """What is wanted at the start: every slot of the plan's counts, and one of each companion."""
+    """What is desired at the start: every slot of the plan's counts, and one of each companion."""
     names = [f"{t}.{index}" for t, count in plan.counts.items() for index in range(1, count + 1)]
     names += [f"{t}.1" for t in plan.companions]
     return Desired(counts=dict(plan.counts), scaled=plan.kept, moves=dict.fromkeys(names, StartMove()))
 
 
 class Resizing(Struct, frozen=True):
-    """Another count of a type. `taken` are the numbers that slots have, `room` is the highest number that there may be, `remove`
-    are those that are to go first.
+    """Another count of a type. `taken` are numbers of existing slots, `room` is the highest possible number, `remove`
+    are numbers to stop first.
     """
 
     type: str
@@ -137,12 +140,17 @@ class Resizing(Struct, frozen=True):
     remove: Collection[int] = ()
 
 
-def resize(desired: Desired, to: Resizing) -> Desired:
-    """The same with another count of a type: the lowest free numbers are started, the highest that there are stop.
+def kept(plan: Plan, desired: Desired) -> dict[str, int]:
+    """The counts that were set at run time, where they are to outlive procman."""
+    return {name: desired.counts[name] for name in desired.scaled} if plan.keep_counts else {}
 
-    A number is free where no slot has it. Where there are not enough of them, slots that are on their way out are started
-    again when they are down, and at last the extra instance of a rollout becomes a regular one. A single instance always
-    waits for its number: others know its port, and it may be one that must not run twice.
+
+def resize(desired: Desired, to: Resizing) -> Desired:
+    """The same, with another count of a type: the lowest free numbers are started, the highest existing ones stop.
+
+    A number is free if no slot has it. If there are not enough free numbers, leaving slots are started again once they
+    are down, and finally the extra instance of a rollout becomes a regular one. A single instance always waits for its
+    number: others know its port, and it may be one that must not run twice.
     """
     before = desired.numbers(to.type)
     kept = [number for number in before if number <= to.room and number not in to.remove][: to.count]
@@ -155,10 +163,16 @@ def resize(desired: Desired, to: Resizing) -> Desired:
 
 
 def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
+    """As many numbers as are missing, in the order that `resize` states. It looks no further than it has to, as there may be
+    a thousand.
+    """
     held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
-    others = [number for number in range(1, to.room + 1) if number not in held]
-    others.sort(key=lambda number: (number == extra, to.count > 1 and number in to.taken))
-    return others[:missing]
+    late = frozenset(to.taken) if to.count > 1 else frozenset[int]()
+    extras = [extra] if extra is not None and extra <= to.room and extra not in held else []
+    numbers = range(1, to.room + 1)
+    free = (number for number in numbers if number not in held and number != extra and number not in late)
+    leaving = (number for number in numbers if number not in held and number != extra and number in late)
+    return [*islice(chain(free, leaving, extras), missing)]
 
 
 def free_number(desired: Desired, type_name: str, taken: Collection[int], room: int) -> int | None:

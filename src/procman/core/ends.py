@@ -5,11 +5,11 @@ Part of the machine in instance.py, which holds the table. How often and how soo
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
-from procman.core import halting, hints, restart, stopping, wording
+from procman.core import hints, restart, stopping, wording
 from procman.core.actions import SetTimer
 from procman.core.events import Exited, ExitStatus, SpawnFailed
 from procman.core.facts import Died, EndedItself, Fact, LeaderEnded, Rested
@@ -39,6 +39,12 @@ from procman.core.phases import (
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason, ReasonCode
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import halting
+else:
+    halting = later(__name__, "procman.core.halting")
 
 
 def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:

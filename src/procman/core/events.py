@@ -1,8 +1,8 @@
-"""What happened: every input of the core. Names are in the past tense; each that concerns a life names it.
+"""What happened: every input of the core. Names are in the past tense; each event of an instance's process names it.
 
-`generation` is the number of the life (1 for the first of its name); the core drops an event of an earlier one.
-`jitter` is a random fraction in [0, 1) that the kernel supplies, so that the core stays a function. What comes from outside
-is tagged with its name, so that a trace can be written and read back.
+`generation` is the number of the process of that name, from 1; the core drops events of earlier ones. `jitter` is a
+random fraction in [0, 1) that the kernel supplies, so that the core stays a function. Events from outside are tagged
+with their name, so that a trace can be written and read back.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class ExitStatus(Struct, frozen=True):
 
 
 class FormationStarted(Struct, frozen=True, tag=True):
-    """The formation is to come up: the first event of a fleet that does not go on where another one was."""
+    """Start the formation: the first event of a fleet, unless it continues after an upgrade."""
 
 
 class Spawned(Struct, frozen=True, tag=True):
-    """The process is there. `shell`: it is a shell, and not the program of the command itself."""
+    """The process exists. `shell`: it is a shell, and not the program of the command itself."""
 
     name: str
     generation: int
@@ -58,7 +58,7 @@ class Spawned(Struct, frozen=True, tag=True):
 
 
 class SpawnFailed(Struct, frozen=True, tag=True):
-    """The process could not be made. `code`: 127 not found, 126 not executable, 1 the machine had no room."""
+    """The process could not be made. `code`: 127 not found, 126 not executable, 1 the machine lacks a resource."""
 
     name: str
     generation: int
@@ -75,7 +75,7 @@ class SpawnCancelled(Struct, frozen=True, tag=True):
 
 
 class Unreadable(Struct, frozen=True, tag=True):
-    """The process is there, and its output cannot be read for want of a resource: it would block at some time, unseen."""
+    """The process exists, but its output cannot be read for lack of a resource: it would block at some time, unseen."""
 
     name: str
     generation: int
@@ -83,8 +83,8 @@ class Unreadable(Struct, frozen=True, tag=True):
 
 
 class Exited(Struct, frozen=True, tag=True):
-    """The leader has ended (and is not reaped yet). `note` is a fact about why, such as who holds its port; `daemon` the
-    pid of a process that had left it before, 0 where there is none.
+    """The leader has ended (and is not reaped yet). `note` is a fact about the reason, such as which process holds its
+    port; `daemon` the pid of a process that had left it before, 0 without one.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Emptied(Struct, frozen=True, tag=True):
 
 
 class Adopted(Struct, frozen=True, tag=True):
-    """A process of this life lost its parent and became procman's own child. Said once for each pid."""
+    """A process of this life lost its parent and became procman's own child. Reported once for each pid."""
 
     name: str
     generation: int
@@ -112,7 +112,7 @@ class Adopted(Struct, frozen=True, tag=True):
 
 
 class Released(Struct, frozen=True, tag=True):
-    """A companion lets go of a stop that it held."""
+    """A companion releases a stop that it held."""
 
     name: str
     generation: int
@@ -126,14 +126,14 @@ class Orphaned(Struct, frozen=True, tag=True):
 
 
 class OrphanReaped(Struct, frozen=True, tag=True):
-    """A process that was orphaned, or adopted from a life that is over, is gone."""
+    """A process that was orphaned, or adopted from an ended life, has ended."""
 
     pid: int
 
 
 class Probed(Struct, frozen=True, tag=True):
-    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success that
-    says what the last one said is not told again.
+    """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success
+    with the same answer as before is not repeated.
     """
 
     name: str
@@ -143,8 +143,8 @@ class Probed(Struct, frozen=True, tag=True):
 
 
 class Notified(Struct, frozen=True, tag=True):
-    """What a program says of itself (sd_notify(3)) beside being ready. `extend`: seconds that its start or stop may take from
-    now on. `main_pid`: which process it takes for its first one.
+    """What a program reports besides being ready (sd_notify(3)). `extend`: seconds that its start or stop may take from
+    now on. `main_pid`: the process that it names as its main one.
     """
 
     name: str
@@ -157,7 +157,7 @@ class Notified(Struct, frozen=True, tag=True):
 
 
 class Reported(Struct, frozen=True, tag=True):
-    """What a companion says of what it looks after: the fault, "" where there is none."""
+    """What a companion reports about its work: the fault, "" for none."""
 
     name: str
     generation: int
@@ -188,7 +188,7 @@ Command: TypeAlias = Scale | Restart | Stop | SendSignal | Reload | Wait | Hold 
 
 
 class Commanded(Struct, frozen=True, tag=True):
-    """A command; `request` is echoed in the answer (0: nobody waits for one)."""
+    """A command; `request` is repeated in the answer (0: nothing waits for one)."""
 
     command: Command
     request: int = 0
@@ -199,17 +199,17 @@ class ShutdownAsked(Struct, frozen=True, tag=True):
 
 
 class KillAsked(Struct, frozen=True, tag=True):
-    """No more grace."""
+    """End every grace."""
 
 
 class InterruptAsked(Struct, frozen=True, tag=True):
-    """A press of Ctrl-C, or another INT: a stop, or KILL where everything is stopping already. `terminal`: procman has one."""
+    """Ctrl-C, or another INT: a stop, or KILL if everything is stopping already. `terminal`: procman has one."""
 
     terminal: bool
 
 
 class ScaleAsked(Struct, frozen=True, tag=True):
-    """TTIN or TTOU: so many more of the main type."""
+    """TTIN or TTOU: so many more instances of the main type."""
 
     by: int
 
@@ -218,7 +218,7 @@ class ScaleAsked(Struct, frozen=True, tag=True):
 
 
 class StartWanted(Struct, frozen=True):
-    """The instance is wanted (a new slot, or one that was on its way out)."""
+    """The instance is wanted (a new slot, or one that was leaving)."""
 
 
 class WaitWanted(Struct, frozen=True):
@@ -243,7 +243,7 @@ class StopWanted(Struct, frozen=True):
 
 
 class RestartWanted(Struct, frozen=True):
-    """A new life is wanted, from this spec."""
+    """A new life is wanted, with this spec."""
 
     spec: ProcessSpec
     why: Reason
@@ -251,8 +251,8 @@ class RestartWanted(Struct, frozen=True):
 
 
 class HaltWanted(Struct, frozen=True):
-    """The instance is to be stopped with its group: to wait for its turn to be started again, or where the group has `failed`
-    to be failed with it.
+    """The instance has to stop with its group, and then waits for its turn to be started again, or is failed where the
+    group has `failed`.
     """
 
     why: Reason
@@ -263,7 +263,7 @@ class HaltWanted(Struct, frozen=True):
 LifeEvent: TypeAlias = (
     Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released | Reported
 )
-"""What is handed to the instance that it names, and to nobody else."""
+"""Events for the instance that they name, and for no other."""
 
 SlotEvent: TypeAlias = (
     LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | HaltWanted | KillAsked
@@ -281,6 +281,6 @@ FormationEvent: TypeAlias = (
     | InterruptAsked
     | ScaleAsked
 )
-"""What concerns the formation, or an instance that need not be there any more."""
+"""Events for the formation, or for an instance that may not exist any more."""
 
 Event: TypeAlias = LifeEvent | FormationEvent

@@ -1,7 +1,7 @@
 """Everything that procman decides: `handle(event, now) -> actions`, without any I/O.
 
-Slots of a type are numbered from 1: scaling up takes the lowest free numbers, scaling down takes away the highest. A slot whose
-number is not wanted any more is on its way out and gone once its processes are; until then its number is not free.
+Slots of a type are numbered from 1: scaling up takes the lowest free numbers, scaling down stops the highest. A slot
+whose number is not wanted any more is leaving, and is removed with its last process; until then its number is not free.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Fleet:
     """Every slot of the formation. Not thread-safe, never waits; `now` is monotonic seconds."""
 
     def __init__(self, plan: Plan, state: FleetState | None = None) -> None:
-        """A formation that is yet to be started, or with a state one that goes on where another one was."""
+        """A formation that is to be started, or with a state one that continues after an upgrade."""
         self._formation = Formation(plan, state)
         self._finished = state is not None and state.finished
 
@@ -67,7 +67,7 @@ class Fleet:
 
     @property
     def ending(self) -> bool:
-        """Whether an instance is on its way out."""
+        """Whether an instance is being stopped."""
         return any(isinstance(i.phase, ENDING) for i in self._formation.slots.everyone())
 
     @property
@@ -86,7 +86,7 @@ class Fleet:
         return self._formation.operations.get(number)
 
     def why(self, name: str, now: float) -> tuple[str, ...]:
-        """Sentences about how an instance is, what comes next and what can be done."""
+        """Sentences about the state of an instance, what comes next and what can be done."""
         return why.explain(self._formation, name, now)
 
     def view(self, now: float) -> FleetView:
@@ -151,7 +151,7 @@ class Fleet:
             case RecycleTimer(name):
                 replacing.recycle_old(self._formation, name, event.token)
             case RolloutTimer() | ClosingTimer() | FallbackTimer():
-                pass  # what may move by then is moved after every event
+                pass  # slots that may change by then are moved after every event
             case _:
                 assert_never(event.key)
 
@@ -178,7 +178,7 @@ class Fleet:
                     formation.out.append(Refuse(request, *decision))
 
     def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
-        """Change what is desired, move what may move, answer."""
+        """Change what is desired, make the moves that are possible, and answer."""
         formation = self._formation
         formation.desired = formation.roll(granted.desired, formation.plan)
         if granted.holds is not None:
@@ -194,7 +194,7 @@ class Fleet:
             formation.watch_stop(now)
 
     def _scale_asked(self, by: int, now: float) -> None:
-        """By a signal, which names no type."""
+        """Scale by a signal, which names no type."""
         stopped = (wording.STOPPING, "") if self.stopping else None
         decision = stopped or commands.scale_by_signal(by, self._formation.world)
         if isinstance(decision, commands.Granted):
@@ -221,7 +221,9 @@ class Fleet:
                 assert_never(event)
 
     def _settle(self, now: float) -> None:
-        """Whether this was the end: nothing is left after a shutdown, or there is nothing left to supervise."""
+        """Find out whether this was the end: nothing is left after a shutdown, or there is nothing to supervise any
+        more.
+        """
         formation = self._formation
         if self._finished:
             return

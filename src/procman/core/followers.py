@@ -1,7 +1,8 @@
-"""Restarts that follow another's: types that depend on one with `restart: true` are restarted after it has been.
+"""Restarts that follow another's: types that depend on one with `restart: true` are restarted after it.
 
-A follower is owed its restart when a process of what it depends on has ended, and gets it once that is ready again. Until then
-it runs on. What is owed is a move of the follower, so that a stop, a person's restart or an upgrade meets it as any other.
+A follower's restart becomes due when a process of its dependency has ended, and happens once the dependency is ready
+again. Until then the follower keeps running. A restart that is due is a move of the follower, so that a stop, a
+person's restart or an upgrade treats it like any other.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def followed(spec: ProcessSpec) -> tuple[str, ...]:
 
 
 def owed(one: Instance, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
-    """A process of this instance has ended: the restarts that follow. None, where its slot goes with it, or everything ends."""
+    """A process of this instance has ended: the restarts that follow. None where its slot is removed with it, or
+    everything ends.
+    """
     moves: dict[str, Move] = {}
     ended = one.spec.type
     if desired.closing is not None or desired.role(ended, one.index) is Role.LEAVING:
@@ -43,13 +46,13 @@ def owed(one: Instance, plan: Plan, desired: Desired, slots: Slots) -> dict[str,
 
 
 def moving(desired: Desired) -> set[str]:
-    """Who has something to do yet that is sure to come: a restart that is owed may wait for ever."""
+    """Slots with moves that are certain to happen, as a restart that is due may wait for ever."""
     return {n for n, move in desired.moves.items() if not (isinstance(move, RestartMove) and move.after)}
 
 
 def is_moot(i: Instance, move: Move, desired: Desired, slots: Slots) -> bool:
-    """Whether a restart that is owed has no object any more: what has ended for good is not started by it, and what is about
-    to be started by itself, after what it follows is back, is not started sooner.
+    """Whether a restart that is due is not needed any more: it does not start an instance that has ended for good, and
+    does not hurry one that starts by itself after its dependency is back.
     """
     if not isinstance(move, RestartMove) or move.why.code is not ReasonCode.FOLLOWED:
         return False
@@ -58,7 +61,7 @@ def is_moot(i: Instance, move: Move, desired: Desired, slots: Slots) -> bool:
 
 
 def in_order(desired: Desired, plan: Plan) -> Desired:
-    """Restarts that have been asked for together: the followers come after what they follow, and not a second time."""
+    """Restarts that were asked for together: followers come after their dependencies, and not a second time."""
     restarted = {type_of(name) for name, move in desired.moves.items() if isinstance(move, RestartMove)}
     moves: dict[str, Move] = {}
     for name, move in desired.moves.items():
@@ -70,7 +73,7 @@ def in_order(desired: Desired, plan: Plan) -> Desired:
 
 
 def unready(types: Iterable[str], desired: Desired, slots: Slots) -> tuple[str, ...]:
-    """Those that are not all back yet: somebody is yet to be restarted or away, or nobody is there."""
+    """Dependencies that are not all back: some instance is still to be restarted or away, or there is none."""
     return tuple(t for t in types if desired.count(t) and not _is_back(t, desired, slots))
 
 

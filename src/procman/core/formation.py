@@ -1,7 +1,8 @@
-"""The slots, what is desired of them, and what follows when one has moved: for its type, for operations, for everyone.
+"""All slots, what is desired of them, and what follows when one has changed: for its type, for operations, for
+everything.
 
-Commands change `desired`; `reconcile` moves the slots that may move. What concerns one slot is decided in `instance.step`; what
-a step means for others it says in facts, which are heeded here.
+Commands change `desired`; `reconcile` starts and stops the slots that may be. What concerns one slot is decided in
+`instance.step`, which returns facts about what a step means for others; they are handled here.
 """
 
 from __future__ import annotations
@@ -59,14 +60,14 @@ else:
     wording = later(__name__, "procman.core.wording")
 
 WAITING_AFTER = 2.0
-"""Seconds into a stop at which one line names who is still waited for."""
+"""Seconds into a stop after which a line names the instances that are still waited for."""
 
 
 class Formation:
-    """Slots and what is desired of them. What is to be done gathers in `out`."""
+    """Slots and what is desired of them. Actions are collected in `out`."""
 
     def __init__(self, plan: Plan, state: FleetState | None = None) -> None:
-        """A formation that is yet to be started, or with a state one that goes on where another one was."""
+        """A formation that is to be started, or with a state one that continues after an upgrade."""
         state = state or FleetState(plan=plan, desired=wanted.first(plan), slots=SlotsState(tuple(plan.types)))
         self.plan = state.plan
         self.desired = state.desired
@@ -82,7 +83,7 @@ class Formation:
         self.startup = state.startup
         self.lingering = dict(state.lingering)
         self.out: list[Action] = []
-        self._kept = self._to_be_kept()
+        self._kept = wanted.kept(self.plan, self.desired)
 
     def state(self, *, finished: bool) -> FleetState:
         """Everything that is known, between two events."""
@@ -122,7 +123,7 @@ class Formation:
         self.desired = replace(self.desired, moves=left | self.desired.moves)
 
     def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
-        """Whether that is done, or means nothing any more."""
+        """Whether the move is made, or not needed any more."""
         type_name, _, index = name.rpartition(".")
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         i = self.slots.get(name)
@@ -161,17 +162,17 @@ class Formation:
         return True
 
     def _regroup(self, i: Instance, died: Died, now: float) -> None:
-        """An instance has died: what that means for its group."""
+        """What the death of an instance means for its group."""
         regroup = self.groups.died(i, died, self.grouped, now) if self.groups is not None else None
         if regroup is None or self.desired.closing is not None:
             return
         self.desired = self.desired.moving(regroup.moves)
         self.out.append(groups.news(i, regroup))
         if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
-            self.shut_down(i.record.last_exit.code if i.record.last_exit is not None else 1, regroup.why.text, now)
+            self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
-        """Whether its backoff is over while its group is started in order: it waits for its turn from now on."""
+        """Whether its backoff is over during an ordered start of its group: from now on it waits for its turn."""
         i = self.slots.get(name)
         if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:
             return False
@@ -190,27 +191,20 @@ class Formation:
     def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
         if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
             self.step(i, WaitWanted(blocked.on), now)
-        failed = blocked.hopeless(self.slots)
-        if failed is not None:
+        if (failed := blocked.hopeless(self.slots)) is not None:
             why = blocked.explain(self.slots, now)
             self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
 
     def terms(self, i: Instance, now: float) -> StopTerms:
-        """Who holds its stop back, and when it is over at the latest."""
+        """Which clients hold its stop back, and when it is over at the latest."""
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
     def keep_counts(self) -> None:
-        """Say what is to outlive procman, where that has changed."""
-        kept = self._to_be_kept()
+        """Publish the counts that have to outlast procman, if they have changed."""
+        kept = wanted.kept(self.plan, self.desired)
         if kept != self._kept:
             self._kept = kept
             self.out.append(KeepCounts(kept))
-
-    def _to_be_kept(self) -> dict[str, int]:
-        """The counts that were set at run time, where they are to outlive procman."""
-        if not self.plan.keep_counts:
-            return {}
-        return {name: self.desired.counts[name] for name in self.desired.scaled}
 
     def has_place(self, type_name: str, index: int) -> bool:
         if is_companion(type_name):
@@ -250,12 +244,12 @@ class Formation:
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
-                    code = i.record.last_exit.code if i.record.last_exit is not None else 1
-                    self.shut_down(code, f"{i.name} failed", now)
+                    self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
-                self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
+                owed = followers.owed(i, self.plan, self.desired, self.slots) if self.plan.has_followers() else {}
+                self.desired = self.desired.moving(owed)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
@@ -268,7 +262,7 @@ class Formation:
                 assert_never(fact)
 
     def hold(self, hold: Hold) -> None:
-        """Stops of these types wait for whom asks for it from now on."""
+        """Let stops of these types wait for the client that asks for it."""
         self.holds.pop(hold.by, None)
         if hold.seconds > 0 and hold.names:
             self.holds[hold.by] = hold
@@ -292,7 +286,7 @@ class Formation:
         return number
 
     def start(self, now: float) -> None:
-        """Bring everything up, as far as it need not wait."""
+        """Start everything, except what has to wait."""
         self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
         if self.groups is not None:
             self.groups.begin(self.grouped, self.desired.moves)
@@ -310,9 +304,9 @@ class Formation:
             self.out += reports
 
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
-        """Make the moves that an operation waits for, and see what is reached already."""
+        """Make the moves of an operation that are possible, and see whether it has been reached already."""
         self.reconcile(now)
-        moving = followers.moving(self.desired)
+        moving = self.desired.moves if not self.plan.has_followers() else followers.moving(self.desired)
         settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
@@ -322,7 +316,7 @@ class Formation:
         return commands.World(self.plan, self.desired, self.slots)
 
     def reload(self, plan: Plan) -> commands.Granted:
-        """Take the new plan; what is wanted under it is still to be carried out."""
+        """Take the new plan, and return what is desired under it."""
         reloaded = reload.decide(plan, self.world)
         before, self.plan = self.plan, plan
         for type_name in reloaded.difference.removed:
@@ -337,19 +331,21 @@ class Formation:
         return replace(reloaded.granted, desired=self.desired)
 
     def roll(self, desired: Desired, before: Plan) -> Desired:
-        """What is desired, in order, with the rollouts that a command leads to. The specs of before are what they go back to."""
-        desired = followers.in_order(desired, self.plan)
+        """What is desired, in order, with the rollouts that a command leads to. Those that fail go back to the specs of before."""
+        desired = followers.in_order(desired, self.plan) if self.plan.has_followers() else desired
         if self.groups is not None:
             self.groups.begin(self.grouped, desired.moves)
         return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
 
     def share_sockets(self, before: Plan) -> None:
-        """Open the shared sockets of another plan, and keep those of the one before for as long as somebody may need them."""
+        """Open the shared sockets of another plan, and keep those of the one before for as long as an instance may need
+        them.
+        """
         opened, self.lingering = reload.sockets(before, self.plan, self.lingering)
         self.out += opened
 
     def _go_on(self, now: float) -> None:
-        """See how far the rollouts are, and the starts in order."""
+        """See how far the rollouts and ordered starts are."""
         for type_name in self.rollouts.running:
             replacing.go_on(self, type_name, now)
         if self.lingering:
@@ -361,7 +357,7 @@ class Formation:
     # ---- the end
 
     def shut_down(self, code: int, why: str, now: float) -> None:
-        """Ask everyone to end."""
+        """Stop everything."""
         if self.desired.closing is not None:
             return
         living = closing.living(self.slots)

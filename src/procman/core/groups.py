@@ -1,10 +1,11 @@
-"""Types that live and die together: the supervisor strategies of Erlang/OTP, over the members of a group.
+"""Types that are restarted together: the supervisor strategies of Erlang/OTP, over the members of a group.
 
-A member is a process type with all of its instances. Where one of them dies and is to be started again, the strategy says who
-else is: each of those is stopped, the last member first, and started again, the first member first, each when those before it
-are ready. More than `intensity` restarts within `period` seconds, and the group is failed as a whole.
+A member is a process type with all of its instances. When one of them dies and is to be restarted, the strategy says
+which others are, too: each of those is stopped, the last member first, and started again, the first member first, each
+when those before it are ready. With more than `intensity` restarts within `period` seconds the group is failed as a
+whole.
 
-Owns the restarts that count and the starts in order that are under way; who may move is asked of it, and it moves nobody.
+Owns the restarts that count and the ordered starts under way; answers who may start or stop, and does neither itself.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.text.words import LISTED, duration, type_of
 
 STOPPED = (Waiting, Backoff, *AT_REST)
-"""The phases in which nothing is left of a life that is to be stopped with its group."""
+"""Phases in which nothing is left of a run that is to be stopped with its group."""
 
 
 class Regroup(NamedTuple):
-    """What a death means for a group: who is to move, and why."""
+    """What a death means for a group: which slots are restarted or stopped, and why."""
 
     group: Group
     moves: dict[str, Move]
@@ -54,8 +55,8 @@ class Regroup(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """A member that another one waits for, and what it is to be: `stopped`, `ready` or `done`. `failed`: its instance that
-    cannot be so unless somebody does something.
+    """A member that another one waits for, and the state it has to reach: `stopped`, `ready` or `done`. `failed`: its
+    instance that cannot reach it without a person's help.
     """
 
     type: str
@@ -64,14 +65,14 @@ class Ahead(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """What is asked of a slot that is to be stopped with its group, and whether that is all that it has to do."""
+    """What a slot that is stopped with its group has to do, and whether that is all."""
 
     event: HaltWanted | StopWanted | None
     done: bool
 
 
 class GroupWorld(NamedTuple):
-    """What is there, and what slots have yet to do."""
+    """The slots, and what they still have to do."""
 
     plan: Plan
     slots: Slots
@@ -93,7 +94,7 @@ class Groups:
     # ---- what happens
 
     def begin(self, world: GroupWorld, moves: Mapping[str, Move]) -> None:
-        """What stands still and is to be started by these moves is so in the order of the members."""
+        """Slots at rest that these moves start are started in the order of the members."""
         for name, move in moves.items():
             group = group_of(world.plan, type_of(name))
             if group is None or not isinstance(move, StartMove | RestartMove):
@@ -103,8 +104,8 @@ class Groups:
                 self._join(group, [name])
 
     def died(self, i: Instance, died: Died, world: GroupWorld, now: float) -> Regroup | None:
-        """A member has died. One that is given up is not restarted, and no other one for it; nor does the death of one count
-        that is to be stopped anyway.
+        """A member has died. One that has failed for good is not restarted, and causes no restart of others; nor does
+        the death of one count that is being stopped anyway.
         """
         group = group_of(world.plan, i.spec.type)
         if group is None or not died.retried or not i.wanted or isinstance(world.moves.get(i.name), RegroupMove):
@@ -128,7 +129,7 @@ class Groups:
         return Regroup(group, dict.fromkeys(names, RegroupMove(why, failed=True)), why, failed=True)
 
     def join(self, i: Instance, world: GroupWorld) -> None:
-        """One that was about to be started by itself waits for its turn."""
+        """An instance that was about to start by itself waits for its turn."""
         group = group_of(world.plan, i.spec.type)
         if group is not None:
             self._join(group, [i.name])
@@ -137,7 +138,7 @@ class Groups:
         self._rounds[group.name] = tuple(dict.fromkeys((*self._rounds.get(group.name, ()), *names)))
 
     def settle(self, world: GroupWorld) -> None:
-        """Forget the starts in order that are over: nobody of them is on the way any more."""
+        """Forget ordered starts that are over, as none of their instances is still to start."""
         for name, names in [*self._rounds.items()]:
             there = [i for one in names if (i := world.slots.get(one)) is not None and i.wanted]
             if all(
@@ -158,7 +159,7 @@ class Groups:
     # ---- who may move
 
     def ahead(self, type_name: str, world: GroupWorld) -> tuple[Ahead, ...]:
-        """What has its turn before instances of this type are started: every stop first, then the members before it."""
+        """What comes before instances of this type are started: every stop first, then the earlier members."""
         group = group_of(world.plan, type_name)
         names = self._rounds.get(group.name, ()) if group is not None else ()
         if group is None or not names:
@@ -174,7 +175,7 @@ class Groups:
         return tuple(dict.fromkeys(waited))
 
     def halt(self, i: Instance, move: RegroupMove, terms: StopTerms, world: GroupWorld) -> Halt | None:
-        """What is next for a slot with this move; None where it is to be started in its turn."""
+        """The next step of a slot with this move; None where it is to be started in its turn."""
         if group_of(world.plan, i.spec.type) is None:
             return left_behind(i)
         rests = isinstance(i.phase, AT_REST)
@@ -192,7 +193,7 @@ class Groups:
         return Halt(StopWanted(move.why, terms), done=True) if once else Halt(HaltWanted(move.why, terms), done=False)
 
     def may_halt(self, i: Instance, world: GroupWorld) -> bool:
-        """Whether nothing is left of the members behind it that are stopped with it."""
+        """Whether nothing is left of the later members that are stopped with it."""
         group = group_of(world.plan, i.spec.type)
         if group is None:
             return True
@@ -204,7 +205,9 @@ class Groups:
 
 
 def left_behind(i: Instance) -> Halt | None:
-    """The same where its group is no more: what is being stopped for it is started after that, the others are left alone."""
+    """The same after its group was removed: a slot that is being stopped for it is started after that, the others are
+    left alone.
+    """
     halting = (isinstance(i.phase, Stopping | Draining) and i.phase.reason is StopReason.REGROUPED) or (
         isinstance(i.phase, Spawning) and i.phase.then is AfterSpawn.REGROUP
     )
@@ -229,12 +232,12 @@ def _restarted_with(i: Instance, group: Group, slots: Slots) -> list[str]:
 
 
 def _is_given_up(i: Instance) -> bool:
-    """One that is never restarted, and has ended: as a temporary child, it is no member any more."""
+    """Whether it is never restarted, and has ended: like a temporary child it is no member any more."""
     return i.spec.restart.policy is When.NEVER and isinstance(i.phase, Done | Failed)
 
 
 def _is_stopped(i: Instance, moves: Mapping[str, Move]) -> bool:
-    """Whether nothing of it has yet to be stopped with the group. What KILL did not remove is not waited for."""
+    """Whether it needs not be stopped with the group any more. A process that KILL did not remove is not waited for."""
     if i.unkillable or isinstance(i.phase, AT_REST):
         return True
     return i.wanted and (not isinstance(moves.get(i.name), RegroupMove) or isinstance(i.phase, STOPPED))
@@ -254,7 +257,7 @@ def explain(one: Ahead, slots: Slots, now: float) -> str:
 
 
 def news(i: Instance, regroup: Regroup) -> Publish:
-    """A group is restarted, or failed, for the death of this one."""
+    """The change to publish: a group is restarted, or failed, because of this death."""
     others = [name for name in regroup.moves if name != i.name]
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
     text = f"{', '.join(others[:LISTED])}{more}: {regroup.why.text}"

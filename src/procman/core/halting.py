@@ -1,6 +1,6 @@
-"""How an instance is stopped with its group: to wait for its turn, or to be failed as the whole group is.
+"""Stopping an instance together with its group: after that it waits for its turn, or is failed with the whole group.
 
-Part of the machine in instance.py, which holds the table; when it is asked for is decided in groups.py.
+Part of the machine in instance.py, which holds the table; groups.py decides when.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from procman.core.phases import (
 from procman.core.view import Reason
 
 OWN = (StopReason.NOT_READY, StopReason.UNHEALTHY)
-"""Stops for an instance's own state: a restart of its group comes after what follows from them."""
+"""Stops because of an instance's own state: a restart of its group comes after what follows from them."""
 
 
 def halt(i: Instance, event: HaltWanted, now: float) -> Step:

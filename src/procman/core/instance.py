@@ -178,7 +178,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
             return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))
         case Stopping() as phase:
             return stopping.hurry(i, phase, event)
-        case Clearing() as phase:  # whoever wants it after this wants a new life
+        case Clearing() as phase:  # a later start is a new life
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
         case Draining():
             return stopping.go_on(i, StopReason.ASKED, event)
@@ -252,7 +252,7 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
 
 
 def _adopted(i: Instance, event: Adopted) -> Step:
-    """One that left the group while its instance lives serves the whole type (epmd serves every node)."""
+    """A process that left the group of a running instance serves the whole type (epmd serves every node)."""
     match i.phase:
         case Stopping() as phase:
             return Step(i, stopping.adopted(phase, event))

@@ -1,11 +1,10 @@
-"""Who may move now: starts wait for what they depend on, and at the end what others depend on stops last.
-
-`unmet` decides and explains: what an instance waits for is what keeps it waiting.
+"""The order of types: at the start they wait for their dependencies, and at the end a type that others depend on stops
+last. `unmet` decides and explains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from procman.core.desired import Desired
 from procman.core.phases import UP, Done, Failed, Instance, Ready
@@ -15,15 +14,16 @@ from procman.core.spec import Plan, ProcessSpec
 from procman.text.words import duration
 
 STOP_LEAD = 2.0
-"""Seconds before the end of the whole stop at which everyone is asked, whoever is still waited for; at half time, where that
-is under twice as long."""
+"""Seconds before the end of the whole stop at which all instances are asked to end, whatever they wait for; at half
+time, if that is under twice as long.
+"""
 
 
 # ---- up
 
 
 def unmet(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[Dependency, ...]:
-    """What it depends on and cannot start without yet. A type that is scaled to 0 is not waited for."""
+    """Dependencies that it cannot start without yet. A type that is scaled to 0 is not waited for."""
     return tuple(
         one for one in spec.depends_on if desired.count(one.type) > 0 and not _met(one, slots.of(one.type), desired)
     )
@@ -57,7 +57,7 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
 
 
 def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
-    """The failed instance by which one of them cannot be met any more, unless somebody does something."""
+    """The failed instance because of which one of them cannot be met any more without a person's help."""
     for one in dependencies:
         standing = slots.of(one.type)
         if standing and all(isinstance(i.phase, Failed) for i in standing):
@@ -68,21 +68,27 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
 # ---- down
 
 
-def dependents(type_name: str, plan: Plan) -> Iterator[str]:
-    """The types that need this one, and the members of its group behind it."""
-    yield from (t for t, spec in plan.types.items() if any(one.type == type_name for one in spec.depends_on))
+def dependents(plan: Plan) -> dict[str, list[str]]:
+    """By type, the types that need it, and later members of its group; no entry where no type does. One pass over the
+    plan serves all that stop together.
+    """
+    found: dict[str, list[str]] = {}
+    for t, spec in plan.types.items():
+        for one in spec.depends_on:
+            found.setdefault(one.type, []).append(t)
     for group in plan.groups:
-        if type_name in group.members:
-            yield from group.members[group.members.index(type_name) + 1 :]
+        for position, member in enumerate(group.members):
+            found.setdefault(member, []).extend(group.members[position + 1 :])
+    return found
 
 
 def has_order(plan: Plan) -> bool:
     return bool(plan.groups) or any(spec.depends_on for spec in plan.types.values())
 
 
-def may_stop(type_name: str, plan: Plan, slots: Slots) -> bool:
-    """Whether nothing is left of the types that need it. A circle, which no plan has, stops at once."""
-    seen, left = {type_name}, [*dependents(type_name, plan)]
+def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> bool:
+    """Whether nothing is left of the types that need it. In a circle, which no plan has, it stops at once."""
+    seen, left = {type_name}, [*needed_by.get(type_name, ())]
     while left:
         other = left.pop()
         if other in seen:
@@ -90,10 +96,10 @@ def may_stop(type_name: str, plan: Plan, slots: Slots) -> bool:
         seen.add(other)
         if any(slots.is_busy(i) for i in slots.of(other)):
             return False
-        left += dependents(other, plan)
+        left += needed_by.get(other, ())
     return True
 
 
 def all_asked_at(since: float, grace: float) -> float:
-    """When everyone is asked to end that has still been waiting for its turn."""
+    """When instances that still wait for their turn are asked to end."""
     return since + grace - min(STOP_LEAD, grace / 2)

@@ -37,7 +37,7 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
     if role is Role.SURGE:
         view = replacing.extra_row(formation, view)
     stopped = isinstance(i.phase, Draining | Stopping) and i.phase.reason is StopReason.ASKED
-    if role is Role.REGULAR and i.wanted and stopped:  # it was on its way out, and no other number is free
+    if role is Role.REGULAR and i.wanted and stopped:  # it was leaving, and no other number is free
         view = replace(view, reason=f"{view.reason}; then it is started again")
     if not isinstance(i.phase, Waiting):
         return view

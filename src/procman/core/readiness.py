@@ -29,7 +29,7 @@ READY_AFTER = 1.0
 
 
 MOST_TIME = 3600.0
-"""Seconds from a message on that a program gets at most by asking for more time to become ready. It may ask again."""
+"""Most seconds from a message that a program gets by asking for more time to become ready. It may ask again."""
 
 
 def begin(i: Instance, now: float) -> tuple[Action, ...]:

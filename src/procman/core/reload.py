@@ -46,8 +46,8 @@ Lingering = dict[str, tuple[ListenSocket, ...]]
 
 
 def sockets(old: Plan, new: Plan, lingering: Lingering) -> tuple[list[Action], Lingering]:
-    """The shared sockets that another plan opens, and those that it leaves open until `closable`: who runs from the old
-    settings still serves there, and may have to go on doing so. A type that is gone takes its own along.
+    """The shared sockets that another plan opens, and those that it leaves open until `closable`: instances with the
+    old settings still serve there, and may have to continue. The sockets of a removed type are closed with it.
     """
     left: Lingering = {}
     actions: list[Action] = []
@@ -65,7 +65,7 @@ def sockets(old: Plan, new: Plan, lingering: Lingering) -> tuple[list[Action], L
 
 
 def closable(lingering: Lingering, rollouts: Collection[str], desired: Desired) -> tuple[list[Action], Lingering]:
-    """Close those that nobody can come back to: of the types that are not being replaced any more."""
+    """The sockets to close that no instance can come back to: those of types that are not being replaced any more."""
     moving = {type_of(name) for name, move in desired.moves.items() if isinstance(move, RestartMove)}
     over = {t for t in lingering if t not in rollouts and t not in moving}
     closed: list[Action] = [CloseSockets(t, lingering[t]) for t in lingering if t in over]

@@ -1,7 +1,8 @@
-"""The whole state of a fleet as a value, and its bytes: what a trace begins with, and what a live upgrade hands over.
+"""The whole state of a fleet as a value, and its bytes: the start of a trace, and part of what a live upgrade hands
+over.
 
 A snapshot costs a few shallow copies, since everything in it is frozen. The bytes are MessagePack, in which each spec
-stands once however many instances share it, and reads back as one object.
+is stored once however many instances share it, and is read as one object.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from procman.core.spec import Plan, ProcessSpec
 
 
 class GroupsState(Struct, frozen=True):
-    """By group: the instances of a start in order that is under way, and when the last restarts were. It stands here, as
-    groups.py is loaded only where there are groups.
+    """By group: the instances of an ordered start under way, and the times of the last restarts. It is defined here, as
+    groups.py is only loaded where there are groups.
     """
 
     rounds: dict[str, tuple[str, ...]] = {}
@@ -34,7 +35,7 @@ class GroupsState(Struct, frozen=True):
 
 
 class Moments(Struct, frozen=True):
-    """When an instance has first been started, been ready, been done."""
+    """When an instance was first started, first ready, first done."""
 
     started: float | None = None
     ready: float | None = None
@@ -42,7 +43,7 @@ class Moments(Struct, frozen=True):
 
 
 class StartupState(Struct, frozen=True):
-    """A start that is under way, as the operation of that number: when it began, and what each instance has reached."""
+    """The start under way, as the operation of that number: when it began, and what each instance has reached."""
 
     operation: int
     began_at: float
@@ -50,7 +51,7 @@ class StartupState(Struct, frozen=True):
 
 
 class FleetState(Struct, frozen=True, kw_only=True):
-    """Everything that a `Fleet` knows. Times are monotonic seconds, and so of this boot of this machine."""
+    """Everything that a `Fleet` knows. Times are monotonic seconds, and only valid for this boot of this machine."""
 
     plan: Plan
     desired: Desired
@@ -69,7 +70,9 @@ class FleetState(Struct, frozen=True, kw_only=True):
 
 
 class Packed(Struct, frozen=True):
-    """A state without specs in its instances: `numbers` say which of `specs` each has; the plan's types are the first."""
+    """A state whose instances have no specs: `numbers` are the indexes of their specs in `specs`, which starts with the
+    plan's types.
+    """
 
     state: FleetState
     specs: tuple[ProcessSpec, ...]
@@ -84,12 +87,12 @@ def encode(state: FleetState) -> bytes:
 
 
 def decode(data: bytes) -> FleetState:
-    """The state of these bytes. Raises msgspec.DecodeError (ValidationError among them) where they are none."""
+    """The state in these bytes. Raises msgspec.DecodeError (ValidationError among them) for others."""
     return unpack(msgspec.msgpack.decode(data, type=Packed))
 
 
 def pack(state: FleetState, change: Callable[[ProcessSpec], ProcessSpec] = lambda spec: spec) -> Packed:
-    """Ready to be encoded. `change` is applied to every spec, such as to leave secrets out."""
+    """The state, ready to be encoded. `change` is applied to every spec, for example to leave secrets out."""
     plan = changed_plan(state.plan, change)
     known = {id(spec): number for number, spec in enumerate(state.plan.types.values())}
     specs = list(plan.types.values())
@@ -109,7 +112,7 @@ def changed_plan(plan: Plan, change: Callable[[ProcessSpec], ProcessSpec]) -> Pl
 
 
 def unpack(packed: Packed) -> FleetState:
-    """What was packed. Raises msgspec.ValidationError where the numbers do not fit."""
+    """The state that was packed. Raises msgspec.ValidationError where the numbers do not fit."""
     types = list(packed.state.plan.types.values())
     specs = [*types, *packed.specs[len(types) :]]
     instances = packed.state.slots.instances

@@ -159,6 +159,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     keep_counts: bool = False
     kept: tuple[str, ...] = ()
 
+    def has_followers(self) -> bool:
+        """Whether a type is to be restarted after another one has been (`depends_on: {x: {restart: true}}`)."""
+        return any(one.restart for spec in self.types.values() for one in spec.depends_on)
+
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
         return port_variables(self.types)

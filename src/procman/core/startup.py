@@ -64,7 +64,7 @@ def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) ->
     while True:
         before = _met_last(type_name, state, plan, counts)
         began_at = before[1] if before is not None else state.began_at
-        path.append(PathStep(type_name, max(0.0, reached_at - began_at)))
+        path.append(PathStep(type_name, round(max(0.0, reached_at - began_at), 3)))
         if before is None:
             return tuple(reversed(path))
         type_name, reached_at = before

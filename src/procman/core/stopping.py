@@ -1,6 +1,7 @@
-"""How a stop goes: the stop signal, once more to a shell's whole group, KILL, and what is left after that is unkillable.
+"""How a stop goes: the stop signal, again to a shell's whole group, KILL, and what is left after that is unkillable.
 
-Part of the machine in instance.py, which holds the table; the order of signals is docs/reference/signals.md.
+Part of the machine in instance.py, which holds the table. The order of signals is described in
+docs/reference/signals.md.
 """
 
 from __future__ import annotations
@@ -38,29 +39,31 @@ else:
     policies = later(__name__, "procman.core.policies")
 
 REPEAT_AFTER = 1.0
-"""Seconds after which the signal is sent once more to a process that was young when it was asked to end."""
+"""Seconds after which the signal is repeated to a process that was young when it was asked to end."""
 
 YOUNG = 2.0
 """Seconds of life in which a process may lose the stop signal (Erlang does in its first 300 ms)."""
 
 GROUP_TERM_LEAD = 2.0
-"""Seconds before the deadline at which a shell's whole group gets the signal; half time where the grace is under twice that."""
+"""Seconds before the deadline at which a shell's whole group gets the signal; half time if the grace is under twice
+that.
+"""
 
 UNKILLABLE_AFTER = 5.0
-"""Seconds after KILL at which what is still there is called unkillable (a process in uninterruptible sleep)."""
+"""Seconds after KILL at which remaining processes are called unkillable (they are in uninterruptible sleep)."""
 
 MOST_TIME = 600.0
-"""Seconds after its stop signal that a program gets at most by asking for more time, where its grace is shorter."""
+"""Most seconds after its stop signal that a program gets by asking for more time, if its grace is shorter."""
 
 SUSPENDED = 1.0
-"""Seconds that a deadline is late where procman itself must have been suspended."""
+"""Seconds of delay of a deadline from which procman itself must have been suspended."""
 
 FIRST = {StopMode.TOP_DOWN: Target.TOP, StopMode.GROUP: Target.ALL, StopMode.LEADER: Target.LEADER}
-"""Who gets the stop signal first."""
+"""Which processes get the stop signal first."""
 
 
 class StopCause(Struct, frozen=True):
-    """What a stop is for, why, and when KILL comes at the latest."""
+    """The purpose of a stop, its reason, and when KILL comes at the latest."""
 
     reason: StopReason
     why: Reason
@@ -71,7 +74,7 @@ class StopCause(Struct, frozen=True):
 
 
 def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted, now: float) -> Step:
-    """A stop is wanted: where it is in rotation it leaves that first, as long as it is held or its type drains."""
+    """A stop is wanted. An instance in rotation first leaves that, as long as it is held or its type drains."""
     assert isinstance(i.phase, UP)
     leader, terms = i.phase.leader, event.terms
     drain = leader.stop.drain
@@ -89,7 +92,7 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | Hal
 
 
 def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted) -> Step:
-    """Asked again while it drains: no longer than it did, and not beyond the end of everything."""
+    """Asked again while it drains: not for longer than before, and not beyond the end of everything."""
     assert isinstance(i.phase, Draining)
     kill_by = event.terms.kill_by if event.terms.kill_by is not None else i.phase.kill_by
     until = min(i.phase.until, _drained_by(i.phase.until, kill_by, i.phase.leader))
@@ -98,7 +101,7 @@ def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | H
 
 
 def released(i: Instance, event: Released, now: float) -> Step:
-    """One that held it lets go."""
+    """One of its holders releases it."""
     assert isinstance(i.phase, Draining)
     left = tuple(by for by in i.phase.held_by if by != event.by)
     if left or not i.phase.held_by:
@@ -107,7 +110,7 @@ def released(i: Instance, event: Released, now: float) -> Step:
 
 
 def next_step_of_drain(i: Instance, phase: Draining, now: float) -> Step:
-    """Nobody holds it any more, or not longer: its own time follows, and then the stop signal."""
+    """No client holds it any more, or not longer: its own drain time follows, and then the stop signal."""
     drain = phase.leader.stop.drain
     if phase.held_by and drain is not None:
         until = _drained_by(now + drain.seconds, phase.kill_by, phase.leader)
@@ -118,7 +121,7 @@ def next_step_of_drain(i: Instance, phase: Draining, now: float) -> Step:
 
 
 def begin_in(i: Instance, now: float) -> Step:
-    """The stop signal to one that drains, or that is only to wait for its turn."""
+    """The stop signal for an instance that drains, or that has waited for its turn to stop."""
     phase = i.phase
     if isinstance(phase, Draining):
         return begin(i, phase.leader, StopCause(phase.reason, phase.why, phase.kill_by), now)
@@ -127,7 +130,7 @@ def begin_in(i: Instance, now: float) -> Step:
 
 
 def _drained_by(until: float, kill_by: float | None, leader: Leader) -> float:
-    """Where everything ends, the stop signal has its time before KILL."""
+    """When everything ends, the drain leaves the stop signal some time before KILL."""
     return until if kill_by is None else min(until, kill_by - min(leader.stop.grace, GROUP_TERM_LEAD))
 
 
@@ -159,9 +162,9 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
 
 
 def _handles_signals(i: Instance) -> bool:
-    """What its own check has called ready does, and may take a second signal for "at once": RQ kills its job.
-
-    That somebody answers at a socket says nothing of signals: HAProxy's workers do before its master handles a USR1.
+    """Whether it handles signals, as a process does that its own check has called ready; it may take a second signal
+    for "at once": RQ kills its job. An answer at a socket says nothing about signals: HAProxy's workers answer before
+    its master handles a USR1.
     """
     ready = i.spec.ready
     if ready is None or isinstance(i.phase, Starting):
@@ -170,7 +173,9 @@ def _handles_signals(i: Instance) -> bool:
 
 
 def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
-    """It asks for more time before KILL (EXTEND_TIMEOUT_USEC of sd_notify(3)). At the end of everything it gets none."""
+    """The program asks for more time before KILL (EXTEND_TIMEOUT_USEC of sd_notify(3)). At the end of everything it
+    gets none.
+    """
     latest = i.phase_since + max(phase.leader.stop.grace, MOST_TIME)
     latest = latest if phase.kill_by is None else min(latest, phase.kill_by)
     kill_at = min(now + seconds, latest)
@@ -184,7 +189,7 @@ def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
 
 
 def hurry(i: Instance, phase: Stopping, event: StopWanted) -> Step:
-    """A stop that is under way is one for good; at the end of everything it is over with that."""
+    """A stop under way becomes one for good; at the end of everything it ends in time for that."""
     kill_by = event.terms.kill_by
     phase = replace(phase, reason=StopReason.ASKED, why=event.why)
     if kill_by is None:
@@ -198,13 +203,13 @@ def hurry(i: Instance, phase: Stopping, event: StopWanted) -> Step:
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:
-    """It ended by itself: KILL what is left of its group; what left the group is asked, then killed."""
+    """It ended by itself: KILL to the rest of its group; processes that left the group are asked to end, then killed."""
     kill = Signal(i.name, i.generation, "KILL", Target.GROUP)
     return kill, *_signals(i, phase.leader, Target.ADOPTED), SetTimer(SlotTimer(i.name), i.token, phase.kill_at)
 
 
 def escalate(i: Instance, phase: Stopping, now: float) -> Step:
-    """A deadline of a stop has come: once more, the whole group, KILL, unkillable."""
+    """A deadline of a stop: repeat the signal, signal the whole group, KILL, or report it as unkillable."""
     match phase.step:
         case StopStep.TERM_SENT if _group_is_due(phase, now):
             # where procman itself was suspended past the deadline, the group still has its time before KILL
@@ -213,7 +218,7 @@ def escalate(i: Instance, phase: Stopping, now: float) -> Step:
             signals = _signals(i, phase.leader, Target.ALL)
             return Step(i, (wording.group_is_asked(i), *signals, SetTimer(SlotTimer(i.name), i.token, kill_at)))
         case StopStep.TERM_SENT if now >= phase.kill_at + SUSPENDED:
-            # the processes may have been suspended with procman: what had no time to act on its signal gets some
+            # the processes may have been suspended with procman, so give them time to act on their signal
             kill_at = now + min(GROUP_TERM_LEAD, phase.leader.stop.grace / 2)
             i = _stay(i, replace(phase, kill_at=kill_at))
             return Step(i, (SetTimer(SlotTimer(i.name), i.token, kill_at),))
@@ -256,14 +261,14 @@ def _give_up(i: Instance, phase: Stopping | Clearing) -> Step:
 
 
 def kill(i: Instance, now: float) -> Step:
-    """KILL to everything that is left of it."""
+    """Send KILL to everything that is left of it."""
     assert isinstance(i.phase, Stopping | Clearing)
     i = _stay(i, replace(i.phase, step=StopStep.KILL_SENT, kill_at=now))
     return Step(i, (kill_all(i), SetTimer(SlotTimer(i.name), i.token, now + UNKILLABLE_AFTER)))
 
 
 def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
-    """No grace at all."""
+    """End its grace at once."""
     probes = _stop_probe(i)
     killed = kill(enter(i, Stopping(leader, StopReason.ASKED, why, StopStep.TERM_SENT, now), now), now)
     return Step(killed.instance, (*probes, *killed.actions))
@@ -275,7 +280,7 @@ def unreadable(i: Instance, event: Unreadable) -> Step:
 
 
 def _stop_probe(i: Instance) -> tuple[Action, ...]:
-    """What is asked to end is probed no more."""
+    """Stop probing a process that is asked to end."""
     probed = isinstance(i.phase, UP) and i.phase.leader.probed
     return (StopProbe(i.name, i.generation),) if probed else ()
 
@@ -289,7 +294,7 @@ def adopted(phase: Stopping, event: Adopted) -> tuple[Action, ...]:
     if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
         return (SignalProcess(event.pid, "KILL"),)
     mode = phase.leader.stop.mode
-    if phase.step is StopStep.GROUP_TERM_SENT or mode is StopMode.GROUP:  # the group has been signalled as a whole
+    if phase.step is StopStep.GROUP_TERM_SENT or mode is StopMode.GROUP:  # the group was signalled as a whole
         asked = event.in_group
     else:
         asked = mode is StopMode.LEADER
@@ -297,7 +302,7 @@ def adopted(phase: Stopping, event: Adopted) -> tuple[Action, ...]:
 
 
 def adopted_in_clearing(phase: Clearing, event: Adopted) -> tuple[Action, ...]:
-    """The group has got KILL already; what left it is asked first."""
+    """The group has got KILL already; a process that left it is asked first."""
     if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
         return (SignalProcess(event.pid, "KILL"),)
     return () if event.in_group else _asked_to_end(event.pid, phase.leader)
@@ -308,14 +313,14 @@ def _asked_to_end(pid: int, leader: Leader) -> tuple[Action, ...]:
 
 
 def _stay(i: Instance, phase: Draining | Stopping | Clearing) -> Instance:
-    """A further step of the same phase, with a deadline of its own."""
+    """Another step of the same phase, with a deadline of its own."""
     return replace(i, phase=phase, token=i.token + 1)
 
 
 def _lead(leader: Leader) -> float:
-    """How long before the deadline the whole group is asked, in seconds, where it is a shell that was asked first.
+    """Seconds before the deadline at which the whole group gets the signal, if its leader is a shell.
 
-    Only there: a second TERM makes Celery and rq drop the work that they are finishing.
+    Only then: a second TERM makes Celery and rq drop the work that they are finishing.
     """
     if not leader.shell or leader.stop.mode is not StopMode.TOP_DOWN:
         return 0.0

@@ -1,4 +1,4 @@
-"""One pass over what slots have yet to do: which of them may do it now."""
+"""One pass over the moves of all slots: which of them can be made now."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ else:
 
 
 class Pacers(NamedTuple):
-    """Who else has a say."""
+    """What else delays moves."""
 
     rollouts: Rollouts
     groups: groups.Groups | None
 
 
 class Turn:
-    """What is found out for a type is found out once a pass."""
+    """Answers for a type are found once in each pass."""
 
     def __init__(self, plan: Plan, desired: Desired, slots: Slots, pacers: Pacers, now: float) -> None:
-        """`desired` as it is before any of its moves is made."""
+        """`desired` is the value before any of its moves is made."""
         self._plan = plan
         self._desired = desired
         self._slots = slots
@@ -42,9 +42,10 @@ class Turn:
         self._blockers: dict[str, Blockers] = {}
         self._budgets: dict[str, int] = {}
         self._stops: dict[str, bool] = {}
+        self._needed_by: dict[str, list[str]] | None = None
 
     def waits_for(self, spec: ProcessSpec, i: Instance) -> Blockers | None:
-        """What this one has to wait for before it is started: only what stands still waits."""
+        """What this instance waits for before it starts. Only instances at rest wait."""
         if not (spec.depends_on or self._groups) or not isinstance(i.phase, (*AT_REST, Waiting)):
             return None
         if spec.type not in self._blockers:
@@ -54,18 +55,18 @@ class Turn:
         return found if found.on else None
 
     def regroup(self, i: Instance, move: RegroupMove, terms: StopTerms) -> groups.Halt | None:
-        """What is next for one that is stopped with its group; None where it is to be started in its turn."""
+        """The next step of an instance that is stopped with its group; None where it is to be started in its turn."""
         if self._groups is None:
             return groups.left_behind(i)
         return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
 
     def is_moot(self, i: Instance, move: Move) -> bool:
-        """Whether a restart that is owed has no object any more."""
+        """Whether a restart that is due is not needed any more."""
         owed = isinstance(move, RestartMove) and move.after
         return bool(owed) and followers.is_moot(i, move, self._desired, self._slots)
 
     def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
-        """Whether the rollout of its type lets this one go: at once where it is out of rotation anyway."""
+        """Whether the rollout of its type allows its restart: at once if it is out of rotation anyway."""
         if not isinstance(move, RestartMove):
             return True
         gated = move.after and not isinstance(i.phase, Waiting)
@@ -97,5 +98,6 @@ class Turn:
         if is_companion(type_name):
             return not companions_last or not any(self._slots.is_busy(other) for other in self._slots)
         if type_name not in self._stops:
-            self._stops[type_name] = order.may_stop(type_name, self._plan, self._slots)
+            self._needed_by = order.dependents(self._plan) if self._needed_by is None else self._needed_by
+            self._stops[type_name] = order.may_stop(type_name, self._needed_by, self._slots)
         return self._stops[type_name]

@@ -1,4 +1,4 @@
-"""Why an instance is as it is, what comes next, and what a person can do: from what decides it, not beside it."""
+"""Why an instance is as it is, what comes next, and what a person can do; by the same functions that decide it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from procman.text.words import duration
 
 
 def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
-    """Sentences: how it is and since when, what comes next, what can be done. None where there is no such instance."""
+    """Sentences: its state and since when, what comes next, what can be done. Empty for an unknown instance."""
     i = formation.slots.get(name)
     if i is None:
         return ()
@@ -54,7 +54,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
 
 
 def _state(i: Instance, row: InstanceView) -> str:
-    """How it is, since when, and why."""
+    """Its state, since when, and why."""
     age, reason = duration(row.age), f": {row.reason}" if row.reason else ""
     match i.phase:
         case Waiting():

@@ -167,7 +167,7 @@ class Connection:
             step()
         except OSError:
             self.close()
-        except Exception as error:  # noqa: BLE001  procman goes on
+        except Exception as error:  # noqa: BLE001  procman continues
             self._host.backend.fault(error)
             self.close()
 
@@ -290,7 +290,7 @@ class Connection:
 
         try:
             self._perform(request, answer)
-        except Exception as error:  # noqa: BLE001  reported and logged; procman goes on
+        except Exception as error:  # noqa: BLE001  reported and logged; procman continues
             self._host.backend.fault(error)
             answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
         if not answered and not _is_unanswered(request):  # the answer comes later

@@ -99,7 +99,7 @@ class Waits:
             view = self._backend.view()
             for wait in tuple(self._waits):
                 self._judge(wait, view)
-        except Exception as error:  # noqa: BLE001  procman goes on, without the waits
+        except Exception as error:  # noqa: BLE001  procman continues, without the waits
             self._backend.fault(error)
             self._waits.clear()
         ended = time.monotonic()

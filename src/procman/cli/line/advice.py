@@ -7,13 +7,15 @@ them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Advice(NamedTuple):
+class Advice(Struct, frozen=True):
     """A hint, and a message that replaces the refusal ("": it is good enough)."""
 
     hint: str
@@ -166,8 +168,7 @@ ALL = {
 _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
 )
-_COUNT = re.compile(r"\d+")
-_ODD_CHANGE = re.compile(r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)")
+_ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)"
 
 
 def of_unknown_verb(words: Sequence[str]) -> str:
@@ -212,11 +213,11 @@ def _meant_changes(words: Sequence[str]) -> str | None:
     at = 0
     while at < len(words):
         word, following = words[at], words[at + 1 : at + 2]
-        odd = _ODD_CHANGE.fullmatch(word)
+        odd = re.fullmatch(_ODD_CHANGE, word)
         if odd:
             sign = {"=+": "+", "+=": "+", "=-": "-", "-=": "-"}.get(odd["sign"], "=")
             meant.append(f"{odd['name']}{sign}{odd['count']}")
-        elif word.rstrip("=:").isidentifier() and following and _COUNT.fullmatch(following[0].lstrip("=")):
+        elif word.rstrip("=:").isidentifier() and following and following[0].lstrip("=").isdecimal():
             meant.append(f"{word.rstrip('=:')}={following[0].lstrip('=')}")
             at += 1
         elif "=" in word or "+" in word or "-" in word:

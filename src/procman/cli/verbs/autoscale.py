@@ -26,7 +26,7 @@ APART = 1.0
 """Seconds between the two readings of --dry-run, as CPU is a difference."""
 
 
-@click.command(short_help="Show or pause what sets counts by demand.")
+@click.command(short_help="Show, pause or resume automatic scaling.")
 @click.argument("words", metavar="[pause|resume] [TYPE]", nargs=-1, shell_complete=complete_types)
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Read and decide now, by procman.yml as it is, and change nothing.")

@@ -44,7 +44,7 @@ class StartCommand(GroupedCommand):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=StartCommand, short_help="Run the formation in the foreground.")
+@click.command(cls=StartCommand, short_help="Run what the Procfile says, in the foreground.")
 @_around_an_upgrade
 @types_argument
 @declared(START)

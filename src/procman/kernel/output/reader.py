@@ -227,6 +227,8 @@ class Reader:
             self._note_unfinished(stream)
             return data
         rest = data[cut:]
+        if stream.view is not None:
+            self.terminals.line_ended(stream)
         if stream.partial and len(stream.partial) + data.find(b"\n") > MAX_LINE:
             stream.partial += data[:cut]
             self._cut_long(stream)

@@ -136,6 +136,11 @@ class Terminals:
         if not self._armed:
             self._arm()
 
+    def line_ended(self, stream: ChildStream) -> None:
+        """What is unfinished from here on is another line."""
+        self._unfinished.pop(stream, None)
+        self._since.pop(stream, None)
+
     def _arm(self) -> None:
         self._armed = True
         self._reactor.call_at(min(self._unfinished.values()), self._look)
@@ -144,6 +149,9 @@ class Terminals:
         self._armed = False
         now = time.monotonic()
         for stream in [stream for stream, at in self._unfinished.items() if at <= now]:
+            if stream.held():  # the rest of the line has come, and we have not: procman was suspended, or is busy
+                self._unfinished[stream] = now + PROMPT_AFTER
+                continue
             del self._unfinished[stream]
             self._since[stream] = now
             self._show(stream)

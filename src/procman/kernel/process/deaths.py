@@ -56,8 +56,8 @@ class Deaths:
     def collect(self, unasked: Callable[[Process], bool]) -> bool:
         """Reap at most `REAPS_A_ROUND` children; whether there may be more. One signal can stand for many deaths.
 
-        `unasked`: whether nobody has asked a process to end. A leader is reaped only after its group got KILL: until
-        then no other group can get its number.
+        `unasked`: whether a process ended without having been asked to. A leader is reaped only after its group got
+        KILL: until then no other group can get its number.
         """
         for _ in range(REAPS_A_ROUND):
             dead = reaper.peek()

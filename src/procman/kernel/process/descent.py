@@ -69,7 +69,7 @@ class Descent:
 
 
 def _by_parent() -> dict[int, list[RunningProcess]]:
-    """Where the system lists no children: by a look at every process, 10 µs each."""
+    """All processes by parent, where the system lists no children: 10 µs each."""
     children: dict[int, list[RunningProcess]] = {}
     try:
         names = os.listdir("/proc")

@@ -1,5 +1,4 @@
-"""The table of processes: every instance's leader, its group, and what was adopted from it. The only module that sends
-signals.
+"""All processes: every instance's leader, its group, and what was adopted from it. The only module that sends signals.
 
 It only signals pids in its table, which are children that no other process can have reaped, and groups that still
 exist, whose number the system gives to no other (kill(2)).
@@ -149,8 +148,7 @@ class ProcessTable:
         self.current[life.name] = life
         self._by_pid[life.pid] = life
         self._by_group[life.group] = life
-        # a process that its own check called ready handles its signals; the guardian does not learn when that is
-        how = Escalation(led_by_shell, repeat=life.spec.ready is None)
+        how = Escalation(led_by_shell, repeat=life.spec.ready is None)  # the guardian does not learn when it is ready
         self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop, how)
         if life.held:
             self.ledger.note(life.group, EntryKind.HOLDER, life.spec.stop)

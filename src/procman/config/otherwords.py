@@ -1,0 +1,70 @@
+"""What people write into procman.yml who know another tool's file, and what they mean by it: hints for what was refused. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from procman.text.signals import KNOWN
+
+COUNTS = "how many there are stands under `formation: {{{name}: 3}}`"
+COMMAND = "the command stands in the Procfile"
+GRACE = "write `stop: {{grace: 30}}`"
+SIGNAL = "write `stop: {{signal: INT}}`"
+RESTART = "write `restart: {{policy: always}}`, or `max_restarts` in it"
+LOGS = "`procman start --log-dir DIR` writes a file for each instance"
+USER = "procman changes no user: put `setpriv` or `su` into the command"
+TYPES = "did you mean 'processes'?"
+
+OF_A_TYPE = {
+    **dict.fromkeys(("replicas", "instances", "count", "numprocs", "scale", "concurrency", "number"), COUNTS),
+    **dict.fromkeys(("command", "cmd", "exec", "run", "script", "entrypoint", "args"), COMMAND),
+    **dict.fromkeys(("environment", "environ", "envs", "vars"), "did you mean 'env'?"),
+    **dict.fromkeys(("env_file", "envfile"), "everybody's stand in .env, or in FILE of `procman start -e FILE`"),
+    **dict.fromkeys(
+        ("directory", "dir", "working_dir", "workdir", "working_directory", "chdir", "root"), "did you mean 'cwd'?"
+    ),
+    **dict.fromkeys(("depends", "requires", "after", "needs", "wait_for"), "did you mean 'depends_on'?"),
+    **dict.fromkeys(("healthcheck", "health_check", "liveness", "liveness_probe"), "did you mean 'health'?"),
+    **dict.fromkeys(("readiness", "readiness_probe", "startsecs"), "did you mean 'ready'?"),
+    **dict.fromkeys(("stopsignal", "stop_signal", "kill_signal", "signal"), SIGNAL),
+    **dict.fromkeys(("stopwaitsecs", "stop_grace_period", "stop_timeout", "kill_timeout", "grace", "timeout"), GRACE),
+    **dict.fromkeys(("autorestart", "restart_policy", "startretries", "max_restarts", "availability"), RESTART),
+    **dict.fromkeys(("ports", "expose"), "did you mean 'port'?"),
+    **dict.fromkeys(("log", "logs", "logfile", "log_file", "stdout_logfile", "stderr_logfile"), LOGS),
+    **dict.fromkeys(("user", "group", "uid", "gid"), USER),
+}
+AT_THE_TOP = {
+    **dict.fromkeys(("services", "programs", "program", "apps", "types", "process", "procs", "jobs", "workers"), TYPES),
+    **dict.fromkeys(("counts", "scale", "replicas", "concurrency"), "did you mean 'formation'?"),
+    **dict.fromkeys(("env", "environment"), "everybody's variables stand in .env, those of a type under its `env`"),
+    "version": "leave it out",
+}
+
+
+def of_key(path: str, key: str) -> str:
+    """The hint for a key that is not known at this path; "" where there is none."""
+    word = key.lower().replace("-", "_")
+    head, _, name = path.rpartition(".")
+    if head == "processes":
+        return OF_A_TYPE.get(word, "").format(name=name)
+    return "" if path else AT_THE_TOP.get(word, "")
+
+
+def of_value(path: str, text: str) -> str:
+    """The hint for a word where a mapping, or another word, is expected; "" where there is none."""
+    key = path.rpartition(".")[2]
+    match key:
+        case "restart" if text in ("always", "never", "on-failure"):
+            return f"write `restart: {{policy: {text}}}`"
+        case "restart" if text in ("no", "false", "unless-stopped", "true", "yes"):
+            return f"write `restart: {{policy: {'never' if text in ('no', 'false') else 'always'}}}`"
+        case "stop" if text.upper().removeprefix("SIG") in KNOWN:
+            return f"write `stop: {{signal: {text}}}`"
+        case "stop" if text.rstrip("s").isdigit():
+            return f"write `stop: {{grace: {text}}}`"
+        case "ready" | "health" if text.startswith(("/", "http")):
+            return f"write `{key}: {{http: {text if '/' in text else '/health'}}}`"
+        case "formation" if re.fullmatch(r"[\w-]+=\d+(,[\w-]+=\d+)*", text):
+            return f"write `formation: {{{text.replace('=', ': ').replace(',', ', ')}}}`"
+        case _:
+            return ""
