@@ -523,6 +523,7 @@ MUTATIONS = [
     Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
+    Mutation("a shell that was given time is never killed", "stopping", "phase.step is StopStep.TERM_SENT and ", ""),
     Mutation("time is taken away", "stopping", " or kill_at <= phase.kill_at:", ":"),
     Mutation(
         "more time at the end of everything",

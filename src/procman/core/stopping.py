@@ -337,7 +337,8 @@ def _group_is_due(phase: Stopping, now: float) -> bool:
 
 def _next(i: Instance, phase: Stopping, now: float, *, repeat: bool) -> SetTimer:
     """The next deadline of a stop whose first signal has been sent."""
-    at = _group_at(phase) if now < _group_at(phase) else phase.kill_at
+    group_is_next = phase.step is StopStep.TERM_SENT and now < _group_at(phase)
+    at = _group_at(phase) if group_is_next else phase.kill_at
     if repeat and now - phase.leader.started_at < YOUNG:
         at = min(at, now + REPEAT_AFTER)
     return SetTimer(SlotTimer(i.name), i.token, at)
