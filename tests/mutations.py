@@ -760,6 +760,14 @@ MUTATIONS = [
     ),
     Mutation("a removal needs no lower count", "commands", "len(removed) > count - target.get(t, count):", "False:"),
     Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
+    Mutation(
+        "a failed replacement of the large is tried at once",
+        "rollout",
+        "return now < self._pauses",
+        "return now > self._pauses",
+    ),
+    Mutation("a pause outlasts the next rollout", "rollout", "            self._pauses.pop(type_name, None)\n", ""),
+    Mutation("an upgrade ends a pause", "rollout", "dict(state.pauses)", "{}"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays
     Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),
