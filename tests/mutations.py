@@ -524,6 +524,12 @@ MUTATIONS = [
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
     Mutation("a shell that was given time is never killed", "stopping", "phase.step is StopStep.TERM_SENT and ", ""),
+    Mutation(
+        "the end of everything leaves a group unasked",
+        "stopping",
+        "    if not late:\n        return Step(replace(i, phase=phase))\n    i = _stay(i, phase)\n    return Step(i, (_next(i, phase, now, repeat=False),))",
+        "    if not late:\n        return Step(replace(i, phase=phase))\n    i = _stay(i, phase)\n    return Step(i, (SetTimer(SlotTimer(i.name), i.token, phase.kill_at),))",
+    ),
     Mutation("time is taken away", "stopping", " or kill_at <= phase.kill_at:", ":"),
     Mutation(
         "more time at the end of everything",

@@ -750,6 +750,13 @@ def test_the_end_of_everything_takes_back_what_was_given():
     assert actions == (SetTimer(TIMER, after.token, NOW + 10.0),)
 
 
+def test_the_group_of_a_shell_that_was_given_time_is_asked_before_the_end_of_everything():
+    given, _, _ = step(instance_in(Stopping, shell=True), Notified("web.1", 7, extend=60.0), NOW)
+    end = StopWanted(STOP_ASKED, StopTerms(kill_by=NOW + 10.0))
+    _, actions, _ = step(given, end, NOW)
+    assert actions[0].at < NOW + 10.0
+
+
 def test_what_has_got_kill_gets_no_more_time():
     before = instance_in(Stopping, step=StopStep.KILL_SENT)
     assert step(before, Notified("web.1", 7, extend=30.0), NOW) == (before, (), ())
