@@ -2,7 +2,7 @@
 """A web application behind HAProxy that is scaled, deployed, reloaded and killed under load, and what that costs requests.
 
     python tests/soak.py                      two minutes
-    python tests/soak.py --minutes 60         an hour
+    python tests/balanced_soak.py --minutes 60         an hour
     python tests/soak.py --haproxy PATH       with another HAProxy
     python tests/soak.py --only kill          the steps whose names hold a word
 
