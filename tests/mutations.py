@@ -751,6 +751,12 @@ MUTATIONS = [
     Mutation(
         "what a failed extra one wrote is lost", "replacing", "        formation.rollouts.keep(i.name)", "        pass"
     ),
+    Mutation(
+        "who follows is forgotten with its rollout",
+        "replacing",
+        "waiting | rest | owed | back",
+        "waiting | rest | back",
+    ),
     Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
     Mutation(
         "the extra one is needed by an operation",

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from procman.core.events import Commanded, Reload, Restart, Scale, ShutdownAsked, Stop, Wait
 from procman.core.fleet import Fleet
 from procman.core.phases import Backoff, Done, Down, Failed, Ready, Spawning, Starting, Stopping, Waiting
-from procman.core.policies import Dependency, Until
+from procman.core.policies import Dependency, Rolling, Until
 from procman.core.snapshot import decode, encode
 from procman.core.spec import When
 from procman.core.view import OperationState
@@ -113,6 +113,38 @@ def test_followers_of_several_are_replaced_in_turn():
     story.ends("redis.1", 143, "TERM")
     story.ready("redis.1")
     assert [story.phase("web.1"), story.phase("web.2")] == [Stopping, Ready]
+
+
+def begun_and_aborted(restarted: tuple[str, ...]) -> Story:
+    """A rollout of web that its extra instance, web.3, has ended, with these restarted meanwhile."""
+    web = following("web", "redis", rolling=Rolling(surge=1), restart={"policy": When.NEVER})
+    story = up({"web": 2, "redis": 1}, web)
+    story.happens(Commanded(Restart(("web",)), 7))
+    story.spawned("web.3")
+    for name in restarted:
+        story.ends(name, 1)
+    story.ends("web.3", 1)
+    return story
+
+
+def test_one_whose_rollout_is_aborted_still_follows():
+    story = begun_and_aborted(("redis.1",))
+    assert [story.phase("web.1"), story.phase("web.2")] == [Ready, Ready]
+    assert "it is restarted when redis is ready again" in story.fleet.why("web.1", story.now)
+    story.timer("redis.1")
+    story.spawned("redis.1")
+    story.now += 1.0
+    story.timer("redis.1")
+    assert [story.phase("web.1"), story.phase("web.2")] == [Stopping, Ready]
+    come_up(story)
+    assert [story.instance(name).generation for name in ("web.1", "web.2")] == [2, 2]
+    assert story.fleet.get("web.3") is None
+
+
+def test_one_whose_rollout_is_aborted_stays_where_it_follows_nobody():
+    story = begun_and_aborted(())
+    assert [story.phase("web.1"), story.phase("web.2")] == [Ready, Ready]
+    assert "it is restarted when redis is ready again" not in story.fleet.why("web.1", story.now)
 
 
 def test_one_that_is_stopped_by_a_person_is_followed_when_it_is_started_again():

@@ -148,7 +148,9 @@ def ended(formation: Replaceable, i: Instance, now: float) -> None:
 
 
 def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> None:
-    """Instances that were not touched stay; those that were go back to the old spec, which stays in force."""
+    """Instances that were not touched stay, and follow what they depend on; those that were go back to the old spec, which
+    stays in force.
+    """
     type_name, old = i.spec.type, rollout.old
     why, desired = wording.aborted(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
@@ -157,8 +159,10 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     if formation.plan.types[type_name] != old:
         before, formation.plan = formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})
         formation.share_sockets(before)
+    owed = {one.name: follows for one in regular if (follows := _owed(desired.moves.get(one.name))) is not None}
     if touched or type_name in desired.surge:
-        formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
+        total = len({*touched, *filter(lambda name: owed[name].rolling, owed)})
+        formation.rollouts.begin(type_name, Rollout(old=old, total=total, back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
     for one in regular:
         if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
@@ -166,7 +170,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
             formation.rollouts.pause(type_name, now + recycling.RETRY_AFTER)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
     waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
-    formation.desired = replace(desired, moves=waiting | rest | back)
+    formation.desired = replace(desired, moves=waiting | rest | owed | back)
     formation.rollouts.abort(type_name, why)
     if i.index == desired.surge.get(type_name):
         formation.rollouts.keep(i.name)
@@ -174,6 +178,13 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
     formation.out += formation.operations.abort(names, reason, i.name)
+
+
+def _owed(move: Move | None) -> RestartMove | None:
+    """What a restart in an aborted rollout still is where a dependency has been restarted: the restart that follows."""
+    if not isinstance(move, RestartMove) or not move.after:
+        return None
+    return replace(move, why=Reason(ReasonCode.FOLLOWED, f"restarted after {', '.join(move.after)}"))
 
 
 def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
