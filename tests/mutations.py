@@ -754,7 +754,7 @@ MUTATIONS = [
     Mutation(
         "who follows is forgotten with its rollout",
         "replacing",
-        "waiting | rest | owed | back",
+        "owed | waiting | rest | back",
         "waiting | rest | back",
     ),
     Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),

@@ -170,7 +170,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
             formation.rollouts.pause(type_name, now + recycling.RETRY_AFTER)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
     waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
-    formation.desired = replace(desired, moves=waiting | rest | owed | back)
+    formation.desired = replace(desired, moves=owed | waiting | rest | back)
     formation.rollouts.abort(type_name, why)
     if i.index == desired.surge.get(type_name):
         formation.rollouts.keep(i.name)
