@@ -105,9 +105,7 @@ class Option(Struct, frozen=True):
 FILES = (
     Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", OptionKind.TEXT, "FILE"),
     Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", OptionKind.TEXT, "DIR"),
-    Option(
-        ("--config",), "Settings of the types.  [default: procman.yml, if it exists]", OptionKind.TEXT, "FILE"
-    ),
+    Option(("--config",), "Settings of the types.  [default: procman.yml, if it exists]", OptionKind.TEXT, "FILE"),
     Option(("-e", "--env"), "Read this file instead of .env; repeatable, later files win.", OptionKind.TEXTS, "FILE"),
     Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", OptionKind.FLAG),
     Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", OptionKind.TEXT, "PATH"),

@@ -11,9 +11,7 @@ from procman.cli.wait import WaitingCommand, until_ready, wait_option
 
 @click.command(cls=WaitingCommand)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
-@click.option(
-    "--together", is_flag=True, show_envvar=True, help="Restart all instances of a type at once."
-)
+@click.option("--together", is_flag=True, show_envvar=True, help="Restart all instances of a type at once.")
 @wait_option("until all of them are ready again")
 @client_options
 def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None, *, together: bool) -> None:
