@@ -523,6 +523,13 @@ MUTATIONS = [
     Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
+    Mutation("a shell that was given time is never killed", "stopping", "phase.step is StopStep.TERM_SENT and ", ""),
+    Mutation(
+        "the end of everything leaves a group unasked",
+        "stopping",
+        "    if not late:\n        return Step(replace(i, phase=phase))\n    i = _stay(i, phase)\n    return Step(i, (_next(i, phase, now, repeat=False),))",
+        "    if not late:\n        return Step(replace(i, phase=phase))\n    i = _stay(i, phase)\n    return Step(i, (SetTimer(SlotTimer(i.name), i.token, phase.kill_at),))",
+    ),
     Mutation("time is taken away", "stopping", " or kill_at <= phase.kill_at:", ":"),
     Mutation(
         "more time at the end of everything",
@@ -759,6 +766,14 @@ MUTATIONS = [
     ),
     Mutation("a removal needs no lower count", "commands", "len(removed) > count - target.get(t, count):", "False:"),
     Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
+    Mutation(
+        "a failed replacement of the large is tried at once",
+        "rollout",
+        "return now < self._pauses",
+        "return now > self._pauses",
+    ),
+    Mutation("a pause outlasts the next rollout", "rollout", "            self._pauses.pop(type_name, None)\n", ""),
+    Mutation("an upgrade ends a pause", "rollout", "dict(state.pauses)", "{}"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
     # ---- strays
     Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),

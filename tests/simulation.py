@@ -58,6 +58,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.phases import (
+    AfterClearing,
     AfterSpawn,
     Backoff,
     Clearing,
@@ -70,6 +71,7 @@ from procman.core.phases import (
     Spawning,
     Starting,
     Stopping,
+    StopReason,
     Unhealthy,
     Waiting,
 )
@@ -141,6 +143,7 @@ class SimulatedOS:
             if i.ended_for_good or (isinstance(i.phase, Spawning) and i.phase.then is not AfterSpawn.RUN)
         )  # and tried again by nobody: somebody wants a new life of it
         actions = self.fleet.handle(event, self.now)
+        self._touched.update(i.name for i in self.fleet.instances() if _is_replaced(i))  # by a move of this event
         if self.closed_at is None and self.fleet.stopping:
             self.closed_at = self.now
         self._perform(actions)
@@ -197,7 +200,9 @@ class SimulatedOS:
                     pass
                 case KeepCounts():
                     self.kept_counts = action.counts
-                case Publish() | Remove() | OperationEnded():
+                case Remove():
+                    self._failures.pop(action.name, None)  # a later slot of that name has not failed
+                case Publish() | OperationEnded():
                     pass
                 case _:
                     assert_never(action)
@@ -539,6 +544,17 @@ class SimulatedOS:
     def alive(self) -> list[str]:
         """Instances whose leader lives."""
         return sorted(name for name, life in self.lives.items() if life.leads)
+
+
+def _is_replaced(i: Instance) -> bool:
+    """Whether its life ends so that another one begins."""
+    match i.phase:
+        case Draining() | Stopping():
+            return i.phase.reason is StopReason.REPLACED
+        case Clearing():
+            return i.phase.then is AfterClearing.RESPAWN
+        case _:
+            return False
 
 
 def simulated(counts: dict[str, int], *specs: ProcessSpec, natures: tuple[Nature, ...] = ()) -> SimulatedOS:

@@ -716,6 +716,21 @@ def test_it_is_told_once_that_a_program_takes_more_time():
     assert Kind.STOPPING not in essence(second)
 
 
+def test_a_shell_that_wants_more_time_after_its_group_was_asked_gets_kill_when_that_is_over():
+    before = instance_in(Stopping, step=StopStep.GROUP_TERM_SENT, shell=True)
+    given, actions, _ = step(before, Notified("web.1", 7, extend=30.0), NOW)
+    assert actions[-1:] == (SetTimer(TIMER, given.token, NOW + 30.0),)
+    after, actions, _ = step(given, TimerFired(TIMER, given.token), NOW + 30.0)
+    assert after.phase.step is StopStep.KILL_SENT
+    assert Signal("web.1", 7, "KILL", Target.ALL) in actions
+
+
+def test_a_shell_that_wants_more_time_has_its_group_asked_before_that_is_over():
+    before = instance_in(Stopping, shell=True)
+    _, actions, _ = step(before, Notified("web.1", 7, extend=30.0), NOW)
+    assert NOW < actions[-1].at < NOW + 30.0
+
+
 def test_no_program_takes_more_than_ten_minutes_or_its_grace_to_stop():
     before = instance_in(Stopping, phase_since=NOW - 1.0)
     after, _, _ = step(before, Notified("web.1", 7, extend=10_000.0), NOW)
@@ -733,6 +748,13 @@ def test_the_end_of_everything_takes_back_what_was_given():
     after, actions, _ = step(given, end, NOW)
     assert after.phase.kill_at == NOW + 10.0
     assert actions == (SetTimer(TIMER, after.token, NOW + 10.0),)
+
+
+def test_the_group_of_a_shell_that_was_given_time_is_asked_before_the_end_of_everything():
+    given, _, _ = step(instance_in(Stopping, shell=True), Notified("web.1", 7, extend=60.0), NOW)
+    end = StopWanted(STOP_ASKED, StopTerms(kill_by=NOW + 10.0))
+    _, actions, _ = step(given, end, NOW)
+    assert actions[0].at < NOW + 10.0
 
 
 def test_what_has_got_kill_gets_no_more_time():

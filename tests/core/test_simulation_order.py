@@ -91,7 +91,7 @@ class Drawn:
             ready=pick((None, None, Readiness(probe=TcpProbe(), timeout=20.0))),
             health=pick((None, Health(probe=TcpProbe(), failures=2))),
             recycle=pick((None, None, Recycle(age=60.0))),
-            rolling=pick((None, Rolling(unavailable=2))),
+            rolling=pick((None, Rolling(unavailable=2), Rolling(surge=1))),
         )
 
     def plan(self) -> Plan:

@@ -218,6 +218,43 @@ def test_where_the_extra_one_fails_the_old_one_is_recycled_later():
     assert spawned_names(story.fleet_timer(RecycleTimer("web.1"))) == ["web.2"]
 
 
+def aborted_for_its_memory(count: int = 1) -> Story:
+    """web.1 is too large, and the extra one that was to come before it has failed three times."""
+    story = running(count, replace(SURGE, recycle=Recycle(memory=100)))
+    story.happens(Measured("web.1", 1, 101))
+    for _ in range(3):
+        crash(story, f"web.{count + 1}")
+    return story
+
+
+def test_where_the_extra_one_fails_the_large_one_is_left_alone_for_ten_minutes():
+    story = aborted_for_its_memory()
+    assert story.happens(Measured("web.1", 1, 101), after=10.0) == []
+    assert story.happens(Measured("web.1", 1, 101), after=580.0) == []
+    assert spawned_names(story.happens(Measured("web.1", 1, 101), after=10.0)) == ["web.2"]
+
+
+def test_others_of_its_type_are_left_alone_too():
+    story = aborted_for_its_memory(2)
+    assert story.happens(Measured("web.2", 1, 101), after=10.0) == []
+
+
+def test_the_pause_outlasts_an_upgrade():
+    story = aborted_for_its_memory()
+    story.fleet = Fleet(story.fleet.plan, decode(encode(story.fleet.state())))
+    assert story.happens(Measured("web.1", 1, 101), after=10.0) == []
+
+
+def test_after_a_reload_the_large_are_replaced_again_at_once():
+    story = aborted_for_its_memory()
+    ask(story, Reload(plan_of({"web": 1}, replace(BETTER, recycle=Recycle(memory=100)))))
+    story.ready("web.2")
+    assert asked(settles(story)) == ["web.1"]
+    comes_back(story, "web.1")
+    story.ends("web.2", *TERM)
+    assert spawned_names(story.happens(Measured("web.1", 2, 101), after=10.0)) == ["web.2"]
+
+
 # ---- shown
 
 

@@ -67,7 +67,7 @@ def test_a_script_without_a_first_line_is_run_by_the_shell(world: World) -> None
 
 
 def test_when_all_are_done_procman_ends_with_0(world: World) -> None:
-    world.procfile(a="echo one", b="true; exit 0")
+    world.procfile(a="echo one", b="true; cat")
     supervisor = world.start()
     assert supervisor.wait() == 0
     assert "a watcher that ends with its input needs `stdin: open`" in supervisor.seen

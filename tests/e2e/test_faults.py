@@ -165,13 +165,16 @@ def test_hundreds_of_scalings_end_where_the_last_one_says(world: World) -> None:
         for n in range(200):
             line.ask("scale", to={"web": 4 if n % 2 == 0 else 1})
         line.ask("scale", to={"web": 4})
-    names = {f"web.{n}" for n in range(1, 5)}
     now = supervisor.until(
-        lambda now: set(now) == names and all(r["pid"] and r["phase"] != "stopping" for r in now.values()), "four"
+        lambda now: len(now) == 4 and all(r["pid"] and r["phase"] != "stopping" for r in now.values()), "four"
     )
     eventually(lambda: sorted(children_of(supervisor.pid)) == sorted(r["pid"] for r in now.values()), "nothing leaked")
     eventually(lambda: supervisor.descriptors() == descriptors + 3, "one descriptor an instance")
-    assert {row["port"] for row in now.values()} == {5000, 5001, 5002, 5003}
+    # Which numbers they have depends on who was still leaving: a free one is taken at once.
+    assert {name: row["port"] for name, row in now.items()} == {
+        name: 4999 + int(name.removeprefix("web.")) for name in now
+    }
+    assert now.keys() >= {"web.1"}
 
 
 def test_restarts_leave_no_descriptor_and_no_memory_behind(world: World) -> None:

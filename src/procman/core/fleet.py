@@ -117,7 +117,7 @@ class Fleet:
             case saw.FormationStarted():
                 self._formation.start(now)
             case saw.Measured():
-                replacing.recycle_large(self._formation, event)
+                replacing.recycle_large(self._formation, event, now)
             case saw.Adopted():
                 self._formation.adopted(event, now)
             case saw.Orphaned():

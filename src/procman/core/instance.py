@@ -177,7 +177,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
         case Spawning() as phase:
             return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))
         case Stopping() as phase:
-            return stopping.hurry(i, phase, event)
+            return stopping.hurry(i, phase, event, now)
         case Clearing() as phase:  # a later start is a new life
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
         case Draining():

@@ -91,9 +91,9 @@ def recycle_old(formation: Replaceable, name: str, generation: int) -> None:
         _recycle(formation, i, recycling.too_old(i))
 
 
-def recycle_large(formation: Replaceable, event: Measured) -> None:
+def recycle_large(formation: Replaceable, event: Measured, now: float) -> None:
     i = formation.slots.get(event.name)
-    if i is not None and i.generation == event.generation:
+    if i is not None and i.generation == event.generation and not formation.rollouts.pauses(i.spec.type, now):
         _recycle(formation, i, recycling.too_large(i, event.memory))
 
 
@@ -163,6 +163,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     for one in regular:
         if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
             formation.out += recycling.again(one, now)
+            formation.rollouts.pause(type_name, now + recycling.RETRY_AFTER)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
     waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
     formation.desired = replace(desired, moves=waiting | rest | back)

@@ -51,13 +51,14 @@ class Rollout(Struct, frozen=True, kw_only=True):
 
 
 class RolloutsState(Struct, frozen=True):
-    """Rollouts under way by type, why the last one of a type was aborted, and extra instances that failed, whose output is
-    kept.
+    """Rollouts under way by type, why the last one of a type was aborted, extra instances that failed, whose output is
+    kept, and until when no instance of a type is replaced for its memory.
     """
 
     running: dict[str, Rollout] = {}
     aborted: dict[str, str] = {}
     kept: tuple[str, ...] = ()
+    pauses: dict[str, float] = {}
 
 
 class Rollouts:
@@ -65,9 +66,10 @@ class Rollouts:
         self._running = dict(state.running)
         self._aborted = dict(state.aborted)
         self._kept = set(state.kept)
+        self._pauses = dict(state.pauses)
 
     def state(self) -> RolloutsState:
-        return RolloutsState(dict(self._running), dict(self._aborted), tuple(sorted(self._kept)))
+        return RolloutsState(dict(self._running), dict(self._aborted), tuple(sorted(self._kept)), dict(self._pauses))
 
     def get(self, type_name: str) -> Rollout | None:
         return self._running.get(type_name)
@@ -81,6 +83,7 @@ class Rollouts:
             rollout = replace(rollout, old=before.old)
         if not rollout.back:
             self._aborted.pop(type_name, None)
+            self._pauses.pop(type_name, None)
         self._running[type_name] = rollout
 
     def one_more(self, type_name: str) -> None:
@@ -144,6 +147,13 @@ class Rollouts:
 
     def abort(self, type_name: str, why: str) -> None:
         self._aborted[type_name] = why
+
+    def pause(self, type_name: str, until: float) -> None:
+        """A replacement for age or memory failed, so none is replaced for its memory until then."""
+        self._pauses[type_name] = until
+
+    def pauses(self, type_name: str, now: float) -> bool:
+        return now < self._pauses.get(type_name, now)
 
     def keep(self, name: str) -> None:
         """The extra instance by which a rollout was aborted goes; what it wrote says why, and is kept."""

@@ -188,7 +188,7 @@ def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
     return Step(i, (*news, _next(i, phase, now, repeat=False)))
 
 
-def hurry(i: Instance, phase: Stopping, event: StopWanted) -> Step:
+def hurry(i: Instance, phase: Stopping, event: StopWanted, now: float) -> Step:
     """A stop under way becomes one for good; at the end of everything it ends in time for that."""
     kill_by = event.terms.kill_by
     phase = replace(phase, reason=StopReason.ASKED, why=event.why)
@@ -199,7 +199,7 @@ def hurry(i: Instance, phase: Stopping, event: StopWanted) -> Step:
     if not late:
         return Step(replace(i, phase=phase))
     i = _stay(i, phase)
-    return Step(i, (SetTimer(SlotTimer(i.name), i.token, phase.kill_at),))
+    return Step(i, (_next(i, phase, now, repeat=False),))
 
 
 def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:
@@ -337,7 +337,8 @@ def _group_is_due(phase: Stopping, now: float) -> bool:
 
 def _next(i: Instance, phase: Stopping, now: float, *, repeat: bool) -> SetTimer:
     """The next deadline of a stop whose first signal has been sent."""
-    at = _group_at(phase) if now < _group_at(phase) else phase.kill_at
+    group_is_next = phase.step is StopStep.TERM_SENT and now < _group_at(phase)
+    at = _group_at(phase) if group_is_next else phase.kill_at
     if repeat and now - phase.leader.started_at < YOUNG:
         at = min(at, now + REPEAT_AFTER)
     return SetTimer(SlotTimer(i.name), i.token, at)

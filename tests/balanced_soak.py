@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """A web application behind HAProxy that is scaled, deployed, reloaded and killed under load, and what that costs requests.
 
-    python tests/soak.py                      two minutes
-    python tests/soak.py --minutes 60         an hour
-    python tests/soak.py --haproxy PATH       with another HAProxy
-    python tests/soak.py --only kill          the steps whose names hold a word
+    python tests/balanced_soak.py                      two minutes
+    python tests/balanced_soak.py --minutes 60         an hour
+    python tests/balanced_soak.py --haproxy PATH       with another HAProxy
+    python tests/balanced_soak.py --only kill          the steps whose names hold a word
 
 Each step runs under `wrk -c50` of its own, by turns with kept connections and without, and with an application that answers
 after 20 ms and at once. No request may fail, but those in flight in what is killed: the connections of wrk at most. At the end
