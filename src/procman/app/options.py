@@ -105,9 +105,7 @@ class Option(Struct, frozen=True):
 FILES = (
     Option(("-f", "--procfile"), "The Procfile; - is standard input.  [default: Procfile]", OptionKind.TEXT, "FILE"),
     Option(("-d", "--root"), "The application's folder.  [default: the Procfile's]", OptionKind.TEXT, "DIR"),
-    Option(
-        ("--config",), "Settings of the types.  [default: procman.yml, where there is one]", OptionKind.TEXT, "FILE"
-    ),
+    Option(("--config",), "Settings of the types.  [default: procman.yml, if it exists]", OptionKind.TEXT, "FILE"),
     Option(("-e", "--env"), "Read this file instead of .env; repeatable, later files win.", OptionKind.TEXTS, "FILE"),
     Option(("--env-overrides",), "Let .env win over the environment that procman was started in.", OptionKind.FLAG),
     Option(("--shell",), "The shell for commands that need one.  [default: /bin/sh]", OptionKind.TEXT, "PATH"),
@@ -120,7 +118,7 @@ FORMATION = (
         "TYPE=N,...",
         types=True,
     ),
-    Option(("--except",), "Leave these types at 0.", OptionKind.NAMES, "TYPE,...", types=True),
+    Option(("--except",), "Do not start these types; their count is 0.", OptionKind.NAMES, "TYPE,...", types=True),
     Option(("--release",), "Run the type release to success before anything else.", OptionKind.FLAG),
     Option(("-p", "--port"), "The first type's port.  [default: PORT, else 5000]", OptionKind.INTEGER, "N"),
     Option(
@@ -154,7 +152,7 @@ OUTPUT = (
     Option(("--log-keep",), "Rotated files to keep.  [default: 5]", OptionKind.COUNT, "N", "5"),
     Option(
         ("--tty/--no-tty",),
-        "A terminal of its own for each instance.  [default: where standard output is one]",
+        "A terminal of its own for each instance.  [default: on if standard output is a terminal]",
         OptionKind.SWITCH,
     ),
     Option(("--split-streams",), "Keep stdout and stderr apart (json lines then name the stream).", OptionKind.FLAG),
@@ -163,7 +161,7 @@ PROCMAN = (
     Option(("--socket",), "The control socket.  [default: one per folder, see docs]", OptionKind.TEXT, "PATH"),
     Option(
         ("--name",),
-        "Tell this formation from others of the same folder; PROCMAN_NAME says so to all verbs.",
+        "A name for this formation, to run several in a folder; PROCMAN_NAME sets it for all verbs.",
         OptionKind.TEXT,
         "NAME",
     ),
@@ -171,7 +169,7 @@ PROCMAN = (
     Option(("--watch",), "Restart the types whose files change.", OptionKind.FLAG),
     Option(
         ("--then",),
-        "Once everything is ready or done, run this, stop everything, and end as it ended; also as words after --.",
+        "Run this once all is ready or done, then stop everything and end with its exit code; also as words after --.",
         OptionKind.TEXT,
         "COMMAND",
     ),

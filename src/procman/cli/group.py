@@ -36,7 +36,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "start": Verb("start", "Run what the Procfile says, in the foreground."),
         "run": Verb("run", "Run a one-off command in the application's environment."),
         "check": Verb("check", "Check the Procfile, .env and procman.yml."),
-        "init": Verb("init", "Write a Procfile, by the folder or another tool's file."),
+        "init": Verb("init", "Write a Procfile from a project or another tool's file."),
     },
     "Change what runs": {
         "scale": Verb("scale", "Set how many instances of each type run."),
@@ -45,12 +45,12 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "stop": Verb("stop", "Stop instances and keep them stopped."),
         "signal": Verb("signal_", "Send a signal to instances."),
         "reload": Verb("reload", "Read the Procfile again and apply what has changed."),
-        "upgrade": Verb("upgrade", "Replace the running procman by the installed version."),
+        "upgrade": Verb("upgrade", "Replace the running procman with the installed version."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
     "Look": {
         "ps": Verb("ps", "List the instances."),
-        "why": Verb("why", "Explain why an instance is as it is."),
+        "why": Verb("why", "Explain the state of an instance."),
         "wait": Verb("wait", "Wait until instances are ready, done or stopped."),
         "top": Verb("top", "Watch and change the instances on a live screen."),
         "logs": Verb("logs", "Show what the instances wrote."),

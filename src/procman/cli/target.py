@@ -56,7 +56,7 @@ NAME = click.option(
     metavar="NAME",
     default="",
     show_envvar=True,
-    help="Talk to the formation that was started with this --name; PROCMAN_NAME says so to all verbs.",
+    help="Talk to the formation that was started with this --name; PROCMAN_NAME sets it for all verbs.",
 )
 
 

@@ -44,7 +44,7 @@ def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None
         type=click.FloatRange(min=0, min_open=True),
         metavar="[=SECONDS]",
         show_envvar=True,
-        help=f"Wait {what}, {DEFAULT:g} seconds at most where no number is given; 1 and the reason where that fails.",
+        help=f"Wait {what}, at most {DEFAULT:g} seconds unless SECONDS is given; end with 1 and the reason if that fails.",
     )
 
 

@@ -29,21 +29,21 @@ APART = 1.0
 @click.command(short_help="Show, pause or resume automatic scaling.")
 @click.argument("words", metavar="[pause|resume] [TYPE]", nargs=-1, shell_complete=complete_types)
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
-@click.option("--dry-run", is_flag=True, help="Read and decide now, by procman.yml as it is, and change nothing.")
-@click.option("--replay", is_flag=True, help="Make the recorded decisions again from their inputs, and compare.")
+@click.option("--dry-run", is_flag=True, help="Read procman.yml and the metrics now, decide, and change nothing.")
+@click.option("--replay", is_flag=True, help="Repeat the recorded decisions from their inputs, and compare.")
 @client_options
 def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> int:
-    """Show the types whose count follows demand: what each metric reads and wishes, what was decided, and why.
+    """Show the types whose count follows demand: the reading of each metric, the count it asks for, and the decision.
 
-    With a TYPE it also draws the last hour. `pause TYPE` keeps the count as it is, while readings and wishes go on being
-    shown; `resume TYPE` lets it follow again. A pause lasts until procman ends.
+    With a TYPE it also draws the last hour. `pause TYPE` keeps the count as it is; metrics are still read and shown.
+    `resume TYPE` lets the count follow demand again. A pause lasts until procman ends.
 
-    With --dry-run procman.yml is read again and every metric is read once more; what would be done is shown, and nothing
-    is done. That takes two seconds.
+    --dry-run reads procman.yml and every metric again, and shows what it would do, without doing it. That takes two
+    seconds.
 
-    Every decision that changed a count, or was made for another reason than the one before, is recorded with its inputs,
-    beside procman's socket. --replay runs the rule on them again, shows each, and ends with 1 where one comes out
-    differently: then another version of procman decided it.
+    procman records every decision that changed a count, or had another reason than the one before, with its inputs.
+    --replay repeats the recorded decisions and shows each. It ends with 1 if one comes out differently: then another
+    version of procman made it.
 
     \b
     Examples:

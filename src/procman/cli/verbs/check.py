@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes what `procman start` takes. Ends with 0, or with 2 and every fault on a line of its own. Where procman.yml speaks of
+    Takes the options of `procman start`. Ends with 0, or with 2 and every fault on a line of its own. If procman.yml sets
     order, readiness or restarts, it prints which types wait for others, what makes each ready, and where a restart loses
-    requests. Below that stands what is known of the programs in the Procfile and not yet said in procman.yml; --fix writes
-    that into it, and changes nothing that stands there.
+    requests. Then it prints advice about known programs that procman.yml does not follow yet. --fix writes the advice into
+    procman.yml and changes nothing else there.
 
     \b
     Examples:

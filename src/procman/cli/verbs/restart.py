@@ -11,16 +11,14 @@ from procman.cli.wait import WaitingCommand, until_ready, wait_option
 
 @click.command(cls=WaitingCommand)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
-@click.option(
-    "--together", is_flag=True, show_envvar=True, help="All instances of a type at once, not a few at a time."
-)
+@click.option("--together", is_flag=True, show_envvar=True, help="Restart all instances of a type at once.")
 @wait_option("until all of them are ready again")
 @client_options
 def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None, *, together: bool) -> None:
     """Restart instances: all of them, or those of the types, names or shell patterns given.
 
-    An instance is stopped as by `procman stop`, and started again under its name and port. One that is stopped, done or
-    failed is started.
+    A type is restarted a few instances at a time; each must be ready before the next is stopped. Instances that you name
+    are restarted at once. One that is stopped, done or failed is started.
 
     \b
     Examples:

@@ -56,9 +56,9 @@ REMOVE = click.option(
     metavar="INSTANCE",
     multiple=True,
     shell_complete=complete_instances,
-    help="Instances to stop where a count is lowered, in place of the highest numbers; several with commas.",
+    help="Stop these instances when a count is lowered, not the highest numbers; several with commas.",
 )
-FORCE = click.option("--force", is_flag=True, help="Also where the count follows demand; until the next decision.")
+FORCE = click.option("--force", is_flag=True, help="Set a count that follows demand, until the next decision.")
 
 
 @click.command(cls=WaitingCommand)
@@ -73,8 +73,8 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, te
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
     stops the instances with the highest numbers, or those of --remove. Without arguments it prints the current counts.
 
-    Where a count follows demand (`autoscale:` in procman.yml), `worker=2..6` sets its bounds until procman ends, and --force
-    the count until the next decision.
+    If a count follows demand (`autoscale:` in procman.yml), `worker=2..6` sets its bounds until procman ends, and --force
+    sets the count until the next decision.
 
     \b
     Examples:

@@ -54,11 +54,12 @@ def start(**values: Value) -> int:
     With TYPE only those types start; the others have a count of 0 and can be scaled up later. While it runs, `procman ps`,
     `procman scale` and the other verbs work from another terminal in the same folder.
 
-    With --detach it goes to the background once every instance is ready or done. Where one fails, or crashes three times
-    in a row, the reason is printed and the exit code is 1; procman keeps running in the background all the same.
+    With --detach it goes to the background once every instance is ready or done. If one fails, or crashes three times in
+    a row, it prints the reason and the exit code is 1; procman still runs in the background.
 
-    With --then, or words after --, it runs that command once every instance is ready or done, stops everything when the
-    command has ended, and ends with its exit code; with 1 and the reason where an instance cannot become ready.
+    With --then, or words after --, it runs that command once every instance is ready or done. When the command has ended,
+    it stops everything and ends with the command's exit code. If an instance cannot become ready, it prints the reason and
+    ends with 1.
 
     \b
     Examples:

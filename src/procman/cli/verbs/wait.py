@@ -25,7 +25,7 @@ TIMED_OUT = 124
     type=click.Choice([state.value for state in AwaitedState]),
     default="ready",
     show_envvar=True,
-    help="ready: ready, or done; done: ended well; stopped: not running.  [default: ready]",
+    help="ready: ready or done; done: ended with success; stopped: not running.  [default: ready]",
 )
 @click.option(
     "-t",
@@ -33,14 +33,14 @@ TIMED_OUT = 124
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     show_envvar=True,
-    help="Wait that long at most.  [default: for as long as it takes]",
+    help="Wait so many seconds at most.  [default: without limit]",
 )
 @client_options
 def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: float | None) -> int:
     """Wait until instances are ready: all of them, or those of the types, names or shell patterns given.
 
-    Ends with 0 when all are; with 1 and the reason as soon as one cannot be any more, because it failed, was stopped, or
-    is in a crash loop; with 124 when the time is over.
+    Ends with 0 when all are ready. Ends with 1 and the reason as soon as one can no longer become ready, because it failed,
+    was stopped, or is in a crash loop. Ends with 124 at the timeout.
 
     \b
     Examples:
