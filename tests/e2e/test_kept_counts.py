@@ -47,6 +47,14 @@ def test_a_count_outlives_a_kill_and_what_kept_it_is_whole(kept):
     after.expect(r"web 2 \(kept\), worker 2 \(kept\)")
 
 
+def test_a_start_in_the_background_says_the_counts_that_run(kept):
+    assert scaled(kept, worker=2).stop() == 0
+    try:
+        assert ": web 1, worker 2\n" in kept.run("start", "--detach").out
+    finally:
+        kept.run("shutdown")
+
+
 def test_it_is_forgotten_when_asked(kept):
     assert scaled(kept, worker=3).stop() == 0
     forgotten = kept.start("--forget")

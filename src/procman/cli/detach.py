@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan
 
 
-def detached(plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
+def detached(_plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
     """Fork; returns the exit code of either process."""
     made = split(run, _leave)
-    return made if isinstance(made, int) else _wait(plan, made)
+    return made if isinstance(made, int) else _wait(made)
 
 
 def _leave() -> None:
@@ -38,7 +38,7 @@ def _leave() -> None:
     os.close(nowhere)
 
 
-def _wait(plan: Plan, made: Background) -> int:
+def _wait(made: Background) -> int:
     """Wait until every instance is ready or done; returns the exit code. Raises ProcmanError where one cannot be."""
     if not made.path:
         return made.code()  # procman has said why
@@ -46,8 +46,9 @@ def _wait(plan: Plan, made: Background) -> int:
     try:
         with Client(made.path) as client:
             waited = client.wait(WaitParams(), tell)
+            counts = client.ps().fleet.formation  # those that procman keeps may differ from the files'
     except (EndedError, ClosedError, NotRunningError):
-        waited = Waited("ending")
+        waited, counts = Waited("ending"), {}
     except KeyboardInterrupt:
         click.echo(f"procman: {goes_on}", err=True)
         raise
@@ -56,7 +57,7 @@ def _wait(plan: Plan, made: Background) -> int:
         return made.code()
     if waited.outcome == "failed":
         raise ProcmanError(waited.reason, f"{waited.hint}; {goes_on}")
-    counts = ", ".join(f"{name} {count}" for name, count in plan.counts.items())
-    click.echo(f"procman runs in the background (pid {made.pid}, socket {made.path}): {counts}")
+    formation = ", ".join(f"{name} {count}" for name, count in counts.items())
+    click.echo(f"procman runs in the background (pid {made.pid}, socket {made.path}): {formation}")
     click.echo("`procman logs -f` shows its output, `procman ps` what runs; `procman shutdown` ends it")
     return 0
