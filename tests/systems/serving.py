@@ -41,6 +41,8 @@ def up(server: Example, command: str, **settings: Any) -> tuple[Supervisor, int]
 
 def finishes_its_request(supervisor: Supervisor, port: int, path: str = "/slow") -> str:
     """Stop all while a request is under way: it is answered, nothing is killed, nothing listens. Returns the answer."""
+    # A process that is asked in its first two seconds is asked once more, and a second signal ends some at once.
+    eventually(lambda: all((row["uptime"] or 2) >= 2 for row in supervisor.ps().values()), "none is young", SLOW)
     request = under_way(supervisor, port, path)
     assert supervisor.stop(SLOW) == 0
     status, body = request.result()

@@ -130,6 +130,7 @@ def test_it_comes_up_in_order_and_goes_down_the_other_way_round(stack):
         assert supervisor.stop(SLOW) == 0
         events = client.stdout.read().decode()
     stopped = order_of(events, "stopped")
+    assert sorted(stopped) == ["postgres", "redis", "web", "worker"], events
     assert set(stopped[:2]) == {"web", "worker"}
     assert set(stopped[2:]) == {"redis", "postgres"}
     assert "killed" not in supervisor.seen
