@@ -582,13 +582,6 @@ MUTATIONS = [
         "types = group.members[group.members.index(i.spec.type) + 1 :]",
         "types = group.members",
     ),
-    Mutation("what a person stopped is started", "groups", "if not i.wanted or (rests", "if (rests"),
-    Mutation(
-        "a temporary one is started again",
-        "groups",
-        "if not i.wanted or (rests and (move.failed or once)):",
-        "if not i.wanted or (rests and move.failed):",
-    ),
     Mutation(
         "an added one does not wait",
         "groups",
@@ -607,7 +600,12 @@ MUTATIONS = [
         "extend(group.members[position + 1 :])",
         "extend(())",
     ),
-    Mutation("an abort leaves those that wait", "replacing", "moves=waiting | rest | back)", "moves=rest | back)"),
+    Mutation(
+        "an abort leaves those that wait",
+        "replacing",
+        "moves=owed | waiting | rest | back)",
+        "moves=owed | rest | back)",
+    ),
     Mutation(
         "a group that is gone leaves its stops",
         "groups",
@@ -671,7 +669,12 @@ MUTATIONS = [
         "formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})",
         "formation.plan, formation.plan",
     ),
-    Mutation("an abort leaves what was touched", "replacing", "moves=waiting | rest | back)", "moves=waiting | rest)"),
+    Mutation(
+        "an abort leaves what was touched",
+        "replacing",
+        "moves=owed | waiting | rest | back)",
+        "moves=owed | waiting | rest)",
+    ),
     Mutation(
         "who was stopped holds up the others",
         "rollout",
@@ -690,12 +693,6 @@ MUTATIONS = [
         'f"{type_name}.{number}",)[:0] if number',
     ),
     Mutation(
-        "one of another spec proves it",
-        "replacing",
-        "number is not None and not outdated else ()",
-        "number is not None else ()",
-    ),
-    Mutation(
         "the extra one outlives its rollout",
         "replacing",
         "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
@@ -704,7 +701,6 @@ MUTATIONS = [
     Mutation(
         "one that ends with success counts", "replacing", "if rollout is not None and not rollout.back:", "if False:"
     ),
-    Mutation("deaths of the extra one do not count", "rollout", "not (extra or i.name in", "not (i.name in"),
     Mutation(
         "the way back waits for what may never come",
         "rollout",
@@ -730,7 +726,6 @@ MUTATIONS = [
         "if not any(isinstance(i.phase, Ready) and is_rolling",
         "if False and any(isinstance(i.phase, Ready) and is_rolling",
     ),
-    Mutation("the extra one keeps the new spec", "replacing", "formation.slots.put(replace(i, spec=old))", "pass"),
     Mutation(
         "an extra one that fails is left to it",
         "replacing",
@@ -738,12 +733,6 @@ MUTATIONS = [
         "extra: list[str] = []",
     ),
     Mutation("an abort drops the extra one", "replacing", "if touched or type_name in desired.surge:", "if touched:"),
-    Mutation(
-        "a reload replaces a ready extra one",
-        "reload",
-        "if role is Role.SURGE and isinstance(i.phase, Ready):",
-        "if False:",
-    ),
     Mutation(
         "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
     ),
@@ -756,13 +745,6 @@ MUTATIONS = [
         "replacing",
         "owed | waiting | rest | back",
         "waiting | rest | back",
-    ),
-    Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
-    Mutation(
-        "the extra one is needed by an operation",
-        "reload",
-        "[name for name in desired.names(t) if name in moves]",
-        "[*moves]",
     ),
     Mutation(
         "a single one has no rollout",
