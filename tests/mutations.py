@@ -601,12 +601,6 @@ MUTATIONS = [
         "extend(())",
     ),
     Mutation(
-        "an abort leaves those that wait",
-        "replacing",
-        "moves=owed | waiting | rest | back)",
-        "moves=owed | rest | back)",
-    ),
-    Mutation(
         "a group that is gone leaves its stops",
         "groups",
         "    return Halt(None, done=False) if halting else None\n",
