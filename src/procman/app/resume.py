@@ -69,7 +69,7 @@ class Restored:
         whole = self._whole
         self._received.fill(history.restore(whole.history))
         self._received.close()
-        running = sum(not life.reaped for life in whole.kernel.lives.lives)
+        running = sum(not process.reaped for process in whole.kernel.processes.processes)
         before = self._received.origin.procman
         go_on = "1 process keeps running" if running == 1 else f"{running} processes keep running"
         notice = f"upgraded: procman {before} -> {__version__}; {go_on}"

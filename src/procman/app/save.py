@@ -60,14 +60,14 @@ class SavedState(Struct, frozen=True, kw_only=True):
 
     def descriptors(self) -> tuple[int, ...]:
         """Every descriptor in the state."""
-        claimed, lives, guardian = self.claimed, self.kernel.lives.lives, self.kernel.guardian
+        claimed, processes, guardian = self.claimed, self.kernel.processes.processes, self.kernel.guardian
         return (
             *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
             *((claimed.listener, *claimed.locks, *claimed.names.values()) if claimed is not None else ()),
             *((guardian.pipe,) if guardian is not None else ()),
             *((self.files.lock,) if self.files is not None else ()),
             *(stream.fd for stream in self.output.streams),
-            *(life.stdin for life in lives if life.stdin is not None),
+            *(process.stdin for process in processes if process.stdin is not None),
             *self.kernel.on_demand.descriptors(),
         )
 

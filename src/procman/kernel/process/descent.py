@@ -31,11 +31,11 @@ TIOCGPTN = 0x80045430
 
 
 class RunningProcess(Struct, frozen=True, gc=False):
-    """One process. `born`, in ticks since the boot, distinguishes it from a later process with its pid."""
+    """One process. `start_ticks`, since the boot, distinguishes it from a later process with its pid."""
 
     pid: int
     parent: int
-    born: int
+    start_ticks: int
     name: str
 
 
@@ -131,14 +131,16 @@ def descends(pid: int, ancestors: set[int]) -> bool:
     return False
 
 
-def whose_output(pid: int, lives: Iterable[Process]) -> Process | None:
-    """The life whose output this process still has: a daemon that has left all else seldom closes that too."""
+def whose_output(pid: int, processes: Iterable[Process]) -> Process | None:
+    """The process of an instance whose output this process still has: a daemon that has left all else seldom closes that too."""
     written = set()
     for fd in (1, 2):
         with contextlib.suppress(OSError):  # it is gone, has closed it, or hides it
             written.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    open_ones = ((life, stream) for life in (lives if written else ()) for stream in life.streams if stream.fd >= 0)
-    return next((life for life, stream in open_ones if _other_end(stream) in written), None)
+    open_ones = (
+        (process, stream) for process in (processes if written else ()) for stream in process.streams if stream.fd >= 0
+    )
+    return next((process for process, stream in open_ones if _other_end(stream) in written), None)
 
 
 def _other_end(stream: ChildStream) -> str:

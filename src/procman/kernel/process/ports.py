@@ -41,10 +41,10 @@ class PortNotes:
         self._looked_at = -LOOK_EVERY
         self._told: dict[int, tuple[ListeningSocket, str]] = {}  # by port
 
-    def note(self, life: Process, now: float) -> str:
+    def note(self, process: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
-        port = life.spec.port_of(index_of(life.name))
-        if port is None or now - life.born > NOTE_WITHIN or not is_taken(port):
+        port = process.spec.port_of(index_of(process.name))
+        if port is None or now - process.started_at > NOTE_WITHIN or not is_taken(port):
             return ""
         if not self._look:
             return f"port {port} is taken"
@@ -57,7 +57,7 @@ class PortNotes:
         if now < self._looked_at + LOOK_EVERY:
             return f"port {port} is taken"
         self._looked_at = now
-        text = holder_of(port, listener, life.group, self._is_own)
+        text = holder_of(port, listener, process.group, self._is_own)
         if text:
             self._told[port] = (listener, text)
         return text

@@ -22,7 +22,7 @@ from typing import NamedTuple
 HEADER = struct.Struct("=8si52s")
 RECORD = struct.Struct("=iBBHdd??6x")
 VERSION = b"guard 2"
-LIFE, STRAY, HOLDER = 1, 3, 4
+LEADER, ORPHAN, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are adopted processes, mode 2 is that of the leader."""
 
@@ -42,26 +42,26 @@ KERNEL_THREAD = 0x00200000
 
 
 class Record(NamedTuple):
-    """How one process and its group are ended. `born`: seconds on the boot clock at which it existed."""
+    """How one process and its group are ended. `noted_at`: seconds on the boot clock at which it existed."""
 
     pid: int
     kind: int
     mode: int
     signal: int
-    born: float
+    noted_at: float
     grace: float
     shell: bool = False  # it passes no signal on
     repeat: bool = False  # if it is young, as it may have lost its first signal
 
 
 class Listed(NamedTuple):
-    """A process that runs. `born`, in clock ticks since the boot, together with the pid identifies it."""
+    """A process that runs. `start_ticks`, since the boot, together with the pid identifies it."""
 
     pid: int
     parent: int
     group: int
     session: int
-    born: int
+    start_ticks: int
     flags: int
 
 
@@ -96,7 +96,7 @@ class Member:
     def __init__(self, process: Listed, record: Record) -> None:
         self.process = process
         self.record = record
-        self.is_leader = record.kind == LIFE and record.pid == process.pid
+        self.is_leader = record.kind == LEADER and record.pid == process.pid
         self.asked_at: float | None = None
         self.frozen = self.killed = False
 
@@ -109,10 +109,11 @@ class Family:
     """
 
     def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
-        lives = [record.grace for record in records if record.kind == LIFE]
-        self._rest = Record(0, STRAY, TOP_DOWN, signal.SIGTERM, 0.0, max(lives, default=DEFAULT_GRACE))
-        self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in records]
-        self._numbers = {record.pid: record for record in records if record.kind in (LIFE, HOLDER)}  # groups, sessions
+        graces = [record.grace for record in records if record.kind == LEADER]
+        self._rest = Record(0, ORPHAN, TOP_DOWN, signal.SIGTERM, 0.0, max(graces, default=DEFAULT_GRACE))
+        rest = self._rest
+        self._records = [rest._replace(pid=r.pid, noted_at=r.noted_at) if r.kind == ORPHAN else r for r in records]
+        self._numbers = {r.pid: r for r in records if r.kind in (LEADER, HOLDER)}  # of groups and sessions
         self.holders: list[Listed] = []  # of terminals: they do nothing, and are ended last
         self._is_marked = is_marked
         self.members: dict[int, Member] = {}
@@ -122,7 +123,7 @@ class Family:
         self.holders = [processes.pop(r.pid) for r in self._records if r.kind == HOLDER and _is_of(r, processes)]
         before, self.members = self.members, {}
         for pid, member in before.items():
-            if pid in processes and processes[pid].born == member.process.born:
+            if pid in processes and processes[pid].start_ticks == member.process.start_ticks:
                 member.process = processes[pid]
                 self.members[pid] = member
         for record in self._records:
@@ -166,7 +167,7 @@ class Family:
 
 # a younger process is a stranger that got the pid later
 def _is_of(record: Record, processes: dict[int, Listed]) -> bool:
-    return record.pid in processes and processes[record.pid].born <= record.born * TICKS
+    return record.pid in processes and processes[record.pid].start_ticks <= record.noted_at * TICKS
 
 
 # ---- what it is sent
@@ -217,7 +218,7 @@ class Asking:
         if member.asked_at is None or not member.is_leader or not member.record.repeat or member.record in self._called:
             return False
         once = member.asked_at < REPEAT_AFTER  # it was signalled in the first scan, and not since
-        return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
+        return once and self._died - member.record.noted_at < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
 
 
 def next_deadline(members: dict[int, Member], elapsed: float) -> float:
@@ -270,7 +271,7 @@ class GuardedStop:
 
     def _look(self) -> None:
         self.family.look(processes())
-        self.seen |= {(m.process.pid, m.process.born) for m in self.family.members.values()}
+        self.seen |= {(m.process.pid, m.process.start_ticks) for m in self.family.members.values()}
 
     def _kill_late(self) -> bool:
         """Kill the processes whose grace is over; whether there were any.
@@ -288,7 +289,7 @@ class GuardedStop:
         late = self._late()
         for member in late:
             member.killed = True
-            self.killed.add((member.process.pid, member.process.born))
+            self.killed.add((member.process.pid, member.process.start_ticks))
             send(member.process, signal.SIGKILL)
         if late:
             self._killed_at = self._elapsed()
@@ -329,10 +330,10 @@ def look_at(pid: int) -> Listed | None:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    state, parent, group, session, flags, threads, born = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
+    state, parent, group, session, flags, threads, start_ticks = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
     if state in b"ZX" and int(threads) <= 1:  # only its first thread has ended, and there are others
         return None
-    return Listed(pid, int(parent), int(group), int(session), int(born), int(flags))
+    return Listed(pid, int(parent), int(group), int(session), int(start_ticks), int(flags))
 
 
 def send(process: Listed, number: int) -> None:
@@ -345,7 +346,7 @@ def send(process: Listed, number: int) -> None:
         pidfd = -1
     try:
         now = look_at(process.pid)
-        if now is None or now.born != process.born:
+        if now is None or now.start_ticks != process.start_ticks:
             return
         if pidfd < 0:
             os.kill(process.pid, number)
