@@ -30,9 +30,9 @@ def family(records, marked=()):
     return Family(records, lambda one: one.pid in marked)
 
 
-def looked(records, *processes, marked=()):
+def scanned(records, *processes, marked=()):
     made = family(records, marked)
-    made.look({one.pid: one for one in processes})
+    made.scan({one.pid: one for one in processes})
     return made
 
 
@@ -40,7 +40,7 @@ def looked(records, *processes, marked=()):
 
 
 def test_a_leader_its_group_its_session_and_their_descendants_belong():
-    made = looked(
+    made = scanned(
         [leader(10)],
         process(10),
         process(11, group=10),
@@ -53,45 +53,45 @@ def test_a_leader_its_group_its_session_and_their_descendants_belong():
 
 
 def test_a_group_belongs_although_its_leader_has_gone():
-    assert sorted(looked([leader(10)], process(11, group=10)).members) == [11]
+    assert sorted(scanned([leader(10)], process(11, group=10)).members) == [11]
 
 
 def test_whoever_is_younger_than_the_record_of_its_pid_is_a_stranger_and_so_are_its_group_and_children():
     strangers = (process(10, born=950.0), process(11, group=10, born=951.0), process(12, parent=10, born=952.0))
-    assert looked([leader(10, noted_at=900.0)], *strangers).members == {}
+    assert scanned([leader(10, noted_at=900.0)], *strangers).members == {}
 
 
 def test_a_process_of_the_very_tick_of_its_record_belongs():
-    assert list(looked([leader(10, noted_at=900.0)], process(10, born=900.0)).members) == [10]
+    assert list(scanned([leader(10, noted_at=900.0)], process(10, born=900.0)).members) == [10]
 
 
 def test_what_is_marked_belongs_with_its_descendants_and_the_session_that_it_leads():
-    made = looked([], process(20), process(21, parent=20), process(22, group=20), process(23), marked=[20])
+    made = scanned([], process(20), process(21, parent=20), process(22, group=20), process(23), marked=[20])
     assert sorted(made.members) == [20, 21]
-    made.look({one.pid: one for one in (process(20), process(22, group=20), process(23))})
+    made.scan({one.pid: one for one in (process(20), process(22, group=20), process(23))})
     assert sorted(made.members) == [20, 22]
 
 
 def test_the_session_of_a_marked_process_that_does_not_lead_it_is_somebody_elses():
     """Someone looks into a worker's environment in a shell of his own."""
-    assert sorted(looked([], process(20, group=7), process(7), process(8, group=7), marked=[20]).members) == [20]
+    assert sorted(scanned([], process(20, group=7), process(7), process(8, group=7), marked=[20]).members) == [20]
 
 
 def test_a_descendant_seen_once_belongs_for_its_life():
-    made = looked([leader(10)], process(10), process(11, parent=10))
-    made.look({11: process(11, parent=INIT)})
+    made = scanned([leader(10)], process(10), process(11, parent=10))
+    made.scan({11: process(11, parent=INIT)})
     assert list(made.members) == [11]
 
 
 def test_a_member_whose_pid_is_somebody_elses_by_now_does_not_belong():
-    made = looked([leader(10)], process(10), process(11, parent=10))
-    made.look({11: process(11, parent=INIT, born=11.0)})
+    made = scanned([leader(10)], process(10), process(11, parent=10))
+    made.scan({11: process(11, parent=INIT, born=11.0)})
     assert made.members == {}
 
 
 def test_what_is_known_by_mark_alone_and_orphans_get_the_longest_grace():
     orphan = Record(30, EntryKind.ORPHAN, 0, 15, NOW, 10.0)
-    made = looked(
+    made = scanned(
         [leader(10, grace=3.0), leader(11, grace=7.0), orphan], process(10), process(20), process(30), marked=[20]
     )
     assert {pid: member.record.grace for pid, member in made.members.items()} == {10: 3.0, 20: 7.0, 30: 7.0}
@@ -105,10 +105,10 @@ def asked(asking, made, elapsed):
 
 
 def test_top_down_the_leader_is_asked_at_once_and_the_others_when_their_parent_is_gone():
-    asking, made = Asking(NOW), looked([leader(10)], process(10), process(11, parent=10, group=10))
+    asking, made = Asking(NOW), scanned([leader(10)], process(10), process(11, parent=10, group=10))
     assert asked(asking, made, 0.0) == [10]
     assert asked(asking, made, 0.1) == []
-    made.look({11: process(11, parent=INIT, group=10)})
+    made.scan({11: process(11, parent=INIT, group=10)})
     assert asked(asking, made, 0.2) == [11]
     assert asked(asking, made, 0.3) == []
 
@@ -116,7 +116,7 @@ def test_top_down_the_leader_is_asked_at_once_and_the_others_when_their_parent_i
 @pytest.mark.parametrize(("grace", "call"), [(10.0, 8.0), (3.0, 1.5)])
 def test_top_down_all_that_a_shell_leads_are_called_once_before_the_grace_is_over(grace, call):
     shell = leader(10, grace=grace, shell=True)
-    asking, made = Asking(NOW), looked([shell], process(10), process(11, parent=10, group=10))
+    asking, made = Asking(NOW), scanned([shell], process(10), process(11, parent=10, group=10))
     asking.due(made.members, 0.0)
     assert next_deadline(made.members, 0.0) == call
     assert asked(asking, made, call) == [10, 11]
@@ -127,60 +127,60 @@ def test_top_down_all_that_a_shell_leads_are_called_once_before_the_grace_is_ove
 
 def test_top_down_nobody_is_asked_twice_where_no_shell_leads():
     """A second TERM is a cold shutdown for Celery, which loses the tasks that it is finishing."""
-    asking, made = Asking(NOW), looked([leader(10)], process(10), process(11, parent=10, group=10))
+    asking, made = Asking(NOW), scanned([leader(10)], process(10), process(11, parent=10, group=10))
     assert asked(asking, made, 0.0) == [10]
     assert asked(asking, made, 8.0) == []
     assert next_deadline(made.members, 0.0) == 10.0
 
 
 def test_nobody_is_called_where_the_shell_has_ended():
-    asking, made = Asking(NOW), looked([leader(10, shell=True)], process(10), process(11, parent=10, group=10))
+    asking, made = Asking(NOW), scanned([leader(10, shell=True)], process(10), process(11, parent=10, group=10))
     asking.due(made.members, 0.0)
-    made.look({11: process(11, parent=INIT, group=10)})
+    made.scan({11: process(11, parent=INIT, group=10)})
     assert asked(asking, made, 0.1) == [11]
     assert asked(asking, made, 8.0) == []
 
 
 def test_what_is_started_after_the_last_call_to_clean_up_with_is_left_in_peace():
-    asking, made = Asking(NOW), looked([leader(10, shell=True)], process(10))
+    asking, made = Asking(NOW), scanned([leader(10, shell=True)], process(10))
     asking.due(made.members, 8.0)
-    made.look({10: process(10), 11: process(11, parent=10, group=10)})
+    made.scan({10: process(10), 11: process(11, parent=10, group=10)})
     assert asked(asking, made, 8.1) == []
 
 
 def test_as_a_group_all_are_asked_at_once_and_never_again():
     asking = Asking(NOW)
-    made = looked([leader(10, guardian.GROUP)], process(10), process(11, parent=10, group=10))
+    made = scanned([leader(10, guardian.GROUP)], process(10), process(11, parent=10, group=10))
     assert asked(asking, made, 0.0) == [10, 11]
-    made.look({10: process(10), 11: process(11, group=10), 12: process(12, parent=10)})
+    made.scan({10: process(10), 11: process(11, group=10), 12: process(12, parent=10)})
     assert asked(asking, made, 9.9) == []
 
 
 def test_as_a_group_all_are_asked_although_the_leader_has_gone():
-    made = looked([leader(10, guardian.GROUP)], process(11, group=10), process(12, parent=11, group=10))
+    made = scanned([leader(10, guardian.GROUP)], process(11, group=10), process(12, parent=11, group=10))
     assert asked(Asking(NOW), made, 0.0) == [11, 12]
 
 
 def test_in_mode_leader_nobody_else_is_asked():
     asking = Asking(NOW)
-    made = looked([leader(10, LEADER_MODE)], process(10), process(11, parent=INIT, group=10))
+    made = scanned([leader(10, LEADER_MODE)], process(10), process(11, parent=INIT, group=10))
     assert asked(asking, made, 0.0) == [10]
     assert asked(asking, made, 9.9) == []
 
 
 def test_a_young_process_is_asked_once_more_after_a_second():
-    asking, made = Asking(NOW), looked([leader(10, noted_at=NOW - 0.5)], process(10))
+    asking, made = Asking(NOW), scanned([leader(10, noted_at=NOW - 0.5)], process(10))
     times = [0.0, 0.5, 1.0, 1.5, 2.0, 8.0, 9.5]
     assert [at for at in times if asked(asking, made, at)] == [0.0, 1.0]
 
 
 def test_a_young_process_that_was_ready_by_a_check_of_its_own_is_asked_once():
-    asking, made = Asking(NOW), looked([leader(10, noted_at=NOW - 0.5, repeat=False)], process(10))
+    asking, made = Asking(NOW), scanned([leader(10, noted_at=NOW - 0.5, repeat=False)], process(10))
     assert [at for at in (0.0, 0.5, 1.0, 1.5) if asked(asking, made, at)] == [0.0]
 
 
 def test_nobody_is_asked_whose_grace_is_over():
-    asking, made = Asking(NOW), looked([leader(10, grace=0.0)], process(10))
+    asking, made = Asking(NOW), scanned([leader(10, grace=0.0)], process(10))
     assert asked(asking, made, 0.0) == []
 
 

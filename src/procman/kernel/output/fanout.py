@@ -65,10 +65,10 @@ class Fanout:
 
     def dress(self, stream: ChildStream, type_name: str) -> None:
         """Give a new stream its colour, and find out whether it is shown at all."""
-        look = self.formatter.format
-        stream.quiet = type_name in look.quiet
+        line_format = self.formatter.format
+        stream.quiet = type_name in line_format.quiet
         position = self.positions.setdefault(type_name, len(self.positions))
-        stream.color = color_of(position) if look.color else None
+        stream.color = color_of(position) if line_format.color else None
 
     def dress_terminal(self, stream: ChildStream) -> None:
         from procman.text.ansi import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal

@@ -41,7 +41,7 @@ MAX_LINE = 64 * 1024
 LOG_AGAIN = 60.0
 """Seconds in which a lack of memory is logged once."""
 
-LOOK_AGAIN = 0.05
+CHECK_AGAIN = 0.05
 """Seconds between two attempts to watch the pipes, where the system has no watch left."""
 
 
@@ -280,7 +280,7 @@ class Reader:
             self._pipes.watch()
             self._watched = True
         except OSError:
-            self._reactor.call_at(clock.monotonic() + LOOK_AGAIN, self.watch)
+            self._reactor.call_at(clock.monotonic() + CHECK_AGAIN, self.watch)
 
     def resume(self) -> None:
         """The output flows again."""

@@ -32,7 +32,7 @@ KILLED = 128 + 9
 
 
 class Deaths:
-    """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `look`:
+    """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `can_search`:
     whether /proc can tell who holds a port.
     """
 
@@ -43,12 +43,12 @@ class Deaths:
         helpers: Helpers,
         post: Callable[[Event], None],
         *,
-        look: bool,
+        can_search: bool,
     ) -> None:
         self._processes = processes
         self._output = output
         self._helpers = helpers
-        self._look = look
+        self._can_search = can_search
         self._ports: ports.PortNotes | None = None
         self._oom = OomNotes()
         self._post = post
@@ -98,7 +98,7 @@ class Deaths:
         self._post(Exited(process.name, process.generation, status, note, jitter(), daemon))
 
     def _port_note(self, process: Process) -> str:
-        self._ports = self._ports or ports.PortNotes(look=self._look, is_own=self._processes.is_own)
+        self._ports = self._ports or ports.PortNotes(can_search=self._can_search, is_own=self._processes.is_own)
         return self._ports.note(process, time.monotonic())
 
 

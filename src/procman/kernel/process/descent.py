@@ -44,13 +44,13 @@ class Descent:
 
     def __init__(self) -> None:
         self._children: dict[int, list[RunningProcess]] = {}
-        self._looked_at = -FRESH
+        self._listed_at = -FRESH
         self._listed = os.path.exists("/proc/thread-self/children")  # else there is no CONFIG_PROC_CHILDREN
 
     def of(self, pids: list[int], now: float) -> list[RunningProcess]:
         """All descendants of these processes."""
-        if now >= self._looked_at + FRESH:
-            self._looked_at = now
+        if now >= self._listed_at + FRESH:
+            self._listed_at = now
             self._children = {} if self._listed else _by_parent()
         found: list[RunningProcess] = []
         parents, known = list(pids), set(pids)
@@ -63,8 +63,8 @@ class Descent:
 
     def _of(self, parent: int) -> list[RunningProcess]:
         if self._listed and parent not in self._children:
-            looks = [look_at(pid) for pid in children_of(parent)]
-            self._children[parent] = [one for one in looks if one is not None]
+            found = [read_process(pid) for pid in children_of(parent)]
+            self._children[parent] = [one for one in found if one is not None]
         return self._children.get(parent, [])
 
 
@@ -76,7 +76,7 @@ def _by_parent() -> dict[int, list[RunningProcess]]:
     except OSError:
         return children
     for name in names:
-        one = look_at(int(name)) if name.isdecimal() else None
+        one = read_process(int(name)) if name.isdecimal() else None
         if one is not None:
             children.setdefault(one.parent, []).append(one)
     return children
@@ -109,7 +109,7 @@ def _read(path: str) -> bytes | None:
     return b"".join(parts)
 
 
-def look_at(pid: int) -> RunningProcess | None:
+def read_process(pid: int) -> RunningProcess | None:
     """The process of this pid; None where there is none any more."""
     stat = _read(f"/proc/{pid}/stat")
     if stat is None:
@@ -122,7 +122,7 @@ def look_at(pid: int) -> RunningProcess | None:
 def descends(pid: int, ancestors: set[int]) -> bool:
     """Whether one of these is an ancestor of it."""
     while pid > 1:
-        one = look_at(pid)
+        one = read_process(pid)
         if one is None:  # it has ended, or there is no /proc
             return False
         pid = one.parent

@@ -214,11 +214,11 @@ class ProcessTable:
 
     def orphans(self) -> tuple[OrphanView, ...]:
         """Every process whose instance is unknown."""
-        found = [descent.look_at(pid) for pid in sorted(self._orphans)]
+        found = [descent.read_process(pid) for pid in sorted(self._orphans)]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
     def _comes_from(self, pid: int) -> Process | None:
-        one = descent.look_at(pid) if self._seen else None
+        one = descent.read_process(pid) if self._seen else None
         seen = self._seen.get((pid, one.start_ticks)) if one is not None else None
         return seen or descent.whose_output(pid, self._by_pid.values())
 
@@ -388,7 +388,7 @@ class ProcessTable:
         """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
         if pid not in self._told:
             self._told.add(pid)
-            one = descent.look_at(pid)
+            one = descent.read_process(pid)
             self.on_refusal(
                 f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
             )

@@ -33,7 +33,7 @@ YOUNG, REPEAT_AFTER = 2.0, 1.0
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 """Seconds between scans, growing while nothing changes."""
 
-EMPTY_LOOKS, FREEZES = 3, 20
+EMPTY_SCANS, FREEZES = 3, 20
 """Empty scans before it ends, some 50 ms, as an exec hides a mark; and most scans for forks during the stop."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -118,7 +118,7 @@ class Family:
         self._is_marked = is_marked
         self.members: dict[int, Member] = {}
 
-    def look(self, processes: dict[int, Listed]) -> None:
+    def scan(self, processes: dict[int, Listed]) -> None:
         """Update `members` by a scan."""
         self.holders = [processes.pop(r.pid) for r in self._records if r.kind == HOLDER and _is_of(r, processes)]
         before, self.members = self.members, {}
@@ -243,15 +243,15 @@ class GuardedStop:
         return sorted(self.family.members)
 
     def run(self) -> None:
-        pause, empty_looks = PAUSE_FIRST, 0
-        while empty_looks < EMPTY_LOOKS:
+        pause, empty_scans = PAUSE_FIRST, 0
+        while empty_scans < EMPTY_SCANS:
             began = self._elapsed()
             if self._round():
                 pause = PAUSE_FIRST
             members, elapsed = self.family.members, self._elapsed()
             if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
                 return
-            empty_looks = 0 if members else empty_looks + 1
+            empty_scans = 0 if members else empty_scans + 1
             long_enough = max(pause, elapsed - began)  # on a machine with very many processes a scan takes a while
             time.sleep(max(0.0, min(long_enough, next_deadline(members, elapsed) - elapsed)))
             pause = min(pause * 1.5, PAUSE_LAST)
@@ -262,15 +262,15 @@ class GuardedStop:
     def _round(self) -> bool:
         """Scan, and send the signals that are due; whether anything has changed."""
         before = set(self.family.members)
-        self._look()
+        self._scan()
         asked = self._asking.due(self.family.members, self._elapsed())
         for member in asked:
             send(member.process, member.record.signal)
             send(member.process, signal.SIGCONT)  # so that a suspended one can act on it
         return self._kill_late() or bool(asked) or before != set(self.family.members)
 
-    def _look(self) -> None:
-        self.family.look(processes())
+    def _scan(self) -> None:
+        self.family.scan(processes())
         self.seen |= {(m.process.pid, m.process.start_ticks) for m in self.family.members.values()}
 
     def _kill_late(self) -> bool:
@@ -285,7 +285,7 @@ class GuardedStop:
                 send(member.process, signal.SIGSTOP)
             if not fresh:
                 break
-            self._look()
+            self._scan()
         late = self._late()
         for member in late:
             member.killed = True
@@ -319,11 +319,11 @@ def processes() -> dict[int, Listed]:
     """Every running process except this one and init, by pid. A zombie does not run."""
     spared = (1, os.getpid())
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
-    found = (look_at(pid) for pid in pids if pid not in spared)  # the newest first, as they may end soonest
+    found = (read_process(pid) for pid in pids if pid not in spared)  # the newest first, as they may end soonest
     return {process.pid: process for process in found if process is not None}
 
 
-def look_at(pid: int) -> Listed | None:
+def read_process(pid: int) -> Listed | None:
     """The process as in /proc/PID/stat (proc_pid_stat(5)); None where it does not run any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -345,7 +345,7 @@ def send(process: Listed, number: int) -> None:
     except OSError:  # before Linux 5.3, forbidden by a seccomp filter, or no descriptor left
         pidfd = -1
     try:
-        now = look_at(process.pid)
+        now = read_process(process.pid)
         if now is None or now.start_ticks != process.start_ticks:
             return
         if pidfd < 0:
