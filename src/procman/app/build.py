@@ -43,7 +43,7 @@ FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
 
 
-class PreviousProgram(Protocol):
+class Predecessor(Protocol):
     """What the program before an upgrade has handed over."""
 
     files: FilesState | None
@@ -58,17 +58,13 @@ class PreviousProgram(Protocol):
 
 
 def build(
-    plan: Plan,
-    claimed: Claim | None,
-    options: OutputOptions,
-    inputs: ReloadInputs,
-    before: PreviousProgram | None = None,
+    plan: Plan, claimed: Claim | None, show: OutputOptions, inputs: ReloadInputs, before: Predecessor | None = None
 ) -> RunningParts:
     """All parts, ready to run. Raises ProcmanError, with the claim released."""
     reactor = Reactor()
-    files = _log_files(reactor, options, claimed, before.files if before is not None else None)
-    history = History(limit_all=options.history * 1024 * 1024)
-    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(options), files)
+    files = _log_files(reactor, show, claimed, before.files if before is not None else None)
+    history = History(limit_all=show.history * 1024 * 1024)
+    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(show), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
 
     def upgrading() -> LiveUpgrade:
@@ -79,7 +75,7 @@ def build(
 
     reach = Reach(claimed)
     settings = replace(
-        _settings(plan, reach, options, inputs),
+        _settings(plan, reach, show, inputs),
         upgrading=upgrading,
         keep=_keeper(claimed, inputs, plan.root, log),
     )
@@ -94,7 +90,7 @@ def build(
     reach.serve(server, kernel.log)
     if inputs.environ.get("NOTIFY_SOCKET"):
         _tell_service_manager(reactor, kernel, inputs)
-    parts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
+    parts = RunningParts(show, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
     else:

@@ -78,7 +78,7 @@ class ProcessTable:
         self._orphans: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of daemons that were ever shared
-        self._told: set[int] = set()  # pids that procman may not signal, which has been reported
+        self._refusals: set[int] = set()  # pids that procman may not signal, which has been reported
         self.on_refusal = on_refusal
         self._descent: descent.Descent | None = None
         self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as seen before a stop
@@ -386,8 +386,8 @@ class ProcessTable:
 
     def _refused(self, pid: int) -> None:
         """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
-        if pid not in self._told:
-            self._told.add(pid)
+        if pid not in self._refusals:
+            self._refusals.add(pid)
             one = descent.read_process(pid)
             self.on_refusal(
                 f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
