@@ -365,13 +365,16 @@ class ProcessTable:
             self._kill(life.pid, number)
 
     def _to_group(self, life: Process, number: int) -> None:
+        jobs = [] if life.reaped else descent.jobs_of(life)
         if not life.reaped or group_lives(life):
             try:
                 os.killpg(life.group, number)
             except ProcessLookupError:  # empty by now
-                return
+                pass
             except PermissionError:
                 self._refused(life.pid)
+        for job in jobs:
+            descent.send(job, number)
 
     def _kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
