@@ -367,13 +367,16 @@ class ProcessTable:
             self._kill(process.pid, number)
 
     def _to_group(self, process: Process, number: int) -> None:
+        jobs = [] if process.reaped else descent.jobs_of(process)
         if not process.reaped or group_is_alive(process):
             try:
                 os.killpg(process.group, number)
             except ProcessLookupError:  # empty by now
-                return
+                pass
             except PermissionError:
                 self._refused(process.pid)
+        for job in jobs:
+            descent.send(job, number)
 
     def _kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
