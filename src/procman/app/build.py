@@ -70,17 +70,14 @@ def build(
     history = History(limit_all=options.history * 1024 * 1024)
     lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(options), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
-
-    def upgrading() -> LiveUpgrade:
-        return _upgrading(parts)
+    reach = Reach(claimed)
 
     def log(text: str) -> None:
         parts.kernel.log(text)
 
-    reach = Reach(claimed)
     settings = replace(
         _settings(plan, reach, options, inputs),
-        upgrading=upgrading,
+        upgrading=lambda: _upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:
