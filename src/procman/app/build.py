@@ -89,9 +89,8 @@ def build(
     signals.install(reactor, kernel)
     server = _server(reactor, claimed, kernel)
     reach.serve(server, kernel.log)
-    if inputs.environ.get("NOTIFY_SOCKET"):
-        _tell_service_manager(reactor, kernel, inputs)
-    parts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
+    _tell_service_manager(reactor, kernel, inputs)
+    parts: RunningParts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
     else:
@@ -148,6 +147,8 @@ def _settings(plan: Plan, reach: Reach, options: OutputOptions, inputs: ReloadIn
 
 
 def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
+    if not inputs.environ.get("NOTIFY_SOCKET"):
+        return
     from procman.kernel.survive.service import Service  # noqa: PLC0415  only where there is one
 
     service = Service(reactor, inputs.environ, kernel.view)

@@ -371,9 +371,8 @@ class ProcessTable:
         jobs = [] if process.reaped or process.group == process.pid else descent.jobs_of(process)
         if not process.reaped or group_is_alive(process):
             try:
-                os.killpg(process.group, number)
-            except ProcessLookupError:  # empty by now
-                pass
+                with contextlib.suppress(ProcessLookupError):  # empty by now
+                    os.killpg(process.group, number)
             except PermissionError:
                 self._refused(process.pid)
         for job in jobs:
