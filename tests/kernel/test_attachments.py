@@ -12,7 +12,7 @@ from served import change
 from procman.control.codec import Code
 from procman.core.view import Change, Kind
 from procman.kernel.output import terminals as terminal
-from procman.serve.attachments import KEPT, CHANGES_KEPT
+from procman.serve.attachments import CHANGES_KEPT, KEPT
 from procman.serve.keyboard import LIMIT
 
 

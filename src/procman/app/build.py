@@ -43,7 +43,7 @@ FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
 
 
-class Predecessor(Protocol):
+class PreviousProgram(Protocol):
     """What the program before an upgrade has handed over."""
 
     files: FilesState | None
@@ -58,25 +58,26 @@ class Predecessor(Protocol):
 
 
 def build(
-    plan: Plan, claimed: Claim | None, show: OutputOptions, inputs: ReloadInputs, before: Predecessor | None = None
+    plan: Plan,
+    claimed: Claim | None,
+    options: OutputOptions,
+    inputs: ReloadInputs,
+    before: PreviousProgram | None = None,
 ) -> RunningParts:
     """All parts, ready to run. Raises ProcmanError, with the claim released."""
     reactor = Reactor()
-    files = _log_files(reactor, show, claimed, before.files if before is not None else None)
-    history = History(limit_all=show.history * 1024 * 1024)
-    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(show), files)
+    files = _log_files(reactor, options, claimed, before.files if before is not None else None)
+    history = History(limit_all=options.history * 1024 * 1024)
+    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(options), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
-
-    def upgrading() -> LiveUpgrade:
-        return _upgrading(parts)
+    reach = Reach(claimed)
 
     def log(text: str) -> None:
         parts.kernel.log(text)
 
-    reach = Reach(claimed)
     settings = replace(
-        _settings(plan, reach, show, inputs),
-        upgrading=upgrading,
+        _settings(plan, reach, options, inputs),
+        upgrading=lambda: _upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:
@@ -88,9 +89,8 @@ def build(
     signals.install(reactor, kernel)
     server = _server(reactor, claimed, kernel)
     reach.serve(server, kernel.log)
-    if inputs.environ.get("NOTIFY_SOCKET"):
-        _tell_service_manager(reactor, kernel, inputs)
-    parts = RunningParts(show, inputs, claimed, files, reactor, kernel, server)
+    _tell_service_manager(reactor, kernel, inputs)
+    parts: RunningParts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
     else:
@@ -147,6 +147,8 @@ def _settings(plan: Plan, reach: Reach, options: OutputOptions, inputs: ReloadIn
 
 
 def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
+    if not inputs.environ.get("NOTIFY_SOCKET"):
+        return
     from procman.kernel.survive.service import Service  # noqa: PLC0415  only where there is one
 
     service = Service(reactor, inputs.environ, kernel.view)

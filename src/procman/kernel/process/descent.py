@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -129,6 +130,38 @@ def descends(pid: int, ancestors: set[int]) -> bool:
         if pid in ancestors:
             return True
     return False
+
+
+def jobs_of(process: Process) -> list[RunningProcess]:
+    """The leader and its descendants, as far as they are in another group of the session: a shell with job control
+    (`bash -i`, `set -m`) puts itself and each of its jobs into groups of their own. Needed only where another process
+    leads the session, at a terminal: elsewhere procman adopts the jobs as their shell ends.
+    """
+    leader = read_process(process.pid)
+    everyone = [*([leader] if leader else []), *Descent().of([process.pid], 0.0)]
+    return [one for one in everyone if one.pid not in process.adopted and _is_job(one.pid, process.group)]
+
+
+def _is_job(pid: int, session: int) -> bool:
+    try:
+        return os.getsid(pid) == session and os.getpgid(pid) != session
+    except ProcessLookupError:
+        return False
+
+
+def send(one: RunningProcess, number: int) -> None:
+    """Send a signal to this very process, also if it is no child of procman: its pid may belong to another by now."""
+    try:
+        fd = os.pidfd_open(one.pid)
+    except OSError:  # it has ended, or the system has no pidfds (before Linux 5.3)
+        return
+    try:
+        if (now := read_process(one.pid)) is not None and now.start_ticks == one.start_ticks:
+            signal.pidfd_send_signal(fd, number)
+    except (ProcessLookupError, PermissionError):  # ended, or of another user: KILL will be reported as ineffective
+        return
+    finally:
+        os.close(fd)
 
 
 def whose_output(pid: int, processes: Iterable[Process]) -> Process | None:
