@@ -17,7 +17,7 @@ import click
 from msgspec import Struct
 
 from procman.cli.background import Background, split
-from procman.cli.verbs.run import SHELL, OneOff, execute
+from procman.cli.one_off import SHELL, OneOff, execute
 from procman.cli.wait import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Waited, WaitParams
