@@ -141,7 +141,7 @@ def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
         return _Choice(seen.count, Because.UNREADABLE, f"cannot read {failed[0].metric}: {failed[0].text}")
     if count == seen.count:
         return _Choice(count, Because.STEADY, f"{largest.metric}: {largest.text}" if largest else "no metric")
-    text = f"{largest.metric} wishes {count}: {largest.text}" if largest else f"no metric: the minimum, {count}"
+    text = f"{largest.metric} asks for {count}: {largest.text}" if largest else f"no metric: the minimum, {count}"
     return _Choice(count, Because.UP if count > seen.count else Because.DOWN, text)
 
 
