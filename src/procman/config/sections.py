@@ -176,7 +176,7 @@ class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds for every process type that does not say otherwise."""
+    """Settings of every process type that does not set them itself."""
 
     restart: RestartSection = RestartSection()
     stop: StopSection = StopSection()

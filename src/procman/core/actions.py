@@ -120,7 +120,7 @@ class OpenSockets(Struct, frozen=True):
 
 
 class CloseSockets(Struct, frozen=True):
-    """Pass these to no further instance."""
+    """Pass these sockets to no further instance."""
 
     type: str
     sockets: tuple[policies.ListenSocket, ...]

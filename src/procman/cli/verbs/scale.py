@@ -31,7 +31,7 @@ class Scaled(Struct, frozen=True):
 
 
 class ScaleTerms(Struct, frozen=True):
-    """Also what follows demand; and who goes first where a count is lowered."""
+    """`force`: set a count that follows demand, too. `remove`: the instances to stop first when a count is lowered."""
 
     force: bool
     remove: tuple[str, ...]

@@ -123,7 +123,7 @@ class OnDemand:
             self._notify.close(name)
 
     def end(self) -> None:
-        """Procman ends."""
+        """Procman is ending."""
         if self._listeners is not None:
             self._listeners.close_all()
 
