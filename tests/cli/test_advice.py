@@ -224,6 +224,15 @@ def test_all_is_no_name_and_the_way_to_all_is_told(args, hint):
     assert advice.hint == hint
 
 
+def test_a_verb_after_start_is_shown_without_it(tmp_path):
+    (tmp_path / "Procfile").write_text("web: x\n")
+    image = "in an image: `docker run --entrypoint procman IMAGE check`"
+    assert refused("start", "check", cwd=tmp_path) == [
+        "cannot find the process type 'check' in Procfile",
+        f"`procman check` is a verb of its own, without start ({image})",
+    ]
+
+
 def test_procmans_own_lines_are_found_under_its_name():
     advice = of_refused(["logs", "procman"], "cannot find an instance or process type 'procman'")
     assert advice is not None

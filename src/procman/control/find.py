@@ -42,6 +42,12 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
     if pid:
         text = f"cannot reach procman: pid {pid} runs for {where}, but its socket is gone"
         raise NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+    users = names.others(names_of(where, label))
+    if users:
+        text = f"cannot reach procman: none of yours runs for {where}, but one of the user {users[0]}"
+        raise NotRunningError(
+            text, f"only that user and root may talk to it, such as by `sudo -u {users[0]} procman ps`"
+        )
     others = [name for name in names.labels(names_of(where)) if name != label]
     hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
     if len(others) == 1:

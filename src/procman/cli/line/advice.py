@@ -14,7 +14,7 @@ from msgspec import Struct
 from procman.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class Advice(Struct, frozen=True):
@@ -261,7 +261,7 @@ def of_early_option(words: Sequence[str], verbs: Iterable[str]) -> str:
     return f"options follow the verb: `procman {' '.join([words[at], *words[:at], *words[at + 1 :]])}`"
 
 
-def of_refused(words: Sequence[str], message: str) -> Advice | None:
+def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) -> Advice | None:
     """The advice for a command line that was refused with this message; None where there is nothing better to say."""
     verb, *rest = words or ("",)
     plain = [word for word in rest if not word.startswith("-")]
@@ -280,6 +280,9 @@ def of_refused(words: Sequence[str], message: str) -> Advice | None:
         case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
+        case "start" if other := next((word for word in plain if word in verbs and f"'{word}'" in message), ""):
+            image = f"in an image: `docker run --entrypoint procman IMAGE {other}`"
+            return Advice(f"`procman {other}` is a verb of its own, without start ({image})")
         case "logs" if "'procman'" in message and "procman" in plain:
             return Advice("`procman logs system` shows procman's own lines")
         case _ if verb in NAMELESS and plain and "unexpected extra argument" in message:
