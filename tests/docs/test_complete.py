@@ -18,7 +18,7 @@ from procman.app import usage
 from procman.cli import outcome
 from procman.cli.group import VERBS
 from procman.cli.show.instances import HEAD
-from procman.cli.verbs import run as one_off
+from procman.cli import one_off
 from procman.config.keys import ProcessSection, ProcmanYml
 from procman.config.sections import DefaultsSection, RestartSection, StopSection
 from procman.control.codec import Code
