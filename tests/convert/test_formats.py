@@ -11,6 +11,7 @@ import sources
 
 from procman.convert import compose, mprocs, pitchfork, pm2, process_compose, render, supervisord, systemd
 from procman.convert.result import Converted
+from procman.errors import ConfigError
 
 
 def commands(converted: Converted) -> dict[str, str]:
@@ -149,6 +150,11 @@ def test_included_files_of_supervisord_are_converted_with_their_own_lines():
     made = supervisord.convert(text, "s", beside)
     assert commands(made) == {"a": "a"}
     assert [(one.file, one.line) for one in made.left] == [("conf.d/a.conf", 3), ("more.ini", 1)]
+
+
+def test_includes_that_cannot_be_read_are_the_reason_where_there_is_no_program():
+    with pytest.raises(ConfigError, match="none of the files that it includes can be read here"):
+        supervisord.convert("[supervisord]\n[include]\nfiles = /etc/supervisor/conf.d/*.conf\n", "s")
 
 
 def test_process_compose_keeps_order_probes_and_scripts():

@@ -71,7 +71,9 @@ def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Conve
         elif kind != "rpcinterface" and not (kind == "include" and beside):
             builder.leave(section.line, f"[{section.name}]", _OWN.get(kind, ""), source)
     if not any(section.name.startswith("program:") for _, section in found):
-        fail(file, 0, "cannot find a [program:NAME] section in the file", "is it a supervisord.conf?")
+        including = any(section.name == "include" for _, section in found)
+        hint = "none of the files that it includes can be read here" if including else "is it a supervisord.conf?"
+        fail(file, 0, "cannot find a [program:NAME] section in the file", hint)
     made = builder.build()
     return replace(made, types=tuple(replace(one, command=_NUMBER.sub(_numbered, one.command)) for one in made.types))
 
