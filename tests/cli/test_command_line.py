@@ -96,7 +96,7 @@ def test_a_bad_value_names_its_option(procman):
 def test_an_extra_argument_is_a_mistake(procman):
     done = procman("reload", "web")
     assert done.code == 2
-    assert done.err.startswith("procman: cannot use 'web': `procman reload` takes no name")
+    assert done.err.startswith("procman: cannot use 'web': `procman reload` takes no name\n")
 
 
 def test_a_variable_sets_an_option_and_the_command_line_wins(procman, script, monkeypatch):

@@ -196,7 +196,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` gives its clients time to notice"
     return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 

@@ -5,6 +5,7 @@ Reads the files and writes them, never over an existing one. `convert` decides t
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -90,10 +91,13 @@ def converted_file(path: str) -> Converted:
 
 
 def _beside(path: str, names: list[str]) -> dict[str, str]:
-    """The texts of these files that can be read, by their names; what is not there tells nothing."""
+    """The texts of these files that can be read, by their names; what is not there tells nothing. A name may be a shell
+    pattern.
+    """
+    folder = os.path.dirname(path) or os.curdir
     texts = {}
-    for name in names:
-        data = read(os.path.join(os.path.dirname(path), name), name)
+    for name in (found for one in names for found in sorted(glob.glob(one, root_dir=folder)) or [one]):
+        data = read(os.path.join(folder, name), name)
         text = data if isinstance(data, Fault) else decode(data, name)
         if not isinstance(text, Fault):
             texts[name] = text
@@ -261,7 +265,8 @@ def _print_left(converted: Converted, source: str) -> None:
     if converted.left:
         click.echo(f"not carried over ({len(converted.left)}):")
     for left in converted.left:
-        where = f"{source}:{left.line}" if left.line else source
+        file = os.path.join(os.path.dirname(source), left.file) if left.file else source
+        where = f"{file}:{left.line}" if left.line else file
         click.echo(f"  {where}: {left.what}" + (f" ({left.hint})" if left.hint else ""))
 
 
