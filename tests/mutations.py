@@ -582,6 +582,13 @@ MUTATIONS = [
         "types = group.members[group.members.index(i.spec.type) + 1 :]",
         "types = group.members",
     ),
+    Mutation("what a person stopped is failed", "groups", "if not i.wanted or (rests", "if (rests"),
+    Mutation(
+        "a temporary one is started again",
+        "groups",
+        "if not i.wanted or (rests and (move.failed or once)):",
+        "if not i.wanted or (rests and move.failed):",
+    ),
     Mutation(
         "an added one does not wait",
         "groups",
@@ -599,6 +606,12 @@ MUTATIONS = [
         "order",
         "extend(group.members[position + 1 :])",
         "extend(())",
+    ),
+    Mutation(
+        "an abort leaves those that wait",
+        "replacing",
+        "moves=owed | waiting | rest | back)",
+        "moves=owed | rest | back)",
     ),
     Mutation(
         "a group that is gone leaves its stops",
@@ -670,6 +683,12 @@ MUTATIONS = [
         "moves=owed | waiting | rest)",
     ),
     Mutation(
+        "one that is away is counted as replaced",
+        "rollout",
+        "desired.pending(type_name) + away(",
+        "desired.pending(type_name) + 0 * away(",
+    ),
+    Mutation(
         "who was stopped holds up the others",
         "rollout",
         "        first = tuple(name for name in rollout.replaced if name in wanted)",
@@ -687,6 +706,12 @@ MUTATIONS = [
         'f"{type_name}.{number}",)[:0] if number',
     ),
     Mutation(
+        "one of another spec proves it",
+        "replacing",
+        "number is not None and not outdated else ()",
+        "number is not None else ()",
+    ),
+    Mutation(
         "the extra one outlives its rollout",
         "replacing",
         "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
@@ -695,6 +720,7 @@ MUTATIONS = [
     Mutation(
         "one that ends with success counts", "replacing", "if rollout is not None and not rollout.back:", "if False:"
     ),
+    Mutation("deaths of the extra one do not count", "rollout", "not (extra or i.name in", "not (i.name in"),
     Mutation(
         "the way back waits for what may never come",
         "rollout",
@@ -720,6 +746,7 @@ MUTATIONS = [
         "if not any(isinstance(i.phase, Ready) and is_rolling",
         "if False and any(isinstance(i.phase, Ready) and is_rolling",
     ),
+    Mutation("the extra one keeps the new spec", "replacing", "formation.slots.put(replace(i, spec=old))", "pass"),
     Mutation(
         "an extra one that fails is left to it",
         "replacing",
@@ -727,6 +754,12 @@ MUTATIONS = [
         "extra: list[str] = []",
     ),
     Mutation("an abort drops the extra one", "replacing", "if touched or type_name in desired.surge:", "if touched:"),
+    Mutation(
+        "a reload replaces a ready extra one",
+        "reload",
+        "if role is Role.SURGE and isinstance(i.phase, Ready):",
+        "if False:",
+    ),
     Mutation(
         "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
     ),
@@ -739,6 +772,13 @@ MUTATIONS = [
         "replacing",
         "owed | waiting | rest | back",
         "waiting | rest | back",
+    ),
+    Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
+    Mutation(
+        "the extra one is needed by an operation",
+        "reload",
+        "[name for name in desired.names(t) if name in moves]",
+        "[*moves]",
     ),
     Mutation(
         "a single one has no rollout",

@@ -206,5 +206,5 @@ def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
 
 def extra_row(formation: Replaceable, row: InstanceView) -> InstanceView:
     """The row of an extra instance, with its purpose as the reason."""
-    done = formation.rollouts.progress(row.type, formation.desired.pending(row.type))
+    done = formation.rollouts.progress(row.type, formation.desired, formation.slots.of(row.type))
     return replace(row, reason=wording.extra_reason(row.reason, done))
