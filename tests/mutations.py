@@ -486,8 +486,8 @@ MUTATIONS = [
     Mutation(
         "a follower does not wait",
         "turn",
-        "        if gated and followers.unready(",
-        "        if False and followers.unready(",
+        "        if gated and followers.is_held(",
+        "        if False and followers.is_held(",
     ),
     Mutation(
         "nobody follows",
@@ -582,12 +582,11 @@ MUTATIONS = [
         "types = group.members[group.members.index(i.spec.type) + 1 :]",
         "types = group.members",
     ),
-    Mutation("what a person stopped is failed", "groups", "if not i.wanted or (rests", "if (rests"),
     Mutation(
         "a temporary one is started again",
         "groups",
-        "if not i.wanted or (rests and (move.failed or once)):",
-        "if not i.wanted or (rests and move.failed):",
+        "if rests and (move.failed or once):",
+        "if rests and move.failed:",
     ),
     Mutation(
         "an added one does not wait",
@@ -779,6 +778,30 @@ MUTATIONS = [
         "reload",
         "[name for name in desired.names(t) if name in moves]",
         "[*moves]",
+    ),
+    Mutation(
+        "the extra one stays for what may never be back",
+        "desired",
+        " and move.why.code is not ReasonCode.FOLLOWED for move",
+        " for move",
+    ),
+    Mutation(
+        "a restart waits for what nothing brings back",
+        "followers",
+        "or _are_coming(late, desired, slots))",
+        "or True)",
+    ),
+    Mutation(
+        "a restart does not wait for what still tries",
+        "followers",
+        "    if i.wanted and not isinstance(i.phase, (Ready, *AT_REST)):\n        return True\n    move =",
+        "    move =",
+    ),
+    Mutation(
+        "a restart waits for one that is held for ever",
+        "followers",
+        "isinstance(move, RestartMove) and is_held(move, desired, slots):",
+        "False:",
     ),
     Mutation(
         "a single one has no rollout",

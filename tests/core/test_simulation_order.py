@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from pretended import Nature
 from procman.core import overview
 from procman.core.actions import Finish
-from procman.core.desired import RegroupMove
+from procman.core.desired import RegroupMove, RestartMove
 from procman.core.events import Hold, Notified, Released, Reload, Restart, Scale, Stop
 from procman.core.fleet import Fleet
 from procman.core.phases import (
@@ -53,6 +53,7 @@ from procman.core.policies import (
 )
 from procman.core.snapshot import decode, encode
 from procman.core.spec import Plan, ProcessSpec, When
+from procman.core.view import ReasonCode
 from simulation import SimulatedOS
 
 TYPES = ("a", "b", "c", "d", "e")
@@ -268,6 +269,7 @@ class Drawn:
         for i in self.os.fleet.instances():
             self.check_settled(i)
             self.check_followed(i)
+        self.check_nothing_is_left_over()
         asked_at = self.os.now
         self.os.shut_down()
         self.os.run(CALM)
@@ -286,6 +288,19 @@ class Drawn:
             if one.restart and others and all(isinstance(other.phase, Ready) for other in others):
                 ended = max((self.os.ended.get(other.name, 0.0) for other in others), default=0.0)
                 assert i.phase.leader.started_at >= ended, f"{i.name} was not restarted after {one.type}"
+
+    def check_nothing_is_left_over(self) -> None:
+        """Where all of a type stand, no extra one does beside them; and no restart that was asked for waits for ever."""
+        formation, unfit = self.os.fleet._formation, (Unhealthy, Draining, Stopping, Spawning, Starting)
+        if any(i.unkillable or isinstance(i.phase, unfit) or i.spec.recycle for i in formation.slots):
+            return
+        for name in formation.desired.surge:
+            regular = [formation.slots.at(name, number) for number in formation.desired.numbers(name)]
+            assert any(isinstance(i.phase, Waiting) for i in regular), f"the extra one of {name} is left over"
+        for name, move in formation.desired.moves.items():
+            waits = isinstance(formation.slots.get(name).phase, Waiting)
+            followed = isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED
+            assert waits or followed, f"{name} still has to {move}"
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

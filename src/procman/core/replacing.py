@@ -161,8 +161,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
         formation.share_sockets(before)
     owed = {one.name: follows for one in regular if (follows := _owed(desired.moves.get(one.name))) is not None}
     if touched or type_name in desired.surge:
-        total = len({*touched, *filter(lambda name: owed[name].rolling, owed)})
-        formation.rollouts.begin(type_name, Rollout(old=old, total=total, back=True))
+        formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
     for one in regular:
         if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
