@@ -711,6 +711,12 @@ MUTATIONS = [
         "number is not None else ()",
     ),
     Mutation(
+        "a later version is no other rollout",
+        "replacing",
+        " or before.types.get(t) != specs[t]]",
+        "]",
+    ),
+    Mutation(
         "the extra one outlives its rollout",
         "replacing",
         "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",

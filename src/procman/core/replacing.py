@@ -48,8 +48,9 @@ class Replaceable(Protocol):
 
 def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
     """What is desired, with the rollouts that a command leads to. They go back to the specs of before if they fail."""
-    moves = formation.desired.moves
-    types = [type_of(n) for n, move in desired.moves.items() if is_rolling(move) and move != moves.get(n)]
+    moves, specs = formation.desired.moves, formation.plan.types
+    rolling = {n: type_of(n) for n, move in desired.moves.items() if is_rolling(move)}
+    types = [t for n, t in rolling.items() if desired.moves[n] != moves.get(n) or before.types.get(t) != specs[t]]
     for type_name in dict.fromkeys(types):
         old = before.types.get(type_name) or formation.plan.types[type_name]
         desired = _begin(formation, desired, old)
