@@ -717,6 +717,12 @@ MUTATIONS = [
         "]",
     ),
     Mutation(
+        "an abort leaves those that were to be started again",
+        "replacing",
+        "return asked or isinstance(one.phase, Waiting)",
+        "return isinstance(one.phase, Waiting)",
+    ),
+    Mutation(
         "the extra one outlives its rollout",
         "replacing",
         "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
@@ -796,6 +802,12 @@ MUTATIONS = [
         "followers",
         "or _are_coming(late, desired, slots))",
         "or True)",
+    ),
+    Mutation(
+        "a restart waits for what KILL did not remove",
+        "followers",
+        "    if i.unkillable:\n        return False\n",
+        "",
     ),
     Mutation(
         "a restart does not wait for what still tries",

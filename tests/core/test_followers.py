@@ -12,7 +12,7 @@ from procman.core.phases import Backoff, Done, Down, Failed, Ready, Spawning, St
 from procman.core.policies import Dependency, Rolling, Until
 from procman.core.snapshot import decode, encode
 from procman.core.spec import When
-from procman.core.timers import RolloutTimer
+from procman.core.timers import RolloutTimer, SlotTimer
 from procman.core.view import OperationState
 
 
@@ -142,6 +142,18 @@ def test_one_whose_rollout_is_aborted_still_follows():
     assert story.fleet.get("web.3") is None
 
 
+def test_one_that_was_stopped_and_restarted_comes_back_though_its_rollout_is_aborted_meanwhile():
+    web = following("web", "redis", rolling=Rolling(surge=1), restart={"policy": When.NEVER})
+    story = up({"web": 2, "redis": 1}, web)
+    story.happens(Commanded(Stop(("web.2",)), 7))
+    story.happens(Commanded(Restart(("redis", "web")), 8))
+    story.spawned("web.3")
+    story.ends("web.3", 1)
+    story.ends("web.2", 143, "TERM")
+    come_up(story)
+    assert [story.phase("web.1"), story.phase("web.2")] == [Ready, Ready]
+
+
 def test_one_whose_rollout_is_aborted_stays_where_it_follows_nobody():
     story = begun_and_aborted(())
     assert [story.phase("web.1"), story.phase("web.2")] == [Ready, Ready]
@@ -193,6 +205,15 @@ def test_a_restart_that_was_asked_for_goes_on_without_what_nothing_brings_back(e
     assert story.phase("web.1") is Stopping
     come_up(story)
     assert story.phase("web.1") is Ready
+
+
+def test_a_restart_that_was_asked_for_goes_on_without_what_even_kill_did_not_remove():
+    story = up(*PAIR)
+    story.happens(Commanded(Restart(("redis", "web")), 7))
+    while not story.instance("redis.1").unkillable:
+        assert story.phase("web.1") is Ready
+        story.fleet_timer(SlotTimer("redis.1"))
+    assert story.phase("web.1") is Stopping
 
 
 def test_a_restart_that_was_asked_for_waits_for_what_still_tries():

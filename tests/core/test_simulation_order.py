@@ -294,13 +294,13 @@ class Drawn:
         formation, unfit = self.os.fleet._formation, (Unhealthy, Draining, Stopping, Spawning, Starting)
         if any(i.unkillable or isinstance(i.phase, unfit) or i.spec.recycle for i in formation.slots):
             return
-        for name in formation.desired.surge:
-            regular = [formation.slots.at(name, number) for number in formation.desired.numbers(name)]
-            assert any(isinstance(i.phase, Waiting) for i in regular), f"the extra one of {name} is left over"
+        waiting = {
+            i.spec.type for i in formation.slots if isinstance(i.phase, Waiting)
+        }  # others are not replaced meanwhile
+        assert waiting >= {*formation.desired.surge}, "an extra instance is left over"
         for name, move in formation.desired.moves.items():
-            waits = isinstance(formation.slots.get(name).phase, Waiting)
             followed = isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED
-            assert waits or followed, f"{name} still has to {move}"
+            assert followed or formation.slots.get(name).spec.type in waiting, f"{name} still has to {move}"
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

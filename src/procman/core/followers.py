@@ -91,6 +91,8 @@ def _are_coming(types: Iterable[str], desired: Desired, slots: Slots) -> bool:
 
 
 def _is_coming(i: Instance, desired: Desired, slots: Slots) -> bool:
+    if i.unkillable:
+        return False
     if i.wanted and not isinstance(i.phase, (Ready, *AT_REST)):
         return True
     move = desired.moves.get(i.name)

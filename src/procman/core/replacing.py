@@ -169,7 +169,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
             formation.out += recycling.again(one, now)
             formation.rollouts.pause(type_name, now + recycling.RETRY_AFTER)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
-    waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
+    waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if _is_to_start(one, desired)}
     formation.desired = replace(desired, moves=owed | waiting | rest | back)
     formation.rollouts.abort(type_name, why)
     if i.index == desired.surge.get(type_name):
@@ -178,6 +178,12 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
     formation.out += formation.operations.abort(names, reason, i.name)
+
+
+def _is_to_start(one: Instance, desired: Desired) -> bool:
+    """Whether it was not running, and is to, though no rollout replaces it any more."""
+    asked = not one.wanted and isinstance(desired.moves.get(one.name), RestartMove)
+    return asked or isinstance(one.phase, Waiting)
 
 
 def _owed(move: Move | None) -> RestartMove | None:
