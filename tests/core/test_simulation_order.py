@@ -24,6 +24,7 @@ from procman.core.actions import Finish
 from procman.core.desired import RegroupMove, RestartMove
 from procman.core.events import Hold, Notified, Released, Reload, Restart, Scale, Stop
 from procman.core.fleet import Fleet
+from procman.core.followers import followed
 from procman.core.phases import (
     UP,
     Done,
@@ -294,13 +295,12 @@ class Drawn:
         formation, unfit = self.os.fleet._formation, (Unhealthy, Draining, Stopping, Spawning, Starting)
         if any(i.unkillable or isinstance(i.phase, unfit) or i.spec.recycle for i in formation.slots):
             return
-        waiting = {
-            i.spec.type for i in formation.slots if isinstance(i.phase, Waiting)
-        }  # others are not replaced meanwhile
+        waiting = {i.spec.type for i in formation.slots if isinstance(i.phase, Waiting)}  # its others are not replaced
+        waiting |= {name for name, spec in self.os.fleet.plan.types.items() if waiting & {*followed(spec)}}
         assert waiting >= {*formation.desired.surge}, "an extra instance is left over"
         for name, move in formation.desired.moves.items():
-            followed = isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED
-            assert followed or formation.slots.get(name).spec.type in waiting, f"{name} still has to {move}"
+            owed = isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED
+            assert owed or formation.slots.get(name).spec.type in waiting, f"{name} still has to {move}"
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

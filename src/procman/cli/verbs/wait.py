@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import tell
+from procman.cli.wait import print_change
 from procman.control.conditions import listed
 from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
@@ -74,7 +74,7 @@ def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: floa
     with client:
         try:
             left = None if timeout is None else max(0.0, deadline - time.monotonic())
-            waited = client.wait(replace(params, timeout=left), tell)
+            waited = client.wait(replace(params, timeout=left), print_change)
         except EndedError:
             if params.until is AwaitedState.STOPPED:
                 return 0
