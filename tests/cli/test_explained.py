@@ -59,7 +59,7 @@ def test_stages_hold_every_type_once(tmp_path, monkeypatch):
         ("ready: {log: up}", "web a line that matches 'up', within"),
         ("ready: {exec: check}", "web exec 'check', within"),
         ("ready: {file: up}", "web the file up, within"),
-        ("recycle: {age: 1h}", "web after a second of life"),
+        ("recycle: {age: 1h}", "web a second after its start"),
         ("health: {tcp: 80, failures: 2}", "then tcp 127.0.0.1:80 every 10 s; 2 failures: it is restarted"),
         ("health: {tcp: 80, on_failure: unready}", "3 failures: it is out of rotation"),
     ],

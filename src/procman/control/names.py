@@ -39,7 +39,7 @@ TABLE = "/proc/net/unix"
 
 
 class Holder(Struct, frozen=True):
-    """Who has a name. `alive` is False where only the guardian of a killed procman holds it."""
+    """The process that holds a name. `alive` is False where only the guardian of a killed procman holds it."""
 
     pid: int
     uid: int

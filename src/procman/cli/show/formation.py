@@ -27,7 +27,7 @@ LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 
 def explanation(plan: Plan) -> list[str]:
     """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
-    life.
+    run.
     """
     if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
         return []
@@ -117,7 +117,7 @@ def _readiness(plan: Plan) -> list[tuple[str, ...]]:
 def _ready_by(spec: ProcessSpec) -> str:
     if spec.ready is not None:
         return f"{_probe(spec.ready.probe, spec)}, within {duration(spec.ready.timeout)}"
-    return "when it has ended, with success" if spec.oneshot else "after a second of life"
+    return "when it has ended, with success" if spec.oneshot else "a second after its start"
 
 
 def _health_of(spec: ProcessSpec) -> str:

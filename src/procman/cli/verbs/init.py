@@ -40,13 +40,13 @@ class NewFile(Struct, frozen=True):
 
 @click.command()
 @click.option("--from", "source", metavar="FILE", help="Convert this file of another supervisor.", show_envvar=True)
-@click.option("-d", "--root", metavar="DIR", help="The folder.  [default: the current one]", show_envvar=True)
+@click.option("-d", "--root", metavar="DIR", help="The project's folder.  [default: the current one]", show_envvar=True)
 def init(source: str | None, root: str | None) -> int:
-    """Write a Procfile and a procman.yml for this folder, by what it holds or from another supervisor's file.
+    """Write a Procfile and a procman.yml for the project in this folder, or convert another supervisor's file.
 
-    Looks at package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and their kind, or converts
-    docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml or a
-    systemd unit. Never writes over an existing file. Ends with 0 where something was written or nothing was to be done.
+    It reads package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and similar files. With --from it
+    converts docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml
+    or a systemd unit. It never overwrites a file. The exit code is 0 if files were written or none were needed.
 
     \b
     Examples:
