@@ -151,6 +151,17 @@ def serving(base: str, root: str) -> Iterator[str]:
                 yield name
 
 
+def of_another_user(bases: Iterable[str], root: str) -> Holder | None:
+    """The living procman of another user that runs this root and that this user may not talk to."""
+    mine = os.geteuid()
+    for base in bases if AVAILABLE and mine else ():
+        for uid in _users(base, root):
+            holder = holder_of(f"{base}/{uid}") if uid != mine else None
+            if holder is not None and holder.alive and holder.uid == uid and _counts(holder, root):
+                return holder
+    return None
+
+
 def labels(bases: Iterable[str]) -> list[str]:
     """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
@@ -186,9 +197,13 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
         return not os.path.exists("/proc/self")
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for link in links:
-        with contextlib.suppress(OSError):  # closed meanwhile
+        try:
             if os.readlink(f"/proc/{pid}/fd/{link}") in wanted:
                 return True
+        except PermissionError:  # listed but hidden: it is outside our user namespace (ptrace(2))
+            return not _is_zombie(pid)
+        except OSError:  # closed meanwhile
+            continue
     return not wanted
 
 
@@ -243,15 +258,15 @@ def _counts(holder: Holder, root: str) -> bool:
 
 def refusal(pid: int, uid: int | None = None) -> RefusedError:
     """The refusal to start where a procman runs already."""
-    whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
+    whose = "" if uid in (None, os.geteuid()) else f", user {user_name(uid)}"
     who = f"procman (pid {pid}{whose})" if pid else "another procman"
+    how = "only that user and root may use it" if whose else "see `procman ps`; `procman shutdown` ends it"
     return RefusedError(
-        f"cannot start: {who} already runs here",
-        "see `procman ps`; `procman shutdown` ends it, and --name NAME starts another formation of this folder",
+        f"cannot start: {who} already runs here", f"{how}, and --name NAME starts another formation of this folder"
     )
 
 
-def _user(uid: int | None) -> str:
+def user_name(uid: int | None) -> str:
     import pwd  # noqa: PLC0415  only on the way to an error
 
     try:
