@@ -23,6 +23,10 @@ LOOK_EVERY = 0.1
 """Least seconds between two searches for the holder of a port, each of which looks at every process: 7 ms."""
 
 
+DYING = 1.0
+"""Seconds after which a socket that no process shows is not that of one that is just ending."""
+
+
 class ListeningSocket(NamedTuple):
     """A listening socket as the system's tables show it."""
 
@@ -40,6 +44,9 @@ class PortNotes:
         self._is_own = is_own
         self._looked_at = -LOOK_EVERY
         self._told: dict[int, tuple[ListeningSocket, str]] = {}  # by port
+        self._unseen: dict[
+            int, tuple[ListeningSocket, float]
+        ] = {}  # by port: the socket that no process showed, and since when
 
     def note(self, life: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
@@ -60,7 +67,13 @@ class PortNotes:
         text = holder_of(port, listener, life.group, self._is_own)
         if text:
             self._told[port] = (listener, text)
-        return text
+            return text
+        before, since = self._unseen.get(port, (None, now))
+        if before != listener:
+            self._unseen[port] = (listener, now)
+        elif now >= since + DYING and _holder(listener.inode) is None:
+            return f"port {port} is held by a process that cannot be seen from here, perhaps in another container"
+        return ""
 
 
 def is_taken(port: int) -> bool:
