@@ -17,6 +17,7 @@ _REASONS = {
     "user": "processes run as the user that starts procman",
     "umask": "set it before procman is started",
     "priority": "order is set by depends_on",
+    "autostart": "give the count with `procman start -m NAME=0`",
     "startsecs": "say when it is ready: `ready: tcp`",
     "numprocs_start": "PROCMAN_INDEX counts from 1",
     "serverurl": "procman gives each process PROCMAN_SOCKET",
@@ -122,11 +123,13 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
     """Carry one key over; False where procman has nothing like it."""
     text, line = value.text, value.line
     if key == "directory":
-        draft.put("cwd", _formatted(text.replace("%(here)s", ".")))
+        draft.put_folder(line, _formatted(text.replace("%(here)s", ".")))
     elif key == "environment":
         expanded = {name: _formatted(one) for name, one in _environment(text).items()}
         draft.put_env(line, expanded, expand=any("%(ENV_" in one for one in _environment(text).values()))
     elif key == "autostart":
+        if "%(" in text:
+            return False
         draft.count = 0 if text.lower() in ("false", "no", "off", "0") else draft.count
     elif key == "autorestart":
         if text.lower() in ("true", "yes", "on", "1"):
