@@ -23,6 +23,7 @@ from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.process import hearing
 from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
 from procman.kernel.process.deaths import Deaths
 from procman.kernel.process.helpers import Helpers
@@ -131,7 +132,8 @@ class Kernel:
             case actions.Signal(name, generation, signal, target):
                 if life := self._lives.find(name, generation):
                     self._adoption.remember(life)
-                    self._lives.signal(life, signal, target)
+                    if hearing.is_for(life, signal, target):
+                        self._lives.signal(life, signal, target)
                     self._adoption.sweep_soon()
             case actions.SignalProcess(pid, signal):
                 self._lives.signal_process(pid, signal)

@@ -33,7 +33,7 @@ class Process:
     """
 
     __slots__ = (
-        *("adopted", "born", "daemons", "generation", "group", "held"),
+        *("adopted", "born", "daemons", "generation", "group", "heard", "held"),
         *("name", "pid", "reaped", "spec", "stdin", "streams"),
     )
 
@@ -46,6 +46,7 @@ class Process:
         self.born = born
         self.reaped = False
         self.adopted = NOBODY
+        self.heard = ""  # the signal that its leader caught when it was young
         self.daemons = NOBODY  # daemons that it brought into its type, and which may outlive it
         self.streams: tuple[ChildStream, ...] = ()
         self.stdin: int | None = None

@@ -338,7 +338,7 @@ class ProcessTable:
                 self._to_leader(life, number)
                 for pid in life.adopted:  # also a process that has left the group since (setsid)
                     self._kill(pid, number)
-            case Target.LEADER:
+            case Target.LEADER | Target.UNHEARD:
                 self._to_leader(life, number)
             case Target.GROUP | Target.TOP:
                 self._to_group(life, number)
