@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from harness import World
 
 COUNTS_SIGNALS = """
@@ -46,3 +48,29 @@ def test_a_young_program_that_loses_its_signal_gets_it_again(world: World) -> No
     supervisor.expect("up$")
     assert supervisor.stop() == 0
     assert "KILL" not in supervisor.seen
+
+
+DROPS_THE_FIRST = """
+# As Erlang's virtual machine does in its first 300 ms: it catches the signal and drops it.
+import os, signal
+got = []
+def end(*_):
+    got.append(1)
+    if len(got) > 1:
+        os._exit(0)
+signal.signal(signal.SIGTERM, end)
+os.write(1, b"up\\n")
+while True:
+    signal.pause()
+"""
+
+
+def test_erlang_gets_its_signal_again_although_it_catches_the_first_one(world: World) -> None:
+    """It is known by the name of its virtual machine."""
+    (world.folder / "beam.smp").symlink_to(sys.executable)
+    world.script("vm.py", DROPS_THE_FIRST)
+    world.procfile(vm="./beam.smp vm.py")
+    supervisor = world.start()
+    supervisor.expect("up$")
+    assert supervisor.stop() == 0
+    assert "vm.1 exit 0" in supervisor.seen

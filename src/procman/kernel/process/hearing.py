@@ -15,12 +15,16 @@ server runs (OTP 25: 0.1 to 0.3 s after the start, longer on a busy machine).
 """
 
 
-def is_for(life: Process, signal: str, target: Target) -> bool:
+def is_for(process: Process, signal: str, target: Target) -> bool:
     """Whether to send it: not again to a leader that heard it when it was young, which is remembered here."""
     if target is Target.UNHEARD:
-        return life.heard != signal
-    if signal not in ("CONT", "KILL") and time.monotonic() - life.born < 2 * YOUNG and hears(life.pid, signal):
-        life.heard = signal  # twice the time, as the life began for the core a little later
+        return process.heard != signal
+    if (
+        signal not in ("CONT", "KILL")
+        and time.monotonic() - process.started_at < 2 * YOUNG
+        and hears(process.pid, signal)
+    ):
+        process.heard = signal  # twice the time, as it began for the core a little later
     return True
 
 

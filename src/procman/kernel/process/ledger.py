@@ -40,13 +40,13 @@ class EntryKind(IntEnum):
     its own.
     """
 
-    LIFE = 1
+    LEADER = 1
     ADOPTED = 2
-    STRAY = 3
+    ORPHAN = 3
     HOLDER = 4
 
 
-class Noted(Struct, frozen=True):
+class Noted(Struct, frozen=True, rename={"noted_at": "born"}):
     """One record, with the numbers in the file. An older program recorded neither `shell` nor `repeat`, and acted as if
     both were true.
     """
@@ -55,7 +55,7 @@ class Noted(Struct, frozen=True):
     kind: int
     mode: int
     signal: int
-    born: float
+    noted_at: float
     grace: float
     shell: bool = True
     repeat: bool = True
@@ -84,7 +84,7 @@ class Ledger:
         self._data = bytearray(HEADER.pack(VERSION, os.getpid(), mark.encode()))
         self._slots: dict[int, int] = {}  # offset by pid
         self._free: list[int] = []
-        self._told = False
+        self._has_reported = False
 
     def state(self) -> tuple[Noted, ...]:
         """The state from which it can be continued."""
@@ -119,8 +119,8 @@ class Ledger:
         at = self._slots.get(pid)
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
-        born = time.clock_gettime(CLOCK)
-        policy = MODES[stop.mode], signal_number(stop.signal), born, stop.grace
+        noted_at = time.clock_gettime(CLOCK)
+        policy = MODES[stop.mode], signal_number(stop.signal), noted_at, stop.grace
         self._write(at, RECORD.pack(pid, kind, *policy, how.shell, how.repeat))
 
     def forget(self, pid: int) -> None:
@@ -139,8 +139,8 @@ class Ledger:
                 self._complain(error)
 
     def _complain(self, error: OSError) -> None:
-        if not self._told:
-            self._told = True
+        if not self._has_reported:
+            self._has_reported = True
             self.on_trouble(
                 f"cannot write the guardian's table: {error.strerror}; if procman is killed, it may miss some"
             )
