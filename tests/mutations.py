@@ -173,7 +173,6 @@ MUTATIONS = [
         "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
         "return True",
     ),
-    Mutation("repeats also to who heard it", "stopping", "Target.UNHEARD", "Target.LEADER"),
     Mutation(
         "repeats also to the old",
         "stopping",
