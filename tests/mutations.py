@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "src" / "procman"
-NOT_NEEDED = ("test_display", "test_autoscale_model")
+NOT_NEEDED = ("test_autoscale_model",)
 """What looks at no guard, or at those that others look at in a fraction of the time."""
 FAST = [str(path) for path in sorted((TESTS / "core").glob("test_*.py")) if path.stem not in NOT_NEEDED]
 SLOW = ("test_interleavings", "test_simulation")
@@ -763,10 +763,10 @@ MUTATIONS = [
     Mutation("a pause outlasts the next rollout", "rollout", "            self._pauses.pop(type_name, None)\n", ""),
     Mutation("an upgrade ends a pause", "rollout", "dict(state.pauses)", "{}"),
     Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
-    # ---- strays
-    Mutation("a stale deadline ends strays", "orphans", "if token != self._token:", "if False:"),
+    # ---- orphans
+    Mutation("a stale deadline ends orphans", "orphans", "if token != self._token:", "if False:"),
     Mutation(
-        "strays outlive a kill",
+        "orphans outlive a kill",
         "orphans",
         "kill_at if self._closing is None else min(kill_at, self._closing)",
         "kill_at",
@@ -798,7 +798,7 @@ MUTATIONS = [
     Mutation("all that stand are ready", "wishes", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
     Mutation("every quick end is that of an input", "hints", " and _may_read(spec.command):", ":"),
-    Mutation("a stray is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
+    Mutation("an orphan is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 
 

@@ -97,7 +97,7 @@ class SimulatedOS:
         self.wanted: Callable[[Spawn], bool] = lambda _spawn: True
         self.forks: list[Spawn] = []
         self.lives: dict[str, Life] = {}  # by instance: until Emptied is told
-        self.queues: dict[str, deque[Event]] = {}  # by instance, "" for strays
+        self.queues: dict[str, deque[Event]] = {}  # by instance, "" for orphans
         self.timers: list[SetTimer] = []
         self.probes: dict[str, StartProbe] = {}
         self.kept_counts: dict[str, int] = {}
@@ -106,9 +106,9 @@ class SimulatedOS:
         self.ended: dict[str, float] = {}  # by instance: when the end of its last process was told
         self.fired: list[Event] = []  # everything told so far
         self.kept: dict[str, dict[int, Proc]] = {}
-        self.strays: dict[int, Proc] = {}
-        self.strays_kill_at: dict[int, float] = {}
-        self.strays_told: dict[int, float] = {}  # and not yet told to be gone: since when
+        self.orphans: dict[int, Proc] = {}
+        self.orphans_kill_at: dict[int, float] = {}
+        self.orphans_told: dict[int, float] = {}  # and not yet told to be gone: since when
         self.strangers: set[int] = set()  # whoever has the numbers of the dead: they are given out again at once
         self.killing = False
         self.stopping = False
@@ -339,12 +339,12 @@ class SimulatedOS:
     def appear(self, *, in_life: str | None = None, generation: int = 0) -> None:
         """A process nobody started becomes procman's child: an orphan, or one of a life that is over."""
         pid = self._pid()
-        self.strays[pid] = Proc(pid, 0, in_group=False, obeys=True)
+        self.orphans[pid] = Proc(pid, 0, in_group=False, obeys=True)
         event = Orphaned(pid) if in_life is None else Adopted(in_life, generation, pid, in_group=False)
         self._queue("", event)
 
-    def stray_dies(self, pid: int) -> None:
-        del self.strays[pid]
+    def orphan_dies(self, pid: int) -> None:
+        del self.orphans[pid]
         self.strangers.add(pid)
         self._queue("", OrphanReaped(pid))
 
@@ -402,12 +402,12 @@ class SimulatedOS:
     def _signal_process(self, action: SignalProcess) -> None:
         pid = action.pid
         told = isinstance(self._subject, Adopted | Orphaned) and self._subject.pid == pid
-        assert told or pid in self.strays_told, f"{pid} gets {action.signal} and is none of ours"
-        if pid in self.strays:
+        assert told or pid in self.orphans_told, f"{pid} gets {action.signal} and is none of ours"
+        if pid in self.orphans:
             if action.signal == "KILL" and not self.fleet.stopping:
-                assert self.now >= self.strays_kill_at[pid] - EPSILON, f"stray {pid} is killed early"
-            if self.strays[pid].dies_of(action.signal, "TERM"):
-                self.stray_dies(pid)
+                assert self.now >= self.orphans_kill_at[pid] - EPSILON, f"orphan {pid} is killed early"
+            if self.orphans[pid].dies_of(action.signal, "TERM"):
+                self.orphan_dies(pid)
             return
         for life in self.lives.values():
             if pid in life.procs:
@@ -461,10 +461,10 @@ class SimulatedOS:
             case Emptied():
                 del self.lives[name]
             case Orphaned() | Adopted() if not name:
-                self.strays_told[event.pid] = self.now
-                self.strays_kill_at[event.pid] = self.now + self._grace_of(event)
+                self.orphans_told[event.pid] = self.now
+                self.orphans_kill_at[event.pid] = self.now + self._grace_of(event)
             case OrphanReaped():
-                self.strays_told.pop(event.pid, None)
+                self.orphans_told.pop(event.pid, None)
             case _:
                 pass
         actions = self.tell(event)

@@ -28,8 +28,8 @@ MOST_PARAMETERS = 5
 
 
 def test_a_class_name_stands_once_in_the_package() -> None:
-    """Also among those that are a module's own."""
-    names = [node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef)]
+    """Also among those that are a module's own, and those within another class or a function."""
+    names = [node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     assert {name for name, times in Counter(names).items() if times > 1} == set()
 
 

@@ -10,7 +10,15 @@ import click
 import pytest
 
 from procman.cli.group import VERBS, procman
-from procman.cli.line.advice import OPTIONS, SYNONYMS, of_refused, of_unknown_option, of_unknown_verb
+from procman.cli.line.advice import (
+    EXAMPLES,
+    OPTIONS,
+    SYNONYMS,
+    of_misspelt_verb,
+    of_refused,
+    of_unknown_option,
+    of_unknown_verb,
+)
 
 
 def refused(*args, cwd=None):
@@ -39,6 +47,14 @@ def test_a_synonym_leads_to_verbs_that_exist(word):
         ("tail -f web", "`procman logs -f web` follows the output"),
         ("tail -n 5 web", "`procman logs -f` follows the output"),
         ("kill web", "`procman stop web` stops instances; `procman signal KILL NAME` sends a signal"),
+        ("kill", "`procman stop --all` stops instances; `procman signal KILL NAME` sends a signal"),
+        ("kill -9 web", "`procman signal 9 web` sends it; `procman stop` stops instances for good"),
+        ("kill -s HUP web", "`procman signal HUP web` sends it; `procman stop` stops instances for good"),
+        ("kill -USR1", "`procman signal USR1 NAME` sends it; `procman stop` stops instances for good"),
+        ("tail web stderr", "`procman logs -f web` follows the output"),
+        ("c web", "`procman attach web` connects the keyboard to an instance"),
+        ("r web worker", "`procman restart web worker` restarts instances"),
+        ("q", "`procman shutdown` stops everything and ends procman"),
         ("connect web.1", "`procman attach web.1` connects the keyboard to an instance"),
         (
             "exec rake db:migrate",
@@ -73,6 +89,86 @@ def test_a_type_in_the_place_of_a_verb_is_recognised(tmp_path):
     assert refused("web", cwd=tmp_path)[1].startswith("`procman start web` starts that type alone")
 
 
+@pytest.mark.parametrize("typed", ["staus", "stauts", "statsu", "sttaus", "staut", "satte"])
+def test_a_misspelt_status_never_leads_to_start(typed):
+    assert refused(typed)[1] == "`procman ps` lists the instances"
+
+
+@pytest.mark.parametrize(
+    ("typed", "verb"),
+    [("strat", "start"), ("sacle", "scale"), ("lgos", "logs"), ("Restrat", "restart"), ("strt", "start")],
+)
+def test_a_misspelt_verb_leads_to_the_verb(typed, verb):
+    assert of_misspelt_verb([typed, "web"], VERBS) == f"did you mean '{verb}'?"
+
+
+@pytest.mark.parametrize("word", ["", "frobnicate", "k8", "-"])
+def test_a_word_that_is_like_no_verb_has_no_hint(word):
+    assert of_misspelt_verb([word], VERBS) == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("-f Procfile.dev start web", "options follow the verb: `procman start -f Procfile.dev web`"),
+        ("-e a.env run env", "options follow the verb: `procman run -e a.env env`"),
+        ("-c supervisord.conf status web", "`procman ps web` lists the instances"),
+        ("-D", "options follow the verb: `procman start -D`"),
+        ("-v", "`procman --version` prints it"),
+        (
+            "-n",
+            "it stays in the foreground, as service managers want it; --detach sends it to the background",
+        ),
+    ],
+)
+def test_an_option_in_front_of_the_verb_is_shown_behind_it(typed, hint):
+    assert refused(*typed.split()) == [f"cannot understand the option '{typed[:2]}' of 'procman'", hint]
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (
+            "reload web",
+            "it restarts only what has changed, of all types; `procman restart web` restarts that in any case",
+        ),
+        ("shutdown web worker", "it ends procman and everything; `procman stop web worker` stops only that"),
+        ("init supervisord.conf", "write `procman init --from supervisord.conf`"),
+        ("upgrade web", "it replaces procman itself; `procman reload` applies a changed Procfile"),
+    ],
+)
+def test_a_name_after_a_verb_that_takes_none_leads_to_the_verb_that_does(typed, hint):
+    verb, name = typed.split()[:2]
+    assert refused(*typed.split()) == [f"cannot use '{name}': `procman {verb}` takes no name", hint]
+
+
+@pytest.mark.parametrize("verb", EXAMPLES)
+def test_a_verb_without_its_words_is_shown_with_them(verb):
+    told = refused(verb)
+    assert told[0].startswith(f"cannot do 'procman {verb}' without ")
+    assert told[1] == EXAMPLES[verb]
+    assert f"`procman {verb} " in told[1]
+
+
+def test_an_option_that_shares_only_its_dashes_is_not_suggested():
+    assert refused("reload", "--force")[1] == "try 'procman reload --help'"
+    assert refused("restart", "--waiy")[1] == "did you mean '--wait'? (try 'procman restart --help')"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("-HUP web", "HUP web"), ("-9 web", "9 web"), ("-s HUP web worker", "HUP web worker"), ("-TERM", "TERM NAME")],
+)
+def test_a_signal_written_as_for_kill_is_shown_as_procman_takes_it(typed, meant):
+    assert refused("signal", *typed.split())[1] == f"the signal comes first, without '-': `procman signal {meant}`"
+
+
+def test_a_value_that_is_no_number_is_answered_in_plain_words():
+    assert refused("start", "-p", "abc")[0] == "cannot use '-p' / '--port': 'abc' is not a whole number"
+    assert refused("logs", "-n", "x")[0] == "cannot use '-n' / '--lines': 'x' is not a whole number"
+    assert refused("wait", "-t", "soon")[0] == "cannot use '-t' / '--timeout': 'soon' is not a number"
+
+
 def test_status_never_leads_to_start():
     assert [of_unknown_verb([word]) for word in ("status", "stat", "stats") if "start" in of_unknown_verb([word])] == []
 
@@ -93,6 +189,8 @@ def test_status_never_leads_to_start():
         ("webx3", "web=3"),
         ("web worker=2", "web=N worker=2"),
         ("web=1 worker:2", "web=1 worker=2"),
+        ("--web=2", "web=2"),
+        ("--web=2 worker+1 --wait", "web=2 worker+1"),
     ],
 )
 def test_counts_of_other_tools_are_shown_in_ours(typed, meant):
@@ -117,12 +215,19 @@ def test_scale_names_the_change_that_was_meant():
         (["stop", "all"], "that is an option: `procman stop --all`"),
         (["logs", "-f", "all"], "without a name it shows the output of all: `procman logs -f`"),
         (["signal", "HUP", "all"], "a pattern names them all: `procman signal HUP '*'`"),
+        (["scale", "all=2"], "name each type: `procman scale` prints them"),
     ],
 )
 def test_all_is_no_name_and_the_way_to_all_is_told(args, hint):
     advice = of_refused(args, "cannot find an instance or process type 'all'")
     assert advice is not None
     assert advice.hint == hint
+
+
+def test_procmans_own_lines_are_found_under_its_name():
+    advice = of_refused(["logs", "procman"], "cannot find an instance or process type 'procman'")
+    assert advice is not None
+    assert advice.hint == "`procman logs system` shows procman's own lines"
 
 
 def test_another_refusal_keeps_its_hint():

@@ -57,7 +57,7 @@ def test_why_nothing_is_done():
 
 
 def test_an_autoscaler_that_has_not_looked_for_long():
-    assert table({"web": status_of(2, 20)}, NOW + 600)[-1].endswith("looked 10m 0s ago")
+    assert table({"web": status_of(2, 20)}, NOW + 600)[-1].endswith("polled 10m 0s ago")
 
 
 def test_without_a_type_that_is_scaled():

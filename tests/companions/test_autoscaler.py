@@ -46,14 +46,14 @@ class Fleet:
         self.count = count
         self.broken = None
         self.reported = None
-        self.looks = 0
+        self.polls = 0
         self.refuses = None
         self.published = []
 
-    def look(self):
+    def poll(self):
         if self.broken:
             raise self.broken
-        self.looks += 1
+        self.polls += 1
         return {"web": seen_of(self.count)}
 
     def scale(self, type_name, count, why):
@@ -244,7 +244,7 @@ def test_controls_that_cannot_be_read_stop_everything(world, tmp_path):
 
 
 def test_a_type_that_a_reload_has_removed_is_left_alone(world):
-    world.fleet.look = dict
+    world.fleet.poll = dict
     world.run(60)
     assert world.lines == []
 
@@ -253,12 +253,12 @@ def test_at_zero_the_metric_alone_is_read_between_two_looks(tmp_path):
     rule = ScalingRule(min=0, max=8, metrics=(msgspec.structs.replace(QUEUE, cheap=True),))
     world = World(tmp_path, rule=rule, count=0)
     world.scaler.step()
-    looks, world.fleet.broken = world.fleet.looks, ProcmanError("cannot reach procman")
+    polls, world.fleet.broken = world.fleet.polls, ProcmanError("cannot reach procman")
     world.run(14)
     assert world.lines == []
     world.fleet.broken = None
     world.run(1.5)
-    assert world.fleet.looks == looks + 1
+    assert world.fleet.polls == polls + 1
     world.gauge.value = 1
     world.run(0.5)
     assert world.fleet.count == 1
@@ -376,8 +376,8 @@ def test_while_there_are_new_instances_samples_are_taken_between_two_looks(tmp_p
     world, sampled = World(tmp_path), []
     world.start(samplers=(lambda seen, now: sampled.append(now),))
     world.gauge.value = 60
-    look = world.fleet.look
-    world.fleet.look = lambda: {"web": young(look()["web"], 1.0 if world.now < 1008 else 99.0)}
+    poll = world.fleet.poll
+    world.fleet.poll = lambda: {"web": young(poll()["web"], 1.0 if world.now < 1008 else 99.0)}
     world.run(15)
     assert len(sampled) >= 4
     count = len(sampled)

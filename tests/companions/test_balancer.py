@@ -362,7 +362,7 @@ class FakeFleet:
         self.held = {}
         self.broken = None
 
-    def look(self):
+    def poll(self):
         if self.broken:
             raise self.broken
         return self.instances

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.config.formation import Asked, choose_counts, parse_changes, parse_formation
+from procman.config.formation import RequestedCounts, choose_counts, parse_changes, parse_formation
 from procman.errors import ConfigError
 
 
@@ -100,46 +100,54 @@ def test_any_words_are_read_or_refused(texts):
 
 
 COUNTS = [
-    ("by default one each and no release", Asked(), {"web": 1, "worker": 1, "release": 0}),
-    ("the config file's counts", Asked(configured={"web": 3, "release": 1}), {"web": 3, "worker": 1, "release": 1}),
+    ("by default one each and no release", RequestedCounts(), {"web": 1, "worker": 1, "release": 0}),
+    (
+        "the config file's counts",
+        RequestedCounts(configured={"web": 3, "release": 1}),
+        {"web": 3, "worker": 1, "release": 1},
+    ),
     (
         "the command line wins, the others keep theirs",
-        Asked(formation={"web": 2}, configured={"web": 3, "worker": 4}),
+        RequestedCounts(formation={"web": 2}, configured={"web": 3, "worker": 4}),
         {"web": 2, "worker": 4, "release": 0},
     ),
     (
         "all is for the unnamed but release",
-        Asked(formation={"all": 2, "web": 0}),
+        RequestedCounts(formation={"all": 2, "web": 0}),
         {"web": 0, "worker": 2, "release": 0},
     ),
     (
         "all wins over the config file",
-        Asked(formation={"all": 2}, configured={"web": 3}),
+        RequestedCounts(formation={"all": 2}, configured={"web": 3}),
         {"web": 2, "worker": 2, "release": 0},
     ),
-    ("only the named", Asked(types=("worker",)), {"web": 0, "worker": 1, "release": 0}),
+    ("only the named", RequestedCounts(types=("worker",)), {"web": 0, "worker": 1, "release": 0}),
     (
         "only the named and those of the formation",
-        Asked(types=("worker",), formation={"web": 2}),
+        RequestedCounts(types=("worker",), formation={"web": 2}),
         {"web": 2, "worker": 1, "release": 0},
     ),
     (
         "a named type has the config file's count",
-        Asked(types=("web",), configured={"web": 3}),
+        RequestedCounts(types=("web",), configured={"web": 3}),
         {"web": 3, "worker": 0, "release": 0},
     ),
-    ("a named type runs", Asked(types=("web",), configured={"web": 0}), {"web": 1, "worker": 0, "release": 0}),
+    (
+        "a named type runs",
+        RequestedCounts(types=("web",), configured={"web": 0}),
+        {"web": 1, "worker": 0, "release": 0},
+    ),
     (
         "all counts for the named only",
-        Asked(types=("web",), formation={"all": 2}),
+        RequestedCounts(types=("web",), formation={"all": 2}),
         {"web": 2, "worker": 0, "release": 0},
     ),
-    ("release by name", Asked(types=("release",)), {"web": 0, "worker": 0, "release": 1}),
-    ("release by formation", Asked(formation={"release": 1}), {"web": 1, "worker": 1, "release": 1}),
-    ("left out", Asked(leave_out=("web",), configured={"web": 2}), {"web": 0, "worker": 1, "release": 0}),
+    ("release by name", RequestedCounts(types=("release",)), {"web": 0, "worker": 0, "release": 1}),
+    ("release by formation", RequestedCounts(formation={"release": 1}), {"web": 1, "worker": 1, "release": 1}),
+    ("left out", RequestedCounts(leave_out=("web",), configured={"web": 2}), {"web": 0, "worker": 1, "release": 0}),
     (
         "left out wins",
-        Asked(leave_out=("web",), types=("web",), formation={"web": 2}),
+        RequestedCounts(leave_out=("web",), types=("web",), formation={"web": 2}),
         {"web": 0, "worker": 0, "release": 0},
     ),
 ]

@@ -8,33 +8,33 @@ import pytest
 from folders import write
 
 from procman.config.load import Options, load
-from procman.config.location import current_folder, look_upwards
+from procman.config.location import current_folder, search_upwards
 
 
 def test_the_nearest_folder_above_with_a_procfile_is_the_root(folder, monkeypatch):
     write(folder, env="A=1")
     (folder / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(folder / "a" / "b")
-    options, taken = look_upwards(Options(), {})
+    options, taken = search_upwards(Options(), {})
     assert taken == str(folder)
     plan = load(options, {})
     assert (plan.root, plan.types["web"].environment()) == (str(folder), {"A": "1"})
 
 
 def test_the_current_folder_comes_first(folder):
-    assert look_upwards(Options(), {}) == (Options(), None)
+    assert search_upwards(Options(), {}) == (Options(), None)
 
 
 @pytest.mark.parametrize("options", [Options(root="."), Options(procfile="Procfile.dev"), Options(procfile="-")])
 def test_what_was_named_is_taken_as_it_is(folder, monkeypatch, options):
     (folder / "sub").mkdir()
     monkeypatch.chdir(folder / "sub")
-    assert look_upwards(options, {}) == (options, None)
+    assert search_upwards(options, {}) == (options, None)
 
 
 def test_where_there_is_none_the_current_folder_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert look_upwards(Options(), {}) == (Options(), None)
+    assert search_upwards(Options(), {}) == (Options(), None)
 
 
 def test_other_files_are_still_seen_from_the_current_folder(folder, monkeypatch):
@@ -42,7 +42,7 @@ def test_other_files_are_still_seen_from_the_current_folder(folder, monkeypatch)
     sub.mkdir()
     write(sub, **{"my.env": "B=1"})
     monkeypatch.chdir(sub)
-    options, _ = look_upwards(Options(env_files=("my.env",)), {})
+    options, _ = search_upwards(Options(env_files=("my.env",)), {})
     assert load(options, {}).types["web"].environment() == {"B": "1"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from making import instance_in, spec_of
 
 from procman.core.phases import Ready
-from procman.core.select import MOST_PATTERNS, Chosen, listed, matching, refuse_type
+from procman.core.select import MOST_PATTERNS, Selector, listed, matching, refuse_type
 
 NAMES = ("web.1", "web.2", "worker.1", "job.1")
 TYPES = ("web", "worker", "job", "idle")
@@ -61,9 +61,9 @@ def test_a_thousand_names_are_not_compared_with_a_thousand_instances():
 
 def test_many_patterns_mean_what_each_of_them_means():
     patterns = [f"[{letter}]*.1" for letter in "abcdefghijklmnopqrstuvw"]
-    assert Chosen(patterns).means("web.1")
-    assert not Chosen(patterns).means("web.2")
-    assert not Chosen(patterns).means("system")
+    assert Selector(patterns).matches("web.1")
+    assert not Selector(patterns).matches("web.2")
+    assert not Selector(patterns).matches("system")
 
 
 def calls_in(function):
@@ -85,5 +85,5 @@ def calls_in(function):
 
 def test_too_many_patterns_are_refused_before_any_is_compiled():
     names = [f"[{'[' * 100}{n}" for n in range(MOST_PATTERNS + 1)]
-    message, _hint = Chosen(names).refuse({"web": 1}, ["web.1"])
+    message, _hint = Selector(names).refuse({"web": 1}, ["web.1"])
     assert "51 patterns" in message

@@ -215,15 +215,15 @@ class Formation(RuleBasedStateMachine):
         self.os.daemon(self.os.lives[alive[which % len(alive)]])
 
     @rule(generation=st.integers(0, 3), owned=st.booleans())
-    def stray_appears(self, generation: int, owned: bool) -> None:
+    def orphan_appears(self, generation: int, owned: bool) -> None:
         current = self.os.fleet.get("web.1")
         generation = min(generation, current.generation - 1 if current else 0)
         self.os.appear(in_life="web.1" if owned else None, generation=generation)
 
-    @precondition(lambda self: self.os.strays)
+    @precondition(lambda self: self.os.orphans)
     @rule()
-    def stray_ends(self) -> None:
-        self.os.stray_dies(min(self.os.strays))
+    def orphan_ends(self) -> None:
+        self.os.orphan_dies(min(self.os.orphans))
 
     @precondition(lambda self: self.os.lives)
     @rule(which=pick)
@@ -396,7 +396,7 @@ class Formation(RuleBasedStateMachine):
             assert self.os.finished == [1]
         else:
             assert not self.os.lives
-            assert not self.os.strays
+            assert not self.os.orphans
             assert not any(self.os.kept.values())
 
     def check_rollout_is_over(self, name: str) -> None:

@@ -195,11 +195,14 @@ def test_a_restart_is_followed_and_told_and_so_is_a_crash(world: World, attach: 
 
 
 def test_a_new_life_has_the_typists_size_and_the_screen_as_it_was(world: World, attach: Attach) -> None:
-    start_at_terminal(world, "printf '\\033[?1049h\\033[2Jtaken '; stty size; sleep 0.5; kill -9 $$")
+    start_at_terminal(world, "printf '\\033[?1049h\\033[2Jtaken '; stty size; read -r key; kill -9 $$")
     shown = attach("a.1", rows=30, columns=90)
-    screen = shown.until(lambda screen: screen.count(" started (pid ") >= 2, "two lives")
-    assert "attached to a.1" in screen  # which the alternate screen had hidden
-    shown.shows("taken 30 90")
+    shown.shows("^taken")
+    shown.type("\r")
+    shown.shows("^taken 30 90$")
+    assert "attached to a.1" not in str(shown)  # the alternate screen hides it
+    assert world.run("stop", "a.1").code == 0
+    assert "attached to a.1" in shown.shows(r"^\[procman: a\.1 started \(pid \d+\)\]$")
 
 
 def test_what_is_scaled_away_ends_the_attachment(world: World, attach: Attach) -> None:

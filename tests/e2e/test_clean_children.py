@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -255,17 +256,43 @@ SERVICE_MANAGERS = {
     "LISTEN_PID": "1",
     "LISTEN_FDS": "1",
     "LISTEN_FDNAMES": "web",
+    "SYSTEMD_EXEC_PID": "1",
+    "JOURNAL_STREAM": "8:1",
+    "NODE_CHANNEL_FD": "3",
+    "NODE_UNIQUE_ID": "1",
+    "WERKZEUG_SERVER_FD": "4",
+    "WERKZEUG_RUN_MAIN": "true",
+    "GUNICORN_FD": "5",
     "LISTEN_ADDRESS": "the application's own",
+    "INVOCATION_ID": "of everything that the service runs",
+    "NODE_ENV": "test",
 }
 
 
 @pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
 def test_what_a_service_manager_says_to_procman_ends_there(world: World, tty: str) -> None:
     """A gunicorn that takes NOTIFY_SOCKET for its own tells systemd that procman is ready."""
-    world.procfile(a="env | grep -e ^NOTIFY -e ^LISTEN -e ^WATCHDOG; echo end; exec sleep 1000")
+    names = " ".join(SERVICE_MANAGERS)
+    world.procfile(a=f"for name in {names}; do printenv $name; done; echo end; exec sleep 1000")
     supervisor = world.start(tty, env={**world.env, **SERVICE_MANAGERS})
     supervisor.expect("end$")
-    assert supervisor.lines("a.1") == ["LISTEN_ADDRESS=the application's own", "end"]
+    assert supervisor.lines("a.1") == ["the application's own", "of everything that the service runs", "test", "end"]
+
+
+def test_a_program_of_node_takes_no_descriptor_for_the_channel_of_procmans_parent(world: World) -> None:
+    """Under pm2, or any `child_process` with `ipc`, it read and closed whatever its descriptor 3 was."""
+    if shutil.which("node") is None:
+        pytest.skip("not installed: node")
+    world.procfile(a='exec node -p \'[typeof process.send, require("cluster").isWorker]+" "\'')
+    supervisor = world.start(env={**world.env, **SERVICE_MANAGERS})
+    supervisor.expect("undefined,false")
+
+
+def test_a_job_server_of_make_that_no_child_can_reach_is_not_named(world: World) -> None:
+    world.procfile(a="echo [$MAKEFLAGS] [$MFLAGS]; exec sleep 1000")
+    flags = {"MAKEFLAGS": "ks -j4 --jobserver-auth=3,4 -- CC=x-j2", "MFLAGS": "-ks -j --jobserver-auth=fifo:/tmp/pipe"}
+    supervisor = world.start(env={**world.env, **flags})
+    supervisor.expect("^.*\\| \\[ks -- CC=x-j2\\] \\[-ks -j --jobserver-auth=fifo:/tmp/pipe\\]$")
 
 
 def test_it_ends_there_on_the_way_of_a_one_off_too(world: World) -> None:

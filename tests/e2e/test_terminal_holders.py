@@ -31,6 +31,27 @@ def test_any_stop_signal_reaches_a_program_at_a_terminal(world: World, stop: str
     assert "a.1 exit 0" in supervisor.seen
 
 
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_a_job_of_an_interactive_shell_is_asked_with_the_group_although_it_has_its_own(world: World, tty: str) -> None:
+    world.procfile(a=f"bash -ic '{world.script('polite.py', POLITE)}; true'")
+    supervisor = world.start(tty, "-t", "6")
+    supervisor.expect("up")
+    supervisor.phase(a_1="ready")
+    assert supervisor.stop() == 0
+    assert "asked to end" in supervisor.seen
+    assert "killed" not in supervisor.seen
+
+
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_a_shell_that_left_its_group_and_ignores_everything_is_killed(world: World, tty: str) -> None:
+    world.procfile(a="bash -ic 'trap \"\" HUP TERM; echo up; while :; do sleep 0.05; done; true'")
+    supervisor = world.start(tty, "-t", "1")
+    supervisor.expect("up")
+    supervisor.phase(a_1="ready")
+    assert supervisor.stop() == 0
+    assert "a.1 SIGKILL" in supervisor.seen
+
+
 def test_each_instance_has_one_and_it_goes_with_it(world: World, command: str) -> None:
     world.procfile(a=command)
     supervisor = world.start("--tty", "-m", "a=3")

@@ -47,7 +47,7 @@ from procman.core.actions import Refuse, Reply
 from procman.core.autoscale_settings import RedisSource
 from procman.core.events import Command, Commanded, FormationStarted, Released, Reported
 from procman.core.fleet import Fleet
-from procman.core.select import Chosen
+from procman.core.select import Selector
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.trace import read, replay
 from procman.core.view import FleetView, Operation
@@ -87,8 +87,8 @@ def protocol(data: bytes) -> None:
     if request.id is not msgspec.UNSET:
         _one_line(encode_result(request.id, params))
     names = getattr(params, "names", None)
-    if names and Chosen(names).refuse({"web": 1}, ["web.1", "web.2"]) is None:
-        Chosen(names).means("web.1")
+    if names and Selector(names).refuse({"web": 1}, ["web.1", "web.2"]) is None:
+        Selector(names).matches("web.1")
     read_signal(getattr(params, "signal", "TERM"))
 
 

@@ -51,7 +51,7 @@ class Supervised:
         argv = ["/bin/sh", "-c", script]
         pid = os.posix_spawn("/bin/sh", argv, ENV if env is None else env, file_actions=actions, setsid=True)
         os.close(writer)
-        self.ledger.note(pid, EntryKind.LIFE, StopPolicy(grace=grace))
+        self.ledger.note(pid, EntryKind.LEADER, StopPolicy(grace=grace))
         told = b""
         while told.count(b"\n") < lines:
             got = os.read(reader, 1000)

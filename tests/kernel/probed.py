@@ -16,7 +16,7 @@ from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.sinks import Sink
 from procman.kernel.process.helpers import Helpers
-from procman.kernel.process.probes.attempts import ProbedLife
+from procman.kernel.process.probes.attempts import ProbedProcess
 from procman.kernel.process.probes.probes import Probes
 
 DEADLINE = 20.0
@@ -34,7 +34,7 @@ class Bench:
         self.posted: list[Event] = []
         self.logged: list[str] = []
         env = {"PATH": os.environ["PATH"], "PS": "web.1"}
-        self.life: ProbedLife | None = ProbedLife(
+        self.process: ProbedProcess | None = ProbedProcess(
             "web.1", 1, port, str(folder), "/", "/bin/sh", time.time(), lambda: env
         )
         self.probes = Probes(self.reactor, self)
@@ -45,9 +45,9 @@ class Bench:
     def log(self, text: str) -> None:
         self.logged.append(text)
 
-    def probed_life(self, name: str, generation: int) -> ProbedLife | None:
-        life = self.life
-        return life if life is not None and (life.name, life.generation) == (name, generation) else None
+    def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
+        process = self.process
+        return process if process is not None and (process.name, process.generation) == (name, generation) else None
 
     def start(self, probe: Probe, *, health: bool = False, interval: float = 0.1, timeout: float = 5.0) -> None:
         self.probes.start(StartProbe("web.1", 1, probe, timeout, interval, health))

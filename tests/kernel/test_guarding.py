@@ -118,7 +118,7 @@ def test_a_stranger_that_got_a_recorded_pid_is_not_touched() -> None:
 
     def do(supervised: Supervised) -> list[int]:
         ours = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, setsid=True)
-        supervised.ledger.note(ours, EntryKind.LIFE, StopPolicy(grace=1.0))
+        supervised.ledger.note(ours, EntryKind.LEADER, StopPolicy(grace=1.0))
         at = supervised.ledger._slots[ours]
         stranger, child = supervised.run("sleep 1000 & echo $!; wait", env={})
         supervised.ledger.forget(stranger)

@@ -90,7 +90,7 @@ def test_the_ledger_has_the_records_that_were_there_with_their_times():
     made.restore("mark", tuple(map(over_the_wire, ledger.state())))
     assert sorted(made.state(), key=lambda r: r.pid) == sorted(ledger.state(), key=lambda r: r.pid)
     made.forget(3)
-    made.note(9, EntryKind.LIFE, StopPolicy())
+    made.note(9, EntryKind.LEADER, StopPolicy())
     assert sorted(r.pid for r in made.state()) == [1, 4, 5, 9]
 
 
@@ -113,48 +113,48 @@ def test_deadlines_are_those_that_have_not_fired():
 
 
 def test_every_list_of_the_table_is_handed_on(monkeypatch):
-    lives = ProcessTable("ident")
-    lives.subreaper = True
+    table = ProcessTable("ident")
+    table.subreaper = True
     older = ProcessSpec(type="a", command="older", cwd="/", env={})
     made = [Process(f"a.{n}", n, SPEC if n % 2 else older, 1000 + n, float(n)) for n in range(1, 7)]
-    for life in made:
-        lives.add(life)
+    for process in made:
+        table.add(process)
     monkeypatch.setattr("procman.kernel.process.descent.environment_of", lambda _pid: b"X=1\0")
     monkeypatch.setattr(os, "getpgid", lambda pid: {31: 1001, 32: 1002, 33: 1003}.get(pid, 0))
     monkeypatch.setattr(os, "getsid", lambda _pid: 0)
     for pid in (31, 32, 33, 34):
-        lives.adopt(pid)
-    lives.keep(32)
-    lives.gone(1004)
+        table.adopt(pid)
+    table.keep(32)
+    table.gone(1004)
     made[4].stdin = 77
-    lives.lingering.append(made[5])
-    state = over_the_wire(lives.state())
+    table.lingering.append(made[5])
+    state = over_the_wire(table.state())
     assert len(state.specs) == 2
     other = ProcessTable("other")
     other.restore(state, {})
     assert other.mark("a.1", 1) == "ident/a.1/1"
-    assert other.state() == lives.state() == state
+    assert other.state() == table.state() == state
     assert other.known(31)
     assert other.known(34)
     assert other.current["a.5"].stdin == 77
     assert not other.current["a.4"].adopted
     assert other.leader(1004) is None
     assert other.current["a.1"] is other.leader(1001)
-    assert other.adopted() == lives.adopted() == {"a.1": (31,), "a.2": (32,), "a.3": (33,)}
+    assert other.adopted() == table.adopted() == {"a.1": (31,), "a.2": (32,), "a.3": (33,)}
     assert other.gone(34)
     assert not other.gone(32)
     assert not other.current["a.2"].daemons
 
 
 def test_equal_specs_are_handed_on_once_however_often():
-    lives = ProcessTable("ident")
+    table = ProcessTable("ident")
     for round_ in range(5):
         for n in range(3):
-            lives.add(Process(f"a.{round_}{n}", 1, msgspec.structs.replace(SPEC), 100 * round_ + n, 0.0))
-        state = lives.state()
-        lives = ProcessTable("ident")
-        lives.restore(state, {})
-    assert len(lives.state().specs) == 1
+            table.add(Process(f"a.{round_}{n}", 1, msgspec.structs.replace(SPEC), 100 * round_ + n, 0.0))
+        state = table.state()
+        table = ProcessTable("ident")
+        table.restore(state, {})
+    assert len(table.state().specs) == 1
 
 
 # ---- the ways out
@@ -218,7 +218,7 @@ def test_the_rest_of_an_earlier_life_still_makes_room_for_that_of_the_next(bench
         next_mux(bench)
     shown = bench.shown(b"second")
     assert b"first" not in shown
-    assert b"a.1: 1 lines of earlier lives dropped" in shown
+    assert b"a.1: 1 lines of earlier runs dropped" in shown
 
 
 def test_a_pipe_that_has_ended_is_closed_by_the_next(bench):

@@ -28,8 +28,8 @@ def pids(ledger):
 
 
 def test_what_was_noted_before_there_was_a_file_stands_in_it(ledger):
-    ledger.note(1, EntryKind.LIFE, STOP)
-    ledger.note(2, EntryKind.LIFE, STOP)
+    ledger.note(1, EntryKind.LEADER, STOP)
+    ledger.note(2, EntryKind.LEADER, STOP)
     ledger.forget(1)
     ledger.open()
     assert pids(ledger) == [2]
@@ -38,7 +38,7 @@ def test_what_was_noted_before_there_was_a_file_stands_in_it(ledger):
 def test_the_file_follows_every_change(ledger):
     ledger.open()
     for pid in range(1, 301):
-        ledger.note(pid, EntryKind.LIFE, STOP)
+        ledger.note(pid, EntryKind.LEADER, STOP)
     assert pids(ledger) == list(range(1, 301))
     for pid in range(1, 300):
         ledger.forget(pid)
@@ -48,7 +48,7 @@ def test_the_file_follows_every_change(ledger):
 def test_a_slot_is_used_again(ledger):
     ledger.open()
     for pid in range(1, 1000):
-        ledger.note(pid, EntryKind.LIFE, STOP)
+        ledger.note(pid, EntryKind.LEADER, STOP)
         ledger.forget(pid)
     assert os.fstat(ledger.fd).st_size == HEADER.size + RECORD.size
 
@@ -56,7 +56,7 @@ def test_a_slot_is_used_again(ledger):
 def test_what_is_noted_twice_stands_there_once(ledger):
     ledger.open()
     ledger.note(1, EntryKind.ADOPTED, STOP)
-    ledger.note(1, EntryKind.LIFE, STOP)
+    ledger.note(1, EntryKind.LEADER, STOP)
     ledger.forget(1)
     ledger.forget(1)
     assert pids(ledger) == []
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_written_is_told_once_and_harms_nothing():
         ledger.open()
         resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER.size, HEADER.size))
         for pid in (1, 2):
-            ledger.note(pid, EntryKind.LIFE, STOP)
+            ledger.note(pid, EntryKind.LEADER, STOP)
         assert len(told) == 1
         assert told[0].startswith("cannot write the guardian's table: File too large")
 

@@ -395,7 +395,7 @@ def test_the_rest_of_a_slot_that_dies_again_replaces_the_older_and_is_counted_in
     bench.out.log("end")
     found = bench.shown(b"system | end")
     assert found[found.index(b"system") :] == (
-        b"system | web.1: 4 lines of earlier lives dropped: the output was held up\n"
+        b"system | web.1: 4 lines of earlier runs dropped: the output was held up\n"
         b"web.1  | third\nweb.1  | more\nsystem | end\n"
     )
 

@@ -71,7 +71,7 @@ def test_one_of_another_user_that_shows_nothing_is_named_by_the_user(monkeypatch
 def test_the_second_of_two_crashes_is_told_the_name_as_well_without_a_look() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         spec = ProcessSpec(type="a", command="x", cwd="/", env={}, port=server.getsockname()[1])
-        notes = PortNotes(look=True, is_own=lambda _pid: False)
+        notes = PortNotes(can_search=True, is_own=lambda _pid: False)
         told = [notes.note(Process("a.1", 1, spec, NOBODY, 100.0), at) for at in (100.0, 100.01)]
     assert told[0] == told[1]
     assert f"pid {os.getpid()} (" in told[0]

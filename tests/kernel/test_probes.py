@@ -467,7 +467,7 @@ def test_what_was_stopped_answers_no_more_and_another_generation_stops_nothing(b
 def test_a_life_that_is_over_is_probed_no_more(bench: Bench) -> None:
     bench.start(TcpProbe(free_port()))
     bench.turn(bench.answers)
-    bench.life = None
+    bench.process = None
     bench.turn(lambda: bench.probes.state() == ())
 
 

@@ -72,7 +72,9 @@ def test_every_instance_goes_on_in_its_phase(version: str) -> None:
 def test_what_the_kernel_holds_for_the_instances_is_there(version: str) -> None:
     state = state_of(version)
     kernel = state.kernel
-    assert {life.name for life in kernel.lives.lives} >= {n for n, phase in RUNNING.items() if phase == "ready"}
+    assert {process.name for process in kernel.processes.processes} >= {
+        n for n, phase in RUNNING.items() if phase == "ready"
+    }
     assert [listener.type for listener in kernel.on_demand.listeners] == ["web"]
     assert "says.1" in kernel.on_demand.notify
     assert {probe.action.name for probe in kernel.on_demand.probes} >= {"web.1", "never.1", "ill.1"}
@@ -108,9 +110,9 @@ def test_it_is_stopped_to_its_end(name: str) -> None:
     state = state_of(name)
     fleet = fleet_of(name)
     actions = fleet.handle(KillAsked(), LATER)
-    for life in state.kernel.lives.lives:
-        actions += fleet.handle(Exited(life.name, life.generation, ExitStatus(137, "KILL")), LATER)
-        actions += fleet.handle(Emptied(life.name, life.generation), LATER)
+    for process in state.kernel.processes.processes:
+        actions += fleet.handle(Exited(process.name, process.generation, ExitStatus(137, "KILL")), LATER)
+        actions += fleet.handle(Emptied(process.name, process.generation), LATER)
     for pid in sorted(state.kernel.fleet.state.orphans.alone):
         actions += fleet.handle(OrphanReaped(pid), LATER)
     assert [action for action in actions if isinstance(action, Finish)] == [Finish(130)]

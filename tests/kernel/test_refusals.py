@@ -21,12 +21,12 @@ def test_a_signal_that_is_not_permitted_is_told_once_with_pid_and_name(
 
     table, told = ProcessTable("x"), []
     table.on_refusal = told.append
-    life = Process("a.1", 1, ProcessSpec(type="a", command="x", cwd="/", env={}), os.getpid(), 0.0)
-    table.add(life)
+    process = Process("a.1", 1, ProcessSpec(type="a", command="x", cwd="/", env={}), os.getpid(), 0.0)
+    table.add(process)
     monkeypatch.setattr(os, "kill", refuse)
     monkeypatch.setattr(os, "killpg", refuse)
-    table.signal(life, "TERM", target)
-    table.signal(life, "KILL", target)
+    table.signal(process, "TERM", target)
+    table.signal(process, "KILL", target)
     (text,) = told
     assert text.startswith(f"cannot signal pid {os.getpid()} (")
     assert text.endswith("it runs as another user (EPERM)")

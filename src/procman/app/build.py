@@ -43,7 +43,7 @@ FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
 
 
-class Before(Protocol):
+class PreviousProgram(Protocol):
     """What the program before an upgrade has handed over."""
 
     files: FilesState | None
@@ -58,13 +58,17 @@ class Before(Protocol):
 
 
 def build(
-    plan: Plan, claimed: Claim | None, looks: OutputOptions, inputs: ReloadInputs, before: Before | None = None
+    plan: Plan,
+    claimed: Claim | None,
+    options: OutputOptions,
+    inputs: ReloadInputs,
+    before: PreviousProgram | None = None,
 ) -> RunningParts:
     """All parts, ready to run. Raises ProcmanError, with the claim released."""
     reactor = Reactor()
-    files = _log_files(reactor, looks, claimed, before.files if before is not None else None)
-    history = History(limit_all=looks.history * 1024 * 1024)
-    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(looks), files)
+    files = _log_files(reactor, options, claimed, before.files if before is not None else None)
+    history = History(limit_all=options.history * 1024 * 1024)
+    lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(options), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
 
     def upgrading() -> LiveUpgrade:
@@ -75,7 +79,9 @@ def build(
 
     reach = Reach(claimed)
     settings = replace(
-        _settings(plan, reach, looks, inputs), upgrading=upgrading, keep=_keeper(claimed, inputs, plan.root, log)
+        _settings(plan, reach, options, inputs),
+        upgrading=upgrading,
+        keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:
         kernel = Kernel(reactor, Fleet(plan), lines, history, settings)
@@ -88,7 +94,7 @@ def build(
     reach.serve(server, kernel.log)
     if inputs.environ.get("NOTIFY_SOCKET"):
         _tell_service_manager(reactor, kernel, inputs)
-    parts = RunningParts(looks, inputs, claimed, files, reactor, kernel, server)
+    parts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
     else:
@@ -136,11 +142,11 @@ def run(parts: RunningParts) -> int:
             parts.server.close()
 
 
-def _settings(plan: Plan, reach: Reach, looks: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(plan: Plan, reach: Reach, options: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
     claimed = reach.claimed
     path = claimed.place.socket if claimed is not None else None
     locks = claimed.held if claimed is not None else ()
-    context = SpawnContext(plan.root, path, looks.split_streams, looks.log_dir is not None)
+    context = SpawnContext(plan.root, path, options.split_streams, options.log_dir is not None)
     return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks)
 
 
@@ -159,15 +165,15 @@ def _upgrading(parts: RunningParts) -> LiveUpgrade:
 
 
 def _log_files(
-    reactor: Reactor, looks: OutputOptions, claimed: Claim | None, before: FilesState | None
+    reactor: Reactor, options: OutputOptions, claimed: Claim | None, before: FilesState | None
 ) -> LogFiles | None:
     """The log files, where they are wanted. Releases the claim where they cannot be opened."""
-    if looks.log_dir is None:
+    if options.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted
 
     try:
-        return LogFiles(reactor, looks.log_dir, Rotation(looks.log_max_bytes, looks.log_keep), before)
+        return LogFiles(reactor, options.log_dir, Rotation(options.log_max_bytes, options.log_keep), before)
     except ProcmanError:
         if claimed is not None:
             claimed.release()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.app.usage import UsageError
-from procman.config.envfile import SERVICE
+from procman.config.envfile import inherited
 from procman.config.load import load
 from procman.errors import ConfigError, Fault, nearest
 
@@ -26,8 +26,7 @@ def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
         return plan
     from procman.companions.registry import wanted  # noqa: PLC0415  only where one is asked for
 
-    environ = {name: value for name, value in inputs.environ.items() if name not in SERVICE}
-    return replace(plan, companions=wanted(plan, inputs.companions, environ))
+    return replace(plan, companions=wanted(plan, inputs.companions, inherited(inputs.environ)))
 
 
 def refuse_companions(options: Collection[str]) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.formation import Asked, leaves_open, parse_formation
+from procman.config.formation import RequestedCounts, leaves_open, parse_formation
 from procman.control.places import logical, state_files
 from procman.core.autoscale_settings import Autoscale, settings_of
 from procman.core.commands import AUTOSCALE
@@ -114,7 +114,9 @@ def counts_file(claimed: Claim, inputs: ReloadInputs, root: str, log: Callable[[
 def with_kept(plan: Plan, counts: Mapping[str, int], options: Options, log: Callable[[str], None]) -> Plan:
     """The plan with the stored counts, where the command line says nothing else and bounds and `max` allow them."""
     formation, _ = parse_formation(options.formation)
-    asked = Asked(types=options.types, leave_out=options.leave_out, formation=formation, release=options.release)
+    asked = RequestedCounts(
+        types=options.types, leave_out=options.leave_out, formation=formation, release=options.release
+    )
     kept = {}
     for name, count in counts.items():
         if name not in plan.types or not leaves_open(name, asked):

@@ -30,7 +30,7 @@ def take_over(fd: int) -> int:
     """Take over from the program before; returns the exit code. Raises RefusedError."""
     spawn.close_on_exec()
     taken = Restored(fd)
-    return build.run(build.build(taken.plan, taken.claimed, taken.looks, taken.inputs, taken))
+    return build.run(build.build(taken.plan, taken.claimed, taken.output_options, taken.inputs, taken))
 
 
 def check(fd: int) -> int:
@@ -58,7 +58,7 @@ class Restored:
         whole = self._whole
         if whole.pid != os.getpid():
             raise RefusedError(f"cannot take over: the state is that of pid {whole.pid}")
-        self.looks, self.inputs, self.files = whole.looks, whole.inputs, whole.files
+        self.output_options, self.inputs, self.files = whole.output_options, whole.inputs, whole.files
         self.plan: Plan = whole.kernel.fleet.state.plan
         self.claimed = _claim(whole.claimed) if whole.claimed is not None else None
         os.fchdir(whole.inputs.root)
@@ -69,7 +69,7 @@ class Restored:
         whole = self._whole
         self._received.fill(history.restore(whole.history))
         self._received.close()
-        running = sum(not life.reaped for life in whole.kernel.lives.lives)
+        running = sum(not process.reaped for process in whole.kernel.processes.processes)
         before = self._received.origin.procman
         go_on = "1 process keeps running" if running == 1 else f"{running} processes keep running"
         notice = f"upgraded: procman {before} -> {__version__}; {go_on}"

@@ -18,7 +18,7 @@ from procman.app.inputs import refuse_companions, refuse_quiet, with_companions
 from procman.app.parts import ReloadInputs
 from procman.app.usage import UsageError
 from procman.config.load import Kept, load
-from procman.config.location import current_folder, look_upwards, note_of
+from procman.config.location import current_folder, note_of, search_upwards
 from procman.config.procfile import is_name
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
@@ -51,7 +51,7 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     output.open_standard_descriptors()
     inherited = tuple(spawn.close_on_exec())
     environ = dict(os.environ)
-    located, folder = look_upwards(options.inputs, environ)
+    located, folder = search_upwards(options.inputs, environ)
     if folder is not None:
         output.warn(note_of(folder))
     inputs = ReloadInputs(
@@ -70,13 +70,17 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     return fork(plan, run) if fork is not None else run()
 
 
-def _absolute(looks: OutputOptions) -> OutputOptions:
-    return looks if looks.log_dir is None else replace(looks, log_dir=os.path.abspath(looks.log_dir))
+def _absolute(output_options: OutputOptions) -> OutputOptions:
+    return (
+        output_options
+        if output_options.log_dir is None
+        else replace(output_options, log_dir=os.path.abspath(output_options.log_dir))
+    )
 
 
 def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Listening | None = None) -> int:
     """Claim the root and supervise there."""
-    looks = _absolute(options.output)
+    output_options = _absolute(options.output)
     roots = (plan.root, logical(plan.root, inputs.environ))
     places = start_places(plan.root, options.socket, inputs.environ, options.name)
     try:
@@ -95,7 +99,7 @@ def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Lis
     os.chdir(plan.root)
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else None)
-    return build.run(build.build(with_companions(plan, inputs), claimed, looks, inputs))
+    return build.run(build.build(with_companions(plan, inputs), claimed, output_options, inputs))
 
 
 def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:

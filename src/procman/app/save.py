@@ -41,7 +41,7 @@ class Claimed(Struct, frozen=True):
     label: str = ""
 
 
-class SavedState(Struct, frozen=True, kw_only=True):
+class SavedState(Struct, frozen=True, kw_only=True, rename={"output_options": "looks"}):
     """The state of everything. `upgrades` is how often procman has been upgraded, including this time; `blocked` its
     signal mask.
     """
@@ -49,7 +49,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
     pid: int
     upgrades: int
     blocked: tuple[int, ...]
-    looks: OutputOptions
+    output_options: OutputOptions
     inputs: ReloadInputs
     claimed: Claimed | None
     kernel: KernelState
@@ -60,14 +60,14 @@ class SavedState(Struct, frozen=True, kw_only=True):
 
     def descriptors(self) -> tuple[int, ...]:
         """Every descriptor in the state."""
-        claimed, lives, guardian = self.claimed, self.kernel.lives.lives, self.kernel.guardian
+        claimed, processes, guardian = self.claimed, self.kernel.processes.processes, self.kernel.guardian
         return (
             *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
             *((claimed.listener, *claimed.locks, *claimed.names.values()) if claimed is not None else ()),
             *((guardian.pipe,) if guardian is not None else ()),
             *((self.files.lock,) if self.files is not None else ()),
             *(stream.fd for stream in self.output.streams),
-            *(life.stdin for life in lives if life.stdin is not None),
+            *(process.stdin for process in processes if process.stdin is not None),
             *self.kernel.on_demand.descriptors(),
         )
 
@@ -92,7 +92,7 @@ def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:
         pid=os.getpid(),
         upgrades=kernel.upgrades + 1,
         blocked=tuple(blocked),
-        looks=parts.output,
+        output_options=parts.output,
         inputs=parts.inputs,
         claimed=_claimed(claimed) if claimed is not None else None,
         kernel=save(kernel.parts, fleet),

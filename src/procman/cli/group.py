@@ -15,7 +15,6 @@ import click
 from procman import __version__
 from procman.app.usage import UsageError
 from procman.cli.early import loaded
-from procman.errors import nearest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -81,9 +80,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
-            from procman.cli.line.advice import of_unknown_verb  # noqa: PLC0415  only on the way to an error
+            from procman.cli.line.advice import of_misspelt_verb, of_unknown_verb  # noqa: PLC0415  only on the way to an error
 
-            hint = of_unknown_verb(args) or _of_type(args[0]) or _nearest_verb(args[0])
+            hint = of_unknown_verb(args) or _of_type(args[0]) or of_misspelt_verb(args, VERBS) or _all_verbs()
             raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
 
@@ -128,10 +127,8 @@ def _of_type(word: str) -> str:
     return f"`procman start {word}` starts that type alone, `procman logs {word}` shows its output" if known else ""
 
 
-def _nearest_verb(word: str) -> str:
-    """`did you mean 'scale'?`, else a list of all verbs."""
-    near = nearest(word, VERBS)
-    return near if near.startswith("did") else f"the verbs are {', '.join(VERBS)}; `procman help VERB` explains one"
+def _all_verbs() -> str:
+    return f"the verbs are {', '.join(VERBS)}; `procman help VERB` explains one"
 
 
 def dispatch(args: list[str]) -> int:
@@ -139,7 +136,7 @@ def dispatch(args: list[str]) -> int:
     if args[:1] == ["help"]:
         args = [*args[1:2], "--help"]
     try:
-        with procman.make_context("procman", args) as context:
+        with procman.make_context("procman", [*args]) as context:
             code = procman.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -147,7 +144,7 @@ def dispatch(args: list[str]) -> int:
         error.ctx = error.ctx or _context_of(args[0])  # click gives no name where an option lacks its value
         from procman.cli.line.click_errors import explained  # noqa: PLC0415  only on the way to an error
 
-        raise explained(error) from None
+        raise explained(error, args) from None
     return code if isinstance(code, int) else 0
 
 

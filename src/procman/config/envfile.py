@@ -38,12 +38,22 @@ PORT_VARIABLE = "PROCMAN_PORT_"
 _MAX_DEPTH = 50
 """How many names one reference may lead through. Nobody needs three, and Python's stack is limited."""
 
-SERVICE = frozenset(
-    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"}
+_OF_PROCMAN_ALONE = frozenset(
+    # sd_notify(3), sd_listen_fds(3), systemd.exec(5): a child would report that procman is ready, and find descriptors
+    # that it does not have; its output is procman's pipe, and not the journal
+    "NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_PID LISTEN_FDS LISTEN_FDNAMES LISTEN_PIDFDID "  # noqa: SIM905  as a list of words
+    "SYSTEMD_EXEC_PID JOURNAL_STREAM "
+    # a parent that is Node.js (pm2, fork), gunicorn or Flask's reloader: descriptors of procman, and its part there
+    "NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE NODE_UNIQUE_ID GUNICORN_FD GUNICORN_PID "
+    "WERKZEUG_SERVER_FD WERKZEUG_RUN_MAIN".split()
 )
-"""Variables that a service manager sets for procman itself (sd_notify(3), sd_listen_fds(3)). A child that used them
-would report that procman is ready, or use descriptors that it does not have.
-"""
+"""Variables by which the program that started procman speaks to this one process."""
+
+_JOB_SERVER = re.compile(r"--jobserver-(?:auth|fds)=-?\d+,-?\d+")
+_JOBS = re.compile(rf"(?:^|(?<=\s))(?:-j\d*|{_JOB_SERVER.pattern})(?:\s+|$)")
+"""What `make -j` hands on: numbers of descriptors, which no child of procman has. A named pipe stays (GNU make 4.4)."""
+
+_MAKES = ("MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS")
 
 
 _ESCAPED_DOLLAR = r"(?<!\\)((?:\\\\)*)\\\$"
@@ -70,6 +80,15 @@ class Assignment(Struct, frozen=True):
 def is_ours(name: str) -> bool:
     """Whether procman sets this variable for its children, so that the value of an outer procman must not reach them."""
     return name in _OURS or name.startswith(PORT_VARIABLE)
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Procman's own environment as far as it is its children's too."""
+    found = {name: value for name, value in environ.items() if name not in _OF_PROCMAN_ALONE}
+    for name in _MAKES:
+        if _JOB_SERVER.search(found.get(name, "")):
+            found[name] = _JOBS.sub("", found[name]).rstrip()
+    return found
 
 
 def parse_env(

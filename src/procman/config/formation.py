@@ -28,7 +28,7 @@ _CHANGE = r"(?s:(?P<name>.*)(?P<sign>[=+-])(?P<number>[^=+-]*))"
 """The last sign counts: `my-web-1` means one `my-web` fewer."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class RequestedCounts(Struct, frozen=True, kw_only=True):
     """What the user asked of a start: the types named, the types left out, the counts of `--formation` and of
     procman.yml, and whether to run `release` first.
     """
@@ -76,19 +76,19 @@ def parse_changes(args: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
     return to, by
 
 
-def choose_counts(names: Iterable[str], asked: Asked) -> dict[str, int]:
+def choose_counts(names: Iterable[str], asked: RequestedCounts) -> dict[str, int]:
     """How many instances of each type a start begins with. The names in `asked` have been checked."""
     return {name: _count(name, asked) for name in names}
 
 
-def leaves_open(name: str, asked: Asked) -> bool:
+def leaves_open(name: str, asked: RequestedCounts) -> bool:
     """Whether the command line says nothing of how many there are to be of a type."""
     if name in asked.leave_out or name in asked.formation or (name == RELEASE and asked.release):
         return False
     return not (asked.types and name not in asked.types) and (ALL not in asked.formation or name == RELEASE)
 
 
-def _count(name: str, asked: Asked) -> int:
+def _count(name: str, asked: RequestedCounts) -> int:
     if name in asked.leave_out:
         return 0
     if name == RELEASE and asked.release:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.config.document import Document
-from procman.config.envfile import PORT_VARIABLE, SERVICE, Assignment, is_ours, layer_over, read_assignments
+from procman.config.envfile import PORT_VARIABLE, Assignment, inherited, is_ours, layer_over, read_assignments
 from procman.config.location import PROCFILE, STDIN, Location, is_handle, locate
 from procman.config.options import Options
 from procman.config.plan import build_plan, build_specs, place, refuse_config
@@ -189,7 +189,7 @@ class _Files:
         """
         options = self._options
         decided = options.no_port or options.port is not None
-        base = {name: value for name, value in environ.items() if not (is_ours(name) or name in SERVICE)}
+        base = {name: value for name, value in inherited(environ).items() if not is_ours(name)}
         assignments = [assignment for assignment in self._assignments() if not is_ours(assignment.name)]
         if decided or not base.get("PORT"):  # an empty one counts as unset
             base.pop("PORT", None)

@@ -76,7 +76,7 @@ def current_folder(environ: Mapping[str, str]) -> str:
         raise ConfigError(f"cannot tell the current folder: {error.strerror}", "change into one that exists") from None
 
 
-def look_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Options, str | None]:
+def search_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Options, str | None]:
     """The options with the nearest folder above that has a Procfile as the root, where the user named no root; also
     that folder, unless it is the current one. Without such a folder the options stay as they are.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from procman.config.formation import RELEASE, Asked, choose_counts, parse_formation
+from procman.config.formation import RELEASE, RequestedCounts, choose_counts, parse_formation
 from procman.config.options import YEAR, Options
 from procman.config.ports import base_port, place_types, port_step, refuse_overlap, refuse_probes
 from procman.config.procfile import ALL
@@ -37,7 +37,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
         specs = released_first(specs)
     formation, more = parse_formation(options.formation)
     faults += more + _refuse_asked(inputs, options, formation, positions)
-    asked = Asked(
+    asked = RequestedCounts(
         types=options.types,
         leave_out=options.leave_out,
         formation=formation,

@@ -133,7 +133,7 @@ class Client:
         try:
             return waiting.wait(self.channel, what, tell)
         except NotUnderstoodError:
-            return waiting.wait_by_looking(self.channel, what, tell)
+            return waiting.wait_by_polling(self.channel, what, tell)
 
     # ---- changing
 

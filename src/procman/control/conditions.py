@@ -10,7 +10,7 @@ from typing import assert_never
 from msgspec import Struct
 
 from procman.core.requests import AwaitedState
-from procman.core.select import Chosen
+from procman.core.select import Selector
 from procman.core.view import FleetView, InstanceView, Operation, OperationState
 
 UP = ("ready", "done")
@@ -51,7 +51,7 @@ class Condition:
     def __init__(self, names: tuple[str, ...], until: AwaitedState, begun: FleetView) -> None:
         self._names = names
         self._until = until
-        self._chosen = Chosen(names) if names else None
+        self._chosen = Selector(names) if names else None
         self._begun = {i.name: i for i in self._of(begun)}
 
     def judge(self, view: FleetView) -> Verdict:
@@ -72,7 +72,7 @@ class Condition:
         return _pending(*pending) if pending else self._gone(rows)
 
     def _of(self, view: FleetView) -> list[InstanceView]:
-        return [i for i in view.instances if self._chosen is None or self._chosen.means(i.name)]
+        return [i for i in view.instances if self._chosen is None or self._chosen.matches(i.name)]
 
     def _gone(self, rows: list[InstanceView]) -> Verdict:
         """Names of instances that do not exist, unless they are to be stopped."""
@@ -110,14 +110,14 @@ class Condition:
 
 
 class OperationCondition:
-    """An operation, by its number, has ended. `look` returns its state."""
+    """An operation, by its number, has ended. `read` returns its state."""
 
-    def __init__(self, look: Callable[[], Operation | None]) -> None:
-        self._look = look
+    def __init__(self, read: Callable[[], Operation | None]) -> None:
+        self._read = read
 
     def judge(self, view: FleetView) -> Verdict:
         """The verdict."""
-        operation = self._look()
+        operation = self._read()
         if operation is None:
             return _failed("cannot keep waiting: what was asked for is not known any more", "see `procman ps`")
         reason = operation.reason.text if operation.reason is not None else operation.what

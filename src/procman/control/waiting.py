@@ -57,7 +57,7 @@ def _next(channel: Channel, deadline: float) -> Incoming | None:
         raise channel.silent() from None
 
 
-def wait_by_looking(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
+def wait_by_polling(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
     """The same for a procman that has no `wait`.
 
     It subscribes to the events, and asks `ps` after each. A change after one `ps` leads to the next, so nothing is

@@ -34,11 +34,11 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
     """
     if not names:
         return list(instances)
-    chosen = Chosen(names)
-    return chosen.refuse(types, [i.name for i in instances]) or [i for i in instances if chosen.means(i.name)]
+    chosen = Selector(names)
+    return chosen.refuse(types, [i.name for i in instances]) or [i for i in instances if chosen.matches(i.name)]
 
 
-class Chosen:
+class Selector:
     """The names of a request, to be tested on many instances: a plain name costs the same, however many others there
     are.
     """
@@ -53,7 +53,7 @@ class Chosen:
         """All patterns as one, as fnmatch only caches 256 (3.11)."""
         return re.compile("|".join(map(translate, self._patterns))) if self._patterns else None
 
-    def means(self, name: str) -> bool:
+    def matches(self, name: str) -> bool:
         """Whether one of the names selects this instance."""
         kind = type_of(name)
         if name in self._exact or kind in self._exact:
@@ -61,7 +61,7 @@ class Chosen:
         return self._wild is not None and bool(self._wild.match(name) or self._wild.match(kind))
 
     def refuse(self, types: Collection[str], instances: Collection[str]) -> Refusal | None:
-        """The refusal of the first name that matches no type and no instance. Call it before `means`, as it refuses too
+        """The refusal of the first name that matches no type and no instance. Call it before `matches`, as it refuses too
         many patterns.
         """
         if len(self._patterns) > MOST_PATTERNS:

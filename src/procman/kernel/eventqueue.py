@@ -42,7 +42,7 @@ class EventQueue:
         started: Callable[[], None],
     ) -> None:
         self._faults = faults
-        self._lives = launcher.lives
+        self._processes = launcher.processes
         self.spawns = SpawnQueue(reactor, launcher, self.handle)
         self._perform = perform
         self._started = started
@@ -94,7 +94,7 @@ class EventQueue:
             self._act(self._faults.decide(event, now))
         except Exception as error:  # noqa: BLE001  logged now, and raised by Kernel.run() at the end
             kept = "running processes are kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
-            self.fail(error, kept if self._lives.current else "nothing runs", stop=False)
+            self.fail(error, kept if self._processes.current else "nothing runs", stop=False)
             if isinstance(event, Commanded):
                 self._perform(Refuse(event.request, f"cannot do that: {AT_FAULT}"))
             elif first:
@@ -113,7 +113,10 @@ class EventQueue:
             return
         self.spawns.clear()
         self._waiting.clear()
-        survivors = [Survivor(life.name, life.generation, life.pid, life.spec) for life in self._lives.current.values()]
+        survivors = [
+            Survivor(process.name, process.generation, process.pid, process.spec)
+            for process in self._processes.current.values()
+        ]
         self._act(self._faults.fall_back(survivors, now, stop=stop))
 
 

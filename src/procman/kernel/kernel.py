@@ -51,20 +51,20 @@ class Kernel:
         self.upgrades = 0  # how often procman has been upgraded
         self._reactor = reactor
         self._guarded, self._keep = settings.guarded is not None, settings.keep
-        self._lives = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
+        self._processes = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
-        self._adoption = Adoption(reactor, self._lives, output, self.helpers, self)
-        self._on_demand = OnDemand(reactor, self._lives, self)
-        self._launcher = launcher = Launcher(settings.given, self._lives, output, self._on_demand)
+        self._adoption = Adoption(reactor, self._processes, output, self.helpers, self)
+        self._on_demand = OnDemand(reactor, self._processes, self)
+        self._launcher = launcher = Launcher(settings.given, self._processes, output, self._on_demand)
         self._events = EventQueue(reactor, self._faults, launcher, self._perform, self._adoption.scan_soon)
         self.post = self._events.post
-        self._deaths = Deaths(self._lives, output, self.helpers, self.post, look=self._adoption.known)
-        self._guarding = Guarding(reactor, self.helpers, self._lives.ledger, settings.guarded or (), output.log)
+        self._deaths = Deaths(self._processes, output, self.helpers, self.post, can_search=self._adoption.known)
+        self._guarding = Guarding(reactor, self.helpers, self._processes.ledger, settings.guarded or (), output.log)
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(events.TimerFired(key, token)))
         self._ending = Ending(reactor, self._adoption, self._deaths, self._publisher.publish, lambda: self.fleet.stuck)
         self._upgrade = LazyUpgrade(reactor, self, settings.upgrading)
         self.parts = KernelParts(
-            self._lives, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
+            self._processes, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
         )
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self._requests = Requests(settings.load, output.log)
@@ -129,18 +129,18 @@ class Kernel:
             case actions.CancelSpawn():
                 self._events.cancel(action)
             case actions.Signal(name, generation, signal, target):
-                if life := self._lives.find(name, generation):
-                    self._adoption.remember(life)
-                    self._lives.signal(life, signal, target)
+                if process := self._processes.find(name, generation):
+                    self._adoption.remember(process)
+                    self._processes.signal(process, signal, target)
                     self._adoption.sweep_soon()
             case actions.SignalProcess(pid, signal):
-                self._lives.signal_process(pid, signal)
+                self._processes.signal_process(pid, signal)
                 self._adoption.sweep_soon()
             case actions.ShareDaemon(_, pid):
-                self._lives.keep(pid)
+                self._processes.keep(pid)
             case actions.ReclaimDaemons(name, generation, signal):
-                if life := self._lives.find(name, generation):
-                    self._lives.inherit(life, signal_number(signal))
+                if process := self._processes.find(name, generation):
+                    self._processes.inherit(process, signal_number(signal))
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Remove(name):
@@ -159,9 +159,9 @@ class Kernel:
             case _:
                 self._on_demand.perform(action)
 
-    def environment(self, life: Process) -> Mapping[str, str]:
+    def environment(self, process: Process) -> Mapping[str, str]:
         """The environment of this process."""
-        return self._launcher.environment(life, self.fleet.plan)
+        return self._launcher.environment(process, self.fleet.plan)
 
     # ---- children
 
@@ -171,8 +171,8 @@ class Kernel:
             self._reactor.call_at(time.monotonic(), self.on_child)  # other events get their turn in between
         self.check_children()
 
-    def _unasked(self, life: Process) -> bool:
-        i = self.fleet.get(life.name)
+    def _unasked(self, process: Process) -> bool:
+        i = self.fleet.get(process.name)
         return i is not None and isinstance(i.phase, UP)
 
     def check_children(self) -> None:
@@ -193,7 +193,7 @@ class Kernel:
 
     def view(self) -> FleetView:
         """The present state of the formation."""
-        return replace(self._lives.complete(self.fleet.view(time.monotonic())), number=self._publisher.number)
+        return replace(self._processes.complete(self.fleet.view(time.monotonic())), number=self._publisher.number)
 
     def ask(self, event: events.ShutdownAsked | events.KillAsked | events.InterruptAsked | events.ScaleAsked) -> None:
         """Pass on what a signal asks for."""
@@ -245,4 +245,4 @@ class Kernel:
     @property
     def mark(self) -> tuple[str, str]:
         """The variable that marks procman's own helpers, so that the guardian finds them."""
-        return MARK, self._lives.mark("@upgrade", 0)
+        return MARK, self._processes.mark("@upgrade", 0)

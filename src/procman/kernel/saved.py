@@ -37,13 +37,13 @@ class OnDemandState(Struct, frozen=True, kw_only=True):
         return (*(listener.fd for listener in self.listeners), *self.notify.values())
 
 
-class KernelState(Struct, frozen=True, kw_only=True):
+class KernelState(Struct, frozen=True, kw_only=True, rename={"processes": "lives"}):
     """Everything that a kernel knows between two events. `limit` is the soft limit of descriptors for instances, where
     procman has raised its own.
     """
 
     fleet: Packed
-    lives: ProcessTableState
+    processes: ProcessTableState
     deadlines: tuple[DeadlineState, ...]
     not_ours: tuple[int, ...]
     guardian: Kept | None = None
@@ -68,7 +68,7 @@ class Handover(Struct, frozen=True):
     def restore(self, parts: KernelParts) -> None:
         """Fill the parts of a new kernel. A subreaper stays one over an exec (prctl(2))."""
         state = self.state
-        parts.lives.restore(state.lives, self.streams)
+        parts.processes.restore(state.processes, self.streams)
         parts.adoption.not_ours = frozenset(state.not_ours)
         parts.limits.original = state.limit
         if state.guardian is not None:
@@ -76,20 +76,20 @@ class Handover(Struct, frozen=True):
         for deadline in state.deadlines:
             parts.deadlines.set(deadline.key, deadline.token, deadline.at)
         if state.on_demand.notify:
-            parts.on_demand.notify().restore(state.lives.ident, state.on_demand.notify)
+            parts.on_demand.notify().restore(state.processes.ident, state.on_demand.notify)
         if state.on_demand.listeners:
             parts.on_demand.listeners().restore(state.on_demand.listeners)
         if state.on_demand.probes:
             parts.on_demand.probes().restore(state.on_demand.probes)
-        for life in parts.lives.current.values():
-            parts.on_demand.began(life)
+        for process in parts.processes.current.values():
+            parts.on_demand.began(process)
 
 
 def save(parts: KernelParts, fleet: Fleet) -> KernelState:
     """The state of everything, between two events."""
     return KernelState(
         fleet=pack(fleet.state()),
-        lives=parts.lives.state(),
+        processes=parts.processes.state(),
         deadlines=tuple(DeadlineState(key, at, token) for key, (at, token) in parts.deadlines.state().items()),
         not_ours=tuple(parts.adoption.not_ours),
         guardian=parts.guarding.kept,

@@ -79,9 +79,9 @@ class _Signals:
         on_sent(
             self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, self._is_above(pid)))
         )
-        self._reactor.call_at(time.monotonic(), self._look_up)
+        self._reactor.call_at(time.monotonic(), self._find_above)
 
-    def _look_up(self) -> None:
+    def _find_above(self) -> None:
         self._above = programs_above()
 
     def _is_above(self, pid: int) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class KernelParts(Struct, frozen=True):
     """The objects of a kernel with a state to hand over, besides the fleet."""
 
-    lives: ProcessTable
+    processes: ProcessTable
     deadlines: Deadlines
     adoption: Adoption
     guarding: Guarding

@@ -32,7 +32,7 @@ LINES = 500
 """Lines of output that are kept of the chosen instance."""
 
 
-class Seen(Struct, frozen=True):
+class PolledFormation(Struct, frozen=True):
     """The formation at one poll, or in `trouble` why it failed."""
 
     listing: Listing | None = None
@@ -41,14 +41,14 @@ class Seen(Struct, frozen=True):
     trouble: str = ""
 
 
-class Looks:
+class FormationFeed:
     """Polls the formation every second, or when asked to, and keeps the newest result."""
 
     def __init__(self, path: str, wake: Callable[[], object]) -> None:
         self._path = path
         self._wake = wake
         self._lock = threading.Lock()
-        self._newest: Seen | None = None
+        self._newest: PolledFormation | None = None
         self._asked = threading.Event()
         self._ended = False
 
@@ -63,7 +63,7 @@ class Looks:
         self._ended = True
         self._asked.set()
 
-    def take(self) -> Seen | None:
+    def take(self) -> PolledFormation | None:
         """The newest result, unless it has been taken already."""
         with self._lock:
             seen, self._newest = self._newest, None
@@ -73,20 +73,20 @@ class Looks:
         meter = Meter()
         while not self._ended:
             try:
-                with Poller(self._path) as looker:
-                    self._look_on(looker, meter)
+                with Poller(self._path) as poller:
+                    self._poll_on(poller, meter)
             except ProcmanError as error:
-                self._tell(Seen(trouble=error.message))
+                self._tell(PolledFormation(trouble=error.message))
                 self._pause()
 
-    def _look_on(self, looker: Poller, meter: Meter) -> None:
+    def _poll_on(self, poller: Poller, meter: Meter) -> None:
         while not self._ended:
-            look = looker.look()
-            fleet = look.answer.fleet
-            self._tell(Seen(listed(look, meter), look.answer.root, fleet.stopping))
+            poll = poller.poll()
+            fleet = poll.answer.fleet
+            self._tell(PolledFormation(listed(poll, meter), poll.answer.root, fleet.stopping))
             self._pause()
 
-    def _tell(self, seen: Seen) -> None:
+    def _tell(self, seen: PolledFormation) -> None:
         with self._lock:
             waiting = self._newest is not None
             self._newest = seen

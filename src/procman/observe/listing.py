@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.core.select import Chosen
+from procman.core.select import Selector
 from procman.core.view import InstanceView, OrphanView, TypeView
 from procman.errors import RefusedError
 
@@ -56,23 +56,23 @@ class Listing(Struct, frozen=True):
     orphans: tuple[OrphanView, ...] = ()
 
 
-def listed(look: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
+def listed(poll: Poll, meter: Meter, names: tuple[str, ...] = ()) -> Listing:
     """What procman and the process table know of each selected instance. Raises RefusedError."""
-    answer = look.answer
+    answer = poll.answer
     known = answer.fleet.instances
-    chosen = Chosen(names)
+    chosen = Selector(names)
     refusal = chosen.refuse(answer.fleet.formation, [i.name for i in known])
     if refusal is not None:
         raise RefusedError(*refusal)
-    meant = [i for i in known if not names or chosen.means(i.name)]
+    meant = [i for i in known if not names or chosen.matches(i.name)]
     companions = answer.fleet.companions
     meter.forget_all_but({(i.name, i.generation) for i in (*meant, *companions)})
     return Listing(
         answer.fleet.formation,
-        [_row(i, answer.time, look.trees, meter) for i in meant],
+        [_row(i, answer.time, poll.trees, meter) for i in meant],
         answer.fleet.types,
         answer.fleet.number,
-        [_row(i, answer.time, look.trees, meter) for i in companions],
+        [_row(i, answer.time, poll.trees, meter) for i in companions],
         () if names else answer.fleet.orphans,
     )
 

@@ -43,7 +43,7 @@ class Poller:
     ) -> None:
         self._client.close()
 
-    def look(self) -> Poll:
+    def poll(self) -> Poll:
         """The current state. Raises NotRunningError where procman has ended since, else ProcmanError."""
         for _ in range(TRIES):
             try:

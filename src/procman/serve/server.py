@@ -118,7 +118,7 @@ class Server:
     def close(self) -> None:
         """Procman ends: send to the streams what their readers accept at once, and close everything."""
         self.stop_listening()
-        self.waits.look()  # the last instance's end was procman's as well
+        self.waits.judge()  # the last instance's end was procman's as well
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()

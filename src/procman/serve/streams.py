@@ -24,7 +24,7 @@ from procman.control.messages import (
     ResizeParams,
     StreamStarted,
 )
-from procman.core.select import Chosen
+from procman.core.select import Selector
 from procman.core.view import Change, FleetView
 from procman.kernel.output.history import History, HistoryEntry
 from procman.serve.methods import Failure
@@ -62,9 +62,9 @@ class LogsStream(_Told):
         super().__init__(number)
         self.endless = params.follow
         self._history = history
-        self._chosen = Chosen(params.names) if params.names else None
-        self._meant: dict[str, bool] = {}
-        names = [name for name in history.names() if self._means(name)]
+        self._chosen = Selector(params.names) if params.names else None
+        self._matched: dict[str, bool] = {}
+        names = [name for name in history.names() if self._matches(name)]
         if params.after is None:
             entries, self._cursors = history.tail(names, params.lines)
         else:
@@ -80,15 +80,15 @@ class LogsStream(_Told):
         begins = {entry.name: entry.after - len(entry.data) for entry in reversed(self._kept)}
         return StreamStarted(self.number, after=self._cursors | begins if self.endless else {})
 
-    def _means(self, name: str) -> bool:
-        meant = self._meant.get(name)
+    def _matches(self, name: str) -> bool:
+        meant = self._matched.get(name)
         if meant is None:
-            meant = self._meant[name] = self._chosen is None or self._chosen.means(name)
+            meant = self._matched[name] = self._chosen is None or self._chosen.matches(name)
         return meant
 
     def note(self, name: str) -> bool:
         """An instance has written; whether it belongs to this stream."""
-        if self.endless and self._means(name):
+        if self.endless and self._matches(name):
             self._dirty[name] = None
             return True
         return False
@@ -203,5 +203,5 @@ class ServedStream(Protocol):
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
     """The refusal of a name that matches nothing that runs, may run, or has written; None where all match."""
     written = dict.fromkeys([i.name for i in view.instances] + history.names())
-    refusal = Chosen(names).refuse(view.formation, written)
+    refusal = Selector(names).refuse(view.formation, written)
     return Failure(Code.REFUSED, *refusal) if refusal is not None else None

@@ -12,7 +12,7 @@ import time
 from procman.control.codec import Code
 from procman.control.conditions import Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
-from procman.core.select import Chosen
+from procman.core.select import Selector
 from procman.core.view import FleetView
 from procman.kernel.loop.reactor import Reactor
 from procman.serve.methods import Answer, Backend, Failure
@@ -72,7 +72,7 @@ class Waits:
                 return Failure(Code.REFUSED, f"cannot find the operation {params.operation}", "see `procman ps`")
             return OperationCondition(lambda: self._backend.operation(params.operation))
         refusal = (
-            Chosen(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
+            Selector(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
         )
         return Condition(params.names, params.until, view) if refusal is None else Failure(Code.REFUSED, *refusal)
 
@@ -85,11 +85,11 @@ class Waits:
         """Something has changed: judge the waits once the core has finished."""
         if self._waits and not self._scheduled:
             self._scheduled = True
-            self._reactor.call_at(max(time.monotonic(), self._next), self.look)
+            self._reactor.call_at(max(time.monotonic(), self._next), self.judge)
 
     # ---- when it is judged
 
-    def look(self) -> None:
+    def judge(self) -> None:
         """Judge all waits now."""
         self._scheduled = False
         if not self._waits:
@@ -117,7 +117,7 @@ class Waits:
     def _on_alarm(self) -> None:
         if time.monotonic() >= self._armed:
             self._armed = math.inf
-            self.look()
+            self.judge()
             self._arm()
 
     def _judge(self, wait: PendingWait, view: FleetView) -> None:

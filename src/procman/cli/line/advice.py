@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from procman.errors import nearest
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class Advice(Struct, frozen=True):
@@ -38,13 +40,13 @@ SYNONYMS = {
     "show": LISTING,
     "up": "`procman start{}` runs the formation, with --detach in the background",
     "serve": "`procman start{}` runs the formation",
-    "s": "`procman start{}` runs the formation",
     "down": ENDING,
     "quit": "`procman shutdown` stops everything and ends procman",
     "exit": "`procman shutdown` stops everything and ends procman",
     "halt": "`procman shutdown` stops everything and ends procman",
     "end": ENDING,
     "kill": "`procman stop{}` stops instances; `procman signal KILL NAME` sends a signal",
+    "interrupt": "`procman stop{}` stops instances; `procman signal INT NAME` sends a signal",
     "tail": "`procman logs -f{}` follows the output",
     "echo": "`procman logs -f{}` follows the output",
     "log": "`procman logs{}` shows the output",
@@ -103,8 +105,23 @@ SYNONYMS = {
 the verb.
 """
 
+SHORT = {
+    "s": SYNONYMS["up"],
+    "r": "`procman restart{}` restarts instances",
+    "i": SYNONYMS["interrupt"],
+    "c": SYNONYMS["connect"],
+    "q": SYNONYMS["quit"],
+    "k": SYNONYMS["kill"],
+    "e": SYNONYMS["exec"],
+    "l": SYNONYMS["list"],
+}
+"""Verbs of one letter, as overmind and PM2 have them. No typing error is taken for one of these."""
+
 FOLLOW = ("-f", "-F", "--follow")
 """Words after `tail` that mean the same as the option."""
+
+STREAMS = ("stdout", "stderr")
+"""Words after the name in supervisord's `tail`: procman keeps both in one."""
 
 DAEMON = "it stays in the foreground, as service managers want it; --detach sends it to the background"
 ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"
@@ -112,6 +129,10 @@ ONLY = "name the types: `procman start web worker`; --except leaves some out"
 DETACH = "--detach sends it to the background once everything is ready"
 LINES = "-n N shows only the last N lines"
 ALL_SHOWN = "instances that are stopped are listed as well"
+AS_JSON = "--json prints all of it for programs: `procman ps --json`"
+FOLLOWS = "it shows every change until you press Ctrl-C: `procman events`"
+COUNTS = "counts need no option: `procman scale web=2`"
+SIGNAL = "write `stop: {signal: INT}` under the type in procman.yml"
 GRACE = "the time until KILL is `stop: {grace: …}` in procman.yml, or --timeout of `procman start`"
 
 OPTIONS: dict[str, dict[str, str]] = {
@@ -122,20 +143,26 @@ OPTIONS: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             ("-k", "--kill-others", "--abort-on-container-exit", "--exit-code-from", "--abort-on-exit"), ENDS
         ),
-        **dict.fromkeys(("-i", "--instances", "--scale", "--replicas"), "-m web=4 gives the counts"),
+        **dict.fromkeys(("--instances", "--scale", "--replicas"), "-m web=4 gives the counts"),
+        "-i": f"-m web=4 gives the counts; to set a stop signal, {SIGNAL}",
         **dict.fromkeys(
             ("-r", "--auto-restart", "--restart"), "what crashes is restarted, unless you say --no-restart"
         ),
         **dict.fromkeys(
-            ("--can-die", "--any-can-die", "--ignored-processes"),
+            ("--can-die", "--any-can-die"),
             "an end does not end the others, unless you say --exit-on",
         ),
-        **dict.fromkeys(("-x", "--stop-signals"), "write `stop: {signal: INT}` under the type in procman.yml"),
+        **dict.fromkeys(("-x", "--ignored-processes", "--exclude"), "--except worker leaves a type out"),
+        "--stop-signals": SIGNAL,
         **dict.fromkeys(("--env-file", "--dotenv"), "-e FILE, or --env FILE, reads another file than .env"),
         **dict.fromkeys(("-o", "--logfile", "--log-file", "--output"), "--log-dir DIR writes a file for each instance"),
         **dict.fromkeys(("--stop-timeout", "--shutdown-timeout", "--grace"), "-t SECONDS is the time until KILL"),
         "-N": "did you mean '--no-port'?",
         "-P": "did you mean '--port-step'?",
+        "-H": "did you mean '--shell'?",
+        "-s": "did you mean '--socket'?",
+        "-T": "each line has its time, unless you say --no-timestamps",
+        "-X": "--except worker leaves a type out; `procman scale worker=1` starts it later",
         "-b": "each type has a colour of its own; --color never shows none",
         "--max-memory-restart": "write `recycle: {memory: 512MB}` under the type in procman.yml",
     },
@@ -144,10 +171,14 @@ OPTIONS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("--since", "--until"), f"each line has its time; {LINES}"),
         **dict.fromkeys(("-t", "--timestamps"), "each line has its time"),
     },
-    "ps": dict.fromkeys(("-a", "--all", "-A", "-e"), ALL_SHOWN),
+    "ps": dict.fromkeys(("-a", "--all", "-A", "-e"), ALL_SHOWN)
+    | dict.fromkeys(("-q", "--quiet", "-o", "--output", "--format"), AS_JSON),
+    "events": dict.fromkeys(("-f", "--follow"), FOLLOWS),
+    "scale": dict.fromkeys(("-m", "--formation", "-c", "--concurrency"), COUNTS),
     "stop": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
-    | {"-s": "`procman signal INT NAME` sends another signal"},
+    | {"-s": "`procman signal INT NAME` sends another signal", "-a": "did you mean '--all'?"},
     "restart": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
+    | dict.fromkeys(("-a", "--all"), "without a name it restarts them all: `procman restart`")
     | {"--update-env": "`procman reload` reads .env again"},
     "run": {"--rm": "a one-off leaves nothing behind"},
 }
@@ -165,6 +196,23 @@ ALL = {
 }
 """What to say for `all`, which names no type, by verb."""
 
+NAMELESS = {
+    "reload": "it restarts only what has changed, of all types; `procman restart {}` restarts that in any case",
+    "shutdown": "it ends procman and everything; `procman stop {}` stops only that",
+    "upgrade": "it replaces procman itself; `procman reload` applies a changed Procfile",
+    "init": "write `procman init --from {}`",
+    "top": "it shows all instances; `/` filters them",
+}
+"""What to say for a name after a verb that takes none."""
+
+EXAMPLES = {
+    "run": "such as `procman run python3 manage.py migrate`, or a type: `procman run release`",
+    "attach": "name an instance, such as `procman attach web.1`; `procman ps` lists them",
+    "why": "name an instance, such as `procman why web.1`; `procman ps` lists them",
+    "signal": "name a signal and instances, such as `procman signal HUP web`",
+}
+"""What to say for a verb without the words that it needs."""
+
 _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
 )
@@ -173,10 +221,26 @@ _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>
 
 def of_unknown_verb(words: Sequence[str]) -> str:
     """The hint for an unknown verb; "" where there is none."""
-    hint = SYNONYMS.get(words[0].lower(), "")
-    rest = [word for word in words[1:] if word not in FOLLOW]
+    verb = words[0].lower()
+    rest = [word for word in words[1:] if word not in FOLLOW and word not in STREAMS]
     names = [] if any(word.startswith("-") for word in rest) else rest  # options have other meanings there
+    if verb in ("kill", "k"):
+        signal, named = _signal_and_names(rest)
+        if signal:
+            return f"`procman signal {signal} {' '.join(named) or 'NAME'}` sends it; `procman stop` stops instances for good"
+        names = names or ["--all"]
+    hint = SYNONYMS.get(verb) or SHORT.get(verb, "")
     return hint.replace("{}", "".join(f" {name}" for name in names))
+
+
+def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
+    """The hint for a verb with a typing error, ours or another tool's; "" where nothing is similar."""
+    word = words[0].lower()
+    known = [*verbs, *SYNONYMS]
+    swapped = next((name for name in known if sorted(name) == sorted(word)), "")
+    near = f"did you mean '{swapped}'?" if swapped else nearest(word, known)
+    meant = near.removeprefix("did you mean '").removesuffix("'?")
+    return of_unknown_verb([meant, *words[1:]]) or (near if meant in known else "")
 
 
 def of_unknown_option(verb: str, option: str) -> str:
@@ -184,23 +248,45 @@ def of_unknown_option(verb: str, option: str) -> str:
     return OPTIONS.get(verb, {}).get(option, "")
 
 
+def of_early_option(words: Sequence[str], verbs: Iterable[str]) -> str:
+    """The hint for an option in front of the verb, where foreman, honcho and supervisorctl take theirs."""
+    if words[0] in ("-v", "-version"):
+        return SYNONYMS["version"]
+    known = {*verbs, *SYNONYMS}
+    at = next((n for n, word in enumerate(words) if word in known), None)
+    if at is None:
+        return of_unknown_option("start", words[0]) or f"options follow the verb: `procman start {words[0]}`"
+    if words[at] in SYNONYMS:
+        return of_unknown_verb(words[at:])
+    return f"options follow the verb: `procman {' '.join([words[at], *words[:at], *words[at + 1 :]])}`"
+
+
 def of_refused(words: Sequence[str], message: str) -> Advice | None:
     """The advice for a command line that was refused with this message; None where there is nothing better to say."""
     verb, *rest = words or ("",)
     plain = [word for word in rest if not word.startswith("-")]
     match verb:
-        case "scale" if (changes := _meant_changes(plain)) is not None:
-            typed = " ".join(plain)
-            return Advice(f"write `procman scale {changes}`", f"cannot use '{typed}' as counts")
+        case "scale" if (changes := _meant_changes([word for word in rest if not _is_option(word)])) is not None:
+            return Advice(f"write `procman scale {changes}`", f"cannot use '{' '.join(rest)}' as counts")
+        case "signal" if "understand" in message and (found := _signal_and_names(rest))[0]:
+            signal, names = found
+            return Advice(f"the signal comes first, without '-': `procman signal {signal} {' '.join(names) or 'NAME'}`")
         case "signal" if len(plain) > 1 and not _is_signal(plain[0]) and _is_signal(plain[-1]):
             *names, name = plain
             return Advice(
                 f"the signal comes first: `procman signal {name} {' '.join(names)}`",
                 f"cannot send '{names[0]}': no such signal",
             )
-        case _ if verb in ALL and "all" in plain and "'all'" in message:
+        case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
+        case "logs" if "'procman'" in message and "procman" in plain:
+            return Advice("`procman logs system` shows procman's own lines")
+        case _ if verb in NAMELESS and plain and "unexpected extra argument" in message:
+            return Advice(
+                NAMELESS[verb].replace("{}", " ".join(plain)),
+                f"cannot use '{plain[0]}': `procman {verb}` takes no name",
+            )
         case _:
             return None
 
@@ -217,6 +303,8 @@ def _meant_changes(words: Sequence[str]) -> str | None:
         if odd:
             sign = {"=+": "+", "+=": "+", "=-": "-", "-=": "-"}.get(odd["sign"], "=")
             meant.append(f"{odd['name']}{sign}{odd['count']}")
+        elif word.startswith("--"):
+            meant.append(word[2:])
         elif word.rstrip("=:").isidentifier() and following and following[0].lstrip("=").isdecimal():
             meant.append(f"{word.rstrip('=:')}={following[0].lstrip('=')}")
             at += 1
@@ -232,3 +320,19 @@ def _meant_changes(words: Sequence[str]) -> str | None:
 
 def _is_signal(word: str) -> bool:
     return word.upper().removeprefix("SIG") in _SIGNALS
+
+
+def _is_option(word: str) -> bool:
+    """Whether it is an option, and no count that somebody wrote as one: `--web=2`."""
+    return word.startswith("-") and re.fullmatch(r"--[\w-]+=\d+", word) is None
+
+
+def _signal_and_names(words: Sequence[str]) -> tuple[str, list[str]]:
+    """`-9 web`, `-s HUP web` or `-HUP web` as ("9", ["web"]); ("", []) where there is no such signal."""
+    rest = [word for word in words if word not in ("-s", "-n", "--signal")]
+    signal = next(
+        (word for word in rest if _is_signal(word.lstrip("-")) or (word.startswith("-") and word[1:].isdecimal())), ""
+    )
+    if not signal or (len(rest) == len(words) and not signal.startswith("-")):
+        return "", []
+    return signal.lstrip("-"), [word for word in rest if word != signal]

@@ -8,26 +8,33 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.app.usage import UsageError
-from procman.cli.line.advice import of_unknown_option
+from procman.cli.line.advice import EXAMPLES, of_early_option, of_unknown_option
 from procman.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
-def explained(error: click.UsageError) -> UsageError:
-    """Click's error as "cannot …", with a hint: the nearest known name, or where to find help."""
+def explained(error: click.UsageError, words: Sequence[str] = ()) -> UsageError:
+    """Click's error as "cannot …", with a hint: the nearest known name, or where to find help. `words` were typed after
+    `procman`.
+    """
     path = error.ctx.command_path if error.ctx else "procman"
     hint = f"try '{path} --help'"
     match error:
+        case click.NoSuchOption(ctx=click.Context(command=click.Group() as group) as context) if words:
+            near = of_unknown_option(path, error.option_name) or of_early_option(words, group.list_commands(context))
+            return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", near)
         case click.NoSuchOption():
             near = of_unknown_option(path.rpartition(" ")[2], error.option_name) or _near(error.option_name, error.ctx)
-            close = hint if not near or near.startswith("known: ") else f"{near} ({hint})"
+            close = f"{near} ({hint})" if near else hint
             return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", close)
         case click.BadOptionUsage() if "requires an argument" in error.message:
             return UsageError(f"cannot use {error.option_name} without a value", _with_value(error, path))
         case click.MissingParameter(param=click.Parameter() as param):
-            return UsageError(f"cannot do '{path}' without {param.human_readable_name}", hint)
+            return UsageError(
+                f"cannot do '{path}' without {param.human_readable_name}", EXAMPLES.get(path.rpartition(" ")[2], hint)
+            )
         case click.BadParameter(param=click.Parameter() as param, ctx=click.Context() as context):
             return UsageError(f"cannot use {param.get_error_hint(context)}: {_clause(error.message)}", hint)
         case _:
@@ -45,7 +52,10 @@ def _near(typed: str, context: click.Context | None) -> str:
     if color and "--color" in known:
         return f"did you mean '--color {'never' if color['no'] or 'mono' in typed else 'always'}'?"
     same = [name for name in known if name.startswith("--no-") == typed.startswith("--no-")]
-    return nearest(typed, same)
+    bare = {name.lstrip("-"): name for name in same}  # the dashes are alike in all of them
+    near = nearest(typed.lstrip("-"), bare)
+    meant = near.removeprefix("did you mean '").removesuffix("'?")
+    return f"did you mean '{bare[meant]}'?" if meant in bare else ""
 
 
 def _with_value(error: click.BadOptionUsage, path: str) -> str:
@@ -65,4 +75,5 @@ def _options(context: click.Context | None) -> Iterable[str]:
 
 def _clause(sentence: str) -> str:
     """A sentence of click's as a clause of ours."""
-    return sentence[:1].lower() + sentence[1:].rstrip(".")
+    numbered = re.sub(r"is not a valid (integer|float)( range)?", r"is not a \1", sentence.rstrip("."))
+    return numbered[:1].lower() + numbered[1:].replace("a integer", "a whole number").replace("a float", "a number")

@@ -28,7 +28,7 @@ from procman.app.options import (
 from procman.app.options import input_options as options_of
 from procman.cli.line.completion import complete_types
 from procman.cli.line.formation_name import NameOption
-from procman.config.location import look_upwards, note_of
+from procman.config.location import note_of, search_upwards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,7 +109,7 @@ def nearest_inputs(options: Options) -> Options:
     """The options with the nearest folder above that has a Procfile, where the user named none; a note says so if it is
     not the current folder.
     """
-    options, folder = look_upwards(options, os.environ)
+    options, folder = search_upwards(options, os.environ)
     if folder is not None:
         click.echo(f"procman: {note_of(folder)}", err=True)
     return options

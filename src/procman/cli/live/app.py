@@ -22,7 +22,7 @@ from procman.cli.live.instances import Instances
 from procman.cli.show.instances import REASON, cells, size
 from procman.control.client import Client
 from procman.errors import ProcmanError
-from procman.observe.feed import LINES, Looks, Seen, Tail
+from procman.observe.feed import LINES, FormationFeed, PolledFormation, Tail
 from procman.text.lines import clean
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Top(App[None]):
         Binding("escape", "no_filter", show=False),
     ]
 
-    class Looked(Message):
+    class Polled(Message):
         """There is a new poll of the formation."""
 
     class Wrote(Message):
@@ -101,7 +101,7 @@ class Top(App[None]):
             super().__init__()
             self.tail = tail
 
-    class Asked(Message):
+    class Answered(Message):
         """The result of a request; "" in `trouble` where it was accepted."""
 
         def __init__(self, trouble: str) -> None:
@@ -111,7 +111,7 @@ class Top(App[None]):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
-        self._looks = Looks(path, lambda: self.post_message(self.Looked()))
+        self._feed = FormationFeed(path, lambda: self.post_message(self.Polled()))
         self._tail: Tail | None = None
         self._listing: Listing | None = None
         self._filter = ""
@@ -130,10 +130,10 @@ class Top(App[None]):
     def on_mount(self) -> None:
         self.theme = THEME
         self._instances.focus()
-        self._looks.start()
+        self._feed.start()
 
     def on_unmount(self) -> None:
-        self._looks.end()
+        self._feed.end()
         if self._tail is not None:
             self._tail.end()
 
@@ -143,8 +143,8 @@ class Top(App[None]):
 
     # ---- what comes
 
-    def on_top_looked(self) -> None:
-        seen = self._looks.take()
+    def on_top_polled(self) -> None:
+        seen = self._feed.take()
         if seen is None:
             return
         head = self.query_one("#head", Static)
@@ -198,14 +198,14 @@ class Top(App[None]):
             with Client(self._path) as client:
                 what(client)
         except ProcmanError as error:
-            self.post_message(self.Asked("; ".join(error.lines())))
+            self.post_message(self.Answered("; ".join(error.lines())))
         else:
-            self.post_message(self.Asked(""))
+            self.post_message(self.Answered(""))
 
-    def on_top_asked(self, message: Asked) -> None:
+    def on_top_answered(self, message: Answered) -> None:
         if message.trouble:
             self.notify(clean(message.trouble), severity="error", markup=False)
-        self._looks.now()
+        self._feed.now()
 
     @property
     def _chosen(self) -> Row | None:
@@ -274,7 +274,7 @@ class Top(App[None]):
         self.exit(return_code=3 if self._lost else 0)
 
 
-def headline(seen: Seen, listing: Listing) -> str:
+def headline(seen: PolledFormation, listing: Listing) -> str:
     """`app: CPU 3.1 %, 120 MB; web 2, worker 1`: the name of the root first, and last what may be long."""
     rollouts = {one.type: f" (rollout {one.rollout})" for one in listing.types if one.rollout}
     counts = ", ".join(f"{name} {count}{rollouts.get(name, '')}" for name, count in listing.formation.items())

@@ -63,7 +63,7 @@ def decided(name: str, status: TypeStatus, now: float) -> str:
     """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next poll in 12 s`."""
     decision = status.decided.decision
     left = status.at + decision.next_in - now
-    following = f"next poll in {duration(left)}" if left >= 0 else f"looked {duration(now - status.at)} ago"
+    following = f"next poll in {duration(left)}" if left >= 0 else f"polled {duration(now - status.at)} ago"
     return f"{in_words(name, decision)}; {following}"
 
 

@@ -103,7 +103,11 @@ def _replay(store: AutoscaleStore, names: tuple[str, ...]) -> int:
 def _refuse_unknown(name: str, known: Iterable[str]) -> None:
     if name not in known:
         names = list(known)
-        hint = nearest(name, names) if names else "its section `autoscale:` in procman.yml would say so"
+        hint = (
+            nearest(name, names)
+            if names
+            else "write `autoscale:` under the type in procman.yml (docs/how-to/autoscaling.md)"
+        )
         raise RefusedError(f"cannot find an autoscaled process type '{name}'", hint)
 
 

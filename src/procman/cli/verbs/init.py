@@ -178,7 +178,7 @@ def _for_all(procfiles: dict[str, list[Entry]], advised: dict[str, list[Finding]
 
 
 def _inspect(folder: str) -> int:
-    found = inspect(look(folder))
+    found = inspect(read_folder(folder))
     for one in found.found:
         click.echo(f"found {one}")
     for hint in found.hints:
@@ -191,7 +191,7 @@ def _inspect(folder: str) -> int:
     return 0
 
 
-def look(folder: str) -> Folder:
+def read_folder(folder: str) -> Folder:
     """The files of a folder to a small depth, and the texts of those that matter."""
     paths = set(_walk(folder))
     texts = {}

@@ -54,10 +54,10 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
     with place.connect() as client:
         fleet = client.ps().fleet
         screen = sys.stdout.isatty()
-        look = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)
+        log_format = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)
         out = sys.stdout.buffer
         for output in client.logs(names, lines, follow=follow):
-            out.write(look.as_json(output) if json else look.as_text(output))
+            out.write(log_format.as_json(output) if json else log_format.as_text(output))
             out.flush()
 
 

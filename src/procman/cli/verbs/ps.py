@@ -52,7 +52,7 @@ def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: b
         meter = Meter()
         screen = Screen() if watch and can_redraw() and not json else None
         while True:
-            listing = listed(poller.look(), meter, names)
+            listing = listed(poller.poll(), meter, names)
             text = json_object(listing).decode() if json else shown(listing, width(), companions=companions)
             if screen is not None:
                 screen.draw(text)

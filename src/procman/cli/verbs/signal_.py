@@ -11,7 +11,7 @@ from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client
-from procman.core.select import Chosen
+from procman.core.select import Selector
 from procman.errors import RefusedError, nearest
 from procman.text.signals import KNOWN, read_signal
 
@@ -66,9 +66,9 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
 
 def _shells(client: Client, names: tuple[str, ...]) -> dict[str, str]:
     """The selected instances whose first process is a shell, as far as this can be seen here."""
-    meant = Chosen(names)
+    meant = Selector(names)
     rows = client.ps().fleet.instances
-    return {i.name: shell for i in rows if i.pid and meant.means(i.name) and (shell := _shell(i.pid))}
+    return {i.name: shell for i in rows if i.pid and meant.matches(i.name) and (shell := _shell(i.pid))}
 
 
 def _shell(pid: int) -> str:

@@ -31,8 +31,8 @@ def top(place: TargetOptions) -> int:
       procman top -d shop
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     path = place.find()
-    with Poller(path) as looker:
-        looker.look()  # a missing or refusing procman is reported before the screen changes
+    with Poller(path) as poller:
+        poller.poll()  # a missing or refusing procman is reported before the screen changes
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")
     try:

@@ -15,7 +15,7 @@ from procman.companions.registry import own_settings
 from procman.errors import NotRunningError, ProcmanError
 from procman.text.lines import clean
 
-LOOK_EVERY = 0.5
+CHECK_EVERY = 0.5
 """Seconds after which requests of people are noticed."""
 
 
@@ -50,7 +50,7 @@ def _pause(autoscaler: Autoscaler, store: AutoscaleStore, until: float) -> None:
     """Wait until then, or until someone asks for something."""
     before = store.stamp()
     while (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, LOOK_EVERY))
+        time.sleep(min(left, CHECK_EVERY))
         if store.stamp() != before:
             autoscaler.hurry()
             return

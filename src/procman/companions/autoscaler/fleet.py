@@ -38,7 +38,7 @@ class TypeSeen(Struct, frozen=True, kw_only=True):
 class ScalableFleet(Protocol):
     """A running procman. Each method raises ProcmanError where procman cannot be reached or refuses."""
 
-    def look(self) -> Mapping[str, TypeSeen]:
+    def poll(self) -> Mapping[str, TypeSeen]:
         """Every type as it is now."""
         ...
 

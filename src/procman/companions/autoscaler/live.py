@@ -45,8 +45,8 @@ class LiveFleet:
         self._store = store
         self._own: InstanceView | None = None
 
-    def look(self) -> Mapping[str, TypeSeen]:
-        poll = self._poller.look()
+    def poll(self) -> Mapping[str, TypeSeen]:
+        poll = self._poller.poll()
         fleet = poll.answer.fleet
         self._own = own_row(fleet)
         instances: dict[str, list[InstanceSeen]] = {name: [] for name in fleet.formation}

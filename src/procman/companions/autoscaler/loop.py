@@ -129,7 +129,7 @@ class Autoscaler:
         if due or self._unsettled:
             try:
                 controls = self._store.controls()
-                seen = self._fleet.look()
+                seen = self._fleet.poll()
             except NotRunningError:
                 raise
             except ProcmanError as error:

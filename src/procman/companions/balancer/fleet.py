@@ -29,7 +29,7 @@ class BalancedInstance(Struct, frozen=True, kw_only=True):
 class BalancedFleet(Protocol):
     """A running procman. Each method raises ProcmanError where procman cannot be reached."""
 
-    def look(self) -> Sequence[BalancedInstance]:
+    def poll(self) -> Sequence[BalancedInstance]:
         """Every instance that has a port, as it is now."""
         ...
 

@@ -42,7 +42,7 @@ class LiveBalancedFleet:
         self._held: dict[str, float] = {}
         self._own: InstanceView | None = None
 
-    def look(self) -> Sequence[BalancedInstance]:
+    def poll(self) -> Sequence[BalancedInstance]:
         self._watch()  # before the poll, so that nothing is missed in between
         for _ in range(TRIES):
             try:

@@ -46,7 +46,7 @@ class BalancerLoop:
             for name, target in self._targets.items():
                 if target.holds:
                     self._fleet.hold(name, target.holds)
-            instances = self._fleet.look()
+            instances = self._fleet.poll()
         except NotRunningError:
             raise
         except ProcmanError as error:

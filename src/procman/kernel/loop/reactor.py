@@ -22,7 +22,7 @@ Callback = Callable[[], None]
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-OneLook: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+OneShotSelector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 """For polling one descriptor, which may be a file: it needs no descriptor of its own, and epoll(7) accepts no files."""
 
 
@@ -44,7 +44,7 @@ class Reactor:
         self._order = itertools.count()
         self._pending: set[int] = set()
         self._handlers: dict[int, Callback] = {}
-        self._looks: list[Callback] = []
+        self._signal_readers: list[Callback] = []
         self._muted: set[int] = set()  # descriptors whose callback has raised, and would raise in every round
         self._ready: deque[selectors.SelectorKey] = deque()  # descriptors still to be handled
         self._running = True
@@ -85,16 +85,16 @@ class Reactor:
 
     def handle_signals(self) -> None:
         """Handle signals that have arrived, before something starts that they would forbid."""
-        for look in self._looks:
-            look()
+        for read in self._signal_readers:
+            read()
         while self._pending and self._running:
             number = min(self._pending)
             self._pending.discard(number)
             self._handlers[number]()
 
-    def look_for_signals(self, look: Callback) -> None:
-        """`look` handles signals that arrive through a descriptor."""
-        self._looks.append(look)
+    def read_signals_with(self, read: Callback) -> None:
+        """`read` handles signals that arrive through a descriptor."""
+        self._signal_readers.append(read)
 
     def is_waiting(self, numbers: Iterable[int]) -> bool:
         """Whether one of these signals has arrived and is not handled yet."""

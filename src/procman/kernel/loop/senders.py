@@ -41,7 +41,7 @@ def on_sent(reactor: Reactor, number: int, callback: Callable[[int], None]) -> b
             callback(0 if code == FROM_KERNEL else pid)
 
     reactor.register(fd, READ, read)
-    reactor.look_for_signals(read)
+    reactor.read_signals_with(read)
     return True
 
 

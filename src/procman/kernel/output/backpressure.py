@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procman.kernel.output.stream import OutputLife
+from procman.kernel.output.stream import ProcessOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,25 +32,25 @@ class Backpressure:
         self._notify = notify
         self._own_rest = 0  # bytes
         self._own_lost = 0  # lines
-        self._waiting: dict[str, OutputLife] = {}  # by instance: processes whose last output is queued in the sink
+        self._waiting: dict[str, ProcessOutput] = {}  # by instance: processes whose last output is queued in the sink
         sink.on_stalled.append(self._pause)
 
     @property
     def stalled(self) -> bool:
         return self._sink.stalled
 
-    def room(self, life: OutputLife) -> int:
+    def room(self, output: ProcessOutput) -> int:
         """How many bytes of this process may be read now, at its end."""
-        return MAX_REST - life.rest
+        return MAX_REST - output.rest
 
     def write(self, stream: ChildStream, shown: Data, lines: memoryview) -> None:
         """Complete lines of a child, as they are shown and as they were written."""
         if not self._sink.stalled:
             self._sink.write(shown)
             return
-        stream.life.rest += len(lines)
-        self._waiting[stream.name] = stream.life
-        self._sink.write(shown, stream.life, bytes(lines).count(b"\n"))
+        stream.output.rest += len(lines)
+        self._waiting[stream.name] = stream.output
+        self._sink.write(shown, stream.output, bytes(lines).count(b"\n"))
 
     def write_own(self, lines: Data, count: int) -> None:
         """Procman's own lines, and how many they are."""
@@ -69,19 +69,19 @@ class Backpressure:
     def drop_older(self, stream: ChildStream, notice: Callable[[str], Data]) -> None:
         """Drop the last output of an earlier process of this slot, in favour of one line that counts it."""
         older = self._waiting.get(stream.name)
-        if older is None or older is stream.life:
+        if older is None or older is stream.output:
             return
         del self._waiting[stream.name]
         lost = self._sink.discard(older)
         if lost:
-            self._waiting[stream.name] = stream.life
-            text = f"{stream.name}: {lost} lines of earlier lives dropped: the output was held up"
-            self._sink.write(notice(text), stream.life, lost)
+            self._waiting[stream.name] = stream.output
+            text = f"{stream.name}: {lost} lines of earlier runs dropped: the output was held up"
+            self._sink.write(notice(text), stream.output, lost)
 
     def flow(self) -> None:
         """Everything has been written: processes that still run may leave output again at the next stall."""
-        for life in self._waiting.values():
-            life.rest = 0
+        for output in self._waiting.values():
+            output.rest = 0
         self._waiting.clear()
         if self._own_lost:
             lost, self._own_lost = self._own_lost, 0
@@ -94,14 +94,14 @@ class Backpressure:
 
     def waiting(self, number: Callable[[object], int | None]) -> dict[str, int]:
         """Processes whose last output waits, by instance; `number` turns each into a number."""
-        return {name: number(life) or 0 for name, life in self._waiting.items()}
+        return {name: number(output) or 0 for name, output in self._waiting.items()}
 
     @property
     def own(self) -> tuple[int, int]:
         """Procman's own lines: bytes that wait, and lines that were dropped."""
         return self._own_rest, self._own_lost
 
-    def restore(self, waiting: dict[str, OutputLife], own: tuple[int, int]) -> None:
+    def restore(self, waiting: dict[str, ProcessOutput], own: tuple[int, int]) -> None:
         """Continue with this state of the sink."""
         self._waiting = waiting
         self._own_rest, self._own_lost = own

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from procman.kernel.output.backpressure import Backpressure
 from procman.kernel.output.formatting import Format, Formatter
-from procman.kernel.output.stream import ChildStream, OutputLife
+from procman.kernel.output.stream import ChildStream, ProcessOutput
 from procman.text import lines as display
 from procman.text.colour import color_of, system_color
 
@@ -44,8 +44,8 @@ class Fanout:
         self.history = history
         self.positions: dict[str, int] = {}  # colours of types, in the order of their first stream
         self._files = files
-        self._own = ChildStream(display.SYSTEM, -1, None, OutputLife())
-        self._trouble = ChildStream(display.SYSTEM, -1, None, OutputLife())
+        self._own = ChildStream(display.SYSTEM, -1, None, ProcessOutput())
+        self._trouble = ChildStream(display.SYSTEM, -1, None, ProcessOutput())
         if format.color:
             self._own.color, self._trouble.color = system_color(), system_color(trouble=True)
         self.pressure = Backpressure(sink, self.log)
@@ -65,10 +65,10 @@ class Fanout:
 
     def dress(self, stream: ChildStream, type_name: str) -> None:
         """Give a new stream its colour, and find out whether it is shown at all."""
-        look = self.formatter.format
-        stream.quiet = type_name in look.quiet
+        line_format = self.formatter.format
+        stream.quiet = type_name in line_format.quiet
         position = self.positions.setdefault(type_name, len(self.positions))
-        stream.color = color_of(position) if look.color else None
+        stream.color = color_of(position) if line_format.color else None
 
     def dress_terminal(self, stream: ChildStream) -> None:
         from procman.text.ansi import SharedView  # noqa: PLC0415  2 ms, only where there is a terminal

@@ -13,7 +13,7 @@ from msgspec import Struct
 from procman.kernel.output.fanout import Fanout
 from procman.kernel.output.reader import Reader
 from procman.kernel.output.sinks import SinkState
-from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
+from procman.kernel.output.stream import ChildStream, ProcessOutput, StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,17 +132,17 @@ class Multiplexer:
         """The state from which another program with the same descriptors can continue."""
         numbers: dict[object, int] = {}
 
-        def number(life: object) -> int | None:
-            return None if life is None else numbers.setdefault(life, len(numbers))
+        def number(output: object) -> int | None:
+            return None if output is None else numbers.setdefault(output, len(numbers))
 
-        streams = tuple(stream.state(number(stream.life) or 0) for stream in self._reader.streams)
+        streams = tuple(stream.state(number(stream.output) or 0) for stream in self._reader.streams)
         resting = self._fanout.pressure.waiting(number)
         sink = self._sink.state(number)
         own_rest, own_lost = self._fanout.pressure.own
         return OutputState(
             width=self._fanout.formatter.width,
             positions=dict(self._fanout.positions),
-            rests=tuple(life.rest for life in numbers if isinstance(life, OutputLife)),
+            rests=tuple(output.rest for output in numbers if isinstance(output, ProcessOutput)),
             streams=streams,
             resting=resting,
             own_rest=own_rest,
@@ -152,12 +152,12 @@ class Multiplexer:
 
     def restore(self, state: OutputState) -> dict[int, ChildStream]:
         """Continue with a state, before anything is opened here; returns the streams by descriptor."""
-        lives = [OutputLife(rest) for rest in state.rests]
+        outputs = [ProcessOutput(rest) for rest in state.rests]
         self._fanout.positions.update(state.positions)
         self._fanout.formatter.width = state.width
-        restored = {one.fd: self._reader.restore(one, lives[one.life]) for one in state.streams}
-        self._sink.restore(state.sink, lives)
-        waiting = {name: lives[number] for name, number in state.resting.items()}
+        restored = {one.fd: self._reader.restore(one, outputs[one.output]) for one in state.streams}
+        self._sink.restore(state.sink, outputs)
+        waiting = {name: outputs[number] for name, number in state.resting.items()}
         self._fanout.pressure.restore(waiting, (state.own_rest, state.own_lost))
         return restored
 

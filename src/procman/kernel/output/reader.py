@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from procman.kernel.output.pipes import Pipes
-from procman.kernel.output.stream import ChildStream, OutputLife, StreamState
+from procman.kernel.output.stream import ChildStream, ProcessOutput, StreamState
 from procman.later import later
 from procman.text import lines as display
 from procman.text.words import type_of
@@ -41,7 +41,7 @@ MAX_LINE = 64 * 1024
 LOG_AGAIN = 60.0
 """Seconds in which a lack of memory is logged once."""
 
-LOOK_AGAIN = 0.05
+CHECK_AGAIN = 0.05
 """Seconds between two attempts to watch the pipes, where the system has no watch left."""
 
 
@@ -54,7 +54,7 @@ class Reader:
         self._pressure = fanout.pressure
         self.taps: dict[str, tuple[Tap, ...]] = {}  # by instance
         self.streams: set[ChildStream] = set()
-        self._lives: dict[str, OutputLife] = {}
+        self._outputs: dict[str, ProcessOutput] = {}
         self._ready: deque[ChildStream] = deque()
         self._pipes = Pipes(reactor, self._on_ready)
         self._terminals: terminals.Terminals | None = None
@@ -86,14 +86,14 @@ class Reader:
         left (epoll(7)), with it closed.
         """
         os.set_blocking(fd, False)
-        life = self._lives.get(name) or OutputLife()
-        opened = ChildStream(name, fd, stream, life)
+        output = self._outputs.get(name) or ProcessOutput()
+        opened = ChildStream(name, fd, stream, output)
         try:
             self._pipes.register(fd, opened)
         except OSError:
             os.close(fd)
             raise
-        self._lives[name] = life
+        self._outputs[name] = output
         self._add(opened, type_name)
         if terminal:
             self._add_terminal(opened)
@@ -102,7 +102,7 @@ class Reader:
         return opened
 
     def _add(self, stream: ChildStream, type_name: str) -> None:
-        stream.life.open += 1
+        stream.output.open += 1
         self._fanout.dress(stream, type_name)
         self.streams.add(stream)
 
@@ -120,7 +120,7 @@ class Reader:
             self._fanout.drop_older(stream)
         left = CHUNK if stream.terminal else stream.held()  # a terminal holds more than FIONREAD tells: 19 kB in all
         while left > 0:
-            room = self._pressure.room(stream.life) if self._pressure.stalled else CHUNK
+            room = self._pressure.room(stream.output) if self._pressure.stalled else CHUNK
             data = self._read(stream, min(left, room, CHUNK)) if room > 0 else b""
             if not data:
                 return
@@ -144,9 +144,9 @@ class Reader:
         os.close(stream.fd)
         stream.fd = -1
         self.streams.discard(stream)
-        stream.life.open -= 1
-        if not stream.life.open:
-            del self._lives[stream.name]
+        stream.output.open -= 1
+        if not stream.output.open:
+            del self._outputs[stream.name]
         if unread:
             self._fanout.log(f"{stream.name}: {unread} bytes of output dropped: not read in time")
 
@@ -280,7 +280,7 @@ class Reader:
             self._pipes.watch()
             self._watched = True
         except OSError:
-            self._reactor.call_at(clock.monotonic() + LOOK_AGAIN, self.watch)
+            self._reactor.call_at(clock.monotonic() + CHECK_AGAIN, self.watch)
 
     def resume(self) -> None:
         """The output flows again."""
@@ -290,11 +290,11 @@ class Reader:
 
     # ---- handing it on
 
-    def restore(self, state: StreamState, life: OutputLife) -> ChildStream:
+    def restore(self, state: StreamState, output: ProcessOutput) -> ChildStream:
         """Continue with a stream of another program that had the same descriptors."""
-        stream = ChildStream(state.name, state.fd, state.tag, life)
+        stream = ChildStream(state.name, state.fd, state.tag, output)
         self._add(stream, type_of(state.name))
-        self._lives[state.name] = life
+        self._outputs[state.name] = output
         stream.partial += state.partial
         stream.ended = state.ended
         if not stream.ended:

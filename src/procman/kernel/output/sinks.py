@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.kernel.loop.reactor import WRITE, OneLook
+from procman.kernel.loop.reactor import WRITE, OneShotSelector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ PIPE_SIZE = 1 << 20
 RETRY = 1.0
 """Seconds between two attempts on an output that has failed."""
 
-LOOK_AGAIN = 0.05
+CHECK_AGAIN = 0.05
 """Seconds between two attempts on an output that cannot be watched."""
 
 _SAFE_WRITE = 4096
@@ -127,8 +127,8 @@ class _Careful:
     def __init__(self, fd: int, *, nowait: bool) -> None:
         self._fd = fd
         self._nowait = nowait and hasattr(os, "RWF_NOWAIT")
-        self._look = OneLook()
-        self._look.register(fd, WRITE)
+        self._selector = OneShotSelector()
+        self._selector.register(fd, WRITE)
 
     def put(self, data: Data) -> int:
         if self._nowait:
@@ -138,7 +138,7 @@ class _Careful:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
                 self._nowait = False  # an old kernel
-        if not self._look.select(0):
+        if not self._selector.select(0):
             raise BlockingIOError
         return os.write(self._fd, data[:_SAFE_WRITE])
 
@@ -265,10 +265,10 @@ class Sink:
         """At the very end: wait for the reader until `deadline` (monotonic seconds), then drop the rest, and report
         that.
         """
-        look = OneLook()
-        look.register(self._way.fd, WRITE)
+        selector = OneShotSelector()
+        selector.register(self._way.fd, WRITE)
         while self.stalled and (left := deadline - time.monotonic()) > 0:
-            look.select(left)
+            selector.select(left)
             self._pump()
         if self.stalled:
             self._lose_backlog()
@@ -329,9 +329,9 @@ class Sink:
             self._reactor.register(self._way.fd, WRITE, self._pump)
             self._watched = True
         except OSError:
-            self._reactor.call_at(time.monotonic() + LOOK_AGAIN, self._look)
+            self._reactor.call_at(time.monotonic() + CHECK_AGAIN, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self.stalled and not self._watched:
             self._pump()
             if self.stalled:

@@ -21,7 +21,7 @@ UNKNOWN_SIZE = (80, 24)
 """Columns and lines of a terminal whose size is unknown: those of classic terminals."""
 
 
-class OutputLife:
+class ProcessOutput:
     """One process of a slot, as far as output goes: its open streams, and how many bytes of its last output wait for
     the reader.
     """
@@ -39,13 +39,13 @@ class ChildStream:
     `fd` is -1 once closed; `ended`: all other ends are closed. `view` is how a terminal's lines are shown.
     """
 
-    __slots__ = ("color", "ended", "fd", "life", "name", "partial", "prefix", "quiet", "second", "tag", "view")
+    __slots__ = ("color", "ended", "fd", "name", "output", "partial", "prefix", "quiet", "second", "tag", "view")
 
-    def __init__(self, name: str, fd: int, tag: str | None, life: OutputLife) -> None:
+    def __init__(self, name: str, fd: int, tag: str | None, output: ProcessOutput) -> None:
         self.name = name
         self.fd = fd
         self.tag = tag
-        self.life = life
+        self.output = output
         self.color: bytes | None = None
         self.quiet = False
         self.ended = False
@@ -64,14 +64,14 @@ class ChildStream:
             return 0
         return int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    def state(self, life: int) -> StreamState:
-        """The stream as a value; `life` is the number of its process."""
+    def state(self, output: int) -> StreamState:
+        """The stream as a value; `output` is the number of its ProcessOutput."""
         view = self.view
         return StreamState(
             name=self.name,
             fd=self.fd,
             tag=self.tag,
-            life=life,
+            output=output,
             partial=bytes(self.partial),
             ended=self.ended,
             terminal=view is not None,
@@ -80,13 +80,13 @@ class ChildStream:
         )
 
 
-class StreamState(Struct, frozen=True, kw_only=True):
-    """A stream as a value; `life` is an index into `rests` of the output's state, and the last two are its view's."""
+class StreamState(Struct, frozen=True, kw_only=True, rename={"output": "life"}):
+    """A stream as a value; `output` is an index into `rests` of the output's state, and the last two are its view's."""
 
     name: str
     fd: int
     tag: str | None
-    life: int
+    output: int
     partial: bytes
     ended: bool
     terminal: bool
@@ -95,7 +95,7 @@ class StreamState(Struct, frozen=True, kw_only=True):
 
 
 class Tap(Protocol):
-    """Gets the output of one instance, byte by byte as it is read, over all its lives."""
+    """Gets the output of one instance, byte by byte as it is read, over all its runs."""
 
     def opened(self, stream: ChildStream) -> None: ...
     def read(self, stream: ChildStream, data: bytes) -> None: ...

@@ -143,9 +143,9 @@ class Terminals:
 
     def _arm(self) -> None:
         self._armed = True
-        self._reactor.call_at(min(self._unfinished.values()), self._look)
+        self._reactor.call_at(min(self._unfinished.values()), self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._armed = False
         now = time.monotonic()
         for stream in [stream for stream, at in self._unfinished.items() if at <= now]:

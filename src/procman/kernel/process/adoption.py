@@ -53,10 +53,10 @@ class Adoption:
     """Compares the processes in the table with the children that the system lists."""
 
     def __init__(
-        self, reactor: Reactor, lives: ProcessTable, output: Multiplexer, helpers: Helpers, host: AdoptionHost
+        self, reactor: Reactor, processes: ProcessTable, output: Multiplexer, helpers: Helpers, host: AdoptionHost
     ) -> None:
         self._reactor = reactor
-        self._lives = lives
+        self._processes = processes
         self._output = output
         self._helpers = helpers
         self._host = host
@@ -78,9 +78,9 @@ class Adoption:
         """Become a subreaper, before the first spawn although it takes 2 ms: otherwise a quick double fork would become
         init's child, and outlive procman.
         """
-        self._lives.subreaper = self.known and children.become_subreaper()
+        self._processes.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
-        for line in broken(known=self.known, subreaper=self._lives.subreaper):
+        for line in broken(known=self.known, subreaper=self._processes.subreaper):
             self._output.log(line)
 
     def children(self) -> list[int]:
@@ -93,31 +93,31 @@ class Adoption:
     def scan_children(self) -> None:
         """Find children that procman did not start."""
         self._scanned_at = now = time.monotonic()
-        for pid in self.children() if self._lives.subreaper else ():
-            if self._lives.known(pid):
+        for pid in self.children() if self._processes.subreaper else ():
+            if self._processes.known(pid):
                 continue
-            if self._lives.is_changing(pid, now):
+            if self._processes.is_changing(pid, now):
                 self.sweep_soon()
             else:
-                owner = self._lives.adopt(pid)
+                owner = self._processes.adopt(pid)
                 if owner is None and self._me != 1:  # PID 1 gets many, which need not come from an instance
                     self._tell(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
     def _tell(self, pid: int) -> None:
-        name = next((one.name for one in self._lives.orphans() if one.pid == pid), None)
+        name = next((one.name for one in self._processes.orphans() if one.pid == pid), None)
         if name is not None:
             text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
             self._output.log(f"pid {pid} ({name}) {text}")
 
-    def remember(self, life: Process) -> None:
+    def remember(self, process: Process) -> None:
         """The process is about to be stopped: look for its descendants, and for what it left behind, now, as later they may be
         impossible to find.
         """
-        if self._lives.subreaper:
+        if self._processes.subreaper:
             if time.monotonic() >= self._scanned_at + FRESH:  # one scan for all that are stopped together
                 self.scan_children()
-            self._lives.remember(life, time.monotonic())
+            self._processes.remember(process, time.monotonic())
 
     def scan_soon(self) -> None:
         """After a start: what the process forks and leaves becomes procman's child."""
@@ -135,25 +135,25 @@ class Adoption:
 
     def close_ended(self) -> None:
         """Close the instances of which no process is left."""
-        for life in [life for life in self._lives.lingering if not life.daemons]:
-            self._lives.lingering.remove(life)
-            self._close(life)
-        while over := self._lives.emptied():
-            for life in over:
-                if life.daemons:
-                    self._lives.lingering.append(life)
-                    for stream in life.streams:
+        for process in [process for process in self._processes.lingering if not process.daemons]:
+            self._processes.lingering.remove(process)
+            self._close(process)
+        while over := self._processes.emptied():
+            for process in over:
+                if process.daemons:
+                    self._processes.lingering.append(process)
+                    for stream in process.streams:
                         self._output.drain(stream)
                 else:
-                    self._close(life)
-                self._host.post(Emptied(life.name, life.generation))
+                    self._close(process)
+                self._host.post(Emptied(process.name, process.generation))
 
-    def _close(self, life: Process) -> None:
-        for stream in life.streams:
+    def _close(self, process: Process) -> None:
+        for stream in process.streams:
             self._output.close(stream)
-        if life.stdin is not None:
-            os.close(life.stdin)
-            life.stdin = None
+        if process.stdin is not None:
+            os.close(process.stdin)
+            process.stdin = None
 
     # ---- scanning again
 
@@ -173,21 +173,23 @@ class Adoption:
             return
         self._sweep_at = math.inf
         self._host.check_children()
-        if self._lives.ending() or self._host.clearing:
+        if self._processes.ending() or self._host.clearing:
             self._sweep_in(min(pause * 2, SWEEP_LAST))
         else:
-            self._lives.forget_seen()
+            self._processes.forget_seen()
 
     # ---- the end
 
     def late(self, stuck: Iterable[int]) -> list[int]:
         """Children that have not been reported as unkillable, by the core or in `stuck`."""
-        reported = {pid for life in self._lives.current.values() for pid in (life.pid, *life.adopted)}.union(stuck)
-        return [pid for pid in (self.children() if self._lives.subreaper else ()) if pid not in reported]
+        reported = {
+            pid for process in self._processes.current.values() for pid in (process.pid, *process.adopted)
+        }.union(stuck)
+        return [pid for pid in (self.children() if self._processes.subreaper else ()) if pid not in reported]
 
     def kill(self, pids: Iterable[int]) -> None:
         """Send KILL to children that may be new to the table."""
         for pid in pids:
-            if not self._lives.known(pid):
-                self._lives.adopt(pid)
-            self._lives.signal_process(pid, "KILL")
+            if not self._processes.known(pid):
+                self._processes.adopt(pid)
+            self._processes.signal_process(pid, "KILL")

@@ -32,23 +32,23 @@ KILLED = 128 + 9
 
 
 class Deaths:
-    """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `look`:
+    """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `can_search`:
     whether /proc can tell who holds a port.
     """
 
     def __init__(
         self,
-        lives: ProcessTable,
+        processes: ProcessTable,
         output: Multiplexer,
         helpers: Helpers,
         post: Callable[[Event], None],
         *,
-        look: bool,
+        can_search: bool,
     ) -> None:
-        self._lives = lives
+        self._processes = processes
         self._output = output
         self._helpers = helpers
-        self._look = look
+        self._can_search = can_search
         self._ports: ports.PortNotes | None = None
         self._oom = OomNotes()
         self._post = post
@@ -64,42 +64,42 @@ class Deaths:
             if dead is None:
                 return False
             pid, status = dead
-            life = self._lives.leader(pid)
-            if life is not None:
-                if self._lives.subreaper:
-                    self._lives.remember(life, time.monotonic())
-                self._leader_ended(life, status, unasked=unasked(life))
+            process = self._processes.leader(pid)
+            if process is not None:
+                if self._processes.subreaper:
+                    self._processes.remember(process, time.monotonic())
+                self._leader_ended(process, status, unasked=unasked(process))
             else:
                 self._helpers.ended(pid)
             reaper.reap(pid)
-            if not self._helpers.reaped(pid, status) and self._lives.gone(pid):
+            if not self._helpers.reaped(pid, status) and self._processes.gone(pid):
                 self._post(OrphanReaped(pid))
         return True
 
     def kill_all(self) -> None:
         """Where nothing decides any more: KILL to everything, and reap what has ended."""
-        self._lives.kill_all()
+        self._processes.kill_all()
         while (dead := reaper.peek()) is not None:
             pid, status = dead
             reaper.reap(pid)
             if not self._helpers.reaped(pid, status):
-                self._lives.gone(pid)
+                self._processes.gone(pid)
 
-    def _leader_ended(self, life: Process, status: ExitStatus, *, unasked: bool) -> None:
+    def _leader_ended(self, process: Process, status: ExitStatus, *, unasked: bool) -> None:
         """Read its last output before the end is reported."""
-        for stream in life.streams:
+        for stream in process.streams:
             self._output.drain(stream)
             self._output.end_line(stream)
         unasked = unasked and status.code != 0
-        note = self._port_note(life) if unasked else ""
+        note = self._port_note(process) if unasked else ""
         if unasked and status.code == KILLED:  # also as a shell reports it of its last command
             note = self._oom.note() or note
-        daemon = min((*life.daemons, *life.adopted), default=0)
-        self._post(Exited(life.name, life.generation, status, note, jitter(), daemon))
+        daemon = min((*process.daemons, *process.adopted), default=0)
+        self._post(Exited(process.name, process.generation, status, note, jitter(), daemon))
 
-    def _port_note(self, life: Process) -> str:
-        self._ports = self._ports or ports.PortNotes(look=self._look, is_own=self._lives.is_own)
-        return self._ports.note(life, time.monotonic())
+    def _port_note(self, process: Process) -> str:
+        self._ports = self._ports or ports.PortNotes(can_search=self._can_search, is_own=self._processes.is_own)
+        return self._ports.note(process, time.monotonic())
 
 
 def jitter() -> float:

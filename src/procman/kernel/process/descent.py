@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -31,11 +32,11 @@ TIOCGPTN = 0x80045430
 
 
 class RunningProcess(Struct, frozen=True, gc=False):
-    """One process. `born`, in ticks since the boot, distinguishes it from a later process with its pid."""
+    """One process. `start_ticks`, since the boot, distinguishes it from a later process with its pid."""
 
     pid: int
     parent: int
-    born: int
+    start_ticks: int
     name: str
 
 
@@ -44,13 +45,13 @@ class Descent:
 
     def __init__(self) -> None:
         self._children: dict[int, list[RunningProcess]] = {}
-        self._looked_at = -FRESH
+        self._listed_at = -FRESH
         self._listed = os.path.exists("/proc/thread-self/children")  # else there is no CONFIG_PROC_CHILDREN
 
     def of(self, pids: list[int], now: float) -> list[RunningProcess]:
         """All descendants of these processes."""
-        if now >= self._looked_at + FRESH:
-            self._looked_at = now
+        if now >= self._listed_at + FRESH:
+            self._listed_at = now
             self._children = {} if self._listed else _by_parent()
         found: list[RunningProcess] = []
         parents, known = list(pids), set(pids)
@@ -63,8 +64,8 @@ class Descent:
 
     def _of(self, parent: int) -> list[RunningProcess]:
         if self._listed and parent not in self._children:
-            looks = [look_at(pid) for pid in children_of(parent)]
-            self._children[parent] = [one for one in looks if one is not None]
+            found = [read_process(pid) for pid in children_of(parent)]
+            self._children[parent] = [one for one in found if one is not None]
         return self._children.get(parent, [])
 
 
@@ -76,7 +77,7 @@ def _by_parent() -> dict[int, list[RunningProcess]]:
     except OSError:
         return children
     for name in names:
-        one = look_at(int(name)) if name.isdecimal() else None
+        one = read_process(int(name)) if name.isdecimal() else None
         if one is not None:
             children.setdefault(one.parent, []).append(one)
     return children
@@ -109,7 +110,7 @@ def _read(path: str) -> bytes | None:
     return b"".join(parts)
 
 
-def look_at(pid: int) -> RunningProcess | None:
+def read_process(pid: int) -> RunningProcess | None:
     """The process of this pid; None where there is none any more."""
     stat = _read(f"/proc/{pid}/stat")
     if stat is None:
@@ -122,7 +123,7 @@ def look_at(pid: int) -> RunningProcess | None:
 def descends(pid: int, ancestors: set[int]) -> bool:
     """Whether one of these is an ancestor of it."""
     while pid > 1:
-        one = look_at(pid)
+        one = read_process(pid)
         if one is None:  # it has ended, or there is no /proc
             return False
         pid = one.parent
@@ -131,14 +132,50 @@ def descends(pid: int, ancestors: set[int]) -> bool:
     return False
 
 
-def whose_output(pid: int, lives: Iterable[Process]) -> Process | None:
-    """The life whose output this process still has: a daemon that has left all else seldom closes that too."""
+def jobs_of(process: Process) -> list[RunningProcess]:
+    """The leader and its descendants, as far as they are in another group of the session: a shell with job control
+    (`bash -i`, `set -m`) puts itself and each of its jobs into groups of their own.
+    """
+    leader = read_process(process.pid)
+    everyone = [*([leader] if leader else []), *Descent().of([process.pid], 0.0)]
+    return [one for one in everyone if one.pid not in process.adopted and _is_job(one.pid, process.group)]
+
+
+def _is_job(pid: int, session: int) -> bool:
+    try:
+        return os.getsid(pid) == session and os.getpgid(pid) != session
+    except ProcessLookupError:
+        return False
+
+
+def send(one: RunningProcess, number: int) -> None:
+    """Send a signal to this very process, also if it is no child of procman: its pid may belong to another by now."""
+    try:
+        fd = os.pidfd_open(one.pid)
+    except OSError:  # it has ended, or the system has no pidfds (before Linux 5.3)
+        return
+    try:
+        if (now := read_process(one.pid)) is not None and now.start_ticks == one.start_ticks:
+            signal.pidfd_send_signal(fd, number)
+    except (
+        ProcessLookupError,
+        PermissionError,
+    ):  # it has ended, or changed its user: KILL will be reported as ineffective
+        return
+    finally:
+        os.close(fd)
+
+
+def whose_output(pid: int, processes: Iterable[Process]) -> Process | None:
+    """The process of an instance whose output this process still has: a daemon that has left all else seldom closes that too."""
     written = set()
     for fd in (1, 2):
         with contextlib.suppress(OSError):  # it is gone, has closed it, or hides it
             written.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    open_ones = ((life, stream) for life in (lives if written else ()) for stream in life.streams if stream.fd >= 0)
-    return next((life for life, stream in open_ones if _other_end(stream) in written), None)
+    open_ones = (
+        (process, stream) for process in (processes if written else ()) for stream in process.streams if stream.fd >= 0
+    )
+    return next((process for process, stream in open_ones if _other_end(stream) in written), None)
 
 
 def _other_end(stream: ChildStream) -> str:

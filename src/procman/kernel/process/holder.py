@@ -16,7 +16,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
-from procman.kernel.loop.reactor import READ, OneLook
+from procman.kernel.loop.reactor import READ, OneShotSelector
 
 FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, int]
 """A posix_spawn file action: (CLOSE, fd), (DUP2, from, to) or (OPEN, fd, path, flags, mode)."""
@@ -91,7 +91,7 @@ def _apart(ends: list[tuple[int, int]]) -> list[FileAction]:
 
 def _read_pid(reader: int) -> int:
     """The program's pid, once the process in between has ended; 0 where it does not come."""
-    ready = OneLook()
+    ready = OneShotSelector()
     ready.register(reader, READ)
     told = b""
     while told.count(b"\n") < 2:

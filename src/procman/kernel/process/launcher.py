@@ -48,16 +48,16 @@ class SpawnContext(Struct, frozen=True):
 class Launched(Struct, frozen=True):
     """A process that was started, and why its output cannot be read ("": it is read)."""
 
-    life: Process
+    process: Process
     unreadable: str
 
 
 class Launcher:
     """Starts processes and puts them into the table."""
 
-    def __init__(self, given: SpawnContext, lives: ProcessTable, output: Multiplexer, on_demand: OnDemand) -> None:
+    def __init__(self, given: SpawnContext, processes: ProcessTable, output: Multiplexer, on_demand: OnDemand) -> None:
         self._given = given
-        self.lives = lives
+        self.processes = processes
         self._output = output
         self._on_demand = on_demand
         self.limits = spawn.DescriptorLimits()
@@ -71,25 +71,25 @@ class Launcher:
         env = self._environment(action.name, action.generation, spec, plan)
         env.update(provided.env)
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
-        self.limits.make_room((len(self.lives.current) + 1) * descriptors)
+        self.limits.make_room((len(self.processes.current) + 1) * descriptors)
         started = self._start(action, env, provided)
-        life = Process(action.name, action.generation, spec, started.pid, time.monotonic())
+        process = Process(action.name, action.generation, spec, started.pid, time.monotonic())
         if started.holder:
-            life.group, life.held = started.holder, True
-        self.lives.add(life, led_by_shell=led_by_shell)
+            process.group, process.held = started.holder, True
+        self.processes.add(process, led_by_shell=led_by_shell)
         unreadable = ""
         try:
-            self._connect(life, started)
+            self._connect(process, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7))
-            if started.stderr is not None and not life.streams:
+            if started.stderr is not None and not process.streams:
                 os.close(started.stderr)  # the other one has been closed where it was passed to
             unreadable = error.strerror or str(error)
-        self._on_demand.began(life)
-        return Launched(life, unreadable)
+        self._on_demand.began(process)
+        return Launched(process, unreadable)
 
-    def environment(self, life: Process, plan: Plan) -> dict[str, str]:
+    def environment(self, process: Process, plan: Plan) -> dict[str, str]:
         """The environment of this process, except what is meant for its first process alone."""
-        return self._environment(life.name, life.generation, life.spec, plan)
+        return self._environment(process.name, process.generation, process.spec, plan)
 
     def _environment(self, name: str, generation: int, spec: ProcessSpec, plan: Plan) -> dict[str, str]:
         env = {**spec.environment(), **self._port_variables(plan), **instance_environment(spec, index_of(name))}
@@ -98,7 +98,7 @@ class Launcher:
             env.setdefault("PYTHONUNBUFFERED", "1")
         elif not env.get("TERM"):
             env["TERM"] = PLAIN_TERM
-        env[MARK] = self.lives.mark(name, generation)
+        env[MARK] = self.processes.mark(name, generation)
         if self._given.socket:
             env["PROCMAN_SOCKET"] = self._given.socket
         return env
@@ -123,7 +123,7 @@ class Launcher:
                 self.limits.original,
                 size,
                 sockets=provided.sockets,
-                held=self.lives.subreaper,
+                held=self.processes.subreaper,
             )
             return spawn.start(launch)
 
@@ -134,17 +134,17 @@ class Launcher:
                 raise
         return attempt()
 
-    def _connect(self, life: Process, started: spawn.SpawnedProcess) -> None:
-        name, type_name = life.name, life.spec.type
-        life.stdin = started.stdin
+    def _connect(self, process: Process, started: spawn.SpawnedProcess) -> None:
+        name, type_name = process.name, process.spec.type
+        process.stdin = started.stdin
         self._output.widen([name])
-        if life.spec.tty:
-            life.streams += (self._output.open(name, type_name, started.stdout, terminal=True),)
+        if process.spec.tty:
+            process.streams += (self._output.open(name, type_name, started.stdout, terminal=True),)
             return
         stream = "stdout" if self._given.split_streams else None
-        life.streams += (self._output.open(name, type_name, started.stdout, stream),)
+        process.streams += (self._output.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
-            life.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
+            process.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
 
 
 ENDING = (SIGINT, SIGTERM)
@@ -205,6 +205,6 @@ class SpawnQueue:
             return [SpawnFailed(name, generation, error.code, error.why, jitter())]
         except MemoryError:
             return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
-        spawned = Spawned(name, generation, launched.life.pid, shell)
+        spawned = Spawned(name, generation, launched.process.pid, shell)
         unreadable = launched.unreadable
         return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]

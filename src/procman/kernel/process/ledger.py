@@ -40,13 +40,13 @@ class EntryKind(IntEnum):
     its own.
     """
 
-    LIFE = 1
+    LEADER = 1
     ADOPTED = 2
-    STRAY = 3
+    ORPHAN = 3
     HOLDER = 4
 
 
-class Noted(Struct, frozen=True):
+class Noted(Struct, frozen=True, rename={"noted_at": "born"}):
     """One record, with the numbers in the file. An older program recorded neither `shell` nor `repeat`, and acted as if
     both were true.
     """
@@ -55,7 +55,7 @@ class Noted(Struct, frozen=True):
     kind: int
     mode: int
     signal: int
-    born: float
+    noted_at: float
     grace: float
     shell: bool = True
     repeat: bool = True
@@ -119,8 +119,8 @@ class Ledger:
         at = self._slots.get(pid)
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
-        born = time.clock_gettime(CLOCK)
-        policy = MODES[stop.mode], signal_number(stop.signal), born, stop.grace
+        noted_at = time.clock_gettime(CLOCK)
+        policy = MODES[stop.mode], signal_number(stop.signal), noted_at, stop.grace
         self._write(at, RECORD.pack(pid, kind, *policy, how.shell, how.repeat))
 
     def forget(self, pid: int) -> None:

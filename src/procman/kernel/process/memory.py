@@ -34,9 +34,9 @@ class MemoryWatch:
         """Start measuring, as an instance with a limit has been started."""
         if not self._armed:
             self._armed = True
-            self._reactor.call_at(time.monotonic() + EVERY, self._look)
+            self._reactor.call_at(time.monotonic() + EVERY, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._armed = False
         roots = self._roots()
         if not roots:

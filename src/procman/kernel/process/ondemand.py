@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from procman.kernel.process.listeners import Listener, Listeners
     from procman.kernel.process.memory import MemoryWatch
     from procman.kernel.process.notify import Fields, NotifySockets
-    from procman.kernel.process.probes.attempts import ProbedLife
+    from procman.kernel.process.probes.attempts import ProbedProcess
     from procman.kernel.process.probes.probes import Probes
     from procman.kernel.process.probes.probing import ProbeState
 else:
@@ -48,7 +48,7 @@ class OnDemandHost(Protocol):
     def output(self) -> Multiplexer: ...
     def post(self, event: Event) -> None: ...
     def log(self, text: str) -> None: ...
-    def environment(self, life: Process) -> Mapping[str, str]:
+    def environment(self, process: Process) -> Mapping[str, str]:
         """The environment of this process."""
 
 
@@ -68,9 +68,9 @@ MOST_DIGITS = 18
 class OnDemand:
     """Creates each of them once, and passes on actions and events."""
 
-    def __init__(self, reactor: Reactor, lives: ProcessTable, host: OnDemandHost) -> None:
+    def __init__(self, reactor: Reactor, processes: ProcessTable, host: OnDemandHost) -> None:
         self._reactor = reactor
-        self._lives = lives
+        self._processes = processes
         self._host = host
         self._probes: Probes | None = None
         self._notify: NotifySockets | None = None
@@ -158,9 +158,9 @@ class OnDemand:
             env["WATCHDOG_USEC"] = str(round(health.interval * 1_000_000))
         return env
 
-    def began(self, life: Process) -> None:
+    def began(self, process: Process) -> None:
         """A process has been started."""
-        if life.spec.recycle is not None and life.spec.recycle.memory is not None:
+        if process.spec.recycle is not None and process.spec.recycle.memory is not None:
             if self._memory is None:
                 from procman.kernel.process.memory import MemoryWatch  # noqa: PLC0415  only where it is used
 
@@ -169,57 +169,61 @@ class OnDemand:
 
     def _limited(self) -> dict[tuple[str, int], tuple[int, ...]]:
         """The roots of the process trees whose memory has a limit."""
-        lives = [life for life in self._lives.current.values() if life.spec.recycle and life.spec.recycle.memory]
-        return {(life.name, life.generation): (life.pid, *life.adopted) for life in lives}
+        processes = [
+            process
+            for process in self._processes.current.values()
+            if process.spec.recycle and process.spec.recycle.memory
+        ]
+        return {(process.name, process.generation): (process.pid, *process.adopted) for process in processes}
 
     def _measured(self, name: str, generation: int, memory: int) -> None:
         self.post(Measured(name, generation, memory))
 
-    def probed_life(self, name: str, generation: int) -> ProbedLife | None:
+    def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
         """The process as probes see it, while its leader exists."""
-        from procman.kernel.process.probes.attempts import ProbedLife  # noqa: PLC0415  only where it is used
+        from procman.kernel.process.probes.attempts import ProbedProcess  # noqa: PLC0415  only where it is used
 
-        life = self._lives.find(name, generation)
-        if life is None or life.reaped:
+        process = self._processes.find(name, generation)
+        if process is None or process.reaped:
             return None
-        spec = life.spec
-        return ProbedLife(
+        spec = process.spec
+        return ProbedProcess(
             name=name,
             generation=generation,
             port=spec.port_of(index_of(name)),
             cwd=spec.cwd,
             root=self._host.root,
             shell=spec.shell,
-            started_at=time.time() - (time.monotonic() - life.born),
-            environment=lambda: self._host.environment(life),
+            started_at=time.time() - (time.monotonic() - process.started_at),
+            environment=lambda: self._host.environment(process),
         )
 
     # ---- what programs say
 
     def _received(self, name: str, pid: int, fields: Fields) -> None:
         """Handle a message, if it comes from a process of the present life."""
-        life = self._lives.current.get(name)
-        if life is None or not self._lives.is_of(pid, life):
+        process = self._processes.current.get(name)
+        if process is None or not self._processes.is_of(pid, process):
             return
         if (
             fields.get("READY") == "1"
-            and life.spec.ready is not None
-            and isinstance(life.spec.ready.probe, policies.NotifyProbe)
+            and process.spec.ready is not None
+            and isinstance(process.spec.ready.probe, policies.NotifyProbe)
         ):
-            self.probes().ready(name, life.generation)
+            self.probes().ready(name, process.generation)
         if "WATCHDOG" in fields:
-            self.probes().watchdog(name, life.generation, well=fields["WATCHDOG"] == "1")
+            self.probes().watchdog(name, process.generation, well=fields["WATCHDOG"] == "1")
         extend, main_pid = fields.get("EXTEND_TIMEOUT_USEC", ""), fields.get("MAINPID", "")
         said = Notified(
             name,
-            life.generation,
+            process.generation,
             status=fields.get("STATUS"),
             stopping=fields.get("STOPPING") == "1",
             reloading=fields.get("RELOADING") == "1",
             extend=int(extend[:MOST_DIGITS]) / 1_000_000 if extend.isdecimal() else None,
             main_pid=int(main_pid[:MOST_DIGITS]) if main_pid.isdecimal() else None,
         )
-        if said != Notified(name, life.generation):
+        if said != Notified(name, process.generation):
             self.post(said)
 
     # ---- handing it on
@@ -249,7 +253,7 @@ class OnDemand:
         if self._notify is None:
             from procman.kernel.process.notify import NotifySockets  # noqa: PLC0415  only where it is used
 
-            self._notify = NotifySockets(self._reactor, self._lives.ident, self._received)
+            self._notify = NotifySockets(self._reactor, self._processes.ident, self._received)
         return self._notify
 
     def listeners(self) -> Listeners:

@@ -19,7 +19,7 @@ LISTEN = b"0A"
 NOTE_WITHIN = 10.0
 """An instance that ends within this many seconds may have found its port taken."""
 
-LOOK_EVERY = 0.1
+SEARCH_EVERY = 0.1
 """Least seconds between two searches for the holder of a port, each of which looks at every process: 7 ms."""
 
 
@@ -31,35 +31,35 @@ class ListeningSocket(NamedTuple):
 
 
 class PortNotes:
-    """Finds what is in the way of an instance that ended by itself. `look`: whether /proc can be asked; `is_own`:
+    """Finds what is in the way of an instance that ended by itself. `can_search`: whether /proc can be asked; `is_own`:
     whether a process is one that procman has started.
     """
 
-    def __init__(self, *, look: bool, is_own: Callable[[int], bool]) -> None:
-        self._look = look
+    def __init__(self, *, can_search: bool, is_own: Callable[[int], bool]) -> None:
+        self._can_search = can_search
         self._is_own = is_own
-        self._looked_at = -LOOK_EVERY
-        self._told: dict[int, tuple[ListeningSocket, str]] = {}  # by port
+        self._searched_at = -SEARCH_EVERY
+        self._notes: dict[int, tuple[ListeningSocket, str]] = {}  # by port
 
-    def note(self, life: Process, now: float) -> str:
+    def note(self, process: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
-        port = life.spec.port_of(index_of(life.name))
-        if port is None or now - life.born > NOTE_WITHIN or not is_taken(port):
+        port = process.spec.port_of(index_of(process.name))
+        if port is None or now - process.started_at > NOTE_WITHIN or not is_taken(port):
             return ""
-        if not self._look:
+        if not self._can_search:
             return f"port {port} is taken"
         listener = _listener(port)
         if listener is None:
             return ""
-        before, text = self._told.get(port, (None, ""))
+        before, text = self._notes.get(port, (None, ""))
         if before == listener:
             return text
-        if now < self._looked_at + LOOK_EVERY:
+        if now < self._searched_at + SEARCH_EVERY:
             return f"port {port} is taken"
-        self._looked_at = now
-        text = holder_of(port, listener, life.group, self._is_own)
+        self._searched_at = now
+        text = holder_of(port, listener, process.group, self._is_own)
         if text:
-            self._told[port] = (listener, text)
+            self._notes[port] = (listener, text)
         return text
 
 

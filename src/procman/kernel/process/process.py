@@ -33,17 +33,17 @@ class Process:
     """
 
     __slots__ = (
-        *("adopted", "born", "daemons", "generation", "group", "held"),
-        *("name", "pid", "reaped", "spec", "stdin", "streams"),
+        *("adopted", "daemons", "generation", "group", "held"),
+        *("name", "pid", "reaped", "spec", "started_at", "stdin", "streams"),
     )
 
-    def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, born: float) -> None:
+    def __init__(self, name: str, generation: int, spec: ProcessSpec, pid: int, started_at: float) -> None:
         self.name = name
         self.generation = generation
         self.spec = spec
         self.pid = self.group = pid
         self.held = False
-        self.born = born
+        self.started_at = started_at
         self.reaped = False
         self.adopted = NOBODY
         self.daemons = NOBODY  # daemons that it brought into its type, and which may outlive it
@@ -51,7 +51,7 @@ class Process:
         self.stdin: int | None = None
 
 
-class LifeState(Struct, frozen=True, kw_only=True):
+class ProcessState(Struct, frozen=True, kw_only=True, rename={"started_at": "born"}):
     """A process as a value: `spec` is an index into the table's `specs`, `streams` are the descriptors of its open
     streams.
     """
@@ -60,7 +60,7 @@ class LifeState(Struct, frozen=True, kw_only=True):
     generation: int
     spec: int
     pid: int
-    born: float
+    started_at: float
     reaped: bool
     adopted: tuple[int, ...]
     daemons: tuple[int, ...]
@@ -70,48 +70,48 @@ class LifeState(Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
-def state_of(life: Process, spec: int) -> LifeState:
-    return LifeState(
-        name=life.name,
-        generation=life.generation,
+def state_of(process: Process, spec: int) -> ProcessState:
+    return ProcessState(
+        name=process.name,
+        generation=process.generation,
         spec=spec,
-        pid=life.pid,
-        born=life.born,
-        reaped=life.reaped,
-        adopted=tuple(life.adopted),
-        daemons=tuple(life.daemons),
-        streams=tuple(stream.fd for stream in life.streams if stream.fd >= 0),
-        stdin=life.stdin,
-        group=life.group,
-        held=life.held,
+        pid=process.pid,
+        started_at=process.started_at,
+        reaped=process.reaped,
+        adopted=tuple(process.adopted),
+        daemons=tuple(process.daemons),
+        streams=tuple(stream.fd for stream in process.streams if stream.fd >= 0),
+        stdin=process.stdin,
+        group=process.group,
+        held=process.held,
     )
 
 
-def restored(state: LifeState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
-    life = Process(state.name, state.generation, spec, state.pid, state.born)
-    life.group, life.held = state.group or state.pid, state.held
-    life.reaped = state.reaped
-    life.adopted = frozenset(state.adopted) or NOBODY
-    life.daemons = frozenset(state.daemons) or NOBODY
-    life.streams = tuple(streams[fd] for fd in state.streams)
-    life.stdin = state.stdin
-    return life
+def restored(state: ProcessState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
+    process = Process(state.name, state.generation, spec, state.pid, state.started_at)
+    process.group, process.held = state.group or state.pid, state.held
+    process.reaped = state.reaped
+    process.adopted = frozenset(state.adopted) or NOBODY
+    process.daemons = frozenset(state.daemons) or NOBODY
+    process.streams = tuple(streams[fd] for fd in state.streams)
+    process.stdin = state.stdin
+    return process
 
 
 def without(pid: int, pids: frozenset[int]) -> frozenset[int]:
     return pids - {pid} or NOBODY
 
 
-def group_lives(life: Process) -> bool:
+def group_is_alive(process: Process) -> bool:
     """Whether the group of a reaped leader still has a member.
 
     As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
     stranger, which can only have got it after the group had ended.
     """
-    if life.held:
+    if process.held:
         return True
     try:
-        os.kill(life.group, 0)
+        os.kill(process.group, 0)
     except ProcessLookupError:
         pass
     except PermissionError:
@@ -119,7 +119,7 @@ def group_lives(life: Process) -> bool:
     else:
         return False
     try:
-        os.killpg(life.group, 0)
+        os.killpg(process.group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -20,9 +20,9 @@ from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.ledger import EntryKind, Escalation, Ledger, Noted
 from procman.kernel.process.process import (
-    LifeState,
     Process,
-    group_lives,
+    ProcessState,
+    group_is_alive,
     group_of,
     mark_prefix,
     restored,
@@ -42,13 +42,13 @@ EXEC_TAKES = 0.05
 """Seconds."""
 
 
-class ProcessTableState(Struct, frozen=True, kw_only=True):
-    """The table as a value. Numbers in `lives` are indexes of processes there, other numbers are pids."""
+class ProcessTableState(Struct, frozen=True, kw_only=True, rename={"processes": "lives", "orphans": "strays"}):
+    """The table as a value. Keys, `orphans` and `changing` are pids, other numbers are indexes of `processes`."""
 
     ident: str
     subreaper: bool
     specs: tuple[ProcessSpec, ...]
-    lives: tuple[LifeState, ...]
+    processes: tuple[ProcessState, ...]
     current: tuple[int, ...]
     by_pid: tuple[int, ...]
     ending: tuple[int, ...]
@@ -56,7 +56,7 @@ class ProcessTableState(Struct, frozen=True, kw_only=True):
     adopted: dict[int, int]
     kept: dict[int, int]
     origins: dict[int, int]
-    strays: tuple[int, ...]
+    orphans: tuple[int, ...]
     changing: dict[int, float]
     ledger: tuple[Noted, ...]
 
@@ -75,7 +75,7 @@ class ProcessTable:
         self.lingering: list[Process] = []  # over, except for a daemon that may still write
         self._adopted: dict[int, Process] = {}
         self._kept: dict[int, Process] = {}
-        self._strays: set[int] = set()
+        self._orphans: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of daemons that were ever shared
         self._told: set[int] = set()  # pids that procman may not signal, which has been reported
@@ -90,23 +90,23 @@ class ProcessTable:
         numbers: dict[Process, int] = {}
         specs: list[ProcessSpec] = []
 
-        def of(life: Process) -> int:
-            return numbers.setdefault(life, len(numbers))
+        def of(process: Process) -> int:
+            return numbers.setdefault(process, len(numbers))
 
-        def spec_of(life: Process) -> int:
-            known = next((n for n, spec in enumerate(specs) if spec is life.spec or spec == life.spec), len(specs))
-            specs[known:] = specs[known:] or [life.spec]
+        def spec_of(process: Process) -> int:
+            known = next((n for n, one in enumerate(specs) if one is process.spec or one == process.spec), len(specs))
+            specs[known:] = specs[known:] or [process.spec]
             return known
 
         tables = [
-            {pid: of(life) for pid, life in table.items()} for table in (self._adopted, self._kept, self._origins)
+            {pid: of(process) for pid, process in table.items()} for table in (self._adopted, self._kept, self._origins)
         ]
         lists = (self.current.values(), self._by_pid.values(), self._ending, self.lingering)
-        current, by_pid, ending, lingering = (tuple(map(of, lives)) for lives in lists)
+        current, by_pid, ending, lingering = (tuple(map(of, processes)) for processes in lists)
         return ProcessTableState(
             ident=self.ident,
             subreaper=self.subreaper,
-            lives=tuple(state_of(life, spec_of(life)) for life in numbers),
+            processes=tuple(state_of(process, spec_of(process)) for process in numbers),
             specs=tuple(specs),
             current=current,
             by_pid=by_pid,
@@ -115,7 +115,7 @@ class ProcessTable:
             adopted=tables[0],
             kept=tables[1],
             origins=tables[2],
-            strays=tuple(self._strays),
+            orphans=tuple(self._orphans),
             changing=dict(self._changing),
             ledger=self.ledger.state(),
         )
@@ -123,17 +123,17 @@ class ProcessTable:
     def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
         """Continue with the table of the program before, under its ident; `streams` by descriptor."""
         self.ident = state.ident
-        lives = [restored(one, state.specs[one.spec], streams) for one in state.lives]
+        processes = [restored(one, state.specs[one.spec], streams) for one in state.processes]
         self.subreaper = state.subreaper
-        self.current = {lives[n].name: lives[n] for n in state.current}
-        self._by_pid = {lives[n].pid: lives[n] for n in state.by_pid}
-        self._by_group = {lives[n].group: lives[n] for n in state.by_pid}
-        self._ending = [lives[n] for n in state.ending]
-        self.lingering = [lives[n] for n in state.lingering]
-        self._adopted = {pid: lives[n] for pid, n in state.adopted.items()}
-        self._kept = {pid: lives[n] for pid, n in state.kept.items()}
-        self._origins = {pid: lives[n] for pid, n in state.origins.items()}
-        self._strays = set(state.strays)
+        self.current = {processes[n].name: processes[n] for n in state.current}
+        self._by_pid = {processes[n].pid: processes[n] for n in state.by_pid}
+        self._by_group = {processes[n].group: processes[n] for n in state.by_pid}
+        self._ending = [processes[n] for n in state.ending]
+        self.lingering = [processes[n] for n in state.lingering]
+        self._adopted = {pid: processes[n] for pid, n in state.adopted.items()}
+        self._kept = {pid: processes[n] for pid, n in state.kept.items()}
+        self._origins = {pid: processes[n] for pid, n in state.origins.items()}
+        self._orphans = set(state.orphans)
         self._changing = dict(state.changing)
         self.ledger.restore(mark_prefix(state.ident), state.ledger)
 
@@ -141,29 +141,30 @@ class ProcessTable:
 
     def find(self, name: str, generation: int) -> Process | None:
         """The process of that number, as long as something of it is left."""
-        life = self.current.get(name)
-        return life if life is not None and life.generation == generation else None
+        process = self.current.get(name)
+        return process if process is not None and process.generation == generation else None
 
-    def add(self, life: Process, *, led_by_shell: bool = False) -> None:
-        self.current[life.name] = life
-        self._by_pid[life.pid] = life
-        self._by_group[life.group] = life
-        how = Escalation(led_by_shell, repeat=life.spec.ready is None)  # the guardian does not learn when it is ready
-        self.ledger.note(life.pid, EntryKind.LIFE, life.spec.stop, how)
-        if life.held:
-            self.ledger.note(life.group, EntryKind.HOLDER, life.spec.stop)
+    def add(self, process: Process, *, led_by_shell: bool = False) -> None:
+        self.current[process.name] = process
+        self._by_pid[process.pid] = process
+        self._by_group[process.group] = process
+        # the guardian does not learn when it is ready
+        how = Escalation(led_by_shell, repeat=process.spec.ready is None)
+        self.ledger.note(process.pid, EntryKind.LEADER, process.spec.stop, how)
+        if process.held:
+            self.ledger.note(process.group, EntryKind.HOLDER, process.spec.stop)
 
     def leader(self, pid: int) -> Process | None:
         """The instance's process whose leader this is, as long as it is not reaped."""
-        life = self._by_pid.get(pid)
-        return life if life is not None and not life.reaped else None
+        process = self._by_pid.get(pid)
+        return process if process is not None and not process.reaped else None
 
     def gone(self, pid: int) -> bool:
         """A child has been reaped; whether it belonged to no instance."""
-        life = self.leader(pid)
-        if life is not None:
-            life.reaped = True
-            self._ending.append(life)
+        process = self.leader(pid)
+        if process is not None:
+            process.reaped = True
+            self._ending.append(process)
             return False
         self.ledger.forget(pid)
         if self._holds(pid):
@@ -172,27 +173,27 @@ class ProcessTable:
         origin = self._origins.pop(pid, None)
         if origin is not None:
             origin.daemons = without(pid, origin.daemons)
-        life = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
-        if life is not None:
-            life.adopted = without(pid, life.adopted)
+        process = self._adopted.pop(pid, None) or self._kept.pop(pid, None)
+        if process is not None:
+            process.adopted = without(pid, process.adopted)
             return False
-        self._strays.discard(pid)
+        self._orphans.discard(pid)
         self._changing.pop(pid, None)
         return True
 
     def emptied(self) -> list[Process]:
         """Processes of which nothing is left; they are removed from the table."""
-        alone = [life for life in self._ending if not life.adopted]
-        for life in alone:
-            if life.held:  # only the holder of the terminal is left of the group
-                self._kill(life.group, signal.SIGKILL)
-        over = [life for life in alone if not group_lives(life)]
-        for life in over:
-            self._ending.remove(life)
-            del self._by_pid[life.pid], self._by_group[life.group]
-            self.ledger.forget(life.pid)
-            if self.current.get(life.name) is life:
-                del self.current[life.name]
+        alone = [process for process in self._ending if not process.adopted]
+        for process in alone:
+            if process.held:  # only the holder of the terminal is left of the group
+                self._kill(process.group, signal.SIGKILL)
+        over = [process for process in alone if not group_is_alive(process)]
+        for process in over:
+            self._ending.remove(process)
+            del self._by_pid[process.pid], self._by_group[process.group]
+            self.ledger.forget(process.pid)
+            if self.current.get(process.name) is process:
+                del self.current[process.name]
         return over
 
     def ending(self) -> bool:
@@ -201,11 +202,11 @@ class ProcessTable:
 
     # ---- adoption
 
-    def remember(self, life: Process, now: float) -> None:
+    def remember(self, process: Process, now: float) -> None:
         """Remember this process's descendants while those in between exist: after the stop nothing may show them."""
         self._descent = self._descent or descent.Descent()
-        for one in self._descent.of([life.pid, *life.adopted, *life.daemons], now):
-            self._seen[one.pid, one.born] = life
+        for one in self._descent.of([process.pid, *process.adopted, *process.daemons], now):
+            self._seen[one.pid, one.start_ticks] = process
 
     def forget_seen(self) -> None:
         """Nothing is stopping: what was remembered has been adopted by now, or has ended."""
@@ -213,16 +214,16 @@ class ProcessTable:
 
     def orphans(self) -> tuple[OrphanView, ...]:
         """Every process whose instance is unknown."""
-        found = [descent.look_at(pid) for pid in sorted(self._strays)]
+        found = [descent.read_process(pid) for pid in sorted(self._orphans)]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
     def _comes_from(self, pid: int) -> Process | None:
-        one = descent.look_at(pid) if self._seen else None
-        seen = self._seen.get((pid, one.born)) if one is not None else None
+        one = descent.read_process(pid) if self._seen else None
+        seen = self._seen.get((pid, one.start_ticks)) if one is not None else None
         return seen or descent.whose_output(pid, self._by_pid.values())
 
     def known(self, pid: int) -> bool:
-        tables = (self._adopted, self._kept, self._strays)
+        tables = (self._adopted, self._kept, self._orphans)
         return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
 
     def is_own(self, pid: int) -> bool:
@@ -242,7 +243,7 @@ class ProcessTable:
         if pid not in self._changing:
             self._changing[pid] = now
             # ours in any case, should procman be killed before it knows more
-            self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
+            self.ledger.note(pid, EntryKind.ORPHAN, StopPolicy())
         return now < self._changing[pid] + EXEC_TAKES
 
     def adopt(self, pid: int) -> tuple[str, int, bool] | None:
@@ -251,40 +252,41 @@ class ProcessTable:
             group, session = os.getpgid(pid), os.getsid(pid)
         except ProcessLookupError:  # a zombie already, or gone
             group = session = 0
-        life = self._by_group.get(group)
-        if life is None:
+        process = self._by_group.get(group)
+        if process is None:
             marked = self._marked(pid)
             if marked is not None and (
                 marked[0] not in self.current or self.current[marked[0]].generation != marked[1]
             ):
-                self._add_stray(pid)  # of an earlier life
+                self._add_orphan(pid)  # of an earlier run
                 return (*marked, False)
-            life = self.current[marked[0]] if marked is not None else self._by_group.get(session)
-        if life is None:
-            life = self._comes_from(pid)
-            if life is not None and self.current.get(life.name) is not life:
-                self._add_stray(pid)
-                return life.name, life.generation, False
-        if life is None:
-            self._add_stray(pid)
+            process = self.current[marked[0]] if marked is not None else self._by_group.get(session)
+        if process is None:
+            process = self._comes_from(pid)
+            if process is not None and self.current.get(process.name) is not process:
+                self._add_orphan(pid)
+                return process.name, process.generation, False
+        if process is None:
+            self._add_orphan(pid)
             return None
-        self._adopted[pid] = life
-        life.adopted |= {pid}
-        self.ledger.note(pid, EntryKind.ADOPTED, life.spec.stop)
-        return life.name, life.generation, group == life.group
+        self._adopted[pid] = process
+        process.adopted |= {pid}
+        self.ledger.note(pid, EntryKind.ADOPTED, process.spec.stop)
+        return process.name, process.generation, group == process.group
 
-    def is_of(self, pid: int, life: Process) -> bool:
+    def is_of(self, pid: int, process: Process) -> bool:
         """Whether a process belongs to this instance: by its group or session, by adoption, by its mark, or by descent."""
         try:
-            if pid in (life.pid, *life.adopted) or life.group in (os.getpgid(pid), os.getsid(pid)):
+            if pid in (process.pid, *process.adopted) or process.group in (os.getpgid(pid), os.getsid(pid)):
                 return True
         except ProcessLookupError:  # gone: nothing is known any more
             return False
-        return self._marked(pid) == (life.name, life.generation) or descent.descends(pid, {life.pid, *life.adopted})
+        marked = self._marked(pid) == (process.name, process.generation)
+        return marked or descent.descends(pid, {process.pid, *process.adopted})
 
-    def _add_stray(self, pid: int) -> None:
-        self._strays.add(pid)
-        self.ledger.note(pid, EntryKind.STRAY, StopPolicy())
+    def _add_orphan(self, pid: int) -> None:
+        self._orphans.add(pid)
+        self.ledger.note(pid, EntryKind.ORPHAN, StopPolicy())
 
     def mark(self, name: str, generation: int) -> str:
         return f"{self.ident}/{name}/{generation}"
@@ -300,26 +302,26 @@ class ProcessTable:
 
     def keep(self, pid: int) -> None:
         """The daemon serves its whole type: the instance can end without it."""
-        life = self._adopted.pop(pid, None)
-        if life is not None:
-            life.adopted = without(pid, life.adopted)
-            self._kept[pid] = self._origins[pid] = life
-            life.daemons |= {pid}
+        process = self._adopted.pop(pid, None)
+        if process is not None:
+            process.adopted = without(pid, process.adopted)
+            self._kept[pid] = self._origins[pid] = process
+            process.daemons |= {pid}
 
-    def inherit(self, life: Process, number: int) -> None:
+    def inherit(self, process: Process, number: int) -> None:
         """The daemons that serve the type end with this instance, and get its signal."""
-        for pid in [pid for pid, from_life in self._kept.items() if from_life.spec.type == life.spec.type]:
+        for pid in [pid for pid, origin in self._kept.items() if origin.spec.type == process.spec.type]:
             del self._kept[pid]
-            self._adopted[pid] = life
-            life.adopted |= {pid}
+            self._adopted[pid] = process
+            process.adopted |= {pid}
             self._kill(pid, number)
             self._kill(pid, signal.SIGCONT)
 
     def adopted(self) -> dict[str, tuple[int, ...]]:
         """What `ps` lists below each instance: adopted processes, and daemons that it brought into its type."""
         listed: dict[str, tuple[int, ...]] = {}
-        for pid, life in sorted({**self._adopted, **self._kept}.items()):
-            listed[life.name] = (*listed.get(life.name, ()), pid)
+        for pid, process in sorted({**self._adopted, **self._kept}.items()):
+            listed[process.name] = (*listed.get(process.name, ()), pid)
         return listed
 
     def complete(self, view: FleetView) -> FleetView:
@@ -330,48 +332,51 @@ class ProcessTable:
 
     # ---- signals
 
-    def signal(self, life: Process, name: str, target: Target) -> None:
+    def signal(self, process: Process, name: str, target: Target) -> None:
         """Send a signal to a part of an instance. Processes that have ended meanwhile are no error."""
         number = signal_number(name)
         match target:
             case Target.TOP if self.subreaper:
-                self._to_leader(life, number)
-                for pid in life.adopted:  # also a process that has left the group since (setsid)
+                self._to_leader(process, number)
+                for pid in process.adopted:  # also a process that has left the group since (setsid)
                     self._kill(pid, number)
             case Target.LEADER:
-                self._to_leader(life, number)
+                self._to_leader(process, number)
             case Target.GROUP | Target.TOP:
-                self._to_group(life, number)
+                self._to_group(process, number)
             case Target.ADOPTED:
-                self._to_adopted(life, number)
+                self._to_adopted(process, number)
             case Target.ALL:
-                self._to_group(life, number)
-                self._to_adopted(life, number)
+                self._to_group(process, number)
+                self._to_adopted(process, number)
 
     def signal_process(self, pid: int, name: str) -> None:
         """Send a signal to one adopted process or orphan."""
-        if pid in self._adopted or pid in self._kept or pid in self._strays:
+        if pid in self._adopted or pid in self._kept or pid in self._orphans:
             self._kill(pid, signal_number(name))
 
     def kill_all(self) -> None:
         """Send KILL to everything in the table."""
-        for life in self._by_pid.values():
-            self._to_group(life, signal.SIGKILL)
-        for pid in [*self._adopted, *self._kept, *self._strays]:
+        for process in self._by_pid.values():
+            self._to_group(process, signal.SIGKILL)
+        for pid in [*self._adopted, *self._kept, *self._orphans]:
             self._kill(pid, signal.SIGKILL)
 
-    def _to_leader(self, life: Process, number: int) -> None:
-        if not life.reaped:
-            self._kill(life.pid, number)
+    def _to_leader(self, process: Process, number: int) -> None:
+        if not process.reaped:
+            self._kill(process.pid, number)
 
-    def _to_group(self, life: Process, number: int) -> None:
-        if not life.reaped or group_lives(life):
+    def _to_group(self, process: Process, number: int) -> None:
+        jobs = [] if process.reaped else descent.jobs_of(process)
+        if not process.reaped or group_is_alive(process):
             try:
-                os.killpg(life.group, number)
+                os.killpg(process.group, number)
             except ProcessLookupError:  # empty by now
-                return
+                pass
             except PermissionError:
-                self._refused(life.pid)
+                self._refused(process.pid)
+        for job in jobs:
+            descent.send(job, number)
 
     def _kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
@@ -386,12 +391,12 @@ class ProcessTable:
         """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
         if pid not in self._told:
             self._told.add(pid)
-            one = descent.look_at(pid)
+            one = descent.read_process(pid)
             self.on_refusal(
                 f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
             )
 
-    def _to_adopted(self, life: Process, number: int) -> None:
-        for pid in life.adopted:
-            if group_of(pid) != life.group:
+    def _to_adopted(self, process: Process, number: int) -> None:
+        for pid in process.adopted:
+            if group_of(pid) != process.group:
                 self._kill(pid, number)

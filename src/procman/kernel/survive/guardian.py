@@ -22,7 +22,7 @@ from typing import NamedTuple
 HEADER = struct.Struct("=8si52s")
 RECORD = struct.Struct("=iBBHdd??6x")
 VERSION = b"guard 2"
-LIFE, STRAY, HOLDER = 1, 3, 4
+LEADER, ORPHAN, HOLDER = 1, 3, 4
 TOP_DOWN, GROUP = 0, 1
 """The table, as process/ledger.py writes it. Kind 2 are adopted processes, mode 2 is that of the leader."""
 
@@ -33,7 +33,7 @@ YOUNG, REPEAT_AFTER = 2.0, 1.0
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 """Seconds between scans, growing while nothing changes."""
 
-EMPTY_LOOKS, FREEZES = 3, 20
+EMPTY_SCANS, FREEZES = 3, 20
 """Empty scans before it ends, some 50 ms, as an exec hides a mark; and most scans for forks during the stop."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -42,26 +42,26 @@ KERNEL_THREAD = 0x00200000
 
 
 class Record(NamedTuple):
-    """How one process and its group are ended. `born`: seconds on the boot clock at which it existed."""
+    """How one process and its group are ended. `noted_at`: seconds on the boot clock at which it existed."""
 
     pid: int
     kind: int
     mode: int
     signal: int
-    born: float
+    noted_at: float
     grace: float
     shell: bool = False  # it passes no signal on
     repeat: bool = False  # if it is young, as it may have lost its first signal
 
 
 class Listed(NamedTuple):
-    """A process that runs. `born`, in clock ticks since the boot, together with the pid identifies it."""
+    """A process that runs. `start_ticks`, since the boot, together with the pid identifies it."""
 
     pid: int
     parent: int
     group: int
     session: int
-    born: int
+    start_ticks: int
     flags: int
 
 
@@ -96,7 +96,7 @@ class Member:
     def __init__(self, process: Listed, record: Record) -> None:
         self.process = process
         self.record = record
-        self.is_leader = record.kind == LIFE and record.pid == process.pid
+        self.is_leader = record.kind == LEADER and record.pid == process.pid
         self.asked_at: float | None = None
         self.frozen = self.killed = False
 
@@ -109,20 +109,21 @@ class Family:
     """
 
     def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
-        lives = [record.grace for record in records if record.kind == LIFE]
-        self._rest = Record(0, STRAY, TOP_DOWN, signal.SIGTERM, 0.0, max(lives, default=DEFAULT_GRACE))
-        self._records = [self._rest._replace(pid=r.pid, born=r.born) if r.kind == STRAY else r for r in records]
-        self._numbers = {record.pid: record for record in records if record.kind in (LIFE, HOLDER)}  # groups, sessions
+        graces = [record.grace for record in records if record.kind == LEADER]
+        self._rest = Record(0, ORPHAN, TOP_DOWN, signal.SIGTERM, 0.0, max(graces, default=DEFAULT_GRACE))
+        rest = self._rest
+        self._records = [rest._replace(pid=r.pid, noted_at=r.noted_at) if r.kind == ORPHAN else r for r in records]
+        self._numbers = {r.pid: r for r in records if r.kind in (LEADER, HOLDER)}  # of groups and sessions
         self.holders: list[Listed] = []  # of terminals: they do nothing, and are ended last
         self._is_marked = is_marked
         self.members: dict[int, Member] = {}
 
-    def look(self, processes: dict[int, Listed]) -> None:
+    def scan(self, processes: dict[int, Listed]) -> None:
         """Update `members` by a scan."""
         self.holders = [processes.pop(r.pid) for r in self._records if r.kind == HOLDER and _is_of(r, processes)]
         before, self.members = self.members, {}
         for pid, member in before.items():
-            if pid in processes and processes[pid].born == member.process.born:
+            if pid in processes and processes[pid].start_ticks == member.process.start_ticks:
                 member.process = processes[pid]
                 self.members[pid] = member
         for record in self._records:
@@ -166,7 +167,7 @@ class Family:
 
 # a younger process is a stranger that got the pid later
 def _is_of(record: Record, processes: dict[int, Listed]) -> bool:
-    return record.pid in processes and processes[record.pid].born <= record.born * TICKS
+    return record.pid in processes and processes[record.pid].start_ticks <= record.noted_at * TICKS
 
 
 # ---- what it is sent
@@ -217,7 +218,7 @@ class Asking:
         if member.asked_at is None or not member.is_leader or not member.record.repeat or member.record in self._called:
             return False
         once = member.asked_at < REPEAT_AFTER  # it was signalled in the first scan, and not since
-        return once and self._died - member.record.born < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
+        return once and self._died - member.record.noted_at < YOUNG and elapsed >= member.asked_at + REPEAT_AFTER
 
 
 def next_deadline(members: dict[int, Member], elapsed: float) -> float:
@@ -242,15 +243,15 @@ class GuardedStop:
         return sorted(self.family.members)
 
     def run(self) -> None:
-        pause, empty_looks = PAUSE_FIRST, 0
-        while empty_looks < EMPTY_LOOKS:
+        pause, empty_scans = PAUSE_FIRST, 0
+        while empty_scans < EMPTY_SCANS:
             began = self._elapsed()
             if self._round():
                 pause = PAUSE_FIRST
             members, elapsed = self.family.members, self._elapsed()
             if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
                 return
-            empty_looks = 0 if members else empty_looks + 1
+            empty_scans = 0 if members else empty_scans + 1
             long_enough = max(pause, elapsed - began)  # on a machine with very many processes a scan takes a while
             time.sleep(max(0.0, min(long_enough, next_deadline(members, elapsed) - elapsed)))
             pause = min(pause * 1.5, PAUSE_LAST)
@@ -261,16 +262,16 @@ class GuardedStop:
     def _round(self) -> bool:
         """Scan, and send the signals that are due; whether anything has changed."""
         before = set(self.family.members)
-        self._look()
+        self._scan()
         asked = self._asking.due(self.family.members, self._elapsed())
         for member in asked:
             send(member.process, member.record.signal)
             send(member.process, signal.SIGCONT)  # so that a suspended one can act on it
         return self._kill_late() or bool(asked) or before != set(self.family.members)
 
-    def _look(self) -> None:
-        self.family.look(processes())
-        self.seen |= {(m.process.pid, m.process.born) for m in self.family.members.values()}
+    def _scan(self) -> None:
+        self.family.scan(processes())
+        self.seen |= {(m.process.pid, m.process.start_ticks) for m in self.family.members.values()}
 
     def _kill_late(self) -> bool:
         """Kill the processes whose grace is over; whether there were any.
@@ -284,11 +285,11 @@ class GuardedStop:
                 send(member.process, signal.SIGSTOP)
             if not fresh:
                 break
-            self._look()
+            self._scan()
         late = self._late()
         for member in late:
             member.killed = True
-            self.killed.add((member.process.pid, member.process.born))
+            self.killed.add((member.process.pid, member.process.start_ticks))
             send(member.process, signal.SIGKILL)
         if late:
             self._killed_at = self._elapsed()
@@ -318,21 +319,21 @@ def processes() -> dict[int, Listed]:
     """Every running process except this one and init, by pid. A zombie does not run."""
     spared = (1, os.getpid())
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
-    found = (look_at(pid) for pid in pids if pid not in spared)  # the newest first, as they may end soonest
+    found = (read_process(pid) for pid in pids if pid not in spared)  # the newest first, as they may end soonest
     return {process.pid: process for process in found if process is not None}
 
 
-def look_at(pid: int) -> Listed | None:
+def read_process(pid: int) -> Listed | None:
     """The process as in /proc/PID/stat (proc_pid_stat(5)); None where it does not run any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    state, parent, group, session, flags, threads, born = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
+    state, parent, group, session, flags, threads, start_ticks = (fields[n] for n in (0, 1, 2, 3, 6, 17, 19))
     if state in b"ZX" and int(threads) <= 1:  # only its first thread has ended, and there are others
         return None
-    return Listed(pid, int(parent), int(group), int(session), int(born), int(flags))
+    return Listed(pid, int(parent), int(group), int(session), int(start_ticks), int(flags))
 
 
 def send(process: Listed, number: int) -> None:
@@ -344,8 +345,8 @@ def send(process: Listed, number: int) -> None:
     except OSError:  # before Linux 5.3, forbidden by a seccomp filter, or no descriptor left
         pidfd = -1
     try:
-        now = look_at(process.pid)
-        if now is None or now.born != process.born:
+        now = read_process(process.pid)
+        if now is None or now.start_ticks != process.start_ticks:
             return
         if pidfd < 0:
             os.kill(process.pid, number)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LONGEST = 4096
 """Most bytes of output, which should be one number."""
 
-LOOK_AGAIN = 0.01
+CHECK_AGAIN = 0.01
 """Seconds to wait for a command's end after the end of its output, which usually comes together."""
 
 
@@ -79,4 +79,4 @@ class CommandGauge:
         while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             if time.monotonic() >= deadline:
                 raise subprocess.TimeoutExpired(self._command, self._timeout)
-            time.sleep(LOOK_AGAIN)
+            time.sleep(CHECK_AGAIN)

@@ -37,7 +37,7 @@ own.
 """
 
 
-class ProbedLife(Struct, frozen=True):
+class ProbedProcess(Struct, frozen=True):
     """One process, as far as probes go. `started_at` is in seconds since the epoch; `environment` is made when it is
     needed.
     """
@@ -63,10 +63,10 @@ class Attempt(Protocol):
 class FileAttempt:
     """Whether a file exists that is newer than the process."""
 
-    def __init__(self, probe: FileProbe, life: ProbedLife, answer: OnAnswer) -> None:
-        self._path = os.path.join(life.cwd, probe.path)
+    def __init__(self, probe: FileProbe, process: ProbedProcess, answer: OnAnswer) -> None:
+        self._path = os.path.join(process.cwd, probe.path)
         self._shown = probe.path
-        self._started_at = life.started_at
+        self._started_at = process.started_at
         self._answer = answer
 
     def start(self) -> None:

@@ -6,32 +6,34 @@ import time
 from collections.abc import Callable
 
 from procman.kernel.process.helpers import HelperEnd, Helpers
-from procman.kernel.process.probes.attempts import OnAnswer, ProbeAnswer, ProbedLife, failed
+from procman.kernel.process.probes.attempts import OnAnswer, ProbeAnswer, ProbedProcess, failed
 from procman.kernel.process.spawn import SpawnError, find_program
 from procman.text.lines import clean
 
 
 def run_command(
-    helpers: Helpers, command: str, life: ProbedLife, seconds: float, on_exit: Callable[[HelperEnd], None]
+    helpers: Helpers, command: str, process: ProbedProcess, seconds: float, on_exit: Callable[[HelperEnd], None]
 ) -> int:
     """Start it in the instance's folder; its group is killed after `seconds`. Returns the pid. Raises OSError or
     SpawnError.
     """
-    env = life.environment()
-    shell = find_program(life.shell, env.get("PATH", "/usr/bin:/bin"), life.root)
+    env = process.environment()
+    shell = find_program(process.shell, env.get("PATH", "/usr/bin:/bin"), process.root)
     argv = [shell, "-c", command]
-    if life.cwd != life.root:
-        argv = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', life.cwd, *argv]
+    if process.cwd != process.root:
+        argv = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', process.cwd, *argv]
     return helpers.spawn(argv, env, on_exit, time.monotonic() + seconds)
 
 
 class ExecAttempt:
     """One run of the command, which has `seconds`."""
 
-    def __init__(self, helpers: Helpers, command: str, life: ProbedLife, seconds: float, answer: OnAnswer) -> None:
+    def __init__(
+        self, helpers: Helpers, command: str, process: ProbedProcess, seconds: float, answer: OnAnswer
+    ) -> None:
         self._helpers = helpers
         self._command = command
-        self._life = life
+        self._process = process
         self._seconds = seconds
         self._answer = answer
         self._pid: int | None = None
@@ -39,7 +41,7 @@ class ExecAttempt:
 
     def start(self) -> None:
         try:
-            self._pid = run_command(self._helpers, self._command, self._life, self._seconds, self._ended)
+            self._pid = run_command(self._helpers, self._command, self._process, self._seconds, self._ended)
         except SpawnError as error:
             self._answer(failed(f"exec: {error.why}"))
         except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ import h11
 from procman import __version__
 from procman.core.policies import HttpProbe
 from procman.kernel.loop.reactor import READ, WRITE, Reactor
-from procman.kernel.process.probes.attempts import OnAnswer, ProbeAnswer, ProbedLife, failed, passed
+from procman.kernel.process.probes.attempts import OnAnswer, ProbeAnswer, ProbedProcess, failed, passed
 from procman.kernel.process.probes.tcp import LOOPBACK, Connecting, addresses_of
 
 CHUNK = 4096
@@ -54,10 +54,10 @@ class HttpTarget:
 class HttpAttempt:
     """One request, from the connection to the status line and its headers."""
 
-    def __init__(self, reactor: Reactor, probe: HttpProbe, life: ProbedLife, answer: OnAnswer) -> None:
+    def __init__(self, reactor: Reactor, probe: HttpProbe, process: ProbedProcess, answer: OnAnswer) -> None:
         self._reactor = reactor
         self._probe = probe
-        self._port = life.port
+        self._port = process.port
         self._answer = answer
         self._connecting: Connecting | None = None
         self._socket: socket.socket | None = None

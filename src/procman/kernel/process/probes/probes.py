@@ -16,7 +16,7 @@ from procman.core.events import Event, Probed
 from procman.core.policies import ExecProbe, FileProbe, HttpProbe, LogProbe, NotifyProbe, TcpProbe
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
-from procman.kernel.process.probes.attempts import Attempt, FileAttempt, OnAnswer, ProbeAnswer, ProbedLife, failed
+from procman.kernel.process.probes.attempts import Attempt, FileAttempt, OnAnswer, ProbeAnswer, ProbedProcess, failed
 from procman.kernel.process.probes.command import ExecAttempt, described, run_command
 from procman.kernel.process.probes.probing import SPREAD, Limits, Polling, ProbeState
 from procman.kernel.process.spawn import SpawnError
@@ -37,7 +37,7 @@ class ProbesHost(Protocol):
     def output(self) -> Multiplexer: ...
     def post(self, event: Event) -> None: ...
     def log(self, text: str) -> None: ...
-    def probed_life(self, name: str, generation: int) -> ProbedLife | None:
+    def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
         """The process of that number, while it exists."""
 
 
@@ -126,8 +126,8 @@ class Probes:
 
     def run(self, action: RunHelper) -> None:
         """Run a command of an instance's drain. A failure is logged."""
-        life = self._host.probed_life(action.name, action.generation)
-        if life is None:
+        process = self._host.probed_process(action.name, action.generation)
+        if process is None:
             return
 
         def ended(end: HelperEnd) -> None:
@@ -136,7 +136,7 @@ class Probes:
                 self._host.log(f"{action.name}: its drain command '{action.command}' failed: {what}")
 
         try:
-            run_command(self._host.helpers, action.command, life, action.seconds, ended)
+            run_command(self._host.helpers, action.command, process, action.seconds, ended)
         except SpawnError as error:
             self._host.log(f"{action.name}: cannot run its drain command: {error.why}")
         except (OSError, ValueError) as error:
@@ -169,8 +169,8 @@ class Probes:
         before = self._current.pop(action.name, None)
         if before is not None:
             before.watching.cancel()
-        life = self._host.probed_life(action.name, action.generation)
-        if life is None:
+        process = self._host.probed_process(action.name, action.generation)
+        if process is None:
             return
 
         def answered(answer: ProbeAnswer) -> None:
@@ -178,14 +178,14 @@ class Probes:
                 self._answered(current, answer)
 
         current = _Current(state, Silent())
-        current.watching = self._watching(state, life, answered)
+        current.watching = self._watching(state, process, answered)
         self._current[action.name] = current
         current.watching.start()
 
     def _answered(self, current: _Current, answer: ProbeAnswer) -> None:
         """Post an answer. Each failure is posted, as the core counts them; a success only if it is a change."""
         action, last = current.state.action, current.state.last
-        if self._host.probed_life(action.name, action.generation) is None:
+        if self._host.probed_process(action.name, action.generation) is None:
             self.stop(action.name, action.generation)
             return
         current.state = replace(current.state, last=answer)
@@ -195,7 +195,7 @@ class Probes:
         if answer != last or not answer.ok:
             self._host.post(Probed(action.name, action.generation, answer.ok, answer.text))
 
-    def _watching(self, state: ProbeState, life: ProbedLife, answered: OnAnswer) -> Watching:
+    def _watching(self, state: ProbeState, process: ProbedProcess, answered: OnAnswer) -> Watching:
         action = state.action
         match action.probe:
             case LogProbe():
@@ -205,25 +205,25 @@ class Probes:
             case NotifyProbe():
                 return Watchdog(self._limits, action.interval, answered) if action.health else Silent()
             case TcpProbe() | HttpProbe() | ExecProbe() | FileProbe():
-                return Polling(self._reactor, self._limits, state, self._attempt_of(action, life), answered)
+                return Polling(self._reactor, self._limits, state, self._attempt_of(action, process), answered)
             case _:
                 assert_never(action.probe)
 
-    def _attempt_of(self, action: StartProbe, life: ProbedLife) -> Callable[[OnAnswer], Attempt]:
+    def _attempt_of(self, action: StartProbe, process: ProbedProcess) -> Callable[[OnAnswer], Attempt]:
         probe = action.probe
         match probe:
             case TcpProbe():
                 from procman.kernel.process.probes.tcp import TcpAttempt  # noqa: PLC0415  only where it is used
 
-                return lambda answer: TcpAttempt(self._reactor, probe, life, answer)
+                return lambda answer: TcpAttempt(self._reactor, probe, process, answer)
             case HttpProbe():
                 from procman.kernel.process.probes.http import HttpAttempt  # noqa: PLC0415  15 ms with h11
 
-                return lambda answer: HttpAttempt(self._reactor, probe, life, answer)
+                return lambda answer: HttpAttempt(self._reactor, probe, process, answer)
             case ExecProbe():
-                return lambda answer: ExecAttempt(self._host.helpers, probe.command, life, action.timeout, answer)
+                return lambda answer: ExecAttempt(self._host.helpers, probe.command, process, action.timeout, answer)
             case FileProbe():
-                return lambda answer: FileAttempt(probe, life, answer)
+                return lambda answer: FileAttempt(probe, process, answer)
             case LogProbe() | NotifyProbe():
                 raise AssertionError(probe)  # probes without attempts
             case _:

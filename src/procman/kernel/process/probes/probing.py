@@ -56,9 +56,9 @@ class Limits:
     def _arm(self) -> None:
         self._armed = True
         self._next = min(self._until.values())
-        self._reactor.call_at(self._next, self._look)
+        self._reactor.call_at(self._next, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = time.monotonic()
         for expired in [expired for expired, until in self._until.items() if until <= now]:
             del self._until[expired]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from procman.core.policies import TcpProbe
 from procman.kernel.loop.reactor import WRITE, Reactor
-from procman.kernel.process.probes.attempts import OnAnswer, ProbedLife, failed, passed
+from procman.kernel.process.probes.attempts import OnAnswer, ProbedProcess, failed, passed
 
 Connected = Callable[[socket.socket | None, str], None]
 """Gets the connection, or the reason why there is none."""
@@ -119,10 +119,10 @@ class Connecting:
 class TcpAttempt:
     """Whether a process accepts a connection, which is closed at once."""
 
-    def __init__(self, reactor: Reactor, probe: TcpProbe, life: ProbedLife, answer: OnAnswer) -> None:
+    def __init__(self, reactor: Reactor, probe: TcpProbe, process: ProbedProcess, answer: OnAnswer) -> None:
         self._reactor = reactor
         self._host = probe.host
-        self._port = probe.port or life.port
+        self._port = probe.port or process.port
         self._answer = answer
         self._connecting: Connecting | None = None
 

@@ -157,9 +157,7 @@ def test_a_fault_in_a_handler_stops_everything_in_order(tmp_path: Path) -> None:
     alone(body)
 
 
-def test_nothing_is_left_behind_where_the_last_resort_raises_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_left_behind_where_the_fallback_raises_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> None:
         bench = Bench(tmp_path, "(setsid sleep 1000 &); exec sleep 1000", 3)
 
