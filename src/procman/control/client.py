@@ -121,7 +121,7 @@ class Client:
         self.hello()
         return self._call(methods.EVENTS, params)
 
-    def wait(self, what: WaitParams, tell: Callable[[Change], object] = _ignore) -> Waited:
+    def wait(self, what: WaitParams, on_change: Callable[[Change], object] = _ignore) -> Waited:
         """Block until instances are ready, done or stopped, or an operation has ended. `tell` gets every change
         meanwhile.
 
@@ -131,9 +131,9 @@ class Client:
         from procman.control import waiting  # noqa: PLC0415  as above
 
         try:
-            return waiting.wait(self.channel, what, tell)
+            return waiting.wait(self.channel, what, on_change)
         except NotUnderstoodError:
-            return waiting.wait_by_polling(self.channel, what, tell)
+            return waiting.wait_by_polling(self.channel, what, on_change)
 
     # ---- changing
 

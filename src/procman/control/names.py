@@ -90,7 +90,7 @@ def keep_inodes(roots: Iterable[str]) -> tuple[int, ...]:
 
 
 def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket | None:
-    told = False
+    has_reported = False
     for attempt in range(sys.maxsize):
         try:
             return _bound(name)
@@ -108,8 +108,8 @@ def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket 
         elif holder.alive:
             raise HeldError(holder)
         else:
-            if not told:
-                told = True
+            if not has_reported:
+                has_reported = True
                 on_wait(holder.pid)
             time.sleep(WAIT_PAUSE)
     raise AssertionError
@@ -130,12 +130,12 @@ def _bound(name: str) -> socket.socket:
 
 def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) -> None:
     """Wait until no relevant process has this name."""
-    told = False
+    has_reported = False
     while (holder := holder_of(name)) is not None and holder.uid == uid and _counts(holder, root):
         if holder.alive:
             raise HeldError(holder)
-        if not told:
-            told = True
+        if not has_reported:
+            has_reported = True
             on_wait(holder.pid)
         time.sleep(1.0)
 

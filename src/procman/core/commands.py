@@ -105,13 +105,13 @@ def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: Wo
         t = type_of(name)
         removed, count = [other for other in chosen if type_of(other) == t], world.desired.count(t)
         if len(removed) > count - target.get(t, count):
-            told = (
+            reason = (
                 f"{t}={target[t]} takes {max(0, count - target[t])} of {count} away"
                 if t in target
                 else f"{t} keeps its count"
             )
             hint = f"`procman scale {t}={count - len(removed)} --remove {','.join(removed)}` does"
-            return f"cannot remove {', '.join(removed)}: {told}", hint
+            return f"cannot remove {', '.join(removed)}: {reason}", hint
     return None
 
 

@@ -74,15 +74,15 @@ class Fallback:
         for life in self._left.values() if not self.stopping else ():
             actions += life.signal(life.spec.stop.signal, "CONT", target=do.Target.TOP)
             actions.append(do.SetTimer(FallbackTimer(life.name), KILL, now + life.spec.stop.grace))
-        told = [] if self.stopping else [_publish(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
+        published = [] if self.stopping else [_publish(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
         self.stopping = True
-        return [*told, *actions]
+        return [*published, *actions]
 
     def _kill(self, names: Iterable[str], now: float, *, late: bool = False) -> list[do.Action]:
         self._killed.update(names)
-        told = [_publish(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
+        published = [_publish(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
         kills = [kill for name in names for kill in self._left[name].signal("KILL", target=do.Target.ALL)]
-        return [*told, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
+        return [*published, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
 
     def _give_up(self, name: str) -> list[do.Action]:
         del self._left[name]

@@ -62,5 +62,5 @@ def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord) -
     something on purpose, such as an agent.
     """
     quick = record.ended_at - phase.leader.started_at < QUICK
-    told = phase.why.text.endswith(IN_BACKGROUND)
-    return phase.then is AfterClearing.DONE and quick and not told and not spec.oneshot
+    is_known = phase.why.text.endswith(IN_BACKGROUND)
+    return phase.then is AfterClearing.DONE and quick and not is_known and not spec.oneshot

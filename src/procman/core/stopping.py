@@ -154,11 +154,13 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     repeat = not _handles_signals(i)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
-    news = wording.stopping(i, cause.why)
+    published = wording.stopping(i, cause.why)
     if phase.kill_at <= now:
         killed = kill(i, now)
-        return Step(killed.instance, (*probes, news, *killed.actions))
-    return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat)))
+        return Step(killed.instance, (*probes, published, *killed.actions))
+    return Step(
+        i, (*probes, published, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat))
+    )
 
 
 def _handles_signals(i: Instance) -> bool:
@@ -184,8 +186,8 @@ def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
     first = phase.kill_at <= i.phase_since + phase.leader.stop.grace
     phase = replace(phase, kill_at=kill_at)
     i = _stay(i, phase)
-    news = (wording.has_more_time(i, kill_at - now),) if first else ()
-    return Step(i, (*news, _next(i, phase, now, repeat=False)))
+    published = (wording.has_more_time(i, kill_at - now),) if first else ()
+    return Step(i, (*published, _next(i, phase, now, repeat=False)))
 
 
 def hurry(i: Instance, phase: Stopping, event: StopWanted, now: float) -> Step:

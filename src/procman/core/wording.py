@@ -212,8 +212,8 @@ def has_more_time(i: Instance, seconds: float) -> Publish:
 
 
 def names_another(i: Instance, pid: int) -> Publish:
-    told = f"{i.name} names pid {pid} as its main process (MAINPID); procman goes on watching pid {i.pid}, which it started"
-    return _publish(i, Kind.ADOPTED, told)
+    text = f"{i.name} names pid {pid} as its main process (MAINPID); procman goes on watching pid {i.pid}, which it started"
+    return _publish(i, Kind.ADOPTED, text)
 
 
 def group_is_asked(i: Instance) -> Publish:
@@ -371,8 +371,8 @@ def extra_comes(i: Instance) -> Publish:
 
 
 def extra_reason(reason: str | None, done: str | None) -> str:
-    told = f"extra instance of the rollout{f' {done}' if done else ''}"
-    return f"{reason} ({told})" if reason else told
+    text = f"extra instance of the rollout{f' {done}' if done else ''}"
+    return f"{reason} ({text})" if reason else text
 
 
 def is_extra(name: str, type_name: str) -> tuple[str, str]:

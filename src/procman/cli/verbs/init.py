@@ -67,10 +67,10 @@ def _convert(source: str, folder: str) -> int:
     click.echo(f"read {source}: {_count(len(converted.types), 'process type')}")
     origin = f"Made from {os.path.basename(source)} by `procman init`."
     if not converted.types:
-        _say_left(converted, source)
+        _print_left(converted, source)
         raise RefusedError(f"cannot find a process type in {source} that can be carried over")
     _write(folder, converted, origin)
-    _say_left(converted, source)
+    _print_left(converted, source)
     return 0
 
 
@@ -158,7 +158,7 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     else:
         click.echo("its programs need no procman.yml")
     for procfile in procfiles:
-        _say_next("" if procfile == "Procfile" else f" -f {procfile}")
+        _print_next("" if procfile == "Procfile" else f" -f {procfile}")
     if "Procfile.dev" in procfiles and os.path.lexists(os.path.join(folder, "bin/dev")):
         click.echo('note: bin/dev starts foreman; in its place: exec procman start -f Procfile.dev "$@"')
     return 0
@@ -230,7 +230,7 @@ def _write(folder: str, converted: Converted, origin: str) -> None:
     _put(folder, [target for target in targets if target.text])
     for made in converted.types:
         click.echo(f"  {_shown(made)}")
-    _say_next("")
+    _print_next("")
 
 
 def _shown(made: ProcessType) -> str:
@@ -257,7 +257,7 @@ def _put(folder: str, targets: list[NewFile]) -> None:
         click.echo(f"wrote {target.name}")
 
 
-def _say_left(converted: Converted, source: str) -> None:
+def _print_left(converted: Converted, source: str) -> None:
     if converted.left:
         click.echo(f"not carried over ({len(converted.left)}):")
     for left in converted.left:
@@ -265,7 +265,7 @@ def _say_left(converted: Converted, source: str) -> None:
         click.echo(f"  {where}: {left.what}" + (f" ({left.hint})" if left.hint else ""))
 
 
-def _say_next(options: str) -> None:
+def _print_next(options: str) -> None:
     click.echo(f"next: `procman check{options}`, then `procman start{options}`")
 
 

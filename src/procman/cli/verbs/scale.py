@@ -97,7 +97,7 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, te
     types = [*to, *by]
     with place.connect() as client:
         after = client.scale(to, by, force=terms.force, remove=terms.remove)
-        click.echo(_json(after) if json else _told(after, types))
+        click.echo(_json(after) if json else _formatted(after, types))
         if wait is not None:
             until_ready(client, after, types, wait)
 
@@ -106,7 +106,7 @@ def _json(after: Accepted) -> bytes:
     return msgspec.json.encode(Scaled(after.formation, after.before, after.instances))
 
 
-def _told(after: Accepted, types: list[str]) -> str:
+def _formatted(after: Accepted, types: list[str]) -> str:
     if not types:
         return " ".join(f"{name}={count}" for name, count in after.formation.items())
     if after.before is None:  # an older procman does not report it

@@ -59,8 +59,8 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
     click.echo(f"sent {name} to {', '.join(answer.instances)}")
     for instance in answer.instances:
         if instance in shells:
-            told = f"the first process of {instance} is a shell ({shells[instance]}), which {name} ends"
-            click.echo(f"procman: {told}: begin the command with `exec`", err=True)
+            reason = f"the first process of {instance} is a shell ({shells[instance]}), which {name} ends"
+            click.echo(f"procman: {reason}: begin the command with `exec`", err=True)
             break
 
 

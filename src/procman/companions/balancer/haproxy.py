@@ -107,7 +107,7 @@ class HaproxyBackend:
             nobody = error.kind is Refusal.ABSENT and not any(endpoint.serves for endpoint in wanted)
             released = leaving if nobody or error.kind in HOPELESS else overdue
             again = CALM if error.kind in HOPELESS else SOON * 5
-            return StepResult(released=tuple(sorted(released)), fault=told(error), again_in=again)
+            return StepResult(released=tuple(sorted(released)), fault=text_of(error), again_in=again)
         released = overdue | {life for life in leaving if life[0] in gone and not waits}
         return StepResult(
             released=tuple(sorted(released)),
@@ -163,11 +163,11 @@ class HaproxyBackend:
             else:
                 write_whole(self._file, included(self._backend, wanted, self._section))
         except ProcmanError as error:
-            return told(error)
+            return text_of(error)
         self._is_kept = True
         return ""
 
 
-def told(error: ProcmanError) -> str:
+def text_of(error: ProcmanError) -> str:
     """A fault in one line, with what to do about it."""
     return f"{error.message} ({error.hint})" if error.hint else error.message
