@@ -81,7 +81,7 @@ def test_a_watcher_that_does_not_read_costs_a_bounded_amount_and_then_sees_the_n
     def fill():
         nonlocal written
         with suppress(BlockingIOError):
-            written += os.write(side, b"x" * 99 + b"\n")
+            written += os.write(side, (b"x" * 99 + b"\n") * 30)
         return written > 3_000_000
 
     stage.drive(fill)

@@ -88,9 +88,10 @@ def _dispatch(args: list[str]) -> int:
 
 def _advised(error: ProcmanError, args: Sequence[str]) -> ProcmanError:
     """The refusal with advice for what was typed, if there is any."""
-    from procman.cli.line.advice import of_refused  # noqa: PLC0415  only on the way to an error
+    from procman.cli.group import VERBS  # noqa: PLC0415  only on the way to an error
+    from procman.cli.line.advice import of_refused  # noqa: PLC0415  as above
 
-    advice = of_refused(args, error.message) if error.exit_code in (1, 2) else None
+    advice = of_refused(args, error.message, VERBS) if error.exit_code in (1, 2) else None
     if advice is None:
         return error
     advised = ProcmanError(advice.message or error.message.partition(" (")[0], advice.hint)

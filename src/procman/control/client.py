@@ -173,7 +173,7 @@ class Client:
         return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
 
     def release(self, by: str, instance: str, generation: int) -> None:
-        """Release the stop of an instance, in the life of that number."""
+        """Release the stop of an instance, in the run of that number."""
         self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
 
     def report(self, instance: str, generation: int, fault: str) -> None:
@@ -234,7 +234,7 @@ class Client:
         if not lacking:
             return None
         text = f"cannot do that: the running procman ({hello.version}) does not know {', '.join(lacking)}"
-        return LackingError(text, "`procman upgrade` replaces it by the installed version")
+        return LackingError(text, "`procman upgrade` replaces it with the installed version")
 
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ TABLE = "/proc/net/unix"
 
 
 class Holder(Struct, frozen=True):
-    """Who has a name. `alive` is False where only the guardian of a killed procman holds it."""
+    """The process that holds a name. `alive` is False where only the guardian of a killed procman holds it."""
 
     pid: int
     uid: int
@@ -161,6 +161,19 @@ def labels(bases: Iterable[str]) -> list[str]:
             if name.startswith(f"{base}:") and path.endswith(users):
                 found[name.removeprefix(f"{base}:")] = None
     return sorted(found)
+
+
+def others(bases: Iterable[str]) -> list[str]:
+    """The other users who run a root, as far as its names tell: they are not asked, as this user may not talk to them."""
+    mine = os.geteuid()
+    found: dict[str, None] = {}
+    for line in _table():
+        base, _, uid = line.rstrip("\n").rpartition(" ")[2].rpartition("/")
+        if base in bases and uid.isdecimal() and len(uid) < 11 and int(uid) != mine and len(found) < MOST_USERS:
+            holder = holder_of(f"{base}/{uid}")
+            if holder is not None and holder.alive and holder.uid == int(uid):
+                found[_user(holder.uid)] = None
+    return list(found)
 
 
 def holder_of(name: str) -> Holder | None:

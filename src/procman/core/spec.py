@@ -179,7 +179,7 @@ def port_variable(type_name: str) -> str:
 
 
 def port_variables(types: Mapping[str, ProcessSpec]) -> dict[str, str]:
-    """Those variables of every type that has a port."""
+    """The port variables of every type that has a port."""
     return {port_variable(name): str(spec.port) for name, spec in types.items() if spec.port is not None}
 
 

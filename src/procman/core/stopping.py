@@ -42,7 +42,7 @@ REPEAT_AFTER = 1.0
 """Seconds after which the signal is repeated to a process that was young when it was asked to end."""
 
 YOUNG = 2.0
-"""Seconds of life in which a process may lose the stop signal (Erlang does in its first 300 ms)."""
+"""Age in seconds up to which a process may lose the stop signal (Erlang does in its first 300 ms)."""
 
 GROUP_TERM_LEAD = 2.0
 """Seconds before the deadline at which a shell's whole group gets the signal; half time if the grace is under twice

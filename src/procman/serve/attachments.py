@@ -1,7 +1,7 @@
 """Who is attached to which instance: what each client has been sent of its output, and which client types.
 
 Owns, for each instance with a client attached, its newest bytes as they were written, its watchers, and the one among
-them that types. A client attaches to the slot: the attachment outlasts every life of the instance, and ends when the
+them that types. A client attaches to the slot: the attachment outlasts every run of the instance, and ends when the
 slot is removed. Knows the pipes of children through the multiplexer; knows no sockets.
 
 Everything is bounded, whatever a client does. The bytes are kept once for all watchers of an instance, each of which
@@ -100,7 +100,7 @@ class Slot:
     # ---- what the tap gives
 
     def opened(self, stream: ChildStream) -> None:
-        """A new life of the instance writes to this stream."""
+        """A new run of the instance writes to this stream."""
         if stream.terminal:
             self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
             self.publish_keyboard()

@@ -333,7 +333,11 @@ def instance_of(word: str, view: FleetView, what: str) -> str | Failure:
     if len(of_type) == 1:
         return of_type[0]
     if of_type:
-        return Failure(Code.REFUSED, f"cannot {what} {word}: it has {len(of_type)} instances", f"{of_type[0]}, say")
+        return Failure(
+            Code.REFUSED,
+            f"cannot {what} {word}: it has {len(of_type)} instances",
+            f"name one of them, such as {of_type[0]}",
+        )
     if word in view.formation:
         return Failure(Code.REFUSED, f"cannot {what} {word}: it has no instance", f"`procman scale {word}=1`")
     return Failure(Code.REFUSED, f"cannot find an instance '{word}'", nearest(word, [*names, *view.formation]))

@@ -39,7 +39,7 @@ CTRL_C = b"\x03"
 FULL_SCREEN, FULL_SCREEN_OVER = b"\x1b[?1049h", b"\x1b[?1049l"
 """To the alternate screen and back (xterm's control sequences)."""
 
-BETWEEN_LIVES = {
+BETWEEN_RUNS = {
     *(Kind.STARTED, Kind.START_FAILED, Kind.ENDED),
     *(Kind.STOPPING, Kind.STOPPED, Kind.KILLED, Kind.UNKILLABLE),
 }
@@ -309,9 +309,9 @@ class AttachSession:
             self._print(welcome)
 
     def _show_change(self, change: Change) -> None:
-        if change.event in BETWEEN_LIVES:
+        if change.event in BETWEEN_RUNS:
             if change.event is not Kind.STOPPING:
-                self._shown.undo()  # the last life's text would stay on the screen
+                self._shown.undo()  # the last run's text would stay on the screen
             self._print(change.text)
 
     def _keyboard_changed(self, keyboard: Keyboard) -> None:

@@ -27,7 +27,7 @@ LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 
 def explanation(plan: Plan) -> list[str]:
     """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
-    life.
+    run.
     """
     if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
         return []
@@ -117,7 +117,7 @@ def _readiness(plan: Plan) -> list[tuple[str, ...]]:
 def _ready_by(spec: ProcessSpec) -> str:
     if spec.ready is not None:
         return f"{_probe(spec.ready.probe, spec)}, within {duration(spec.ready.timeout)}"
-    return "when it has ended, with success" if spec.oneshot else "after a second of life"
+    return "when it has ended, with success" if spec.oneshot else "a second after its start"
 
 
 def _health_of(spec: ProcessSpec) -> str:
@@ -196,7 +196,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` gives its clients time to notice"
     return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 

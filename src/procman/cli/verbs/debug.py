@@ -20,8 +20,8 @@ def debug(file: str) -> int:
     """Run the events of a trace again and print what procman decides on each, with the seconds since the first.
 
     procman writes a trace of its last thousand events when it gets SIGQUIT, and when there is a fault in procman itself;
-    a line of its output names the file. Values of environment variables are not in it. Where a decision raises an error,
-    the traceback is shown and the exit code is 1.
+    a line of its output names the file, which contains no values of environment variables. If a decision raises an
+    error, the traceback is shown and the exit code is 1.
 
     \b
     Examples:

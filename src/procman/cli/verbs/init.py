@@ -5,6 +5,7 @@ Reads the files and writes them, never over an existing one. `convert` decides t
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -39,13 +40,13 @@ class NewFile(Struct, frozen=True):
 
 @click.command()
 @click.option("--from", "source", metavar="FILE", help="Convert this file of another supervisor.", show_envvar=True)
-@click.option("-d", "--root", metavar="DIR", help="The folder.  [default: the current one]", show_envvar=True)
+@click.option("-d", "--root", metavar="DIR", help="The project's folder.  [default: the current one]", show_envvar=True)
 def init(source: str | None, root: str | None) -> int:
-    """Write a Procfile and a procman.yml for this folder, by what it holds or from another supervisor's file.
+    """Write a Procfile and a procman.yml for the project in this folder, or convert another supervisor's file.
 
-    Looks at package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and their kind, or converts
-    docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml or a
-    systemd unit. Never writes over an existing file. Ends with 0 where something was written or nothing was to be done.
+    It reads package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and similar files. With --from it
+    converts docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml
+    or a systemd unit. It never overwrites a file. The exit code is 0 if files were written or none were needed.
 
     \b
     Examples:
@@ -90,10 +91,13 @@ def converted_file(path: str) -> Converted:
 
 
 def _beside(path: str, names: list[str]) -> dict[str, str]:
-    """The texts of these files that can be read, by their names; what is not there tells nothing."""
+    """The texts of these files that can be read, by their names; what is not there tells nothing. A name may be a shell
+    pattern.
+    """
+    folder = os.path.dirname(path) or os.curdir
     texts = {}
-    for name in names:
-        data = read(os.path.join(os.path.dirname(path), name), name)
+    for name in (found for one in names for found in sorted(glob.glob(one, root_dir=folder)) or [one]):
+        data = read(os.path.join(folder, name), name)
         text = data if isinstance(data, Fault) else decode(data, name)
         if not isinstance(text, Fault):
             texts[name] = text
@@ -261,7 +265,8 @@ def _print_left(converted: Converted, source: str) -> None:
     if converted.left:
         click.echo(f"not carried over ({len(converted.left)}):")
     for left in converted.left:
-        where = f"{source}:{left.line}" if left.line else source
+        file = os.path.join(os.path.dirname(source), left.file) if left.file else source
+        where = f"{file}:{left.line}" if left.line else file
         click.echo(f"  {where}: {left.what}" + (f" ({left.hint})" if left.hint else ""))
 
 

@@ -31,7 +31,7 @@ class Scaled(Struct, frozen=True):
 
 
 class ScaleTerms(Struct, frozen=True):
-    """Also what follows demand; and who goes first where a count is lowered."""
+    """`force`: set a count that follows demand, too. `remove`: the instances to stop first when a count is lowered."""
 
     force: bool
     remove: tuple[str, ...]
@@ -68,7 +68,7 @@ FORCE = click.option("--force", is_flag=True, help="Set a count that follows dem
 @wait_option("until all of them are ready")
 @client_options
 def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, terms: ScaleTerms, *, json: bool) -> None:
-    """Set how many instances of each type run, while they run.
+    """Set how many instances of each type run, while procman runs.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
     stops the instances with the highest numbers, or those of --remove. Without arguments it prints the current counts.

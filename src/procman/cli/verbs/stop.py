@@ -51,7 +51,7 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
 
 
 def _ended(client: Client, answer: Accepted) -> str:
-    """Wait until they have ended; returns each with how it ended, as far as procman is still there to tell."""
+    """Wait until they have ended; returns each with how it ended, as far as procman still runs to report it."""
     names = answer.instances
     try:
         waited = client.wait(WaitParams(names, AwaitedState.STOPPED, operation=answer.operation), print_change)
