@@ -401,7 +401,13 @@ MUTATIONS = [
     Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
     Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
     Mutation(
-        "a crash loop fails nothing", "operations", "if isinstance(i.phase, Backoff | Clearing) and loops:", "if False:"
+        "a crash loop fails nothing", "operations", "if loops and (why := _death(i)) is not None:", "if (why := None):"
+    ),
+    Mutation(
+        "starts that are never ready are no crash loop for who waits",
+        "operations",
+        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return why",
+        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return None",
     ),
     Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
     # ---- readiness and health

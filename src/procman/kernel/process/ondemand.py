@@ -242,6 +242,11 @@ class OnDemand:
 
     # ---- each of them
 
+    @property
+    def runs_commands(self) -> bool:
+        """Whether a command of a drain runs."""
+        return self._probes is not None and self._probes.commands > 0
+
     def probes(self) -> Probes:
         if self._probes is None:
             from procman.kernel.process.probes.probes import Probes  # noqa: PLC0415  only where it is used

@@ -23,8 +23,8 @@ QUIET_AFTER = 0.05
 
 class StartingHost(Protocol):
     @property
-    def starting(self) -> bool:
-        """Whether a start is still to come."""
+    def busy(self) -> bool:
+        """Whether a start, or a command of a drain, is under way."""
 
     def log(self, text: str) -> None: ...
 
@@ -56,7 +56,7 @@ class LazyUpgrade:
             self._loaded.ask(answer)
 
     def _load_when_quiet(self) -> None:
-        if self._host.starting:
+        if self._host.busy:
             self.load_soon()
         else:
             self._load_now()
