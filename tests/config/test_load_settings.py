@@ -168,3 +168,30 @@ def test_patterns_to_watch_are_no_part_of_how_a_type_is_run(folder):
 def test_a_pattern_that_begins_with_a_slash_is_refused(folder):
     write(folder, yml="processes:\n  web:\n    watch:\n      - src\n      - /src\n")
     assert only_fault().startswith("procman.yml:5: processes.web.watch[1]: cannot use '/src'")
+
+
+@pytest.mark.parametrize(
+    ("present", "hint"),
+    [
+        ("Procfile.dev", "Procfile.dev is there: -f Procfile.dev"),
+        ("procfile", "procfile is there: -f procfile"),
+        ("PROCFILE", "PROCFILE is there: -f PROCFILE"),
+        ("Procfile.txt", "Procfile.txt is there: -f Procfile.txt"),
+        ("other", "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"),
+    ],
+)
+def test_a_procfile_under_nearly_its_name_is_named_in_the_hint(folder, present, hint):
+    (folder / "Procfile").unlink(missing_ok=True)
+    (folder / present).write_text("web: x\n")
+    assert faults_of(Options())[0].endswith(f"({hint})")
+
+
+def test_settings_under_the_ending_yaml_are_refused_rather_than_ignored(folder):
+    (folder / "Procfile").write_text("web: x\n")
+    (folder / "procman.yaml").write_text("formation: {web: 2}\n")
+    assert faults_of(Options()) == [
+        "cannot use procman.yaml: procman reads procman.yml (rename it to procman.yml, or name it: --config procman.yaml)"
+    ]
+    assert load(Options(config="procman.yaml"), {}).counts == {"web": 2}
+    (folder / "procman.yml").write_text("formation: {web: 3}\n")
+    assert load(Options(), {}).counts == {"web": 3}

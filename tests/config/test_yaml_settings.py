@@ -132,7 +132,7 @@ def test_the_message_has_file_line_path_and_what_is_expected():
         ("restart: {no_retry_exit_codes: 78}", "a list (write [78])"),
         ("restart: {no_retry_exit_codes: [256]}", "a whole number <= 255"),
         ("restart: {policy: allways}", "one of always, on-failure, never (did you mean 'always'?)"),
-        ("restart: nothing", "a mapping"),
+        ("restart: nothing", "a mapping (write `restart: {policy: always}`)"),
         ("stop: {signal: 15}", "text"),
         ("stop: {signal: ''}", "text of length >= 1"),
         ("stop: {grace: '10'}", "a number, or a time such as 90s, 5m or 12h"),
@@ -149,11 +149,11 @@ def test_the_message_has_file_line_path_and_what_is_expected():
         ("max: 0", "a whole number >= 1"),
         ("success_exit_codes: [-1]", "a whole number >= 0"),
         ("success_exit_codes: [x]", "a whole number"),
-        ("env: [A=1]", "a mapping"),
+        ("env: [A=1]", "a mapping (write `env: {NAME: value}`)"),
         ("env: {A: [1]}", "text"),
         ("env: {A: }", "text (write '' for an empty one)"),
         ("env: {A: {B: 1}}", "text"),
-        ("env: ", "a mapping (leave the key out)"),
+        ("env: ", "a mapping (indent what belongs to it, or leave the key out)"),
     ],
 )
 def test_a_wrong_value_says_what_is_expected(text, expected):

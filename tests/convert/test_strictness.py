@@ -58,7 +58,7 @@ def test_what_is_written_is_read_by_procman(kind):
 @pytest.mark.parametrize(
     ("kind", "text", "line"),
     [
-        ("docker-compose.yml", "services:\n  web:\n    command: [a\n", 4),
+        ("docker-compose.yml", "services:\n  web:\n    command: [a\n", 3),
         ("docker-compose.yml", "services:\n  web: 3\n", 2),
         ("docker-compose.yml", "version: 3\n", 1),
         ("docker-compose.yml", "", 0),

@@ -83,3 +83,19 @@ def test_without_the_key_nothing_is_kept(kept):
     kept.file("procman.yml", "{}")
     assert scaled(kept, worker=3).stop() == 0
     assert not (kept.folder / "state").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"root": "/srv", "cou', b"\0" * 40], ids=["empty", "half", "zeros"])
+def test_a_file_that_a_power_cut_has_damaged_is_one_line_and_the_configured_counts_start(kept, content):
+    assert scaled(kept, worker=3).stop() == 0
+    (file,) = (kept.folder / "state" / "procman").iterdir()
+    file.write_bytes(content)
+    supervisor = kept.start()
+    supervisor.expect(r"web 1, worker 1;")
+    (line,) = kept.errors().splitlines()
+    assert "cannot read the counts that were kept in" in line
+    assert "--forget" in line
+    supervisor.up("web.1", "worker.1")
+    supervisor.ask("scale", to={"worker": 2})
+    assert supervisor.stop() == 0
+    kept.start().expect(r"worker 2 \(kept\)")

@@ -70,17 +70,14 @@ def build(
     history = History(limit_all=options.history * 1024 * 1024)
     lines = Multiplexer(reactor, output.sink(reactor), history, output.line_format(options), files)
     lines.widen([f"{name}.{count}" for name, count in plan.counts.items() if count])
-
-    def upgrading() -> LiveUpgrade:
-        return _upgrading(parts)
+    reach = Reach(claimed)
 
     def log(text: str) -> None:
         parts.kernel.log(text)
 
-    reach = Reach(claimed)
     settings = replace(
         _settings(plan, reach, options, inputs),
-        upgrading=upgrading,
+        upgrading=lambda: _upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:
@@ -92,9 +89,8 @@ def build(
     signals.install(reactor, kernel)
     server = _server(reactor, claimed, kernel)
     reach.serve(server, kernel.log)
-    if inputs.environ.get("NOTIFY_SOCKET"):
-        _tell_service_manager(reactor, kernel, inputs)
-    parts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
+    _tell_service_manager(reactor, kernel, inputs)
+    parts: RunningParts = RunningParts(options, inputs, claimed, files, reactor, kernel, server)
     if before is not None:
         before.go_on(server)
     else:
@@ -151,6 +147,8 @@ def _settings(plan: Plan, reach: Reach, options: OutputOptions, inputs: ReloadIn
 
 
 def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs) -> None:
+    if not inputs.environ.get("NOTIFY_SOCKET"):
+        return
     from procman.kernel.survive.service import Service  # noqa: PLC0415  only where there is one
 
     service = Service(reactor, inputs.environ, kernel.view)

@@ -2,6 +2,10 @@
 
 The file is replaced by rename, so that a kill at any moment leaves the last one. Its content never prevents a start:
 what cannot be read or used is reported and ignored.
+
+There is no fsync: procman's loop would wait for the disk (measured: 1 to 14 ms, 180 ms while another process writes). The
+kernel is only told to begin writing, which takes no longer than without, so that a power cut has milliseconds, not the
+30 s of the page cache, in which it may leave an empty file; ext4 and btrfs leave none after a rename anyway.
 """
 
 from __future__ import annotations
@@ -97,6 +101,9 @@ def _write_whole(path: str, content: bytes) -> None:
     try:
         with open(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            if hasattr(os, "posix_fadvise"):  # not on macOS
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)  # begins to write without waiting for the end
         os.replace(new, path)
     except OSError:
         os.unlink(new)

@@ -36,8 +36,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
     except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what would report it better
-        why = getattr(error, "strerror", None) or error
-        os.write(2, f"procman: cannot load the program: {why} (`ulimit -n`?)\n".encode())
+        why = str(getattr(error, "strerror", None) or error)
+        hint = "install it" if "No such file or directory" in why else "`ulimit -n`?"
+        os.write(2, f"procman: cannot load the program: {why} ({hint})\n".encode())
         code = 1
     _leave(code)
 

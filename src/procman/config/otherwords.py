@@ -40,6 +40,37 @@ AT_THE_TOP = {
     "version": "leave it out",
 }
 
+SECTIONS = {
+    "": "write a section and its keys, such as `formation: {web: 2}`",
+    "formation": "write `formation: {web: 2}`",
+    "processes": "write the type and its settings: `processes: {web: {tty: true}}`",
+    "groups": "write `groups: {backend: {members: [web, worker]}}`",
+    "env": "write `env: {NAME: value}`",
+    "restart": "write `restart: {policy: always}`",
+    "stop": "write `stop: {grace: 30}`",
+    "drain": "write `drain: {seconds: 5}`",
+    "ready": "write `ready: {http: /}`",
+    "health": "write `health: {http: /}`",
+    "rolling": "write `rolling: {surge: 1}`",
+    "recycle": "write `recycle: {memory: 512MB}`",
+    "autoscale": "write `autoscale: 1..4`",
+    "depends_on": "write `depends_on: [redis]`",
+}
+"""An example of each section, for what is none: by its key, and at the top."""
+
+UNTIL = {"healthy": "ready", "running": "started", "completed": "done", "completed_successfully": "done"}
+"""Conditions of Docker Compose and process-compose, without their prefix."""
+
+
+def of_section(path: str) -> str:
+    """An example of the section at this path, for a value that is no section; "" where there is none."""
+    head, _, key = path.rpartition(".")
+    if head == "processes":
+        return f"write its settings: `{key}: {{tty: true}}`; {COMMAND}"
+    if head == "groups":
+        return f"write `{key}: {{members: [web, worker]}}`"
+    return SECTIONS.get(key, "")
+
 
 def of_key(path: str, key: str) -> str:
     """The hint for a key that is not known at this path; "" where there is none."""
@@ -52,18 +83,34 @@ def of_key(path: str, key: str) -> str:
 
 def of_value(path: str, text: str) -> str:
     """The hint for a word where a mapping, or another word, is expected; "" where there is none."""
-    key = path.rpartition(".")[2]
+    head, _, key = path.rpartition(".")
     match key:
+        case _ if (key in SECTIONS or head == "processes") and re.match(r"[\w-]+:[^\s/]", text):
+            return f"write a blank after the ':': `{text.replace(':', ': ', 1)}`"
         case "restart" if text in ("always", "never", "on-failure"):
             return f"write `restart: {{policy: {text}}}`"
         case "restart" if text in ("no", "false", "unless-stopped", "true", "yes"):
             return f"write `restart: {{policy: {'never' if text in ('no', 'false') else 'always'}}}`"
+        case "policy" if text in ("unless-stopped", "true", "unexpected", "no", "false"):
+            return (
+                f"write `policy: { {'unexpected': 'on-failure', 'no': 'never', 'false': 'never'}.get(text, 'always') }`"
+            )
         case "stop" if text.upper().removeprefix("SIG") in KNOWN:
             return f"write `stop: {{signal: {text}}}`"
         case "stop" if text.rstrip("s").isdigit():
             return f"write `stop: {{grace: {text}}}`"
         case "ready" | "health" if text.startswith(("/", "http")):
             return f"write `{key}: {{http: {text if '/' in text else '/health'}}}`"
+        case "ready" | "health" if text.isdecimal():
+            return f"write `{key}: {{tcp: {text}}}`"
+        case "port" if re.fullmatch(r"[\d.:]*:\d+", text):
+            return f"write `port: {text.rpartition(':')[2]}`: a process opens its port itself"
+        case "depends_on":
+            return f"write `depends_on: [{text}]`" if text else ""
+        case _ if ".depends_on." in path and (
+            until := UNTIL.get(text.removeprefix("service_").removeprefix("process_"))
+        ):
+            return f"write `{key}: {until}`"
         case "formation" if re.fullmatch(r"[\w-]+=\d+(,[\w-]+=\d+)*", text):
             return f"write `formation: {{{text.replace('=', ': ').replace(',', ', ')}}}`"
         case _:

@@ -88,7 +88,7 @@ def _kind_of(data: bytes) -> str:
 
 
 def is_name(word: str) -> bool:
-    """Whether a process type may be called so."""
+    """Whether it is a valid name of a process type."""
     return 0 < len(word) <= _LONGEST_NAME and _NAME.issuperset(word)
 
 

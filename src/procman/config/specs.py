@@ -93,7 +93,8 @@ class SpecBuilder:
             path = f"processes.{name}.{key}"
             if row.check is not None and section is not None and path not in self._inputs.document.faulty:
                 faults += [
-                    self._inputs.document.fault(path + where, *told) for where, *told in row.check(value, self._context)
+                    self._inputs.document.fault(path + where, *texts)
+                    for where, *texts in row.check(value, self._context)
                 ]
         return self._overridden(fields | _surged(written, fields)), faults
 

@@ -103,7 +103,8 @@ class _Walk:
     def _members(self, node: yaml.Node, kinds: Any, path: str) -> dict[str, Any]:  # noqa: ANN401  see the docstring
         """The valid members of a mapping. `kinds` is one type for all of them, or one for each known key."""
         if not isinstance(node, yaml.MappingNode):
-            raise Unusable("expected a mapping", "leave the key out" if is_null(node) else "")
+            hint = "indent what belongs to it, or leave the key out" if is_null(node) else otherwords.of_section(path)
+            raise Unusable("expected a mapping", hint)
         refuse_tag(node)
         values = {}
         for key, key_node, child in self._pairs(node, path):
@@ -148,7 +149,8 @@ class _Walk:
         secret = _SECRET.search(path) is not None
         message = f"{where}cannot use {'its value' if secret else shown(node)}: {reason.why}"
         hint = otherwords.of_value(path, node.value) if isinstance(node, yaml.ScalarNode) and not secret else ""
-        self._add(path, Fault(self.file, line_of(node), message, hint or reason.hint))
+        example = "" if secret else otherwords.of_section(path)
+        self._add(path, Fault(self.file, line_of(node), message, hint or reason.hint or example))
 
     def _add(self, path: str, fault: Fault) -> None:
         self.faults.append(fault)
@@ -245,7 +247,8 @@ def _number(read: Callable[[str], float], word: str) -> float:
 def _not_one_of(node: yaml.Node, value: object, words: list[str]) -> Unusable:
     why = f"expected one of {', '.join(words)}"
     if isinstance(value, str):
-        return Unusable(why, nearest(value, words) if value else "")
+        near = nearest(value, words)
+        return Unusable(why, near if near.startswith("did") else "")
     return Unusable(why, f'write it in quotes: "{node.value}"' if node.value in words else "")
 
 

@@ -7,6 +7,8 @@ same node and is never copied, so that "billion laughs" is harmless: a reader on
 
 from __future__ import annotations
 
+import re
+
 import yaml
 from yaml.constructor import SafeConstructor
 
@@ -20,6 +22,31 @@ _TEXTS = {_TAG + name for name in ("str", "timestamp", "value")}
 
 
 QUOTE = "what begins with '!', '&' or '*' needs quotation marks around it, unless YAML is to obey it"
+
+
+INDENT = "indent the keys of one section alike, with blanks"
+
+_SYNTAX = (
+    (r"'\\t' that cannot start", "there is a tab in it", "indent with blanks, not with tabs"),
+    (r"cannot start any token", "", "put the value into quotation marks"),
+    (r"<block end>", "the line does not fit those above it", INDENT),
+    (
+        r"mapping values are not allowed",
+        "a ':' is not expected here",
+        f"{INDENT}, and put a value with ': ' into quotation marks",
+    ),
+    (r"end of stream", "a quotation mark is not closed", "close it at the end of the value"),
+    (r"'<stream end>'", "a bracket is not closed", "close it at the end of the value"),
+    (
+        r"expected ',' or",
+        "",
+        "close the bracket, or put a value with commas, brackets or quotation marks into quotation marks",
+    ),
+    (r"a single document", "it has a second document", "remove the line '---'"),
+    (r"could not find expected ':'", "a key has no ':'", "write 'key: value'"),
+    (r"escape", "", "write \\\\ for a backslash, or put the value into single quotation marks"),
+)
+"""A part of PyYAML's message, what to say instead ("": the message is good enough), and what to do next."""
 
 
 class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Fault
@@ -60,8 +87,10 @@ def _syntax_fault(error: yaml.MarkedYAMLError, file: str) -> Fault:
     if problem.startswith(("found undefined ", "found duplicate ")):  # an alias, an anchor or a tag, or a password
         named = problem.partition(" '")[0]
         return Fault(file, mark.line + 1 if mark else 0, f"cannot read the YAML: {named}", QUOTE)
-    hint = "indent with blanks, not with tabs" if "'\\t'" in problem else ""
-    return Fault(file, mark.line + 1 if mark else 0, f"cannot read the YAML: {plain(problem, 200)}", hint)
+    if error.context_mark and ("end of stream" in problem or "'<stream end>'" in problem):
+        mark = error.context_mark  # where it was opened: that it ends with the file says little
+    plainly, hint = next(((said, what) for part, said, what in _SYNTAX if re.search(part, problem)), ("", ""))
+    return Fault(file, mark.line + 1 if mark else 0, f"cannot read the YAML: {plainly or plain(problem, 200)}", hint)
 
 
 def line_of(node: yaml.Node) -> int:

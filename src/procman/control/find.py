@@ -38,10 +38,21 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
                 return path
             seen.append(folder)
     where = next((folder for folder in seen if os.path.exists(os.path.join(folder, "Procfile"))), seen[0])
+    raise _absence(where, environ, label)
+
+
+def _absence(where: str, environ: Mapping[str, str], label: str) -> NotRunningError:
+    """Why no procman of this user answers for the folder, with what can be done."""
     pid = _holder(where, environ, label)
     if pid:
         text = f"cannot reach procman: pid {pid} runs for {where}, but its socket is gone"
-        raise NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+        return NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+    users = names.others(names_of(where, label))
+    if users:
+        text = f"cannot reach procman: none of yours runs for {where}, but one of the user {users[0]}"
+        raise NotRunningError(
+            text, f"only that user and root may talk to it, such as by `sudo -u {users[0]} procman ps`"
+        )
     others = [name for name in names.labels(names_of(where)) if name != label]
     hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
     if len(others) == 1:
@@ -50,7 +61,7 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
         hint = (
             f"the formations {', '.join(others)} run here: `--name`, or the variable PROCMAN_NAME, says which is meant"
         )
-    raise NotRunningError(
+    return NotRunningError(
         f"cannot reach procman: none{f' of the name {label}' if label else ''} runs for {where}", hint
     )
 

@@ -39,7 +39,7 @@ TABLE = "/proc/net/unix"
 
 
 class Holder(Struct, frozen=True):
-    """Who has a name. `alive` is False where only the guardian of a killed procman holds it."""
+    """The process that holds a name. `alive` is False where only the guardian of a killed procman holds it."""
 
     pid: int
     uid: int
@@ -90,7 +90,7 @@ def keep_inodes(roots: Iterable[str]) -> tuple[int, ...]:
 
 
 def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket | None:
-    told = False
+    has_reported = False
     for attempt in range(sys.maxsize):
         try:
             return _bound(name)
@@ -108,8 +108,8 @@ def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket 
         elif holder.alive:
             raise HeldError(holder)
         else:
-            if not told:
-                told = True
+            if not has_reported:
+                has_reported = True
                 on_wait(holder.pid)
             time.sleep(WAIT_PAUSE)
     raise AssertionError
@@ -130,12 +130,12 @@ def _bound(name: str) -> socket.socket:
 
 def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) -> None:
     """Wait until no relevant process has this name."""
-    told = False
+    has_reported = False
     while (holder := holder_of(name)) is not None and holder.uid == uid and _counts(holder, root):
         if holder.alive:
             raise HeldError(holder)
-        if not told:
-            told = True
+        if not has_reported:
+            has_reported = True
             on_wait(holder.pid)
         time.sleep(1.0)
 
@@ -161,6 +161,19 @@ def labels(bases: Iterable[str]) -> list[str]:
             if name.startswith(f"{base}:") and path.endswith(users):
                 found[name.removeprefix(f"{base}:")] = None
     return sorted(found)
+
+
+def others(bases: Iterable[str]) -> list[str]:
+    """The other users who run a root, as far as its names tell: they are not asked, as this user may not talk to them."""
+    mine = os.geteuid()
+    found: dict[str, None] = {}
+    for line in _table():
+        base, _, uid = line.rstrip("\n").rpartition(" ")[2].rpartition("/")
+        if base in bases and uid.isdecimal() and len(uid) < 11 and int(uid) != mine and len(found) < MOST_USERS:
+            holder = holder_of(f"{base}/{uid}")
+            if holder is not None and holder.alive and holder.uid == int(uid):
+                found[_user(holder.uid)] = None
+    return list(found)
 
 
 def holder_of(name: str) -> Holder | None:

@@ -167,7 +167,7 @@ class Formation:
         if regroup is None or self.desired.closing is not None:
             return
         self.desired = self.desired.moving(regroup.moves)
-        self.out.append(groups.news(i, regroup))
+        self.out.append(groups.publish(i, regroup))
         if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
             self.shut_down(closing.failure_of(i), regroup.why.text, now)
 

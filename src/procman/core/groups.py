@@ -123,8 +123,8 @@ class Groups:
 
     def _fail(self, group: Group, restarts: int, world: GroupWorld) -> Regroup:
         self.forget(group.name)
-        told = f"{restarts} restarts within {duration(group.period)} are more than its intensity of {group.intensity}"
-        why = Reason(ReasonCode.GROUP_FAILED, f"group {group.name} failed: {told}")
+        text = f"{restarts} restarts within {duration(group.period)} are more than its intensity of {group.intensity}"
+        why = Reason(ReasonCode.GROUP_FAILED, f"group {group.name} failed: {text}")
         names = [i.name for i in _members(group.members, world.slots)]
         return Regroup(group, dict.fromkeys(names, RegroupMove(why, failed=True)), why, failed=True)
 
@@ -256,7 +256,7 @@ def explain(one: Ahead, slots: Slots, now: float) -> str:
     return f"{one.type}: not {one.until}, {duration(now - since)}"
 
 
-def news(i: Instance, regroup: Regroup) -> Publish:
+def publish(i: Instance, regroup: Regroup) -> Publish:
     """The change to publish: a group is restarted, or failed, because of this death."""
     others = [name for name in regroup.moves if name != i.name]
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""

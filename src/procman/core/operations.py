@@ -42,7 +42,7 @@ class Want(Enum):
 
 
 class Need(Struct, frozen=True):
-    """What must become of a slot. UP: in a life later than `after`."""
+    """What must become of a slot. UP: in a run later than `after`."""
 
     want: Want
     after: int = 0
@@ -57,7 +57,7 @@ def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[st
 
 
 def up(spec: ProcessSpec, after: int = 0) -> Need:
-    """The need of a slot to be up, in a life later than that. A one-off has to be done."""
+    """The need of a slot to be up, in a run later than that. A one-off has to be done."""
     return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 

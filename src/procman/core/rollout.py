@@ -38,7 +38,7 @@ HOPELESS = (Waiting, Backoff, Unhealthy)
 
 class Rollout(Struct, frozen=True, kw_only=True):
     """The rollout of one type. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose
-    new life has begun, including the extra instance, `settled_at` when the first ones have stayed ready for long
+    new run has begun, including the extra instance, `settled_at` when the first ones have stayed ready for long
     enough.
     """
 

@@ -181,7 +181,7 @@ def port_variable(type_name: str) -> str:
 
 
 def port_variables(types: Mapping[str, ProcessSpec]) -> dict[str, str]:
-    """Those variables of every type that has a port."""
+    """The port variables of every type that has a port."""
     return {port_variable(name): str(spec.port) for name, spec in types.items() if spec.port is not None}
 
 
@@ -207,8 +207,8 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
     if count < 0:
         return f"cannot run fewer than none of {type_name}", "a count is 0 or more"
     if count > MAX_COUNT:
-        told = str(count) if count < FAR_TOO_MANY else "so many"  # str() refuses 4,301 digits
-        return f"cannot run {told} of {type_name}: at most {MAX_COUNT} instances of a type", ""
+        count_text = str(count) if count < FAR_TOO_MANY else "so many"  # str() refuses 4,301 digits
+        return f"cannot run {count_text} of {type_name}: at most {MAX_COUNT} instances of a type", ""
     if spec.max is not None and count > spec.max:
         return (
             f"cannot run {count} of {type_name}: its 'max' is {spec.max}",

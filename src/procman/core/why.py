@@ -91,7 +91,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
             return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
-            return "it is ready after a second of life"
+            return "it is ready a second after its start"
         case Unhealthy():
             return "it is back in rotation at the next good check"
         case Draining():

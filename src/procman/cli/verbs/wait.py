@@ -6,7 +6,7 @@ import click
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import tell
+from procman.cli.wait import print_change
 from procman.control.conditions import listed
 from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
@@ -51,7 +51,7 @@ def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: floa
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         try:
-            waited = client.wait(WaitParams(names, AwaitedState(until), timeout), tell)
+            waited = client.wait(WaitParams(names, AwaitedState(until), timeout), print_change)
         except EndedError:
             if until == "stopped":
                 return 0

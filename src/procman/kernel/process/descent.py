@@ -148,7 +148,8 @@ def descends(pid: int, ancestors: set[int]) -> bool:
 
 def jobs_of(process: Process) -> list[RunningProcess]:
     """The leader and its descendants, as far as they are in another group of the session: a shell with job control
-    (`bash -i`, `set -m`) puts itself and each of its jobs into groups of their own.
+    (`bash -i`, `set -m`) puts itself and each of its jobs into groups of their own. Needed only where another process
+    leads the session, at a terminal: elsewhere procman adopts the jobs as their shell ends.
     """
     leader = read_process(process.pid)
     everyone = [*([leader] if leader else []), *Descent().of([process.pid], 0.0)]
@@ -171,10 +172,7 @@ def send(one: RunningProcess, number: int) -> None:
     try:
         if (now := read_process(one.pid)) is not None and now.start_ticks == one.start_ticks:
             signal.pidfd_send_signal(fd, number)
-    except (
-        ProcessLookupError,
-        PermissionError,
-    ):  # it has ended, or changed its user: KILL will be reported as ineffective
+    except (ProcessLookupError, PermissionError):  # ended, or of another user: KILL will be reported as ineffective
         return
     finally:
         os.close(fd)

@@ -6,6 +6,7 @@ exist, whose number the system gives to no other (kill(2)).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ class ProcessTable:
         self._orphans: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of daemons that were ever shared
-        self._told: set[int] = set()  # pids that procman may not signal, which has been reported
+        self._refused_pids: set[int] = set()  # procman may not signal them, which has been reported
         self.on_refusal = on_refusal
         self._descent: descent.Descent | None = None
 
@@ -364,12 +365,11 @@ class ProcessTable:
             self._kill(process.pid, number)
 
     def _to_group(self, process: Process, number: int) -> None:
-        jobs = [] if process.reaped else descent.jobs_of(process)
+        jobs = [] if process.reaped or process.group == process.pid else descent.jobs_of(process)
         if not process.reaped or group_is_alive(process):
             try:
-                os.killpg(process.group, number)
-            except ProcessLookupError:  # empty by now
-                pass
+                with contextlib.suppress(ProcessLookupError):  # empty by now
+                    os.killpg(process.group, number)
             except PermissionError:
                 self._refused(process.pid)
         for job in jobs:
@@ -378,20 +378,18 @@ class ProcessTable:
     def _kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
         try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         except PermissionError:  # it runs as another user: set-uid, or one that changed its user
             self._refused(pid)
 
     def _refused(self, pid: int) -> None:
         """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
-        if pid not in self._told:
-            self._told.add(pid)
+        if pid not in self._refused_pids:
+            self._refused_pids.add(pid)
             one = descent.read_process(pid)
-            self.on_refusal(
-                f"cannot signal pid {pid} ({clean(one.name) if one else 'gone'}): it runs as another user (EPERM)"
-            )
+            name = clean(one.name) if one else "gone"
+            self.on_refusal(f"cannot signal pid {pid} ({name}): it runs as another user (EPERM)")
 
     def _to_adopted(self, process: Process, number: int) -> None:
         for pid in process.adopted:

@@ -1,4 +1,4 @@
-"""Loads what a start does not need, once procman is idle: the upgrade, and all that `later` has put off.
+"""Loads what a start does not need, once procman is idle: the upgrade, and the modules that `later` has put off.
 
 Later the files may be those of the next version. Loading takes 5 ms, so it is not done before everything is started.
 """
