@@ -20,7 +20,7 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.phases import Ready
+from procman.core.phases import Ready, Waiting
 from procman.core.policies import Dependency, Drain, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
@@ -65,8 +65,9 @@ def rollout(story: Story) -> str | None:
 def test_one_after_the_other_each_ready_before_the_next():
     story = running(3)
     assert asked(ask(story, Restart(("web",)))) == ["web.1"]
-    assert rollout(story) == "1 of 3"
+    assert rollout(story) == "0 of 3"  # it is not back yet
     comes_back(story, "web.1")
+    assert rollout(story) == "1 of 3"
     assert asked(story.seen).count("web.2") == 0
     assert asked(settles(story)) == ["web.2"]
     story.ends("web.2", 143, "TERM")
@@ -235,7 +236,28 @@ def test_the_next_reload_tries_again():
             story.timer("web.1")
     story.ready("web.1")
     assert asked(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
-    assert rollout(story) == "1 of 2"
+    assert rollout(story) == "0 of 2"
+
+
+def test_one_that_waits_for_what_it_depends_on_still_comes_up_after_an_abort():
+    web = spec_of(depends_on=(Dependency(type="redis"),))
+    story = Story(plan_of({"redis": 1, "web": 2}, web))
+    story.ready("redis.1")
+    story.ready("web.1", "web.2")
+    ask(story, Stop(("web.2",)))
+    story.ends("web.2", 143, "TERM")
+    story.ends("redis.1", 1)
+    ask(story, Restart(("web",)))
+    assert story.phase("web.2") is Waiting
+    story.ends("web.1", 143, "TERM")
+    for _ in range(3):
+        actions = crash(story, "web.1")
+        if not told(actions, Kind.ABORTED):
+            story.timer("web.1")
+    assert told(actions, Kind.ABORTED) != []
+    story.timer("redis.1")
+    story.ready("redis.1")
+    assert "web.2" in spawned_names(story.seen[-3:])
 
 
 # ---- what comes between
@@ -318,7 +340,7 @@ def test_one_that_is_too_old_is_replaced_and_those_of_one_age_not_at_once():
 def test_why_says_what_an_instance_waits_for():
     story = running(3)
     ask(story, Restart(("web",)))
-    assert "the rollout of web is at 1 of 3" in " ".join(story.fleet.why("web.2", story.now))
+    assert "the rollout of web is at 0 of 3" in " ".join(story.fleet.why("web.2", story.now))
     assert "started again" in " ".join(story.fleet.why("web.1", story.now))
     assert story.fleet.why("web.9", story.now) == ()
 

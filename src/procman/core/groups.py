@@ -180,7 +180,7 @@ class Groups:
             return left_behind(i)
         rests = isinstance(i.phase, AT_REST)
         once = i.spec.restart.policy is When.NEVER  # a temporary child: stopped with the others, and not started again
-        if not i.wanted or (rests and (move.failed or once)):
+        if rests and (move.failed or once):
             return Halt(None, done=True)
         if move.failed:
             at_once = isinstance(i.phase, Waiting | Backoff | Clearing)

@@ -33,7 +33,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
         return ()
     lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
-    rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
+    rollout = formation.rollouts.shown(i.spec.type, formation.desired, formation.slots.of(i.spec.type))
     if isinstance(move, RestartMove) and move.after:
         lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
     elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
