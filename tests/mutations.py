@@ -173,6 +173,7 @@ MUTATIONS = [
         "return not isinstance(ready.probe, policies.TcpProbe | policies.HttpProbe)",
         "return True",
     ),
+    Mutation("repeats also to who heard it", "stopping", "Target.UNHEARD", "Target.LEADER"),
     Mutation(
         "repeats also to the old",
         "stopping",
@@ -723,6 +724,12 @@ MUTATIONS = [
         "return isinstance(one.phase, Waiting)",
     ),
     Mutation(
+        "a second rollout begins with those that still run the old version",
+        "replacing",
+        "moves=first_again | desired.moves)",
+        "moves=desired.moves | first_again)",
+    ),
+    Mutation(
         "the extra one outlives its rollout",
         "replacing",
         "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
@@ -808,6 +815,12 @@ MUTATIONS = [
         "followers",
         "    if i.unkillable:\n        return False\n",
         "",
+    ),
+    Mutation(
+        "a restart waits for what is scaled away",
+        "followers",
+        "if desired.count(t) and not _is_back",
+        "if not _is_back",
     ),
     Mutation(
         "a restart does not wait for what still tries",

@@ -75,7 +75,7 @@ class Life:
         match target:
             case Target.TOP:
                 return [p.pid for p in everyone if p.parent == 0]
-            case Target.LEADER:
+            case Target.LEADER | Target.UNHEARD:
                 return [self.leader] if self.leads else []
             case Target.GROUP:
                 return group

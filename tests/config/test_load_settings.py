@@ -120,6 +120,22 @@ def test_one_config_file_speaks_of_the_types_of_every_procfile_beside_it(folder)
     ]
 
 
+def test_nobody_waits_for_a_type_that_only_another_procfile_has(folder):
+    """redis runs in development alone: one procman.yml lets `web` wait for it there, and start without it elsewhere."""
+    (folder / "Procfile.dev").write_text("web: x\nredis: y\n")
+    yml = "processes:\n  web:\n    depends_on: {redis: started, worker: ready}\n"
+    write(folder, yml=yml + "groups: {g: {members: [worker, redis]}}\n")
+    plan = load(Options(), {})
+    assert [one.type for one in plan.types["web"].depends_on] == ["worker"]
+    assert plan.groups[0].members == ("worker",)
+    plan = load(Options(procfile="Procfile.dev"), {})
+    assert [one.type for one in plan.types["web"].depends_on] == ["redis"]
+    write(folder, yml=yml.replace("redis", "reddis"))
+    assert faults_of(Options(procfile="Procfile.dev")) == [
+        "procman.yml:3: processes.web.depends_on.reddis: cannot find the process type 'reddis' (did you mean 'redis'?)"
+    ]
+
+
 @pytest.mark.parametrize("name", ["term", "SIGterm", "TERMM", "9", "SIG", "RTMIN+3"])
 def test_a_signal_that_does_not_exist_is_a_fault_with_its_line(folder, name):
     write(folder, yml=f"defaults:\n  stop: {{signal: '{name}'}}\nprocesses:\n  web:\n    stop: {{signal: '{name}'}}\n")

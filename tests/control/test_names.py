@@ -260,11 +260,12 @@ def test_root_is_refused_beside_a_user_who_runs_there_and_finds_that_one(open_ro
 def test_a_user_learns_whose_procman_runs_there(open_root, tmp_path, starts, run_by, asking):
     if asking == STRANGER:
         starts(open_root, elsewhere(tmp_path, "A"))
+        pid = os.getpid()
     else:
-        run_by(STRANGER)
+        pid = run_by(STRANGER)
     owner = pwd.getpwuid(0 if asking == STRANGER else STRANGER).pw_name
     answer = run_as(asking, lambda: find(str(open_root), None, {}))
-    runs = f"none of yours runs for {open_root}, but one of the user {owner}"
+    runs = f"pid {pid} of user {owner} runs for {open_root}, and only that user and root may use it"
     assert answer == f"NotRunningError: cannot reach procman: {runs}"
 
 

@@ -180,6 +180,38 @@ def test_process_compose_keeps_order_probes_and_scripts():
     assert left(made) == {(27, "api: is_daemon")}
 
 
+def test_process_compose_names_each_value_that_only_a_running_program_has():
+    """A variable in a folder or a probe, and a template: procman.yml has neither, and would take them for names."""
+    text = """
+processes:
+  core:
+    command: ./core
+    working_dir: "${CODE}/core"
+    environment: ["SHARD={{.PC_REPLICA_NUM}}"]
+    readiness_probe:
+      http_get: {host: localhost, port: $API_PORT, path: /health}
+  web:
+    command: ./web
+    working_dir: "{{ .PWD }}"
+"""
+    made = process_compose.convert(text, "p")
+    assert settings(made, "core") == {"env": {"SHARD": "{{.PC_REPLICA_NUM}}"}}
+    assert settings(made, "web") == {}
+    assert left(made) == {
+        (5, "core: its folder ${CODE}/core, which names a variable"),
+        (6, "core: the template in SHARD"),
+        (8, "core: its probe of http://localhost:$API_PORT/health, which names a variable"),
+        (11, "web: its folder {{ .PWD }}, which names a variable"),
+    }
+
+
+def test_supervisord_names_values_of_the_environment_where_procman_takes_none():
+    text = "[program:web]\ncommand=./web\nautostart=%(ENV_WEB)s\ndirectory=%(ENV_HOME)s/app\n"
+    made = supervisord.convert(text, "s")
+    assert settings(made, "web") == {}
+    assert left(made) == {(3, "web: autostart"), (4, "web: its folder ${HOME}/app, which names a variable")}
+
+
 def test_mprocs_shells_and_commands_become_types():
     made = mprocs.convert(sources.MPROCS, "mprocs.yaml")
     assert commands(made) == {

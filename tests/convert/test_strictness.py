@@ -217,5 +217,11 @@ def test_a_format_is_known_by_its_content_under_another_name(kind):
 
 
 def test_every_format_has_names():
-    assert all(one.names for one in FORMATS)
+    assert all(one.names or one.sign for one in FORMATS)
     assert format_of("README.md", "# hello") is None
+
+
+def test_a_file_of_pm2_is_known_by_its_applications():
+    found = format_of("apps.json", '{\n  "apps" : [{"script": "a.js"}]\n}\n')
+    assert found is not None
+    assert found.title == "PM2"

@@ -257,6 +257,13 @@ def test_one_that_is_scaled_away_is_not_followed():
     assert spawned_names(story.seen) == []
 
 
+def test_what_is_owed_does_not_wait_for_one_that_is_scaled_away_meanwhile():
+    story = up(*PAIR)
+    story.ends("redis.1")
+    story.happens(Commanded(Scale(to={"redis": 0}), 7))
+    assert story.phase("web.1") is Stopping
+
+
 def test_a_follower_that_crashed_meanwhile_comes_back_in_its_own_time():
     story = up(*PAIR)
     story.ends("redis.1")

@@ -291,7 +291,7 @@ MOVES = {
         (LeaderEnded("web.1", 7, FAILURE),),
     ),
     (Stopping, "Emptied"): down(ASKED),
-    (Stopping, "TimerFired"): ({"token": 41}, (*both("TERM", Target.LEADER), SetTimer(TIMER, 41, NOW + 9.0)), ()),
+    (Stopping, "TimerFired"): ({"token": 41}, (*both("TERM", Target.UNHEARD), SetTimer(TIMER, 41, NOW + 9.0)), ()),
     (Clearing, "StartWanted"): ({}, (), ()),
     (Clearing, "StopWanted"): (
         {"wanted": False} | in_phase(Clearing, then=AfterClearing.RESPAWN, why=STOP_ASKED),

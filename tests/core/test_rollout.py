@@ -394,6 +394,34 @@ def test_a_bad_version_costs_no_more_than_one_batch_and_ends_with_the_old_one_ev
     assert system.kinds().count(Kind.ABORTED) == 1
 
 
+@pytest.mark.parametrize("between", [None, Scale(to={"web": 5}), Restart(("web",))], ids=["alone", "scale", "restart"])
+@pytest.mark.parametrize(("count", "unavailable", "surge"), [(4, 1, 0), (4, 2, 0), (4, 1, 1), (4, 2, 1), (1, 1, 1)])
+def test_a_version_that_becomes_ready_and_dies_two_seconds_later_ends_with_the_old_one(
+    count, unavailable, surge, between
+):
+    rolling = Rolling(unavailable=unavailable, surge=surge)
+    system = simulated({"web": count}, spec_of(rolling=rolling, **PROBED))
+    system.run(5.0)
+    better = spec_of(command="serve better", rolling=rolling, **PROBED)
+    system.command(Reload(plan_of({"web": count}, better)))
+    least = count
+    for step in range(400):
+        system.run(0.25)
+        if step == 6 and between is not None:
+            system.command(between)
+        up = [i for i in system.fleet.instances() if isinstance(i.phase, Ready)]
+        least = min(least, len(up))
+        for i in up:
+            if i.spec.command == "serve better" and system.now - i.phase.ready_at >= 2.0:
+                system.exit(i.name)
+    assert least >= count - (0 if surge else unavailable)
+    assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}
+    assert len(system.fleet.instances()) == sum(system.fleet.counts.values())
+    assert all(isinstance(i.phase, Ready) for i in system.fleet.instances())
+    assert system.kinds().count(Kind.ABORTED) == 1
+    assert system.fleet.operation(2).state is OperationState.FAILED
+
+
 def test_a_drain_that_is_held_and_an_order_cannot_deadlock_a_stop():
     needs = (Dependency(type="redis"),)
     web = spec_of("web", depends_on=needs, stop={"drain": Drain(seconds=60.0)})

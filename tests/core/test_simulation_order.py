@@ -19,7 +19,7 @@ from making import plan_of, spec_of
 from msgspec.structs import replace
 
 from pretended import Nature
-from procman.core import overview
+from procman.core import order, overview
 from procman.core.actions import Finish
 from procman.core.desired import RegroupMove, RestartMove
 from procman.core.events import Hold, Notified, Released, Reload, Restart, Scale, Stop
@@ -80,6 +80,7 @@ class Drawn:
         self.os = SimulatedOS(self.plan())
         self.os.start()
         self.stopped: set[str] = set()
+        self.told: set[str] | None = None  # at the end of everything
 
     # ---- the formation
 
@@ -246,6 +247,7 @@ class Drawn:
         """Nobody is stopped with its group before all behind it that are to be have stopped."""
         formation = self.os.fleet._formation
         if formation.desired.closing is not None:
+            self.check_end_order()
             return
         for group in self.os.fleet.plan.groups:
             places = {i.name: group.members.index(i.spec.type) for i in formation.slots if i.spec.type in group.members}
@@ -257,6 +259,23 @@ class Drawn:
                 and isinstance(formation.slots.get(name).phase, UP)
             ]
             assert not halting or not waiting or min(halting) >= max(waiting), f"{group.name} stops out of order"
+
+    def check_end_order(self) -> None:
+        """At the end of everything none is told to stop before those that need it have gone, until all are told. One may
+        end by itself.
+        """
+        formation = self.os.fleet._formation
+        closing = formation.desired.closing
+        if self.told is None:
+            self.told = {i.name for i in formation.slots if not isinstance(i.phase, UP)}
+        if self.os.now >= order.all_asked_at(closing.since, closing.grace):
+            return
+        needed_by = order.dependents(self.os.fleet.plan)
+        for i in formation.slots:
+            if i.name not in self.told and not isinstance(i.phase, UP):
+                self.told.add(i.name)
+                if isinstance(i.phase, Draining) or (isinstance(i.phase, Stopping) and i.phase.exit is None):
+                    assert order.may_stop(i.spec.type, needed_by, formation.slots), f"{i.name} stops too early"
 
     # ---- fair driving, to the end
 

@@ -114,7 +114,7 @@ def test_a_stop_in_the_first_two_seconds_of_a_process_is_repeated_once_after_a_s
     i, actions = stop(ready(mode, phase=Starting))
     assert actions[-1] == SetTimer(TIMER, 41, NOW + 1.0)
     i, actions = escalate(i, NOW + 1.0)
-    assert actions == (*both("TERM", Target.LEADER), SetTimer(TIMER, 42, NOW + 10.0))
+    assert actions == (*both("TERM", Target.UNHEARD), SetTimer(TIMER, 42, NOW + 10.0))
     killed, _ = escalate(i, NOW + 10.0)
     assert killed.phase.step is StopStep.KILL_SENT
 

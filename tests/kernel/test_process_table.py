@@ -147,6 +147,7 @@ def test_an_environment_that_is_empty_is_looked_at_again_for_a_while(bench: Benc
     ("target", "hit"),
     [
         (Target.LEADER, {"leader"}),
+        (Target.UNHEARD, {"leader"}),
         (Target.GROUP, {"leader", "member", "orphan"}),
         (Target.TOP, {"leader", "orphan", "outside"}),
         (Target.ADOPTED, {"outside"}),

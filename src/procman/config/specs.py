@@ -105,7 +105,7 @@ class SpecBuilder:
         defaults = self._inputs.document.settings.defaults
         types = frozenset(self._inputs.entries)
         one_offs = frozenset(name for name in types if is_one_off(self._inputs.document, name))
-        return SpecContext(self._inputs.root, defaults, types, one_offs, grace)
+        return SpecContext(self._inputs.root, defaults, types, one_offs, grace, self._inputs.elsewhere - types)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Apply what the command line says about all types."""

@@ -151,6 +151,20 @@ def serving(base: str, root: str) -> Iterator[str]:
                 yield name
 
 
+def of_another_user(bases: Iterable[str]) -> Holder | None:
+    """The living procman of another user that runs a root, as far as its names tell: this user may not talk to it."""
+    mine, asked = os.geteuid(), 0
+    for line in _table() if AVAILABLE else ():
+        name = line.rstrip("\n").rpartition(" ")[2]
+        base, _, uid = name.rpartition("/")
+        if base in bases and uid.isdecimal() and len(uid) < 11 and int(uid) != mine and asked < MOST_USERS:
+            asked += 1
+            holder = holder_of(name)
+            if holder is not None and holder.alive and holder.uid == int(uid):
+                return holder
+    return None
+
+
 def labels(bases: Iterable[str]) -> list[str]:
     """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
@@ -161,19 +175,6 @@ def labels(bases: Iterable[str]) -> list[str]:
             if name.startswith(f"{base}:") and path.endswith(users):
                 found[name.removeprefix(f"{base}:")] = None
     return sorted(found)
-
-
-def others(bases: Iterable[str]) -> list[str]:
-    """The other users who run a root, as far as its names tell: they are not asked, as this user may not talk to them."""
-    mine = os.geteuid()
-    found: dict[str, None] = {}
-    for line in _table():
-        base, _, uid = line.rstrip("\n").rpartition(" ")[2].rpartition("/")
-        if base in bases and uid.isdecimal() and len(uid) < 11 and int(uid) != mine and len(found) < MOST_USERS:
-            holder = holder_of(f"{base}/{uid}")
-            if holder is not None and holder.alive and holder.uid == int(uid):
-                found[_user(holder.uid)] = None
-    return list(found)
 
 
 def holder_of(name: str) -> Holder | None:
@@ -199,9 +200,13 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
         return not os.path.exists("/proc/self")
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for link in links:
-        with contextlib.suppress(OSError):  # closed meanwhile
+        try:
             if os.readlink(f"/proc/{pid}/fd/{link}") in wanted:
                 return True
+        except PermissionError:  # listed but hidden: it is outside our user namespace (ptrace(2))
+            return not _is_zombie(pid)
+        except OSError:  # closed meanwhile
+            continue
     return not wanted
 
 
@@ -256,15 +261,15 @@ def _counts(holder: Holder, root: str) -> bool:
 
 def refusal(pid: int, uid: int | None = None) -> RefusedError:
     """The refusal to start where a procman runs already."""
-    whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
+    whose = "" if uid in (None, os.geteuid()) else f", user {user_name(uid)}"
     who = f"procman (pid {pid}{whose})" if pid else "another procman"
+    how = "only that user and root may use it" if whose else "see `procman ps`; `procman shutdown` ends it"
     return RefusedError(
-        f"cannot start: {who} already runs here",
-        "see `procman ps`; `procman shutdown` ends it, and --name NAME starts another formation of this folder",
+        f"cannot start: {who} already runs here", f"{how}, and --name NAME starts another formation of this folder"
     )
 
 
-def _user(uid: int | None) -> str:
+def user_name(uid: int | None) -> str:
     import pwd  # noqa: PLC0415  only on the way to an error
 
     try:

@@ -49,6 +49,7 @@ FORMATS = (
         "PM2", ("*.config.js", "*.config.cjs", "pm2*.js", "ecosystem*.js", "ecosystem*.cjs"), pm2.convert, node=True
     ),
     SourceFormat("PM2", ("ecosystem*.json", "pm2*.json", "process.json"), pm2.convert),
+    SourceFormat("PM2", (), pm2.convert, r'^[{\s]*"apps"\s*:\s*\['),
     SourceFormat("mprocs", ("mprocs*.y*ml", "mprocs*.json"), mprocs.convert, r"^procs:"),
     SourceFormat("pitchfork", ("pitchfork*.toml",), pitchfork.convert, r"^\[daemons\."),
     SourceFormat("systemd", ("*.service",), systemd.convert, r"^\[Service\]"),

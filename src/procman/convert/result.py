@@ -24,6 +24,8 @@ YEAR = 365 * 86400
 _OURS = re.compile(r"PS|PROCMAN_.*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = re.compile(r"[;&|]")
+VARIES = re.compile(r"\$[A-Za-z_{]|\{\{")
+"""A variable or a template, whose value is only known when the program is started."""
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -91,6 +93,13 @@ class Draft:
     def turn_on(self, path: str) -> None:
         """Set a key to true."""
         self.put(path, True)  # noqa: FBT003  a value, not a switch
+
+    def put_folder(self, line: int, folder: str) -> None:
+        """Set the working directory. procman.yml has no variables, and a shell's command does."""
+        if VARIES.search(folder):
+            self.leave(line, f"its folder {folder}, which names a variable", "write `cd DIR &&` before its command")
+        else:
+            self.put("cwd", folder)
 
     def put_signal(self, line: int, name: str) -> None:
         """Set the stop signal. TERM is the default."""

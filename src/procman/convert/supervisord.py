@@ -23,6 +23,7 @@ _REASONS = {
     "user": "processes run as the user that starts procman",
     "umask": "set it before procman is started",
     "priority": "order is set by depends_on",
+    "autostart": "give the count with `procman start -m NAME=0`",
     "startsecs": "say when it is ready: `ready: tcp`",
     "serverurl": "procman gives each process PROCMAN_SOCKET",
 }
@@ -159,8 +160,10 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
     """Carry one key over; False where procman has nothing like it."""
     text, line = value.text, value.line
     if key == "directory":
-        draft.put("cwd", _formatted(text.replace("%(here)s", ".")))
+        draft.put_folder(line, _formatted(text.replace("%(here)s", ".")))
     elif key == "autostart":
+        if "%(" in text:
+            return False
         draft.count = 0 if text.lower() in ("false", "no", "off", "0") else draft.count
     elif key == "autorestart":
         if text.lower() in ("true", "yes", "on", "1"):

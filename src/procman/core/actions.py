@@ -27,6 +27,8 @@ class Target(Enum):
     * `GROUP`: the whole group at once.
     * `ADOPTED`: what left the group and was adopted.
     * `ALL`: the group and what was adopted.
+    * `UNHEARD`: the leader, unless it caught this signal when it was young and got it first: a program that counts its
+      signals would take a second one for "at once".
     """
 
     TOP = "top"
@@ -34,6 +36,7 @@ class Target(Enum):
     GROUP = "group"
     ADOPTED = "adopted"
     ALL = "all"
+    UNHEARD = "unheard"
 
 
 class Spawn(Struct, frozen=True):

@@ -59,6 +59,9 @@ def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
 
 def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desired:
     type_name = old.type
+    if (running := formation.rollouts.get(type_name)) is not None:  # those that run what is not proven yet come first
+        first_again = {n: desired.moves[n] for n in running.replaced if n in desired.moves}
+        desired = replace(desired, moves=first_again | desired.moves)
     number = desired.surge.get(type_name)
     i = formation.slots.at(type_name, number) if number is not None else None
     if number is None:

@@ -228,7 +228,7 @@ def escalate(i: Instance, phase: Stopping, now: float) -> Step:
             return _kill_late(i, "did not stop", now)
         case StopStep.TERM_SENT:
             i = _stay(i, phase)
-            again = _signals(i, phase.leader, Target.LEADER) if now < _group_at(phase) and phase.exit is None else ()
+            again = _signals(i, phase.leader, Target.UNHEARD) if now < _group_at(phase) and phase.exit is None else ()
             return Step(i, (*again, _next(i, phase, now, repeat=False)))
         case StopStep.GROUP_TERM_SENT:
             return Step(i)

@@ -23,6 +23,7 @@ from procman.kernel.loop.deadlines import Deadlines
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
+from procman.kernel.process import hearing
 from procman.kernel.process.adoption import SWEEP_FIRST, Adoption
 from procman.kernel.process.deaths import Deaths
 from procman.kernel.process.helpers import Helpers
@@ -131,7 +132,8 @@ class Kernel:
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
                     self._adoption.remember(process)
-                    self._processes.signal(process, signal, target)
+                    if hearing.is_for(process, signal, target):
+                        self._processes.signal(process, signal, target)
                     self._adoption.sweep_soon()
             case actions.SignalProcess(pid, signal):
                 self._processes.signal_process(pid, signal)

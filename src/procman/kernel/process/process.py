@@ -44,7 +44,7 @@ class Process:
     """
 
     __slots__ = (
-        *("adopted", "daemons", "generation", "group", "held"),
+        *("adopted", "daemons", "generation", "group", "heard", "held"),
         *("name", "pid", "reaped", "spec", "started_at", "stdin", "streams"),
     )
 
@@ -57,6 +57,7 @@ class Process:
         self.started_at = started_at
         self.reaped = False
         self.adopted = NOBODY
+        self.heard = ""  # the signal that its leader caught when it was young
         self.daemons = NOBODY  # daemons that it brought into its type, and which may outlive it
         self.streams: tuple[ChildStream, ...] = ()
         self.stdin: int | None = None

@@ -338,7 +338,7 @@ class ProcessTable:
                 self._to_leader(process, number)
                 for pid in process.adopted:  # also a process that has left the group since (setsid)
                     self._kill(pid, number)
-            case Target.LEADER:
+            case Target.LEADER | Target.UNHEARD:
                 self._to_leader(process, number)
             case Target.GROUP | Target.TOP:
                 self._to_group(process, number)
