@@ -504,7 +504,7 @@ MUTATIONS = [
     Mutation(
         "a follower is restarted twice",
         "formation",
-        "followers.in_order(desired, self.plan) if self.plan.has_followers() else desired",
+        "followers.in_order(desired, self.plan) if self.plan.has_followers else desired",
         "desired",
     ),
     Mutation(

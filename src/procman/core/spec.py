@@ -7,6 +7,7 @@ value came from (a line number, a file) belongs here.
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
@@ -137,7 +138,7 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
         return None if self.port is None else self.port + index - 1
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, dict=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
     A type's `position` decides its ports and is kept as long as procman runs, also over a reload that moves its line;
@@ -159,6 +160,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     keep_counts: bool = False
     kept: tuple[str, ...] = ()
 
+    @cached_property  # asked at each end of a process, and looks at every type
     def has_followers(self) -> bool:
         """Whether a type is to be restarted after another one has been (`depends_on: {x: {restart: true}}`)."""
         return any(one.restart for spec in self.types.values() for one in spec.depends_on)
