@@ -217,7 +217,7 @@ def test_a_format_is_known_by_its_content_under_another_name(kind):
 
 
 def test_every_format_has_names():
-    assert all(one.names for one in FORMATS)
+    assert all(one.names or one.sign for one in FORMATS)
     assert format_of("README.md", "# hello") is None
 
 

@@ -343,7 +343,7 @@ def _is_signal(word: str) -> bool:
 
 def _is_option(word: str) -> bool:
     """Whether it is an option, and no count that somebody wrote as one: `--web=2`."""
-    return word.startswith("-") and re.fullmatch(r"--[\w-]+=\d+", word) is None
+    return word.startswith("-") and (word.startswith("--wait=") or re.fullmatch(r"--[\w-]+=\d+", word) is None)
 
 
 def _signal_and_names(words: Sequence[str]) -> tuple[str, list[str]]:
