@@ -1,6 +1,6 @@
 """Write the generated parts of the documentation; with --check, say which are stale and which links lead nowhere.
 
-A page is written by hand but for its blocks, each between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; what
+A page is written by hand except for its blocks, each between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; what
 stands between them is made from the program itself by the function that `BLOCKS` names. `FILES` are made as a whole.
 """
 # ruff: noqa: INP001  a script
@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 from generator import commands, diagram, links, listings, messages, pages, programs, settings
+
+from procman.config.keys import schema_text
 
 DOCS = Path(__file__).resolve().parent
 
@@ -28,6 +30,7 @@ BLOCKS = {
 FILES = {
     "reference/protocol.schema.json": messages.schema,
     "reference/ps.schema.json": listings.ps_schema,
+    "../src/procman/config/procman.schema.json": schema_text,
 }
 
 

@@ -401,7 +401,13 @@ MUTATIONS = [
     Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
     Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
     Mutation(
-        "a crash loop fails nothing", "operations", "if isinstance(i.phase, Backoff | Clearing) and loops:", "if False:"
+        "a crash loop fails nothing", "operations", "if loops and (why := _death(i)) is not None:", "if (why := None):"
+    ),
+    Mutation(
+        "starts that are never ready are no crash loop for who waits",
+        "operations",
+        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return why",
+        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return None",
     ),
     Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
     # ---- readiness and health
@@ -486,8 +492,8 @@ MUTATIONS = [
     Mutation(
         "a follower does not wait",
         "turn",
-        "        if gated and followers.unready(",
-        "        if False and followers.unready(",
+        "        if gated and followers.is_held(",
+        "        if False and followers.is_held(",
     ),
     Mutation(
         "nobody follows",
@@ -498,7 +504,7 @@ MUTATIONS = [
     Mutation(
         "a follower is restarted twice",
         "formation",
-        "followers.in_order(desired, self.plan) if self.plan.has_followers() else desired",
+        "followers.in_order(desired, self.plan) if self.plan.has_followers else desired",
         "desired",
     ),
     Mutation(
@@ -583,6 +589,12 @@ MUTATIONS = [
         "types = group.members",
     ),
     Mutation(
+        "a temporary one is started again",
+        "groups",
+        "if rests and (move.failed or once):",
+        "if rests and move.failed:",
+    ),
+    Mutation(
         "an added one does not wait",
         "groups",
         "if i is None or isinstance(i.phase, (Waiting, *AT_REST)):",
@@ -599,6 +611,12 @@ MUTATIONS = [
         "order",
         "extend(group.members[position + 1 :])",
         "extend(())",
+    ),
+    Mutation(
+        "an abort leaves those that wait",
+        "replacing",
+        "moves=owed | waiting | rest | back)",
+        "moves=owed | rest | back)",
     ),
     Mutation(
         "a group that is gone leaves its stops",
@@ -670,6 +688,12 @@ MUTATIONS = [
         "moves=owed | waiting | rest)",
     ),
     Mutation(
+        "one that is away is counted as replaced",
+        "rollout",
+        "desired.pending(type_name) + away(",
+        "desired.pending(type_name) + 0 * away(",
+    ),
+    Mutation(
         "who was stopped holds up the others",
         "rollout",
         "        first = tuple(name for name in rollout.replaced if name in wanted)",
@@ -687,6 +711,30 @@ MUTATIONS = [
         'f"{type_name}.{number}",)[:0] if number',
     ),
     Mutation(
+        "one of another spec proves it",
+        "replacing",
+        "number is not None and not outdated else ()",
+        "number is not None else ()",
+    ),
+    Mutation(
+        "a later version is no other rollout",
+        "replacing",
+        " or before.types.get(t) != specs[t]]",
+        "]",
+    ),
+    Mutation(
+        "an abort leaves those that were to be started again",
+        "replacing",
+        "return asked or isinstance(one.phase, Waiting)",
+        "return isinstance(one.phase, Waiting)",
+    ),
+    Mutation(
+        "a second rollout begins with those that still run the old version",
+        "replacing",
+        "moves=first_again | desired.moves)",
+        "moves=desired.moves | first_again)",
+    ),
+    Mutation(
         "the extra one outlives its rollout",
         "replacing",
         "        dismiss(formation, type_name, wording.ROLLED_OUT, now)",
@@ -695,6 +743,7 @@ MUTATIONS = [
     Mutation(
         "one that ends with success counts", "replacing", "if rollout is not None and not rollout.back:", "if False:"
     ),
+    Mutation("deaths of the extra one do not count", "rollout", "not (extra or i.name in", "not (i.name in"),
     Mutation(
         "the way back waits for what may never come",
         "rollout",
@@ -720,6 +769,7 @@ MUTATIONS = [
         "if not any(isinstance(i.phase, Ready) and is_rolling",
         "if False and any(isinstance(i.phase, Ready) and is_rolling",
     ),
+    Mutation("the extra one keeps the new spec", "replacing", "formation.slots.put(replace(i, spec=old))", "pass"),
     Mutation(
         "an extra one that fails is left to it",
         "replacing",
@@ -727,6 +777,12 @@ MUTATIONS = [
         "extra: list[str] = []",
     ),
     Mutation("an abort drops the extra one", "replacing", "if touched or type_name in desired.surge:", "if touched:"),
+    Mutation(
+        "a reload replaces a ready extra one",
+        "reload",
+        "if role is Role.SURGE and isinstance(i.phase, Ready):",
+        "if False:",
+    ),
     Mutation(
         "the extra one of a type that is gone stays", "reload", "        if t in desired.surge:", "        if False:"
     ),
@@ -739,6 +795,49 @@ MUTATIONS = [
         "replacing",
         "owed | waiting | rest | back",
         "waiting | rest | back",
+    ),
+    Mutation("the extra one is recycled", "replacing", " or i.index not in desired.numbers(type_name):", ":"),
+    Mutation(
+        "the extra one is needed by an operation",
+        "reload",
+        "[name for name in desired.names(t) if name in moves]",
+        "[*moves]",
+    ),
+    Mutation(
+        "the extra one stays for what may never be back",
+        "desired",
+        " and move.why.code is not ReasonCode.FOLLOWED for move",
+        " for move",
+    ),
+    Mutation(
+        "a restart waits for what nothing brings back",
+        "followers",
+        "or _are_coming(late, desired, slots))",
+        "or True)",
+    ),
+    Mutation(
+        "a restart waits for what KILL did not remove",
+        "followers",
+        "    if i.unkillable:\n        return False\n",
+        "",
+    ),
+    Mutation(
+        "a restart waits for what is scaled away",
+        "followers",
+        "if desired.count(t) and not _is_back",
+        "if not _is_back",
+    ),
+    Mutation(
+        "a restart does not wait for what still tries",
+        "followers",
+        "    if i.wanted and not isinstance(i.phase, (Ready, *AT_REST)):\n        return True\n    move =",
+        "    move =",
+    ),
+    Mutation(
+        "a restart waits for one that is held for ever",
+        "followers",
+        "isinstance(move, RestartMove) and is_held(move, desired, slots):",
+        "False:",
     ),
     Mutation(
         "a single one has no rollout",

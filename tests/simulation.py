@@ -491,6 +491,8 @@ class SimulatedOS:
         match i.phase:
             case Spawning():
                 return any(fork.name == i.name for fork in self.forks) or bool(self.queues.get(i.name))
+            case Starting() if self.fleet.stopping and i.name in self.fleet._formation.desired.moves:
+                return True  # it waits for its turn to stop
             case Starting() | Backoff() | Draining():
                 return deadline
             case Stopping() | Clearing():

@@ -155,9 +155,9 @@ def end(trial: Trial) -> None:
 
 
 def test_a_life_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
-    """Counted from start to end: 46, with the look-up of its program, its pipe and its output, and two looks at its children
-    (four calls each, before its stop and at its end). A poll, a look at the whole process table or a retry for each would add
-    tens more."""
+    """Counted from start to end: 40, and up to 47 on a busy machine, where deaths and lines come one by one. It
+    includes the look-up of its program, its pipe and its output, and one look at its children before its stop. A poll, a look
+    at the whole process table or a retry for each would add tens more."""
     strace = traced(stage, tmp_path)
     calls = []
     for count in (10, 60):
@@ -165,7 +165,7 @@ def test_a_life_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
             trial.until(READY, count, PATIENCE)
             end(trial)
         calls.append(counted(tmp_path))
-    assert (calls[1] - calls[0]) / 50 < 60
+    assert (calls[1] - calls[0]) / 50 < 55
 
 
 def test_a_line_takes_a_hundredth_of_a_system_call(stage: Stage, tmp_path: Path) -> None:

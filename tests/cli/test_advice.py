@@ -166,6 +166,7 @@ def test_a_signal_written_as_for_kill_is_shown_as_procman_takes_it(typed, meant)
 def test_a_value_that_is_no_number_is_answered_in_plain_words():
     assert refused("start", "-p", "abc")[0] == "cannot use '-p' / '--port': 'abc' is not a whole number"
     assert refused("logs", "-n", "x")[0] == "cannot use '-n' / '--lines': 'x' is not a whole number"
+    assert refused("logs", "-n", "-1")[0] == "cannot use '-n' / '--lines': -1 is not 0 or more"
     assert refused("wait", "-t", "soon")[0] == "cannot use '-t' / '--timeout': 'soon' is not a number"
 
 
@@ -222,6 +223,30 @@ def test_all_is_no_name_and_the_way_to_all_is_told(args, hint):
     advice = of_refused(args, "cannot find an instance or process type 'all'")
     assert advice is not None
     assert advice.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("start Procfile.dev", "-f names a file: `procman start -f Procfile.dev`"),
+        ("check ./Procfile", "-f names a file: `procman check -f ./Procfile`"),
+        ("start web,worker", "write blanks between the types: `procman start web worker`"),
+        ("Procfile", "`procman start -f Procfile` runs what it says"),
+        ("./Procfile.dev", "`procman start -f ./Procfile.dev` runs what it says"),
+    ],
+)
+def test_files_and_lists_in_the_place_of_types_are_shown_as_procman_takes_them(tmp_path, typed, hint):
+    (tmp_path / "Procfile").write_text("web: x\nworker: y\n")
+    assert refused(*typed.split(), cwd=tmp_path)[1:] == [hint]
+
+
+def test_a_verb_after_start_is_shown_without_it(tmp_path):
+    (tmp_path / "Procfile").write_text("web: x\n")
+    image = "in an image: `docker run --entrypoint procman IMAGE check`"
+    assert refused("start", "check", cwd=tmp_path) == [
+        "cannot find the process type 'check' in Procfile",
+        f"`procman check` is a verb of its own, without start ({image})",
+    ]
 
 
 def test_procmans_own_lines_are_found_under_its_name():

@@ -11,7 +11,7 @@ import pexpect
 import pytest
 from scripted import NOW, fleet, happened, instance
 
-from procman.cli.attach.session import BETWEEN_LIVES
+from procman.cli.attach.session import BETWEEN_RUNS
 from procman.control import codec
 from procman.control.codec import Error, ErrorData
 from procman.control.messages import Attached, Keyboard, KeyboardChanged, Output, Taken, Typist
@@ -162,7 +162,7 @@ def test_what_is_typed_too_far_ahead_is_told_to_be_lost(person):
 def test_what_happens_while_a_program_has_the_screen_leaves_it_alone(person, kind):
     at = person()
     at.script.tell(happened(kind, "a text", instance="web.1"), output("seen."))
-    assert ("[procman: a text]" in at.sees("seen.")) == (kind in BETWEEN_LIVES)
+    assert ("[procman: a text]" in at.sees("seen.")) == (kind in BETWEEN_RUNS)
 
 
 def test_keys_typed_between_two_lives_are_the_last_ones(person):

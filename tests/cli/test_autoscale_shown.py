@@ -45,7 +45,7 @@ def test_readings_wishes_the_decision_and_the_next_look():
         "web       6      2    1    8  cpu            2  0.7 on average over 2, target 0.7",
         "                              queue mail     6  60 at 10 an instance",
         "",
-        "web 2 -> 6: queue mail wishes 6: 60 at 10 an instance (up); next poll in 12 s",
+        "web 2 -> 6: queue mail asks for 6: 60 at 10 an instance (up); next poll in 12 s",
     ]
 
 

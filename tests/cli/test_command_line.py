@@ -75,7 +75,7 @@ def test_a_missing_argument_is_named(procman):
     assert done.code == 2
     assert done.err.splitlines() == [
         "procman: cannot do 'procman attach' without INSTANCE",
-        "procman: try 'procman attach --help'",
+        "procman: name an instance, such as `procman attach web.1`; `procman ps` lists them",
     ]
 
 
@@ -90,13 +90,13 @@ def test_a_bad_value_names_its_option(procman):
     done = procman("logs", "-n", "many")
     assert done.code == 2
     assert done.err.startswith("procman: cannot use '-n' / '--lines'")
-    assert "'many' is not a valid integer" in done.err
+    assert "'many' is not a whole number" in done.err
 
 
 def test_an_extra_argument_is_a_mistake(procman):
     done = procman("reload", "web")
     assert done.code == 2
-    assert done.err.startswith("procman: cannot understand the command line: got unexpected extra argument")
+    assert done.err.startswith("procman: cannot use 'web': `procman reload` takes no name\n")
 
 
 def test_a_variable_sets_an_option_and_the_command_line_wins(procman, script, monkeypatch):

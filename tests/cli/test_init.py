@@ -133,6 +133,17 @@ def test_a_file_of_another_supervisor_is_converted_and_what_is_left_is_named(pro
     assert "supervisord.conf:3: web: user (processes run as the user that starts procman)" in done.out
 
 
+def test_a_supervisord_conf_that_only_includes_others_is_converted_with_them(folder, procman):
+    (folder / "etc/conf.d").mkdir(parents=True)
+    (folder / "etc/supervisord.conf").write_text("[supervisord]\n[include]\nfiles = conf.d/*.conf\n")
+    (folder / "etc/conf.d/web.conf").write_text("[program:web]\ncommand=./web\nuser=www\n")
+    (folder / "etc/conf.d/worker.conf").write_text("[program:worker]\ncommand=./worker\n")
+    done = procman("init", "--from", "etc/supervisord.conf")
+    assert done.code == 0
+    assert (folder / "Procfile").read_text().endswith("web: ./web\nworker: ./worker\n")
+    assert "etc/conf.d/web.conf:3: web: user (processes run as the user that starts procman)" in done.out
+
+
 def test_the_converted_files_can_go_into_another_folder(procman, folder):
     (folder / "mprocs.yaml").write_text("procs: {web: ./web}\n")
     (folder / "new").mkdir()

@@ -99,7 +99,7 @@ def test_what_an_older_procman_lacks_is_named(older, tmp_path, method, params, l
         assert client.scale({"web": 1}).formation  # it goes on
     assert error.value.lines() == [
         f"cannot do that: the running procman (0.1.0) does not know {lacking}",
-        "`procman upgrade` replaces it by the installed version",
+        "`procman upgrade` replaces it with the installed version",
     ]
 
 

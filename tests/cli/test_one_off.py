@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from procman.cli.verbs.run import one_off
+from procman.cli.one_off import one_off
 from procman.config.load import OneOffInputs
 from procman.core.spec import ProcessSpec
 

@@ -84,9 +84,9 @@ def test_bytes_of_a_terminal_pass_as_they_are_and_those_of_a_pipe_get_their_retu
 def test_a_note_stands_in_a_line_of_its_own(pages_of):
     pages = pages_of(terminal=True)
     shown = ScreenState(raw=True)
-    shown.say("one\x1b[2J")
+    shown.print_line("one\x1b[2J")
     shown.write(b"(Pdb) ", terminal=True)
-    shown.say("two")
+    shown.print_line("two")
     shown.raw = False
     shown.write(b"x", terminal=True)
     shown.end_line()
@@ -99,7 +99,7 @@ def test_notes_are_not_mixed_into_output_that_goes_elsewhere(pages_of):
     pages = pages_of(terminal=False)
     shown = ScreenState(raw=False)
     shown.write(b"half", terminal=False)
-    shown.say("note")
+    shown.print_line("note")
     shown.end_line()
     shown.undo()
     assert (pages.out, pages.err) == (b"half", b"[procman: note]\n")

@@ -129,3 +129,17 @@ class TestWait:
             script.after["wait"] = script.close
         script.stream = [] if answers else [END]
         assert procman("wait", "--for", "stopped").code == 0
+
+
+def test_with_a_timeout_it_also_waits_for_procman_itself(procman, nobody):
+    done = procman("wait", "--timeout", "0.01")
+    assert done.code == 124
+    assert done.err == (
+        f"procman: cannot wait longer than 0.01 s: cannot reach procman: none runs for {nobody}\n"
+        "procman: start it with `procman start`\n"
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--for", "stopped", "--timeout", "60")])
+def test_without_one_or_for_a_stop_it_does_not(procman, nobody, options):
+    assert procman("wait", *options).code == 3

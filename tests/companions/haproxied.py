@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -25,11 +27,11 @@ from procman.companions.balancer.runtime import Runtime
 
 HERE = Path(__file__).parent
 
-needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
+needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="not installed: haproxy")
 
 CONFIG = """
 global
-  stats socket {folder}/haproxy.sock mode 600 level {level} expose-fd listeners
+  stats socket unix@{folder}/haproxy.sock mode 600 level {level} expose-fd listeners
   server-state-file {folder}/haproxy.state
 defaults
   mode http
@@ -161,17 +163,9 @@ class Stage:
 
     @contextlib.contextmanager
     def under_load(self, *, close: bool, connections: int = 20):
-        """Requests all the while; afterwards none has failed."""
-        words = [sys.executable, str(HERE / "load.py"), str(self.port), str(connections), "close" if close else "keep"]
-        load = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.result: dict[str, object] = {}
-        try:
+        """Requests all the while; `result` counts them afterwards."""
+        with requests(self.port, connections, close=close) as self.result:
             yield
-            output, _ = load.communicate(b"", timeout=DEADLINE)
-            self.result = json.loads(output.splitlines()[-1])
-        finally:
-            load.kill()
-            load.wait()
 
     def close(self) -> None:
         self.haproxy.send_signal(signal.SIGCONT)
@@ -182,6 +176,22 @@ class Stage:
             self.kill()
         for number in [name.partition(".")[2] for name in self.webs]:
             self.crash(int(number))
+
+
+@contextlib.contextmanager
+def requests(port: int, connections: int, *, close: bool = False) -> Iterator[dict[str, Any]]:
+    """Requests all the while, from the first answer on; afterwards the value has `done`, and `failed` by reason."""
+    words = [sys.executable, str(HERE / "load.py"), str(port), str(connections), "close" if close else "keep"]
+    result: dict[str, Any] = {}
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load:
+        try:
+            assert load.stdout is not None
+            assert load.stdout.readline() == b"begun\n"
+            yield result
+            output, _ = load.communicate(b"", timeout=DEADLINE)
+            result.update(json.loads(output))
+        finally:
+            load.kill()
 
 
 def listens(port: int) -> bool:

@@ -120,6 +120,22 @@ def test_one_config_file_speaks_of_the_types_of_every_procfile_beside_it(folder)
     ]
 
 
+def test_nobody_waits_for_a_type_that_only_another_procfile_has(folder):
+    """redis runs in development alone: one procman.yml lets `web` wait for it there, and start without it elsewhere."""
+    (folder / "Procfile.dev").write_text("web: x\nredis: y\n")
+    yml = "processes:\n  web:\n    depends_on: {redis: started, worker: ready}\n"
+    write(folder, yml=yml + "groups: {g: {members: [worker, redis]}}\n")
+    plan = load(Options(), {})
+    assert [one.type for one in plan.types["web"].depends_on] == ["worker"]
+    assert plan.groups[0].members == ("worker",)
+    plan = load(Options(procfile="Procfile.dev"), {})
+    assert [one.type for one in plan.types["web"].depends_on] == ["redis"]
+    write(folder, yml=yml.replace("redis", "reddis"))
+    assert faults_of(Options(procfile="Procfile.dev")) == [
+        "procman.yml:3: processes.web.depends_on.reddis: cannot find the process type 'reddis' (did you mean 'redis'?)"
+    ]
+
+
 @pytest.mark.parametrize("name", ["term", "SIGterm", "TERMM", "9", "SIG", "RTMIN+3"])
 def test_a_signal_that_does_not_exist_is_a_fault_with_its_line(folder, name):
     write(folder, yml=f"defaults:\n  stop: {{signal: '{name}'}}\nprocesses:\n  web:\n    stop: {{signal: '{name}'}}\n")
@@ -168,3 +184,30 @@ def test_patterns_to_watch_are_no_part_of_how_a_type_is_run(folder):
 def test_a_pattern_that_begins_with_a_slash_is_refused(folder):
     write(folder, yml="processes:\n  web:\n    watch:\n      - src\n      - /src\n")
     assert only_fault().startswith("procman.yml:5: processes.web.watch[1]: cannot use '/src'")
+
+
+@pytest.mark.parametrize(
+    ("present", "hint"),
+    [
+        ("Procfile.dev", "Procfile.dev is there: -f Procfile.dev"),
+        ("procfile", "procfile is there: -f procfile"),
+        ("PROCFILE", "PROCFILE is there: -f PROCFILE"),
+        ("Procfile.txt", "Procfile.txt is there: -f Procfile.txt"),
+        ("other", "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"),
+    ],
+)
+def test_a_procfile_under_nearly_its_name_is_named_in_the_hint(folder, present, hint):
+    (folder / "Procfile").unlink(missing_ok=True)
+    (folder / present).write_text("web: x\n")
+    assert faults_of(Options())[0].endswith(f"({hint})")
+
+
+def test_settings_under_the_ending_yaml_are_refused_rather_than_ignored(folder):
+    (folder / "Procfile").write_text("web: x\n")
+    (folder / "procman.yaml").write_text("formation: {web: 2}\n")
+    assert faults_of(Options()) == [
+        "cannot use procman.yaml: procman reads procman.yml (rename it to procman.yml, or name it: --config procman.yaml)"
+    ]
+    assert load(Options(config="procman.yaml"), {}).counts == {"web": 2}
+    (folder / "procman.yml").write_text("formation: {web: 3}\n")
+    assert load(Options(), {}).counts == {"web": 3}

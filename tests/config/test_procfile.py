@@ -185,6 +185,14 @@ def test_an_ini_file_is_called_one_and_what_makes_a_procfile_of_it_is_named(text
     assert "procman init --from supervisord.conf" in str(fault)
 
 
+def test_a_template_of_a_procfile_is_called_one():
+    text = "{% if redis %}\nredis: redis-server\n{% endif %}\nweb: {{ command }}\n"
+    entries, (fault,) = parse_procfile(text.encode(), "Procfile")
+    assert entries == []
+    assert "Procfile:1: cannot read the file as a Procfile" in str(fault)
+    assert "it is a template" in str(fault)
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -21,6 +21,17 @@ def test_the_nearest_folder_above_with_a_procfile_is_the_root(folder, monkeypatc
     assert (plan.root, plan.types["web"].environment()) == (str(folder), {"A": "1"})
 
 
+def test_through_a_link_the_folders_that_the_user_sees_come_before_those_of_the_system(tmp_path, monkeypatch):
+    for name in ("app/sub", "home"):
+        (tmp_path / name).mkdir(parents=True)
+    link = tmp_path / "home" / "jump"
+    link.symlink_to(tmp_path / "app" / "sub")
+    monkeypatch.chdir(link)
+    for name in ("app", "home"):
+        (tmp_path / name / "Procfile").write_text("web: true\n")
+        assert search_upwards(Options(), {"PWD": str(link)})[1] == str(tmp_path / name)
+
+
 def test_the_current_folder_comes_first(folder):
     assert search_upwards(Options(), {}) == (Options(), None)
 

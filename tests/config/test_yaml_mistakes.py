@@ -46,6 +46,9 @@ def test_a_mistake_of_syntax_is_said_in_plain_words_with_its_line(text, line, sa
     ("text", "hint"),
     [
         ("processes: [web]", "write the type and its settings: `processes: {web: {tty: true}}`"),
+        ("processes:\n  web:{}", "write a blank after the ':': `web: {}`"),
+        ("processes:\n  web:\n    tty:true", "write a blank after the ':': `tty: true`"),
+        ("formation:\n  web:2", "write a blank after the ':': `web: 2`"),
         ("processes: {web: [a]}", "write its settings: `web: {tty: true}`; the command stands in the Procfile"),
         ("processes: {web: sleep 1}", "write its settings: `web: {tty: true}`; the command stands in the Procfile"),
         ("processes: {web: }", "indent what belongs to it, or leave the key out"),

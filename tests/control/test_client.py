@@ -131,6 +131,23 @@ def test_no_answer_in_time_is_an_error(path):
         client.ps()
 
 
+@pytest.mark.parametrize(
+    ("ask", "hint"),
+    [
+        (lambda client: client.stop(["a"], everything=False), "it may still do what was asked"),
+        (lambda client: client.events(), "it has not been asked to change anything"),
+    ],
+)
+def test_what_was_not_answered_may_still_be_done_if_it_was_asked_for(path, ask, hint):
+    with (
+        Script(path, [[]], close=False),
+        Client(path, timeout=0.02) as client,
+        pytest.raises(ProcmanError) as caught,
+    ):
+        ask(client)
+    assert hint in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("answer", [b"nonsense\n", b"\xff\n", b'{"id": 1, "result": {"instances": 5}}\n'])
 def test_an_answer_that_cannot_be_understood_is_an_error(path, answer):
     with (

@@ -1,6 +1,7 @@
 """One folder, one procman, whatever the environment says; and found by whatever leads to the folder."""
 
 import os
+import pwd
 import shutil
 from pathlib import Path
 
@@ -252,6 +253,20 @@ def test_root_is_refused_beside_a_user_who_runs_there_and_finds_that_one(open_ro
     with pytest.raises(RefusedError, match=rf"procman \(pid {pid}, user .+\) already runs here"):
         starts(open_root, elsewhere(tmp_path, "A"))
     Client(find(str(open_root), None, elsewhere(tmp_path, "A"))).close()
+
+
+@as_root
+@pytest.mark.parametrize("asking", [STRANGER, 1002])
+def test_a_user_learns_whose_procman_runs_there(open_root, tmp_path, starts, run_by, asking):
+    if asking == STRANGER:
+        starts(open_root, elsewhere(tmp_path, "A"))
+        pid = os.getpid()
+    else:
+        pid = run_by(STRANGER)
+    owner = pwd.getpwuid(0 if asking == STRANGER else STRANGER).pw_name
+    answer = run_as(asking, lambda: find(str(open_root), None, {}))
+    runs = f"pid {pid} of user {owner} runs for {open_root}, and only that user and root may use it"
+    assert answer == f"NotRunningError: cannot reach procman: {runs}"
 
 
 @as_root

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 
 import pytest
 import sources
 
 from procman.convert import compose, mprocs, pitchfork, pm2, process_compose, render, supervisord, systemd
 from procman.convert.result import Converted
+from procman.errors import ConfigError
 
 
 def commands(converted: Converted) -> dict[str, str]:
@@ -78,7 +81,7 @@ def test_supervisord_programs_become_types():
     made = supervisord.convert(sources.SUPERVISORD, "supervisord.conf")
     assert commands(made) == {
         "app": "PLACE=${HOME}/x /usr/bin/gunicorn app:app -b 0.0.0.0:8000 --access-logfile -",
-        "worker-one": "celery -A proj worker -n w${PROCMAN_INDEX}@%h",
+        "worker-one": 'celery -A proj worker -n "w$((PROCMAN_INDEX-1))@%h"',
     }
     assert settings(made, "app") == {
         "cwd": "/srv/app",
@@ -98,9 +101,60 @@ def test_supervisord_names_what_it_leaves():
         (9, "app: user"),
         (17, "app: stderr_logfile"),
         (20, "the name 'worker.one'"),
-        (21, "worker.one: a %(…)s in its command"),
         (24, "[group:all]"),
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "start", "command"),
+    [
+        ("w%(process_num)d", "", 'x "w$((PROCMAN_INDEX-1))"'),
+        ("w%(process_num)d", "numprocs_start=1", "x w${PROCMAN_INDEX}"),
+        ("w%(process_num)s", "numprocs_start=5", 'x "w$((PROCMAN_INDEX+4))"'),
+        ("80%(process_num)02d", "", 'x "80$(printf %02d $((PROCMAN_INDEX-1)))"'),
+        ("80%(process_num)02d", "numprocs_start=1", 'x "80$(printf %02d $PROCMAN_INDEX)"'),
+        ("'$HOME %(process_num)d'", "numprocs_start=1", r'x "\$HOME ${PROCMAN_INDEX}"'),
+    ],
+)
+def test_the_number_of_a_process_is_that_of_supervisord(written, start, command):
+    made = supervisord.convert(f"[program:a]\ncommand=x {written}\nnumprocs=2\n{start}\n", "s")
+    assert commands(made) == {"a": command}
+    assert left(made) == set()
+    word = subprocess.run(
+        ["sh", "-c", command.replace("x ", "echo ", 1)], env={"PROCMAN_INDEX": "2"}, stdout=subprocess.PIPE, check=True
+    )
+    first = int(start.partition("=")[2] or 0)
+    expected = re.sub(r"%\(process_num\)(02)?.", lambda m: str(first + 1).zfill(int(m[1] or 0)), written.strip("'"))
+    assert word.stdout.decode().strip() == expected
+
+
+def test_variables_of_supervisord_have_the_number_too_and_a_port_that_counts_is_the_port():
+    text = (
+        '[program:a]\ncommand=x\nnumprocs=3\nenvironment=PORT="80%(process_num)02d",ID="n%(process_num)d",COST="5$"\n'
+    )
+    made = supervisord.convert(text, "s")
+    assert settings(made, "a") == {"port": 8000, "ready": "tcp", "env": {"COST": "5$"}}
+    assert commands(made) == {"a": 'ID="n$((PROCMAN_INDEX-1))" x'}
+    assert left(made) == set()
+
+
+def test_a_format_that_procman_does_not_know_is_named():
+    made = supervisord.convert("[program:a]\ncommand=x %(host_node_name)s\n", "s")
+    assert left(made) == {(2, "a: a %(…)s in its command")}
+
+
+def test_included_files_of_supervisord_are_converted_with_their_own_lines():
+    text = "[supervisord]\n[include]\nfiles = conf.d/*.conf %(here)s/more.ini\n"
+    assert supervisord.included(text, "s") == ["conf.d/*.conf", "more.ini"]
+    beside = {"conf.d/a.conf": "[program:a]\ncommand=a\nuser=www\n", "more.ini": "[group:g]\nprograms=a\n"}
+    made = supervisord.convert(text, "s", beside)
+    assert commands(made) == {"a": "a"}
+    assert [(one.file, one.line) for one in made.left] == [("conf.d/a.conf", 3), ("more.ini", 1)]
+
+
+def test_includes_that_cannot_be_read_are_the_reason_where_there_is_no_program():
+    with pytest.raises(ConfigError, match="none of the files that it includes can be read here"):
+        supervisord.convert("[supervisord]\n[include]\nfiles = /etc/supervisor/conf.d/*.conf\n", "s")
 
 
 def test_process_compose_keeps_order_probes_and_scripts():
@@ -124,6 +178,38 @@ def test_process_compose_keeps_order_probes_and_scripts():
     }
     assert settings(made, "shell") == {"tty": True}
     assert left(made) == {(27, "api: is_daemon")}
+
+
+def test_process_compose_names_each_value_that_only_a_running_program_has():
+    """A variable in a folder or a probe, and a template: procman.yml has neither, and would take them for names."""
+    text = """
+processes:
+  core:
+    command: ./core
+    working_dir: "${CODE}/core"
+    environment: ["SHARD={{.PC_REPLICA_NUM}}"]
+    readiness_probe:
+      http_get: {host: localhost, port: $API_PORT, path: /health}
+  web:
+    command: ./web
+    working_dir: "{{ .PWD }}"
+"""
+    made = process_compose.convert(text, "p")
+    assert settings(made, "core") == {"env": {"SHARD": "{{.PC_REPLICA_NUM}}"}}
+    assert settings(made, "web") == {}
+    assert left(made) == {
+        (5, "core: its folder ${CODE}/core, which names a variable"),
+        (6, "core: the template in SHARD"),
+        (8, "core: its probe of http://localhost:$API_PORT/health, which names a variable"),
+        (11, "web: its folder {{ .PWD }}, which names a variable"),
+    }
+
+
+def test_supervisord_names_values_of_the_environment_where_procman_takes_none():
+    text = "[program:web]\ncommand=./web\nautostart=%(ENV_WEB)s\ndirectory=%(ENV_HOME)s/app\n"
+    made = supervisord.convert(text, "s")
+    assert settings(made, "web") == {}
+    assert left(made) == {(3, "web: autostart"), (4, "web: its folder ${HOME}/app, which names a variable")}
 
 
 def test_mprocs_shells_and_commands_become_types():

@@ -58,7 +58,7 @@ def test_what_is_written_is_read_by_procman(kind):
 @pytest.mark.parametrize(
     ("kind", "text", "line"),
     [
-        ("docker-compose.yml", "services:\n  web:\n    command: [a\n", 4),
+        ("docker-compose.yml", "services:\n  web:\n    command: [a\n", 3),
         ("docker-compose.yml", "services:\n  web: 3\n", 2),
         ("docker-compose.yml", "version: 3\n", 1),
         ("docker-compose.yml", "", 0),
@@ -219,3 +219,9 @@ def test_a_format_is_known_by_its_content_under_another_name(kind):
 def test_every_format_has_names():
     assert all(one.names for one in FORMATS)
     assert format_of("README.md", "# hello") is None
+
+
+def test_a_file_of_pm2_is_known_by_its_applications():
+    found = format_of("apps.json", '{\n  "apps" : [{"script": "a.js"}]\n}\n')
+    assert found is not None
+    assert found.title == "PM2"

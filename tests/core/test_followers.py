@@ -12,6 +12,7 @@ from procman.core.phases import Backoff, Done, Down, Failed, Ready, Spawning, St
 from procman.core.policies import Dependency, Rolling, Until
 from procman.core.snapshot import decode, encode
 from procman.core.spec import When
+from procman.core.timers import RolloutTimer, SlotTimer
 from procman.core.view import OperationState
 
 
@@ -141,10 +142,93 @@ def test_one_whose_rollout_is_aborted_still_follows():
     assert story.fleet.get("web.3") is None
 
 
+def test_one_that_was_stopped_and_restarted_comes_back_though_its_rollout_is_aborted_meanwhile():
+    web = following("web", "redis", rolling=Rolling(surge=1), restart={"policy": When.NEVER})
+    story = up({"web": 2, "redis": 1}, web)
+    story.happens(Commanded(Stop(("web.2",)), 7))
+    story.happens(Commanded(Restart(("redis", "web")), 8))
+    story.spawned("web.3")
+    story.ends("web.3", 1)
+    story.ends("web.2", 143, "TERM")
+    come_up(story)
+    assert [story.phase("web.1"), story.phase("web.2")] == [Ready, Ready]
+
+
 def test_one_whose_rollout_is_aborted_stays_where_it_follows_nobody():
     story = begun_and_aborted(())
     assert [story.phase("web.1"), story.phase("web.2")] == [Ready, Ready]
     assert "it is restarted when redis is ready again" not in story.fleet.why("web.1", story.now)
+
+
+def test_the_extra_one_goes_after_an_abort_though_what_the_others_follow_is_away():
+    web = following("web", "redis", rolling=Rolling(surge=1))
+    story = up({"web": 2, "redis": 1}, web)
+    story.happens(Commanded(Restart(("web",)), 7))
+    story.ready("web.3")
+    story.fleet_timer(RolloutTimer("web"))
+    story.happens(Commanded(Stop(("redis",)), 8))
+    story.ends("redis.1", 143, "TERM")
+    story.ends("web.1", 143, "TERM")
+    for _ in range(3):
+        story.spawned("web.1")
+        story.ends("web.1", 1)
+        story.now = story.instance("web.1").phase.until
+        story.timer("web.1")
+    assert story.phase("web.3") is Ready
+    story.ready("web.1")
+    assert story.phase("web.3") is Stopping
+    assert story.phase("web.2") is Ready
+    assert "it is restarted when redis is ready again" in story.fleet.why("web.2", story.now)
+
+
+@pytest.mark.parametrize("end", ["failed", "stopped", "held for ever"])
+def test_a_restart_that_was_asked_for_goes_on_without_what_nothing_brings_back(end):
+    """Where all are restarted, web comes after redis, and redis after disk."""
+    never = {"restart": {"policy": When.NEVER}}
+    story = up({"web": 1, "redis": 1, "disk": 1}, following("web", "redis"), following("redis", "disk", **never))
+    if end == "held for ever":
+        story.happens(Commanded(Stop(("disk",)), 6))
+        story.ends("disk.1", 143, "TERM")
+        assert "it is restarted when disk is ready again" in story.fleet.why("redis.1", story.now)
+        story.happens(Commanded(Restart(("web",)), 7))
+    else:
+        story.happens(Commanded(Restart(("redis", "web")), 7))
+        story.ends("redis.1", 143, "TERM")
+        story.spawned("redis.1")
+        assert story.phase("web.1") is Ready
+    if end == "failed":
+        story.ends("redis.1", 1)
+        assert story.phase("redis.1") is Failed
+    elif end == "stopped":
+        story.happens(Commanded(Stop(("redis",)), 8))
+        story.ends("redis.1", 143, "TERM")
+    assert story.phase("web.1") is Stopping
+    come_up(story)
+    assert story.phase("web.1") is Ready
+
+
+def test_a_restart_that_was_asked_for_goes_on_without_what_even_kill_did_not_remove():
+    story = up(*PAIR)
+    story.happens(Commanded(Restart(("redis", "web")), 7))
+    while not story.instance("redis.1").unkillable:
+        assert story.phase("web.1") is Ready
+        story.fleet_timer(SlotTimer("redis.1"))
+    assert story.phase("web.1") is Stopping
+
+
+def test_a_restart_that_was_asked_for_waits_for_what_still_tries():
+    story = up(*PAIR)
+    story.happens(Commanded(Restart(("redis", "web")), 7))
+    story.ends("redis.1", 143, "TERM")
+    for _ in range(5):
+        story.spawned("redis.1")
+        story.ends("redis.1", 1)
+        assert story.phase("web.1") is Ready
+        story.now = story.instance("redis.1").phase.until
+        story.timer("redis.1")
+    assert story.fleet.operation(2).state is OperationState.FAILED
+    come_up(story)
+    assert spawned_names(story.seen)[-1] == "web.1"
 
 
 def test_one_that_is_stopped_by_a_person_is_followed_when_it_is_started_again():
@@ -171,6 +255,13 @@ def test_one_that_is_scaled_away_is_not_followed():
     story.happens(Commanded(Scale(to={"redis": 1}), 7))
     come_up(story)
     assert spawned_names(story.seen) == []
+
+
+def test_what_is_owed_does_not_wait_for_one_that_is_scaled_away_meanwhile():
+    story = up(*PAIR)
+    story.ends("redis.1")
+    story.happens(Commanded(Scale(to={"redis": 0}), 7))
+    assert story.phase("web.1") is Stopping
 
 
 def test_a_follower_that_crashed_meanwhile_comes_back_in_its_own_time():

@@ -190,6 +190,29 @@ def test_one_that_is_never_restarted_is_stopped_with_the_others_and_stays_down()
     assert story.phase("store.1") is Spawning
 
 
+def test_one_that_is_never_restarted_and_ends_before_its_turn_to_stop_stays_so():
+    story = started(Strategy.ONE_FOR_ALL, spec_of("parse", restart={"policy": When.NEVER}))
+    story.ends("fetch.1")
+    story.ends("parse.1", 0)  # store is being stopped
+    stops(story, "store.1")
+    story.timer("fetch.1")
+    story.ready("fetch.1")
+    assert story.phase("parse.1") is Done
+    assert story.phase("store.1") is Spawning
+
+
+def test_what_a_person_stops_before_it_runs_is_stopped_and_not_failed_where_its_group_fails():
+    story = started(Strategy.ONE_FOR_ONE, intensity=0)
+    story.happens(Commanded(Restart(("store",)), 7))
+    stops(story, "store.1")
+    story.happens(Commanded(Stop(("store",)), 8))
+    story.ends("fetch.1")
+    assert told(story.seen, Kind.GROUP_FAILED)
+    story.spawned("store.1")
+    stops(story, "store.1")
+    assert story.phase("store.1") is Down
+
+
 def test_what_a_person_stopped_stays_down_and_is_waited_for_by_nobody():
     story = started(Strategy.ONE_FOR_ALL)
     story.happens(Commanded(Stop(("fetch",)), 7))

@@ -25,7 +25,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.operations import KEPT, OPEN
-from procman.core.policies import Dependency
+from procman.core.policies import Dependency, Readiness, TcpProbe
 from procman.core.snapshot import decode, encode
 from procman.core.view import Kind, OperationState, ReasonCode
 
@@ -142,6 +142,22 @@ def test_a_crash_loop_fails_it():
             story.timer("web.1")
     assert state(story, number) is FAILED
     assert "crash loop" in story.fleet.operation(number).reason.text
+
+
+def test_starts_that_are_never_ready_in_time_are_a_crash_loop_and_fail_it():
+    story = Story(plan_of({"web": 1}, spec_of(ready=Readiness(probe=TcpProbe(), timeout=60.0))))
+    number = ask(story, Scale(to={"web": 2}))
+    for _ in range(3):
+        assert state(story, number) is RUNNING
+        story.spawned("web.2")
+        story.now += 60.0
+        story.timer("web.2")  # it is stopped
+        story.ends("web.2", 143, "TERM")
+        story.now = story.instance("web.2").phase.until
+        if state(story, number) is RUNNING:
+            story.timer("web.2")
+    assert state(story, number) is FAILED
+    assert "web.2 is in a crash loop: not ready within 1m 0s" in story.fleet.operation(number).reason.text
 
 
 def test_what_kill_does_not_remove_fails_a_stop():

@@ -20,7 +20,7 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.phases import Ready
+from procman.core.phases import Ready, Waiting
 from procman.core.policies import Dependency, Drain, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
@@ -65,8 +65,9 @@ def rollout(story: Story) -> str | None:
 def test_one_after_the_other_each_ready_before_the_next():
     story = running(3)
     assert asked(ask(story, Restart(("web",)))) == ["web.1"]
-    assert rollout(story) == "1 of 3"
+    assert rollout(story) == "0 of 3"  # it is not back yet
     comes_back(story, "web.1")
+    assert rollout(story) == "1 of 3"
     assert asked(story.seen).count("web.2") == 0
     assert asked(settles(story)) == ["web.2"]
     story.ends("web.2", 143, "TERM")
@@ -235,7 +236,28 @@ def test_the_next_reload_tries_again():
             story.timer("web.1")
     story.ready("web.1")
     assert asked(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
-    assert rollout(story) == "1 of 2"
+    assert rollout(story) == "0 of 2"
+
+
+def test_one_that_waits_for_what_it_depends_on_still_comes_up_after_an_abort():
+    web = spec_of(depends_on=(Dependency(type="redis"),))
+    story = Story(plan_of({"redis": 1, "web": 2}, web))
+    story.ready("redis.1")
+    story.ready("web.1", "web.2")
+    ask(story, Stop(("web.2",)))
+    story.ends("web.2", 143, "TERM")
+    story.ends("redis.1", 1)
+    ask(story, Restart(("web",)))
+    assert story.phase("web.2") is Waiting
+    story.ends("web.1", 143, "TERM")
+    for _ in range(3):
+        actions = crash(story, "web.1")
+        if not told(actions, Kind.ABORTED):
+            story.timer("web.1")
+    assert told(actions, Kind.ABORTED) != []
+    story.timer("redis.1")
+    story.ready("redis.1")
+    assert "web.2" in spawned_names(story.seen[-3:])
 
 
 # ---- what comes between
@@ -318,7 +340,7 @@ def test_one_that_is_too_old_is_replaced_and_those_of_one_age_not_at_once():
 def test_why_says_what_an_instance_waits_for():
     story = running(3)
     ask(story, Restart(("web",)))
-    assert "the rollout of web is at 1 of 3" in " ".join(story.fleet.why("web.2", story.now))
+    assert "the rollout of web is at 0 of 3" in " ".join(story.fleet.why("web.2", story.now))
     assert "started again" in " ".join(story.fleet.why("web.1", story.now))
     assert story.fleet.why("web.9", story.now) == ()
 
@@ -370,6 +392,34 @@ def test_a_bad_version_costs_no_more_than_one_batch_and_ends_with_the_old_one_ev
     assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}
     assert all(isinstance(i.phase, Ready) for i in system.fleet.instances())
     assert system.kinds().count(Kind.ABORTED) == 1
+
+
+@pytest.mark.parametrize("between", [None, Scale(to={"web": 5}), Restart(("web",))], ids=["alone", "scale", "restart"])
+@pytest.mark.parametrize(("count", "unavailable", "surge"), [(4, 1, 0), (4, 2, 0), (4, 1, 1), (4, 2, 1), (1, 1, 1)])
+def test_a_version_that_becomes_ready_and_dies_two_seconds_later_ends_with_the_old_one(
+    count, unavailable, surge, between
+):
+    rolling = Rolling(unavailable=unavailable, surge=surge)
+    system = simulated({"web": count}, spec_of(rolling=rolling, **PROBED))
+    system.run(5.0)
+    better = spec_of(command="serve better", rolling=rolling, **PROBED)
+    system.command(Reload(plan_of({"web": count}, better)))
+    least = count
+    for step in range(400):
+        system.run(0.25)
+        if step == 6 and between is not None:
+            system.command(between)
+        up = [i for i in system.fleet.instances() if isinstance(i.phase, Ready)]
+        least = min(least, len(up))
+        for i in up:
+            if i.spec.command == "serve better" and system.now - i.phase.ready_at >= 2.0:
+                system.exit(i.name)
+    assert least >= count - (0 if surge else unavailable)
+    assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}
+    assert len(system.fleet.instances()) == sum(system.fleet.counts.values())
+    assert all(isinstance(i.phase, Ready) for i in system.fleet.instances())
+    assert system.kinds().count(Kind.ABORTED) == 1
+    assert system.fleet.operation(2).state is OperationState.FAILED
 
 
 def test_a_drain_that_is_held_and_an_order_cannot_deadlock_a_stop():

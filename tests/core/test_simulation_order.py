@@ -19,11 +19,12 @@ from making import plan_of, spec_of
 from msgspec.structs import replace
 
 from pretended import Nature
-from procman.core import overview
+from procman.core import order, overview
 from procman.core.actions import Finish
-from procman.core.desired import RegroupMove
+from procman.core.desired import RegroupMove, RestartMove
 from procman.core.events import Hold, Notified, Released, Reload, Restart, Scale, Stop
 from procman.core.fleet import Fleet
+from procman.core.followers import followed
 from procman.core.phases import (
     UP,
     Done,
@@ -53,6 +54,7 @@ from procman.core.policies import (
 )
 from procman.core.snapshot import decode, encode
 from procman.core.spec import Plan, ProcessSpec, When
+from procman.core.view import ReasonCode
 from simulation import SimulatedOS
 
 TYPES = ("a", "b", "c", "d", "e")
@@ -78,6 +80,7 @@ class Drawn:
         self.os = SimulatedOS(self.plan())
         self.os.start()
         self.stopped: set[str] = set()
+        self.told: set[str] | None = None  # at the end of everything
 
     # ---- the formation
 
@@ -179,14 +182,14 @@ class Drawn:
             self.os.tell(Released(i.name, i.generation, "balancer"))
 
     def instances(self) -> list[str]:
-        counts = self.os.fleet.counts
-        return [f"{name}.{index}" for name, count in counts.items() for index in range(1, count + 1)]
+        """Their names, as the numbers may have gaps."""
+        desired = self.os.fleet._formation.desired
+        return [name for type_name in desired.counts for name in desired.names(type_name)]
 
     def scale(self) -> None:
         name = self.one(list(self.names))
-        count = self.random.randint(0, 3)
-        self.stopped = {one for one in self.stopped if not one.startswith(f"{name}.") or int(one[2:]) <= count}
-        self.os.command(Scale(to={name: count}))
+        self.os.command(Scale(to={name: self.random.randint(0, 3)}))
+        self.stopped &= set(self.instances())
 
     def stop(self) -> None:
         for name in self.instances()[:1] and [self.one(self.instances())]:
@@ -210,8 +213,7 @@ class Drawn:
         }
         groups = plan.groups if self.random.random() < 0.7 else self.groups()
         self.os.command(Reload(replace(plan, types=types, groups=groups)))
-        counts = self.os.fleet.counts
-        self.stopped = {one for one in self.stopped if int(one[2:]) <= counts[one[0]]}
+        self.stopped &= set(self.instances())
 
     # ---- what always holds
 
@@ -245,6 +247,7 @@ class Drawn:
         """Nobody is stopped with its group before all behind it that are to be have stopped."""
         formation = self.os.fleet._formation
         if formation.desired.closing is not None:
+            self.check_end_order()
             return
         for group in self.os.fleet.plan.groups:
             places = {i.name: group.members.index(i.spec.type) for i in formation.slots if i.spec.type in group.members}
@@ -256,6 +259,23 @@ class Drawn:
                 and isinstance(formation.slots.get(name).phase, UP)
             ]
             assert not halting or not waiting or min(halting) >= max(waiting), f"{group.name} stops out of order"
+
+    def check_end_order(self) -> None:
+        """At the end of everything none is told to stop before those that need it have gone, until all are told. One may
+        end by itself.
+        """
+        formation = self.os.fleet._formation
+        closing = formation.desired.closing
+        if self.told is None:
+            self.told = {i.name for i in formation.slots if not isinstance(i.phase, UP)}
+        if self.os.now >= order.all_asked_at(closing.since, closing.grace):
+            return
+        needed_by = order.dependents(self.os.fleet.plan)
+        for i in formation.slots:
+            if i.name not in self.told and not isinstance(i.phase, UP):
+                self.told.add(i.name)
+                if isinstance(i.phase, Draining) or (isinstance(i.phase, Stopping) and i.phase.exit is None):
+                    assert order.may_stop(i.spec.type, needed_by, formation.slots), f"{i.name} stops too early"
 
     # ---- fair driving, to the end
 
@@ -269,6 +289,7 @@ class Drawn:
         for i in self.os.fleet.instances():
             self.check_settled(i)
             self.check_followed(i)
+        self.check_nothing_is_left_over()
         asked_at = self.os.now
         self.os.shut_down()
         self.os.run(CALM)
@@ -282,10 +303,23 @@ class Drawn:
         if not isinstance(i.phase, Ready) or i.name in formation.desired.moves:  # it is about to be
             return
         for one in i.spec.depends_on:
-            others = [other for other in formation.slots.of(one.type) if other.wanted]
+            regular = formation.desired.numbers(one.type)
+            others = [other for other in formation.slots.of(one.type) if other.wanted and other.index in regular]
             if one.restart and others and all(isinstance(other.phase, Ready) for other in others):
                 ended = max((self.os.ended.get(other.name, 0.0) for other in others), default=0.0)
                 assert i.phase.leader.started_at >= ended, f"{i.name} was not restarted after {one.type}"
+
+    def check_nothing_is_left_over(self) -> None:
+        """Where all of a type stand, no extra one does beside them; and no restart that was asked for waits for ever."""
+        formation, unfit = self.os.fleet._formation, (Unhealthy, Draining, Stopping, Spawning, Starting)
+        if any(i.unkillable or isinstance(i.phase, unfit) or i.spec.recycle for i in formation.slots):
+            return
+        waiting = {i.spec.type for i in formation.slots if isinstance(i.phase, Waiting)}  # its others are not replaced
+        waiting |= {name for name, spec in self.os.fleet.plan.types.items() if waiting & {*followed(spec)}}
+        assert waiting >= {*formation.desired.surge}, "an extra instance is left over"
+        for name, move in formation.desired.moves.items():
+            owed = isinstance(move, RestartMove) and move.why.code is ReasonCode.FOLLOWED
+            assert owed or formation.slots.get(name).spec.type in waiting, f"{name} still has to {move}"
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:
@@ -296,9 +330,15 @@ class Drawn:
         aged = any(spec.recycle for spec in self.os.fleet.plan.types.values())
         if aged and isinstance(i.phase, Draining | Stopping | Spawning | Starting):
             return  # somebody's age has just come, which others follow
-        alone = i.spec.restart.policy is When.NEVER  # stopped with its group, and not started again
+        # stopped with its group and not started again, or asked to come back before its group failed
+        alone = i.spec.restart.policy is When.NEVER or self.has_failed_group(i)
         allowed = (Ready, Unhealthy, Done, Failed, Waiting, *([Down] if alone else []))
         assert isinstance(i.phase, allowed), f"{i.name} is not what is wanted: {i.phase}"
+
+    def has_failed_group(self, i: Instance) -> bool:
+        members = [group.members for group in self.os.fleet.plan.groups if i.spec.type in group.members]
+        failed = [one.spec.type for one in self.os.fleet.instances() if isinstance(one.phase, Failed)]
+        return bool(members) and not {*members[0]}.isdisjoint(failed)
 
 
 def _halts(i: Instance) -> bool:

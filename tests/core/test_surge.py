@@ -204,7 +204,9 @@ def test_one_that_is_recycled_has_an_extra_one_in_its_place():
 
 def test_the_extra_one_is_not_recycled():
     story = begun(spec=replace(SURGE, recycle=Recycle(memory=100, age=50.0)))
+    before = rollout(story)
     assert story.happens(Measured("web.3", 1, 101)) == []
+    assert rollout(story) == before
     assert story.happens(TimerFired(RecycleTimer("web.3"), 1)) == []
 
 
@@ -443,7 +445,7 @@ def test_a_second_restart_keeps_it():
     comes_back(story, "web.1")
     ask(story, Restart(("web",)))
     assert names(story) == ["web.1", "web.2", "web.3"]
-    assert rollout(story) == "1 of 2"
+    assert rollout(story) == "0 of 2"
     comes_back(story, "web.2")
     settles(story)
     comes_back(story, "web.1")
@@ -466,13 +468,66 @@ def test_a_reload_meanwhile_leaves_it_where_it_is_ready_and_tries_the_newest_wit
     assert commands_of(story) == {"web.1": "serve best", "web.2": "serve best"}
 
 
+BEST = replace(BETTER, command="serve best")
+
+
 def test_a_reload_meanwhile_mends_one_that_is_not_ready():
     story = running(2)
     ask(story, Reload(plan_of({"web": 2}, BETTER)))
     story.spawned("web.3")
     story.ends("web.3", 1)
-    actions = ask(story, Reload(plan_of({"web": 2}, replace(BETTER, command="serve best"))))
+    actions = ask(story, Reload(plan_of({"web": 2}, BEST)))
     assert [a.spec.command for a in of_type(actions, Spawn)] == ["serve best"]
+    assert of_type(actions, Reply)[0].instances == ("web.1", "web.2")
+    story.ready("web.3")
+    settles(story)
+    comes_back(story, "web.1")
+    comes_back(story, "web.2")
+    story.ends("web.3", *TERM)
+    assert story.fleet.operation(3).state is OperationState.DONE
+
+
+def test_what_it_runs_proves_nothing_about_a_later_version():
+    story = running(2)
+    ask(story, Reload(plan_of({"web": 2}, BETTER)))
+    story.ready("web.3")
+    assert asked(ask(story, Reload(plan_of({"web": 2}, BEST)))) == ["web.1"]
+    story.now += SETTLE
+    comes_back(story, "web.1")
+    assert "web.2" not in asked(story.seen)
+    assert asked(settles(story)) == ["web.2"]
+
+
+def test_its_deaths_abort_a_rollout_of_a_later_version_too():
+    story = begun(2, command=Reload(plan_of({"web": 2}, BETTER)))
+    ask(story, Reload(plan_of({"web": 2}, BEST)))
+    for _ in range(3):
+        actions = story.ends("web.3", 1)
+        if not told(actions, Kind.ABORTED):
+            story.now = max(story.now, story.instance("web.3").phase.until)
+            story.timer("web.3")
+            story.spawned("web.3")
+    assert told(actions, Kind.ABORTED) != []
+    assert story.fleet.plan.types["web"] == SURGE
+
+
+def test_it_serves_while_a_reload_to_settings_without_an_extra_one_restarts_the_only_other():
+    story = begun(1, command=Reload(plan_of({"web": 1}, BETTER)))
+    assert asked(ask(story, Reload(plan_of({"web": 1}, spec_of(command="serve best"))))) == []
+    assert story.phase("web.2") is Ready
+    comes_back(story, "web.1")
+    assert commands_of(story)["web.1"] == "serve best"
+    assert story.phase("web.2") is Stopping
+
+
+def test_after_an_abort_it_is_tried_again_with_the_old_settings():
+    story = begun(2, command=Reload(plan_of({"web": 2}, BETTER)))
+    story.ends("web.1", *TERM)
+    for _ in range(3):
+        crash(story, "web.1")
+    story.ends("web.3", 1)
+    story.now = story.instance("web.3").phase.until
+    assert [a.spec.command for a in of_type(story.timer("web.3"), Spawn)] == ["serve web"]
 
 
 def test_a_reload_that_removes_the_type_removes_it():

@@ -39,7 +39,9 @@ class Reader:
     def take(self, step: Step) -> None:
         match step:
             case File():
-                Path(self._asking.folder, step.name).write_text(self._like.typed(step.text), encoding="utf-8")
+                path = Path(self._asking.folder, step.name)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(self._like.typed(step.text), encoding="utf-8")
             case Shown():
                 self._has_shown(step.lines)
             case Command() if _START.match(step.line) and not _DETACHED.search(step.line):

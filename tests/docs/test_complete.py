@@ -15,10 +15,9 @@ from written import page
 
 from procman import errors
 from procman.app import usage
-from procman.cli import outcome
+from procman.cli import one_off, outcome
 from procman.cli.group import VERBS
 from procman.cli.show.instances import HEAD
-from procman.cli.verbs import run as one_off
 from procman.config.keys import ProcessSection, ProcmanYml
 from procman.config.sections import DefaultsSection, RestartSection, StopSection
 from procman.control.codec import Code

@@ -35,6 +35,9 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
+    schema = tmp_path / "src" / "procman" / "config" / "procman.schema.json"
+    schema.parent.mkdir(parents=True)
+    shutil.copy(ROOT / schema.relative_to(tmp_path), schema)
     return tmp_path
 
 

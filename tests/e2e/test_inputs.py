@@ -90,6 +90,27 @@ def test_the_nearest_folder_with_a_procfile_is_taken_and_told(world: World) -> N
         assert f"using {os.path.realpath(world.folder)}, the nearest folder" in done.stderr.decode()
 
 
+@pytest.mark.parametrize("beside", ["", "Procfile"])
+def test_in_a_folder_entered_through_a_link_every_verb_finds_the_same_project(world: World, beside: str) -> None:
+    """The folder of the link has a Procfile (`beside`), or only the folder that it leads to."""
+    world.file("app/Procfile", "web: exec sleep 1000\n")
+    (world.folder / "app" / "sub").mkdir()
+    world.file(f"home/{beside or 'other'}", "web: exec sleep 1001\n")
+    (world.folder / "home" / "jump").symlink_to(world.folder / "app" / "sub")
+    here = {"cwd": world.folder / "home" / "jump", "env": {**world.env, "PWD": str(world.folder / "home" / "jump")}}
+    world.start(cwd=world.folder / "app").up("web.1")
+    assert ("1001" in world.run("check", **here).out) is bool(beside)
+    ps = world.run("ps", **here)
+    assert (ps.code, f"none runs for {world.folder / 'home'}" in ps.err) == ((3, True) if beside else (0, False))
+
+
+def test_in_a_folder_that_was_removed_every_verb_says_so(world: World) -> None:
+    world.file("app/Procfile", "web: true\n")
+    for verb in ("ps", "check", "start", "shutdown"):
+        done = bash(world, f"mkdir -p gone && cd gone && rmdir ../gone && procman {verb}")
+        assert "cannot tell the current folder" in done.stderr.decode()
+
+
 def test_a_reload_finds_the_release_that_a_link_leads_to_now(world: World) -> None:
     for number in (1, 2):
         world.file(f"releases/{number}/Procfile", f"web{number}: pwd -P; exec sleep 1000\n")

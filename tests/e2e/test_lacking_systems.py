@@ -70,6 +70,56 @@ def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> No
     assert (done.returncode, b"refuses prctl" in done.stderr) == (0, True)
 
 
+REFUSES_CALL = """
+# A seccomp filter that answers EPERM to one system call.
+import ctypes, os, struct, sys
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+program = b"".join(struct.pack("HBBI", *rule) for rule in rules)
+buffer = ctypes.create_string_buffer(program)
+header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, header, 0, 0) == 0
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def refusing(world: World, call: int) -> tuple[str, ...]:
+    if os.uname().machine != "x86_64":
+        pytest.skip("the filter is that of x86_64")
+    return (
+        *world.script("refuses_call.py", REFUSES_CALL).split()[:1],
+        str(world.folder / "refuses_call.py"),
+        str(call),
+    )
+
+
+def test_where_limits_can_be_neither_read_nor_raised_all_else_works(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start(before=refusing(world, 302))  # prlimit64
+    supervisor.expect("up$")
+    assert supervisor.stop() == 0
+
+
+def test_where_memory_files_are_refused_start_and_check_say_so(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    before = refusing(world, 319)  # memfd_create
+    done = subprocess.run([*before, world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
+    assert (done.returncode, b"a kill -9 of procman leaves everything behind" in done.stderr) == (0, True)
+    supervisor = world.start(before=before)
+    supervisor.expect("cannot start the guardian: .*; if procman is killed, what it runs is left behind")
+    assert supervisor.stop() == 0
+
+
+@needs_mounts
+def test_without_dev_null_the_file_that_is_missing_is_named(world: World) -> None:
+    world.procfile(a="true")
+    done = subprocess.run([*without("/dev"), world.bin, "start"], cwd=world.folder, env=world.env, capture_output=True)
+    assert done.returncode == 1
+    assert b"No such file or directory: /dev/null" in done.stderr
+    assert b"ulimit" not in done.stderr
+
+
 def test_with_a_terminal_too(world: World) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("the filter is that of x86_64")

@@ -6,41 +6,20 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import DEADLINE, PYTHON, Supervisor, World, eventually
+from haproxied import CONFIG, SLOTS, needs_haproxy, requests
+from harness import PYTHON, Supervisor, World, eventually
 from waiting import free_port
 
-pytestmark = pytest.mark.skipif(not shutil.which("haproxy"), reason="not installed: haproxy")
+pytestmark = needs_haproxy
 
 COMPANIONS = Path(__file__).resolve().parents[1] / "companions"
-
-HAPROXY = """
-global
-  stats socket unix@haproxy.sock mode 600 level admin expose-fd listeners
-  server-state-file haproxy.state
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 10s
-  timeout server 10s
-  option redispatch
-  load-server-state-from-file global
-frontend front
-  bind 127.0.0.1:{port}
-  option idle-close-on-response
-  default_backend web
-backend web
-  balance roundrobin
-  server-template web 8 127.0.0.1:1 check inter 1s disabled
-"""
 
 SETTINGS = """
 formation: {web: 2}
@@ -65,7 +44,7 @@ def free_ports(count: int) -> int:
 def balanced(world: World) -> tuple[Supervisor, int]:
     """Two web servers that end at once when they are told to, behind HAProxy on a port."""
     port = free_port()
-    world.file("haproxy.cfg", HAPROXY.format(port=port))
+    world.file("haproxy.cfg", haproxy_file(world.folder, port))
     world.file("procman.yml", SETTINGS)
     world.procfile(
         web=f"exec {PYTHON} {COMPANIONS / 'webserver.py'} $PORT 0.02", haproxy="exec haproxy -W -f haproxy.cfg"
@@ -76,19 +55,15 @@ def balanced(world: World) -> tuple[Supervisor, int]:
     return supervisor, port
 
 
+def haproxy_file(folder: Path, port: int) -> str:
+    return CONFIG.format(folder=folder, port=port, level="admin") + SLOTS.format(balance="roundrobin")
+
+
 @contextlib.contextmanager
 def load(port: int) -> Iterator[None]:
-    """Requests all the while, from the first answer on; none fails."""
-    words = [sys.executable, str(COMPANIONS / "load.py"), str(port), "10", "keep"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
-        try:
-            assert running.stdout is not None
-            assert running.stdout.readline() == b"begun\n"
-            yield
-            output, _ = running.communicate(b"", timeout=DEADLINE)
-        finally:
-            running.kill()
-    result = json.loads(output)
+    """Requests all the while; none fails."""
+    with requests(port, 10) as result:
+        yield
     assert result["done"] > 0
     assert result["failed"] == {}
 
@@ -155,7 +130,7 @@ def test_a_balancer_that_cannot_be_told_is_a_state_of_the_companion_and_heals_by
     eventually(lambda: is_told("cannot reach HAProxy on haproxy.sock"), "a HAProxy that is absent")
     assert "cannot reach HAProxy" in supervisor.world.run("ps", "--companions").out
     for backend, told in (("other", "find backend"), ("web", "")):
-        text = HAPROXY.format(port=free_port()).replace("backend web\n", f"backend {backend}\n")
+        text = haproxy_file(world.folder, free_port()).replace("backend web\n", f"backend {backend}\n")
         world.file("haproxy.cfg", text)
         with subprocess.Popen(["haproxy", "-f", "haproxy.cfg"], cwd=world.folder, stderr=subprocess.DEVNULL) as haproxy:
             try:

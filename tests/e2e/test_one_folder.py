@@ -95,6 +95,39 @@ def test_root_and_a_user_do_not_run_one_folder_side_by_side() -> None:
         assert "a.1" in world.run("ps", env=moved(world, "B")).out
 
 
+def test_a_user_is_told_whose_procman_runs_here() -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root and setpriv(1)")
+    with open_world() as world:
+        world.procfile(a=UP)
+        user = ("setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", world.bin)
+        if subprocess.run([*user, "--version"], capture_output=True).returncode != 0:
+            pytest.skip("another user may not execute the procman that is tested")
+        supervisor = world.start()
+        supervisor.expect("up from")
+        for verb in ("ps", "shutdown"):
+            done = subprocess.run(
+                [*user, verb], cwd=world.folder, env=moved(world, "B"), capture_output=True, text=True
+            )
+            assert f"pid {supervisor.pid} of user root runs for {world.folder}, and only that user" in done.stderr
+            assert "start it with" not in done.stderr
+        done = subprocess.run([*user, "start"], cwd=world.folder, env=moved(world, "B"), capture_output=True, text=True)
+        assert f"procman (pid {supervisor.pid}, user root) already runs here" in done.stderr
+        assert "procman ps" not in done.stderr
+
+
+def test_a_start_as_root_of_a_user_namespace_is_refused_by_the_procman_outside(world: World) -> None:
+    """The descriptors of that one are listed there and cannot be read, as if it had been killed."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-r", "true"]).returncode != 0:
+        pytest.skip("needs user namespaces")
+    world.procfile(a=UP)
+    supervisor = world.start()
+    supervisor.expect("up from")
+    done = subprocess.run(["unshare", "-r", world.bin, "start"], cwd=world.folder, env=world.env, capture_output=True)
+    assert (done.returncode, b"was killed" in done.stderr) == (1, False)
+    assert b"already runs here" in done.stderr
+
+
 def test_when_the_folder_of_the_socket_is_gone_a_start_names_the_pid_and_hup_makes_it_again(world: World) -> None:
     world.procfile(a=UP)
     supervisor = world.start()

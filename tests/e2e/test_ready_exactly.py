@@ -53,6 +53,17 @@ def test_a_start_in_the_background_returns_when_the_server_listens(late: World) 
     end(late)
 
 
+def test_a_wait_with_a_timeout_may_come_before_procman(late: World) -> None:
+    with late.popen("wait", "--timeout", "60") as command:
+        supervisor = late.start()
+        supervisor.phase(web_1="starting")
+        assert command.poll() is None
+        late.file("go", "")
+        assert command.wait(60) == 0
+    assert listens(late, "web.1")
+    end(late)
+
+
 def test_a_scaling_that_waits_returns_when_the_new_servers_listen(late: World) -> None:
     late.file("go", "")
     supervisor = late.start()

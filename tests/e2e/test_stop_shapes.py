@@ -347,26 +347,6 @@ def test_who_is_still_waited_for_is_named_after_two_seconds(world: World) -> Non
     assert supervisor.wait() == 0
 
 
-def test_a_signal_that_is_lost_at_the_start_is_repeated(world: World) -> None:
-    """Erlang loses a TERM in its first 300 ms."""
-    loses = world.script(
-        "loses.py",
-        "import os, signal\n"
-        "got = []\n"
-        "def end(*_):\n"
-        "    got.append(1)\n"
-        "    if len(got) > 1: os._exit(0)\n"
-        "signal.signal(signal.SIGTERM, end)\n"
-        "os.write(1, b'up\\n')\n"
-        "while True: signal.pause()\n",
-    )
-    world.procfile(a=loses)
-    supervisor = world.start("-t", "10")
-    supervisor.expect("up$")
-    seen = stopped_by_term(supervisor)
-    assert "a.1 exit 0" in seen
-
-
 def test_stop_returns_at_once_for_one_that_waits_to_be_restarted(world: World) -> None:
     world.file("procman.yml", "defaults: {restart: {delay: 30}}\n")
     world.procfile(a="exit 1", b="sleep 1000")

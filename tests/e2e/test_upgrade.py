@@ -146,7 +146,7 @@ def _kept(row: dict[str, object]) -> dict[str, object]:
 
 
 def test_timers_of_an_instance_go_on(world: World) -> None:
-    """Ready after a second of life, the last call and KILL at the grace, counted from where they began."""
+    """Ready a second after its start, the last call and KILL at the grace, counted from where they began."""
     world.procfile(a="trap '' TERM; while :; do sleep 0.05; done")
     supervisor = world.start("-t", "4")
     supervisor.up("a.1")

@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 from typing import Any
 
 import pytest
-from harness import DEADLINE, Supervisor, World, eventually
+from harness import DEADLINE, Supervisor, World, alive, all_children_of, eventually
 from test_load_balancer import free_ports
 from upgrades import upgrade
 
@@ -124,6 +125,27 @@ def test_a_drain_goes_on_and_its_signal_is_not_sent_again(world: World) -> None:
     assert supervisor.stop() == 0
 
 
+def test_the_command_of_a_drain_runs_to_its_end(world: World) -> None:
+    command = "echo begun >> drained; while test -e silent; do sleep 0.02; done; echo done >> drained"
+    world.file("silent", "")
+    drained = world.folder / "drained"
+    supervisor = started(world, stop={"drain": {"exec": command, "seconds": 15}})
+    all_ready(supervisor, 1)
+    with world.popen("stop", "web") as stop:
+        eventually(drained.exists, "it drains")
+        before = set(all_children_of(supervisor.pid))
+        with world.popen("upgrade", stdout=subprocess.DEVNULL) as upgrading:
+            (check,) = eventually(lambda: set(all_children_of(supervisor.pid)) - before, "the new program is asked")
+            eventually(lambda: not alive(check), "it has answered")
+            (world.folder / "silent").unlink()
+            assert upgrading.wait(DEADLINE) == 0
+        assert drained.read_text() == "begun\ndone\n"
+        supervisor.signal(signal.SIGTERM)  # which cuts the drain short
+        assert stop.wait(DEADLINE) == 0
+    assert supervisor.wait() == 0
+    assert "drain command" not in supervisor.seen
+
+
 @pytest.mark.parametrize("probe", ["http", "exec"])
 def test_a_readiness_probe_that_is_under_way_is_made_again(world: World, probe: str) -> None:
     world.file("silent", "")
@@ -216,7 +238,7 @@ def in_a_rollout(world: World) -> Supervisor:
 
 
 def in_a_drain(world: World) -> Supervisor:
-    supervisor = started(world, stop={"drain": {"signal": "USR2", "seconds": 60}})
+    supervisor = started(world, stop={"drain": {"signal": "USR2", "seconds": 15}})
     all_ready(supervisor, 1)
     assert world.run("stop", "web", "--no-wait").code == 0
     eventually(lambda: heard(world) == ["SIGUSR2"], "it drains")

@@ -12,7 +12,7 @@ from served import change
 from procman.control.codec import Code
 from procman.core.view import Change, Kind
 from procman.kernel.output import terminals as terminal
-from procman.serve.attachments import KEPT, NEWS
+from procman.serve.attachments import CHANGES_KEPT, KEPT
 from procman.serve.keyboard import LIMIT
 
 
@@ -81,7 +81,7 @@ def test_a_watcher_that_does_not_read_costs_a_bounded_amount_and_then_sees_the_n
     def fill():
         nonlocal written
         with suppress(BlockingIOError):
-            written += os.write(side, b"x" * 99 + b"\n")
+            written += os.write(side, (b"x" * 99 + b"\n") * 30)
         return written > 3_000_000
 
     stage.drive(fill)
@@ -121,10 +121,10 @@ def test_a_slow_watcher_is_told_the_newest_events_and_how_many_it_missed(stage):
     while not connection._unsent:
         stage.server.publish(float(count), change("x" * 1000))
         count += 1
-    for n in range(NEWS + 7):
+    for n in range(CHANGES_KEPT + 7):
         stage.server.publish(float(count + n), change("y"))
-    messages = [message["params"] for message in peer.messages(count + NEWS)]
-    assert [m.get("missed", 0) for m in messages[count:]] == [7] + [0] * (NEWS - 1)
+    messages = [message["params"] for message in peer.messages(count + CHANGES_KEPT)]
+    assert [m.get("missed", 0) for m in messages[count:]] == [7] + [0] * (CHANGES_KEPT - 1)
 
 
 # ---- who types

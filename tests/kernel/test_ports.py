@@ -62,6 +62,17 @@ def test_a_socket_of_this_user_that_no_process_shows_is_nobodys(monkeypatch: pyt
         assert stranger_on(server.getsockname()[1], NOBODY) == ""
 
 
+def test_one_that_no_process_shows_for_long_is_not_just_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a program in another container with the same network."""
+    monkeypatch.setattr(ports, "_holder", lambda _inode: None)
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        spec = ProcessSpec(type="a", command="x", cwd="/", env={}, port=server.getsockname()[1])
+        notes = PortNotes(can_search=True, is_own=lambda _pid: False)
+        told = [notes.note(Process("a.1", 1, spec, NOBODY, at), at) for at in (100.0, 100.5, 101.5)]
+    assert told[:2] == ["", ""]
+    assert "held by a process that cannot be seen from here" in told[2]
+
+
 def test_one_of_another_user_that_shows_nothing_is_named_by_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_holder", lambda _inode: None)
     listener = ports.ListeningSocket(b"1", 54321)

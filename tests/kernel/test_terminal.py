@@ -149,7 +149,7 @@ def test_once_everything_is_shown_no_timer_is_left(desk):
     _, slave = desk.open()
     os.write(slave, b"name? ")
     desk.shown(b"name? ")
-    desk.turn(lambda: not [timer for timer in desk.reactor._timers if timer[2] == desk.out.terminals._look])
+    desk.turn(lambda: not [timer for timer in desk.reactor._timers if timer[2] == desk.out.terminals._check])
     os.write(slave, b"x")  # the same line: nothing more to wait for
     desk.turn(lambda: desk.out._reader.streams and next(iter(desk.out._reader.streams)).partial == b"name? x")
     assert not desk.out.terminals._unfinished
@@ -160,7 +160,7 @@ def test_many_unfinished_lines_share_one_timer(desk):
     for slave in slaves:
         os.write(slave, b"? ")
     desk.turn(lambda: all(stream.partial for stream in desk.out._reader.streams))
-    assert sum(timer[2] == desk.out.terminals._look for timer in desk.reactor._timers) == 1
+    assert sum(timer[2] == desk.out.terminals._check for timer in desk.reactor._timers) == 1
     desk.turn(lambda: desk.seen.count(b"\n") == 5)
 
 
@@ -185,7 +185,7 @@ def test_a_line_whose_rest_has_come_is_not_shown_without_it(desk):
     while not stream.held():  # the system hands it over some time later
         assert time.monotonic() < end
     desk.out.terminals._unfinished[stream] = 0.0
-    desk.out.terminals._look()
+    desk.out.terminals._check()
     assert desk.shown(b"ne") == b"web.1  | line\n"
 
 

@@ -34,7 +34,7 @@ class Bench:
         self.reactor._running = True
         self.helpers = Helpers(self.reactor)
         self.why = ""
-        self.starting = False
+        self.busy = False
         self.mark = ("MARK", "ident/check")
         self.said: list[str] = []
         self.faults: list[BaseException] = []
@@ -203,7 +203,7 @@ def test_no_memory_for_the_state_refuses(bench: Bench, monkeypatch: pytest.Monke
 def test_it_waits_while_instances_are_being_started_and_an_exec_that_fails_lets_everything_go_on(bench: Bench) -> None:
     got: list[int] = []
     bench.reactor.on_signal(signal.SIGUSR1, lambda: got.append(1))
-    bench.starting = True
+    bench.busy = True
     bench.check(f"echo '{CAN}2'")
     rounds = iter(range(10))
     bench.turn(lambda: not bench.helpers.pids)
@@ -211,7 +211,7 @@ def test_it_waits_while_instances_are_being_started_and_an_exec_that_fails_lets_
     assert bench.told == []
     bench.upgrading._found = ["./nosuch"]
     os.kill(os.getpid(), signal.SIGUSR1)
-    bench.starting = False
+    bench.busy = False
     bench.turn(lambda: bench.said)
     assert bench.told == ["2"]
     assert bench.parted == 1

@@ -91,6 +91,18 @@ def test_a_key_that_this_procman_does_not_have_is_not_advised():
         ("next dev", "tcp"),
         ("streamlit run app.py --server.port $PORT", "tcp"),
         ("rackup -p 9000", {"tcp": 9000}),
+        ("gunicorn -c conf.py -b 0.0.0.0:9000 a:b", {"tcp": 9000}),
+        ("unicorn -c config/unicorn.rb -p $PORT", "tcp"),
+        ("unicorn -c config/unicorn.rb", None),
+        ("rails s -b 0.0.0.0", "tcp"),
+        ("rails s -b 0.0.0.0 -p ${LANE:-3000}", None),
+        ("unset PORT && rails server", {"tcp": 3000}),
+        ("env -u PORT gunicorn a:b", {"tcp": 8000}),
+        ("unset PORT; puma -C config/puma.rb", None),
+        ("export PORT=3000; exec puma", {"tcp": 3000}),
+        ("java -Dserver.port=$PORT -jar app.jar", "tcp"),
+        ("./gradlew bootRun --server.port=8081", {"tcp": 8081}),
+        ("java -jar app.jar", None),
     ],
 )
 def test_readiness_is_where_the_program_listens(command, ready):
@@ -108,6 +120,11 @@ def test_readiness_is_where_the_program_listens(command, ready):
         ("haproxy -D -f x", "leave out -D"),
         ("cd x && postgres", "write exec before postgres"),
         ("mix run", "add --no-halt"),
+        ("cd x && bundle exec unicorn -p $PORT", "write exec before bundle"),
+        ("PORT=3000 bundle exec puma", "leave PORT=3000 out, and set `port: 3000` for it in procman.yml"),
+        ("env PORT=4000 yarn run start", "leave PORT=4000 out, and set `port: 4000` for it in procman.yml"),
+        ("PORT=4000 ./server", "leave PORT=4000 out, and set `port: 4000` for it in procman.yml"),
+        ("bin/thrust bin/rails server", "write HTTP_PORT=$PORT in front"),
     ],
 )
 def test_what_only_the_command_can_say_is_told(command, say):
@@ -115,7 +132,16 @@ def test_what_only_the_command_can_say_is_told(command, say):
 
 
 @pytest.mark.parametrize(
-    "command", ["nginx -g 'daemon off;'", "redis-server --daemonize no", "mix run --no-halt", "cd x && exec postgres"]
+    "command",
+    [
+        "PORT=${PORT:-3000} rails s",
+        "PORT=3000 bundle exec sidekiq",
+        "cd x && PORT=$PORT exec puma",
+        "nginx -g 'daemon off;'",
+        "redis-server --daemonize no",
+        "mix run --no-halt",
+        "cd x && exec postgres",
+    ],
 )
 def test_a_command_that_is_right_is_not_talked_about(command):
     assert said(command) == []

@@ -64,6 +64,18 @@ def test_an_empty_word_hides_no_program():
         "honcho run ",
         "cross-env A=1 ",
         "dotenvx run -f .env -- ",
+        "bin/start-pgbouncer bundle exec ",
+        "./bin/run ",
+        "bin/app --dev ",
+        "scripts/wait.sh db:5432 -- ",
+        "./wait-for-it.sh db:5432 -t 60 -- ",
+        "dockerize -wait tcp://db:5432 -timeout 60s ",
+        "python manage.py ",
+        "if true; then A=1 ",
+        "unset PORT && ",
+        "env -u PORT ",
+        "npm run setup && npm run build && ",
+        "docker compose up -d && ",
     ],
 )
 def test_a_program_is_seen_behind_what_starts_it(front):
@@ -109,6 +121,10 @@ def test_a_program_is_seen_behind_what_starts_it(front):
         ("bundle exec good_job start", "GoodJob"),
         ("rake jobs:work", "Delayed Job"),
         ("daphne shop.asgi:application", "Daphne"),
+        ('if [ "$A" ]; then bundle exec puma; else node ./streaming; fi', "Puma"),
+        ("node app.js | grep -v debug", "Node.js"),
+        ("bin/jobs", "Solid Queue"),
+        ("bundle exec thrust bin/rails server", "Thruster"),
     ],
 )
 def test_each_program_is_told_from_its_neighbours(command, program):

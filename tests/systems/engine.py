@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from system import SLOW
 OPTIONS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs")
 BASE = "procman-base"
 IMAGE = "procman-example"
+PAGE = "procman-page"
 
 
 class Engine:
@@ -43,11 +46,24 @@ class Engine:
         (context / "Dockerfile").write_text(rootfs.dockerfile(BASE))
         self.run("build", "-t", IMAGE, str(context))
 
+    def build_page(self, dockerfile: str) -> None:
+        """An image from the Dockerfile of the how-to page, word by word: its base is this machine's Python with pip."""
+        base = self.folder / "base"
+        shutil.copytree(Path(rootfs.packages_of(sys.executable), "pip"), base / "pip")
+        (base / "Dockerfile").write_text(rootfs.bare_dockerfile(BASE))
+        self.run("build", "-t", re.findall(r"^FROM (\S+)$", dockerfile, re.MULTILINE)[0], str(base))
+        context = self.folder / "page"
+        shutil.copytree(rootfs.EXAMPLES / "container", context)
+        (context / "Dockerfile").write_text(dockerfile)
+        wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "dist", str(rootfs.PROJECT)]
+        subprocess.run(wheel, check=True, timeout=2 * SLOW, cwd=context)
+        self.run("build", "-t", PAGE, str(context))
+
     @contextmanager
-    def container(self, *options: str, words: tuple[str, ...] = ()) -> Iterator[str]:
+    def container(self, *options: str, words: tuple[str, ...] = (), image: str = IMAGE) -> Iterator[str]:
         """Its name. It runs, and everything in it is ready."""
         name = f"x{uuid.uuid4().hex}"
-        self.run("run", "-d", "--network", "none", "--name", name, *options, IMAGE, *words)
+        self.run("run", "-d", "--network", "none", "--name", name, *options, image, *words)
         try:
             eventually(
                 lambda: self.run("exec", name, "procman", "ps", check=False).startswith("NAME"), "an answer", SLOW

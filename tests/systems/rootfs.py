@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -68,3 +69,26 @@ def dockerfile(base: str) -> str:
     text = (EXAMPLES / "container" / "Dockerfile").read_text()
     text = re.sub(r"^FROM .*$", f"FROM {base}", text, flags=re.MULTILINE)
     return re.sub(r"^(?:COPY --from|RUN pip)\b.*\n", "", text, flags=re.MULTILINE)
+
+
+BARE = """\
+import glob, os, shutil
+for path in [*glob.glob("{packages}/procman*"), "/usr/local/bin/procman"]:
+    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+with open("/usr/local/bin/pip", "w") as file:
+    file.write("#!/usr/local/bin/python3\\nfrom pip._internal.cli.main import main\\nraise SystemExit(main())\\n")
+os.chmod("/usr/local/bin/pip", 0o755)
+"""
+
+
+def packages_of(python: str) -> str:
+    return asked(Path(python), "import sysconfig; print(sysconfig.get_path('purelib'))")[0]
+
+
+def bare_dockerfile(base: str) -> str:
+    """`base` with pip and the packages that procman needs, and without procman."""
+    python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    packages = asked(python, "import site; print(site.getsitepackages()[0])")[0]
+    program = json.dumps(["python3", "-c", BARE.format(packages=packages)])
+    path = f"{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin"
+    return f"FROM {base}\nCOPY pip {packages}/pip\nRUN {program}\nENV PIP_NO_INDEX=1 PATH={path}\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import rootfs
-from engine import IMAGE, Engine, engine
+from engine import IMAGE, PAGE, Engine, engine
 from harness import alive, all_children_of, eventually
 from system import SLOW, needs
 
@@ -190,3 +190,41 @@ def test_the_commands_of_the_readme_do_what_it_says(docker, tmp_path):
         assert "stopped: " in done.stdout.splitlines()[-1]
     finally:
         docker.run("rm", "-f", "shop")
+
+
+@pytest.fixture(scope="module")
+def page(docker: Engine) -> Engine:
+    text = (rootfs.PROJECT / "docs/how-to/container.md").read_text()
+    block = re.search(r"```dockerfile\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    docker.build_page(block[1])
+    return docker
+
+
+@needs_docker
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--user", "12345", "-e", "HOME="),
+        ("--read-only",),
+        ("--read-only", "--user", "12345", "--tmpfs", "/dev/shm:ro"),
+        ("--init",),
+    ],
+)
+def test_the_dockerfile_of_the_page_makes_an_image_that_runs_as_it_says(page, options):
+    with page.container(*options, image=PAGE) as name:
+        page.run("exec", name, "procman", "scale", "web=3", "--wait")
+        assert page.run("exec", name, "procman", "ps").count("web.") == 3
+        page.run("stop", "-t", "30", name)
+        said = [json.loads(line) for line in page.run("logs", name).splitlines()]
+        assert said[-1]["instance"] == "system"
+        assert said[-1]["message"].startswith("stopped: ")
+        assert page.run("inspect", "-f", "{{.State.ExitCode}}", name) == "0"
+
+
+@needs_docker
+def test_another_verb_replaces_the_entry_point_of_the_image(page):
+    checked = page.run("run", "--rm", "--network", "none", "--entrypoint", "procman", PAGE, "check")
+    assert checked.startswith("TYPE ")
+    refused = page.run("run", "--rm", "--network", "none", PAGE, "check", check=False)
+    assert "`docker run --entrypoint procman IMAGE check`" in refused

@@ -71,8 +71,8 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
         return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
     counts = ", ".join(f"{name} {count}{_kept(plan, name)}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
-    told = f"; ports from {min(ports)}" if ports else ""
-    return f"procman {__version__}: {counts}{told}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
+    where = f"; ports from {min(ports)}" if ports else ""
+    return f"procman {__version__}: {counts}{where}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
 
 
 def _kept(plan: Plan, name: str) -> str:

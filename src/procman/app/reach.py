@@ -16,11 +16,11 @@ class Reach:
     def __init__(self, claimed: Claim | None) -> None:
         self.claimed = claimed
         self._server: LazyServer | None = None
-        self._say: Callable[[str], None] = lambda _text: None
+        self._log: Callable[[str], None] = lambda _text: None
 
-    def serve(self, server: LazyServer | None, say: Callable[[str], None]) -> None:
+    def serve(self, server: LazyServer | None, log: Callable[[str], None]) -> None:
         self._server = server
-        self._say = say
+        self._log = log
 
     def renew(self) -> None:
         """Create the socket again if it has disappeared, for example with the runtime folder of a user who logged out."""
@@ -29,7 +29,7 @@ class Reach:
             listener = self.claimed.renew()
             if listener is not None:
                 self._server.replace(before, listener)
-                self._say(f"the socket {self.claimed.place.socket} had gone: it is there again")
+                self._log(f"the socket {self.claimed.place.socket} had gone: it is there again")
 
     def follow(self, root: str) -> None:
         """The name of the root now leads to another folder. Raises ConfigError where another procman runs there."""
@@ -40,7 +40,7 @@ class Reach:
                 raise ConfigError(error.message.replace("start", f"use the root {root}", 1), error.hint) from None
             for listener in fresh:
                 self._server.listen(listener)
-        self._say(
+        self._log(
             f"{root} is another folder now, {os.path.realpath(root)}: what is started from here on runs there; "
             "`procman restart` moves the rest"
         )

@@ -7,6 +7,7 @@ on. Exit codes and error messages are in `outcome`.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -36,10 +37,17 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = 130  # 128 + SIGINT
     except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what would report it better
-        why = getattr(error, "strerror", None) or error
-        os.write(2, f"procman: cannot load the program: {why} (`ulimit -n`?)\n".encode())
+        os.write(2, f"procman: cannot load the program: {_why(error)}\n".encode(errors="replace"))
         code = 1
     _leave(code)
+
+
+def _why(error: Exception) -> str:
+    """The reason in words, with the file that it is about."""
+    if not isinstance(error, OSError):
+        return str(error)
+    hint = " (`ulimit -n`?)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}{hint}"
 
 
 def _leave(code: int) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.cli.background import Background, split
-from procman.cli.wait import tell
+from procman.cli.wait import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Waited, WaitParams
 from procman.control.waiting import EndedError
@@ -45,7 +45,7 @@ def _wait(made: Background) -> int:
     goes_on = f"procman keeps running in the background (pid {made.pid}); `procman shutdown` ends it"
     try:
         with Client(made.path) as client:
-            waited = client.wait(WaitParams(), tell)
+            waited = client.wait(WaitParams(), print_change)
             counts = client.ps().fleet.formation  # those that procman keeps may differ from the files'
     except (EndedError, ClosedError, NotRunningError):
         waited, counts = Waited("ending"), {}

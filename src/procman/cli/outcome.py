@@ -33,18 +33,18 @@ def run(args: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except ProcmanError as error:
-        return _tell(_advised(error, args))
+        return _print(_advised(error, args))
     except BrokenPipeError:  # `procman ps | head`: like any Unix program, without dying of SIGPIPE
         _abandon_output()
         return 141
     except OSError as error:
         _abandon_output()
-        return _tell(_of_system(error))
+        return _print(_of_system(error))
     except Exception as error:
         if os.environ.get("PROCMAN_DEBUG"):
             raise
         text = f"cannot continue: {type(error).__name__}: {error}"
-        return _tell(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
+        return _print(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
     return code
 
 
@@ -88,17 +88,18 @@ def _dispatch(args: list[str]) -> int:
 
 def _advised(error: ProcmanError, args: Sequence[str]) -> ProcmanError:
     """The refusal with advice for what was typed, if there is any."""
-    from procman.cli.line.advice import of_refused  # noqa: PLC0415  only on the way to an error
+    from procman.cli.group import VERBS  # noqa: PLC0415  only on the way to an error
+    from procman.cli.line.advice import of_refused  # noqa: PLC0415  as above
 
-    advice = of_refused(args, error.message) if error.exit_code in (1, 2) else None
+    advice = of_refused(args, error.message, VERBS) if error.exit_code in (1, 2) else None
     if advice is None:
         return error
-    told = ProcmanError(advice.message or error.message.partition(" (")[0], advice.hint)
-    told.exit_code = error.exit_code
-    return told
+    advised = ProcmanError(advice.message or error.message.partition(" (")[0], advice.hint)
+    advised.exit_code = error.exit_code
+    return advised
 
 
-def _tell(error: ProcmanError) -> int:
+def _print(error: ProcmanError) -> int:
     from procman.text.lines import clean  # noqa: PLC0415  only on the way to an error
 
     for line in "\n".join(error.lines()).split("\n"):

@@ -17,8 +17,8 @@ import click
 from msgspec import Struct
 
 from procman.cli.background import Background, split
-from procman.cli.verbs.run import SHELL, OneOff, execute
-from procman.cli.wait import tell
+from procman.cli.one_off import SHELL, OneOff, execute
+from procman.cli.wait import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Waited, WaitParams
 from procman.control.streaming import data_of
@@ -107,7 +107,7 @@ def _end_with_parent() -> None:
 def _wait(made: Background) -> Waited:
     try:
         with Client(made.path) as client:
-            return client.wait(WaitParams(), tell)
+            return client.wait(WaitParams(), print_change)
     except (EndedError, ClosedError, NotRunningError):
         return Waited("ending")
 

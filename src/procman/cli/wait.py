@@ -52,7 +52,7 @@ def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds:
     """Block until an accepted change is reached; with an older procman, which gives it no number, until these instances
     are ready. Raises ProcmanError where that takes too long, or cannot happen any more.
     """
-    waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), tell)
+    waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), print_change)
     if waited.outcome == "late":
         from procman.control.conditions import listed  # noqa: PLC0415  only on the way to an error
 
@@ -67,12 +67,12 @@ def until_gone(path: str, ask: Callable[[], None]) -> None:
         changes = watcher.events()
         ask()
         for happened in changes:
-            tell(happened.change)
+            print_change(happened.change)
         while watcher.channel.next_message(None) is not None:  # the stream ends before the connection does
             continue
 
 
-def tell(change: Change) -> None:
+def print_change(change: Change) -> None:
     """Show which instances are still waited for, as procman's log does."""
     if change.event is Kind.WAITING:
         click.echo(clean(change.text), err=True)

@@ -40,7 +40,7 @@ def group_faults(document: Document, types: Collection[str]) -> list[Fault]:
     faults = []
     for name, section in document.settings.groups.items():
         path = f"groups.{plain(name)}"
-        faults += [document.fault(path + where, *told) for where, *told in checks.group(section, types, grouped)]
+        faults += [document.fault(path + where, *texts) for where, *texts in checks.group(section, types, grouped)]
         grouped |= dict.fromkeys(section.members, name)
     return faults
 
@@ -60,12 +60,12 @@ def order_faults(document: Document) -> list[Fault]:
     first = next((n for n, (a, b) in enumerate(pairwise(grouped)) if b in needs.get(a, ())), None)
     if first is None:  # a type in two groups, or twice in one, which is a fault of its own
         return []
-    told = [*grouped[first:-1], *grouped[: first + 1]]
+    ring = [*grouped[first:-1], *grouped[: first + 1]]
     hint = (
         "leave one of these out" if circle else "members of a group start in their order: change it, or leave this out"
     )
-    message = f"cannot start any of them: {' waits for '.join(told)}"
-    return [document.fault(f"processes.{plain(told[0])}.depends_on", message, hint)]
+    message = f"cannot start any of them: {' waits for '.join(ring)}"
+    return [document.fault(f"processes.{plain(ring[0])}.depends_on", message, hint)]
 
 
 def _with_groups(document: Document, needs: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from procman.errors import Fault
 
@@ -34,7 +34,11 @@ class Document(Struct, frozen=True):
     @property
     def named(self) -> set[str]:
         """Every process type that it speaks of."""
-        return {*self.formation, *self.processes}
+        if self.settings is None:
+            return set()
+        needed = [section.depends_on for section in self.processes.values() if section.depends_on is not UNSET]
+        members = [section.members for section in self.settings.groups.values()]
+        return {*self.formation, *self.processes}.union(*needed, *members)
 
     def fault(self, path: str, message: str, hint: str = "") -> Fault:
         return Fault(self.file, self.lines.get(path, 0), f"{path}: {message}", hint)

@@ -131,7 +131,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "When a new process counts as ready: tcp, notify, or a mapping",
                 policies.ready,
                 checks.probe,
-                "a second of life",
+                "a second after its start",
             ),
         ]
         | UnsetType
@@ -222,7 +222,9 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     formation: Annotated[dict[str, Counted], Meta(description="Instances of each process type at the start")] = {}
     defaults: DefaultsSection = DefaultsSection()
     processes: Annotated[dict[str, ProcessSection], Meta(description="Settings by process type")] = {}
-    groups: Annotated[dict[str, GroupSection], Meta(description="Process types that live and die together")] = {}
+    groups: Annotated[
+        dict[str, GroupSection], Meta(description="Process types that are started, restarted and stopped together")
+    ] = {}
     release: Annotated[
         bool, Meta(description="Run the type `release` to success before anything else, as `start --release` does")
     ] = False

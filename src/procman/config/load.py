@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from procman.config.document import Document
 from procman.config.envfile import PORT_VARIABLE, Assignment, inherited, is_ours, layer_over, read_assignments
-from procman.config.location import PROCFILE, STDIN, Location, is_handle, locate
+from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_handle, locate
 from procman.config.options import Options
 from procman.config.plan import build_plan, build_specs, place, refuse_config
 from procman.config.ports import DEFAULT_PORT, base_port
@@ -159,8 +159,9 @@ class _Files:
             data = self._read(STDIN, location.procfile_name, "-f")
         else:
             hint = "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"
-            if self._options.procfile is None and os.path.lexists(f"{location.procfile}.dev"):
-                hint = f"{PROCFILE}.dev is there: -f {location.procfile_name}.dev"
+            other = _similar_file(location.procfile) if self._options.procfile is None else ""
+            if other:
+                hint = f"{other} is there: -f {os.path.join(os.path.dirname(location.procfile_name), other)}"
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)
@@ -237,6 +238,7 @@ class _Files:
 
     def _document(self) -> Document:
         if self._options.config is None and not os.path.lexists(self._location.config):
+            self._refuse_yaml()
             return Document()
         data = self._read(self._location.config, self._location.config_name, "--config")
         if isinstance(data, Fault):
@@ -247,3 +249,21 @@ class _Files:
         document, faults = parse_settings(data, self._location.config_name)
         self.faults += faults
         return document
+
+    def _refuse_yaml(self) -> None:
+        """Refuse settings under the other usual ending. Ignored, they would have no effect, and nobody would know why."""
+        name = f"{os.path.splitext(self._location.config)[0]}.yaml"
+        if os.path.lexists(name):
+            shown = f"{os.path.splitext(self._location.config_name)[0]}.yaml"
+            hint = f"rename it to {SETTINGS}, or name it: --config {shown}"
+            self.faults.append(Fault("", 0, f"cannot use {shown}: procman reads {SETTINGS}", hint))
+
+
+def _similar_file(path: str) -> str:
+    """The name of a file beside this missing one that was probably meant: Procfile.dev first, then procfile."""
+    try:
+        names = sorted(os.listdir(os.path.dirname(path)))
+    except OSError:  # there is no such folder, or it must not be listed: reported with the Procfile itself
+        return ""
+    other_case = [name for name in names if name.lower() in (PROCFILE.lower(), f"{PROCFILE.lower()}.txt")]
+    return next((name for name in (f"{PROCFILE}.dev", *other_case) if name in names), "")

@@ -82,13 +82,20 @@ def search_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Option
     """
     if options.root is not None or options.procfile is not None:
         return options, None
-    here = folder = current_folder(environ)
+    here = current_folder(environ)
+    # a folder that was entered through a link has two above it: the one that the user sees comes first
+    folder = _nearest(here) or _nearest(os.path.realpath(here))
+    return (options, None) if folder in (here, None) else (replace(options, root=folder), folder)
+
+
+def _nearest(folder: str) -> str | None:
+    """The folder itself, or the nearest one above it, that has a Procfile."""
     while not os.path.lexists(os.path.join(folder, PROCFILE)):
         above = os.path.dirname(folder)
         if above == folder:
-            return options, None
+            return None
         folder = above
-    return (options, None) if folder == here else (replace(options, root=folder), folder)
+    return folder
 
 
 def note_of(folder: str) -> str:

@@ -83,8 +83,10 @@ def of_key(path: str, key: str) -> str:
 
 def of_value(path: str, text: str) -> str:
     """The hint for a word where a mapping, or another word, is expected; "" where there is none."""
-    key = path.rpartition(".")[2]
+    head, _, key = path.rpartition(".")
     match key:
+        case _ if (key in SECTIONS or head == "processes") and re.match(r"[\w-]+:[^\s/]", text):
+            return f"write a blank after the ':': `{text.replace(':', ': ', 1)}`"
         case "restart" if text in ("always", "never", "on-failure"):
             return f"write `restart: {{policy: {text}}}`"
         case "restart" if text in ("no", "false", "unless-stopped", "true", "yes"):

@@ -114,7 +114,7 @@ def _groups(inputs: Inputs) -> tuple[policies.Group, ...]:
         return ()
     from procman.config.policies import groups  # noqa: PLC0415  only with a procman.yml
 
-    return groups(settings.groups)
+    return groups(settings.groups, inputs.elsewhere.difference(inputs.entries))
 
 
 def _companion_sections(inputs: Inputs) -> dict[str, dict[str, Any]]:
@@ -161,7 +161,12 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for name in _unknown(inputs, names)
         if name not in inputs.elsewhere
     ]
-    return faults + default_faults(document) + group_faults(document, inputs.entries) + order_faults(document)
+    return (
+        faults
+        + default_faults(document)
+        + group_faults(document, {*inputs.entries, *inputs.elsewhere})
+        + order_faults(document)
+    )
 
 
 def _refuse_asked(

@@ -7,7 +7,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 class SpecContext(Struct, frozen=True):
     """What the meaning of a value may depend on: the root, the `defaults` of the file, the names of all types and of
-    the one-offs among them, and procman's default grace.
+    the one-offs among them, procman's default grace, and the types that only another Procfile of the folder has.
     """
 
     root: str
@@ -60,6 +60,7 @@ class SpecContext(Struct, frozen=True):
     types: frozenset[str]
     one_offs: frozenset[str]
     grace: float
+    elsewhere: frozenset[str] = frozenset()
 
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -203,10 +204,13 @@ def health(value: ProbeWord | HealthSection | UnsetType, _context: SpecContext) 
 
 
 def depends_on(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Fields:
-    """The dependencies of `[redis, migrate]` or `{redis: started, migrate: {until: done, restart: true}}`."""
+    """The dependencies of `[redis, migrate]` or `{redis: started, migrate: {until: done, restart: true}}`. What only
+    another Procfile runs (redis in `Procfile.dev`) is not waited for, as a type whose count is 0 is not.
+    """
     if value is UNSET:
         return {}
-    named = value if isinstance(value, dict) else dict.fromkeys(value)
+    written_ones = value if isinstance(value, dict) else dict.fromkeys(value)
+    named = {name: needed for name, needed in written_ones.items() if name not in context.elsewhere}
     return {"depends_on": tuple(_dependency(name, needed, context) for name, needed in named.items())}
 
 
@@ -249,5 +253,11 @@ def _address(address: str, root: str) -> str:
     return f"{scheme}{separator}{absolute(path, root)}" if scheme == "unix" else address
 
 
-def groups(sections: Mapping[str, GroupSection]) -> tuple[Group, ...]:
-    return tuple(Group(name=name, **structs.asdict(section)) for name, section in sections.items())
+def groups(sections: Mapping[str, GroupSection], elsewhere: Container[str] = ()) -> tuple[Group, ...]:
+    """The groups, without members that only another Procfile of the folder has."""
+    return tuple(
+        Group(
+            name=name, **structs.asdict(section) | {"members": tuple(m for m in section.members if m not in elsewhere)}
+        )
+        for name, section in sections.items()
+    )

@@ -66,6 +66,9 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
                 entries.append(entry)
         continued = raw.rstrip(b" \t\r").endswith(b"\\")
     what = _kind_of(data) if faults else ""
+    if faults and any(line.lstrip().startswith((b"{%", b"{{")) for line in _lines(data)):
+        hint = "it is a template: have its own tool make a Procfile of it first"
+        return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint)]
     if what:
         hint = f"it is {what}: `procman init --from {file}` makes a Procfile of one"
         return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint)]
@@ -88,7 +91,7 @@ def _kind_of(data: bytes) -> str:
 
 
 def is_name(word: str) -> bool:
-    """Whether a process type may be called so."""
+    """Whether it is a valid name of a process type."""
     return 0 < len(word) <= _LONGEST_NAME and _NAME.issuperset(word)
 
 

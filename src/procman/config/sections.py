@@ -165,7 +165,7 @@ class RecycleSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Process types that live and die together, as Erlang/OTP's supervisors define it."""
+    """Process types that are started, restarted and stopped together, like the children of an Erlang/OTP supervisor."""
 
     members: Annotated[tuple[Filled, ...], Meta(min_length=1, description="Process types, in the order of the start")]
     strategy: Annotated[Strategy, Meta(description="Who is restarted with a member that crashes")] = (
@@ -176,7 +176,7 @@ class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DefaultsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds for every process type that does not say otherwise."""
+    """Settings of every process type that does not set them itself."""
 
     restart: RestartSection = RestartSection()
     stop: StopSection = StopSection()

@@ -93,7 +93,8 @@ class SpecBuilder:
             path = f"processes.{name}.{key}"
             if row.check is not None and section is not None and path not in self._inputs.document.faulty:
                 faults += [
-                    self._inputs.document.fault(path + where, *told) for where, *told in row.check(value, self._context)
+                    self._inputs.document.fault(path + where, *texts)
+                    for where, *texts in row.check(value, self._context)
                 ]
         return self._overridden(fields | _surged(written, fields)), faults
 
@@ -104,7 +105,7 @@ class SpecBuilder:
         defaults = self._inputs.document.settings.defaults
         types = frozenset(self._inputs.entries)
         one_offs = frozenset(name for name in types if is_one_off(self._inputs.document, name))
-        return SpecContext(self._inputs.root, defaults, types, one_offs, grace)
+        return SpecContext(self._inputs.root, defaults, types, one_offs, grace, self._inputs.elsewhere - types)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Apply what the command line says about all types."""

@@ -89,20 +89,24 @@ class Channel:
                 if message.id == self._number or (message.error is not None and message.id is None):
                     return answer(message, result)
         except TimeoutError:
-            raise self.silent(limit) from None
+            from procman.control.methods import METHODS, Access  # noqa: PLC0415  only on the way to an error
+
+            raise self.silent(limit, asked=METHODS[method].access is Access.CHANGE) from None
         except OSError as error:
             raise ProcmanError(f"cannot talk to procman: {error.strerror or error}") from None
 
-    def silent(self, limit: float | None = None) -> ProcmanError:
-        """The error for an answer that did not come in time, and its probable reason. The request stays in the socket,
-        and is carried out once procman reads it.
+    def silent(self, limit: float | None = None, *, asked: bool = True) -> ProcmanError:
+        """The error for an answer that did not come in time, and its probable reason. `asked`: something that changes
+        anything, which stays in the socket, and is carried out once procman reads it.
         """
         pid = self.peer
         if _is_suspended(pid):
-            text = f"cannot get an answer: procman (pid {pid}) is suspended, and does what was asked once it continues"
+            then = "and does what was asked once it continues" if asked else "and has not been asked to change anything"
+            text = f"cannot get an answer: procman (pid {pid}) is suspended, {then}"
             return ProcmanError(text, f"`kill -CONT {pid}` continues it")
         text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
-        return ProcmanError(text, "it may still do what was asked; see `procman ps`")
+        then = "it may still do what was asked" if asked else "it has not been asked to change anything"
+        return ProcmanError(text, f"{then}; see `procman ps`")
 
     def connect_again(self) -> None:
         """Open a new connection after the old one has ended, as it does when procman is upgraded. Raises

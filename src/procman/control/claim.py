@@ -184,12 +184,12 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
 
 
 def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
-    told: list[int] = []
+    reported: list[int] = []
 
     def waits(pid: int) -> None:
-        if not told:
+        if not reported:
             on_wait(pid)
-        told.append(pid)
+        reported.append(pid)
 
     return waits
 

@@ -121,7 +121,7 @@ class Client:
         self.hello()
         return self._call(methods.EVENTS, params)
 
-    def wait(self, what: WaitParams, tell: Callable[[Change], object] = _ignore) -> Waited:
+    def wait(self, what: WaitParams, on_change: Callable[[Change], object] = _ignore) -> Waited:
         """Block until instances are ready, done or stopped, or an operation has ended. `tell` gets every change
         meanwhile.
 
@@ -131,9 +131,9 @@ class Client:
         from procman.control import waiting  # noqa: PLC0415  as above
 
         try:
-            return waiting.wait(self.channel, what, tell)
+            return waiting.wait(self.channel, what, on_change)
         except NotUnderstoodError:
-            return waiting.wait_by_polling(self.channel, what, tell)
+            return waiting.wait_by_polling(self.channel, what, on_change)
 
     # ---- changing
 
@@ -173,7 +173,7 @@ class Client:
         return self._call(methods.HOLD, Hold(by, tuple(types), seconds))
 
     def release(self, by: str, instance: str, generation: int) -> None:
-        """Release the stop of an instance, in the life of that number."""
+        """Release the stop of an instance, in the run of that number."""
         self._call(methods.RELEASE, ReleaseParams(by, instance, generation))
 
     def report(self, instance: str, generation: int, fault: str) -> None:
@@ -234,7 +234,7 @@ class Client:
         if not lacking:
             return None
         text = f"cannot do that: the running procman ({hello.version}) does not know {', '.join(lacking)}"
-        return LackingError(text, "`procman upgrade` replaces it by the installed version")
+        return LackingError(text, "`procman upgrade` replaces it with the installed version")
 
 
 if TYPE_CHECKING:

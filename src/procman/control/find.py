@@ -29,19 +29,35 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
         if not answers(override):
             raise NotRunningError(f"cannot reach procman: none listens on {override}", "start it with `procman start`")
         return override
-    named = os.path.abspath(logical(start, environ))
+    try:
+        named, real = os.path.abspath(logical(start, environ)), os.path.realpath(start)
+    except FileNotFoundError:
+        text = "cannot tell the current folder: it has been removed"
+        raise NotRunningError(text, "change into one that exists, or name one with -d") from None
     seen: list[str] = []
-    for first in dict.fromkeys((os.path.realpath(start), named)):
+    for first in dict.fromkeys((named, real)):  # as `start` looks for a Procfile
         for folder in _upwards(first):
             path = next((path for path in sockets_of(folder, environ, label) if answers(path)), None)
             if path is not None:
                 return path
             seen.append(folder)
+        if os.path.exists(os.path.join(seen[-1], "Procfile")):
+            break
     where = next((folder for folder in seen if os.path.exists(os.path.join(folder, "Procfile"))), seen[0])
+    raise _unreachable(where, environ, label)
+
+
+def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunningError:
+    """Why no procman can be reached for this folder, as far as it can be found out."""
     pid = _holder(where, environ, label)
     if pid:
         text = f"cannot reach procman: pid {pid} runs for {where}, but its socket is gone"
-        raise NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+        return NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
+    other = names.of_another_user(names_of(where, label))
+    if other is not None:
+        user = names.user_name(other.uid)
+        text = f"cannot reach procman: pid {other.pid} of user {user} runs for {where}, and only that user and root may use it"
+        return NotRunningError(text, f"run the command as that user: `sudo -u {user} procman …`")
     others = [name for name in names.labels(names_of(where)) if name != label]
     hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
     if len(others) == 1:
@@ -50,7 +66,7 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
         hint = (
             f"the formations {', '.join(others)} run here: `--name`, or the variable PROCMAN_NAME, says which is meant"
         )
-    raise NotRunningError(
+    return NotRunningError(
         f"cannot reach procman: none{f' of the name {label}' if label else ''} runs for {where}", hint
     )
 

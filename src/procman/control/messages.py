@@ -96,7 +96,7 @@ class WhyParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
 
 class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Release the stop of an instance, in the life of that `generation`, from the hold of `by`."""
+    """Release the stop of an instance, in the run of that `generation`, from the hold of `by`."""
 
     by: Name
     instance: Name
@@ -104,7 +104,7 @@ class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class ReportParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a companion, in its life of that `generation`, has to say of what it looks after: the fault, or "" for none."""
+    """What a companion, in its run of that `generation`, has to say of what it looks after: the fault, or "" for none."""
 
     instance: Name
     generation: int
@@ -251,7 +251,7 @@ class Happened(Struct, frozen=True, omit_defaults=True):
 
 
 class KeyboardChanged(Struct, frozen=True):
-    """The typist has changed or left, there is room again, or a new life has a terminal where the last one had none."""
+    """The typist has changed or left, there is room again, or a new run has a terminal where the last one had none."""
 
     stream: int
     keyboard: Keyboard

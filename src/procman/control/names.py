@@ -39,7 +39,7 @@ TABLE = "/proc/net/unix"
 
 
 class Holder(Struct, frozen=True):
-    """Who has a name. `alive` is False where only the guardian of a killed procman holds it."""
+    """The process that holds a name. `alive` is False where only the guardian of a killed procman holds it."""
 
     pid: int
     uid: int
@@ -90,7 +90,7 @@ def keep_inodes(roots: Iterable[str]) -> tuple[int, ...]:
 
 
 def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket | None:
-    told = False
+    has_reported = False
     for attempt in range(sys.maxsize):
         try:
             return _bound(name)
@@ -108,8 +108,8 @@ def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket 
         elif holder.alive:
             raise HeldError(holder)
         else:
-            if not told:
-                told = True
+            if not has_reported:
+                has_reported = True
                 on_wait(holder.pid)
             time.sleep(WAIT_PAUSE)
     raise AssertionError
@@ -130,12 +130,12 @@ def _bound(name: str) -> socket.socket:
 
 def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) -> None:
     """Wait until no relevant process has this name."""
-    told = False
+    has_reported = False
     while (holder := holder_of(name)) is not None and holder.uid == uid and _counts(holder, root):
         if holder.alive:
             raise HeldError(holder)
-        if not told:
-            told = True
+        if not has_reported:
+            has_reported = True
             on_wait(holder.pid)
         time.sleep(1.0)
 
@@ -149,6 +149,20 @@ def serving(base: str, root: str) -> Iterator[str]:
             holder = holder_of(name)
             if holder is not None and holder.alive and holder.uid == uid and _counts(holder, root):
                 yield name
+
+
+def of_another_user(bases: Iterable[str]) -> Holder | None:
+    """The living procman of another user that runs a root, as far as its names tell: this user may not talk to it."""
+    mine, asked = os.geteuid(), 0
+    for line in _table() if AVAILABLE else ():
+        name = line.rstrip("\n").rpartition(" ")[2]
+        base, _, uid = name.rpartition("/")
+        if base in bases and uid.isdecimal() and len(uid) < 11 and int(uid) != mine and asked < MOST_USERS:
+            asked += 1
+            holder = holder_of(name)
+            if holder is not None and holder.alive and holder.uid == int(uid):
+                return holder
+    return None
 
 
 def labels(bases: Iterable[str]) -> list[str]:
@@ -186,9 +200,13 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
         return not os.path.exists("/proc/self")
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for link in links:
-        with contextlib.suppress(OSError):  # closed meanwhile
+        try:
             if os.readlink(f"/proc/{pid}/fd/{link}") in wanted:
                 return True
+        except PermissionError:  # listed but hidden: it is outside our user namespace (ptrace(2))
+            return not _is_zombie(pid)
+        except OSError:  # closed meanwhile
+            continue
     return not wanted
 
 
@@ -243,15 +261,15 @@ def _counts(holder: Holder, root: str) -> bool:
 
 def refusal(pid: int, uid: int | None = None) -> RefusedError:
     """The refusal to start where a procman runs already."""
-    whose = "" if uid in (None, os.geteuid()) else f", user {_user(uid)}"
+    whose = "" if uid in (None, os.geteuid()) else f", user {user_name(uid)}"
     who = f"procman (pid {pid}{whose})" if pid else "another procman"
+    how = "only that user and root may use it" if whose else "see `procman ps`; `procman shutdown` ends it"
     return RefusedError(
-        f"cannot start: {who} already runs here",
-        "see `procman ps`; `procman shutdown` ends it, and --name NAME starts another formation of this folder",
+        f"cannot start: {who} already runs here", f"{how}, and --name NAME starts another formation of this folder"
     )
 
 
-def _user(uid: int | None) -> str:
+def user_name(uid: int | None) -> str:
     import pwd  # noqa: PLC0415  only on the way to an error
 
     try:

@@ -27,7 +27,7 @@ def json_schema() -> dict[str, Any]:
     results = list(dict.fromkeys(method.result for method in METHODS.values()))
     responses = [_message_schema("result", "", {"id": _ID, "result": of[result]}) for result in results]
     failure = _message_schema("error", "The request was not carried out.", {"id": _ID, "error": of[Error]})
-    told = [
+    notifications = [
         _message_schema(name, "", {"method": {"const": name}, "params": of[params]})
         for name, params in NOTIFICATIONS.items()
     ]
@@ -38,7 +38,7 @@ def json_schema() -> dict[str, Any]:
         "$defs": {
             "request": {"oneOf": requests},
             "response": {"anyOf": [*responses, failure]},
-            "notification": {"oneOf": told},
+            "notification": {"oneOf": notifications},
             **components,
         },
     }

@@ -47,7 +47,7 @@ class Stream(Iterator[T], Generic[P, T]):
         """Called when the stream is open."""
 
     @abstractmethod
-    def _came(self, told: T) -> None:
+    def _received(self, notified: T) -> None:
         """Remember where a subscription after this notification has to begin."""
 
     def _open_again(self) -> bool:
@@ -55,13 +55,13 @@ class Stream(Iterator[T], Generic[P, T]):
 
         A slow reader may miss the announcement of an upgrade, and sees only that the connection ends.
         """
-        told, before = self._channel.upgrading, self._upgrades
+        announced, before = self._channel.upgrading, self._upgrades
         try:
             self._channel.connect_again()
             self._open()
         except (NotRunningError, ClosedError):
             return False
-        return told or self._upgrades > before
+        return announced or self._upgrades > before
 
     def __next__(self) -> T:
         while not self._ended:
@@ -70,13 +70,13 @@ class Stream(Iterator[T], Generic[P, T]):
                 if self._open_again():
                     continue
                 break
-            told = notification(message)
-            if getattr(told, "stream", None) != self._number:
+            notified = notification(message)
+            if getattr(notified, "stream", None) != self._number:
                 continue
-            if isinstance(told, self._kind):
-                self._came(told)
-                return told
-            if isinstance(told, StreamEnded):
+            if isinstance(notified, self._kind):
+                self._received(notified)
+                return notified
+            if isinstance(notified, StreamEnded):
                 break
         self._ended = True
         raise StopIteration
@@ -90,8 +90,8 @@ class EventStream(Stream[EventsParams, Happened]):
     def _begun(self, started: StreamStarted) -> None:
         self._params = EventsParams(after=started.number)
 
-    def _came(self, told: Happened) -> None:
-        self._params = EventsParams(after=told.number)
+    def _received(self, notified: Happened) -> None:
+        self._params = EventsParams(after=notified.number)
 
 
 class LogStream(Stream[LogsParams, Output]):
@@ -103,8 +103,8 @@ class LogStream(Stream[LogsParams, Output]):
         self._offsets = dict(started.after)
         self._params = replace(self._params, after=self._offsets)
 
-    def _came(self, told: Output) -> None:
-        self._offsets[told.instance] = told.after
+    def _received(self, notified: Output) -> None:
+        self._offsets[notified.instance] = notified.after
 
 
 def data_of(output: Output) -> bytes:

@@ -24,14 +24,14 @@ from procman.errors import ProcmanError
 PATIENCE = 10.0
 """Seconds after the deadline in which procman has to report that it has passed."""
 
-Tell = Callable[[Change], object]
+OnChange = Callable[[Change], object]
 
 
 class EndedError(ProcmanError):
     """procman has ended, and with it everything that it started."""
 
 
-def wait(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
+def wait(channel: Channel, params: WaitParams, on_change: OnChange) -> Waited:
     """Block until the condition is reached, cannot be reached any more, or the time is over. `tell` gets every change
     meanwhile.
 
@@ -46,7 +46,7 @@ def wait(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
         while (message := _next(channel, deadline + PATIENCE)) is not None:
             if message.id == number:
                 return answer(message, Waited)
-            _pass_on(notification(message), tell)
+            _pass_on(notification(message), on_change)
         _go_on(channel)
 
 
@@ -57,7 +57,7 @@ def _next(channel: Channel, deadline: float) -> Incoming | None:
         raise channel.silent() from None
 
 
-def wait_by_polling(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
+def wait_by_polling(channel: Channel, params: WaitParams, on_change: OnChange) -> Waited:
     """The same for a procman that has no `wait`.
 
     It subscribes to the events, and asks `ps` after each. A change after one `ps` leads to the next, so nothing is
@@ -75,13 +75,13 @@ def wait_by_polling(channel: Channel, params: WaitParams, tell: Tell) -> Waited:
                 verdict = condition.judge(view)
                 if verdict.outcome != "pending":
                     return Waited(verdict.outcome, verdict.reason, verdict.hint)
-                if not _changed(channel, deadline, tell):
+                if not _changed(channel, deadline, on_change):
                     return Waited("late", pending=verdict.pending)
             continue  # another program has taken procman's place
         _go_on(channel)
 
 
-def _changed(channel: Channel, deadline: float, tell: Tell) -> bool:
+def _changed(channel: Channel, deadline: float, on_change: OnChange) -> bool:
     """Wait for a change, and pass on all other changes received by then; False at the deadline."""
     timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
     try:
@@ -91,14 +91,14 @@ def _changed(channel: Channel, deadline: float, tell: Tell) -> bool:
     if message is None:
         raise ClosedError("cannot keep waiting: the connection has ended")
     for one in (message, *channel.take()):
-        _pass_on(notification(one), tell)
+        _pass_on(notification(one), on_change)
     return True
 
 
-def _pass_on(told: object, tell: Tell) -> None:
-    if isinstance(told, Happened):
-        tell(told.change)
-    elif isinstance(told, StreamEnded):
+def _pass_on(notified: object, on_change: OnChange) -> None:
+    if isinstance(notified, Happened):
+        on_change(notified.change)
+    elif isinstance(notified, StreamEnded):
         raise EndedError("cannot keep waiting: procman has ended")
 
 

@@ -138,7 +138,7 @@ def _service(draft: Draft, service: Section, file: str, start: ImageStart | None
 
 
 def _image(draft: Draft, service: Section, start: ImageStart) -> None:
-    """What the image says of how it is run; Compose's own keys come after it, and win."""
+    """How the image is run by default; Compose's own keys are applied after that, and win."""
     at = service.line_of("build")
     serves = "command" not in service and "entrypoint" not in service  # what a worker of the same image does not
     if start.signal:

@@ -18,7 +18,7 @@ class SourceFormat(NamedTuple):
     """`names`: shell patterns of file names in lower case; `sign`: a text in files of another name.
 
     `node`: the text is what node prints of the file (pm2.py). `beside` names further files that matter, by their paths from
-    this one; `convert` then gets the texts of those that exist.
+    this one, or shell patterns of them; `convert` then gets the texts of those that exist.
     """
 
     title: str
@@ -38,13 +38,18 @@ FORMATS = (
         beside=compose.dockerfiles,
     ),
     SourceFormat(
-        "Supervisor", ("supervisord*.conf", "supervisor*.conf", "supervisor*.ini"), supervisord.convert, r"^\[program:"
+        "Supervisor",
+        ("supervisord*.conf", "supervisor*.conf", "supervisor*.ini"),
+        supervisord.convert,
+        r"^\[(program:|supervisord\])",
+        beside=supervisord.included,
     ),
     SourceFormat("process-compose", ("process-compose*.y*ml",), process_compose.convert, r"^processes:"),
     SourceFormat(
         "PM2", ("*.config.js", "*.config.cjs", "pm2*.js", "ecosystem*.js", "ecosystem*.cjs"), pm2.convert, node=True
     ),
     SourceFormat("PM2", ("ecosystem*.json", "pm2*.json", "process.json"), pm2.convert),
+    SourceFormat("PM2", (), pm2.convert, r'^[{\s]*"apps"\s*:\s*\['),
     SourceFormat("mprocs", ("mprocs*.y*ml", "mprocs*.json"), mprocs.convert, r"^procs:"),
     SourceFormat("pitchfork", ("pitchfork*.toml",), pitchfork.convert, r"^\[daemons\."),
     SourceFormat("systemd", ("*.service",), systemd.convert, r"^\[Service\]"),

@@ -29,7 +29,7 @@ def convert(text: str, file: str) -> Converted:
 
 
 def _selected(item: Item) -> Item:
-    """With what each `{$select: os, linux: …, $else: …}` chooses on Linux in its place."""
+    """The value, with each `{$select: os, linux: …, $else: …}` replaced by what it chooses on Linux."""
     if isinstance(item.value, list):
         return Item([_selected(one) for one in item.value], item.line)
     if not isinstance(item.value, dict):

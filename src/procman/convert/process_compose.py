@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from procman.convert.result import Builder, Converted, Draft
+from procman.convert.result import VARIES, Builder, Converted, Draft
 from procman.convert.tree import Section, fail, read_yaml
 from procman.convert.words import line
 
@@ -65,8 +65,11 @@ def _process(draft: Draft, process: Section) -> None:
         draft.notes.append(" ".join(description.split()))
     folder = process.text("working_dir")
     if folder:
-        draft.put("cwd", folder)
-    draft.put_env(process.line_of("environment"), process.variables("environment"), expand=True)
+        draft.put_folder(process.line_of("working_dir"), folder)
+    variables = process.variables("environment")
+    draft.put_env(process.line_of("environment"), variables, expand=True)
+    for name in [name for name, value in variables.items() if "{{" in value]:
+        draft.leave(process.line_of("environment"), f"the template in {name}", _REASONS["vars"])
     if process.flag("is_tty") or process.flag("is_interactive"):
         draft.turn_on("tty")
     if process.flag("disabled") or process.flag("is_foreground"):
@@ -140,6 +143,11 @@ def _probe(draft: Draft, probe: Section) -> dict[str, object]:
         found: dict[str, object] = {
             "http": f"{asked.text('scheme').lower() or 'http'}://{host}{port}{asked.text('path') or '/'}"
         }
+        if VARIES.search(str(found["http"])):
+            draft.leave(
+                asked.line_of("port"), f"its probe of {found['http']}, which names a variable", "write the port"
+            )
+            return {}
         status = asked.number("status_code")
         if status is not None:
             found["status"] = int(status)

@@ -24,6 +24,8 @@ YEAR = 365 * 86400
 _OURS = re.compile(r"PS|PROCMAN_.*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = re.compile(r"[;&|]")
+VARIES = re.compile(r"\$[A-Za-z_{]|\{\{")
+"""A variable or a template, whose value is only known when the program is started."""
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -41,11 +43,15 @@ class ProcessType(Struct, frozen=True, kw_only=True):
 
 
 class NotCarried(Struct, frozen=True):
-    """Something that could not be carried over: the line of the source (0: none in particular), what it is, what to do."""
+    """Something that could not be carried over: the line of the source (0: none in particular), what it is, what to do.
+
+    `file` is a file that the source includes ("": the source itself).
+    """
 
     line: int
     what: str
     hint: str = ""
+    file: str = ""
 
 
 class Converted(Struct, frozen=True, kw_only=True):
@@ -60,9 +66,10 @@ class Converted(Struct, frozen=True, kw_only=True):
 class Draft:
     """One process type being built. A format sets what it knows, in any order."""
 
-    def __init__(self, builder: Builder, name: str, line: int) -> None:
+    def __init__(self, builder: Builder, name: str, line: int, file: str = "") -> None:
         self.name = name
         self.line = line
+        self.file = file
         self.command = ""
         self.count: int | str = 1
         self.settings: dict[str, Any] = {}
@@ -73,7 +80,7 @@ class Draft:
 
     def leave(self, line: int, what: str, hint: str = "") -> None:
         """Record that something of this type was not carried over."""
-        self._builder.leave(line, f"{self.name}: {what}", hint)
+        self._builder.leave(line, f"{self.name}: {what}", hint, self.file)
 
     def put(self, path: str, value: object) -> None:
         """Set a key of procman.yml: `stop.signal`."""
@@ -86,6 +93,13 @@ class Draft:
     def turn_on(self, path: str) -> None:
         """Set a key to true."""
         self.put(path, True)  # noqa: FBT003  a value, not a switch
+
+    def put_folder(self, line: int, folder: str) -> None:
+        """Set the working directory. procman.yml has no variables, and a shell's command does."""
+        if VARIES.search(folder):
+            self.leave(line, f"its folder {folder}, which names a variable", "write `cd DIR &&` before its command")
+        else:
+            self.put("cwd", folder)
 
     def put_signal(self, line: int, name: str) -> None:
         """Set the stop signal. TERM is the default."""
@@ -148,14 +162,14 @@ class Builder:
         self._left: list[NotCarried] = []
         self.env: dict[str, str] = {}
 
-    def draft(self, name: str, line: int) -> Draft:
-        """Start a process type, under its name in the source."""
-        draft = Draft(self, name, line)
+    def draft(self, name: str, line: int, file: str = "") -> Draft:
+        """Start a process type, under its name in the source or in a file that this includes."""
+        draft = Draft(self, name, line, file)
         self._drafts.append(draft)
         return draft
 
-    def leave(self, line: int, what: str, hint: str = "") -> None:
-        self._left.append(NotCarried(line, plain(what, _LONGEST), plain(hint, _LONGEST)))
+    def leave(self, line: int, what: str, hint: str = "", file: str = "") -> None:
+        self._left.append(NotCarried(line, plain(what, _LONGEST), plain(hint, _LONGEST), file))
 
     def put_env(self, line: int, variables: Mapping[str, str]) -> None:
         """Set variables for every type, which go into .env."""
@@ -190,7 +204,7 @@ class Builder:
             self._ordered(made, draft, names)
             for made, draft in zip(types, (d for d in self._drafts if d.command.strip()), strict=True)
         )
-        left = sorted(self._left, key=lambda item: item.line)
+        left = sorted(self._left, key=lambda item: (item.file, item.line))
         return Converted(types=ordered, env=self.env, scripts=scripts, left=tuple(left))
 
     def _named(self, draft: Draft, taken: set[str]) -> str:
@@ -204,7 +218,7 @@ class Builder:
             name = f"{base[:58]}-{number}"
         assert is_name(name)
         if name != draft.name:
-            self.leave(draft.line, f"the name {draft.name!r}", f"it is {name} in the Procfile")
+            self.leave(draft.line, f"the name {draft.name!r}", f"it is {name} in the Procfile", draft.file)
         return name
 
     def _typed(self, draft: Draft, name: str, scripts: dict[str, str]) -> ProcessType:

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import fail
 from procman.convert.words import expanding, quoted, split
 
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:;.*)?")
-_FORMAT = re.compile(r"%%|%\((\w+)\)([0-9]*)[sd]")
+_FORMAT = re.compile(r"%%|%\((\w+)\)0*([0-9]*)[sd]")
+_NUMBER = re.compile(r"\$\{process_num:(\d*):(\d+)\}")
+"""Stands for `process_num` until the command is complete: its width, and the number of the first process."""
 _PAIR = re.compile(r"""\s*([A-Za-z_][\w]*)\s*=\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*?)\s*(?:,|$)""")
 _REASONS = {
     "user": "processes run as the user that starts procman",
     "umask": "set it before procman is started",
     "priority": "order is set by depends_on",
+    "autostart": "give the count with `procman start -m NAME=0`",
     "startsecs": "say when it is ready: `ready: tcp`",
-    "numprocs_start": "PROCMAN_INDEX counts from 1",
     "serverurl": "procman gives each process PROCMAN_SOCKET",
 }
 _LOGS = re.compile(r"(stdout|stderr)_.*")
-_SILENT = frozenset({"process_name", "redirect_stderr", "killasgroup", "startsecs"})
+_SILENT = frozenset({"process_name", "redirect_stderr", "killasgroup", "startsecs", "numprocs_start"})
 _OWN = {
     "supervisorctl": "procman's verbs find it by the folder",
     "unix_http_server": "procman has a control socket of its own",
     "inet_http_server": "procman has a control socket of its own, for its own user only",
-    "include": "convert each of these files, too",
+    "include": "none of these files can be read here: convert them, too",
+    "group": "a verb takes several names, as in `procman restart web worker`; `groups:` restarts types together",
+    "eventlistener": "`procman events --json` prints every change",
+    "fcgi-program": "write its command into the Procfile, and `socket:` into procman.yml",
 }
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class _Value(Struct, frozen=True):
@@ -42,21 +52,31 @@ class _Section(Struct, frozen=True):
     values: dict[str, _Value] = field(default_factory=dict)
 
 
-def convert(text: str, file: str) -> Converted:
-    """Raises ConfigError."""
+def included(text: str, file: str) -> list[str]:
+    """The files that it includes, as shell patterns. Raises ConfigError."""
+    named = [section.values.get("files") for section in _sections(text, file) if section.name == "include"]
+    return [pattern.replace("%(here)s/", "") for one in named if one is not None for pattern in one.text.split()]
+
+
+def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Converted:
+    """`beside` are the texts of the `included` files that are there. Raises ConfigError."""
     builder = Builder()
-    sections = _sections(text, file)
-    for section in sections:
+    found = [("", section) for section in _sections(text, file)]
+    found += [(name, section) for name, more in beside.items() for section in _sections(more, name)]
+    for source, section in found:
         kind, _, name = section.name.partition(":")
         if kind == "program" and name:
-            _program(builder.draft(name, section.line), section)
+            _program(builder.draft(name, section.line, source), section)
         elif kind == "supervisord":
             _daemon(builder, section)
-        elif kind != "rpcinterface":
-            builder.leave(section.line, f"[{section.name}]", _OWN.get(kind, ""))
-    if not any(section.name.startswith("program:") for section in sections):
-        fail(file, 0, "cannot find a [program:NAME] section in the file", "is it a supervisord.conf?")
-    return builder.build()
+        elif kind != "rpcinterface" and not (kind == "include" and beside):
+            builder.leave(section.line, f"[{section.name}]", _OWN.get(kind, ""), source)
+    if not any(section.name.startswith("program:") for _, section in found):
+        including = any(section.name == "include" for _, section in found)
+        hint = "none of the files that it includes can be read here" if including else "is it a supervisord.conf?"
+        fail(file, 0, "cannot find a [program:NAME] section in the file", hint)
+    made = builder.build()
+    return replace(made, types=tuple(replace(one, command=_NUMBER.sub(_numbered, one.command)) for one in made.types))
 
 
 def _sections(text: str, file: str) -> list[_Section]:
@@ -108,25 +128,42 @@ def _environment(text: str) -> dict[str, str]:
 
 def _program(draft: Draft, section: _Section) -> None:
     values = dict(section.values)
+    start = values.get("numprocs_start")
+    first = int(start.text[:9]) if start is not None and start.text.isascii() and start.text.isdigit() else 0
     command = values.pop("command", None)
     if command is not None:
-        draft.command = _command(draft, command)
+        draft.command = _command(draft, command, first)
+    variables = values.pop("environment", None)
+    if variables is not None:
+        _variables(draft, variables, first)
     for key, value in values.items():
         if not _set(draft, key, value) and key not in _SILENT:
             hint = "start with `procman start --log-dir DIR`" if _LOGS.fullmatch(key) else _REASONS.get(key, "")
-            if not (_LOGS.fullmatch(key) and value.text.startswith(("/dev/std", "/dev/fd/", "0", "/dev/null"))):
+            if not (
+                _LOGS.fullmatch(key)
+                and value.text.startswith(("/dev/std", "/dev/fd/", "0", "/dev/null", "NONE", "AUTO"))
+            ):
                 draft.leave(value.line, key, hint)
+
+
+def _variables(draft: Draft, value: _Value, first: int) -> None:
+    """The variables of a program. A PORT that counts up with its processes is the port of the first one."""
+    variables = {name: _formatted(one.replace("$", "$$"), first) for name, one in _environment(value.text).items()}
+    port = variables.get("PORT", "")
+    ports = [_NUMBER.sub(partial(_counted, number=first + index), port) for index in (0, 1)]
+    if all(port.isascii() and port.isdigit() for port in ports) and int(ports[1]) == int(ports[0]) + 1:
+        variables["PORT"] = ports[0]
+    draft.put_env(value.line, variables, expand=True)
 
 
 def _set(draft: Draft, key: str, value: _Value) -> bool:
     """Carry one key over; False where procman has nothing like it."""
     text, line = value.text, value.line
     if key == "directory":
-        draft.put("cwd", _formatted(text.replace("%(here)s", ".")))
-    elif key == "environment":
-        expanded = {name: _formatted(one) for name, one in _environment(text).items()}
-        draft.put_env(line, expanded, expand=any("%(ENV_" in one for one in _environment(text).values()))
+        draft.put_folder(line, _formatted(text.replace("%(here)s", ".")))
     elif key == "autostart":
+        if "%(" in text:
+            return False
         draft.count = 0 if text.lower() in ("false", "no", "off", "0") else draft.count
     elif key == "autorestart":
         if text.lower() in ("true", "yes", "on", "1"):
@@ -152,7 +189,7 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
     return True
 
 
-def _command(draft: Draft, value: _Value) -> str:
+def _command(draft: Draft, value: _Value, first: int) -> str:
     """Supervisor runs no shell: each word is quoted for the shell that procman may need, and `%(…)s` becomes a
     variable.
     """
@@ -160,18 +197,36 @@ def _command(draft: Draft, value: _Value) -> str:
     if words is None:
         draft.leave(value.line, "its command: the quotation marks do not fit")
         return ""
-    if any("%(" in word and "ENV_" not in word for word in words):
+    known = [_formatted(word.replace("$", "$$"), first) for word in words]
+    if any("%(" in word for word in known):
         draft.leave(value.line, "a %(…)s in its command", "check the line of the Procfile")
-    return " ".join(expanding(_formatted(word.replace("$", "$$"))) if "%" in word else quoted(word) for word in words)
+    return " ".join(expanding(made) if "%" in word else quoted(word) for word, made in zip(words, known, strict=True))
 
 
-def _formatted(text: str) -> str:
+def _formatted(text: str, first: int = 0) -> str:
+    """The text with variables of a shell for `%(…)s`. `first` is the number of the first process."""
+
     def replaced(match: re.Match[str]) -> str:
         name = match[1]
         if name is None:
             return "%"
         if name.startswith("ENV_"):
             return "${" + name[4:] + "}"
-        return {"here": ".", "process_num": "${PROCMAN_INDEX}", "program_name": "${PROCMAN_TYPE}"}.get(name, match[0])
+        if name == "process_num":
+            return (
+                "${PROCMAN_INDEX}" if (match[2] or "1", first) == ("1", 1) else f"${{process_num:{match[2]}:{first}}}"
+            )
+        return {"here": ".", "program_name": "${PROCMAN_TYPE}"}.get(name, match[0])
 
     return _FORMAT.sub(replaced, text)
+
+
+def _counted(match: re.Match[str], number: int) -> str:
+    return str(number).zfill(int(match[1] or 0))
+
+
+def _numbered(match: re.Match[str]) -> str:
+    """The number of a process in a shell. Supervisor counts from `numprocs_start`, which is 0 unless it is set."""
+    width, first = int(match[1] or 1), int(match[2])
+    number = "$PROCMAN_INDEX" if first == 1 else f"$((PROCMAN_INDEX{first - 1:+d}))"
+    return f"$(printf %0{width}d {number})" if width > 1 else number

@@ -37,7 +37,7 @@ class Target(Enum):
 
 
 class Spawn(Struct, frozen=True):
-    """Start life `generation` of number `index` of its type. Answered by Spawned or SpawnFailed."""
+    """Start run `generation` of number `index` of its type. Answered by Spawned or SpawnFailed."""
 
     name: str
     generation: int
@@ -46,7 +46,7 @@ class Spawn(Struct, frozen=True):
 
 
 class CancelSpawn(Struct, frozen=True):
-    """Cancel the start of this life. Answered by SpawnCancelled if it has not begun, else like the Spawn."""
+    """Cancel the start of this run. Answered by SpawnCancelled if it has not begun, else like the Spawn."""
 
     name: str
     generation: int
@@ -76,7 +76,7 @@ class ShareDaemon(Struct, frozen=True):
 
 
 class ReclaimDaemons(Struct, frozen=True):
-    """The daemons that serve the type belong to this life, the last one of the type, and get `signal`."""
+    """The daemons that serve the type belong to this run, the last one of the type, and get `signal`."""
 
     name: str
     generation: int
@@ -84,7 +84,7 @@ class ReclaimDaemons(Struct, frozen=True):
 
 
 class StartProbe(Struct, frozen=True):
-    """Probe this life until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long
+    """Probe this run until StopProbe, its end, or another StartProbe for it; answered by Probed. `timeout` is how long
     to wait for its readiness, with `health` how long for one answer. Seconds.
     """
 
@@ -97,14 +97,14 @@ class StartProbe(Struct, frozen=True):
 
 
 class StopProbe(Struct, frozen=True):
-    """Stop probing this life."""
+    """Stop probing this run."""
 
     name: str
     generation: int
 
 
 class RunHelper(Struct, frozen=True):
-    """Run a command in this life's environment and folder, for so many seconds at most."""
+    """Run a command in this run's environment and folder, for so many seconds at most."""
 
     name: str
     generation: int
@@ -113,14 +113,14 @@ class RunHelper(Struct, frozen=True):
 
 
 class OpenSockets(Struct, frozen=True):
-    """Listen on these for a type. They stay open over all lives of its instances, until CloseSockets."""
+    """Listen on these for a type. They stay open over all runs of its instances, until CloseSockets."""
 
     type: str
     sockets: tuple[policies.ListenSocket, ...]
 
 
 class CloseSockets(Struct, frozen=True):
-    """Pass these to no further instance."""
+    """Pass these sockets to no further instance."""
 
     type: str
     sockets: tuple[policies.ListenSocket, ...]

@@ -80,7 +80,7 @@ def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> t
 
 
 def _wake_every(rule: ScalingRule, demanded: _Choice) -> float:
-    """Soon only while nothing waits: where something does and none may be started, or nothing can be read, no haste helps."""
+    """Soon only while nothing waits: to read again soon does not help if no instance may be started, or nothing can be read."""
     cheap = all(metric.cheap for metric in rule.metrics if metric.wakes)
     return WAKE_SOON if cheap and demanded.count == 0 and demanded.because is not Because.UNREADABLE else WAKE_EVERY
 
@@ -141,7 +141,7 @@ def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
         return _Choice(seen.count, Because.UNREADABLE, f"cannot read {failed[0].metric}: {failed[0].text}")
     if count == seen.count:
         return _Choice(count, Because.STEADY, f"{largest.metric}: {largest.text}" if largest else "no metric")
-    text = f"{largest.metric} wishes {count}: {largest.text}" if largest else f"no metric: the minimum, {count}"
+    text = f"{largest.metric} asks for {count}: {largest.text}" if largest else f"no metric: the minimum, {count}"
     return _Choice(count, Because.UP if count > seen.count else Because.DOWN, text)
 
 

@@ -36,8 +36,8 @@ class Blockers(NamedTuple):
 
     def explain(self, slots: Slots, now: float) -> str:
         """`redis: not ready, 4 s`."""
-        told = [order.explain(one, slots, now) for one in self.dependencies]
-        return "; ".join(dict.fromkeys(told + [groups.explain(one, slots, now) for one in self.ahead]))
+        texts = [order.explain(one, slots, now) for one in self.dependencies]
+        return "; ".join(dict.fromkeys(texts + [groups.explain(one, slots, now) for one in self.ahead]))
 
     def hopeless(self, slots: Slots) -> str | None:
         """A failed instance because of which the needs cannot be met any more without a person's help."""

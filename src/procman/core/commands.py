@@ -105,13 +105,13 @@ def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: Wo
         t = type_of(name)
         removed, count = [other for other in chosen if type_of(other) == t], world.desired.count(t)
         if len(removed) > count - target.get(t, count):
-            told = (
+            reason = (
                 f"{t}={target[t]} takes {max(0, count - target[t])} of {count} away"
                 if t in target
                 else f"{t} keeps its count"
             )
             hint = f"`procman scale {t}={count - len(removed)} --remove {','.join(removed)}` does"
-            return f"cannot remove {', '.join(removed)}: {told}", hint
+            return f"cannot remove {', '.join(removed)}: {reason}", hint
     return None
 
 
@@ -156,8 +156,8 @@ def restart(command: Restart, world: World) -> Decision:
 
 
 def is_rolled(i: Instance, spec: ProcessSpec, names: tuple[str, ...], desired: Desired) -> bool:
-    """Whether it is replaced in its turn, by `spec`: one of several of its type, or of a type with an extra instance, and not
-    meant by its own name.
+    """Whether a rollout replaces it with `spec`: it is one of several of its type, or its type has an extra instance, and
+    it was not named itself.
     """
     several = desired.count(spec.type) > 1 or (spec.rolling is not None and spec.rolling.surge > 0)
     return i.name not in names and several and spec.max != 1
@@ -206,7 +206,7 @@ def wait(command: Wait, world: World) -> Decision:
 
 
 def _selected(names: tuple[str, ...], world: World) -> list[Instance] | Refusal:
-    """The selected regular slots. An extra one belongs to its rollout."""
+    """The selected regular slots. An extra instance belongs to its rollout."""
     return _refuse_extras(names, world) or select.matching(names, world.standing(), world.plan.types)
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.spec import Count, Plan
-from procman.core.view import Reason
+from procman.core.view import Reason, ReasonCode
 
 
 class StartMove(Struct, frozen=True, tag=True):
@@ -107,8 +107,11 @@ class Desired(Struct, frozen=True, kw_only=True):
         return Role.SURGE if self.surge.get(type_name) == number else Role.LEAVING
 
     def pending(self, type_name: str) -> int:
-        """How many of its regular slots are still to be replaced in a rollout."""
-        return sum(name in self.moves and is_rolling(self.moves[name]) for name in self.names(type_name))
+        """How many of its regular slots are still to be replaced in a rollout. Restarts that follow a dependency's are not
+        part of it: that may never be back.
+        """
+        moves = (self.moves.get(name) for name in self.names(type_name))
+        return sum(is_rolling(move) and move.why.code is not ReasonCode.FOLLOWED for move in moves)
 
     def numbered(self, type_name: str, numbers: Sequence[int]) -> Desired:
         """The same, with these numbers of a type, and no extra instance under any of them."""

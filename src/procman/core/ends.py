@@ -68,9 +68,9 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
         i = enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
         return Step(i, (wording.failed_to_start(i),), (*facts, Rested(i.name)))
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
-    news = wording.did_not_start(i, event.why, delay)
+    published = wording.did_not_start(i, event.why, delay)
     i, actions, _ = _back_off(i, Reason(ReasonCode.CANNOT_START, reason), delay, now)
-    return Step(i, (news, *actions), facts)
+    return Step(i, (published, *actions), facts)
 
 
 def spawn_cancelled(i: Instance, now: float) -> Step:
@@ -167,8 +167,8 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
 
 def down(i: Instance, why: Reason | None, now: float) -> Step:
     """Nothing of it is left, and it is not wanted: it is down."""
-    news = wording.stopped(i)
-    return Step(enter(i, Down(why), now), (news,), (Rested(i.name),))
+    published = wording.stopped(i)
+    return Step(enter(i, Down(why), now), (published,), (Rested(i.name),))
 
 
 def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:

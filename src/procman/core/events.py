@@ -103,7 +103,7 @@ class Emptied(Struct, frozen=True, tag=True):
 
 
 class Adopted(Struct, frozen=True, tag=True):
-    """A process of this life lost its parent and became procman's own child. Reported once for each pid."""
+    """A process of this run lost its parent and became procman's own child. Reported once for each pid."""
 
     name: str
     generation: int
@@ -126,7 +126,7 @@ class Orphaned(Struct, frozen=True, tag=True):
 
 
 class OrphanReaped(Struct, frozen=True, tag=True):
-    """A process that was orphaned, or adopted from an ended life, has ended."""
+    """A process that was orphaned, or adopted from an ended run, has ended."""
 
     pid: int
 
@@ -165,7 +165,7 @@ class Reported(Struct, frozen=True, tag=True):
 
 
 class Measured(Struct, frozen=True, tag=True):
-    """The memory of a life's whole tree, in bytes; only where a limit asks for it."""
+    """The memory of a run's whole tree, in bytes; only where a limit asks for it."""
 
     name: str
     generation: int
@@ -243,7 +243,7 @@ class StopWanted(Struct, frozen=True):
 
 
 class RestartWanted(Struct, frozen=True):
-    """A new life is wanted, with this spec."""
+    """A new run is wanted, with this spec."""
 
     spec: ProcessSpec
     why: Reason
@@ -260,13 +260,13 @@ class HaltWanted(Struct, frozen=True):
     failed: bool = False
 
 
-LifeEvent: TypeAlias = (
+RunEvent: TypeAlias = (
     Spawned | SpawnFailed | SpawnCancelled | Unreadable | Exited | Emptied | Probed | Notified | Released | Reported
 )
 """Events for the instance that they name, and for no other."""
 
 SlotEvent: TypeAlias = (
-    LifeEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | HaltWanted | KillAsked
+    RunEvent | Adopted | TimerFired | StartWanted | WaitWanted | StopWanted | RestartWanted | HaltWanted | KillAsked
 )
 FormationEvent: TypeAlias = (
     FormationStarted
@@ -283,4 +283,4 @@ FormationEvent: TypeAlias = (
 )
 """Events for the formation, or for an instance that may not exist any more."""
 
-Event: TypeAlias = LifeEvent | FormationEvent
+Event: TypeAlias = RunEvent | FormationEvent

@@ -12,7 +12,7 @@ from procman.core.events import ExitStatus
 
 
 class Started(Struct, frozen=True, gc=False):
-    """A process of it has been started."""
+    """A process of the instance has been started."""
 
     name: str
     generation: int

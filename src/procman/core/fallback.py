@@ -23,7 +23,7 @@ class Fallback:
     def __init__(self, plan: Plan, counts: Mapping[str, int], left: Iterable[Survivor]) -> None:
         self.plan, self.counts, self.stopping, self._finished = plan, dict(counts), False, False
         self.stuck: list[int] = []
-        self._left = {life.name: life for life in left}
+        self._left = {survivor.name: survivor for survivor in left}
         self._killed: set[str] = set()
 
     @property
@@ -41,7 +41,7 @@ class Fallback:
 
     def view(self, _now: float) -> FleetView:
         phase, left = "stopping" if self.stopping else "ready", self._left.values()
-        rows = tuple(life.view(phase) for life in left if not is_companion(life.spec.type))
+        rows = tuple(survivor.view(phase) for survivor in left if not is_companion(survivor.spec.type))
         return FleetView(formation=dict(self.counts), instances=rows, stopping=self.stopping)
 
     def handle(self, event: saw.Event, now: float) -> list[do.Action]:
@@ -71,18 +71,18 @@ class Fallback:
 
     def _stop(self, now: float) -> list[do.Action]:
         actions: list[do.Action] = []
-        for life in self._left.values() if not self.stopping else ():
-            actions += life.signal(life.spec.stop.signal, "CONT", target=do.Target.TOP)
-            actions.append(do.SetTimer(FallbackTimer(life.name), KILL, now + life.spec.stop.grace))
-        told = [] if self.stopping else [_publish(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
+        for survivor in self._left.values() if not self.stopping else ():
+            actions += survivor.signal(survivor.spec.stop.signal, "CONT", target=do.Target.TOP)
+            actions.append(do.SetTimer(FallbackTimer(survivor.name), KILL, now + survivor.spec.stop.grace))
+        published = [] if self.stopping else [_publish(Kind.SHUTDOWN, f"stopping all that runs ({len(self._left)})")]
         self.stopping = True
-        return [*told, *actions]
+        return [*published, *actions]
 
     def _kill(self, names: Iterable[str], now: float, *, late: bool = False) -> list[do.Action]:
         self._killed.update(names)
-        told = [_publish(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
+        published = [_publish(Kind.KILLED, f"{name} did not stop in time: killed") for name in names if late]
         kills = [kill for name in names for kill in self._left[name].signal("KILL", target=do.Target.ALL)]
-        return [*told, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
+        return [*published, *kills, *(do.SetTimer(FallbackTimer(name), GIVE_UP, now + GIVE_UP_AFTER) for name in names)]
 
     def _give_up(self, name: str) -> list[do.Action]:
         del self._left[name]

@@ -96,7 +96,7 @@ class Fleet:
 
     def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
-        if isinstance(event, saw.LifeEvent):
+        if isinstance(event, saw.RunEvent):
             self._step(event.name, event, now)
         else:
             self._happened(event, now)

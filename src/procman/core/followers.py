@@ -77,6 +77,30 @@ def unready(types: Iterable[str], desired: Desired, slots: Slots) -> tuple[str, 
     return tuple(t for t in types if desired.count(t) and not _is_back(t, desired, slots))
 
 
+def is_held(move: RestartMove, desired: Desired, slots: Slots) -> bool:
+    """Whether a restart has to wait for the dependencies that it comes after. One that follows theirs waits for as long
+    as that takes; one that was asked for goes on without those that nothing brings back.
+    """
+    late = unready(move.after, desired, slots)
+    return bool(late) and (move.why.code is ReasonCode.FOLLOWED or _are_coming(late, desired, slots))
+
+
+def _are_coming(types: Iterable[str], desired: Desired, slots: Slots) -> bool:
+    """Whether an instance of these types is on its way, or is about to be restarted."""
+    return any(_is_coming(i, desired, slots) for t in types for i in slots.of(t))
+
+
+def _is_coming(i: Instance, desired: Desired, slots: Slots) -> bool:
+    if i.unkillable:
+        return False
+    if i.wanted and not isinstance(i.phase, (Ready, *AT_REST)):
+        return True
+    move = desired.moves.get(i.name)
+    if isinstance(move, RestartMove) and is_held(move, desired, slots):
+        return _are_coming(unready(move.after, desired, slots), desired, slots)
+    return move is not None
+
+
 def _is_back(type_name: str, desired: Desired, slots: Slots) -> bool:
     if any(isinstance(move, RestartMove) and type_of(name) == type_name for name, move in desired.moves.items()):
         return False

@@ -113,7 +113,7 @@ class Formation:
             if before.moves:
                 self._pass(before.moves, now)
             self._go_on(now)
-            if self.desired == before:
+            if self.desired is before or self.desired == before:  # `==` looks at every type
                 return
 
     def _pass(self, moves: Mapping[str, Move], now: float) -> None:
@@ -167,7 +167,7 @@ class Formation:
         if regroup is None or self.desired.closing is not None:
             return
         self.desired = self.desired.moving(regroup.moves)
-        self.out.append(groups.news(i, regroup))
+        self.out.append(groups.publish(i, regroup))
         if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
             self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
@@ -248,7 +248,7 @@ class Formation:
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
-                owed = followers.owed(i, self.plan, self.desired, self.slots) if self.plan.has_followers() else {}
+                owed = followers.owed(i, self.plan, self.desired, self.slots) if self.plan.has_followers else {}
                 self.desired = self.desired.moving(owed)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
@@ -306,7 +306,7 @@ class Formation:
     def move_on(self, number: int, concerned: Iterable[str], now: float) -> None:
         """Make the moves of an operation that are possible, and see whether it has been reached already."""
         self.reconcile(now)
-        moving = self.desired.moves if not self.plan.has_followers() else followers.moving(self.desired)
+        moving = self.desired.moves if not self.plan.has_followers else followers.moving(self.desired)
         settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
@@ -332,7 +332,7 @@ class Formation:
 
     def roll(self, desired: Desired, before: Plan) -> Desired:
         """What is desired, in order, with the rollouts that a command leads to. Those that fail go back to the specs of before."""
-        desired = followers.in_order(desired, self.plan) if self.plan.has_followers() else desired
+        desired = followers.in_order(desired, self.plan) if self.plan.has_followers else desired
         if self.groups is not None:
             self.groups.begin(self.grouped, desired.moves)
         return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired

@@ -123,8 +123,8 @@ class Groups:
 
     def _fail(self, group: Group, restarts: int, world: GroupWorld) -> Regroup:
         self.forget(group.name)
-        told = f"{restarts} restarts within {duration(group.period)} are more than its intensity of {group.intensity}"
-        why = Reason(ReasonCode.GROUP_FAILED, f"group {group.name} failed: {told}")
+        text = f"{restarts} restarts within {duration(group.period)} are more than its intensity of {group.intensity}"
+        why = Reason(ReasonCode.GROUP_FAILED, f"group {group.name} failed: {text}")
         names = [i.name for i in _members(group.members, world.slots)]
         return Regroup(group, dict.fromkeys(names, RegroupMove(why, failed=True)), why, failed=True)
 
@@ -180,7 +180,7 @@ class Groups:
             return left_behind(i)
         rests = isinstance(i.phase, AT_REST)
         once = i.spec.restart.policy is When.NEVER  # a temporary child: stopped with the others, and not started again
-        if not i.wanted or (rests and (move.failed or once)):
+        if rests and (move.failed or once):
             return Halt(None, done=True)
         if move.failed:
             at_once = isinstance(i.phase, Waiting | Backoff | Clearing)
@@ -256,7 +256,7 @@ def explain(one: Ahead, slots: Slots, now: float) -> str:
     return f"{one.type}: not {one.until}, {duration(now - since)}"
 
 
-def news(i: Instance, regroup: Regroup) -> Publish:
+def publish(i: Instance, regroup: Regroup) -> Publish:
     """The change to publish: a group is restarted, or failed, because of this death."""
     others = [name for name in regroup.moves if name != i.name]
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""

@@ -58,9 +58,9 @@ def _may_read(command: str) -> bool:
 
 
 def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord) -> bool:
-    """Whether the rest of this life is a daemon of its command that has not been reported yet. A one-off may leave
+    """Whether the rest of this run is a daemon of its command that has not been reported yet. A one-off may leave
     something on purpose, such as an agent.
     """
     quick = record.ended_at - phase.leader.started_at < QUICK
-    told = phase.why.text.endswith(IN_BACKGROUND)
-    return phase.then is AfterClearing.DONE and quick and not told and not spec.oneshot
+    is_known = phase.why.text.endswith(IN_BACKGROUND)
+    return phase.then is AfterClearing.DONE and quick and not is_known and not spec.oneshot

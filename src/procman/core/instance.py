@@ -1,4 +1,4 @@
-"""One instance's life: `step(instance, event, now) -> (instance, actions, facts)`, a pure function of frozen values.
+"""One instance: `step(instance, event, now) -> (instance, actions, facts)`, a pure function of frozen values.
 
 The machine, one row a phase (what is not named is ignored):
 
@@ -24,7 +24,7 @@ KillAsked sends KILL at once in every phase that has a process, and ends a backo
 and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
 just what it needs; `wanted` is the only other dimension.
 
-Every event of a life names it by `generation`; every timer carries the `token` of the instance's one live deadline.
+Every event of a run names it by `generation`; every timer carries the `token` of the instance's one deadline.
 A mismatch is dropped in `step` and nowhere else.
 """
 
@@ -178,7 +178,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
             return Step(replace(i, phase=replace(phase, why=why)), (CancelSpawn(i.name, i.generation),))
         case Stopping() as phase:
             return stopping.hurry(i, phase, event, now)
-        case Clearing() as phase:  # a later start is a new life
+        case Clearing() as phase:  # a later start is a new run
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
         case Draining():
             return stopping.go_on(i, StopReason.ASKED, event)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from procman.core.actions import Action, OperationEnded
 from procman.core.desired import Desired
-from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready
+from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready, Stopping, StopReason
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Operation, OperationState, Reason, ReasonCode
 from procman.later import later
@@ -42,7 +42,7 @@ class Want(Enum):
 
 
 class Need(Struct, frozen=True):
-    """What must become of a slot. UP: in a life later than `after`."""
+    """What must become of a slot. UP: in a run later than `after`."""
 
     want: Want
     after: int = 0
@@ -57,7 +57,7 @@ def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[st
 
 
 def up(spec: ProcessSpec, after: int = 0) -> Need:
-    """The need of a slot to be up, in a life later than that. A one-off has to be done."""
+    """The need of a slot to be up, in a run later than that. A one-off has to be done."""
     return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 
@@ -168,6 +168,17 @@ def _contrary(old: Need | None, new: Need) -> bool:
     return old is not None and (old.want is Want.DOWN) is not (new.want is Want.DOWN)
 
 
+def _death(i: Instance) -> Reason | None:
+    """Why its last life is over, or about to be, without a command that asked for it; None where it is not."""
+    match i.phase:
+        case Backoff(why=why) | Clearing(why=why):
+            return why
+        case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
+            return why
+        case _:
+            return None
+
+
 def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
     """Whether the need is met; a reason where it cannot be met any more."""
     if need.want is Want.DOWN:
@@ -180,8 +191,8 @@ def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
         return replace(i.phase.why, text=f"failed: {i.phase.why.text}")
     if isinstance(i.phase, Down) and not i.wanted and i.phase.why is not None:
         return replace(i.phase.why, text=f"is stopped: {i.phase.why.text}")
-    if isinstance(i.phase, Backoff | Clearing) and loops:
-        return replace(i.phase.why, text=f"is in a crash loop: {i.phase.why.text}")
+    if loops and (why := _death(i)) is not None:
+        return replace(why, text=f"is in a crash loop: {why.text}")
     if i.generation <= need.after:
         return False
     return isinstance(i.phase, Done) or (need.want is Want.UP and isinstance(i.phase, Ready))

@@ -1,7 +1,7 @@
-"""Processes of no instance: orphans, and leftovers of lives that have ended.
+"""Processes of no instance: orphans, and leftovers of runs that have ended.
 
 An orphan (PID 1 gets many, a subreaper few) belongs to no instance, and is left alone until procman ends. A process of
-a life that has ended is ended at once. Both get the stop signal first and KILL at a deadline.
+a run that has ended is ended at once. Both get the stop signal first and KILL at a deadline.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Orphans:
         return self._end([pid], now, self._closing)
 
     def left_behind(self, pid: int, stop: StopPolicy, now: float) -> list[Action]:
-        """A process of an ended life has appeared: ended at once, in the way of its type."""
+        """A process of an ended run has appeared: ended at once, in the way of its type."""
         kill_at = now + stop.grace
         return self._end([pid], now, kill_at if self._closing is None else min(kill_at, self._closing), stop.signal)
 

@@ -52,8 +52,8 @@ def blocked(formation: Formation, i: Instance) -> Blockers:
 
 def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
     name, desired = spec.type, formation.desired.count(spec.type)
-    rollout = formation.rollouts.shown(name, formation.desired.pending(name))
     slots, looping = formation.slots.of(name), formation.crashes.looping(name)
+    rollout = formation.rollouts.shown(name, formation.desired, slots)
     return formation.counters.view(spec, desired, slots, crash_loop=looping, rollout=rollout)
 
 

@@ -68,7 +68,7 @@ STOP_AFTER_SPAWN = {
 
 
 class AfterClearing(Enum):
-    """What follows once nothing is left of a life that ended by itself."""
+    """What follows once nothing is left of a run that ended by itself."""
 
     BACKOFF = "backoff"
     FAILED = "failed"
@@ -177,7 +177,7 @@ class Clearing(Struct, frozen=True, tag=True):
 
 
 class Backoff(Struct, frozen=True, tag=True):
-    """It is started again at `until`, `delay` seconds after its last life was over."""
+    """It is started again at `until`, `delay` seconds after its last run was over."""
 
     shown: ClassVar[str] = "backoff"
     why: Reason
@@ -211,7 +211,7 @@ UP = (Starting, Ready, Unhealthy)
 """The phases in which the leader lives and has not been asked to end."""
 
 ENDING = (Stopping, Clearing)
-"""The phases in which the rest of a life is being ended."""
+"""The phases in which the rest of a run is being ended."""
 
 WITH_LEADER = (*UP, Draining, *ENDING)
 ALIVE = (*UP, Draining)
@@ -219,7 +219,7 @@ ENDED_ITSELF = (Done, Failed)
 
 
 class SlotRecord(Struct, frozen=True, kw_only=True):
-    """What outlasts a life. `failures` and `early_exits` count ends in a row (early: before ready), `restarts` the
+    """What outlasts a run. `failures` and `early_exits` count ends in a row (early: before ready), `restarts` the
     automatic restarts since the slot was made; `ended_at` is when it last ended by itself, `died_at` without success.
     """
 
@@ -232,7 +232,7 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
 
 
 class Instance(Struct, frozen=True, kw_only=True):
-    """One slot. Times are monotonic seconds. `spec` is how its next life is started."""
+    """One slot. Times are monotonic seconds. `spec` is how its next run is started."""
 
     name: str
     index: Annotated[int, Meta(ge=1, le=MAX_COUNT)]

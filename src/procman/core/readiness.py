@@ -25,7 +25,7 @@ else:
     policies = later(__name__, "procman.core.policies")
 
 READY_AFTER = 1.0
-"""Seconds of life after which an instance without a readiness check is ready."""
+"""Seconds after its start when an instance without a readiness check is ready."""
 
 
 MOST_TIME = 3600.0

@@ -48,8 +48,9 @@ class Replaceable(Protocol):
 
 def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
     """What is desired, with the rollouts that a command leads to. They go back to the specs of before if they fail."""
-    moves = formation.desired.moves
-    types = [type_of(n) for n, move in desired.moves.items() if is_rolling(move) and move != moves.get(n)]
+    moves, specs = formation.desired.moves, formation.plan.types
+    rolling = {n: type_of(n) for n, move in desired.moves.items() if is_rolling(move)}
+    types = [t for n, t in rolling.items() if desired.moves[n] != moves.get(n) or before.types.get(t) != specs[t]]
     for type_name in dict.fromkeys(types):
         old = before.types.get(type_name) or formation.plan.types[type_name]
         desired = _begin(formation, desired, old)
@@ -58,6 +59,9 @@ def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
 
 def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desired:
     type_name = old.type
+    if (running := formation.rollouts.get(type_name)) is not None:  # those that run what is not proven yet come first
+        first_again = {n: desired.moves[n] for n in running.replaced if n in desired.moves}
+        desired = replace(desired, moves=first_again | desired.moves)
     number = desired.surge.get(type_name)
     i = formation.slots.at(type_name, number) if number is not None else None
     if number is None:
@@ -161,15 +165,14 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
         formation.share_sockets(before)
     owed = {one.name: follows for one in regular if (follows := _owed(desired.moves.get(one.name))) is not None}
     if touched or type_name in desired.surge:
-        total = len({*touched, *filter(lambda name: owed[name].rolling, owed)})
-        formation.rollouts.begin(type_name, Rollout(old=old, total=total, back=True))
+        formation.rollouts.begin(type_name, Rollout(old=old, total=len(touched), back=True))
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
     for one in regular:
         if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
             formation.out += recycling.again(one, now)
             formation.rollouts.pause(type_name, now + recycling.RETRY_AFTER)
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
-    waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if isinstance(one.phase, Waiting)}
+    waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if _is_to_start(one, desired)}
     formation.desired = replace(desired, moves=owed | waiting | rest | back)
     formation.rollouts.abort(type_name, why)
     if i.index == desired.surge.get(type_name):
@@ -178,6 +181,12 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
     formation.out += formation.operations.abort(names, reason, i.name)
+
+
+def _is_to_start(one: Instance, desired: Desired) -> bool:
+    """Whether it was not running, and is to, though no rollout replaces it any more."""
+    asked = not one.wanted and isinstance(desired.moves.get(one.name), RestartMove)
+    return asked or isinstance(one.phase, Waiting)
 
 
 def _owed(move: Move | None) -> RestartMove | None:
@@ -206,5 +215,5 @@ def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
 
 def extra_row(formation: Replaceable, row: InstanceView) -> InstanceView:
     """The row of an extra instance, with its purpose as the reason."""
-    done = formation.rollouts.progress(row.type, formation.desired.pending(row.type))
+    done = formation.rollouts.progress(row.type, formation.desired, formation.slots.of(row.type))
     return replace(row, reason=wording.extra_reason(row.reason, done))

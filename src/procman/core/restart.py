@@ -87,7 +87,7 @@ def backoff(policy: RestartPolicy, failures: int, jitter: float) -> float:
 
 
 def described(status: ExitStatus, lived: float) -> str:
-    """`exit 1`; with the shell's explanation for 126 and 127 of a life of less than a second."""
+    """`exit 1`; with the shell's explanation for 126 and 127 where it ran for less than a second."""
     meaning = {127: "command not found", 126: "not executable"}.get(status.code) if lived < 1.0 else None
     return f"{status} ({meaning})" if meaning and status.signal is None else str(status)
 

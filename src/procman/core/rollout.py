@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from procman.core.desired import Desired
 from procman.core.facts import Died
 from procman.core.phases import AT_REST, Backoff, Done, Instance, Ready, Unhealthy, Waiting
 from procman.core.spec import ProcessSpec
@@ -38,7 +39,7 @@ HOPELESS = (Waiting, Backoff, Unhealthy)
 
 class Rollout(Struct, frozen=True, kw_only=True):
     """The rollout of one type. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose
-    new life has begun, including the extra instance, `settled_at` when the first ones have stayed ready for long
+    new run has begun, including the extra instance, `settled_at` when the first ones have stayed ready for long
     enough.
     """
 
@@ -168,14 +169,18 @@ class Rollouts:
         self._kept.discard(name)
         return kept
 
-    def progress(self, type_name: str, pending: int) -> str | None:
-        """`2 of 4`; None where none is replaced."""
+    def progress(self, type_name: str, desired: Desired, slots: list[Instance]) -> str | None:
+        """`2 of 4`: two of four have been replaced and are back in rotation. None where none is replaced."""
         rollout = self._running.get(type_name)
-        return f"{rollout.total - pending} of {rollout.total}" if rollout is not None and rollout.total else None
+        if rollout is None or not rollout.total:
+            return None
+        begun = {*desired.names(type_name)} & {*rollout.replaced}
+        left = desired.pending(type_name) + away([i for i in slots if i.name in begun and i.name not in desired.moves])
+        return f"{max(0, rollout.total - left)} of {rollout.total}"
 
-    def shown(self, type_name: str, pending: int) -> str | None:
+    def shown(self, type_name: str, desired: Desired, slots: list[Instance]) -> str | None:
         """`2 of 4`, or `aborted: …`."""
-        done, aborted = self.progress(type_name, pending), self._aborted.get(type_name)
+        done, aborted = self.progress(type_name, desired, slots), self._aborted.get(type_name)
         if aborted is None:
             return done
         return f"aborted: {aborted}" + (f"; back to the old settings: {done}" if done else "")

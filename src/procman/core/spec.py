@@ -7,6 +7,7 @@ value came from (a line number, a file) belongs here.
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
@@ -137,7 +138,7 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
         return None if self.port is None else self.port + index - 1
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, dict=True):
     """Everything that the inputs say. `types` is in the Procfile's order; `counts` and `positions` have its keys.
 
     A type's `position` decides its ports and is kept as long as procman runs, also over a reload that moves its line;
@@ -159,6 +160,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     keep_counts: bool = False
     kept: tuple[str, ...] = ()
 
+    @cached_property  # asked at each end of a process, and looks at every type
     def has_followers(self) -> bool:
         """Whether a type is to be restarted after another one has been (`depends_on: {x: {restart: true}}`)."""
         return any(one.restart for spec in self.types.values() for one in spec.depends_on)
@@ -179,7 +181,7 @@ def port_variable(type_name: str) -> str:
 
 
 def port_variables(types: Mapping[str, ProcessSpec]) -> dict[str, str]:
-    """Those variables of every type that has a port."""
+    """The port variables of every type that has a port."""
     return {port_variable(name): str(spec.port) for name, spec in types.items() if spec.port is not None}
 
 
@@ -205,8 +207,8 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
     if count < 0:
         return f"cannot run fewer than none of {type_name}", "a count is 0 or more"
     if count > MAX_COUNT:
-        told = str(count) if count < FAR_TOO_MANY else "so many"  # str() refuses 4,301 digits
-        return f"cannot run {told} of {type_name}: at most {MAX_COUNT} instances of a type", ""
+        count_text = str(count) if count < FAR_TOO_MANY else "so many"  # str() refuses 4,301 digits
+        return f"cannot run {count_text} of {type_name}: at most {MAX_COUNT} instances of a type", ""
     if spec.max is not None and count > spec.max:
         return (
             f"cannot run {count} of {type_name}: its 'max' is {spec.max}",

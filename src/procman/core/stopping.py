@@ -42,7 +42,7 @@ REPEAT_AFTER = 1.0
 """Seconds after which the signal is repeated to a process that was young when it was asked to end."""
 
 YOUNG = 2.0
-"""Seconds of life in which a process may lose the stop signal (Erlang does in its first 300 ms)."""
+"""Age in seconds up to which a process may lose the stop signal (Erlang does in its first 300 ms)."""
 
 GROUP_TERM_LEAD = 2.0
 """Seconds before the deadline at which a shell's whole group gets the signal; half time if the grace is under twice
@@ -154,11 +154,13 @@ def begin(i: Instance, leader: Leader, cause: StopCause, now: float) -> Step:
     repeat = not _handles_signals(i)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
-    news = wording.stopping(i, cause.why)
+    published = wording.stopping(i, cause.why)
     if phase.kill_at <= now:
         killed = kill(i, now)
-        return Step(killed.instance, (*probes, news, *killed.actions))
-    return Step(i, (*probes, news, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat)))
+        return Step(killed.instance, (*probes, published, *killed.actions))
+    return Step(
+        i, (*probes, published, *_signals(i, leader, FIRST[leader.stop.mode]), _next(i, phase, now, repeat=repeat))
+    )
 
 
 def _handles_signals(i: Instance) -> bool:
@@ -184,8 +186,8 @@ def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
     first = phase.kill_at <= i.phase_since + phase.leader.stop.grace
     phase = replace(phase, kill_at=kill_at)
     i = _stay(i, phase)
-    news = (wording.has_more_time(i, kill_at - now),) if first else ()
-    return Step(i, (*news, _next(i, phase, now, repeat=False)))
+    published = (wording.has_more_time(i, kill_at - now),) if first else ()
+    return Step(i, (*published, _next(i, phase, now, repeat=False)))
 
 
 def hurry(i: Instance, phase: Stopping, event: StopWanted, now: float) -> Step:

@@ -70,7 +70,7 @@ class Turn:
         if not isinstance(move, RestartMove):
             return True
         gated = move.after and not isinstance(i.phase, Waiting)
-        if gated and followers.unready(move.after, self._desired, self._slots):
+        if gated and followers.is_held(move, self._desired, self._slots):
             return False
         if not move.rolling:
             return True

@@ -76,7 +76,7 @@ class PathStep(Struct, frozen=True):
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that changed. `text` says it in words, as the log line does; `retry_in` is seconds until the next try.
 
-    `generation` is the number of the instance's life, `ready` whether it is in rotation, `port` where; `counts` has the
+    `generation` is the number of the instance's run, `ready` whether it is in rotation, `port` where; `counts` has the
     types that were scaled, `path` the types that determined how long a start took.
     """
 

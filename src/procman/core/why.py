@@ -33,7 +33,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
         return ()
     lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
     move = formation.desired.moves.get(i.name)
-    rollout = formation.rollouts.shown(i.spec.type, formation.desired.pending(i.spec.type))
+    rollout = formation.rollouts.shown(i.spec.type, formation.desired, formation.slots.of(i.spec.type))
     if isinstance(move, RestartMove) and move.after:
         lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
     elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
@@ -91,7 +91,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
             return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
-            return "it is ready after a second of life"
+            return "it is ready a second after its start"
         case Unhealthy():
             return "it is back in rotation at the next good check"
         case Draining():

@@ -49,7 +49,7 @@ UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 
 
 def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_in: float | None = None) -> Publish:
-    """A change of one instance, with its exit if the change is the end of a life."""
+    """A change of one instance, with its exit if the change is the end of a run."""
     exited = i.record.last_exit if kind in _ENDS else None
     return Publish(
         Change(
@@ -73,7 +73,7 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
 _ENDS = frozenset({Kind.ENDED, Kind.START_FAILED, Kind.BACKOFF, Kind.FAILED, Kind.DONE, Kind.STOPPED})
 
 
-# ---- a life
+# ---- a run
 
 
 def started(i: Instance) -> Publish:
@@ -212,8 +212,8 @@ def has_more_time(i: Instance, seconds: float) -> Publish:
 
 
 def names_another(i: Instance, pid: int) -> Publish:
-    told = f"{i.name} names pid {pid} as its main process (MAINPID); procman goes on watching pid {i.pid}, which it started"
-    return _publish(i, Kind.ADOPTED, told)
+    text = f"{i.name} names pid {pid} as its main process (MAINPID); procman goes on watching pid {i.pid}, which it started"
+    return _publish(i, Kind.ADOPTED, text)
 
 
 def group_is_asked(i: Instance) -> Publish:
@@ -313,7 +313,7 @@ def ended_line(instances: Sequence[Instance]) -> str:
 
 
 def _end_shown(i: Instance) -> str:
-    """The exit of its last life, if that has one: what is unkillable still runs, and had others before."""
+    """The exit of its last run, if that has one: what is unkillable still runs, and had others before."""
     return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
@@ -371,8 +371,8 @@ def extra_comes(i: Instance) -> Publish:
 
 
 def extra_reason(reason: str | None, done: str | None) -> str:
-    told = f"extra instance of the rollout{f' {done}' if done else ''}"
-    return f"{reason} ({told})" if reason else told
+    text = f"extra instance of the rollout{f' {done}' if done else ''}"
+    return f"{reason} ({text})" if reason else text
 
 
 def is_extra(name: str, type_name: str) -> tuple[str, str]:

@@ -239,8 +239,9 @@ class Kernel:
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property
-    def starting(self) -> bool:
-        return bool(self._events.spawns)
+    def busy(self) -> bool:
+        """Whether something has begun that only this program can finish: a start, a command of a drain."""
+        return bool(self._events.spawns) or self._on_demand.runs_commands
 
     @property
     def mark(self) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from procman.known.programs import AdviceRule, Listens, Value
-from procman.known.recognise import Known, recognise
+from procman.known.recognise import Known, fixed_port, recognise
 
 _PORT = re.compile(r"\$\{?PORT\b")
 _NUMBER = re.compile(r"(?:.*:)?(\d{1,5})(?:/.*)?")
@@ -52,13 +52,27 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 def advise(types: Iterable[TypeInput], keys: Collection[str] | None = None) -> list[Finding]:
     """Every finding, in the order of the types. `keys` are those that may be set for a type (`stop`, `max` …); None: all."""
-    recognised = [(given, known) for given in types if (known := recognise(given.command)) is not None]
-    stores = {given.name: known.program.provides for given, known in recognised if given.count}
+    recognised = [(given, recognise(given.command)) for given in types]
+    stores = {given.name: known.program.provides for given, known in recognised if given.count and known is not None}
     return [
         finding
         for given, known in recognised
-        for finding in (*_about(given, known, keys), *_order(given, known, stores, keys))
+        for finding in (
+            *_fixed_port(given, known),
+            *(() if known is None else (*_about(given, known, keys), *_order(given, known, stores, keys))),
+        )
     ]
+
+
+def _fixed_port(given: TypeInput, known: Known | None) -> list[Finding]:
+    """A line that sets PORT itself. Workers of a queue serve nobody: theirs is for the application's settings."""
+    port = fixed_port(given.command)
+    decided = _decided("port", given.written) or (known is not None and known.program.uses)
+    if decided or not port.isdigit():
+        return []
+    say = f"leave PORT={port} out, and set `port: {port}` for it in procman.yml"
+    why = "it hides the port that procman gives: `ps` shows another one, and a second instance finds it taken"
+    return [Finding(type=given.name, line=given.line, program="its port", why=why, say=say)]
 
 
 def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str] | None) -> list[Finding]:
@@ -82,7 +96,7 @@ def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list
         if ready is not None:
             rules.append(AdviceRule(key="ready", value=ready, why="it is ready when it listens, not after one second"))
     if known.shell_leads and (known.program.reload or any(rule.key == "stop.signal" for rule in rules)):
-        say = f"write exec before {known.words[0]}"
+        say = f"write exec before {known.start}"
         rules.append(AdviceRule(say=say, why="a shell leads the group otherwise, and gets the signals first"))
     findings = []
     for rule in rules:
@@ -136,8 +150,10 @@ def readiness(known: Known, listens: Listens) -> Value | None:
     given = _given_port(known, listens.flags)
     if given is not None:
         return _port(given)
-    if listens.env:
-        return _port(known.env["PORT"]) if "PORT" in known.env else "tcp"
+    if any(_has(known, word) for word in listens.config):
+        return None
+    if listens.env and known.env.get("PORT", "$PORT"):
+        return _port(known.env.get("PORT", "$PORT"))
     return {"tcp": listens.default} if listens.default else None
 
 

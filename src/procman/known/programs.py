@@ -37,13 +37,15 @@ class AdviceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 class Listens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where the program listens: the options that name the port, else PORT (`env`), else its `default` port (0:
-    unknown).
+    unknown). With one of `unless` there may be no port at all; with one of `config` it is in a file that only an option
+    overrides.
     """
 
     flags: tuple[str, ...] = ()
     env: bool = False
     default: int = 0
     unless: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
 
 
 class ReloadSignal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

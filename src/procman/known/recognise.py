@@ -1,39 +1,58 @@
 """Which known program a command runs. Pure: words in, a `Known` out.
 
 It looks through programs that only start another one: `exec`, `env A=1`, `bundle exec`, `npx`, `poetry run`, `python
--m` … (wrappers.py), and through a shell's operators: of `cd app && exec gunicorn app` the first known command counts.
+-m` … (wrappers.py), and through a shell's operators and keywords: of `npm run setup && exec gunicorn app` the last
+known command with anything to say counts, as what goes before it has ended by then.
 """
 
 from __future__ import annotations
 
 import shlex
+from itertools import dropwhile
 from os.path import basename
 
 from msgspec import Struct
 
 from procman.known.programs import KnownProgram, programs
-from procman.known.wrappers import assignments, inner
+from procman.known.wrappers import assignments, inner, removed
 
 _OPERATORS = "();<>|&"
 _JOINS = frozenset({";", "&", "&&", "||", "|", "|&", "(", ")"})
+_KEYWORDS = frozenset({"if", "then", "elif", "else", "while", "until", "do", "{", "!", "time"})
+"""Words of a shell after which a command follows."""
 _MAX_DEPTH = 16
 """Most wrappers around a command: nobody writes more, and a command may be hostile."""
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """A recognised program, its words (the program's own first), and the variables set before it. `shell_leads`: the
-    leader of the process group is a shell with the program as its child, so the stop signal reaches it later.
+    """A recognised program, its words (the program's own first), and the variables set before it ("": removed).
+    `shell_leads`: the leader of the process group is a shell with the program as its child, so the stop signal reaches
+    it later.
     """
 
     program: KnownProgram
     words: tuple[str, ...]
     env: dict[str, str]
     shell_leads: bool
+    start: str
+    """The first word of its command, such as `bundle`."""
 
 
 def recognise(command: str) -> Known | None:
-    """The first known program that the command runs, None where there is none."""
+    """The known program that the command runs, None where there is none."""
     return _search(command, 0)
+
+
+def fixed_port(command: str) -> str:
+    """The value that a command sets PORT to for what it runs at last, "" where it leaves it alone."""
+    try:
+        commands = _split(command)
+    except ValueError:
+        return ""
+    port, kept = "", _set_before(commands)
+    for words, before in zip(commands, kept, strict=True):
+        port = (before | _unwrapped(words)[0]).get("PORT", port)
+    return port
 
 
 def _search(command: str, depth: int) -> Known | None:
@@ -41,11 +60,42 @@ def _search(command: str, depth: int) -> Known | None:
         commands = _split(command)
     except ValueError:  # a quotation mark is missing: the shell will report it
         return None
+    found = [
+        known
+        for words, before in zip(commands, _set_before(commands), strict=True)
+        if (known := _known(words, before, alone=len(commands) == 1, last=words is commands[-1], depth=depth))
+    ]
+    telling = [known for known in found if _tells(known.program)]
+    best = telling[-1:] or found[:1]
+    return best[0] if best else None
+
+
+def _tells(program: KnownProgram) -> bool:
+    """Whether there is anything to advise for it."""
+    listens = program.listens
+    return bool(program.rules or (listens is not None and (listens.env or listens.default)))
+
+
+def _set_before(commands: list[tuple[str, ...]]) -> list[dict[str, str]]:
+    """The variables that the line has set by itself before each of its commands: `export A=1; unset B; cmd`."""
+    env: dict[str, str] = {}
+    kept = []
     for words in commands:
-        known = _known(words, several=len(commands) > 1, last=words is commands[-1], depth=depth)
-        if known is not None:
-            return known
-    return None
+        kept.append(dict(env))
+        match words:
+            case ("export", *rest) if assignments(tuple(rest)):
+                env |= _values(tuple(rest))
+            case ("unset", *names):
+                env |= dict.fromkeys(names, "")
+            case _ if assignments(words) == len(words):
+                env |= _values(words)
+            case _:
+                pass
+    return kept
+
+
+def _values(words: tuple[str, ...]) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in words[: assignments(words)])
 
 
 def _split(command: str) -> list[tuple[str, ...]]:
@@ -64,30 +114,37 @@ def _split(command: str) -> list[tuple[str, ...]]:
             redirected = False
         elif token.strip(_OPERATORS):
             commands[-1].append(token)
-    return [tuple(words) for words in commands if words]
+    bare = (tuple(dropwhile(_KEYWORDS.__contains__, words)) for words in commands)
+    return [words for words in bare if words]
 
 
-def _known(words: tuple[str, ...], *, several: bool, last: bool, depth: int) -> Known | None:
+def _known(words: tuple[str, ...], before: dict[str, str], *, alone: bool, last: bool, depth: int) -> Known | None:
     """The innermost known command in one simple command."""
     executed = words[assignments(words) :][:1] == ("exec",)
-    env: dict[str, str] = {}
-    stages: list[tuple[str, ...]] = []
-    while words and len(stages) < _MAX_DEPTH:
-        count = assignments(words)
-        env |= dict(word.split("=", 1) for word in words[:count])
-        words = words[count:]
-        if words:
-            stages.append(words)
-            words = inner(words)
+    env, stages = _unwrapped(words)
     for stage in reversed(stages):
         scripted = _in_shell(stage, depth)
         if scripted is not None:
             return scripted
         for program in programs():
             if any(matches(pattern, stage) for pattern in program.match):
-                leads = several and not (executed and last)
-                return Known(program=program, words=stage, env=env, shell_leads=leads)
+                leads = not alone and not (executed and last)
+                return Known(program=program, words=stage, env=before | env, shell_leads=leads, start=stages[0][0])
     return None
+
+
+def _unwrapped(words: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, ...]]]:
+    """The variables that are set for a simple command, and the command without one more wrapper each."""
+    env: dict[str, str] = {}
+    stages: list[tuple[str, ...]] = []
+    while words and len(stages) < _MAX_DEPTH:
+        env |= _values(words)
+        words = words[assignments(words) :]
+        if words:
+            stages.append(words)
+            env |= dict.fromkeys(removed(words), "")
+            words = inner(words)
+    return env, stages
 
 
 def _in_shell(words: tuple[str, ...], depth: int) -> Known | None:

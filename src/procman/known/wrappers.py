@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from os.path import basename
+from itertools import pairwise
+from os.path import basename, dirname, isabs
 
 from msgspec import Struct
 
@@ -83,7 +84,27 @@ WRAPPERS: dict[str, Wrapper] = {
     "doppler": Wrapper(verbs=("run",), dashes=True),
     "op": Wrapper(verbs=("run",), dashes=True),
     "chamber": Wrapper(verbs=("exec",), dashes=True),
+    "infisical": Wrapper(verbs=("run",), dashes=True),
+    "env-cmd": Wrapper(valued=frozenset({"-f", "--file", "-e", "--environments"})),
+    "wait-for-it": Wrapper(dashes=True),
+    "wait-for-it.sh": Wrapper(dashes=True),
+    "wait-for": Wrapper(dashes=True),
+    "dockerize": Wrapper(
+        valued=frozenset({"-wait", "-timeout", "-template", "-stdout", "-stderr", "-wait-retry-interval"})
+    ),
+    "flock": Wrapper(words=1),
+    "xvfb-run": Wrapper(valued=frozenset({"-s", "--server-args", "-n", "--server-num"})),
+    "unbuffer": _PLAIN,
+    "catatonit": _PLAIN,
+    "s6-setuidgid": Wrapper(words=1),
+    "je": _PLAIN,
+    "jemalloc.sh": _PLAIN,
 }
+_SCRIPTS = ("bin", "script", "scripts")
+"""Folders of a project's own scripts, such as a buildpack's `bin/start-pgbouncer bundle exec puma`."""
+
+_PROXIES = ("thrust",)
+"""Programs that start another one and are the server that others see."""
 INTERPRETERS = ("python", "pypy", "ruby", "node", "nodejs", "php", "perl", "bash", "sh", "dash", "zsh")
 _OPTION_WITH_VALUE = frozenset({"-W", "-X", "-r", "--require", "--import", "-I", "-d", "-c"})
 
@@ -105,7 +126,17 @@ def inner(words: tuple[str, ...]) -> tuple[str, ...]:
         return _wrapped(wrapper, words[1:])
     if name.rstrip("0123456789.") in INTERPRETERS:
         return _interpreted(words[1:])
+    if basename(dirname(words[0])) in _SCRIPTS and not isabs(words[0]) and name not in _PROXIES:
+        return _wrapped(Wrapper(dashes="--" in words), words[1:])
     return ()
+
+
+def removed(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The variables that `env -u NAME` takes out of the environment."""
+    if basename(words[0]) != "env":
+        return ()
+    after = [name for option, name in pairwise(words) if option in ("-u", "--unset")]
+    return (*after, *(word.partition("=")[2] for word in words if word.startswith("--unset=")))
 
 
 def _wrapped(wrapper: Wrapper, rest: tuple[str, ...]) -> tuple[str, ...]:

@@ -76,17 +76,17 @@ class FormationFeed:
                 with Poller(self._path) as poller:
                     self._poll_on(poller, meter)
             except ProcmanError as error:
-                self._tell(PolledFormation(trouble=error.message))
+                self._put(PolledFormation(trouble=error.message))
                 self._pause()
 
     def _poll_on(self, poller: Poller, meter: Meter) -> None:
         while not self._ended:
             poll = poller.poll()
             fleet = poll.answer.fleet
-            self._tell(PolledFormation(listed(poll, meter), poll.answer.root, fleet.stopping))
+            self._put(PolledFormation(listed(poll, meter), poll.answer.root, fleet.stopping))
             self._pause()
 
-    def _tell(self, seen: PolledFormation) -> None:
+    def _put(self, seen: PolledFormation) -> None:
         with self._lock:
             waiting = self._newest is not None
             self._newest = seen

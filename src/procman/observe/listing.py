@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Row(Struct, frozen=True, kw_only=True):
     """One instance, as in `--json`: times in seconds, `since` since the epoch, `cpu` in percent, `memory` in bytes.
 
-    `cpu` is the CPU time of the whole tree over the life of its leader, as in ps(1); with `--watch`, from the second
+    `cpu` is the CPU time of the whole tree since the start of its leader, as in ps(1); with `--watch`, from the second
     poll on, over the time since the last poll. `memory` is the sum of resident sizes, so that pages which two processes
     share count twice. Both are null without a process.
     """

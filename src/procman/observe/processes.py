@@ -111,22 +111,22 @@ class Trees:
 
 
 class Meter:
-    """CPU use since the last poll of each life, for callers that poll repeatedly."""
+    """CPU use since the last poll of each run, for callers that poll repeatedly."""
 
     def __init__(self) -> None:
         self._before: dict[tuple[str, int], tuple[float, float]] = {}
 
-    def percent(self, life: tuple[str, int], cpu: float, uptime: float) -> float | None:
-        """Percent of one core since this life (name and generation) was polled last; the first time, over all of it.
+    def percent(self, run: tuple[str, int], cpu: float, uptime: float) -> float | None:
+        """Percent of one core since this run (name and generation) was polled last; the first time, over all of it.
 
         `cpu` and `uptime` are the present seconds. A part of the tree that has ended without being waited for takes its
         CPU time with it, so the result is at least 0. None where no time has passed.
         """
-        cpu_before, uptime_before = self._before.get(life, (0.0, 0.0))
-        self._before[life] = cpu, uptime
+        cpu_before, uptime_before = self._before.get(run, (0.0, 0.0))
+        self._before[run] = cpu, uptime
         passed = uptime - uptime_before
         return round(100 * max(0.0, cpu - cpu_before) / passed, 1) if passed > 0 else None
 
-    def forget_all_but(self, lives: Collection[tuple[str, int]]) -> None:
-        """Drop all lives but these."""
-        self._before = {life: seen for life, seen in self._before.items() if life in lives}
+    def forget_all_but(self, runs: Collection[tuple[str, int]]) -> None:
+        """Drop all runs but these."""
+        self._before = {run: seen for run, seen in self._before.items() if run in runs}

@@ -1,7 +1,7 @@
 """Who is attached to which instance: what each client has been sent of its output, and which client types.
 
 Owns, for each instance with a client attached, its newest bytes as they were written, its watchers, and the one among
-them that types. A client attaches to the slot: the attachment outlasts every life of the instance, and ends when the
+them that types. A client attaches to the slot: the attachment outlasts every run of the instance, and ends when the
 slot is removed. Knows the pipes of children through the multiplexer; knows no sockets.
 
 Everything is bounded, whatever a client does. The bytes are kept once for all watchers of an instance, each of which
@@ -44,7 +44,7 @@ KEPT = 64 * 1024
 PIECE = 32 * 1024
 """Most bytes of one notification."""
 
-NEWS = 100
+CHANGES_KEPT = 100
 """Most changes of the instance that wait for a slow watcher."""
 
 Size = tuple[int, int]
@@ -100,10 +100,10 @@ class Slot:
     # ---- what the tap gives
 
     def opened(self, stream: ChildStream) -> None:
-        """A new life of the instance writes to this stream."""
+        """A new run of the instance writes to this stream."""
         if stream.terminal:
             self.keyboard = keyboard.InputQueue(self._reactor, stream.fd, self._caught_up)
-            self.tell_keyboard()
+            self.publish_keyboard()
 
     def read(self, _stream: ChildStream, data: bytes) -> None:
         """Keep bytes as they were written."""
@@ -116,7 +116,7 @@ class Slot:
         if stream.terminal and self.keyboard is not None:
             self.keyboard.close()
             self.keyboard = None
-            self.tell_keyboard()
+            self.publish_keyboard()
             self._retire()
 
     def removed(self) -> None:
@@ -134,7 +134,7 @@ class Slot:
         if self.typist is not watcher:
             self.typist, self.since = watcher, clock.time()
             self.fit()
-            self.tell_keyboard()
+            self.publish_keyboard()
 
     def leave(self, watcher: ServedAttachment) -> None:
         if watcher in self.watchers:
@@ -142,12 +142,12 @@ class Slot:
         if self.typist is watcher:
             self.typist = None
             self.fit()
-            self.tell_keyboard()
+            self.publish_keyboard()
         self._retire()
 
     def _caught_up(self) -> None:
         """All input has been written: a typist that had too much may continue."""
-        self.tell_keyboard()
+        self.publish_keyboard()
         self._retire()
 
     def _retire(self) -> None:
@@ -160,7 +160,7 @@ class Slot:
         """Give the terminal the size of the typist's screen; without a typist, that of the shared view."""
         self._output.terminals.follow(self.name, self.typist.size if self.typist is not None else None)
 
-    def tell_keyboard(self) -> None:
+    def publish_keyboard(self) -> None:
         for watcher in tuple(self.watchers):
             watcher.keyboard_changed = True
             watcher.wake()
@@ -180,20 +180,20 @@ class ServedAttachment:
         self.peer = peer
         self._slot = slot
         self._at = slot.tape.newest()
-        self._news: deque[tuple[int, Happened]] = deque()  # each with its position in the output
-        self._missed_news = 0
+        self._changes: deque[tuple[int, Happened]] = deque()  # each with its position in the output
+        self._missed_changes = 0
         self._removed = False
 
-    # ---- what it is told
+    # ---- changes
 
     def push(self, time: float, change: Change) -> bool:
         """Add a change; whether it concerns this instance."""
         if change.instance != self._slot.name:
             return False
-        if len(self._news) >= NEWS:
-            self._news.popleft()
-            self._missed_news += 1
-        self._news.append((self._slot.tape.end, Happened(self.number, time, change)))
+        if len(self._changes) >= CHANGES_KEPT:
+            self._changes.popleft()
+            self._missed_changes += 1
+        self._changes.append((self._slot.tape.end, Happened(self.number, time, change)))
         return True
 
     def removed(self) -> None:
@@ -211,19 +211,19 @@ class ServedAttachment:
         return self._removed and not self._behind()
 
     def _behind(self) -> bool:
-        return self.keyboard_changed or bool(self._news) or self._at < self._slot.tape.end
+        return self.keyboard_changed or bool(self._changes) or self._at < self._slot.tape.end
 
     def pull(self, *, any_word: bool) -> bytes:
         """The next notifications, in the order of what happened; empty where all have been sent."""
-        if self._news and self._news[0][0] <= self._at:
-            _, happened = self._news.popleft()
-            missed, self._missed_news = self._missed_news, 0
+        if self._changes and self._changes[0][0] <= self._at:
+            _, happened = self._changes.popleft()
+            missed, self._missed_changes = self._missed_changes, 0
             change = happened.change if any_word else in_first_words(happened.change)
             happened = Happened(happened.stream, happened.time, change, missed)
             return encode_notification("event", happened)
         tape = self._slot.tape
         if self._at < tape.end:
-            return self._output(self._news[0][0] if self._news else tape.end)
+            return self._output(self._changes[0][0] if self._changes else tape.end)
         if self.keyboard_changed:
             self.keyboard_changed = False
             return encode_notification("keyboard", KeyboardChanged(self.number, self._keyboard()))

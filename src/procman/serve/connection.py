@@ -30,7 +30,7 @@ REQUESTS_A_TURN = 16
 TURN = 0.005
 """Seconds after which no further request is answered in the turn: `ps` of a thousand instances takes as long."""
 
-TOLD_A_TURN = 256 * 1024
+SENT_A_TURN = 256 * 1024
 
 MUCH = 64 * 1024
 """Bytes that a connection may hold before the total of all connections is checked."""
@@ -127,11 +127,11 @@ class Connection:
         core may be in the middle of this very event, and could answer them only after it.
         """
         if not self._unsent and not self._busy:  # else its turn comes later, or has come
-            self._turn(self._tell_on)
+            self._turn(self._send_more)
 
     def finish(self) -> None:
         """Procman ends: send what can be sent at once, and close."""
-        self._guarded(self._say_end)
+        self._guarded(self._send_end)
         self.close()
 
     def upgrade(self) -> None:
@@ -139,7 +139,7 @@ class Connection:
         those that were answered. Holds stay in force.
         """
         self.holders.clear()
-        self._guarded(self._say_upgrade)
+        self._guarded(self._send_upgrade)
         self.close()
 
     def close(self) -> None:
@@ -177,12 +177,12 @@ class Connection:
         for _ in range(REQUESTS_A_TURN):
             if len(self._unsent) >= self._host.limits.unsent or not self._answer_next() or time.monotonic() >= until:
                 break
-        self._tell_on()
+        self._send_more()
         if not self.closed:
             self._watch_partial()
 
-    def _tell_on(self) -> None:
-        self._tell()
+    def _send_more(self) -> None:
+        self._send_pieces()
         self._flush()
         if self.closed or self._is_over():
             self.close()
@@ -203,8 +203,8 @@ class Connection:
 
     def _rearm(self) -> None:
         """Watch for reading, writing, or both; neither only while an answer is still to come."""
-        told = self._unsent or self._has_line() or any(stream.waiting for stream in self.streams)
-        events = (READ if self._may_read() else 0) | (WRITE if told else 0)
+        writes = self._unsent or self._has_line() or any(stream.waiting for stream in self.streams)
+        events = (READ if self._may_read() else 0) | (WRITE if writes else 0)
         if events != self._events:
             self._events = events
             self._host.reactor.modify(self._socket.fileno(), events, self._on_ready)
@@ -286,7 +286,7 @@ class Connection:
                 answered = True
                 if owed:
                     self._owed -= 1
-                    self._turn(self._tell_on)
+                    self._turn(self._send_more)
 
         try:
             self._perform(request, answer)
@@ -343,11 +343,11 @@ class Connection:
                 return
             del self._unsent[:sent]
 
-    def _tell(self) -> None:
+    def _send_pieces(self) -> None:
         """Write the notifications of the streams to the socket while it accepts them."""
-        told = 0
-        while not self._unsent and told < TOLD_A_TURN and (piece := self._next_piece()):
-            told += len(piece)
+        sent = 0
+        while not self._unsent and sent < SENT_A_TURN and (piece := self._next_piece()):
+            sent += len(piece)
             self._unsent += piece
             self._flush()
 
@@ -365,15 +365,15 @@ class Connection:
                 return piece
         return b""
 
-    def _say_upgrade(self) -> None:
+    def _send_upgrade(self) -> None:
         self._flush()
-        self._tell()
+        self._send_pieces()
         self._unsent += encode_notification("upgrading", Upgrading())
         self._flush()
 
-    def _say_end(self) -> None:
+    def _send_end(self) -> None:
         self._flush()
-        self._tell()
+        self._send_pieces()
         for stream in self.streams:
             self._unsent += encode_notification("end", StreamEnded(stream.number))
         self._flush()

@@ -92,7 +92,7 @@ class LazyServer:
                 listener.close()
 
     def _when_quiet(self) -> None:
-        if self._server is None and self._kernel.starting:
+        if self._server is None and self._kernel.busy:
             self._reactor.call_at(time.monotonic() + QUIET_AFTER, self._when_quiet)
         else:
             self._try()

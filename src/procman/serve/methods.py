@@ -285,21 +285,21 @@ def _resize(caller: Caller, params: ResizeParams, answer: Answer) -> None:
 def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
     accepted = _accepted(caller, answer)
 
-    def told(reply: Reply | Refuse | ConfigError) -> None:
+    def answered(reply: Reply | Refuse | ConfigError) -> None:
         if isinstance(reply, ConfigError):
             answer(Failure(Code.BAD_CONFIG, "\n".join(reply.lines())))
         else:
             accepted(reply)
 
-    caller.backend.reload(told)
+    caller.backend.reload(answered)
 
 
 @serves(methods.UPGRADE)
 def _upgrade(caller: Caller, _params: NoParams, answer: Answer) -> None:
-    def told(outcome: str | Refuse) -> None:
+    def answered(outcome: str | Refuse) -> None:
         answer(Checked(outcome) if isinstance(outcome, str) else _refused(outcome))
 
-    caller.backend.upgrade(told)
+    caller.backend.upgrade(answered)
 
 
 @serves(methods.SHUTDOWN)
@@ -311,13 +311,13 @@ def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None
     """The core's answer as a result of the protocol."""
     before = dict(caller.backend.counts)
 
-    def told(reply: Reply | Refuse) -> None:
+    def answered(reply: Reply | Refuse) -> None:
         if isinstance(reply, Reply):
             answer(Accepted(reply.instances, reply.formation, reply.operation, before))
         else:
             answer(_refused(reply))
 
-    return told
+    return answered
 
 
 def _refused(refusal: Refuse) -> Failure:
@@ -333,7 +333,11 @@ def instance_of(word: str, view: FleetView, what: str) -> str | Failure:
     if len(of_type) == 1:
         return of_type[0]
     if of_type:
-        return Failure(Code.REFUSED, f"cannot {what} {word}: it has {len(of_type)} instances", f"{of_type[0]}, say")
+        return Failure(
+            Code.REFUSED,
+            f"cannot {what} {word}: it has {len(of_type)} instances",
+            f"name one of them, such as {of_type[0]}",
+        )
     if word in view.formation:
         return Failure(Code.REFUSED, f"cannot {what} {word}: it has no instance", f"`procman scale {word}=1`")
     return Failure(Code.REFUSED, f"cannot find an instance '{word}'", nearest(word, [*names, *view.formation]))

@@ -45,10 +45,10 @@ RETRY = 1.0
 """Seconds until the listener is tried again after there was no descriptor for a client."""
 
 
-class ServerState(Struct, frozen=True):
+class ServerState(Struct, frozen=True, rename={"published": "told"}):
     """The number of the last change, and the last changes, each with its time."""
 
-    told: int = 0
+    published: int = 0
     recent: tuple[tuple[float, Change], ...] = ()
 
 
@@ -73,7 +73,7 @@ class Server:
         self._spares: list[int] = []
         self._attachments: Attachments | None = None
         self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
-        self._told = 0
+        self._published = 0
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._listening = False
         self._closed = False
@@ -85,11 +85,11 @@ class Server:
 
     def publish(self, time: float, change: Change) -> None:
         """Send a change to every reader of changes; `time` is seconds since the epoch."""
-        self._told += 1
+        self._published += 1
         self._recent.append((time, change))
         for connection in tuple(self._streaming):
-            told = [stream.push(time, change) for stream in connection.streams]
-            if any(told):
+            wakes = [stream.push(time, change) for stream in connection.streams]
+            if any(wakes):
                 connection.wake()
         self.waits.changed()
 
@@ -99,10 +99,10 @@ class Server:
 
     def state(self) -> ServerState:
         """What the server of the next program continues from."""
-        return ServerState(self._told, tuple(self._recent))
+        return ServerState(self._published, tuple(self._recent))
 
     def restore(self, state: ServerState) -> None:
-        self._told = state.told
+        self._published = state.published
         self._recent.extend(state.recent)
 
     def upgrade(self) -> None:
@@ -242,7 +242,7 @@ class Server:
             held -= greatest.held
             greatest.close()
 
-    # ---- who is told
+    # ---- streams
 
     def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure:
         """The stream that `logs`, `events` or `attach` asks for."""
@@ -267,9 +267,9 @@ class Server:
         return attachment
 
     def _events(self, params: EventsParams) -> EventsStream:
-        after = self._told if params.after is None else min(params.after, self._told)
-        kept = list(self._recent)[len(self._recent) - min(self._told - after, len(self._recent)) :]
-        return EventsStream(next(self._numbers), self.limits.events, after, kept, self._told - after - len(kept))
+        after = self._published if params.after is None else min(params.after, self._published)
+        kept = list(self._recent)[len(self._recent) - min(self._published - after, len(self._recent)) :]
+        return EventsStream(next(self._numbers), self.limits.events, after, kept, self._published - after - len(kept))
 
     def _logs(self, params: LogsParams) -> LogsStream | Failure:
         history = self.backend.history

@@ -36,7 +36,7 @@ PIECE = 64 * 1024
 NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
 
 
-class _Told:
+class _Notifications:
     """A stream that only sends."""
 
     def __init__(self, number: int) -> None:
@@ -55,7 +55,7 @@ class _Told:
         """Nothing to do: only its connection knows it."""
 
 
-class LogsStream(_Told):
+class LogsStream(_Notifications):
     """Kept output of the instances of these names, and with `follow` also new output."""
 
     def __init__(self, number: int, history: History, params: LogsParams) -> None:
@@ -107,7 +107,7 @@ class LogsStream(_Told):
         if self._kept:
             entry = self._kept.popleft()
             self.kept_bytes -= len(entry.data)
-            return self._told(entry)
+            return self._encoded(entry)
         while self._dirty:
             name = next(iter(self._dirty))
             del self._dirty[name]
@@ -116,10 +116,10 @@ class LogsStream(_Told):
             if entries:
                 if offset < self._history.end(name):
                     self._dirty[name] = None
-                return b"".join(self._told(entry) for entry in entries)
+                return b"".join(self._encoded(entry) for entry in entries)
         return b""
 
-    def _told(self, entry: HistoryEntry) -> bytes:
+    def _encoded(self, entry: HistoryEntry) -> bytes:
         try:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
@@ -129,7 +129,7 @@ class LogsStream(_Told):
         return encode_notification("output", output)
 
 
-class EventsStream(_Told):
+class EventsStream(_Notifications):
     """Every change, as it happens."""
 
     endless = True

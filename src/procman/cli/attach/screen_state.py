@@ -71,7 +71,7 @@ class ScreenState:
             self._at_start = data.endswith(b"\n")
             _write(1, data)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Show a line of procman's own, on the screen if there is one, else on standard error."""
         self.end_line()
         _write(self._notes, f"[procman: {clean(text)}]".encode() + self._newline)

@@ -39,7 +39,7 @@ CTRL_C = b"\x03"
 FULL_SCREEN, FULL_SCREEN_OVER = b"\x1b[?1049h", b"\x1b[?1049l"
 """To the alternate screen and back (xterm's control sequences)."""
 
-BETWEEN_LIVES = {
+BETWEEN_RUNS = {
     *(Kind.STARTED, Kind.START_FAILED, Kind.ENDED),
     *(Kind.STOPPING, Kind.STOPPED, Kind.KILLED, Kind.UNKILLABLE),
 }
@@ -83,7 +83,7 @@ class AttachSession:
         self._has_typed = False
         # whether there has been nothing to type into so far
         self._mute = way.read_only or not attached.keyboard.terminal
-        self._told_why = False  # whether input is discarded
+        self._has_explained = False  # whether input is discarded
         self._ending: AttachEnd | None = None
         self._welcome = ""  # shown once, after the earlier output, which may fill the screen
 
@@ -93,7 +93,7 @@ class AttachSession:
         """
         self._welcome = f"{self._greeting(fleet)}; {self._detach_words} detaches"
         if not self._kept_left:
-            self._say_welcome()
+            self._print_welcome()
         self._take()
         while self._ending is None:
             self._turn(wake)
@@ -116,9 +116,9 @@ class AttachSession:
         self._shown.end_line()
         match ending:
             case AttachEnd.DETACHED:
-                self._say(f"detached from {self._name}")
+                self._print(f"detached from {self._name}")
             case AttachEnd.REMOVED:
-                self._say(f"{self._name} is no more")
+                self._print(f"{self._name} is no more")
             case AttachEnd.LOST:
                 raise NotRunningError(f"cannot continue with {self._name}: procman has ended")
             case AttachEnd.NO_MORE_INPUT | AttachEnd.UPGRADED:
@@ -152,8 +152,8 @@ class AttachSession:
         since = time.strftime("%H:%M:%S", time.localtime(typist.since))
         return f"{f'pid {typist.pid}' if typist.pid else 'somebody'} (since {since})"
 
-    def _say(self, text: str) -> None:
-        self._shown.say(text)
+    def _print(self, text: str) -> None:
+        self._shown.print_line(text)
 
     # ---- the loop
 
@@ -197,7 +197,7 @@ class AttachSession:
         if self._keyboard.terminal and self._may_type():
             self._has_typed = True
             if not self._typed.add(data):
-                self._tell_once(f"{self._name} reads nothing: what is typed is lost until it does")
+                self._print_once(f"{self._name} reads nothing: what is typed is lost until it does")
         else:
             self._refuse_keys()
 
@@ -210,13 +210,13 @@ class AttachSession:
         refusal = f"cannot type into {self._name}: {why}"
         if not self._way.person:
             raise RefusedError(refusal)
-        self._tell_once(f"{refusal}; {self._detach_words} detaches")
+        self._print_once(f"{refusal}; {self._detach_words} detaches")
 
-    def _tell_once(self, text: str) -> None:
+    def _print_once(self, text: str) -> None:
         """Show a message once, until something changes."""
-        if not self._told_why:
-            self._told_why = True
-            self._say(text)
+        if not self._has_explained:
+            self._has_explained = True
+            self._print(text)
 
     def _send_typed(self, data: bytes) -> None:
         self._input = self._client.send_input(self._stream, data)
@@ -226,7 +226,7 @@ class AttachSession:
         if not self._reads and (self._way.person or (self._has_typed and self._typed.empty)):
             self._ending = self._ending or AttachEnd.NO_MORE_INPUT
 
-    # ---- what is told
+    # ---- notifications
 
     def _take(self) -> None:
         """Handle all messages received."""
@@ -234,9 +234,9 @@ class AttachSession:
             if message.id is not None and message.id == self._input:
                 self._answered(message)
             else:
-                told = notification(message)
-                if getattr(told, "stream", None) == self._stream:
-                    self._notified(told)
+                notified = notification(message)
+                if getattr(notified, "stream", None) == self._stream:
+                    self._notified(notified)
 
     def _answered(self, message: Incoming) -> None:
         self._input = None
@@ -250,14 +250,14 @@ class AttachSession:
             self._typed.taken(taken.taken)
         self._end_with_input()
 
-    def _notified(self, told: object) -> None:
-        match told:
+    def _notified(self, notified: object) -> None:
+        match notified:
             case Output():
-                self._show(told)
+                self._show(notified)
             case Happened():
-                self._tell(told.change)
+                self._show_change(notified.change)
             case KeyboardChanged():
-                self._keyboard_changed(told.keyboard)
+                self._keyboard_changed(notified.keyboard)
             case StreamEnded():
                 self._ending = self._ending or self._removed()
             case _:
@@ -276,8 +276,8 @@ class AttachSession:
         if output.missed:
             self._kept_left = max(0, self._kept_left - output.missed)
             if not self._kept_left:
-                self._say_welcome()
-            self._say(f"{output.missed} bytes of output are left out: they were too many for this screen")
+                self._print_welcome()
+            self._print(f"{output.missed} bytes of output are left out: they were too many for this screen")
         if self._kept_left:
             past, data = data[: self._kept_left], data[self._kept_left :]
             self._kept_left -= len(past)
@@ -295,28 +295,28 @@ class AttachSession:
         """
         past, self._kept = without_queries(self._kept), b""
         if past.rfind(FULL_SCREEN) > past.rfind(FULL_SCREEN_OVER):
-            self._say_welcome()
+            self._print_welcome()
             return past
         end = past.rfind(b"\n") + 1
         if end:
             self._shown.write(past[:end], terminal=self._keyboard.terminal)
-        self._say_welcome()
+        self._print_welcome()
         return past[end:]
 
-    def _say_welcome(self) -> None:
+    def _print_welcome(self) -> None:
         welcome, self._welcome = self._welcome, ""
         if welcome:
-            self._say(welcome)
+            self._print(welcome)
 
-    def _tell(self, change: Change) -> None:
-        if change.event in BETWEEN_LIVES:
+    def _show_change(self, change: Change) -> None:
+        if change.event in BETWEEN_RUNS:
             if change.event is not Kind.STOPPING:
-                self._shown.undo()  # the last life's text would stay on the screen
-            self._say(change.text)
+                self._shown.undo()  # the last run's text would stay on the screen
+            self._print(change.text)
 
     def _keyboard_changed(self, keyboard: Keyboard) -> None:
         before, self._keyboard = self._keyboard, keyboard
-        self._told_why = False
+        self._has_explained = False
         if keyboard.terminal:
             self._mute = self._way.read_only
             self._typed.may_go_on()
@@ -326,7 +326,7 @@ class AttachSession:
             self._refuse_keys()
         others = before.typist is not None and not before.yours
         if others and keyboard.typist is None and keyboard.terminal and not self._way.read_only:
-            self._say(f"you may type into {self._name}: whoever did has detached")
+            self._print(f"you may type into {self._name}: whoever did has detached")
 
 
 @contextmanager

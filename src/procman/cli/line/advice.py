@@ -14,7 +14,7 @@ from msgspec import Struct
 from procman.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class Advice(Struct, frozen=True):
@@ -162,6 +162,9 @@ OPTIONS: dict[str, dict[str, str]] = {
         "-H": "did you mean '--shell'?",
         "-s": "did you mean '--socket'?",
         "-T": "each line has its time, unless you say --no-timestamps",
+        **dict.fromkeys(
+            ("--restart-delay", "--delay", "--backoff"), "write `restart: {delay: 2}` under the type in procman.yml"
+        ),
         "-X": "--except worker leaves a type out; `procman scale worker=1` starts it later",
         "-b": "each type has a colour of its own; --color never shows none",
         "--max-memory-restart": "write `recycle: {memory: 512MB}` under the type in procman.yml",
@@ -201,6 +204,7 @@ NAMELESS = {
     "shutdown": "it ends procman and everything; `procman stop {}` stops only that",
     "upgrade": "it replaces procman itself; `procman reload` applies a changed Procfile",
     "init": "write `procman init --from {}`",
+    "events": "it shows the changes of all; `procman logs -f {}` follows that",
     "top": "it shows all instances; `/` filters them",
 }
 """What to say for a name after a verb that takes none."""
@@ -216,6 +220,7 @@ EXAMPLES = {
 _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
 )
+_PROCFILE = re.compile(r"(.*/)?procfile(\.|$)", re.IGNORECASE)
 _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)"
 
 
@@ -236,6 +241,8 @@ def of_unknown_verb(words: Sequence[str]) -> str:
 def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
     """The hint for a verb with a typing error, ours or another tool's; "" where nothing is similar."""
     word = words[0].lower()
+    if _PROCFILE.match(word):
+        return f"`procman start -f {words[0]}` runs what it says"
     known = [*verbs, *SYNONYMS]
     swapped = next((name for name in known if sorted(name) == sorted(word)), "")
     near = f"did you mean '{swapped}'?" if swapped else nearest(word, known)
@@ -261,7 +268,7 @@ def of_early_option(words: Sequence[str], verbs: Iterable[str]) -> str:
     return f"options follow the verb: `procman {' '.join([words[at], *words[:at], *words[at + 1 :]])}`"
 
 
-def of_refused(words: Sequence[str], message: str) -> Advice | None:
+def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) -> Advice | None:
     """The advice for a command line that was refused with this message; None where there is nothing better to say."""
     verb, *rest = words or ("",)
     plain = [word for word in rest if not word.startswith("-")]
@@ -280,6 +287,13 @@ def of_refused(words: Sequence[str], message: str) -> Advice | None:
         case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
+        case "start" | "check" if file := _named(message, (word for word in plain if _PROCFILE.match(word))):
+            return Advice(f"-f names a file: `procman {verb} -f {file}`")
+        case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
+            return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+        case "start" if other := _named(message, (word for word in plain if word in verbs)):
+            image = f"in an image: `docker run --entrypoint procman IMAGE {other}`"
+            return Advice(f"`procman {other}` is a verb of its own, without start ({image})")
         case "logs" if "'procman'" in message and "procman" in plain:
             return Advice("`procman logs system` shows procman's own lines")
         case _ if verb in NAMELESS and plain and "unexpected extra argument" in message:
@@ -289,6 +303,11 @@ def of_refused(words: Sequence[str], message: str) -> Advice | None:
             )
         case _:
             return None
+
+
+def _named(message: str, words: Iterable[str]) -> str:
+    """The first of the words that the message names."""
+    return next((word for word in words if f"'{word}'" in message), "")
 
 
 def _meant_changes(words: Sequence[str]) -> str | None:

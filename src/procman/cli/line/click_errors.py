@@ -75,5 +75,6 @@ def _options(context: click.Context | None) -> Iterable[str]:
 
 def _clause(sentence: str) -> str:
     """A sentence of click's as a clause of ours."""
+    sentence = re.sub(r"is not in the range x>=(\d+)", r"is not \1 or more", sentence)
     numbered = re.sub(r"is not a valid (integer|float)( range)?", r"is not a \1", sentence.rstrip("."))
     return numbered[:1].lower() + numbered[1:].replace("a integer", "a whole number").replace("a float", "a number")

@@ -57,7 +57,7 @@ class Instances(DataTable[Text]):
     def __init__(self) -> None:
         super().__init__(cursor_type="row", cursor_foreground_priority="renderable", cell_padding=1)
         self._rows: list[Row] = []
-        self._told: str | None = None
+        self._announced: str | None = None
 
     def on_mount(self) -> None:
         self._columns = self.add_columns(*HEAD)
@@ -75,16 +75,16 @@ class Instances(DataTable[Text]):
             else:
                 self._renew(rows)
         self._rows = list(rows)
-        self._tell()
+        self._announce()
 
     def on_data_table_row_highlighted(self) -> None:
-        self._tell()
+        self._announce()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         row = self.chosen
         name = row.name if row is not None else None
-        if name != self._told:
-            self._told = name
+        if name != self._announced:
+            self._announced = name
             self.post_message(self.Chosen(row))
 
     def _replace(self, rows: Sequence[Row]) -> None:

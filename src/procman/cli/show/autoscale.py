@@ -60,7 +60,7 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
 
 
 def decided(name: str, status: TypeStatus, now: float) -> str:
-    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up); next poll in 12 s`."""
+    """`web 2 -> 5: queue default asks for 5: 60 at 12 an instance (up); next poll in 12 s`."""
     decision = status.decided.decision
     left = status.at + decision.next_in - now
     following = f"next poll in {duration(left)}" if left >= 0 else f"polled {duration(now - status.at)} ago"
@@ -68,7 +68,7 @@ def decided(name: str, status: TypeStatus, now: float) -> str:
 
 
 def in_words(name: str, decision: Decision) -> str:
-    """`web 2 -> 5: queue default wishes 5: 60 at 12 an instance (up)`."""
+    """`web 2 -> 5: queue default asks for 5: 60 at 12 an instance (up)`."""
     change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
     why = "" if decision.because is Because.STEADY else f" ({decision.because.value})"
     return f"{name} {change}: {decision.text}{why}"

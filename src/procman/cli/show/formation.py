@@ -27,9 +27,9 @@ LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 
 def explanation(plan: Plan) -> list[str]:
     """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
-    life.
+    run.
     """
-    if not (plan.groups or any(map(_says_more, plan.types.values()))):
+    if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
         return []
     sections: dict[str, list[tuple[str, ...]]] = {
         "Starts in this order, and stops the other way round:": _order(plan),
@@ -48,7 +48,7 @@ def explanation(plan: Plan) -> list[str]:
     return lines
 
 
-def _says_more(spec: ProcessSpec) -> bool:
+def _needs_explanation(spec: ProcessSpec) -> bool:
     return bool(
         spec.ready or spec.health or spec.depends_on or spec.rolling or spec.recycle or spec.sockets or spec.stop.drain
     )
@@ -90,10 +90,10 @@ def _needs(plan: Plan, name: str) -> str:
         for before in _before(plan, name)[-1:]
         if plan.counts[before] and before not in known
     ]
-    told = f"when {' and '.join(needed)}" if needed else ""
+    text = f"when {' and '.join(needed)}" if needed else ""
     followed = [one.type for one in plan.types[name].depends_on if one.restart]
-    told += f"{'; ' if told else ''}restarted after {' and '.join(followed)}" if followed else ""
-    return told + (f"{'; ' if told else ''}not waiting for {', '.join(absent)}, whose count is 0" if absent else "")
+    text += f"{'; ' if text else ''}restarted after {' and '.join(followed)}" if followed else ""
+    return text + (f"{'; ' if text else ''}not waiting for {', '.join(absent)}, whose count is 0" if absent else "")
 
 
 def _before(plan: Plan, name: str) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _readiness(plan: Plan) -> list[tuple[str, ...]]:
 def _ready_by(spec: ProcessSpec) -> str:
     if spec.ready is not None:
         return f"{_probe(spec.ready.probe, spec)}, within {duration(spec.ready.timeout)}"
-    return "when it has ended, with success" if spec.oneshot else "after a second of life"
+    return "when it has ended, with success" if spec.oneshot else "a second after its start"
 
 
 def _health_of(spec: ProcessSpec) -> str:
@@ -196,7 +196,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
-    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` lets who sends requests see it go"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` gives its clients time to notice"
     return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
 
 
@@ -218,7 +218,7 @@ def _intensity(group: policies.Group) -> str:
 
 
 def _cautions(plan: Plan) -> list[tuple[str, ...]]:
-    return [(name, told) for name, spec in plan.types.items() for told in _cautions_of(plan, spec)]
+    return [(name, text) for name, spec in plan.types.items() for text in _cautions_of(plan, spec)]
 
 
 def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:

@@ -36,12 +36,12 @@ def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: 
     keeps running.
 
     INSTANCE is web.1, or web where one web runs. Its last output is shown first. When it restarts, the attachment
-    continues with the new process. Several people may attach to one instance; one of them types, the first one until
-    that one detaches. The instance's terminal has the size of that person's screen.
+    continues with the new process. Several people may attach to one instance. Only one of them can type: the first, until
+    that person detaches. The instance's terminal has the size of that person's screen.
 
-    An instance has a terminal where `procman start` was typed in one, or with `--tty`, or with `tty: true` in
-    procman.yml. Of an instance without a terminal the output is shown, and Ctrl-C detaches. Input from a pipe is typed,
-    and attach detaches at its end.
+    An instance has a terminal if `procman start` was typed in one, or with `--tty`, or with `tty: true` in procman.yml.
+    If an instance has no terminal, its output is shown, and Ctrl-C detaches. Input from a pipe is typed, and attach
+    detaches when the input ends.
 
     \b
     Examples:

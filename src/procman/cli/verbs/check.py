@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def check(options: Options, *, fix: bool) -> None:
     """Check the Procfile, .env and procman.yml, and show what `procman start` would run.
 
-    Takes the options of `procman start`. Ends with 0, or with 2 and every fault on a line of its own. If procman.yml sets
-    order, readiness or restarts, it prints which types wait for others, what makes each ready, and where a restart loses
-    requests. Then it prints advice about known programs that procman.yml does not follow yet. --fix writes the advice into
-    procman.yml and changes nothing else there.
+    It takes the options of `procman start`. If there are faults, it prints each on a line of its own, and the exit code
+    is 2. If procman.yml sets order, readiness or restarts, it prints which types wait for others, what makes each ready,
+    and where a restart loses requests. Then it prints advice about known programs that procman.yml does not follow yet.
+    --fix writes the advice into procman.yml and changes nothing else there.
 
     \b
     Examples:

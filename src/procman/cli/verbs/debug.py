@@ -20,8 +20,8 @@ def debug(file: str) -> int:
     """Run the events of a trace again and print what procman decides on each, with the seconds since the first.
 
     procman writes a trace of its last thousand events when it gets SIGQUIT, and when there is a fault in procman itself;
-    a line of its output names the file. Values of environment variables are not in it. Where a decision raises an error,
-    the traceback is shown and the exit code is 1.
+    a line of its output names the file, which contains no values of environment variables. If a decision raises an
+    error, the traceback is shown and the exit code is 1.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def debug(file: str) -> int:
             _echo(decided.rstrip("\n"))
             return 1
         for decision in decided:
-            _echo(f"            -> {_told(decision, first)}")
+            _echo(f"            -> {_formatted(decision, first)}")
     return 0
 
 
@@ -53,12 +53,12 @@ def _echo(text: str) -> None:
         click.echo(clean(line))
 
 
-def _told(action: Action, first: float) -> str:
+def _formatted(action: Action, first: float) -> str:
     if isinstance(action, Publish):
         return f"Publish {action.change.event.value}: {action.change.text}"
-    told = described(action)
+    text = described(action)
     at = getattr(action, "at", None)
-    return told if at is None else f"{told} (at {at - first:.3f})"
+    return text if at is None else f"{text} (at {at - first:.3f})"
 
 
 def described(value: Struct) -> str:

@@ -5,6 +5,7 @@ Reads the files and writes them, never over an existing one. `convert` decides t
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -39,13 +40,13 @@ class NewFile(Struct, frozen=True):
 
 @click.command()
 @click.option("--from", "source", metavar="FILE", help="Convert this file of another supervisor.", show_envvar=True)
-@click.option("-d", "--root", metavar="DIR", help="The folder.  [default: the current one]", show_envvar=True)
+@click.option("-d", "--root", metavar="DIR", help="The project's folder.  [default: the current one]", show_envvar=True)
 def init(source: str | None, root: str | None) -> int:
-    """Write a Procfile and a procman.yml for this folder, by what it holds or from another supervisor's file.
+    """Write a Procfile and a procman.yml for the project in this folder, or convert another supervisor's file.
 
-    Looks at package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and their kind, or converts
-    docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml or a
-    systemd unit. Never writes over an existing file. Ends with 0 where something was written or nothing was to be done.
+    It reads package.json, manage.py, Gemfile, mix.exs, pom.xml, go.mod, Cargo.toml and similar files. With --from it
+    converts docker-compose.yml, supervisord.conf, process-compose.yaml, ecosystem.config.js, mprocs.yaml, pitchfork.toml
+    or a systemd unit. It never overwrites a file. The exit code is 0 if files were written or none were needed.
 
     \b
     Examples:
@@ -67,10 +68,10 @@ def _convert(source: str, folder: str) -> int:
     click.echo(f"read {source}: {_count(len(converted.types), 'process type')}")
     origin = f"Made from {os.path.basename(source)} by `procman init`."
     if not converted.types:
-        _say_left(converted, source)
+        _print_left(converted, source)
         raise RefusedError(f"cannot find a process type in {source} that can be carried over")
     _write(folder, converted, origin)
-    _say_left(converted, source)
+    _print_left(converted, source)
     return 0
 
 
@@ -90,10 +91,13 @@ def converted_file(path: str) -> Converted:
 
 
 def _beside(path: str, names: list[str]) -> dict[str, str]:
-    """The texts of these files that can be read, by their names; what is not there tells nothing."""
+    """The texts of these files that can be read, by their names; what is not there tells nothing. A name may be a shell
+    pattern.
+    """
+    folder = os.path.dirname(path) or os.curdir
     texts = {}
-    for name in names:
-        data = read(os.path.join(os.path.dirname(path), name), name)
+    for name in (found for one in names for found in sorted(glob.glob(one, root_dir=folder)) or [one]):
+        data = read(os.path.join(folder, name), name)
         text = data if isinstance(data, Fault) else decode(data, name)
         if not isinstance(text, Fault):
             texts[name] = text
@@ -158,7 +162,7 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     else:
         click.echo("its programs need no procman.yml")
     for procfile in procfiles:
-        _say_next("" if procfile == "Procfile" else f" -f {procfile}")
+        _print_next("" if procfile == "Procfile" else f" -f {procfile}")
     if "Procfile.dev" in procfiles and os.path.lexists(os.path.join(folder, "bin/dev")):
         click.echo('note: bin/dev starts foreman; in its place: exec procman start -f Procfile.dev "$@"')
     return 0
@@ -230,7 +234,7 @@ def _write(folder: str, converted: Converted, origin: str) -> None:
     _put(folder, [target for target in targets if target.text])
     for made in converted.types:
         click.echo(f"  {_shown(made)}")
-    _say_next("")
+    _print_next("")
 
 
 def _shown(made: ProcessType) -> str:
@@ -257,15 +261,16 @@ def _put(folder: str, targets: list[NewFile]) -> None:
         click.echo(f"wrote {target.name}")
 
 
-def _say_left(converted: Converted, source: str) -> None:
+def _print_left(converted: Converted, source: str) -> None:
     if converted.left:
         click.echo(f"not carried over ({len(converted.left)}):")
     for left in converted.left:
-        where = f"{source}:{left.line}" if left.line else source
+        file = os.path.join(os.path.dirname(source), left.file) if left.file else source
+        where = f"{file}:{left.line}" if left.line else file
         click.echo(f"  {where}: {left.what}" + (f" ({left.hint})" if left.hint else ""))
 
 
-def _say_next(options: str) -> None:
+def _print_next(options: str) -> None:
     click.echo(f"next: `procman check{options}`, then `procman start{options}`")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--follow",
     is_flag=True,
     show_envvar=True,
-    help="Also show what comes, until procman ends or you press Ctrl-C.",
+    help="Also show new output, until procman ends or you press Ctrl-C.",
 )
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", show_envvar=True, help="Only the last N lines.")
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")

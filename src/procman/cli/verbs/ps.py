@@ -23,18 +23,20 @@ from procman.text.lines import json_object
     default=2.0,
     metavar="SECONDS",
     show_envvar=True,
-    help="From one table of --watch to the next.  [default: 2]",
+    help="Time from one table of --watch to the next.  [default: 2]",
 )
-@click.option("--companions", is_flag=True, show_envvar=True, help="Also the programs that procman runs for itself.")
+@click.option(
+    "--companions", is_flag=True, show_envvar=True, help="Also list the programs that procman runs for itself."
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
 def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
-    NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average over the
-    life of the process, in percent of one core. CPU and MEMORY are those of the process and everything it started; from
-    outside procman's container they are not known. The REASON of a type in a crash loop says so. The exit code is 3
-    where no procman runs here.
+    NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average since
+    the process started, in percent of one core. CPU and MEMORY are those of the process and everything it started; from
+    outside procman's container they are not known. If a type is in a crash loop, REASON says so. The exit code is 3 if
+    no procman runs here.
 
     With --watch a terminal shows the table in place; elsewhere one table follows the other, with --json one object a
     line. CPU then is the average since the last table. It continues over an upgrade of procman, and ends with 3 when

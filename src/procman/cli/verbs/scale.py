@@ -31,7 +31,7 @@ class Scaled(Struct, frozen=True):
 
 
 class ScaleTerms(Struct, frozen=True):
-    """Also what follows demand; and who goes first where a count is lowered."""
+    """`force`: set a count that follows demand, too. `remove`: the instances to stop first when a count is lowered."""
 
     force: bool
     remove: tuple[str, ...]
@@ -68,7 +68,7 @@ FORCE = click.option("--force", is_flag=True, help="Set a count that follows dem
 @wait_option("until all of them are ready")
 @client_options
 def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, terms: ScaleTerms, *, json: bool) -> None:
-    """Set how many instances of each type run, while they run.
+    """Set how many instances of each type run, while procman runs.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
     stops the instances with the highest numbers, or those of --remove. Without arguments it prints the current counts.
@@ -97,7 +97,7 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, te
     types = [*to, *by]
     with place.connect() as client:
         after = client.scale(to, by, force=terms.force, remove=terms.remove)
-        click.echo(_json(after) if json else _told(after, types))
+        click.echo(_json(after) if json else _formatted(after, types))
         if wait is not None:
             until_ready(client, after, types, wait)
 
@@ -106,7 +106,7 @@ def _json(after: Accepted) -> bytes:
     return msgspec.json.encode(Scaled(after.formation, after.before, after.instances))
 
 
-def _told(after: Accepted, types: list[str]) -> str:
+def _formatted(after: Accepted, types: list[str]) -> str:
     if not types:
         return " ".join(f"{name}={count}" for name, count in after.formation.items())
     if after.before is None:  # an older procman does not report it

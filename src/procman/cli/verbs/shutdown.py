@@ -18,7 +18,7 @@ from procman.control.client import Client
 )
 @client_options
 def shutdown(place: TargetOptions, *, wait: bool) -> None:
-    """Stop every instance, each with its own grace, and end procman: what TERM to procman does.
+    """Stop every instance, each with its own grace, and end procman, as TERM to procman does.
 
     \b
     Examples:

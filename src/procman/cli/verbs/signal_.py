@@ -26,15 +26,22 @@ WHOM = "name types or instances, or say --self: `procman signal HUP web`"
 @click.command("signal")
 @click.argument("sig", metavar="SIG", shell_complete=complete_signals)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
-@click.option("--leader", is_flag=True, show_envvar=True, help="Only to the first process, not to all of its group.")
-@click.option("--self", "procman", is_flag=True, allow_from_autoenv=False, help="To procman itself, not to instances.")
+@click.option(
+    "--leader",
+    is_flag=True,
+    show_envvar=True,
+    help="Send it only to the first process of each, not to its whole group.",
+)
+@click.option(
+    "--self", "procman", is_flag=True, allow_from_autoenv=False, help="Send it to procman itself, not to instances."
+)
 @client_options
 def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
     The whole process group of each gets it, with --leader only the process that procman started: a signal that asks a
-    server to reload, or to open its log files again, is for that one. An instance that dies of a signal is restarted as
-    after any other death: to end one, use `procman stop`.
+    server to reload, or to open its log files again, is for that one. An instance that a signal ends is restarted like
+    any other that ends; to end it for good, use `procman stop`.
 
     With --self procman itself gets it, whatever its pid is: USR1 opens its log files again.
 
@@ -59,8 +66,8 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
     click.echo(f"sent {name} to {', '.join(answer.instances)}")
     for instance in answer.instances:
         if instance in shells:
-            told = f"the first process of {instance} is a shell ({shells[instance]}), which {name} ends"
-            click.echo(f"procman: {told}: begin the command with `exec`", err=True)
+            reason = f"the first process of {instance} is a shell ({shells[instance]}), which {name} ends"
+            click.echo(f"procman: {reason}: begin the command with `exec`", err=True)
             break
 
 

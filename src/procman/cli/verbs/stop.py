@@ -7,7 +7,7 @@ import click
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import tell
+from procman.cli.wait import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Accepted, WaitParams
 from procman.control.waiting import EndedError
@@ -51,10 +51,10 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
 
 
 def _ended(client: Client, answer: Accepted) -> str:
-    """Wait until they have ended; returns each with how it ended, as far as procman is still there to tell."""
+    """Wait until they have ended; returns each with how it ended, as far as procman still runs to report it."""
     names = answer.instances
     try:
-        waited = client.wait(WaitParams(names, AwaitedState.STOPPED, operation=answer.operation), tell)
+        waited = client.wait(WaitParams(names, AwaitedState.STOPPED, operation=answer.operation), print_change)
         exits = {i.name: i.last_exit for i in client.ps().fleet.instances if i.last_exit}
     except (EndedError, ClosedError, NotRunningError):  # no instance outlives procman
         return ", ".join(names)

@@ -16,10 +16,10 @@ WITHIN = 30.0
 @click.command()
 @client_options
 def upgrade(place: TargetOptions) -> None:
-    """Replace the running procman by the version that is installed now, without touching what it runs.
+    """Replace the running procman with the version that is installed now, without touching what it runs.
 
     Processes keep their pids, pipes and terminals; counts, delays and kept output stay. The new version is asked first
-    whether it can take over; where it cannot, nothing changes and the reason is printed. Other commands that are
+    whether it can take over; if it cannot, nothing changes and the reason is printed. Other commands that are
     connected at that time continue with the new version.
 
     \b

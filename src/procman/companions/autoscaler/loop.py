@@ -123,7 +123,7 @@ class Autoscaler:
         try:
             self._status = {name: s for name, s in self._store.status().types.items() if name in self._types}
         except ProcmanError as error:
-            self._say("status", error.message)
+            self._log_change("status", error.message)
 
     def hurry(self) -> None:
         """Make every type due in the next step."""
@@ -141,10 +141,10 @@ class Autoscaler:
             except NotRunningError:
                 raise
             except ProcmanError as error:
-                self._say("procman", error.message)
+                self._log_change("procman", error.message)
                 self._due.update(dict.fromkeys(due, now + RETRY))
                 return RETRY
-            self._say("procman", "")
+            self._log_change("procman", "")
             self._sample(seen, now)
             for name in self._read(due, seen, now):
                 self._scale(name, seen.get(name), controls)
@@ -247,13 +247,13 @@ class Autoscaler:
         """
         decision = decided.decision
         before = self._status.get(decided.type)
-        is_news = before is None or before.decided.decision.because is not decision.because
+        is_changed = before is None or before.decided.decision.because is not decision.because
         if self._dry:
             return not decision.changes
         done = not decision.changes or self._attempt(
             f"scale {decided.type}", lambda: self._fleet.scale(decided.type, decision.count, decision.text)
         )
-        if done and (decision.changes or is_news):
+        if done and (decision.changes or is_changed):
             self._attempt("events", lambda: self._fleet.publish(decided))
         if done and decision.count > decision.before and self._types[decided.type].samplers:
             self._unsettled.add(decided.type)
@@ -266,20 +266,20 @@ class Autoscaler:
         except NotRunningError:
             raise
         except ProcmanError as error:
-            self._say(topic, error.message)
+            self._log_change(topic, error.message)
             return False
-        self._say(topic, "")
+        self._log_change(topic, "")
         return True
 
     def _complain(self, name: str, readings: tuple[MetricReading, ...]) -> None:
         """Report when a metric starts to fail, and when it works again."""
         for reading in readings:
             topic = f"{name}: {reading.metric}"
-            self._say(
+            self._log_change(
                 topic, f"cannot read {topic}: {reading.error}" if reading.error else "", f"{topic} can be read again"
             )
 
-    def _say(self, topic: str, text: str, healed: str = "") -> None:
+    def _log_change(self, topic: str, text: str, healed: str = "") -> None:
         """Report a fault once, until it is over; a change of its text does not count."""
         before = self._said.get(topic, "")
         if text and not before:
@@ -304,9 +304,9 @@ class Autoscaler:
         try:
             self._store.save_status(AutoscaleStatus(types=self._status))
         except ProcmanError as error:
-            self._say("status", error.message)
+            self._log_change("status", error.message)
         else:
-            self._say("status", "")
+            self._log_change("status", "")
 
 
 def _is_new(instance: InstanceSeen, rule: ScalingRule) -> bool:

@@ -38,7 +38,7 @@ class BalancedFleet(Protocol):
         ...
 
     def release(self, name: str, generation: int) -> None:
-        """Release the stop of this life. No error where the life is over."""
+        """Release the stop of this run. No error where the run is over."""
         ...
 
     def report(self, fault: str) -> None:

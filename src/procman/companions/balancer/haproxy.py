@@ -85,8 +85,8 @@ class HaproxyBackend:
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
         """Bring the backend to the state that these instances need. `now` is monotonic seconds."""
         leaving = {(i.name, i.generation) for i in instances if i.draining}
-        self._since = {life: self._since.get(life, now) for life in leaving}
-        overdue = {life for life, since in self._since.items() if now - since >= self._drain}
+        self._since = {run: self._since.get(run, now) for run in leaving}
+        overdue = {run for run, since in self._since.items() if now - since >= self._drain}
         wanted = [
             Endpoint(
                 name=i.name,
@@ -100,15 +100,15 @@ class HaproxyBackend:
         try:
             planned = self._reconcile(wanted)
             gone = set(planned.gone)
-            waits = any(life[0] in gone for life in leaving - overdue) and self._runtime.is_replacing()
+            waits = any(run[0] in gone for run in leaving - overdue) and self._runtime.is_replacing()
         except HaproxyError as error:
             self._met = False
             # when everything ends HAProxy has often ended first: then no request waits
             nobody = error.kind is Refusal.ABSENT and not any(endpoint.serves for endpoint in wanted)
             released = leaving if nobody or error.kind in HOPELESS else overdue
             again = CALM if error.kind in HOPELESS else SOON * 5
-            return StepResult(released=tuple(sorted(released)), fault=told(error), again_in=again)
-        released = overdue | {life for life in leaving if life[0] in gone and not waits}
+            return StepResult(released=tuple(sorted(released)), fault=text_of(error), again_in=again)
+        released = overdue | {run for run in leaving if run[0] in gone and not waits}
         return StepResult(
             released=tuple(sorted(released)),
             fault=self._keep(wanted) or self._homeless(planned),
@@ -163,11 +163,11 @@ class HaproxyBackend:
             else:
                 write_whole(self._file, included(self._backend, wanted, self._section))
         except ProcmanError as error:
-            return told(error)
+            return text_of(error)
         self._is_kept = True
         return ""
 
 
-def told(error: ProcmanError) -> str:
+def text_of(error: ProcmanError) -> str:
     """A fault in one line, with what to do about it."""
     return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -50,13 +50,13 @@ class BalancerLoop:
         except NotRunningError:
             raise
         except ProcmanError as error:
-            self._say("procman", error.message)
+            self._log_change("procman", error.message)
             return CALM
-        self._say("procman", "")
+        self._log_change("procman", "")
         again = CALM
         for name, target in self._targets.items():
             kept = target.step([i for i in instances if i.type == name], self._monotonic())
-            self._say(name, kept.fault)
+            self._log_change(name, kept.fault)
             for instance, generation in kept.released:
                 self._release(instance, generation)
             again = min(again, kept.again_in)
@@ -69,17 +69,17 @@ class BalancerLoop:
         except NotRunningError:
             raise
         except ProcmanError as error:  # repeated at the next poll
-            self._say("procman", error.message)
+            self._log_change("procman", error.message)
 
     def _release(self, name: str, generation: int) -> None:
         try:
             self._fleet.release(name, generation)
         except ProcmanError as error:  # asked again at the next poll, as long as it is draining
-            self._say(f"release {name}", error.message)
+            self._log_change(f"release {name}", error.message)
         else:
-            self._say(f"release {name}", "")
+            self._log_change(f"release {name}", "")
 
-    def _say(self, topic: str, text: str) -> None:
+    def _log_change(self, topic: str, text: str) -> None:
         before = self.faults.get(topic, "")
         if text and not before:
             self._log(f"{topic}: {text}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.companions.balancer.files import write_whole
-from procman.companions.balancer.haproxy import CALM, SOON, StepResult, told
+from procman.companions.balancer.haproxy import CALM, SOON, StepResult, text_of
 from procman.errors import ConfigError, ProcmanError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class TemplateFile:
         try:
             write_whole(self._output.path, self._template.render(self._type, serving))
         except ProcmanError as error:
-            self._failed(told(error), now)
+            self._failed(text_of(error), now)
             return
         if self._output.reload:
             self._read = None
@@ -160,7 +160,7 @@ class ReloadRun:
         try:
             run(self._command)
         except ProcmanError as error:
-            self._fault = told(error)
+            self._fault = text_of(error)
 
 
 def run(command: str, patience: float = PATIENCE) -> None:

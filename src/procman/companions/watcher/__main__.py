@@ -86,15 +86,15 @@ def _ask(type_name: str, paths: list[str]) -> None:
             with Client(os.environ["PROCMAN_SOCKET"]) as client:
                 names = instances(client.ps().fleet, type_name)
                 if names:
-                    print(f"restarting {type_name}: {_told(paths)} changed", flush=True)
-                    client.restart(names, why=f"{_told(paths)} changed"[:MOST])
+                    print(f"restarting {type_name}: {_formatted(paths)} changed", flush=True)
+                    client.restart(names, why=f"{_formatted(paths)} changed"[:MOST])
                 return
         except ClosedError:
             if not tries_left:
                 raise
 
 
-def _told(paths: list[str]) -> str:
+def _formatted(paths: list[str]) -> str:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     name = paths[0].encode(errors="replace").decode()  # a name that is not UTF-8 is not valid in JSON
     return f"{clean(name)}{more}"

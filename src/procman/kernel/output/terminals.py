@@ -119,7 +119,7 @@ class Terminals:
             set_size(stream.fd, self.size_of(stream.name))
 
     def follow(self, name: str, size: tuple[int, int] | None) -> None:
-        """Give an instance's terminal this size, also in its next lives; the usual size where None."""
+        """Give an instance's terminal this size, also in its next runs; the usual size where None."""
         if size is None:
             self._followed.pop(name, None)
         else:

@@ -101,10 +101,10 @@ class Adoption:
             else:
                 owner = self._processes.adopt(pid)
                 if owner is None and self._me != 1:  # PID 1 gets many, which need not come from an instance
-                    self._tell(pid)
+                    self._report(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
-    def _tell(self, pid: int) -> None:
+    def _report(self, pid: int) -> None:
         name = next((one.name for one in self._processes.orphans() if one.pid == pid), None)
         if name is not None:
             text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"

@@ -67,7 +67,7 @@ class Deaths:
             process = self._processes.leader(pid)
             if process is not None:
                 if self._processes.subreaper:
-                    self._processes.remember(process, time.monotonic())
+                    self._processes.remember(process, time.monotonic(), ended=True)
                 self._leader_ended(process, status, unasked=unasked(process))
             else:
                 self._helpers.ended(pid)

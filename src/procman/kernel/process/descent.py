@@ -46,7 +46,21 @@ class Descent:
     def __init__(self) -> None:
         self._children: dict[int, list[RunningProcess]] = {}
         self._listed_at = -FRESH
+        self._seen: dict[tuple[int, int], Process] = {}  # by pid and birth
         self._listed = os.path.exists("/proc/thread-self/children")  # else there is no CONFIG_PROC_CHILDREN
+
+    def remember(self, pids: list[int], whose: Process, now: float) -> None:
+        """The descendants of these processes belong to this instance's."""
+        for one in self.of(pids, now):
+            self._seen[one.pid, one.start_ticks] = whose
+
+    def seen(self, pid: int) -> Process | None:
+        """Whose descendant this process was when that was remembered."""
+        one = read_process(pid) if self._seen else None
+        return self._seen.get((pid, one.start_ticks)) if one is not None else None
+
+    def forget(self) -> None:
+        self._seen.clear()
 
     def of(self, pids: list[int], now: float) -> list[RunningProcess]:
         """All descendants of these processes."""

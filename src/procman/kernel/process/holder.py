@@ -93,11 +93,11 @@ def _read_pid(reader: int) -> int:
     """The program's pid, once the process in between has ended; 0 where it does not come."""
     ready = OneShotSelector()
     ready.register(reader, READ)
-    told = b""
-    while told.count(b"\n") < 2:
+    received = b""
+    while received.count(b"\n") < 2:
         data = os.read(reader, 64) if ready.select(PATIENCE) else b""
         if not data:
             return 0
-        told += data
-    pid = told.partition(b"\n")[0]
+        received += data
+    pid = received.partition(b"\n")[0]
     return int(pid) if pid.isdigit() else 0

@@ -84,7 +84,7 @@ class Ledger:
         self._data = bytearray(HEADER.pack(VERSION, os.getpid(), mark.encode()))
         self._slots: dict[int, int] = {}  # offset by pid
         self._free: list[int] = []
-        self._told = False
+        self._has_reported = False
 
     def state(self) -> tuple[Noted, ...]:
         """The state from which it can be continued."""
@@ -139,8 +139,8 @@ class Ledger:
                 self._complain(error)
 
     def _complain(self, error: OSError) -> None:
-        if not self._told:
-            self._told = True
+        if not self._has_reported:
+            self._has_reported = True
             self.on_trouble(
                 f"cannot write the guardian's table: {error.strerror}; if procman is killed, it may miss some"
             )

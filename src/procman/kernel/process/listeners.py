@@ -1,7 +1,7 @@
 """Listening sockets that all instances of a type share: procman opens them once and passes them to each
 (sd_listen_fds(3)).
 
-Owns the sockets from their opening to their closing, over every life of the instances and over upgrades, so that no
+Owns the sockets from their opening to their closing, over every run of the instances and over upgrades, so that no
 connection is refused meanwhile. Knows addresses and descriptors; does not know why a type is started or changed.
 """
 

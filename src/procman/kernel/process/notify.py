@@ -36,7 +36,7 @@ Fields = dict[str, str]
 
 
 class NotifySockets:
-    """The sockets by instance, over all its lives. `received(name, pid, fields)` is called with each message."""
+    """The sockets by instance, over all its runs. `received(name, pid, fields)` is called with each message."""
 
     def __init__(self, reactor: Reactor, ident: str, received: Callable[[str, int, Fields], None]) -> None:
         self._reactor = reactor

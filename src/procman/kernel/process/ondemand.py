@@ -123,11 +123,11 @@ class OnDemand:
             self._notify.close(name)
 
     def end(self) -> None:
-        """Procman ends."""
+        """Procman is ending."""
         if self._listeners is not None:
             self._listeners.close_all()
 
-    # ---- a life
+    # ---- a run
 
     def provide(self, action: Spawn) -> Provided:
         """For a process that is about to start. Raises SpawnError."""
@@ -201,7 +201,7 @@ class OnDemand:
     # ---- what programs say
 
     def _received(self, name: str, pid: int, fields: Fields) -> None:
-        """Handle a message, if it comes from a process of the present life."""
+        """Handle a message, if it comes from a process of the present run."""
         process = self._processes.current.get(name)
         if process is None or not self._processes.is_of(pid, process):
             return
@@ -241,6 +241,11 @@ class OnDemand:
         return self._notify.state() if self._notify is not None else {}
 
     # ---- each of them
+
+    @property
+    def runs_commands(self) -> bool:
+        """Whether a command of a drain runs."""
+        return self._probes is not None and self._probes.commands > 0
 
     def probes(self) -> Probes:
         if self._probes is None:

@@ -23,6 +23,10 @@ SEARCH_EVERY = 0.1
 """Least seconds between two searches for the holder of a port, each of which looks at every process: 7 ms."""
 
 
+DYING = 1.0
+"""Seconds after which a socket that no process shows is not that of one that is just ending."""
+
+
 class ListeningSocket(NamedTuple):
     """A listening socket as the system's tables show it."""
 
@@ -40,6 +44,8 @@ class PortNotes:
         self._is_own = is_own
         self._searched_at = -SEARCH_EVERY
         self._notes: dict[int, tuple[ListeningSocket, str]] = {}  # by port
+        # by port: the socket that no process showed, and since when
+        self._hidden: dict[int, tuple[ListeningSocket, float]] = {}
 
     def note(self, process: Process, now: float) -> str:
         """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
@@ -60,7 +66,13 @@ class PortNotes:
         text = holder_of(port, listener, process.group, self._is_own)
         if text:
             self._notes[port] = (listener, text)
-        return text
+            return text
+        before, since = self._hidden.get(port, (None, now))
+        if before != listener:
+            self._hidden[port] = (listener, now)
+        elif now >= since + DYING and _holder(listener.inode) is None:
+            return f"port {port} is held by a process that cannot be seen from here, perhaps in another container"
+        return ""
 
 
 def is_taken(port: int) -> bool:

@@ -24,6 +24,17 @@ def mark_prefix(ident: str) -> str:
     return f"{MARK}={ident}/"
 
 
+def marked_in(environment: bytes, prefix: str) -> tuple[str, int] | None:
+    """The instance and generation of the mark with this prefix in an environment; None where it has none, or a false one."""
+    start = prefix.encode()
+    for variable in environment.split(b"\0"):
+        if variable.startswith(start):
+            name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
+            # a child can write anything here, and int() refuses 4,301 digits with a ValueError
+            return (name, int(generation)) if generation.isdecimal() and len(generation) < 19 else None
+    return None
+
+
 class Process:
     """One run of an instance: its leader, its group, and procman's ends of its pipes.
 

@@ -23,8 +23,9 @@ NO_GUARDIAN = (
 )
 
 
-def broken(*, known: bool, subreaper: bool) -> list[str]:
-    """A line for each broken promise. `known`: /proc lists our children; `subreaper`: orphans become ours.
+def broken(*, known: bool, subreaper: bool, guard: bool = True) -> list[str]:
+    """A line for each broken promise. `known`: /proc lists our children; `subreaper`: orphans become ours; `guard`: a
+    guardian can be started, as far as is known.
 
     Systems other than Linux were promised none of it.
     """
@@ -37,11 +38,19 @@ def broken(*, known: bool, subreaper: bool) -> list[str]:
         lines.append(NO_PROC.format(why=why))
     elif not subreaper:
         lines.append(NO_SUBREAPER)
-    if known and os.getpid() != 1 and not hasattr(os, "memfd_create"):
+    if known and os.getpid() != 1 and not (guard and hasattr(os, "memfd_create")):
         lines.append(NO_GUARDIAN)
     return lines
 
 
 def broken_here() -> list[str]:
     """The same, found out by trying, for callers that start nothing."""
-    return broken(known=children.Children().known, subreaper=children.become_subreaper())
+    return broken(known=children.Children().known, subreaper=children.become_subreaper(), guard=_has_memory_files())
+
+
+def _has_memory_files() -> bool:
+    try:
+        os.close(os.memfd_create("try", os.MFD_CLOEXEC))
+    except (AttributeError, OSError):  # not Linux; a sandbox without them, or a seccomp filter
+        return False
+    return True

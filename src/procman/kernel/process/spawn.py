@@ -279,21 +279,23 @@ class DescriptorLimits:
 
     def make_room(self, descriptors: int) -> None:
         """Raise the soft limit if so many do not fit. If even that does not help, starts fail one by one."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY and descriptors + SPARE > soft:
-            self._raise(descriptors + SPARE)
+        self._raise(descriptors + SPARE)
 
     def double(self) -> bool:
         """Double the limit, where it was too low after all (clients need some, too); whether that was possible."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return soft != resource.RLIM_INFINITY and self._raise(2 * soft)
+        return self._raise(0)
 
     def _raise(self, wanted: int) -> bool:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        if top <= soft:
+        """Raise the limit to `wanted`, 0 for twice of what it is; whether it is higher now."""
+        try:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            wanted = wanted or 2 * soft
+            top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            if soft == resource.RLIM_INFINITY or top <= soft:
+                return False
+            resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+        except OSError:  # a seccomp filter refuses prlimit(2)
             return False
-        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
         self.original = self.original or soft
         return True
 

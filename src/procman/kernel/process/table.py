@@ -26,6 +26,7 @@ from procman.kernel.process.process import (
     group_is_alive,
     group_of,
     mark_prefix,
+    marked_in,
     restored,
     state_of,
     without,
@@ -82,7 +83,6 @@ class ProcessTable:
         self._refused_pids: set[int] = set()  # procman may not signal them, which has been reported
         self.on_refusal = on_refusal
         self._descent: descent.Descent | None = None
-        self._seen: dict[tuple[int, int], Process] = {}  # descendants by pid and birth, as seen before a stop
 
     # ---- handing it on
 
@@ -203,15 +203,19 @@ class ProcessTable:
 
     # ---- adoption
 
-    def remember(self, process: Process, now: float) -> None:
-        """Remember this process's descendants while those in between exist: after the stop nothing may show them."""
-        self._descent = self._descent or descent.Descent()
-        for one in self._descent.of([process.pid, *process.adopted, *process.daemons], now):
-            self._seen[one.pid, one.start_ticks] = process
+    def remember(self, process: Process, now: float, *, ended: bool = False) -> None:
+        """Remember its descendants while those in between exist: after the stop nothing may show them. A leader that has
+        ended has none any more: the system passes on its children before it reports the end.
+        """
+        ancestors = [*process.adopted, *process.daemons, *(() if ended else (process.pid,))]
+        if ancestors:
+            self._descent = self._descent or descent.Descent()
+            self._descent.remember(ancestors, process, now)
 
     def forget_seen(self) -> None:
         """Nothing is stopping: what was remembered has been adopted by now, or has ended."""
-        self._seen.clear()
+        if self._descent is not None:
+            self._descent.forget()
 
     def orphans(self) -> tuple[OrphanView, ...]:
         """Every process whose instance is unknown."""
@@ -219,8 +223,7 @@ class ProcessTable:
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
     def _comes_from(self, pid: int) -> Process | None:
-        one = descent.read_process(pid) if self._seen else None
-        seen = self._seen.get((pid, one.start_ticks)) if one is not None else None
+        seen = self._descent.seen(pid) if self._descent is not None else None
         return seen or descent.whose_output(pid, self._by_pid.values())
 
     def known(self, pid: int) -> bool:
@@ -293,13 +296,7 @@ class ProcessTable:
         return f"{self.ident}/{name}/{generation}"
 
     def _marked(self, pid: int) -> tuple[str, int] | None:
-        start = mark_prefix(self.ident).encode()
-        for variable in (descent.environment_of(pid) or b"").split(b"\0"):
-            if variable.startswith(start):
-                name, _, generation = variable[len(start) :].decode(errors="replace").partition("/")
-                # a child can write anything here, and int() refuses 4,301 digits with a ValueError
-                return (name, int(generation)) if generation.isdecimal() and len(generation) < 19 else None
-        return None
+        return marked_in(descent.environment_of(pid) or b"", mark_prefix(self.ident))
 
     def keep(self, pid: int) -> None:
         """The daemon serves its whole type: the instance can end without it."""

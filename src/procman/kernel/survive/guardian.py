@@ -371,7 +371,7 @@ def report(ending: GuardedStop, procman: int) -> str:
     return text
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     """Write a line to standard error, which may be closed or full: that must not delay the release of the lock."""
     if text and select.select([], [2], [], 0)[1]:
         try:
@@ -386,13 +386,13 @@ def main() -> int:
     try:
         table = read_table(os.pread(fd, os.fstat(fd).st_size, 0))
     except ValueError as error:
-        tell(f"cannot end what a killed procman left behind: {error}")
+        log(f"cannot end what a killed procman left behind: {error}")
         return 1
     ending = GuardedStop(table)
     ending.run()
     for holder in ending.family.holders:
         send(holder, signal.SIGKILL)
-    tell(report(ending, table.procman))
+    log(report(ending, table.procman))
     return 1 if ending.left else 0
 
 

@@ -1,4 +1,4 @@
-"""Loads what a start does not need, once procman is idle: the upgrade, and all that `later` has put off.
+"""Loads what a start does not need, once procman is idle: the upgrade, and the modules that `later` has put off.
 
 Later the files may be those of the next version. Loading takes 5 ms, so it is not done before everything is started.
 """
@@ -23,8 +23,8 @@ QUIET_AFTER = 0.05
 
 class StartingHost(Protocol):
     @property
-    def starting(self) -> bool:
-        """Whether a start is still to come."""
+    def busy(self) -> bool:
+        """Whether a start, or a command of a drain, is under way."""
 
     def log(self, text: str) -> None: ...
 
@@ -56,7 +56,7 @@ class LazyUpgrade:
             self._loaded.ask(answer)
 
     def _load_when_quiet(self) -> None:
-        if self._host.starting:
+        if self._host.busy:
             self.load_soon()
         else:
             self._load_now()

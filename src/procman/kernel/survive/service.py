@@ -39,7 +39,7 @@ class Service:
 
     def start(self) -> None:
         """The loop is about to run."""
-        self._say_soon()
+        self._send_soon()
         if self._watchdog:
             self._feed()
 
@@ -51,15 +51,15 @@ class Service:
             case Kind.RELOADED:
                 self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
                 self._send("READY=1")
-        self._say_soon()
+        self._send_soon()
 
-    def _say_soon(self) -> None:
+    def _send_soon(self) -> None:
         """Send the status: the first at once, as readiness waits for it; later many changes make one."""
         if not self._due:
             self._due = True
-            self._reactor.call_at(time.monotonic() + (STATUS_AFTER if self._ready else 0.0), self._say)
+            self._reactor.call_at(time.monotonic() + (STATUS_AFTER if self._ready else 0.0), self._send_status)
 
-    def _say(self) -> None:
+    def _send_status(self) -> None:
         self._due = False
         view = self._view()
         if not self._ready and _is_up(view):

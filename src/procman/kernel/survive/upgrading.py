@@ -37,7 +37,7 @@ class UpgradeHost(Protocol):
     @property
     def helpers(self) -> Helpers: ...
     @property
-    def starting(self) -> bool: ...
+    def busy(self) -> bool: ...
     @property
     def mark(self) -> tuple[str, str]:
         """A variable and its value, by which the guardian recognises procman's processes."""
@@ -139,7 +139,7 @@ class LiveUpgrade:
         if why:
             self._refuse(why)
             return
-        if self._host.starting:
+        if self._host.busy:
             self._reactor.call_at(time.monotonic() + RETRY, lambda: self._hand_over(version))
             return
         before = handover.block_signals()

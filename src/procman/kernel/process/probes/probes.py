@@ -101,6 +101,7 @@ class Probes:
         self._host = host
         self._limits = Limits(reactor)
         self._current: dict[str, _Current] = {}
+        self.commands = 0  # how many commands of drains run
         self._checks = 0  # how many health checks were ever started
 
     def start(self, action: StartProbe) -> None:
@@ -131,12 +132,14 @@ class Probes:
             return
 
         def ended(end: HelperEnd) -> None:
+            self.commands -= 1
             if end.status.code or end.timed_out:
                 what = described(end, action.seconds)
                 self._host.log(f"{action.name}: its drain command '{action.command}' failed: {what}")
 
         try:
             run_command(self._host.helpers, action.command, process, action.seconds, ended)
+            self.commands += 1
         except SpawnError as error:
             self._host.log(f"{action.name}: cannot run its drain command: {error.why}")
         except (OSError, ValueError) as error:

@@ -1,0 +1,137 @@
+"""A reload gives a type another shared socket, its first one, or none: who tries the new address first finds an answer always."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from harness import Supervisor
+from serving import WSGI
+from system import SLOW, Example, get, needs
+from under_load import all_ready, all_renewed, generations
+
+pytestmark = needs("env", modules=("gunicorn",))
+
+CLIENTS = 8
+"""Each asks again and again while the reload goes on."""
+
+REFUSED = "Connection refused"
+
+
+@pytest.fixture
+def gunicorn(server: Example) -> Example:
+    """Three of them: on the sockets that they are given, else on their PORT."""
+    server.world.file("app.py", WSGI)
+    server.world.procfile(web="gunicorn -k gthread --threads 8 --no-control-socket app:app")
+    return server
+
+
+def write(gunicorn: Example, **keys: object) -> None:
+    settings = {"formation": {"web": 3}, "processes": {"web": {"ready": "notify"} | keys}}
+    gunicorn.world.file("procman.yml", json.dumps(settings))  # which is YAML, too
+
+
+def shared(port: int) -> str:
+    return f"tcp://127.0.0.1:{port}"
+
+
+def first_answer(ports: Iterable[int], path: str = "/") -> tuple[int, str]:
+    """That of the first of these ports that accepts connections."""
+    answer = (0, "no port was given")
+    for port in ports:
+        answer = get(port, path)
+        if REFUSED not in answer[1]:
+            break
+    return answer
+
+
+def failed_over_a_reload(gunicorn: Example, supervisor: Supervisor, ports: list[int]) -> list[tuple[int, str]]:
+    """The answers other than 200 while all instances are replaced; every client asks once more when they are."""
+    before = generations(supervisor)
+    over = threading.Event()
+
+    def ask() -> list[tuple[int, str]]:
+        failed, last = [], False
+        while not last:
+            last = over.is_set()
+            if (answer := first_answer(ports))[0] != 200:
+                failed.append(answer)
+        return failed
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        running = [pool.submit(ask) for _ in range(CLIENTS)]
+        try:
+            done = gunicorn.run("reload", "--wait=80")
+        finally:
+            over.set()
+        assert done.code == 0, done
+        assert all_renewed(supervisor, before)
+        return [answer for one in running for answer in one.result()]
+
+
+@pytest.mark.parametrize("what", ["moved", "removed", "added", "renamed"])
+def test_no_request_fails_while_a_reload_changes_the_shared_socket(gunicorn, what):
+    old, new = gunicorn.port, gunicorn.port + 50
+    keys: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+        "moved": ({"socket": shared(old)}, {"socket": shared(new)}),
+        "removed": ({"socket": shared(old)}, {"port": new}),
+        "added": ({"port": old}, {"socket": shared(new)}),
+        "renamed": ({"socket": {"http": shared(old)}}, {"socket": {"web": shared(old), "more": shared(new)}}),
+    }
+    write(gunicorn, **keys[what][0])
+    supervisor = gunicorn.start()
+    all_ready(supervisor, 3)
+    write(gunicorn, **keys[what][1])
+    ports = [old] if what == "renamed" else [new, old]
+    assert failed_over_a_reload(gunicorn, supervisor, ports) == []
+    if what != "renamed":
+        assert REFUSED in get(old)[1]
+        assert get(new)[0] == 200
+    assert supervisor.stop(SLOW) == 0
+
+
+def test_the_old_socket_stays_open_until_every_instance_has_been_replaced(gunicorn):
+    old, new = gunicorn.port, gunicorn.port + 50
+    write(gunicorn, socket=shared(old))
+    supervisor = gunicorn.start()
+    before = all_ready(supervisor, 3)
+    write(gunicorn, socket=shared(new))
+    with ThreadPoolExecutor(1) as pool:
+        reload = pool.submit(gunicorn.run, "reload", "--wait=80")
+        while REFUSED not in get(old)[1]:
+            pass
+        assert all_renewed(supervisor, before)
+        assert reload.result().code == 0
+    assert supervisor.stop(SLOW) == 0
+
+
+def test_a_version_that_fails_on_its_new_socket_leaves_the_old_one_serving(gunicorn):
+    old, new = gunicorn.port, gunicorn.port + 50
+    write(gunicorn, socket=shared(old))
+    supervisor = gunicorn.start()
+    all_ready(supervisor, 3)
+    write(gunicorn, socket=shared(new), env={"GUNICORN_CMD_ARGS": "--no-such-option"})
+    over = threading.Event()
+
+    def ask() -> list[tuple[int, str]]:
+        failed = []
+        while not over.is_set():
+            if (answer := get(old))[0] != 200:
+                failed.append(answer)
+        return failed
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        running = [pool.submit(ask) for _ in range(CLIENTS)]
+        try:
+            done = gunicorn.run("reload", "--wait=80")
+            assert done.code == 1
+            assert "rollout of web aborted" in done.err
+            all_ready(supervisor, 3)
+        finally:
+            over.set()
+        assert [answer for one in running for answer in one.result()] == []
+    assert REFUSED in get(new)[1]
+    assert supervisor.stop(SLOW) == 0
