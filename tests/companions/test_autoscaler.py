@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from procman.companions.autoscaler.building import scaled
 from procman.companions.autoscaler.fleet import InstanceSeen, TypeSeen
@@ -94,7 +96,7 @@ class World:
     def start(self, samplers=()):
         """As after a kill."""
         scaled = ScaledType(self.rule, (MetricReader("queue", self.gauge, 5.0),), lambda now: self.window, samplers)
-        around = Surroundings(lambda: self.now, self.wall, lambda: None, self.lines.append)
+        around = Surroundings(lambda: self.now, self.wall, lambda: None, self.lines.append, patience=60.0)
         self.scaler = Autoscaler(self.fleet, {"web": scaled}, self.store, around, **self.more)
         self.scaler.restore()
 
@@ -332,6 +334,56 @@ def test_a_metric_that_hangs_fails_at_its_deadline_and_is_not_asked_again_meanwh
     late = MetricReader("slow", Hanging(), 30.0)
     start_all((late,), seen_of(1), 4.0)
     assert late.finish().value == 5.0
+
+
+class TwoTypes(Fleet):
+    """`web`, and `worker` with a count of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = {"web": 1, "worker": 1}
+
+    def poll(self):
+        return {name: replace(seen_of(count), type=name) for name, count in self.counts.items()}
+
+    def scale(self, type_name, count, why):
+        self.counts[type_name] = count
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_metric_that_hangs_holds_up_its_own_type_only(tmp_path, count):
+    release, asked = threading.Event(), []
+
+    class Hanging:
+        def read(self, seen, now):
+            asked.append(now)
+            release.wait()
+            return 60.0
+
+    world = World(tmp_path)
+    fleet = world.fleet = TwoTypes()
+    fleet.counts["worker"] = count
+    rule = replace(RULE, min=0, every=1.0)
+    types = {
+        "worker": ScaledType(rule, (MetricReader("queue", Hanging(), 600.0),), lambda now: None),
+        "web": ScaledType(rule, (MetricReader("queue", world.gauge, 600.0),), lambda now: None),
+    }
+    around = Surroundings(lambda: world.now, world.wall, lambda: None, world.lines.append, patience=0.01)
+    world.scaler = Autoscaler(fleet, types, world.store, around)
+
+    def stepped_until(reached):
+        end = time.monotonic() + 60
+        while not reached():
+            assert time.monotonic() < end
+            world.run(0.5)
+
+    for value in (20, 40, 60):
+        world.gauge.value = value
+        stepped_until(lambda value=value: fleet.counts["web"] >= value // 10)
+    assert fleet.counts["worker"] == count
+    assert len(asked) == 1
+    release.set()
+    stepped_until(lambda: fleet.counts["worker"] >= 5)
 
 
 def cpu_seen(*used, generation=1):

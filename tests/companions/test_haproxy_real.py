@@ -122,6 +122,7 @@ def test_a_backend_that_is_not_there_is_named_and_holds_nobody_up(stages):
     with pytest.raises(HaproxyError) as caught:
         stage.runtime.servers("nope")
     assert caught.value.kind is Refusal.NO_BACKEND
+    assert "backend nope" in caught.value.message
 
 
 def test_a_socket_without_the_admin_level_is_one_clear_error(stages):

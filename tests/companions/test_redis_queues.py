@@ -260,3 +260,11 @@ def test_every_layout_has_its_reader():
     assert set(LENGTHS) == set(LAYOUTS)
     assert set(AGES) == set(LAYOUTS) - set(WITHOUT_AGE)
     assert RedisSource(redis="redis://h", list="x").unacked is UNSET
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/0/1", "/-1", "/0x"])
+def test_a_database_that_is_no_number_is_refused_instead_of_another_one_being_read(path):
+    """The redis package would take database 0."""
+    with pytest.raises(ValueError, match="number of a database") as caught:
+        QueueGauge(RedisSource(redis=f"redis://:{PASSWORD}@127.0.0.1:1{path}", list="jobs"), 5.0)
+    assert PASSWORD not in str(caught.value)

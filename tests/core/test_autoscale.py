@@ -216,6 +216,11 @@ def test_after_a_start_nothing_is_scaled_down_before_a_whole_window():
 # ---- bounds
 
 
+def test_a_number_of_any_size_is_told_in_a_few_characters():
+    decision = decide(ScalingRule(max=6, metrics=(QUEUE,)), Scaler(), seen_of(4, queue(1e300)), 0.0)[1]
+    assert "1e+300 at 10" in decision.text
+
+
 def test_the_text_of_a_decision_names_the_wish_and_every_rule_that_limited_it():
     rule = ScalingRule(max=6, metrics=(QUEUE,))
     decision = decide(rule, Scaler(), seen_of(4, queue(497)), 0.0)[1]

@@ -120,4 +120,4 @@ def _balanced(rule: ScalingRule, metric: MetricRule, known: list[float], unknown
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"

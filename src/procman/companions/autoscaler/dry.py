@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from procman.companions.autoscaler import building, settings
 from procman.companions.autoscaler.live import LiveFleet
@@ -36,7 +39,7 @@ def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
     store = _Memory.beside(socket)
     assert isinstance(store, _Memory)
     said: list[str] = []
-    surroundings: Surroundings = this_machine(said.append)
+    surroundings: Surroundings = replace(this_machine(said.append), patience=math.inf)
     autoscaler = Autoscaler(LiveFleet(socket, store), types, store, surroundings, dry=True)
     autoscaler.step()
     time.sleep(apart)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.companions.autoscaler.readings import MetricReader, finish_all, start_all
+from procman.companions.autoscaler.readings import MetricReader, all_ended, finish_all, start_all
 from procman.companions.autoscaler.store import (
     AutoscaleStatus,
     AutoscaleStore,
@@ -44,6 +44,12 @@ RETRY = 1.0
 """Seconds until procman is asked again after it did not answer."""
 
 
+PATIENCE = 0.5
+"""Seconds that the loop waits for readings before it turns to other types."""
+
+LATE_EVERY = 0.25
+"""Seconds until a reading that took longer is asked for again."""
+
 SAMPLE_EVERY = 2.0
 """Seconds between two samples, while instances are young or not ready yet."""
 
@@ -74,14 +80,15 @@ class Asleep(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What the loop needs from outside: clocks, free memory in bytes (None: unknown), and a function that prints a
-    line.
+    """What the loop needs from outside: clocks, free memory in bytes (None: unknown), a function that prints a line, and
+    seconds that a step may wait for readings.
     """
 
     monotonic: Callable[[], float]
     wall: Callable[[], datetime]
     free_memory: Callable[[], int | None]
     log: Callable[[str], None]
+    patience: float = PATIENCE
 
 
 class Autoscaler:
@@ -105,6 +112,7 @@ class Autoscaler:
         """What is wrong with the settings of types that are left out."""
         self._due = dict.fromkeys(types, 0.0)
         self._asleep: dict[str, Asleep] = {}
+        self._late: set[str] = set()  # those whose metrics are still being read
         self._unsettled: set[str] = set()  # those with new instances, which are to be sampled
         self._states = {name: Scaler() for name in types}
         self._status: dict[str, TypeStatus] = {}
@@ -125,7 +133,7 @@ class Autoscaler:
     def step(self) -> float:
         """Do what is due; returns seconds until the next step."""
         now = self._around.monotonic()
-        due = self._awake([name for name, at in self._due.items() if at <= now], now)
+        due = self._awake(self._answered([name for name, at in self._due.items() if at <= now]), now)
         if due or self._unsettled:
             try:
                 controls = self._store.controls()
@@ -138,16 +146,31 @@ class Autoscaler:
                 return RETRY
             self._log_change("procman", "")
             self._sample(seen, now)
-            for name in due:
-                if name in seen:  # all at once, so that a metric that hangs holds up its own type only
-                    start_all(self._types[name].readers, seen[name], now)
-            for name in due:
+            for name in self._read(due, seen, now):
                 self._scale(name, seen.get(name), controls)
         if due:
             self._save()
             self._report()
         following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
         return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
+
+    def _answered(self, due: list[str]) -> list[str]:
+        """Without the types whose metrics are still being read: those are due again soon."""
+        waiting = [name for name in due if name in self._late and not all_ended(self._types[name].readers, 0.0)]
+        self._due.update(dict.fromkeys(waiting, self._around.monotonic() + LATE_EVERY))
+        return [name for name in due if name not in waiting]
+
+    def _read(self, due: list[str], seen: Mapping[str, TypeSeen], now: float) -> list[str]:
+        """Read the metrics of all types at once; returns those that can be decided. A metric that hangs holds up its own
+        type only.
+        """
+        for name in due:
+            if name in seen and name not in self._late:
+                start_all(self._types[name].readers, seen[name], now)
+        all_ended((reader for name in due for reader in self._types[name].readers), self._around.patience)
+        self._late -= set(due)
+        self._late |= {name for name in due if name in seen and not all_ended(self._types[name].readers, 0.0)}
+        return self._answered(due)
 
     def _awake(self, due: list[str], now: float) -> list[str]:
         """The types that have to be polled. One with a count of 0 has not, as long as there is no demand: only its
@@ -158,7 +181,8 @@ class Autoscaler:
         for name, one in asleep.items():
             start_all(readers[name], one.seen, now)
         for name, one in asleep.items():
-            if all(reading.value == 0 and not reading.error for reading in finish_all(readers[name])):
+            answered = all_ended(readers[name], self._around.patience)
+            if answered and all(reading.value == 0 and not reading.error for reading in finish_all(readers[name])):
                 self._asleep[name] = one
                 self._due[name] = now + one.every
         return [name for name in due if name not in self._asleep]

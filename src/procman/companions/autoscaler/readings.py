@@ -15,7 +15,7 @@ from procman.companions.autoscaler.metrics import ReadingError
 from procman.core.demand import MetricReading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from procman.companions.autoscaler.fleet import TypeSeen
     from procman.companions.autoscaler.metrics import Gauge
@@ -43,6 +43,16 @@ class MetricReader:
         self._thread = threading.Thread(target=self._read, args=(seen, now), name=self.name, daemon=True)
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether `finish` would return at once."""
+        return self._thread is None or not self._thread.is_alive() or time.monotonic() >= self._deadline
+
+    def wait(self, until: float) -> None:
+        """Wait for the reading until then at most, in seconds of `time.monotonic`."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, min(self._deadline, until) - time.monotonic()))
+
     def finish(self) -> MetricReading:
         assert self._thread is not None
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
@@ -69,6 +79,15 @@ def start_all(readers: Sequence[MetricReader], seen: TypeSeen, now: float) -> No
     """Start to read every metric of a type. `now` is the time of `seen`, in monotonic seconds."""
     for reader in readers:
         reader.start(seen, now)
+
+
+def all_ended(readers: Iterable[MetricReader], patience: float) -> bool:
+    """Whether every reading is there, or late, after so many seconds at most."""
+    readers = tuple(readers)
+    until = time.monotonic() + patience
+    for reader in readers:
+        reader.wait(until)
+    return all(reader.has_ended for reader in readers)
 
 
 def finish_all(readers: Sequence[MetricReader]) -> tuple[MetricReading, ...]:

@@ -49,7 +49,12 @@ class Runtime:
 
     def servers(self, backend: str) -> tuple[BackendServer, ...]:
         """The servers of a backend, with the number of connections in use of each."""
-        servers = read_state(self.ask(f"show servers state {backend}"))
+        try:
+            servers = read_state(self.ask(f"show servers state {backend}"))
+        except HaproxyError as error:
+            if error.kind is Refusal.NO_BACKEND:  # HAProxy's answer does not name it
+                raise HaproxyError(error.kind, f"cannot find the backend {backend} in HAProxy") from None
+            raise
         used = read_used(self.ask(f"show servers conn {backend}"))
         return tuple(replace(server, used=used.get((server.backend, server.name))) for server in servers)
 

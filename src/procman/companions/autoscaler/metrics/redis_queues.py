@@ -5,6 +5,7 @@ Owns the connection, which is made for each reading, so that nothing of an earli
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,6 +60,8 @@ class RedisServer:
 
     def __init__(self, url: str, timeout: float) -> None:
         self.address = Address(url, ("redis", "rediss", "unix"))
+        if self.address.parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", self.address.parts.path):
+            raise ValueError(f"expected the number of a database at the end of {self.address.shown}")
         self._timeout = timeout
 
     def ask(self, question: Callable[[layouts.RedisCommands], Answer]) -> Answer:
