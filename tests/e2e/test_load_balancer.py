@@ -129,7 +129,7 @@ def test_a_balancer_that_cannot_be_told_is_a_state_of_the_companion_and_heals_by
 
     eventually(lambda: is_told("cannot reach HAProxy on haproxy.sock"), "a HAProxy that is absent")
     assert "cannot reach HAProxy" in supervisor.world.run("ps", "--companions").out
-    for backend, told in (("other", "find backend"), ("web", "")):
+    for backend, told in (("other", "cannot find the backend web"), ("web", "")):
         text = haproxy_file(world.folder, free_port()).replace("backend web\n", f"backend {backend}\n")
         world.file("haproxy.cfg", text)
         with subprocess.Popen(["haproxy", "-f", "haproxy.cfg"], cwd=world.folder, stderr=subprocess.DEVNULL) as haproxy:
