@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from msgspec import Struct
 
@@ -153,15 +154,12 @@ def serving(base: str, root: str) -> Iterator[str]:
 
 def of_another_user(bases: Iterable[str]) -> Holder | None:
     """The living procman of another user that runs a root, as far as its names tell: this user may not talk to it."""
-    mine, asked = os.geteuid(), 0
-    for line in _table() if AVAILABLE else ():
-        name = line.rstrip("\n").rpartition(" ")[2]
-        base, _, uid = name.rpartition("/")
-        if base in bases and uid.isdecimal() and len(uid) < 11 and int(uid) != mine and asked < MOST_USERS:
-            asked += 1
-            holder = holder_of(name)
-            if holder is not None and holder.alive and holder.uid == int(uid):
-                return holder
+    mine = os.geteuid()
+    named = ((base, uid) for base in (bases if AVAILABLE else ()) for uid in _named(base) if uid != mine)
+    for base, uid in islice(named, MOST_USERS):
+        holder = holder_of(f"{base}/{uid}")
+        if holder is not None and holder.alive and holder.uid == uid:
+            return holder
     return None
 
 
@@ -237,13 +235,20 @@ def _users(base: str, root: str) -> list[int]:
     with contextlib.suppress(OSError):  # the folder does not exist any more
         users[os.stat(root).st_uid] = None
     if os.geteuid() == 0:
-        start = f"{base}/"
-        for line in _table():
-            name = line.rpartition(" ")[2].rstrip("\n")
-            uid = name.removeprefix(start)
-            if uid != name and uid.isdecimal() and len(uid) < 11 and len(users) < MOST_USERS:
-                users[int(uid)] = None
+        for uid in _named(base):
+            if len(users) < MOST_USERS:
+                users[uid] = None
     return list(users)
+
+
+def _named(base: str) -> Iterator[int]:
+    """The users of whom the table has a name for this root: anyone can have taken it."""
+    start = f"{base}/"
+    for line in _table():
+        name = line.rpartition(" ")[2].rstrip("\n")
+        uid = name.removeprefix(start)
+        if uid != name and uid.isdecimal() and len(uid) < 11:
+            yield int(uid)
 
 
 def _counts(holder: Holder, root: str) -> bool:

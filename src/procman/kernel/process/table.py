@@ -1,7 +1,8 @@
-"""All processes: every instance's leader, its group, and what was adopted from it. The only module that sends signals.
+"""All processes: every instance's leader, its group, and what was adopted from it. The module that sends signals.
 
 It only signals pids in its table, which are children that no other process can have reaped, and groups that still
-exist, whose number the system gives to no other (kill(2)).
+exist, whose number the system gives to no other (kill(2)). The jobs of a shell at a terminal are neither: those are
+signalled through a descriptor (`descent.send`).
 """
 
 from __future__ import annotations
