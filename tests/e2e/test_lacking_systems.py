@@ -10,26 +10,10 @@ import subprocess
 import pytest
 from harness import World, alive, eventually, guardian_of
 from scripts import POLITE
+from seccomp import ALLOW, LOAD_ARGUMENT, LOAD_NUMBER, REFUSE, equal, filtered
 
-REFUSES_PRCTL = """
-# A seccomp filter that answers EPERM to prctl(PR_SET_CHILD_SUBREAPER), as a strict profile does.
-import ctypes, os, struct, sys
-rules = [  # of the structures seccomp_data and sock_filter
-    (0x20, 0, 0, 0),  # load the number of the call
-    (0x15, 0, 3, 157),  # prctl?
-    (0x20, 0, 0, 16),  # load its first argument
-    (0x15, 0, 1, 36),  # PR_SET_CHILD_SUBREAPER?
-    (0x06, 0, 0, 0x00050001),  # EPERM
-    (0x06, 0, 0, 0x7FFF0000),  # allow
-]
-program = b"".join(struct.pack("HBBI", *rule) for rule in rules)
-buffer = ctypes.create_string_buffer(program)
-header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(buffer)))
-libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, header, 0, 0) == 0
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
+SUBREAPER_REFUSED = [LOAD_NUMBER, equal(157, 3), LOAD_ARGUMENT, equal(36, 1), REFUSE, ALLOW]
+"""Refuses prctl(PR_SET_CHILD_SUBREAPER)."""
 
 needs_mounts = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"]).returncode != 0,
@@ -57,9 +41,7 @@ def test_without_proc_it_is_said_once_and_by_check(world: World) -> None:
 
 
 def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> None:
-    if os.uname().machine != "x86_64":
-        pytest.skip("the filter is that of x86_64")
-    before = (*world.script("refuses.py", REFUSES_PRCTL).split()[:1], str(world.folder / "refuses.py"))
+    before = filtered(world, SUBREAPER_REFUSED)
     world.procfile(a=world.script("polite.py", POLITE))
     supervisor = world.start(before=before)
     supervisor.expect(r"the system refuses prctl\(PR_SET_CHILD_SUBREAPER\)")
@@ -70,28 +52,8 @@ def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> No
     assert (done.returncode, b"refuses prctl" in done.stderr) == (0, True)
 
 
-REFUSES_CALL = """
-# A seccomp filter that answers EPERM to one system call.
-import ctypes, os, struct, sys
-rules = [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
-program = b"".join(struct.pack("HBBI", *rule) for rule in rules)
-buffer = ctypes.create_string_buffer(program)
-header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(buffer)))
-libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, header, 0, 0) == 0
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
-
-
 def refusing(world: World, call: int) -> tuple[str, ...]:
-    if os.uname().machine != "x86_64":
-        pytest.skip("the filter is that of x86_64")
-    return (
-        *world.script("refuses_call.py", REFUSES_CALL).split()[:1],
-        str(world.folder / "refuses_call.py"),
-        str(call),
-    )
+    return filtered(world, [LOAD_NUMBER, equal(call, 1), REFUSE, ALLOW])
 
 
 def test_where_limits_can_be_neither_read_nor_raised_all_else_works(world: World) -> None:
@@ -121,9 +83,7 @@ def test_without_dev_null_the_file_that_is_missing_is_named(world: World) -> Non
 
 
 def test_with_a_terminal_too(world: World) -> None:
-    if os.uname().machine != "x86_64":
-        pytest.skip("the filter is that of x86_64")
-    before = (*world.script("refuses.py", REFUSES_PRCTL).split()[:1], str(world.folder / "refuses.py"))
+    before = filtered(world, SUBREAPER_REFUSED)
     world.procfile(a=f"cd . && {world.script('polite.py', POLITE)}")
     supervisor = world.start("--tty", before=before)
     supervisor.expect("up")
