@@ -7,7 +7,7 @@
     python tests/balanced_soak.py --only kill          the steps whose names hold a word
 
 Each step runs under `wrk -c50` of its own, by turns with kept connections and without, and with an application that answers
-after 20 ms and at once. No request may fail, but those in flight in what is killed. At the end
+after 20 ms and at once. No request may fail, but those in flight in what is killed: the connections of wrk at most. At the end
 the memory and the descriptors of procman must be what they were after the first round. Needs haproxy, node and wrk.
 """
 
@@ -35,9 +35,6 @@ DEADLINE = 60.0
 """Seconds for everything that has to come about, also on a machine that is busy with other things."""
 
 CONNECTIONS = 50
-"""Those of wrk, each with one request. A web that is killed accepts until its process has ended: a client whose request failed
-there may come back to it once more. On a busy machine 53 failed in one of 30 rounds, 7 to 48 in the others."""
-
 HANG = 20.0
 """Seconds for which HAProxy is suspended; a tenth of it in the first round, which CI has."""
 
@@ -338,7 +335,7 @@ STEPS = (
     Step("HAProxy hangs", haproxy_hangs),
     Step("kill the balancer", kill_the_balancer),
     Step("kill the balancer in a deploy", kill_the_balancer_in_a_deploy),
-    Step("kill a web", kill_a_web, may_fail=2 * CONNECTIONS),
+    Step("kill a web", kill_a_web, may_fail=CONNECTIONS),
     Step("kill HAProxy", kill_haproxy, may_fail=CONNECTIONS),
 )
 
