@@ -189,7 +189,7 @@ class ProcessTable:
         for process in alone:
             if process.held:  # only the holder of the terminal is left of the group
                 self._kill(process.group, signal.SIGKILL)
-        over = [process for process in alone if not self._is_left(process)]
+        over = [p for p in alone if not group_is_alive(p) or (not self.subreaper and descent.all_ended(p.group))]
         for process in over:
             self._ending.remove(process)
             del self._by_pid[process.pid], self._by_group[process.group]
@@ -197,10 +197,6 @@ class ProcessTable:
             if self.current.get(process.name) is process:
                 del self.current[process.name]
         return over
-
-    def _is_left(self, process: Process) -> bool:
-        """Whether something of its group is left. Only where procman is no subreaper can that be zombies of another's."""
-        return group_is_alive(process) and (self.subreaper or process.held or not descent.all_ended(process.group))
 
     def ending(self) -> bool:
         """Whether a leader has ended while something of its instance is left."""
