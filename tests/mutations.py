@@ -144,7 +144,7 @@ MUTATIONS = [
         "case Waiting() | Failed() | Done():\n            return ends.down(",
     ),
     Mutation("reset_after is ignored", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
-    Mutation("any ready life starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
+    Mutation("any ready run starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
     # ---- a stop
     Mutation(
         "KILL without grace",
@@ -392,7 +392,7 @@ MUTATIONS = [
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
     Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
     Mutation(
-        "the leftover of an old life is a daemon",
+        "the leftover of an old run is a daemon",
         "formation",
         "i is not None and i.generation == event.generation and not isinstance(i.phase, (*AT_REST",
         "i is not None and not isinstance(i.phase, (*AT_REST",

@@ -11,7 +11,7 @@ from procman.core.demand import MOST, Measure, Observation, ReplicaState, Scalin
 
 
 class Model:
-    """One type over its whole life."""
+    """One type from its start to its end."""
 
     def __init__(self, rule: ScalingRule) -> None:
         self.rule = rule
