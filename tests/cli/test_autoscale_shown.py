@@ -67,7 +67,7 @@ def test_without_a_type_that_is_scaled():
 def test_the_last_hour_as_a_chart():
     history = [Point(NOW - 60 * age, 1 + (age < 20), 3 if age < 30 else 1) for age in range(59, -1, -1)]
     assert chart("web", history, NOW, ASCII) == [
-        "web, the last hour: count #, wish .",
+        "web, the last hour: count #, proposal .",
         f"3 |{' ' * 30}{'.' * 30}".rstrip(),
         f"2 |{' ' * 30}{'.' * 10}{'#' * 20}",
         f"1 |{'#' * 60}",
