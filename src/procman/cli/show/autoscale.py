@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from procman.companions.autoscaler.store import Point, TypeStatus
     from procman.core.demand import Decision
 
-HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "WISH", "READING")
+HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "PROPOSED", "READING")
 
 NUMBERS = (1, 2, 3, 4, 6)
 """Columns that are aligned to the right."""
