@@ -95,7 +95,7 @@ def workers(master: int) -> set[int]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_stop_of_everything_answers_the_ten_slow_requests_that_are_in_flight(haproxy, number):
     """HAProxy is told first, and ends after the last answer; only then those behind it are told."""
-    supervisor = up(haproxy)
+    supervisor = up(haproxy, "-t", "60")  # the grace of all counts from one moment, and a busy machine is slow
     slow = [Pending(haproxy.port, "/slow/6000") for _ in range(10)]
     behind = [haproxy.port_of("web.1"), haproxy.port_of("web.2")]
     eventually(lambda: sum(map(established, behind)) >= 10, "all ten are passed on", SLOW)
