@@ -93,6 +93,14 @@ def _by_parent() -> dict[int, list[RunningProcess]]:
     return children
 
 
+def runs_as_we_do(pid: int) -> bool:
+    """Whether this process belongs to procman's user, so that a refused signal has another reason."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+    except OSError:  # it has gone, or there is no /proc
+        return False
+
+
 def children_of(pid: int) -> list[int]:
     """The children that each of its threads has made; none where it has gone."""
     folder = f"/proc/{pid}/task"
