@@ -7,7 +7,6 @@ signalled through a descriptor (`descent.send`).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -204,11 +203,11 @@ class ProcessTable:
 
     # ---- adoption
 
-    def remember(self, process: Process, now: float, *, ended: bool = False) -> None:
+    def remember(self, process: Process, now: float) -> None:
         """Remember its descendants while those in between exist: after the stop nothing may show them. A leader that has
         ended has none any more: the system passes on its children before it reports the end.
         """
-        ancestors = [*process.adopted, *process.daemons, *(() if ended else (process.pid,))]
+        ancestors = [*process.adopted, *process.daemons, *(() if process.ended else (process.pid,))]
         if ancestors:
             self._descent = self._descent or descent.Descent()
             self._descent.remember(ancestors, process, now)
@@ -228,8 +227,9 @@ class ProcessTable:
         return seen or descent.whose_output(pid, self._by_pid.values())
 
     def known(self, pid: int) -> bool:
-        tables = (self._adopted, self._kept, self._orphans)
-        return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
+        if self.leader(pid) is not None or self._holds(pid):
+            return True
+        return pid in self._adopted or pid in self._kept or pid in self._orphans
 
     def is_own(self, pid: int) -> bool:
         """Whether it comes from something that procman started, as far as is known."""
@@ -369,8 +369,9 @@ class ProcessTable:
         jobs = [] if process.reaped or process.group == process.pid else descent.jobs_of(process)
         if not process.reaped or group_is_alive(process):
             try:
-                with contextlib.suppress(ProcessLookupError):  # empty by now
-                    os.killpg(process.group, number)
+                os.killpg(process.group, number)
+            except ProcessLookupError:  # empty by now
+                pass
             except PermissionError:
                 self._refused(process.pid)
         for job in jobs:
@@ -379,8 +380,9 @@ class ProcessTable:
     def _kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
         try:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
         except PermissionError:  # it runs as another user: set-uid, or one that changed its user
             self._refused(pid)
 
