@@ -188,7 +188,7 @@ class ProcessTable:
         for process in alone:
             if process.held:  # only the holder of the terminal is left of the group
                 self._kill(process.group, signal.SIGKILL)
-        over = [process for process in alone if not group_is_alive(process)]
+        over = [p for p in alone if not group_is_alive(p) or (not self.subreaper and descent.all_ended(p.group))]
         for process in over:
             self._ending.remove(process)
             del self._by_pid[process.pid], self._by_group[process.group]
@@ -227,9 +227,8 @@ class ProcessTable:
         return seen or descent.whose_output(pid, self._by_pid.values())
 
     def known(self, pid: int) -> bool:
-        if self.leader(pid) is not None or self._holds(pid):
-            return True
-        return pid in self._adopted or pid in self._kept or pid in self._orphans
+        tables = (self._adopted, self._kept, self._orphans)
+        return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
 
     def is_own(self, pid: int) -> bool:
         """Whether it comes from something that procman started, as far as is known."""
@@ -383,7 +382,7 @@ class ProcessTable:
             os.kill(pid, number)
         except ProcessLookupError:
             return
-        except PermissionError:  # it runs as another user: set-uid, or one that changed its user
+        except PermissionError:  # mostly it runs as another user: set-uid, or one that changed its user
             self._refused(pid)
 
     def _refused(self, pid: int) -> None:
@@ -392,7 +391,8 @@ class ProcessTable:
             self._refused_pids.add(pid)
             one = descent.read_process(pid)
             name = clean(one.name) if one else "gone"
-            self.on_refusal(f"cannot signal pid {pid} ({name}): it runs as another user (EPERM)")
+            why = "the system refuses it" if descent.runs_as_we_do(pid) else "it runs as another user"
+            self.on_refusal(f"cannot signal pid {pid} ({name}): {why} (EPERM)")
 
     def _to_adopted(self, process: Process, number: int) -> None:
         for pid in process.adopted:
