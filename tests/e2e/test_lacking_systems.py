@@ -109,6 +109,23 @@ def test_with_a_terminal_too(world: World) -> None:
     assert supervisor.stop() == 0
 
 
+@needs_mounts
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_orphans_that_nobody_reaps_are_not_waited_for(world: World, tty: str) -> None:
+    """Without a subreaper they become children of the first process of the container, which may not care."""
+    code = (
+        "import os, sys; pid = os.fork() or os.execvp(sys.argv[1], sys.argv[1:]); sys.exit(os.waitpid(pid, 0)[1] >> 8)"
+    )
+    container = ("unshare", "-p", "-f", "--mount-proc", "--kill-child", *world.script("careless.py", code).split())
+    world.procfile(a=f"cd . && {world.script('polite.py', POLITE)}")
+    supervisor = world.start(tty, before=(*container, *filtered(world, SUBREAPER_REFUSED)))
+    supervisor.expect("up")
+    assert world.run("shutdown").code == 0
+    assert supervisor.wait() == 0
+    assert "unkillable" not in supervisor.seen
+    assert "KILL" not in supervisor.seen
+
+
 def test_where_nothing_is_lacking_nothing_is_said(world: World) -> None:
     world.procfile(a="echo up; exec sleep 1000")
     supervisor = world.start()

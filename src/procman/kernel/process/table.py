@@ -189,7 +189,7 @@ class ProcessTable:
         for process in alone:
             if process.held:  # only the holder of the terminal is left of the group
                 self._kill(process.group, signal.SIGKILL)
-        over = [process for process in alone if not group_is_alive(process)]
+        over = [p for p in alone if not group_is_alive(p) or (not self.subreaper and descent.all_ended(p.group))]
         for process in over:
             self._ending.remove(process)
             del self._by_pid[process.pid], self._by_group[process.group]
