@@ -117,7 +117,7 @@ class RunningFormation:
         """The PORT of an instance, or of the first one of a type. Raises FormationError where it has none."""
         port = self.instance(name).port
         if port is None:
-            raise FormationError(f"cannot tell the port of '{name}': it has none")
+            raise FormationError(f"cannot find the port of '{name}': it has none")
         return port
 
     def url(self, name: str) -> str:

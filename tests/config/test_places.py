@@ -148,7 +148,7 @@ def test_a_current_folder_that_is_gone_is_a_fault(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert only_fault().startswith("cannot tell the current folder")
+    assert only_fault().startswith("cannot find the current folder")
     monkeypatch.chdir(tmp_path)
 
 

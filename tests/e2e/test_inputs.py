@@ -108,7 +108,7 @@ def test_in_a_folder_that_was_removed_every_verb_says_so(world: World) -> None:
     world.file("app/Procfile", "web: true\n")
     for verb in ("ps", "check", "start", "shutdown"):
         done = bash(world, f"mkdir -p gone && cd gone && rmdir ../gone && procman {verb}")
-        assert "cannot tell the current folder" in done.stderr.decode()
+        assert "cannot find the current folder" in done.stderr.decode()
 
 
 def test_a_reload_finds_the_release_that_a_link_leads_to_now(world: World) -> None:

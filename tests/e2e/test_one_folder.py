@@ -136,7 +136,7 @@ def test_when_the_folder_of_the_socket_is_gone_a_start_names_the_pid_and_hup_mak
     assert refused_with(world, supervisor.pid)
     assert "a.1" in world.run("ps").out  # by its name
     supervisor.signal(signal.SIGHUP)
-    supervisor.expect("the socket .* had gone: it is there again")
+    supervisor.expect("the socket .* was removed: it is created again")
     assert supervisor.ps()["a.1"]["pid"]
 
 

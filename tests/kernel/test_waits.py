@@ -108,7 +108,7 @@ def test_who_has_gone_waits_no_more(served, phases):
 def test_there_is_an_end_to_how_many_wait(served, peer, phases):
     for n in range(MOST):
         ask(peer, id=n)
-    assert "others do" in peer.ask("wait", id=MOST)["error"]["message"]
+    assert "clients wait already" in peer.ask("wait", id=MOST)["error"]["message"]
     assert peer.ask("hello")["result"]
 
 

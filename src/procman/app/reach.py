@@ -29,7 +29,7 @@ class Reach:
             listener = self.claimed.renew()
             if listener is not None:
                 self._server.replace(before, listener)
-                self._log(f"the socket {self.claimed.place.socket} had gone: it is there again")
+                self._log(f"the socket {self.claimed.place.socket} was removed: it is created again")
 
     def follow(self, root: str) -> None:
         """The name of the root now leads to another folder. Raises ConfigError where another procman runs there."""
@@ -41,6 +41,6 @@ class Reach:
             for listener in fresh:
                 self._server.listen(listener)
         self._log(
-            f"{root} is another folder now, {os.path.realpath(root)}: what is started from here on runs there; "
+            f"{root} is another folder now, {os.path.realpath(root)}: what is started from now on runs there; "
             "`procman restart` moves the rest"
         )

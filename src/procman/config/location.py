@@ -73,7 +73,7 @@ def current_folder(environ: Mapping[str, str]) -> str:
     try:
         return os.getcwd()
     except OSError as error:
-        raise ConfigError(f"cannot tell the current folder: {error.strerror}", "change into one that exists") from None
+        raise ConfigError(f"cannot find the current folder: {error.strerror}", "change into one that exists") from None
 
 
 def search_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Options, str | None]:

@@ -117,7 +117,7 @@ class OperationCondition:
         """The verdict."""
         operation = self._read()
         if operation is None:
-            return _failed("cannot keep waiting: what was asked for is not known any more", "see `procman ps`")
+            return _failed("cannot keep waiting: procman does not know the operation any more", "see `procman ps`")
         reason = operation.reason.text if operation.reason is not None else operation.what
         match operation.state:
             case OperationState.RUNNING:

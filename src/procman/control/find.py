@@ -32,7 +32,7 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
     try:
         named, real = os.path.abspath(logical(start, environ)), os.path.realpath(start)
     except FileNotFoundError:
-        text = "cannot tell the current folder: it has been removed"
+        text = "cannot find the current folder: it has been removed"
         raise NotRunningError(text, "change into one that exists, or name one with -d") from None
     seen: list[str] = []
     for first in dict.fromkeys((named, real)):  # as `start` looks for a Procfile

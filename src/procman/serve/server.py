@@ -106,7 +106,7 @@ class Server:
         self._recent.extend(state.recent)
 
     def upgrade(self) -> None:
-        """Tell every client to connect again. Until the next program accepts, it waits in the listener's queue."""
+        """Ask every client to connect again. Until the next program accepts, it waits in the listener's queue."""
         for connection in tuple(self._connections):
             connection.upgrade()
 

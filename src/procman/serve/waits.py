@@ -58,7 +58,7 @@ class Waits:
             answer(condition)
             return
         if len(self._waits) >= MOST:
-            answer(Failure(Code.REFUSED, f"cannot wait: {MOST} others do", "try later"))
+            answer(Failure(Code.REFUSED, f"cannot wait: {MOST} clients wait already", "try later"))
             return
         deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
         wait = PendingWait(owner, condition, answer, deadline)
