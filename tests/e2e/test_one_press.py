@@ -42,6 +42,10 @@ LEAVES = PASSES_ON.replace("child.send_signal(number))", "(child.send_signal(num
 """As env-cmd does: it does not wait for what it has passed the signal on to."""
 
 
+AS_TERM = PASSES_ON.replace("child.send_signal(number))", "child.terminate())")
+"""It may be faster than the terminal, whose INT then comes second."""
+
+
 def before(world: World, wrappers: int) -> list[str]:
     return [sys.executable, str(world.file("passes_on.py", PASSES_ON))] * wrappers
 
@@ -60,6 +64,16 @@ def test_one_press_is_a_stop_in_order(shown: Display) -> None:
     shown.type("\x03")
     shown.shows("ended in order")
     assert shown.code() == 0
+
+
+def test_one_press_is_a_stop_in_order_if_it_is_passed_on_as_term(world: World) -> None:
+    world.procfile(a=world.script("slow.py", SLOW))
+    as_term = str(world.file("as_term.py", AS_TERM))
+    with display(world, as_term, world.bin, "start", "-t", "30", program=sys.executable) as shown:
+        shown.shows(r"\| up$")
+        shown.type("\x03")
+        shown.shows("ended in order")
+        assert shown.code() == 0
 
 
 def test_one_press_is_one_wish_although_the_program_in_front_leaves_at_once(world: World) -> None:

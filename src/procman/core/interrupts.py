@@ -2,7 +2,8 @@
 
 One press of Ctrl-C reaches procman from the terminal, and once more, some milliseconds later, from each program before
 it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives twice from the same
-sender: from the terminal again, or from the same program again.
+sender: from the terminal again, or from the same program again. A program that passes Ctrl-C on as TERM may be faster
+than the terminal: the TERM that begins a stop counts as received from an unknown sender.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def heard(press: Press | None, sender: Sender | None, now: float) -> tuple[Press
 
 
 def _is_same(press: Press, sender: Sender | None, now: float) -> bool:
-    if sender is None:
-        return now - press.at < UNTOLD_PRESS
+    if sender is None or press.senders == {None}:
+        return (sender is None or sender.pid == TERMINAL) and now - press.at < UNTOLD_PRESS
     if sender in press.senders or now - press.at >= ONE_PRESS:
         return False
     before = any(other is not None and other.above for other in press.senders)
