@@ -664,9 +664,55 @@ MUTATIONS = [
         "",
     ),
     Mutation("one too many is away", "rollout", "free = limit - away(regular)", "free = limit - away(regular) + 1"),
+    Mutation("a batch need not settle", "rollout", "return min(free, limit - len(rollout.batch))", "return free"),
     Mutation(
-        "the first ones need not settle", "rollout", "return min(free, limit - len(rollout.replaced))", "return free"
+        "the last batch need not settle",
+        "replacing",
+        "if rollout is None or (rollout.batch and not rollout.back) or desired",
+        "if rollout is None or desired",
     ),
+    Mutation(
+        "the way back settles as well",
+        "replacing",
+        "(rollout.batch and not rollout.back)",
+        "rollout.batch",
+    ),
+    Mutation(
+        "one that is unhealthy on trial has stayed ready",
+        "rollout",
+        "settled_at=at if ready else None)",
+        "settled_at=at if ready else rollout.settled_at)",
+    ),
+    Mutation(
+        "a deadline of before settles it", "rollout", "rollout.settled_at is None or now < rollout.settled_at", "False"
+    ),
+    Mutation(
+        "a death of one that has settled holds nobody up",
+        "rollout",
+        "settled_at=None, batch=rollout.replaced)",
+        "settled_at=None)",
+    ),
+    Mutation(
+        "an operation is done before its rollout has settled",
+        "formation",
+        " and not self.rollouts.is_on_trial(after):",
+        ":",
+    ),
+    Mutation(
+        "an operation never hears that its rollout has settled",
+        "replacing",
+        "if formation.rollouts.settled(type_name, now):\n        _judge(",
+        "formation.rollouts.settled(type_name, now)\n    if False:\n        _judge(",
+    ),
+    Mutation(
+        "one that is down for good is on trial",
+        "rollout",
+        "return on_trial and isinstance(i.phase, BACK)",
+        "return on_trial",
+    ),
+    Mutation("a single one does not go back", "reload", " or _can_go_back(i)", ""),
+    Mutation("a one-off goes back", "reload", " and not i.spec.oneshot", ""),
+    Mutation("one that never was ready goes back", "reload", "return isinstance(i.phase, Ready) and", "return"),
     Mutation(
         "a rollout is never aborted",
         "formation",
@@ -696,8 +742,8 @@ MUTATIONS = [
     Mutation(
         "who was stopped holds up the others",
         "rollout",
-        "        first = tuple(name for name in rollout.replaced if name in wanted)",
-        "        if not wanted.keys() >= set(rollout.replaced):\n            return None\n        first = rollout.replaced",
+        "wanted = {i.name: i for i in slots if i.wanted}",
+        "wanted = {i.name: i for i in slots}",
     ),
     # ---- an extra instance
     Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),
