@@ -656,6 +656,22 @@ MUTATIONS = [
         "        return (state if start is not None else None), ()\n    if start.state is not OperationState.DONE:",
         "        pass\n    if start is None:",
     ),
+    # ---- explained
+    Mutation(
+        "who is asked before its turn is not named",
+        "closing",
+        "isinstance(i.phase, UP) and needing is not None",
+        "False",
+    ),
+    Mutation("one that was stopped is waited for in silence", "order", "(Failed, Down)) for i in", "Failed) for i in"),
+    Mutation("a restart that is due is not shown", "overview", "not isinstance(move, RestartMove) or not", "True or"),
+    Mutation(
+        "one that waits for its turn to stop is not shown",
+        "overview",
+        "desired.closing is None or not isinstance(desired.moves",
+        "True or not isinstance(desired.moves",
+    ),
+    Mutation("one on trial is not shown", "rollout", "or not self.is_on_trial(i):", "or True:"),
     # ---- rollouts
     Mutation(
         "all are replaced at once",

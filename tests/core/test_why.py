@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from making import Story, plan_of, spec_of
 
-from procman.core.events import Commanded, Probed, Restart, Stop
+from procman.core.events import Commanded, Probed, Restart, ShutdownAsked, Stop
 from procman.core.policies import (
     Dependency,
     Drain,
@@ -110,3 +110,67 @@ def test_one_of_which_nothing_was_heard_says_what_is_missing(probe, told):
     assert why(story)[1] == f"not ready so far: {told}; restarted in 1m 0s if that stays so"
     story.now += 60.0
     assert f"not ready within 1m 0s: {told}" in str(story.timer("web.1"))
+
+
+def test_one_that_is_to_be_restarted_after_what_failed_says_so_and_what_helps():
+    web = spec_of("web", depends_on=(Dependency(type="redis", restart=True),))
+    story = Story(plan_of({"web": 1, "redis": 1}, web, spec_of("redis", restart={"max_restarts": 0})))
+    story.ready("redis.1")
+    story.ready("web.1")
+    story.ends("redis.1", 3)
+    due = "restart due after redis: redis.1 failed: exit 3; not restarted (max_restarts: 0)"
+    assert story.fleet.view(story.now).instances[0].reason == due
+    assert why(story) == [
+        f"web.1 has been ready for 0.0 s: {due}",
+        "it is restarted when redis is ready again",
+        "`procman restart redis.1` starts what it waits for",
+    ]
+
+
+def test_one_that_is_to_be_restarted_after_what_comes_back_by_itself_needs_nobody():
+    web = spec_of("web", depends_on=(Dependency(type="redis", restart=True),))
+    story = Story(plan_of({"web": 1, "redis": 1}, web))
+    story.ready("redis.1")
+    story.ready("web.1")
+    story.ends("redis.1", 3)
+    assert why(story)[1:] == ["it is restarted when redis is ready again"]
+
+
+def test_one_that_waits_for_what_was_stopped_says_so_and_what_helps():
+    story = Story(plan_of({"web": 1, "redis": 1}, spec_of("web", depends_on=(Dependency(type="redis"),))))
+    story.ready("redis.1")
+    story.ready("web.1")
+    for name in ("web.1", "redis.1"):
+        story.happens(Commanded(Stop((name,)), 1))
+        story.ends(name, 143, "TERM")
+    story.happens(Commanded(Restart(("web.1",)), 2))
+    assert why(story) == [
+        "web.1 has been waiting for 0.0 s, for redis: redis.1 is stopped by procman stop",
+        "it is started as soon as redis is ready",
+        "`procman restart redis.1` starts what it waits for",
+    ]
+
+
+def test_one_that_is_not_asked_to_end_yet_says_after_whom_and_until_when():
+    story = Story(plan_of({"web": 1, "redis": 1}, spec_of("web", depends_on=(Dependency(type="redis"),))))
+    story.ready("redis.1")
+    story.ready("web.1")
+    story.happens(ShutdownAsked("SIGTERM"), after=3.0)
+    assert story.fleet.view(story.now).instances[1].reason == "stops after web.1"
+    assert why(story, "redis.1") == [
+        "redis.1 has been ready for 4.0 s: stops after web.1",
+        "it is asked to end when web.1 has ended, in 8.0 s at the latest",
+    ]
+
+
+def test_one_that_has_been_replaced_says_how_long_it_must_stay_ready():
+    story = Story(plan_of({"web": 2}))
+    story.ready("web.1", "web.2")
+    story.happens(Commanded(Restart(("web",)), 1))
+    story.ends("web.1", 143, "TERM")
+    story.ready("web.1")
+    story.now += 1.0
+    assert (
+        why(story)[1] == "it has been replaced, and must stay ready for another 2.0 s: the rollout of web is at 1 of 2"
+    )
+    assert why(story, "web.2")[1] == "it is replaced in its turn: the rollout of web is at 1 of 2"

@@ -39,6 +39,11 @@ class Blockers(NamedTuple):
         texts = [order.explain(one, slots, now) for one in self.dependencies]
         return "; ".join(dict.fromkeys(texts + [groups.explain(one, slots, now) for one in self.ahead]))
 
+    def to_start(self, slots: Slots) -> str | None:
+        """An instance that a person has to start before the needs are met."""
+        ended = (order.ended_for_good(one, slots) for one in self.dependencies)
+        return next((i.name for i in ended if i is not None), None) or self.hopeless(slots)
+
     def hopeless(self, slots: Slots) -> str | None:
         """A failed instance because of which the needs cannot be met any more without a person's help."""
         return order.hopeless(self.dependencies, slots) or next((one.failed for one in self.ahead if one.failed), None)

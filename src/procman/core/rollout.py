@@ -136,6 +136,13 @@ class Rollouts:
         on_trial = rollout is not None and not rollout.back and i.name in rollout.batch
         return on_trial and isinstance(i.phase, BACK)
 
+    def trial_left(self, i: Instance, now: float) -> float | None:
+        """For how many seconds it must stay ready; None where it need not, or another one of its batch is not ready yet."""
+        rollout = self._running.get(i.spec.type)
+        if rollout is None or rollout.settled_at is None or not self.is_on_trial(i):
+            return None
+        return max(0.0, rollout.settled_at - now)
+
     def settle(self, type_name: str, slots: list[Instance], now: float) -> float | None:
         """When the batch will have stayed ready for long enough, if it has just become ready. Instances stopped since do
         not count.

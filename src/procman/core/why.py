@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from procman.core import overview, readiness
-from procman.core.desired import RegroupMove, RestartMove, Role, is_rolling
+from procman.core import order, overview, readiness
+from procman.core.blockers import Blockers
+from procman.core.desired import RegroupMove, Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
     UP,
@@ -31,26 +32,46 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     i = formation.slots.get(name)
     if i is None:
         return ()
+    due = overview.due_after(formation, i)
     lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
-    move = formation.desired.moves.get(i.name)
-    rollout = formation.rollouts.shown(i.spec.type, formation.desired, formation.slots.of(i.spec.type))
-    if isinstance(move, RestartMove) and move.after:
-        lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
-    elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
-        lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
-    elif is_rolling(move):
-        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} is at {rollout}")
-        lines += _waits_for_the_extra(formation, i)
-    elif rollout is not None and rollout.startswith("aborted"):
-        lines.append(f"the last rollout of {i.spec.type} was {rollout}")
-    match formation.desired.role(i.spec.type, i.index):
+    lines += [*_move(formation, i, due, now), *_role(formation, i)]
+    return (*(line for line in lines if line), *_hint(formation, i, due))
+
+
+def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[str]:
+    """What is to happen to it, and what that waits for."""
+    move, type_name = formation.desired.moves.get(i.name), i.spec.type
+    rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
+    needing, closing = overview.stops_after(formation, i), formation.desired.closing
+    trial = formation.rollouts.trial_left(i, now)
+    if needing is not None and closing is not None:
+        left = order.all_asked_at(closing.since, closing.grace) - now
+        return [f"it is asked to end when {needing.name} has ended, in {duration(left)} at the latest"]
+    if due.dependencies:
+        return [f"it is restarted when {' and '.join(due.needs())} again"]
+    if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
+        return [f"it is to be {move.why.text}, when those behind it in its group have stopped"]
+    if is_rolling(move):
+        turn = f"it is replaced in its turn: the rollout of {type_name} is at {rollout}"
+        return [turn, *_waits_for_the_extra(formation, i)]
+    if trial is not None:
+        stays = f"must stay ready for another {duration(trial)}"
+        return [f"it has been replaced, and {stays}: the rollout of {type_name} is at {rollout}"]
+    if rollout is not None and rollout.startswith("aborted"):
+        return [f"the last rollout of {type_name} was {rollout}"]
+    return []
+
+
+def _role(formation: Formation, i: Instance) -> list[str]:
+    type_name = i.spec.type
+    match formation.desired.role(type_name, i.index):
         case Role.SURGE:
-            lines.append(f"it is stopped when the others of {i.spec.type} have been replaced: {rollout}")
-        case Role.LEAVING if not is_companion(i.spec.type):
-            lines.append(f"{i.spec.type} does without it: its number is free when nothing of it is left")
+            rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
+            return [f"it is stopped when the others of {type_name} have been replaced: {rollout}"]
+        case Role.LEAVING if not is_companion(type_name):
+            return [f"{type_name} does without it: its number is free when nothing of it is left"]
         case _:
-            pass
-    return (*(line for line in lines if line), *_hint(formation, i))
+            return []
 
 
 def _state(i: Instance, row: InstanceView) -> str:
@@ -104,11 +125,12 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return ""
 
 
-def _hint(formation: Formation, i: Instance) -> tuple[str, ...]:
+def _hint(formation: Formation, i: Instance, due: Blockers) -> tuple[str, ...]:
     match i.phase:
-        case Waiting():
-            failed = overview.blocked(formation, i).hopeless(formation.slots)
-            return (f"`procman restart {failed}` starts what it waits for",) if failed is not None else ()
+        case Waiting() | Ready():
+            waits = overview.blocked(formation, i) if isinstance(i.phase, Waiting) else due
+            ended = waits.to_start(formation.slots)
+            return (f"`procman restart {ended}` starts what it waits for",) if ended is not None else ()
         case Down() | Failed() | Done():
             return (f"`procman restart {i.name}` starts it",)
         case Backoff() | Unhealthy() | Starting():
