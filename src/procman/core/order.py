@@ -54,8 +54,13 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
         case Down(why) if ended is not None and why is not None:
             return f"{one.type}: {ended.name} is {why.text}"
         case _:
-            since = min((i.phase_since for i in slots.of(one.type)), default=now)
+            since = min((_began(i, one.until) for i in slots.of(one.type)), default=now)
             return f"{one.type}: not {one.until.value}, {duration(now - since)}"
+
+
+def _began(i: Instance, until: Until) -> float:
+    """Since when it is on its way: one that is to be done has been since its start."""
+    return i.leader.started_at if until is Until.DONE and i.leader is not None else i.phase_since
 
 
 def ended_for_good(one: Dependency, slots: Slots) -> Instance | None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from procman.core import blockers, followers, order, replacing, wording
 from procman.core.blockers import Blockers
-from procman.core.desired import RestartMove, Role, StopMove
+from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
 from procman.core.formation import Formation
 from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
 from procman.core.policies import Dependency
@@ -54,6 +54,9 @@ def _coming(formation: Formation, i: Instance, now: float) -> str:
     needing = stops_after(formation, i)
     if needing is not None:
         return f"stops after {needing.name}"
+    move = formation.desired.moves.get(i.name)
+    if isinstance(move, RegroupMove):
+        return f"to be {move.why.text}"
     missing = due_after(formation, i).explain(formation.slots, now)
     return f"restart due after {missing}" if missing else ""
 

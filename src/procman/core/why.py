@@ -22,8 +22,9 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
+from procman.core.policies import OnUnhealthy
 from procman.core.spec import is_companion
-from procman.core.view import InstanceView
+from procman.core.view import InstanceView, ReasonCode
 from procman.text.words import duration
 
 
@@ -52,11 +53,10 @@ def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[
     if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
         return [f"it is to be {move.why.text}, when those behind it in its group have stopped"]
     if is_rolling(move):
-        turn = f"it is replaced in its turn: the rollout of {type_name} is at {rollout}"
-        return [turn, *_waits_for_the_extra(formation, i)]
+        turn = f"it is replaced in its turn ({move.why.text}): the rollout of {type_name} is at {rollout}"
+        return [turn, *_waits_for(formation, i, now)]
     if trial is not None:
-        stays = f"must stay ready for another {duration(trial)}"
-        return [f"it has been replaced, and {stays}: the rollout of {type_name} is at {rollout}"]
+        return [f"it must stay ready for another {duration(trial)}: the rollout of {type_name} is at {rollout}"]
     if rollout is not None and rollout.startswith("aborted"):
         return [f"the last rollout of {type_name} was {rollout}"]
     return []
@@ -86,18 +86,25 @@ def _state(i: Instance, row: InstanceView) -> str:
             return f"{i.name} has been in backoff for {age}{reason}"
         case Failed() | Done():
             return f"{i.name} {'failed' if isinstance(i.phase, Failed) else 'was done'} {age} ago{reason}"
+        case Down(why) if why is not None and why.code is not ReasonCode.SHUTDOWN:
+            return f"{i.name} was {row.reason}"
         case Down():
-            return f"{i.name} is {row.reason or 'stopped'}"
+            return f"{i.name} is stopped{reason}"
         case _:
             return f"{i.name} has been {row.phase} for {age}{reason}"
 
 
-def _waits_for_the_extra(formation: Formation, i: Instance) -> list[str]:
+def _waits_for(formation: Formation, i: Instance, now: float) -> list[str]:
+    """What has to come before its turn in a rollout."""
     extra = formation.desired.surge.get(i.spec.type)
     slot = formation.slots.at(i.spec.type, extra) if extra is not None else None
-    if slot is None or isinstance(slot.phase, Ready):
-        return []
-    return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
+    if slot is not None and not isinstance(slot.phase, Ready):
+        return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
+    for other in formation.slots.of(i.spec.type):
+        trial = formation.rollouts.trial_left(other, now)
+        if trial is not None:
+            return [f"{other.name} has to stay ready for another {duration(trial)} first"]
+    return []
 
 
 def _next(formation: Formation, i: Instance, now: float) -> str:
@@ -113,14 +120,19 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
             return "it is ready a second after its start"
-        case Unhealthy():
-            return "it is back in rotation at the next good check"
+        case Unhealthy(failed_checks=failed):
+            health, back = i.spec.health, "it is back in rotation at the next good check"
+            if not failed or health is None or health.on_failure is not OnUnhealthy.RESTART:
+                return back
+            return f"{back}, and restarted after {health.failures} failed ones in a row ({failed} so far)"
         case Draining():
             return f"after the stop signal it {'is started again' if i.wanted else 'stays down'}"
         case Stopping() | Clearing():
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):
             return f"it is started again in {duration(until - now)}"
+        case Ready() if i.spec.oneshot:
+            return "it is a one-off: done when it has ended with success"
         case Down() | Ready() | Failed() | Done():
             return ""
 
