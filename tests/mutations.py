@@ -144,7 +144,7 @@ MUTATIONS = [
         "case Waiting() | Failed() | Done():\n            return ends.down(",
     ),
     Mutation("reset_after is ignored", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "False"),
-    Mutation("any ready life starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
+    Mutation("any ready run starts anew", "phases", "now - i.phase.ready_at >= i.spec.restart.reset_after", "True"),
     # ---- a stop
     Mutation(
         "KILL without grace",
@@ -392,7 +392,7 @@ MUTATIONS = [
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
     Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
     Mutation(
-        "the leftover of an old life is a daemon",
+        "the leftover of an old run is a daemon",
         "formation",
         "i is not None and i.generation == event.generation and not isinstance(i.phase, (*AT_REST",
         "i is not None and not isinstance(i.phase, (*AT_REST",
@@ -933,7 +933,7 @@ MUTATIONS = [
         "            return self._end([pid], now, now + 10.0)\n",
     ),
     # ---- capacity
-    Mutation("the smallest wish wins", "autoscale", "= max(known, key", "= min(known, key"),
+    Mutation("the smallest proposal wins", "autoscale", "= max(known, key", "= min(known, key"),
     Mutation("a failed metric lets go", "autoscale", "if failed and count <= seen.count:", "if False:"),
     Mutation("no window", "autoscale", "held = min(max(highest, choice.count), seen.count)", "held = choice.count"),
     Mutation("no pace", "autoscale", "    choice = _paced(rule, choice, state.changes, seen, now)\n", ""),
@@ -946,11 +946,11 @@ MUTATIONS = [
     Mutation("a stopped type is scaled", "autoscale", "not any(map(is_active, seen.replicas))", "False"),
     Mutation("bounds of a person come first", "autoscale", "(seen.window, seen.asked)", "(seen.asked, seen.window)"),
     Mutation("a fallback at once", "autoscale", "failed >= rule.fallback_after", "failed >= 1"),
-    Mutation("no tolerance", "wishes", "<= tolerance + 1e-9", "<= 1e-9"),
-    Mutation("young ones are busy", "wishes", "[0.0] * (young if dampened else 0)", "[]"),
-    Mutation("missing ones are idle", "wishes", "metric.target if ratio < 1 else 0.0", "0.0"),
-    Mutation("a direction is turned round", "wishes", " or (ratio < 1) != (corrected < 1)", ""),
-    Mutation("all that stand are ready", "wishes", "m.ready_for < rule.young", "False"),
+    Mutation("no tolerance", "proposals", "<= tolerance + 1e-9", "<= 1e-9"),
+    Mutation("young ones are busy", "proposals", "[0.0] * (young if dampened else 0)", "[]"),
+    Mutation("missing ones are idle", "proposals", "metric.target if ratio < 1 else 0.0", "0.0"),
+    Mutation("a direction is turned round", "proposals", " or (ratio < 1) != (corrected < 1)", ""),
+    Mutation("all that stand are ready", "proposals", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
     Mutation("every quick end is that of an input", "hints", " and _may_read(spec.command):", ":"),
     Mutation("an orphan is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),

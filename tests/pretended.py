@@ -1,4 +1,4 @@
-"""Pretended processes: how a command behaves, and what runs of one life."""
+"""Pretended processes: how a command behaves, and the processes of one run."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Proc:
         return not self.immortal and (signal == "KILL" or (signal == stop_signal and self.obeys))
 
 
-class Life:
-    """What runs of one life. `leader` stays known when it is dead; `procs` are alive."""
+class Run:
+    """The processes of one run. `leader` stays known when it is dead; `procs` are alive."""
 
     def __init__(self, action: Spawn, leader: int, *, shell: bool = False) -> None:
         self.name = action.name
@@ -50,13 +50,13 @@ class Life:
         self.leader = leader
         self.shell = shell
         self.procs: dict[int, Proc] = {}
-        self.noticed = False  # its end has been told to the fleet
-        self.over = False  # Emptied is on its way, or told
+        self.noticed = False  # its end has been handled by the fleet
+        self.over = False  # Emptied is on its way, or handled
         self.asked_at: float | None = None  # the first stop signal
         self.asked_leader = 0  # how often the leader got it
         self.polite = False  # top-down: the leader was asked first
         self.called_at: float | None = None  # the whole group has been signalled
-        self.told_at: float | None = None  # Spawned has been told
+        self.started_at: float | None = None  # Spawned has been handled
         self.nature = Nature.OBEYS
 
     @property

@@ -1,7 +1,7 @@
 """A system that is only pretended: it performs a fleet's actions and says what follows, late and in any order.
 
 It owns processes, groups, adoption, pending forks, deadlines and the clock, and knows nothing of how the fleet decides.
-It keeps to what the kernel room promises: of one life Spawned, Exited, Adopted and Emptied come in that order; a
+It keeps to what the kernel room promises: of one run Spawned, Exited, Adopted and Emptied come in that order; a
 signal reaches only what is in its table; whatever else is asked of it is a fault of the fleet and an AssertionError.
 Who drives it chooses what is delivered next.
 """
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
-from pretended import Life, Nature, Proc
+from pretended import Nature, Proc, Run
 from procman.core.actions import (
     Action,
     CancelSpawn,
@@ -90,25 +90,25 @@ class SimulatedOS:
     def __init__(self, plan: Plan, now: float = 1000.0) -> None:
         self.now = now
         self.fleet = Fleet(plan)
-        self.natures: deque[Nature] = deque()  # of the next lives; then what is usual for the type
+        self.natures: deque[Nature] = deque()  # of the next runs; then what is usual for the type
         self.usual: dict[str, Nature] = {}
         self.jitter = 0.0
         self.hasty = False
         self.wanted: Callable[[Spawn], bool] = lambda _spawn: True
         self.forks: list[Spawn] = []
-        self.lives: dict[str, Life] = {}  # by instance: until Emptied is told
+        self.runs: dict[str, Run] = {}  # by instance: until Emptied is handled
         self.queues: dict[str, deque[Event]] = {}  # by instance, "" for orphans
         self.timers: list[SetTimer] = []
         self.probes: dict[str, StartProbe] = {}
         self.kept_counts: dict[str, int] = {}
         self.nature_of: Callable[[Spawn], Nature] | None = None
         self.closed_at: float | None = None  # when everything was first asked to end
-        self.ended: dict[str, float] = {}  # by instance: when the end of its last process was told
-        self.fired: list[Event] = []  # everything told so far
+        self.ended: dict[str, float] = {}  # by instance: when the end of its last process was handled
+        self.fired: list[Event] = []  # every event so far
         self.kept: dict[str, dict[int, Proc]] = {}
         self.orphans: dict[int, Proc] = {}
         self.orphans_kill_at: dict[int, float] = {}
-        self.orphans_told: dict[int, float] = {}  # and not yet told to be gone: since when
+        self.orphans_reported: dict[int, float] = {}  # until their end is handled: since when
         self.strangers: set[int] = set()  # whoever has the numbers of the dead: they are given out again at once
         self.killing = False
         self.stopping = False
@@ -130,7 +130,7 @@ class SimulatedOS:
     def start(self) -> None:
         self._perform(self.fleet.handle(FormationStarted(), self.now))
 
-    def tell(self, event: Event) -> list[Action]:
+    def handle(self, event: Event) -> list[Action]:
         self._subject = event
         self.fired.append(event)
         moves = (
@@ -141,7 +141,7 @@ class SimulatedOS:
             i.name
             for i in self.fleet.instances()
             if i.ended_for_good or (isinstance(i.phase, Spawning) and i.phase.then is not AfterSpawn.RUN)
-        )  # and tried again by nobody: somebody wants a new life of it
+        )  # and tried again by nobody: somebody wants a new run of it
         actions = self.fleet.handle(event, self.now)
         self._touched.update(i.name for i in self.fleet.instances() if _is_replaced(i))  # by a move of this event
         if self.closed_at is None and self.fleet.stopping:
@@ -152,7 +152,7 @@ class SimulatedOS:
     def command(self, command: Command) -> Reply | Refuse:
         request = next(self._requests)
         self._commanding = True
-        self.tell(Commanded(command, request))
+        self.handle(Commanded(command, request))
         self._commanding = False
         answer = self.answers[request]
         if isinstance(answer, Reply):
@@ -161,11 +161,11 @@ class SimulatedOS:
 
     def shut_down(self) -> None:
         self.stopping = True
-        self.tell(ShutdownAsked("SIGTERM"))
+        self.handle(ShutdownAsked("SIGTERM"))
 
     def kill(self) -> None:
         self.stopping = self.killing = True
-        self.tell(KillAsked())
+        self.handle(KillAsked())
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -195,7 +195,7 @@ class SimulatedOS:
                 case StopProbe():
                     self.probes.pop(action.name, None)
                 case RunHelper():
-                    assert action.name in self.lives, f"{action} is for nobody"
+                    assert action.name in self.runs, f"{action} is for nobody"
                 case OpenSockets() | CloseSockets():
                     pass
                 case KeepCounts():
@@ -207,13 +207,13 @@ class SimulatedOS:
                 case _:
                     assert_never(action)
 
-    # ---- lives begin
+    # ---- runs begin
 
     def _spawn(self, action: Spawn) -> None:
         assert not self.stopping, f"{action.name} is spawned after a shutdown was asked for"
         assert not self.fleet.stopping, f"{action.name} is spawned after procman decided to end"
         assert self.wanted(action), f"{action.name} is spawned and not wanted, or not so"
-        assert action.name not in self.lives, f"{action.name} is spawned while its last life is not over"
+        assert action.name not in self.runs, f"{action.name} is spawned while its last run is not over"
         assert all(fork.name != action.name for fork in self.forks), f"{action.name} is spawned twice"
         self._check_backoff(action)
         self.forks.append(action)
@@ -237,14 +237,14 @@ class SimulatedOS:
             earliest = at + backoff(action.spec.restart, failures, 0.0)
             assert self.now >= earliest - EPSILON, f"{action.name} is back {earliest - self.now} s early"
 
-    def _failed(self, life: Life | None, name: str) -> None:
+    def _failed(self, run: Run | None, name: str) -> None:
         _, failures = self._failures.get(name, (0.0, 0))
-        lived = self.now - life.told_at if life is not None and life.told_at is not None else 0.0
-        long = life is not None and lived >= life.spec.restart.reset_after
+        lived = self.now - run.started_at if run is not None and run.started_at is not None else 0.0
+        long = run is not None and lived >= run.spec.restart.reset_after
         self._failures[name] = (self.now, 1 if long else failures + 1)
 
     def fork(self, which: int = 0) -> None:
-        """A pending fork is done: the process lives, or could not be made."""
+        """A pending fork is done: the process exists, or could not be made."""
         action = self.forks.pop(which)
         usual = self.nature_of(action) if self.nature_of else self.usual.get(action.spec.type, Nature.OBEYS)
         nature = self.natures.popleft() if self.natures else usual
@@ -253,35 +253,35 @@ class SimulatedOS:
             return
         leader = self._pid()
         shell = nature in (Nature.SHELL, Nature.DEAF_SHELL)
-        life = self.lives[action.name] = Life(action, leader, shell=shell)
+        run = self.runs[action.name] = Run(action, leader, shell=shell)
         obeys = nature not in (Nature.IGNORES, Nature.IMMORTAL, Nature.SHELL, Nature.DEAF_SHELL)
-        life.nature = nature
-        life.add(Proc(leader, 0, in_group=True, obeys=obeys, immortal=nature is Nature.IMMORTAL))
+        run.nature = nature
+        run.add(Proc(leader, 0, in_group=True, obeys=obeys, immortal=nature is Nature.IMMORTAL))
         self._queue(action.name, Spawned(action.name, action.generation, leader, shell))
         if nature in (Nature.TREE, Nature.STUBBORN_TREE):
-            child = life.add(Proc(self._pid(), leader, in_group=True, obeys=nature is Nature.TREE))
+            child = run.add(Proc(self._pid(), leader, in_group=True, obeys=nature is Nature.TREE))
             if nature is Nature.TREE:
-                life.add(Proc(self._pid(), child.pid, in_group=True, obeys=True))
+                run.add(Proc(self._pid(), child.pid, in_group=True, obeys=True))
         if nature is Nature.SHELL:
-            life.add(Proc(self._pid(), leader, in_group=True, obeys=True))
+            run.add(Proc(self._pid(), leader, in_group=True, obeys=True))
         if nature is Nature.DAEMON:
-            self.daemon(life)
+            self.daemon(run)
         if nature is Nature.DIES:
             self.exit(action.name)
 
-    def daemon(self, life: Life) -> None:
+    def daemon(self, run: Run) -> None:
         """A double fork: the one in between has ended, so the daemon is adopted at once."""
-        daemon = life.add(Proc(self._pid(), 0, in_group=False, obeys=True))
-        self._queue(life.name, Adopted(life.name, life.generation, daemon.pid, in_group=False))
+        daemon = run.add(Proc(self._pid(), 0, in_group=False, obeys=True))
+        self._queue(run.name, Adopted(run.name, run.generation, daemon.pid, in_group=False))
 
     def _pid(self) -> int:
         return next(self._pids)
 
     def _start_probe(self, action: StartProbe) -> None:
-        life = self.lives.get(action.name)
-        assert life is not None, f"{action} is for nobody"
-        assert life.generation == action.generation, f"{action} is for life {life.generation}"
-        if life.leads:  # its end may be on its way
+        run = self.runs.get(action.name)
+        assert run is not None, f"{action} is for nobody"
+        assert run.generation == action.generation, f"{action} is for run {run.generation}"
+        if run.leads:  # its end may be on its way
             self.probes[action.name] = action
 
     def answer(self, name: str, *, ok: bool) -> None:
@@ -294,50 +294,50 @@ class SimulatedOS:
         return [
             name
             for name, probe in self.probes.items()
-            if not probe.health and self.lives[name].nature is not Nature.UNREADY and self.lives[name].leads
+            if not probe.health and self.runs[name].nature is not Nature.UNREADY and self.runs[name].leads
         ]
 
     # ---- and end
 
     def exit(self, name: str, code: int = 1) -> None:
         """The leader ends by itself."""
-        self._die(self.lives[name], self.lives[name].leader, ExitStatus(code))
+        self._die(self.runs[name], self.runs[name].leader, ExitStatus(code))
 
     def thaw(self, name: str) -> None:
         """What not even KILL could end is gone at last."""
-        life = self.lives[name]
-        for pid in [pid for pid, proc in life.procs.items() if proc.immortal]:
-            self._die(life, pid, ExitStatus(137, "KILL"))
+        run = self.runs[name]
+        for pid in [pid for pid, proc in run.procs.items() if proc.immortal]:
+            self._die(run, pid, ExitStatus(137, "KILL"))
 
     def member_ends(self, name: str) -> None:
         """One that is not the leader ends by itself."""
-        life = self.lives[name]
-        for pid in [pid for pid in life.procs if pid != life.leader][:1]:
-            self._die(life, pid, ExitStatus(0))
+        run = self.runs[name]
+        for pid in [pid for pid in run.procs if pid != run.leader][:1]:
+            self._die(run, pid, ExitStatus(0))
 
-    def _die(self, life: Life, pid: int, status: ExitStatus) -> None:
-        del life.procs[pid]
+    def _die(self, run: Run, pid: int, status: ExitStatus) -> None:
+        del run.procs[pid]
         self.strangers.add(pid)
-        if pid == life.leader:
-            self.probes.pop(life.name, None)
-            self._queue(life.name, Exited(life.name, life.generation, status, "", self.jitter))
-        elif life.shell and life.leads and len(life.procs) == 1:  # what the shell has waited for
-            self._die(life, life.leader, status)
+        if pid == run.leader:
+            self.probes.pop(run.name, None)
+            self._queue(run.name, Exited(run.name, run.generation, status, "", self.jitter))
+        elif run.shell and run.leads and len(run.procs) == 1:  # what the shell has waited for
+            self._die(run, run.leader, status)
             return
-        for child in life.procs.values():
+        for child in run.procs.values():
             if child.parent == pid:
                 child.parent = 0
-                adopted = Adopted(life.name, life.generation, child.pid, in_group=child.in_group)
-                self._queue(life.name, adopted)
-        self._bury(life)
+                adopted = Adopted(run.name, run.generation, child.pid, in_group=child.in_group)
+                self._queue(run.name, adopted)
+        self._end_run(run)
 
-    def _bury(self, life: Life) -> None:
-        if not life.over and life.noticed and not life.procs:
-            life.over = True
-            self._queue(life.name, Emptied(life.name, life.generation))
+    def _end_run(self, run: Run) -> None:
+        if not run.over and run.noticed and not run.procs:
+            run.over = True
+            self._queue(run.name, Emptied(run.name, run.generation))
 
     def appear(self, *, in_life: str | None = None, generation: int = 0) -> None:
-        """A process nobody started becomes procman's child: an orphan, or one of a life that is over."""
+        """A process nobody started becomes procman's child: an orphan, or one of a run that is over."""
         pid = self._pid()
         self.orphans[pid] = Proc(pid, 0, in_group=False, obeys=True)
         event = Orphaned(pid) if in_life is None else Adopted(in_life, generation, pid, in_group=False)
@@ -351,88 +351,84 @@ class SimulatedOS:
     # ---- signals
 
     def _signal(self, action: Signal) -> None:
-        life = self.lives.get(action.name)
-        assert life is not None, f"{action} is for nobody"
-        assert life.generation == action.generation, f"{action} is for life {life.generation}"
+        run = self.runs.get(action.name)
+        assert run is not None, f"{action} is for nobody"
+        assert run.generation == action.generation, f"{action} is for run {run.generation}"
         if action.signal == "KILL":
-            self._check_kill(life, action.target)
-        elif action.signal == life.spec.stop.signal:
-            life.asked_at = self.now if life.asked_at is None else life.asked_at
-            life.polite = life.polite or action.target is Target.TOP
+            self._check_kill(run, action.target)
+        elif action.signal == run.spec.stop.signal:
+            run.asked_at = self.now if run.asked_at is None else run.asked_at
+            run.polite = run.polite or action.target is Target.TOP
             if action.target is Target.ALL:
-                assert not life.polite or (life.shell and not life.noticed), (
-                    f"{life.name}: its program gets a second TERM"
-                )
-                life.called_at = self.now
-            self._check_repeat(life)
-        for pid in life.aimed_at(action.target):
-            self._hit(life, pid, action.signal)
+                assert not run.polite or (run.shell and not run.noticed), f"{run.name}: its program gets a second TERM"
+                run.called_at = self.now
+            self._check_repeat(run)
+        for pid in run.aimed_at(action.target):
+            self._hit(run, pid, action.signal)
 
-    def _check_kill(self, life: Life, target: Target) -> None:
+    def _check_kill(self, run: Run, target: Target) -> None:
         if self.closed_at is not None and self.fleet._formation.desired.closing is not None:
             closing = self.fleet._formation.desired.closing
             if self.now >= closing.since + closing.grace - EPSILON:
                 return  # the whole stop is over
-        if self.killing or (target is Target.GROUP and life.noticed and not life.leads and life.asked_at is None):
+        if self.killing or (target is Target.GROUP and run.noticed and not run.leads and run.asked_at is None):
             return  # a second INT; a crash
-        stop = life.spec.stop
-        assert life.asked_at is not None or stop.grace <= 0, f"{life.name} is killed unasked"
-        asked_at = self.now if life.asked_at is None else life.asked_at
-        assert self.now >= asked_at + stop.grace - EPSILON, f"{life.name} is killed before its grace"
-        if life.polite and life.shell and life.leads:
-            assert life.called_at is not None, f"{life.name} is killed without a signal to its group"
+        stop = run.spec.stop
+        assert run.asked_at is not None or stop.grace <= 0, f"{run.name} is killed unasked"
+        asked_at = self.now if run.asked_at is None else run.asked_at
+        assert self.now >= asked_at + stop.grace - EPSILON, f"{run.name} is killed before its grace"
+        if run.polite and run.shell and run.leads:
+            assert run.called_at is not None, f"{run.name} is killed without a signal to its group"
             notice = min(2.0, stop.grace / 2)
-            assert self.now >= life.called_at + notice - EPSILON, (
-                f"{life.name} is killed right after its group was asked"
-            )
+            assert self.now >= run.called_at + notice - EPSILON, f"{run.name} is killed right after its group was asked"
 
-    def _check_repeat(self, life: Life) -> None:
+    def _check_repeat(self, run: Run) -> None:
         """A program gets the stop signal once; twice only where it was asked to end in its first two seconds."""
-        life.asked_leader += life.leads
-        assert life.asked_at is not None
-        young = life.told_at is not None and life.asked_at - life.told_at < 2.0
-        assert life.asked_leader <= 1 + young + life.shell, f"{life.name} gets the stop signal too often"
+        run.asked_leader += run.leads
+        assert run.asked_at is not None
+        young = run.started_at is not None and run.asked_at - run.started_at < 2.0
+        assert run.asked_leader <= 1 + young + run.shell, f"{run.name} gets the stop signal too often"
 
-    def _hit(self, life: Life, pid: int, signal: str) -> None:
+    def _hit(self, run: Run, pid: int, signal: str) -> None:
         assert pid not in self.strangers, f"a stranger ({pid}) gets {signal}"
-        proc = life.procs.get(pid)
-        if proc is not None and proc.dies_of(signal, life.spec.stop.signal):
-            self._die(life, pid, ExitStatus(128 + NUMBERS[signal], signal))
+        proc = run.procs.get(pid)
+        if proc is not None and proc.dies_of(signal, run.spec.stop.signal):
+            self._die(run, pid, ExitStatus(128 + NUMBERS[signal], signal))
 
     def _signal_process(self, action: SignalProcess) -> None:
         pid = action.pid
         told = isinstance(self._subject, Adopted | Orphaned) and self._subject.pid == pid
-        assert told or pid in self.orphans_told, f"{pid} gets {action.signal} and is none of ours"
+        assert told or pid in self.orphans_reported, f"{pid} gets {action.signal} and is none of ours"
         if pid in self.orphans:
             if action.signal == "KILL" and not self.fleet.stopping:
                 assert self.now >= self.orphans_kill_at[pid] - EPSILON, f"orphan {pid} is killed early"
             if self.orphans[pid].dies_of(action.signal, "TERM"):
                 self.orphan_dies(pid)
             return
-        for life in self.lives.values():
-            if pid in life.procs:
-                self._hit(life, pid, action.signal)
+        for run in self.runs.values():
+            if pid in run.procs:
+                self._hit(run, pid, action.signal)
                 return
 
     def _grace_of(self, event: Orphaned | Adopted) -> float:
-        """What is left of an ended life is stopped as its type is, as far as that is still there."""
+        """What is left of an ended run is stopped as its type is, as far as that is still there."""
         type_name = event.name.rpartition(".")[0] if isinstance(event, Adopted) else ""
         types = self.fleet.plan.types
         longest = max((spec.stop.grace for spec in types.values()), default=DEFAULT_GRACE)
         return types[type_name].stop.grace if type_name in types else longest
 
     def _keep(self, action: ShareDaemon) -> None:
-        life = self.lives.get(action.name)
-        if life is not None and action.pid in life.procs:
-            self.kept.setdefault(life.spec.type, {})[action.pid] = life.procs.pop(action.pid)
-            self._bury(life)
+        run = self.runs.get(action.name)
+        if run is not None and action.pid in run.procs:
+            self.kept.setdefault(run.spec.type, {})[action.pid] = run.procs.pop(action.pid)
+            self._end_run(run)
 
     def _inherit(self, action: ReclaimDaemons) -> None:
-        life = self.lives[action.name]
-        assert life.generation == action.generation
-        for pid, proc in self.kept.pop(life.spec.type, {}).items():
-            life.procs[pid] = proc
-            self._hit(life, pid, action.signal)
+        run = self.runs[action.name]
+        assert run.generation == action.generation
+        for pid, proc in self.kept.pop(run.spec.type, {}).items():
+            run.procs[pid] = proc
+            self._hit(run, pid, action.signal)
 
     # ---- what can happen next
 
@@ -444,32 +440,32 @@ class SimulatedOS:
         return sorted(name for name, queue in self.queues.items() if queue)
 
     def deliver(self, name: str) -> list[Action]:
-        """The oldest event of that instance is told."""
+        """The oldest event of that instance is handled."""
         event = self.queues[name].popleft()
-        life = self.lives.get(name)
+        run = self.runs.get(name)
         match event:
-            case Spawned() if life is not None:
-                life.told_at = self.now
+            case Spawned() if run is not None:
+                run.started_at = self.now
             case SpawnFailed():
                 self._failed(None, name)
-            case Exited() if life is not None:
-                life.noticed = True
+            case Exited() if run is not None:
+                run.noticed = True
                 self.ended[name] = self.now
                 i = self.fleet.get(name)
-                if life.asked_at is None and not (i is not None and isinstance(i.phase, Draining)):
-                    self._failed(life, name)
+                if run.asked_at is None and not (i is not None and isinstance(i.phase, Draining)):
+                    self._failed(run, name)
             case Emptied():
-                del self.lives[name]
+                del self.runs[name]
             case Orphaned() | Adopted() if not name:
-                self.orphans_told[event.pid] = self.now
+                self.orphans_reported[event.pid] = self.now
                 self.orphans_kill_at[event.pid] = self.now + self._grace_of(event)
             case OrphanReaped():
-                self.orphans_told.pop(event.pid, None)
+                self.orphans_reported.pop(event.pid, None)
             case _:
                 pass
-        actions = self.tell(event)
-        if isinstance(event, Exited) and life is not None:  # it is reaped only now
-            self._bury(life)
+        actions = self.handle(event)
+        if isinstance(event, Exited) and run is not None:  # it is reaped only now
+            self._end_run(run)
         return actions
 
     def due(self) -> list[SetTimer]:
@@ -477,7 +473,7 @@ class SimulatedOS:
 
     def fire(self, timer: SetTimer) -> list[Action]:
         self.timers.remove(timer)
-        return self.tell(TimerFired(timer.key, timer.token))
+        return self.handle(TimerFired(timer.key, timer.token))
 
     def stuck(self) -> list[Instance]:
         """Instances that are unsettled with nothing on its way that could move them."""
@@ -533,23 +529,23 @@ class SimulatedOS:
         self.until(self.now + seconds)
 
     def spawns(self, name: str) -> list[float]:
-        """When each life of an instance was asked for."""
+        """When each run of an instance was asked for."""
         return [at for at, action in self.log if isinstance(action, Spawn) and action.name == name]
 
     def kinds(self) -> list[Kind]:
-        """What has been told, in order."""
+        """What has been handled, in order."""
         return [action.change.event for _, action in self.log if isinstance(action, Publish)]
 
     def signals(self) -> list[Signal]:
         return [action for _, action in self.log if isinstance(action, Signal)]
 
     def alive(self) -> list[str]:
-        """Instances whose leader lives."""
-        return sorted(name for name, life in self.lives.items() if life.leads)
+        """Instances whose leader is alive."""
+        return sorted(name for name, run in self.runs.items() if run.leads)
 
 
 def _is_replaced(i: Instance) -> bool:
-    """Whether its life ends so that another one begins."""
+    """Whether its run ends so that another one begins."""
     match i.phase:
         case Draining() | Stopping():
             return i.phase.reason is StopReason.REPLACED
@@ -560,7 +556,7 @@ def _is_replaced(i: Instance) -> bool:
 
 
 def simulated(counts: dict[str, int], *specs: ProcessSpec, natures: tuple[Nature, ...] = ()) -> SimulatedOS:
-    """A formation that has been started; natures are those of the first lives."""
+    """A formation that has been started; natures are those of the first runs."""
     given = {spec.type: spec for spec in specs}
     types = {
         name: given.get(name) or ProcessSpec(type=name, command=f"serve {name}", cwd="/app", env={}) for name in counts

@@ -23,7 +23,8 @@ def kind(schema: Schema, defs: Schema) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(f"`{word}`" for word in schema["enum"])
     if "examples" in schema:  # a number, or a word that stands for one
-        return f"{_WORDS.get(schema['type'][0], schema['type'][0])} or such as `{schema['examples'][0]}`"
+        word, *others = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        return f"{_WORDS.get(word, word)}{' or' if others else ''} such as `{schema['examples'][0]}`"
     if isinstance(schema["type"], list):
         return " or ".join(_WORDS[one] if one in _WORDS else str(one) for one in schema["type"])
     word = str(schema["type"])

@@ -7,11 +7,11 @@
 imports   of `procman start`, by module (python -X importtime)
 spawn     500 instances start and stop
 output    10 children write 80-byte lines, 2 s
-restart   300 lives end and begin
+restart   300 runs end and begin
 control   1000 requests: scale and ps of 20 instances by turns
 
 The profiler makes every call dearer, C code not: a long list of cheap calls looks worse than it is. What counts is the order,
-and the number of calls for a life, a chunk or a request. A change is then measured by `run.py --compare`, without it.
+and the number of calls for a run, a chunk or a request. A change is then measured by `run.py --compare`, without it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def output(procman: Program, worker: str) -> None:
 
 def restart(procman: Program, worker: str) -> None:
     with Trial(procman, ready(worker, 10), restart=True) as trial:
-        for life in range(30):
-            trial.until(READY, 10 * (life + 1), PATIENCE)
+        for run in range(30):
+            trial.until(READY, 10 * (run + 1), PATIENCE)
             for pid in trial.workers():
                 os.kill(pid, signal.SIGKILL)
         trial.until(READY, 310, PATIENCE)

@@ -90,7 +90,7 @@ class Soak:
         return count * step // self.load.restarts - count * (step - 1) // self.load.restarts
 
     def restart(self, name: str, by_signal: bool) -> None:
-        """Its crash, or a restart that was asked for, until its next life has started."""
+        """Its crash, or a restart that was asked for, until its next run has started."""
         self.changes.until(lambda: name in self.changes.pids, self.trial)
         pid = self.changes.pids.pop(name)
         if by_signal and proctable.process(pid).parent == self.trial.pid:

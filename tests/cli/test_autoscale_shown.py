@@ -39,11 +39,11 @@ def status_of(count, value, error=""):
     return TypeStatus(at=NOW, ready=count, decided=decided)
 
 
-def test_readings_wishes_the_decision_and_the_next_look():
+def test_readings_proposals_the_decision_and_the_next_poll():
     assert table({"web": status_of(2, 60)}, NOW + 3) == [
-        "TYPE  COUNT  READY  MIN  MAX  METRIC      WISH  READING",
-        "web       6      2    1    8  cpu            2  0.7 on average over 2, target 0.7",
-        "                              queue mail     6  60 at 10 an instance",
+        "TYPE  COUNT  READY  MIN  MAX  METRIC      PROPOSED  READING",
+        "web       6      2    1    8  cpu                2  0.7 on average over 2, target 0.7",
+        "                              queue mail         6  60 at 10 an instance",
         "",
         "web 2 -> 6: queue mail asks for 6: 60 at 10 an instance (up); next poll in 12 s",
     ]
@@ -56,7 +56,7 @@ def test_why_nothing_is_done():
     assert lines[-1] == "api stays at 2: cpu: 0.7 on average over 2, target 0.7; next poll in 15 s"
 
 
-def test_an_autoscaler_that_has_not_looked_for_long():
+def test_an_autoscaler_that_has_not_polled_for_long():
     assert table({"web": status_of(2, 20)}, NOW + 600)[-1].endswith("polled 10m 0s ago")
 
 
@@ -67,7 +67,7 @@ def test_without_a_type_that_is_scaled():
 def test_the_last_hour_as_a_chart():
     history = [Point(NOW - 60 * age, 1 + (age < 20), 3 if age < 30 else 1) for age in range(59, -1, -1)]
     assert chart("web", history, NOW, ASCII) == [
-        "web, the last hour: count #, wish .",
+        "web, the last hour: count #, proposal .",
         f"3 |{' ' * 30}{'.' * 30}".rstrip(),
         f"2 |{' ' * 30}{'.' * 10}{'#' * 20}",
         f"1 |{'#' * 60}",

@@ -53,7 +53,7 @@ def test_both_ways_to_the_table_agree_on_a_process_that_sleeps():
     assert ours.memory == pytest.approx(psutils.memory, rel=0.1)  # the kernel's counters lag by some pages
 
 
-def test_the_first_look_at_a_life_is_over_all_of_it_and_the_next_since_then():
+def test_the_first_poll_of_a_run_is_over_all_of_it_and_the_next_since_then():
     meter = Meter()
     assert meter.percent(("web.1", 1), cpu=2.0, uptime=10.0) == 20.0
     assert meter.percent(("web.1", 1), cpu=3.0, uptime=12.0) == 50.0
@@ -72,7 +72,7 @@ def test_two_looks_at_the_same_moment_tell_no_use():
     assert meter.percent(("web.1", 1), cpu=1.0, uptime=10.0) is None
 
 
-def test_a_life_that_is_forgotten_is_new_again():
+def test_a_run_that_is_forgotten_is_new_again():
     meter = Meter()
     meter.percent(("web.1", 1), cpu=9.0, uptime=10.0)
     meter.forget_all_but([("web.2", 1)])

@@ -138,7 +138,7 @@ def test_a_signal_to_procman_itself_asks_nothing_of_the_instances(procman, scrip
 def test_a_signal_needs_either_names_or_procman_itself(procman, script, args):
     done = procman("signal", *args)
     assert done.code == 2
-    assert done.err.splitlines()[1].startswith("procman: name types or instances, or say --self")
+    assert done.err.splitlines()[1].startswith("procman: name types or instances, or use --self")
 
 
 @pytest.mark.parametrize("word", ["HPU", "0", "99"])

@@ -401,7 +401,7 @@ def test_cpu_is_what_was_used_since_the_look_before():
     assert gauge.read(cpu_seen(117.5, 4.0), 20.0) == {"web.1": 1.0, "web.2": 0.0}
 
 
-def test_a_new_life_and_one_that_cannot_be_read_are_missing():
+def test_a_new_run_and_one_that_cannot_be_read_are_missing():
     gauge = CpuGauge()
     gauge.read(cpu_seen(100.0), 0.0)
     assert gauge.read(cpu_seen(1.0, generation=2), 10.0) == {}

@@ -102,7 +102,7 @@ def test_a_former_worker_that_is_a_zombie_has_ended(tmp_path):
     assert former_workers(7, str(tmp_path)) == ()
 
 
-def test_the_next_life_has_a_time_of_its_own():
+def test_the_next_run_has_a_time_of_its_own():
     haproxy = FakeHaproxy(slot(1, 20011, maintenance=False, used=1))
     backend = backend_of(haproxy, drain=5.0)
     backend.step([web(1, draining=True)], 0.0)

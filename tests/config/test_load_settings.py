@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from folders import faults_of, only_fault, write
 
-from procman.config.load import Options, load
+from procman.config.load import Options, load, load_one_off
 from procman.core.spec import OnEnd, Stdin, StopMode, When
+from procman.errors import ConfigError
 
 
 def test_settings_reach_the_spec(folder):
@@ -211,3 +212,19 @@ def test_settings_under_the_ending_yaml_are_refused_rather_than_ignored(folder):
     assert load(Options(config="procman.yaml"), {}).counts == {"web": 2}
     (folder / "procman.yml").write_text("formation: {web: 3}\n")
     assert load(Options(), {}).counts == {"web": 3}
+
+
+@pytest.mark.parametrize(
+    ("shell", "why"),
+    [
+        ("nope-sh", "not found in PATH"),
+        ("./nope", "no such file"),
+        (".", "not found"),
+        ("./Procfile", "not executable"),
+        ("./", "is a directory"),
+    ],
+)
+def test_a_shell_that_is_not_there_is_refused_at_once(folder, shell, why):
+    assert only_fault(Options(shell=shell), {"PATH": "/usr/bin:/bin"}).startswith(f"cannot use --shell {shell}: {why}")
+    with pytest.raises(ConfigError, match="cannot use --shell"):
+        load_one_off(Options(shell=shell), {"PATH": "/usr/bin:/bin"}, "web")

@@ -1,4 +1,4 @@
-"""Stories of lives, each with the events that must reach the core: told by the pretended system and by the real one."""
+"""Stories of runs, each with the events that must reach the core: from the pretended system and by the real one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Saw(NamedTuple):
 
 
 class Up(NamedTuple):
-    """Go on once this life is as its nature says: signals are set up, children are forked."""
+    """Go on once this run is as its nature says: signals are set up, children are forked."""
 
     generation: int
 
@@ -78,7 +78,7 @@ class Story(NamedTuple):
 
 
 def text_of(event: Event) -> str | None:
-    """`Exited 1 143`: kind, life, and what tells it apart; None for what is asked, and for deadlines."""
+    """`Exited 1 143`: kind, run, and what tells it apart; None for what is asked, and for deadlines."""
     match event:
         case Exited(_, generation, status):
             return f"Exited {generation} {status.code}"
@@ -94,7 +94,7 @@ def text_of(event: Event) -> str | None:
 
 STORIES = {
     "term ends it and procman": Story(Nature.OBEYS, (Up(1), TERM), ("Spawned 1", "Exited 1 143", "Emptied 1")),
-    "a crash brings a new life": Story(
+    "a crash brings a new run": Story(
         Nature.OBEYS,
         (Up(1), Ends(), Up(2), TERM),
         ("Spawned 1", "Exited 1 137", "Emptied 1", "Spawned 2", "Exited 2 143", "Emptied 2"),
@@ -134,14 +134,14 @@ STORIES = {
         ("Spawned 1", "Exited 1 143", "Adopted 1 inside", "Emptied 1"),
         grace=0.4,
     ),
-    "what a crash leaves in the group is killed before the next life": Story(
+    "what a crash leaves in the group is killed before the next run": Story(
         Nature.STUBBORN_TREE,
         (Up(1), Ends(), Up(2), TERM),
         ("Spawned 1", "Exited 1 137", "Emptied 1", "Spawned 2", "Exited 2 143", "Emptied 2"),
         grace=0.4,
         indifferent=LEFTOVERS,
     ),
-    "a daemon is adopted while its instance lives and ends with it": Story(
+    "a daemon is adopted while its instance runs, and ends with it": Story(
         Nature.DAEMON,
         (Up(1), Saw("Adopted 1 outside"), TERM),
         ("Spawned 1", "Adopted 1 outside", "Exited 1 143", "Emptied 1"),
@@ -149,7 +149,7 @@ STORIES = {
     "what cannot be started is tried again": Story(
         Nature.ABSENT, (Saw("SpawnFailed 2 127"), TERM), ("SpawnFailed 1 127", "SpawnFailed 2 127")
     ),
-    "one life where the policy is never": Story(
+    "one run where the policy is never": Story(
         Nature.DIES, (), ("Spawned 1", "Exited 1 1", "Emptied 1"), code=1, policy=When.NEVER
     ),
 }

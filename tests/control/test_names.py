@@ -309,6 +309,7 @@ def test_another_pid_namespace_has_other_names_and_other_files(root, monkeypatch
 
 
 def test_an_older_procman_of_this_container_is_found_and_respected(root, environ, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "pid_namespace", lambda: places.FIRST_NAMESPACE)  # as the older one names its files
     older = [p for p in start_places(str(root), None, environ) if p.socket.startswith(str(tmp_path))]
     made = claim(Wanted(older))
     monkeypatch.setattr(places, "pid_namespace", lambda: 4026532999)

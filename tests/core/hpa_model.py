@@ -11,7 +11,7 @@ from procman.core.demand import MOST, Measure, Observation, ReplicaState, Scalin
 
 
 class Model:
-    """One type over its whole life."""
+    """One type from its start to its end."""
 
     def __init__(self, rule: ScalingRule) -> None:
         self.rule = rule
@@ -28,12 +28,12 @@ class Model:
                 low = bounds.min if bounds.min is not None else low
                 high = bounds.max if bounds.max is not None else high
         low = min(low, high)
-        wishes = self._wishes(seen)
+        proposals = self._proposals(seen)
         resting = bool(seen.count and seen.replicas) and all(
             m.state in {ReplicaState.RESTING, ReplicaState.LEAVING} for m in seen.replicas
         )
-        broken = any(wished is None for wished in wishes)
-        demand = max([w for w in wishes if w is not None], default=low)
+        broken = any(proposed is None for proposed in proposals)
+        demand = max([w for w in proposals if w is not None], default=low)
         if resting:
             demand = seen.count
         elif broken:
@@ -65,23 +65,23 @@ class Model:
             self.moves.append((now, wanted - seen.count))
         return wanted
 
-    def _wishes(self, seen):
+    def _proposals(self, seen):
         readings = {reading.metric: reading for reading in seen.readings}
-        wishes = []
+        proposals = []
         for metric in self.rule.metrics:
             reading = readings.get(metric.name)
             if reading is None or reading.error:
                 self.failed[metric.name] += 1
-                wished = None
+                proposed = None
             else:
                 self.failed[metric.name] = 0
-                wished = self._wish(metric, reading, seen)
-            if wished is None and self.rule.fallback is not None:
-                wished = self.rule.fallback if self.failed[metric.name] >= self.rule.fallback_after else None
-            wishes.append(wished)
-        return wishes
+                proposed = self._proposal(metric, reading, seen)
+            if proposed is None and self.rule.fallback is not None:
+                proposed = self.rule.fallback if self.failed[metric.name] >= self.rule.fallback_after else None
+            proposals.append(proposed)
+        return proposals
 
-    def _wish(self, metric, reading, seen):
+    def _proposal(self, metric, reading, seen):
         target = Fraction(metric.target)
         if metric.measure is Measure.TOTAL:
             value = Fraction(reading.value)

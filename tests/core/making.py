@@ -81,7 +81,7 @@ USUAL: dict[type[Phase], tuple[Phase, SlotRecord]] = {
 
 
 def instance_in(kind: type[Phase], **changes) -> Instance:
-    """web.1 in its seventh life, as it stands in that phase. A change goes to the leader, the phase, the record or the slot."""
+    """web.1 in its seventh run, as it stands in that phase. A change goes to the leader, the phase, the record or the slot."""
     phase, record = USUAL[kind]
     wanted = kind not in (Down, Draining, Stopping)
     base = Instance(name="web.1", index=1, spec=SPEC, generation=7, token=40, phase_since=NOW - 1.0, wanted=wanted)
@@ -123,7 +123,7 @@ def both(signal: str, target: Target, generation: int = 7, name: str = "web.1") 
 
 
 class Story:
-    """A fleet and a clock: the shortest way to say what happened to an instance, life by life."""
+    """A fleet and a clock: the shortest way to say what happened to an instance, run by run."""
 
     def __init__(self, plan: Plan, *, now: float = NOW) -> None:
         self.fleet = Fleet(plan)

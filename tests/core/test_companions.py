@@ -5,12 +5,14 @@ from __future__ import annotations
 from making import Story, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
+from procman.companions import registry
 from procman.core.actions import Finish, Publish, Refuse, Reply, SetTimer, Signal
 from procman.core.events import Commanded, KillAsked, Reload, Reported, Restart, SendSignal, ShutdownAsked, Stop
 from procman.core.phases import Backoff, Ready
 from procman.core.spec import Plan, When
 from procman.core.timers import SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
+from procman.core.why import COMPANIONS
 
 WATCH = spec_of("@watch", restart={"policy": When.ALWAYS})
 
@@ -173,3 +175,37 @@ def test_it_has_deadlines_of_its_own():
     story.ends("web.1", 1)
     story.ends("@watch.1", 1)
     assert {a.key for a in of_type(story.seen, SetTimer)} >= {SlotTimer("web.1"), SlotTimer("@watch.1")}
+
+
+def test_why_says_what_it_is_for_and_what_it_reports():
+    story = running({"web": 1})
+    story.happens(Reported("@watch.1", 1, "no folder to watch"), after=3.0)
+    assert story.fleet.why("@watch.1", story.now + 2.0) == (
+        "@watch.1 has been unhealthy for 2.0 s: no folder to watch",
+        "it restarts the types whose files change",
+        "it tries again by itself: mend what it reports, nothing has to be restarted",
+        "until then no change of a file restarts anything",
+        "`procman logs @watch.1` shows what it reported",
+    )
+
+
+def test_why_says_that_one_that_crashed_comes_back():
+    story = running({"web": 1})
+    story.ends("@watch.1", 1)
+    state, purpose, following, without, _ = story.fleet.why("@watch.1", story.now)
+    assert state.startswith("@watch.1 has been in backoff for 0.0 s: exit 1")
+    assert purpose == "it restarts the types whose files change"
+    assert following.startswith("it is started again in ")
+    assert without == "until then no change of a file restarts anything"
+
+
+def test_why_has_no_advice_for_one_that_works():
+    story = running({"web": 1})
+    assert story.fleet.why("@watch.1", story.now)[1:] == (
+        "it restarts the types whose files change",
+        "`procman logs @watch.1` shows what it reported",
+    )
+
+
+def test_why_knows_every_companion():
+    assert COMPANIONS.keys() == {row.name for row in registry.COMPANIONS}

@@ -75,14 +75,14 @@ def test_9_a_late_kill_timer_of_the_dead_reaches_nobody_who_has_their_number():
     system.run(5.0)
     system.command(Restart())
     deadlines = [t for t in system.timers if t.key == SlotTimer("web.1")]
-    leader = system.lives["web.1"].leader
+    leader = system.runs["web.1"].leader
     system.exit("web.1", 143)
     assert leader in system.strangers
     system.run(2.0)
     before = len(system.signals())
     system.now += 60.0
     for timer in deadlines:
-        assert system.tell(TimerFired(timer.key, timer.token)) == []
+        assert system.handle(TimerFired(timer.key, timer.token)) == []
     assert len(system.signals()) == before
 
 
@@ -103,11 +103,11 @@ def test_17_a_stop_in_a_long_backoff_is_done_at_once():
     system.usual["a"] = Nature.DIES
     system.run(62.0)
     assert phase(system, "a.1") is Backoff
-    lives = len(system.spawns("a.1"))
+    runs = len(system.spawns("a.1"))
     system.command(Stop(("a",)))
     assert phase(system, "a.1") is Down
     system.run(100.0)
-    assert len(system.spawns("a.1")) == lives
+    assert len(system.spawns("a.1")) == runs
 
 
 def test_18_an_exit_around_its_stop_is_never_a_double_restart_or_an_unknown_state():
@@ -199,16 +199,16 @@ def test_40_a_formation_lives_through_nought():
 def test_42_a_reload_stops_starts_and_restarts_and_leaves_the_rest():
     system = simulated({"gone": 1, "same": 2, "other": 1})
     system.run(5.0)
-    same = {name: life.leader for name, life in system.lives.items() if name.startswith("same")}
+    same = {name: run.leader for name, run in system.runs.items() if name.startswith("same")}
     types = {"same": spec_of("same"), "other": spec_of("other", command="better"), "new": spec_of("new")}
     types["same"] = system.fleet.plan.types["same"]
     counts = {"same": 2, "other": 1, "new": 1}
     system.command(Reload(Plan(root="/app", types=types, counts=counts, positions={})))
     system.run(15.0)
     assert system.alive() == ["new.1", "other.1", "same.1", "same.2"]
-    assert {name: life.leader for name, life in system.lives.items() if name in same} == same
-    assert system.lives["other.1"].generation == 2
-    assert system.lives["other.1"].spec.command == "better"
+    assert {name: run.leader for name, run in system.runs.items() if name in same} == same
+    assert system.runs["other.1"].generation == 2
+    assert system.runs["other.1"].spec.command == "better"
 
 
 def test_stopping_a_tree_signals_each_member_when_its_parent_has_gone():
@@ -226,7 +226,7 @@ def test_the_rest_of_a_crashed_group_is_gone_before_the_next_life():
     system.run(5.0)
     system.exit("web.1", 1)
     system.drain()
-    assert system.lives == {}
+    assert system.runs == {}
     system.run(1.0)
     assert system.alive() == ["web.1"]
 
@@ -239,7 +239,7 @@ def test_11_a_daemon_lives_as_long_as_an_instance_of_its_type():
     assert len(system.kept["web"]) == 1
     system.command(Scale(to={"web": 0}))
     system.run(3.0)
-    assert (system.lives, system.kept) == ({}, {})
+    assert (system.runs, system.kept) == ({}, {})
 
 
 def test_11_a_daemon_of_the_only_instance_is_gone_before_the_next_life():
@@ -247,7 +247,7 @@ def test_11_a_daemon_of_the_only_instance_is_gone_before_the_next_life():
     system.run(5.0)
     system.exit("web.1", 1)
     system.drain()
-    assert (system.lives, system.kept) == ({}, {})
+    assert (system.runs, system.kept) == ({}, {})
     system.run(3.0)
     assert system.alive() == ["web.1"]
 

@@ -592,7 +592,7 @@ CIRCUMSTANCES = {
         EVENTS["Emptied"],
         afresh(),
     ),
-    "a second end of the same life is not noted": (
+    "a second end of the same run is not noted": (
         instance_in(Clearing),
         Exited("web.1", 7, TERMINATED),
         ({}, (), ()),

@@ -76,12 +76,10 @@ def after(path: tuple[str, ...], spec: ProcessSpec, *, hasty: bool = False) -> S
 
 def state_of(os: SimulatedOS) -> str:
     """All that decides what can follow."""
-    lives = [
-        (life.generation, life.noticed, life.asked_at, life.called_at, sorted(life.procs)) for life in os.lives.values()
-    ]
+    runs = [(run.generation, run.noticed, run.asked_at, run.called_at, sorted(run.procs)) for run in os.runs.values()]
     known = os.fleet._formation
     fleet = (os.fleet.instances(), os.fleet.counts, known.desired, known.slots._past, known.rollouts.state())
-    return repr((os.now, fleet, lives, os.forks, os.queues, sorted((t.at, repr(t.key), t.token) for t in os.timers)))
+    return repr((os.now, fleet, runs, os.forks, os.queues, sorted((t.at, repr(t.key), t.token) for t in os.timers)))
 
 
 def check(os: SimulatedOS) -> None:
@@ -91,7 +89,7 @@ def check(os: SimulatedOS) -> None:
         os.shut_down()
         os.run(100.0)
     assert len(os.finished) == 1
-    assert not os.lives
+    assert not os.runs
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One key press is one wish, however often it is told."""
+"""One key press is one request, however often its signal comes."""
 
 import pytest
 

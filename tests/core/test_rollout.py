@@ -462,16 +462,16 @@ def test_why_says_what_an_instance_waits_for():
 def least_ready(system: SimulatedOS, count: int, spec) -> int:
     """The fewest that were ready at any moment of a reload to this spec, to its end."""
     least = count
-    tell = system.tell
+    handle = system.handle
 
     def watched(event):
         nonlocal least
-        actions = tell(event)
+        actions = handle(event)
         ready = sum(isinstance(i.phase, Ready) for i in system.fleet.instances())
         least = min(least, ready)
         return actions
 
-    system.tell = watched
+    system.handle = watched
     assert isinstance(system.command(Reload(plan_of({"web": count}, spec))), Reply)
     system.run(300.0)
     return least

@@ -203,16 +203,16 @@ class Formation(RuleBasedStateMachine):
         alive = self.os.alive()
         self.os.exit(alive[which % len(alive)], code)
 
-    @precondition(lambda self: self.os.lives)
+    @precondition(lambda self: self.os.runs)
     @rule(which=pick)
     def member_ends(self, which: int) -> None:
-        self.os.member_ends(sorted(self.os.lives)[which % len(self.os.lives)])
+        self.os.member_ends(sorted(self.os.runs)[which % len(self.os.runs)])
 
     @precondition(lambda self: self.os.alive())
     @rule(which=pick)
     def leader_makes_a_daemon(self, which: int) -> None:
         alive = self.os.alive()
-        self.os.daemon(self.os.lives[alive[which % len(alive)]])
+        self.os.daemon(self.os.runs[alive[which % len(alive)]])
 
     @rule(generation=st.integers(0, 3), owned=st.booleans())
     def orphan_appears(self, generation: int, owned: bool) -> None:
@@ -225,15 +225,15 @@ class Formation(RuleBasedStateMachine):
     def orphan_ends(self) -> None:
         self.os.orphan_dies(min(self.os.orphans))
 
-    @precondition(lambda self: self.os.lives)
+    @precondition(lambda self: self.os.runs)
     @rule(which=pick)
     def kill_works_at_last(self, which: int) -> None:
-        self.os.thaw(sorted(self.os.lives)[which % len(self.os.lives)])
+        self.os.thaw(sorted(self.os.runs)[which % len(self.os.runs)])
 
     @precondition(lambda self: self.os.fired)
     @rule(which=pick)
     def old_news_comes_again(self, which: int) -> None:
-        """What was said of a life, or a deadline, was for that moment and has no second effect."""
+        """What was said of a run, or a deadline, was for that moment and has no second effect."""
         told = [e for e in self.os.fired if isinstance(e, Spawned | SpawnFailed | Exited | Emptied | TimerFired)]
         told = [e for e in told if not isinstance(e, TimerFired) or isinstance(e.key, SlotTimer)]
         if told:
@@ -303,14 +303,14 @@ class Formation(RuleBasedStateMachine):
     def it_lets_go(self, index: int) -> None:
         i = self.os.fleet.get(f"web.{index}")
         if i is not None:
-            self.os.tell(Released(i.name, i.generation, "balancer"))
+            self.os.handle(Released(i.name, i.generation, "balancer"))
 
     @rule(index=st.integers(1, 3), fault=st.sampled_from(("", "no balancer")))
     def it_reports_of_itself(self, index: int, fault: str) -> None:
         """As companions alone can: it means the same for any instance. One that is to be replaced may be so at once."""
         i = self.os.fleet.get(f"web.{index}")
         if i is not None:
-            self.os.tell(Reported(i.name, i.generation, fault))
+            self.os.handle(Reported(i.name, i.generation, fault))
             after = self.os.fleet.get(i.name)
             assert after is not None
             up = Ready | Unhealthy
@@ -391,11 +391,11 @@ class Formation(RuleBasedStateMachine):
             at = next(at for at, action in self.os.log if isinstance(action, Finish))
             assert at <= asked_at + WHOLE_STOP, "a stop ends within its grace, whatever waits for whom"
         assert len(self.os.finished) == 1, "a shutdown ends with exactly one Finish"
-        stuck = any(p.immortal for life in self.os.lives.values() for p in life.procs.values())
+        stuck = any(p.immortal for run in self.os.runs.values() for p in run.procs.values())
         if stuck:
             assert self.os.finished == [1]
         else:
-            assert not self.os.lives
+            assert not self.os.runs
             assert not self.os.orphans
             assert not any(self.os.kept.values())
 

@@ -158,7 +158,7 @@ class Drawn:
     def asks_for_time(self) -> None:
         i = self.random.choice(self.os.fleet.instances() or [None])
         if i is not None:
-            self.os.tell(Notified(i.name, i.generation, extend=self.random.choice((1.0, 30.0, 10_000.0))))
+            self.os.handle(Notified(i.name, i.generation, extend=self.random.choice((1.0, 30.0, 10_000.0))))
 
     def time_passes(self) -> None:
         self.os.now += self.random.choice((0.05, 1.0, 11.0, 70.0))
@@ -179,7 +179,7 @@ class Drawn:
     def release(self) -> None:
         i = self.random.choice(self.os.fleet.instances() or [None])
         if i is not None:
-            self.os.tell(Released(i.name, i.generation, "balancer"))
+            self.os.handle(Released(i.name, i.generation, "balancer"))
 
     def instances(self) -> list[str]:
         """Their names, as the numbers may have gaps."""

@@ -583,15 +583,15 @@ def test_it_goes_on_where_another_program_took_over():
 def least_ready(system: SimulatedOS, command) -> int:
     """The fewest that were ready at any moment, to the end of a rollout."""
     least = 1000
-    tell = system.tell
+    handle = system.handle
 
     def watched(event):
         nonlocal least
-        actions = tell(event)
+        actions = handle(event)
         least = min(least, sum(isinstance(i.phase, Ready) for i in system.fleet.instances()))
         return actions
 
-    system.tell = watched
+    system.handle = watched
     assert isinstance(system.command(command), Reply)
     system.run(600.0)
     return least

@@ -24,7 +24,7 @@ _VARYING = (
     (r"\d{4}-\d\d-\d\dT<time>\S*?(?=[\"\s])", "<date>"),
     (r"\bpid \d+", "pid <n>"),
     (r"\b\d+m \d+s\b|\b\d+(?:\.\d+)? s\b", "<seconds>"),
-    (r"/\S*/[0-9a-f]{16}\.", "<socket>."),
+    (r"/\S*/[0-9a-f]{16}(?:-[0-9a-f]+)?\.", "<socket>."),
 )
 
 

@@ -410,6 +410,7 @@ class World:
         killed = [s for s in self.started if s.process.poll() == -signal.SIGKILL]
         for supervisor in self.started:
             end(supervisor)
+            print(supervisor.seen)  # pytest shows it where the test has failed
         left = self.left()
         for line in left:
             with suppress(ProcessLookupError):

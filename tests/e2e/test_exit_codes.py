@@ -111,20 +111,20 @@ def test_policy_always_restarts_after_success(world: World) -> None:
 
 def test_max_restarts_ends_in_failure_with_the_last_code(world: World) -> None:
     world.file("procman.yml", "defaults: {restart: {delay: 0.01}}\n")
-    world.procfile(a="echo life; exit 6")
+    world.procfile(a="echo run; exit 6")
     supervisor = world.start("--max-restarts", "2")
     assert supervisor.wait() == 6
-    assert supervisor.lines("a.1") == ["life"] * 3
+    assert supervisor.lines("a.1") == ["run"] * 3
 
 
 def test_an_exit_code_that_is_not_to_be_retried_fails_at_once_and_restart_starts_it(world: World) -> None:
     world.file("procman.yml", "processes: {a: {restart: {no_retry_exit_codes: [78]}}}\n")
-    world.procfile(a="echo life; exit 78", b=SLEEPER)
+    world.procfile(a="echo run; exit 78", b=SLEEPER)
     supervisor = world.start()
     supervisor.expect(r"a\.1 failed: exit 78 .*no_retry_exit_codes")
     supervisor.phase(a_1="failed")
     assert world.run("restart", "a").code == 0
-    supervisor.expect("life$")
+    supervisor.expect("run$")
 
 
 @pytest.mark.parametrize(("command", "code"), [("exit 0", 0), ("exit 11", 11)])

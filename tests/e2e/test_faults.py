@@ -122,20 +122,20 @@ def test_a_suspended_child_stays_as_it_is(world: World) -> None:
 def test_nothing_is_started_after_the_stop_signal(world: World) -> None:
     world.file("procman.yml", "defaults: {restart: {delay: 0.2}}\n")
     world.procfile(
-        a="echo life >> lives; exit 1", slow="trap 'sleep 1; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+        a="echo run >> runs; exit 1", slow="trap 'sleep 1; exit 0' TERM; echo up; while :; do sleep 0.05; done"
     )
     supervisor = world.start("-m", "a=10")
     supervisor.expect("up$")
     supervisor.until(lambda now: now["a.10"]["last_exit"] and now["slow.1"]["phase"] == "ready", "all have died once")
     supervisor.signal(signal.SIGTERM)
     supervisor.expect("stopping")
-    lives = (world.folder / "lives").read_text().count("life")
+    runs = (world.folder / "runs").read_text().count("run")
     assert supervisor.wait() == 0
-    assert (world.folder / "lives").read_text().count("life") == lives
+    assert (world.folder / "runs").read_text().count("run") == runs
 
 
 def test_a_child_that_ends_just_when_it_is_stopped_makes_no_trouble(world: World) -> None:
-    """Each life lasts a few milliseconds, so that stops meet every moment of it."""
+    """Each run lasts a few milliseconds, so that stops meet every moment of it."""
     world.file("procman.yml", "defaults: {restart: {policy: always, delay: 0, max_delay: 0}}\n")
     world.procfile(a="sleep 0.00$(( $$ % 10 ))", b=SLEEPER)
     supervisor = world.start()
@@ -295,8 +295,8 @@ def test_a_descendant_tree_that_survives_its_leader_is_gone_before_the_next_life
     pid = int(supervisor.expect(r"up (\d+)$")[1])
     os.kill(pid, signal.SIGKILL)
     supervisor.expect(r"up (\d+)$")
-    # Five levels of one life, and of one life only.
-    eventually(lambda: len(world.left()) == 6, "one life alone")
+    # Five levels of one run, and of one run only.
+    eventually(lambda: len(world.left()) == 6, "one run alone")
     assert supervisor.stop() == 0
 
 

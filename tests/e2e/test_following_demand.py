@@ -80,7 +80,7 @@ def pause(supervisor: Supervisor) -> None:
 def test_a_pause_keeps_the_count_until_it_is_over(scaled):
     pause(scaled)
     scaled.world.file("depth", "90")
-    eventually(lambda: decision_of(scaled)["wishes"][0]["count"] == 9, "a decision that is not carried out")
+    eventually(lambda: decision_of(scaled)["proposals"][0]["count"] == 9, "a decision that is not carried out")
     assert len(scaled.ps()) == 1
     asks(scaled, "autoscale", "resume", "job")
     counts(scaled, 5)
@@ -89,7 +89,7 @@ def test_a_pause_keeps_the_count_until_it_is_over(scaled):
 def test_what_would_be_decided_is_shown_and_not_done(scaled):
     pause(scaled)
     scaled.world.file("depth", "25")
-    assert decision_of(scaled, "--dry-run")["wishes"][0]["count"] == 3
+    assert decision_of(scaled, "--dry-run")["proposals"][0]["count"] == 3
     assert len(scaled.ps()) == 1
 
 

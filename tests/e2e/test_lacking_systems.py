@@ -56,6 +56,25 @@ def refusing(world: World, call: int) -> tuple[str, ...]:
     return filtered(world, [LOAD_NUMBER, equal(call, 1), REFUSE, ALLOW])
 
 
+@pytest.mark.parametrize("call", [41, 49, 50], ids=["socket", "bind", "listen"])
+def test_where_sockets_are_refused_that_is_the_reason_given(world: World, call: int) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start(before=refusing(world, call))
+    supervisor.expect(r"cannot make a control socket: the system refuses Unix sockets \(Operation not permitted\)")
+    supervisor.expect("up")
+    assert supervisor.stop() == 0
+
+
+@pytest.mark.parametrize("call", [232, 247], ids=["epoll_wait", "waitid"])
+def test_where_procman_cannot_work_it_names_the_system_and_leaves_nothing_behind(world: World, call: int) -> None:
+    world.procfile(a="exec sleep 1000", b="/bin/true")
+    supervisor = world.start(before=refusing(world, call))
+    supervisor.expect(r"cannot continue: the system refuses a call that procman needs \(Operation not permitted\)")
+    assert supervisor.wait() == 1
+    assert "please report" not in supervisor.seen
+    assert world.left() == []
+
+
 def test_where_limits_can_be_neither_read_nor_raised_all_else_works(world: World) -> None:
     world.procfile(a="echo up; exec sleep 1000")
     supervisor = world.start(before=refusing(world, 302))  # prlimit64
@@ -88,6 +107,23 @@ def test_with_a_terminal_too(world: World) -> None:
     supervisor = world.start("--tty", before=before)
     supervisor.expect("up")
     assert supervisor.stop() == 0
+
+
+@needs_mounts
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_orphans_that_nobody_reaps_are_not_waited_for(world: World, tty: str) -> None:
+    """Without a subreaper they become children of the first process of the container, which may not care."""
+    code = (
+        "import os, sys; pid = os.fork() or os.execvp(sys.argv[1], sys.argv[1:]); sys.exit(os.waitpid(pid, 0)[1] >> 8)"
+    )
+    container = ("unshare", "-p", "-f", "--mount-proc", "--kill-child", *world.script("careless.py", code).split())
+    world.procfile(a=f"cd . && {world.script('polite.py', POLITE)}")
+    supervisor = world.start(tty, before=(*container, *filtered(world, SUBREAPER_REFUSED)))
+    supervisor.expect("up")
+    assert world.run("shutdown").code == 0
+    assert supervisor.wait() == 0
+    assert "unkillable" not in supervisor.seen
+    assert "KILL" not in supervisor.seen
 
 
 def test_where_nothing_is_lacking_nothing_is_said(world: World) -> None:

@@ -33,7 +33,7 @@ def test_the_watched_cpu_is_that_of_the_last_look(world: World) -> None:
     supervisor = world.start()
     supervisor.expect("burnt")
     with display(world, "ps", "--watch", "--interval", "0.5") as shown:
-        shown.shows(r"^web\.1 .* 0\.[0-9] %")  # the average over its life is much more
+        shown.shows(r"^web\.1 .* 0\.[0-9] %")  # the average over its run is much more
 
 
 BURNS = """
@@ -68,7 +68,7 @@ def test_the_live_screen_shows_and_changes_what_runs(world: World) -> None:
         shown.type("j")
         shown.shows("hello from web.2")
         shown.type("r")
-        supervisor.until(lambda rows: rows["web.2"]["generation"] == 2, "web.2 lives anew")
+        supervisor.until(lambda rows: rows["web.2"]["generation"] == 2, "web.2 is restarted")
         shown.type("s")
         shown.shows(r"Stop web\.2\?")
         shown.type("y")

@@ -1,4 +1,4 @@
-"""One press of Ctrl-C is one wish, whatever stands in front of procman and passes its own signal on."""
+"""One press of Ctrl-C is one request, whatever stands in front of procman and passes its own signal on."""
 
 from __future__ import annotations
 

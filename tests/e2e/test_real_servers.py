@@ -144,7 +144,7 @@ def test_npm_start_restarts_and_stops_without_an_orphan(world: World) -> None:
     supervisor.ask("restart", names=["web"])
     second = int(supervisor.expect(r"up (\d+)")[1])
     assert first != second
-    assert not alive(first), "two lives overlap"
+    assert not alive(first), "two runs overlap"
     assert supervisor.stop() == 0
     assert not alive(second)
 

@@ -279,7 +279,7 @@ def test_a_daemon_is_kept_until_the_last_instance_of_its_type_has_ended(world: W
 
 
 def test_a_daemon_whose_starter_has_ended_is_ended_before_the_restart(world: World) -> None:
-    """Its main exit is seen, however long the daemon lives; two lives never overlap."""
+    """Its main exit is seen, however long the daemon lives; two runs never overlap."""
     world.procfile(a=f"{world.script('daemon.py', DAEMON)} 1")
     supervisor = world.start("-t", "5")
     first = int(supervisor.expect(r"daemon (\d+)")[1])
@@ -304,7 +304,7 @@ def test_what_is_left_of_a_crashed_instance_is_killed_before_the_restart(world: 
         "os._exit(3)\n",
     )
     world.procfile(a=leaves)
-    supervisor = world.start("-t", "1")  # the stop at the end may meet a life before it ends by itself
+    supervisor = world.start("-t", "1")  # the stop at the end may meet a run before it ends by itself
     pid = int(supervisor.expect(r"up (\d+)")[1])
     supervisor.expect(r"a\.1 ended: exit 3")
     supervisor.expect(r"up (\d+)")

@@ -427,7 +427,7 @@ def test_what_loses_its_parent_afterwards_is_still_procmans(world: World) -> Non
     supervisor.ask("restart", names=["a", "b"])
     supervisor.until(
         lambda now: len(now["a.1"]["adopted"]) == 1 and now["a.1"]["adopted"] != before["a.1"],
-        "that of the next life is",
+        "that of the next run is",
     )
     assert not alive(before["a.1"][0])
     assert supervisor.stop() == 0
@@ -443,7 +443,7 @@ def test_an_input_that_is_kept_open_stays_so(world: World) -> None:
         upgrade(supervisor)
     assert supervisor.phase(a_1="ready")["a.1"]["pid"] == pid
     supervisor.ask("restart", names=["a"])
-    supervisor.until(lambda now: now["a.1"]["pid"] not in (None, pid), "another life")
+    supervisor.until(lambda now: now["a.1"]["pid"] not in (None, pid), "another run")
 
 
 def test_streams_that_are_kept_apart_stay_so(world: World) -> None:

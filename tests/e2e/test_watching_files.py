@@ -65,7 +65,7 @@ def _arguments(pid: int) -> bytes:
 
 def test_a_change_restarts_the_type_that_it_concerns(watched: Supervisor) -> None:
     first_change(watched, "web/deep/b.py")
-    watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web lives anew")
+    watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web is restarted")
     assert watched.ps()["job.1"]["generation"] == 1
     watched.expect(r"@watch\.1 +\| restarting web: web/deep/b\.py changed")
     assert not any("procman restart" in line for line in watched.own())  # nobody has typed that
@@ -84,7 +84,7 @@ def test_a_watcher_that_is_killed_comes_back_and_disturbs_nobody(watched: Superv
     watched.expect(r"@watch\.1 +\| watching")
     assert watched.pids() == before
     first_change(watched, "job/list.txt")
-    watched.until(lambda rows: rows["job.1"]["generation"] > 1, "job lives anew")
+    watched.until(lambda rows: rows["job.1"]["generation"] > 1, "job is restarted")
 
 
 def test_who_was_stopped_stays_so(watched: Supervisor) -> None:
@@ -93,7 +93,7 @@ def test_who_was_stopped_stays_so(watched: Supervisor) -> None:
     watched.ask("stop", names=["web.1"])
     watched.phase(web_1="stopped")
     first_change(watched, "web/a.py")
-    watched.until(lambda rows: rows["web.2"]["generation"] > 1, "web.2 lives anew")
+    watched.until(lambda rows: rows["web.2"]["generation"] > 1, "web.2 is restarted")
     assert watched.ps()["web.1"]["phase"] == "stopped"
 
 
@@ -104,7 +104,7 @@ def test_a_reload_changes_what_is_watched_and_restarts_no_worker(watched: Superv
     watched.expect(r"@watch\.1 +\| watching")
     assert watched.pids() == before
     first_change(watched, "web/a.py")
-    watched.until(lambda rows: rows["job.1"]["generation"] > 1, "job lives anew")
+    watched.until(lambda rows: rows["job.1"]["generation"] > 1, "job is restarted")
 
 
 def test_a_formation_that_is_done_ends_with_its_watcher(world: World) -> None:
@@ -142,9 +142,9 @@ def test_patterns_alone_watch_nothing(world: World) -> None:
 
 def test_a_change_while_it_restarts_is_one_more_restart(watched: Supervisor) -> None:
     first_change(watched, "web/a.py")
-    seen = watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web lives anew")["web.1"]["generation"]
+    seen = watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web is restarted")["web.1"]["generation"]
     changed(watched, "web/a.py", text="again")
-    watched.until(lambda rows: rows["web.1"]["generation"] > seen, "web lives anew again")
+    watched.until(lambda rows: rows["web.1"]["generation"] > seen, "web is restarted again")
 
 
 def test_the_watcher_goes_on_over_an_upgrade(watched: Supervisor) -> None:

@@ -20,7 +20,7 @@ from procman.kernel.survive.guardian import HEADER, RECORD, VERSION
 
 
 def a_trace() -> bytes:
-    """A short life, as QUIT writes it."""
+    """A short run, as QUIT writes it."""
     spec = ProcessSpec(type="web", command="./web", cwd="/", env={"SECRET": "x"})
     fleet = Fleet(Plan(root="/", types={"web": spec}, counts={"web": 2}, positions={"web": 0}))
     trace = Trace(fleet)

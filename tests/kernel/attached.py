@@ -36,7 +36,7 @@ class Stage(Served):
             signal.signal(number, handler)
 
     def terminal(self, name="web.1"):
-        """A life with a terminal: its stream, and the program's side of it, raw and non-blocking."""
+        """A run with a terminal: its stream, and the program's side of it, raw and non-blocking."""
         made = terminal.open_terminal(self.out.terminals.size_of(name))
         tty.setraw(made.slave)
         os.set_blocking(made.slave, False)
@@ -49,7 +49,7 @@ class Stage(Served):
         return self.out.open(name, "web", read), write
 
     def end(self, stream, side):
-        """The life is over."""
+        """The run is over."""
         self.sides.remove(side)
         os.close(side)
         self.out.close(stream)

@@ -45,7 +45,7 @@ class Supervised:
         self.guarding = Guarding(self.reactor, self.helpers, self.ledger, (HELD[1],), self.said.append)
 
     def run(self, script: str, grace: float = 1.0, *, lines: int = 1, env: dict[str, str] | None = None) -> list[int]:
-        """Start a shell command as a life; the pids that it writes."""
+        """Start a shell command as a run; the pids that it writes."""
         reader, writer = os.pipe()
         actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         argv = ["/bin/sh", "-c", script]

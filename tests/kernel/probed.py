@@ -23,7 +23,7 @@ DEADLINE = 20.0
 
 
 class Bench:
-    """What the kernel is to the probes of one life, `web.1` of generation 1."""
+    """What the kernel is to the probes of one run, `web.1` of generation 1."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.reactor = Reactor()

@@ -24,6 +24,7 @@ class Backend:
         self.history = History()
         self.output = None  # see test_attachments
         self.formation = {"web": 2, "worker": 0}
+        self.companions = ()
         self.commands = []
         self.faults = []
         self.reply = lambda _command: Reply(0, ("web.1",), self.formation, 7)
@@ -35,7 +36,8 @@ class Backend:
 
     def view(self):
         names = [f"{t}.{n + 1}" for t, count in self.formation.items() for n in range(count)]
-        return FleetView(formation=self.formation, instances=tuple(map(instance, names)), stopping=False)
+        rows, companions = tuple(map(instance, names)), tuple(map(instance, self.companions))
+        return FleetView(formation=self.formation, instances=rows, companions=companions, stopping=False)
 
     @property
     def counts(self):

@@ -1,4 +1,4 @@
-"""An attachment over the sizes and lives of its instance, to the end of the slot; and the tape behind it."""
+"""An attachment over the sizes and runs of its instance, to the end of the slot; and the tape behind it."""
 
 import os
 
@@ -58,7 +58,7 @@ def test_a_size_that_no_terminal_has_is_a_wrong_parameter(stage, size):
     assert stage.peer().ask("attach", {"instance": "web.1", **size})["error"]["code"] == Code.INVALID_PARAMS
 
 
-# ---- lives and slots
+# ---- runs and slots
 
 
 def test_a_new_life_is_followed(stage):

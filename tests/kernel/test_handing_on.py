@@ -191,7 +191,7 @@ def test_what_lies_in_a_pipe_and_in_the_backlog_comes_in_order_once_it_is_read(b
     _, write = bench.stall()
     other, last = bench.open("other.1")
     os.write(last, b"last words")
-    bench.out.close(other)  # a life that ends leaves a rest while the output is held up
+    bench.out.close(other)  # a run that ends leaves a rest while the output is held up
     bench.out.log("a line of procman's own")
     assert bench.sink.stalled
     queued = bench.out.state().sink

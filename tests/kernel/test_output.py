@@ -295,7 +295,7 @@ def test_every_line_of_procmans_own_text_has_its_prefix(bench):
     assert bench.shown(b"two") == b"system | one\nsystem | two\n"
 
 
-# ---- the end of a life
+# ---- the end of a run
 
 
 def test_a_drain_takes_what_is_there_now_and_does_not_wait_for_the_end(bench):
@@ -387,9 +387,9 @@ def test_the_last_words_of_one_who_dies_meanwhile_come_before_the_report_of_its_
 
 def test_the_rest_of_a_slot_that_dies_again_replaces_the_older_and_is_counted_in_one_line(bench):
     bench.stall()
-    for life in (b"first", b"second", b"third"):
+    for run in (b"first", b"second", b"third"):
         stream, write = bench.open("web.1")
-        os.write(write, life + b"\nmore\n")
+        os.write(write, run + b"\nmore\n")
         bench.out.drain(stream)
         bench.out.close(stream)
     bench.out.log("end")

@@ -216,6 +216,12 @@ def test_why_answers_for_an_instance_or_a_type_that_has_one(served, peer):
     assert peer.ask("why", {"instance": "web"})["result"]["instance"] == "web.1"
 
 
+def test_why_answers_for_a_companion(served, peer):
+    served.backend.companions = ("@balancer.1",)
+    assert peer.ask("why", {"instance": "@balancer.1"})["result"]["instance"] == "@balancer.1"
+    assert peer.ask("why", {"instance": "@balancer"})["result"]["instance"] == "@balancer.1"
+
+
 def test_why_refuses_what_means_no_one_instance(served, peer):
     assert peer.ask("why", {"instance": "web"})["error"]["message"] == "cannot explain web: it has 2 instances"
     assert "error" in peer.ask("why", {"instance": "wbe"})

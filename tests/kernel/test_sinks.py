@@ -137,20 +137,20 @@ def test_a_write_that_finds_the_pipe_full_is_kept_whole(reactor, log, pipe):
 def test_queued_lines_can_be_taken_back_by_their_key(reactor, log, pipe):
     sink = log.sink(reactor, pipe[1])
     sink.write(MANY)
-    life = object()
-    sink.write(b"1\n2\n", life, 2)
+    run = object()
+    sink.write(b"1\n2\n", run, 2)
     sink.write(b"stays\n")
-    sink.write(b"3\n", life, 5)
-    assert sink.discard(life) == 7
+    sink.write(b"3\n", run, 5)
+    assert sink.discard(run) == 7
     assert sink.dropped == 6
     assert read_while(reactor, sink, pipe[0]) == MANY + b"stays\n"
 
 
 def test_what_is_being_written_cannot_be_taken_back(reactor, log, pipe):
     sink = log.sink(reactor, pipe[1])
-    life = object()
-    sink.write(MANY, life, 150_000)
-    assert sink.discard(life) == 0
+    run = object()
+    sink.write(MANY, run, 150_000)
+    assert sink.discard(run) == 0
     assert read_while(reactor, sink, pipe[0]) == MANY
 
 

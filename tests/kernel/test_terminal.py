@@ -239,7 +239,7 @@ def test_of_a_quiet_type_no_prompt_is_shown(desk_of):
     assert not desk.out.terminals._unfinished
 
 
-# ---- the end of a life
+# ---- the end of a run
 
 
 def test_the_last_words_are_read_at_the_death_however_many_the_terminal_holds(desk):

@@ -215,10 +215,10 @@ def generations(supervisor: Supervisor, of: str = "") -> dict[str, int]:
     return {name: row["generation"] for name, row in supervisor.ps().items() if name.startswith(of)}
 
 
-def all_renewed(supervisor: Supervisor, before: dict[str, int], lives: int = 1) -> bool:
-    """Whether each has had so many new lives. An extra instance that is still there does not count."""
+def all_renewed(supervisor: Supervisor, before: dict[str, int], runs: int = 1) -> bool:
+    """Whether each has had so many new runs. An extra instance that is still there does not count."""
     now = generations(supervisor)
-    return all(now.get(name, 0) >= generation + lives for name, generation in before.items())
+    return all(now.get(name, 0) >= generation + runs for name, generation in before.items())
 
 
 # ---- what is done under load

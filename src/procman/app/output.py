@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from procman import __version__
+from procman.control.sockets import why_no_socket
 from procman.kernel.output.formatting import Format
 from procman.kernel.output.sinks import Sink, find_way
 from procman.text.colour import wants_color
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from procman.core.spec import Plan
     from procman.kernel.loop.reactor import Reactor
 
-NO_SOCKET = "\ncannot make a control socket: no folder for it can be written; ps, scale, --watch and other commands will not work"
+NO_SOCKET = "\ncannot make a control socket: {}; ps, scale, --watch and other commands will not work"
 
 
 def sink(reactor: Reactor) -> Sink:
@@ -66,13 +67,14 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
         reached = (
             f"\n`procman ps` and the other commands work in another terminal; socket {claimed.place.socket}"
             if claimed
-            else NO_SOCKET
+            else NO_SOCKET.format(why_no_socket())
         )
         return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
     counts = ", ".join(f"{name} {count}{_kept(plan, name)}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
     where = f"; ports from {min(ports)}" if ports else ""
-    return f"procman {__version__}: {counts}{where}; `procman ps` in another terminal{'' if claimed else NO_SOCKET}"
+    reached = "; `procman ps` in another terminal" if claimed else NO_SOCKET.format(why_no_socket())
+    return f"procman {__version__}: {counts}{where}{reached}"
 
 
 def _kept(plan: Plan, name: str) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from procman.cli.early import release_signals
+from procman.control.sockets import why_no_socket
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[
 def _listens(to_foreground: int, enter: Callable[[], None], claimed: Claim | None) -> None:
     """Report where procman listens. Raises BrokenPipeError where the client has ended."""
     if claimed is None:
-        text = "cannot run in the background without a control socket: no folder for it can be written"
+        text = f"cannot run in the background without a control socket: {why_no_socket()}"
         raise ProcmanError(text, "--socket PATH names one")
     enter()
     os.write(to_foreground, os.fsencode(claimed.place.socket))

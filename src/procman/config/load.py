@@ -66,6 +66,7 @@ def load(
     plan, faults = build_plan(inputs, options, positions)
     if files.name_ports and not (files.faults or faults):
         plan, faults = build_plan(files.knowing_ports(inputs, environ, plan.port_variables()), options, positions)
+    faults += _refuse_shell(options.shell, inputs)
     if files.faults or faults:
         raise ConfigError(files.faults + faults)
     return plan
@@ -80,7 +81,7 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     files = _Files(options, location, {})
     absent = options.procfile is None and not os.path.lexists(location.procfile)
     inputs = files.inputs(environ, procfile=not absent)
-    faults = files.faults + refuse_config(inputs)
+    faults = files.faults + refuse_config(inputs) + _refuse_shell(options.shell, inputs)
     ports: dict[str, str] = {}
     if not faults:
         base, wrong = base_port(inputs.port, options)
@@ -95,6 +96,24 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     if faults:
         raise ConfigError(faults)
     return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root, ports)
+
+
+def _refuse_shell(shell: str | None, inputs: Inputs) -> list[Fault]:
+    """Refuse a shell that is not there: every type that needs one would fail, again and again."""
+    if shell is None:
+        return []
+    import shutil  # noqa: PLC0415  3 ms, only where a shell is named
+
+    path = {**inputs.base.inherited, **inputs.base.files}.get("PATH", os.defpath)
+    full = os.path.join(inputs.root, shell)
+    if shutil.which(full if "/" in shell else shell, path=path):
+        return []
+    if "/" not in shell:
+        return [
+            Fault("", 0, f"cannot use --shell {shell}: not found in PATH", "name its whole path, such as /bin/bash")
+        ]
+    why = "is a directory" if os.path.isdir(full) else "not executable" if os.path.exists(full) else "no such file"
+    return [Fault("", 0, f"cannot use --shell {shell}: {why}")]
 
 
 class _Files:

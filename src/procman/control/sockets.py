@@ -33,6 +33,18 @@ def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
     return True
 
 
+def why_no_socket() -> str:
+    """Why none could be made in any of the folders."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
+            if sys.platform == "linux":  # elsewhere only a path can be tried
+                tried.bind("")  # any free name (unix(7))
+                tried.listen(1)
+    except OSError as error:
+        return f"the system refuses Unix sockets ({error.strerror})"
+    return "no folder for it can be written"
+
+
 def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
     """A connected, blocking socket. Raises BlockingIOError where procman does not accept within `timeout` seconds."""
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -125,7 +125,7 @@ def _service(draft: Draft, service: Section, file: str, start: ImageStart | None
         draft.put_env(service.line_of("environment"), service.variables("environment"), expand=True)
         _place(draft, service)
     _health(draft, service, file, contained=contained)
-    _life(draft, service, contained=contained)
+    _restart_and_stop(draft, service, contained=contained)
     _order(draft, service)
     for key, number in service.rest():
         if (
@@ -276,7 +276,7 @@ def _health(draft: Draft, service: Section, file: str, *, contained: bool) -> No
     draft.put("ready", {"exec": " ".join(test.split())})
 
 
-def _life(draft: Draft, service: Section, *, contained: bool) -> None:
+def _restart_and_stop(draft: Draft, service: Section, *, contained: bool) -> None:
     policy, _, limit = service.word("restart").partition(":")
     if policy in ("always", "unless-stopped"):
         draft.put("restart.policy", "always")

@@ -128,7 +128,7 @@ def _app(draft: Draft, app: Section) -> None:
         draft.put("cwd", folder)
     draft.put_env(app.line_of("env"), app.variables("env"))
     _count(draft, app)
-    _life(draft, app)
+    _restart_and_stop(draft, app)
     _watch(draft, app)
     for key, number in app.rest():
         if key.startswith("env_"):
@@ -203,7 +203,7 @@ def _memory(draft: Draft, app: Section) -> None:
         draft.leave(app.line_of("max_memory_restart"), "max_memory_restart", "set recycle: {memory: 500M}")
 
 
-def _life(draft: Draft, app: Section) -> None:
+def _restart_and_stop(draft: Draft, app: Section) -> None:
     """The settings of restart and stop: PM2 restarts whatever ends, and stops with INT."""
     _memory(draft, app)
     kept = "autorestart" not in app or app.flag("autorestart")

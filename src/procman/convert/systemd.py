@@ -108,7 +108,7 @@ class _Unit:
         self._command()
         self._kind()
         self._environment()
-        self._life()
+        self._restart_and_stop()
         self._stop()
         for entry in self.entries:
             if entry.key not in self.taken and entry.key not in _SILENT:
@@ -173,7 +173,7 @@ class _Unit:
             else:
                 self.draft.leave(folder.line, _shown(folder), "set cwd")
 
-    def _life(self) -> None:
+    def _restart_and_stop(self) -> None:
         entry = self._last("restart")
         policy = _RESTART.get(entry.value, "on-failure") if entry is not None else "on-failure"
         if policy != "on-failure":

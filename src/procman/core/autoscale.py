@@ -20,11 +20,11 @@ from procman.core.demand import (
     Mark,
     Observation,
     Pace,
+    Proposal,
     Scaler,
     ScalingRule,
-    Wish,
 )
-from procman.core.wishes import is_active, wish
+from procman.core.proposals import is_active, propose
 
 WAKE_EVERY = 1.0
 """Seconds between two polls of a type that has a count of 0 and waits for demand."""
@@ -47,9 +47,9 @@ def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> t
     """
     low, high = bounds_of(rule, seen)
     failures = _failures(rule, state, seen)
-    wishes = _wishes(rule, seen, failures)
+    proposals = _proposals(rule, seen, failures)
     idle_since = _idle_since(rule, state, seen, now)
-    demanded = _demanded(wishes, seen, low)
+    demanded = _demanded(proposals, seen, low)
     window = max(rule.up.window, rule.down.window)
     known = [mark for mark in state.recommendations if mark.at > now - window] or [Mark(now, seen.count)]
     recommendations = (*known, Mark(now, demanded.count))
@@ -72,7 +72,7 @@ def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> t
         count=choice.count,
         min=low,
         max=high,
-        wishes=wishes,
+        proposals=proposals,
         because=choice.because,
         text=choice.text,
         next_in=min(rule.every, _wake_every(rule, demanded)) if choice.count == 0 and low == 0 else rule.every,
@@ -106,17 +106,17 @@ def _failures(rule: ScalingRule, state: Scaler, seen: Observation) -> dict[str, 
     return {m.name: state.failures.get(m.name, 0) + 1 for m in rule.metrics if m.name not in read}
 
 
-def _wishes(rule: ScalingRule, seen: Observation, failures: dict[str, int]) -> tuple[Wish, ...]:
+def _proposals(rule: ScalingRule, seen: Observation, failures: dict[str, int]) -> tuple[Proposal, ...]:
     readings = {reading.metric: reading for reading in seen.readings}
-    wishes = []
+    proposals = []
     for metric in rule.metrics:
-        wished = wish(rule, metric, readings.get(metric.name), seen)
+        proposed = propose(rule, metric, readings.get(metric.name), seen)
         failed = failures.get(metric.name, 0)
-        if wished.count is None and rule.fallback is not None and failed >= rule.fallback_after:
-            text = f"fallback after {failed} failed readings: {wished.text}"
-            wished = replace(wished, count=rule.fallback, text=text)
-        wishes.append(wished)
-    return tuple(wishes)
+        if proposed.count is None and rule.fallback is not None and failed >= rule.fallback_after:
+            text = f"fallback after {failed} failed readings: {proposed.text}"
+            proposed = replace(proposed, count=rule.fallback, text=text)
+        proposals.append(proposed)
+    return tuple(proposals)
 
 
 def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> float | None:
@@ -128,14 +128,14 @@ def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float)
     return now if state.idle_since is None else state.idle_since
 
 
-def _demanded(wishes: tuple[Wish, ...], seen: Observation, low: int) -> _Choice:
-    """The largest wish, or the minimum without a metric. A metric that could not be read keeps the count, and lets
+def _demanded(proposals: tuple[Proposal, ...], seen: Observation, low: int) -> _Choice:
+    """The largest proposal, or the minimum without a metric. A metric that could not be read keeps the count, and lets
     others raise it.
     """
     if seen.count and seen.replicas and not any(map(is_active, seen.replicas)):
         return _Choice(seen.count, Because.AT_REST, "every instance is stopped, done or failed")
-    known = [(w.count, w) for w in wishes if w.count is not None]
-    failed = [w for w in wishes if w.count is None]
+    known = [(p.count, p) for p in proposals if p.count is not None]
+    failed = [p for p in proposals if p.count is None]
     count, largest = max(known, key=lambda pair: pair[0], default=(low, None))
     if failed and count <= seen.count:
         return _Choice(seen.count, Because.UNREADABLE, f"cannot read {failed[0].metric}: {failed[0].text}")

@@ -133,7 +133,7 @@ class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     min: Annotated[Capacity, Meta(description="Fewest instances; 0 needs a metric that is read without any")] = 1
     max: Annotated[Capacity, Meta(description="Most instances")]
-    metrics: Annotated[tuple[Metric, ...], Meta(description="The largest wish of them wins")] = ()
+    metrics: Annotated[tuple[Metric, ...], Meta(description="Each proposes a count; the largest is used")] = ()
     every: Annotated[Interval, Meta(description="Seconds between two polls")] = 15.0
     tolerance: Annotated[float, Meta(ge=0, lt=1, description="A difference that changes nothing")] = 0.1
     up: Annotated[Movement, Meta(description="How fast it goes up")] = Movement()

@@ -1,7 +1,7 @@
 """Values of autoscaling: the rule of a type, what was read, what was decided. Contains no logic.
 
 Every value is frozen and can be written as JSON, so that a decision can be shown and repeated. Times are seconds of one
-monotonic clock. The rule is in autoscale.py, the wish of a single metric in wishes.py.
+monotonic clock. The rule is in autoscale.py, the proposal of a single metric in proposals.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 from msgspec import Struct
 
 MOST = 1_000_000
-"""Largest wish: a reading beyond it is a mistake, and readers of JSON round large integers."""
+"""Largest count that is proposed: a reading beyond it is a mistake, and readers of JSON round large integers."""
 
 
 class Measure(Enum):
@@ -139,7 +139,7 @@ class Scaler(Struct, frozen=True, kw_only=True):
     idle_since: float | None = None
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class Proposal(Struct, frozen=True, kw_only=True):
     """The count that one metric asks for; None where it could not be read. `text` is its arithmetic."""
 
     metric: str
@@ -173,7 +173,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     count: int
     min: int
     max: int
-    wishes: tuple[Wish, ...]
+    proposals: tuple[Proposal, ...]
     because: Because
     text: str
     next_in: float

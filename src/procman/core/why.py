@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from procman.core import order, overview, readiness
 from procman.core.blockers import Blockers
 from procman.core.desired import RegroupMove, Role, is_rolling
@@ -28,11 +30,38 @@ from procman.core.view import InstanceView, ReasonCode
 from procman.text.words import duration
 
 
+class CompanionWords(Struct, frozen=True):
+    """What a companion is there for, what does not happen while it cannot work, and what a person can do meanwhile."""
+
+    purpose: str
+    without: str
+    help: str = ""
+
+
+COMPANIONS = {
+    "@watch": CompanionWords(
+        "it restarts the types whose files change", "until then no change of a file restarts anything"
+    ),
+    "@autoscale": CompanionWords(
+        "it scales the types that have `autoscale:` by their metrics",
+        "until then the counts that depend on it stay, or go to their `fallback`",
+        "`procman autoscale` shows readings and decisions; `procman scale TYPE=N --force` sets a count meanwhile",
+    ),
+    "@balancer": CompanionWords(
+        "it keeps the load balancer in step with the instances that are ready",
+        "until then new instances may get no requests, and a stop waits for its `drain` at most",
+    ),
+}
+"""By type. Every companion of the registry has a row here."""
+
+
 def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     """Sentences: its state and since when, what comes next, what can be done. Empty for an unknown instance."""
     i = formation.slots.get(name)
     if i is None:
         return ()
+    if is_companion(i.spec.type):
+        return _companion(formation, i, now)
     due = overview.due_after(formation, i)
     lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
     lines += [*_move(formation, i, due, now), *_role(formation, i)]
@@ -68,10 +97,24 @@ def _role(formation: Formation, i: Instance) -> list[str]:
         case Role.SURGE:
             rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
             return [f"it is stopped when the others of {type_name} have been replaced: {rollout}"]
-        case Role.LEAVING if not is_companion(type_name):
+        case Role.LEAVING:
             return [f"{type_name} does without it: its number is free when nothing of it is left"]
         case _:
             return []
+
+
+def _companion(formation: Formation, i: Instance, now: float) -> tuple[str, ...]:
+    """It is started again whatever it ends with, so it never needs a person to do that."""
+    words = COMPANIONS.get(i.spec.type, CompanionWords("", ""))  # one of another version has none
+    lines = [_state(i, overview.row(formation, i, now)), words.purpose]
+    match i.phase:
+        case Unhealthy():
+            lines += ["it tries again by itself: mend what it reports, nothing has to be restarted", words.without]
+        case Backoff():
+            lines += [_next(formation, i, now), words.without]
+        case _:
+            lines.append(_next(formation, i, now))
+    return (*(line for line in (*lines, words.help) if line), f"`procman logs {i.name}` shows what it reported")
 
 
 def _state(i: Instance, row: InstanceView) -> str:

@@ -224,7 +224,9 @@ def _wait(caller: Caller, params: WaitParams, answer: Answer) -> None:
 
 @serves(methods.WHY)
 def _why(caller: Caller, params: WhyParams, answer: Answer) -> None:
-    name = instance_of(params.instance, caller.backend.view(), "explain")
+    view = caller.backend.view()
+    everyone = replace(view, instances=(*view.instances, *view.companions))
+    name = instance_of(params.instance, everyone, "explain")
     answer(name if isinstance(name, Failure) else Why(name, caller.backend.why(name)))
 
 

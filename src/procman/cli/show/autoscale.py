@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from procman.companions.autoscaler.store import Point, TypeStatus
     from procman.core.demand import Decision
 
-HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "WISH", "READING")
+HEADER = ("TYPE", "COUNT", "READY", "MIN", "MAX", "METRIC", "PROPOSED", "READING")
 
 NUMBERS = (1, 2, 3, 4, 6)
 """Columns that are aligned to the right."""
@@ -32,7 +32,7 @@ class Glyphs(Struct, frozen=True):
     """The characters of the chart."""
 
     count: str
-    wish: str
+    proposal: str
     corner: str
     side: str
     line: str
@@ -52,7 +52,7 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
     for name, status in types.items():
         decision = status.decided.decision
         own = (name, str(decision.count), str(status.ready), str(decision.min), str(decision.max))
-        metrics = [(w.metric, "-" if w.count is None else str(w.count), w.text) for w in decision.wishes]
+        metrics = [(p.metric, "-" if p.count is None else str(p.count), p.text) for p in decision.proposals]
         rows += [(*own, *first) for first in metrics[:1] or [("-", "-", "")]]
         rows += [("", "", "", "", "", *more) for more in metrics[1:]]
     lines = columns(rows, NUMBERS).split("\n")
@@ -76,39 +76,39 @@ def in_words(name: str, decision: Decision) -> str:
 
 def chart(name: str, history: Sequence[Point], now: float, glyphs: Glyphs = UNICODE) -> list[str]:
     """The counts of the last hour, a column for each minute, and above them what was wanted and not granted yet."""
-    counts, wishes = _by_minute(history, now)
-    known = [value for value in (*counts, *wishes) if value is not None]
+    counts, proposals = _by_minute(history, now)
+    known = [value for value in (*counts, *proposals) if value is not None]
     if not known:
         return [f"{name}: nothing is known of the last hour"]
     top = max(1, *known)
     height = min(top, ROWS)
     label = len(str(top))
-    lines = [f"{name}, the last hour: count {glyphs.count}, wish {glyphs.wish}"]
+    lines = [f"{name}, the last hour: count {glyphs.count}, proposal {glyphs.proposal}"]
     for row in range(height, 0, -1):
         level = top * row / height
         below = top * (row - 1) / height
-        cells = (_cell(count, wish, below, glyphs) for count, wish in zip(counts, wishes, strict=True))
+        cells = (_cell(count, proposal, below, glyphs) for count, proposal in zip(counts, proposals, strict=True))
         lines.append(f"{math.ceil(level):>{label}} {glyphs.side}{''.join(cells)}".rstrip())
     lines.append(f"{0:>{label}} {glyphs.corner}{glyphs.line * MINUTES}")
     lines.append(f"{'':>{label}}  -60 min{'now':>{MINUTES - len('-60 min')}}")
     return lines
 
 
-def _cell(count: int | None, wish: int | None, below: float, glyphs: Glyphs) -> str:
+def _cell(count: int | None, proposal: int | None, below: float, glyphs: Glyphs) -> str:
     if count is not None and count > below:
         return glyphs.count
-    return glyphs.wish if wish is not None and wish > below else " "
+    return glyphs.proposal if proposal is not None and proposal > below else " "
 
 
 def _by_minute(history: Sequence[Point], now: float) -> tuple[list[int | None], list[int | None]]:
-    """The highest count and wish of each minute; None for a minute without a check."""
+    """The highest count and proposal of each minute; None for a minute without a check."""
     counts: list[int | None] = [None] * MINUTES
-    wishes: list[int | None] = [None] * MINUTES
+    proposals: list[int | None] = [None] * MINUTES
     for point in history:
         column = MINUTES - 1 - math.floor((now - point.at) / 60)
         if not 0 <= column < MINUTES:
             continue
         counts[column] = max(point.count, counts[column] or 0)
-        if point.wish is not None:
-            wishes[column] = max(point.wish, wishes[column] or 0)
-    return counts, wishes
+        if point.proposal is not None:
+            proposals[column] = max(point.proposal, proposals[column] or 0)
+    return counts, proposals

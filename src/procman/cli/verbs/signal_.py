@@ -20,7 +20,7 @@ ENDS_SHELLS = ("HUP", "USR1", "USR2")
 
 SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "ash", "busybox")
 
-WHOM = "name types or instances, or say --self: `procman signal HUP web`"
+WHOM = "name types or instances, or use --self: `procman signal HUP web`"
 
 
 @click.command("signal")
@@ -39,9 +39,9 @@ WHOM = "name types or instances, or say --self: `procman signal HUP web`"
 def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
-    The whole process group of each gets it, with --leader only the process that procman started: a signal that asks a
-    server to reload, or to open its log files again, is for that one. An instance that a signal ends is restarted like
-    any other that ends; to end it for good, use `procman stop`.
+    All processes of each instance's group get it, with --leader only the process that procman started. Use --leader for
+    a signal that asks a server to reload or to open its log files again. An instance that ends is restarted; to end it
+    for good, use `procman stop`.
 
     With --self procman itself gets it, whatever its pid is: USR1 opens its log files again.
 

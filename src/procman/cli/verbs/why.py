@@ -15,12 +15,14 @@ from procman.text.lines import clean
 def why(place: TargetOptions, instance: str) -> None:
     """Explain an instance: what it is doing and since when, what comes next, and what you can do.
 
-    INSTANCE is web.1, or web where one web runs.
+    INSTANCE is web.1, or web where one web runs, or a program of procman's
+    own: @autoscale, @balancer, @watch.
 
     \b
     Examples:
       procman why web.1
       procman why worker
+      procman why @balancer
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     with place.connect() as client:
         for line in client.why(instance).lines:

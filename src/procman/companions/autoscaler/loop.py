@@ -291,8 +291,8 @@ class Autoscaler:
     def _note(self, decided: Decided) -> None:
         before = self._status.get(decided.type)
         at = self._around.wall().timestamp()
-        wishes = [wish.count for wish in decided.decision.wishes]
-        largest = None if None in wishes else max((w for w in wishes if w is not None), default=None)
+        proposals = [p.count for p in decided.decision.proposals]
+        largest = None if None in proposals else max((p for p in proposals if p is not None), default=None)
         self._status[decided.type] = TypeStatus(
             at=at,
             ready=sum(replica.state is ReplicaState.READY for replica in decided.seen.replicas),

@@ -38,18 +38,18 @@ class Control(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Controls(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Requests by type. `life` identifies the procman that they were made to: they do not apply to another one."""
+    """Requests by type. `socket_id` identifies the procman that they were made to: they do not apply to another one."""
 
     types: dict[str, Control] = {}
-    life: str = ""
+    socket_id: str = ""
 
 
 class Point(Struct, frozen=True, array_like=True):
-    """One poll in the past: seconds since the epoch, the count, and the largest wish (None: not read)."""
+    """One poll in the past: seconds since the epoch, the count, and the largest proposal (None: not read)."""
 
     at: float
     count: int
-    wish: int | None
+    proposal: int | None
 
 
 class TypeStatus(Struct, frozen=True, kw_only=True):
@@ -73,23 +73,23 @@ class RecordedDecision(Struct, frozen=True):
 
 
 class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The status by type; `life` as in `Controls`."""
+    """The status by type; `socket_id` as in `Controls`."""
 
     types: dict[str, TypeStatus] = {}
-    life: str = ""
+    socket_id: str = ""
 
 
 class AutoscaleStore:
     """The files of one procman, in a folder that only its user can read. Raises ProcmanError for what cannot be read or
     written.
 
-    `prefix` starts their names; `life` identifies the procman that runs now.
+    `prefix` starts their names; `socket_id` identifies the procman that runs now.
     """
 
-    def __init__(self, folder: str, prefix: str = "", life: str = "") -> None:
+    def __init__(self, folder: str, prefix: str = "", socket_id: str = "") -> None:
         self._folder = folder
         self._prefix = prefix
-        self._life = life
+        self._socket_id = socket_id
         self._lines = -1  # how many decisions are in the file; not counted yet
 
     @classmethod
@@ -104,10 +104,10 @@ class AutoscaleStore:
 
     def controls(self) -> Controls:
         kept = self._read(CONTROLS, Controls)
-        return kept if kept.life == self._life else Controls(life=self._life)
+        return kept if kept.socket_id == self._socket_id else Controls(socket_id=self._socket_id)
 
     def save_controls(self, controls: Controls) -> None:
-        self._write(CONTROLS, msgspec.json.encode(replace(controls, life=self._life)))
+        self._write(CONTROLS, msgspec.json.encode(replace(controls, socket_id=self._socket_id)))
 
     def stamp(self) -> int:
         """A number that changes with every `save_controls`."""
@@ -124,10 +124,10 @@ class AutoscaleStore:
 
     def status(self) -> AutoscaleStatus:
         kept = self._read(STATUS, AutoscaleStatus)
-        return kept if kept.life == self._life else AutoscaleStatus(life=self._life)
+        return kept if kept.socket_id == self._socket_id else AutoscaleStatus(socket_id=self._socket_id)
 
     def save_status(self, status: AutoscaleStatus) -> None:
-        self._write(STATUS, msgspec.json.encode(replace(status, life=self._life)))
+        self._write(STATUS, msgspec.json.encode(replace(status, socket_id=self._socket_id)))
 
     def add_decision(self, at: float, decided: Decided) -> None:
         """Store a decision with its inputs, for a replay. `at`: seconds since the epoch."""

@@ -86,15 +86,19 @@ class Descent:
 def _by_parent() -> dict[int, list[RunningProcess]]:
     """All processes by parent, where the system lists no children: 10 µs each."""
     children: dict[int, list[RunningProcess]] = {}
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return children
-    for name in names:
-        one = read_process(int(name)) if name.isdecimal() else None
+    for name in _listed_processes():
+        one = read_process(int(name))
         if one is not None:
             children.setdefault(one.parent, []).append(one)
     return children
+
+
+def runs_as_we_do(pid: int) -> bool:
+    """Whether this process belongs to procman's user, so that a refused signal has another reason."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+    except OSError:  # it has gone, or there is no /proc
+        return False
 
 
 def children_of(pid: int) -> list[int]:
@@ -132,6 +136,23 @@ def read_process(pid: int) -> RunningProcess | None:
     head, _, rest = stat.rpartition(b")")
     fields = rest.split()
     return RunningProcess(pid, int(fields[1]), int(fields[19]), head.partition(b"(")[2].decode(errors="replace"))
+
+
+def all_ended(group: int) -> bool:
+    """Whether this group has members, and all are zombies: their parent, which is not procman, has yet to reap them, and may
+    never do it. Without /proc that cannot be known, and none counts as ended. 10 µs for each process of the system.
+    """
+    stats = (_read(f"/proc/{name}/stat") for name in _listed_processes())
+    members = [fields for stat in stats if stat and int((fields := stat.rpartition(b")")[2].split())[2]) == group]
+    # a process whose first thread has ended is shown as a zombie, too, while its other threads run
+    return bool(members) and all(fields[0] in b"ZX" and int(fields[17]) <= 1 for fields in members)
+
+
+def _listed_processes() -> list[str]:
+    try:
+        return [name for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return []
 
 
 def descends(pid: int, ancestors: set[int]) -> bool:

@@ -189,7 +189,7 @@ class ProcessTable:
         for process in alone:
             if process.held:  # only the holder of the terminal is left of the group
                 self._kill(process.group, signal.SIGKILL)
-        over = [process for process in alone if not group_is_alive(process)]
+        over = [p for p in alone if not group_is_alive(p) or (not self.subreaper and descent.all_ended(p.group))]
         for process in over:
             self._ending.remove(process)
             del self._by_pid[process.pid], self._by_group[process.group]
@@ -381,7 +381,7 @@ class ProcessTable:
         try:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        except PermissionError:  # it runs as another user: set-uid, or one that changed its user
+        except PermissionError:  # mostly it runs as another user: set-uid, or one that changed its user
             self._refused(pid)
 
     def _refused(self, pid: int) -> None:
@@ -390,7 +390,8 @@ class ProcessTable:
             self._refused_pids.add(pid)
             one = descent.read_process(pid)
             name = clean(one.name) if one else "gone"
-            self.on_refusal(f"cannot signal pid {pid} ({name}): it runs as another user (EPERM)")
+            why = "the system refuses it" if descent.runs_as_we_do(pid) else "it runs as another user"
+            self.on_refusal(f"cannot signal pid {pid} ({name}): {why} (EPERM)")
 
     def _to_adopted(self, process: Process, number: int) -> None:
         for pid in process.adopted:

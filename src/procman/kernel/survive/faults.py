@@ -8,6 +8,7 @@ a fault, and what was interrupted by it is repeated.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -31,6 +32,11 @@ else:
 
 MOST_FAULTS = 100
 """Faults of procman, after which the fallback itself cannot be relied on."""
+
+REFUSED = (errno.EPERM, errno.ENOSYS)
+"""What a seccomp filter answers, and a system without the call."""
+
+REFUSAL = "cannot continue: the system refuses a call that procman needs ({}); a seccomp filter that allows it helps"
 
 RESERVE = 2 << 20
 """Bytes that are freed where there is no memory, so that procman can continue: Python allocates 1 MiB at a time for
@@ -76,8 +82,11 @@ class Faults:
             self.write_trace("".join(traceback.format_exception(error)))
 
     def report(self, error: BaseException, consequence: str = "") -> None:
-        """Log a fault."""
-        self._log(f"procman is at fault, please report it: {_named(error)}{consequence}")
+        """Log a fault, or what the system refuses."""
+        text = f"procman is at fault, please report it: {_named(error)}"
+        if isinstance(error, OSError) and error.errno in REFUSED and not error.filename:
+            text = REFUSAL.format(error.strerror)
+        self._log(f"{text}{consequence}")
 
     def fall_back(self, survivors: Iterable[Survivor], now: float, *, stop: bool) -> list[Action]:
         """Let the fallback decide from now on. `stop`: whether everything is to be stopped at once."""

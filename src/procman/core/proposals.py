@@ -1,4 +1,4 @@
-"""The wish of one metric: a reading -> a count, as the HorizontalPodAutoscaler computes it. Pure.
+"""The proposal of one metric: a reading -> a count, as the HorizontalPodAutoscaler computes it. Pure.
 
 The rule and its treatment of missing, unready and young instances are those of the Kubernetes documentation,
 "Horizontal Pod Autoscaling", section "Algorithm details". It differs in two points: without a ready instance a ratio
@@ -16,17 +16,17 @@ from procman.core.demand import (
     MetricReading,
     MetricRule,
     Observation,
+    Proposal,
     Replica,
     ReplicaState,
     ScalingRule,
-    Wish,
 )
 
 
-def wish(rule: ScalingRule, metric: MetricRule, reading: MetricReading | None, seen: Observation) -> Wish:
+def propose(rule: ScalingRule, metric: MetricRule, reading: MetricReading | None, seen: Observation) -> Proposal:
     """The count that this metric asks for, with its arithmetic."""
     if reading is None or reading.error:
-        return Wish(metric=metric.name, count=None, text=reading.error if reading else "not read")
+        return Proposal(metric=metric.name, count=None, text=reading.error if reading else "not read")
     match metric.measure:
         case Measure.EACH:
             return _of_each(rule, metric, reading, seen)
@@ -53,49 +53,49 @@ def rounded_up(count: float) -> int:
     return math.ceil(min(count, MOST) * (1 - 1e-12))
 
 
-def _of_total(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Wish:
+def _of_total(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Proposal:
     value = reading.value
     if value is None:
-        return Wish(metric=metric.name, count=None, text="not read")
+        return Proposal(metric=metric.name, count=None, text="not read")
     text = f"{_number(value)} at {_number(metric.target)} an instance"
     if seen.count and within(value / (metric.target * seen.count), rule.tolerance):
-        return Wish(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
-    return Wish(metric=metric.name, count=rounded_up(value / metric.target), text=text)
+        return Proposal(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
+    return Proposal(metric=metric.name, count=rounded_up(value / metric.target), text=text)
 
 
-def _of_ratio(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Wish:
+def _of_ratio(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Proposal:
     value = reading.value
     if value is None:
-        return Wish(metric=metric.name, count=None, text="not read")
+        return Proposal(metric=metric.name, count=None, text="not read")
     ratio = value / metric.target
     text = f"{_number(value)}, target {_number(metric.target)}"
     if seen.count == 0:
-        return Wish(metric=metric.name, count=rounded_up(ratio), text=text)
+        return Proposal(metric=metric.name, count=rounded_up(ratio), text=text)
     ready = sum(replica.state is ReplicaState.READY for replica in seen.replicas)
     if not ready:
-        return Wish(metric=metric.name, count=seen.count, text=f"{text}: none is ready")
+        return Proposal(metric=metric.name, count=seen.count, text=f"{text}: none is ready")
     if within(ratio, rule.tolerance):
-        return Wish(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
-    return Wish(metric=metric.name, count=rounded_up(ratio * ready), text=f"{text}, {ready} ready")
+        return Proposal(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
+    return Proposal(metric=metric.name, count=rounded_up(ratio * ready), text=f"{text}, {ready} ready")
 
 
-def _of_each(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Wish:
+def _of_each(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Proposal:
     active = [replica for replica in seen.replicas if is_active(replica)]
     if not active:
-        return Wish(metric=metric.name, count=0 if seen.count == 0 else seen.count, text="no instance runs")
+        return Proposal(metric=metric.name, count=0 if seen.count == 0 else seen.count, text="no instance runs")
     young = {m.name for m in active if m.state is ReplicaState.STARTING or m.ready_for < rule.young}
     settled = [m.name for m in active if m.name not in young]
     known = [reading.values[name] for name in settled if name in reading.values]
     if not known:
         if young and len(young) == len(active):
-            return Wish(metric=metric.name, count=seen.count, text="every instance is young or not ready")
-        return Wish(metric=metric.name, count=None, text="no instance could be measured")
+            return Proposal(metric=metric.name, count=seen.count, text="every instance is young or not ready")
+        return Proposal(metric=metric.name, count=None, text="no instance could be measured")
     count = _balanced(rule, metric, known, (len(settled) - len(known), len(young)), seen.count)
     aside = f", {len(young)} young or not ready" if young else ""
     missing = f", {len(settled) - len(known)} not measured" if len(known) < len(settled) else ""
     mean = sum(known) / len(known)
     text = f"{_number(mean)} on average over {len(known)}, target {_number(metric.target)}{aside}{missing}"
-    return Wish(metric=metric.name, count=count, text=text)
+    return Proposal(metric=metric.name, count=count, text=text)
 
 
 def _balanced(rule: ScalingRule, metric: MetricRule, known: list[float], unknown: tuple[int, int], current: int) -> int:
