@@ -81,7 +81,11 @@ def test_who_is_ready_by_what(explained, keys, told):
         ("ready: tcp, balancer: run/haproxy.sock, rolling: {surge: 0}", 2, "web 1 of 2 at once"),
         ("rolling: {surge: 1}", 2, "without `ready:` an instance counts after a second"),
         ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "no second one may run beside it: `max: 1`"),
-        ("ready: tcp", 2, "the next when the new one has been ready for three seconds; `stop: {drain: 2.5}` gives its clients time to notice"),
+        (
+            "ready: tcp",
+            2,
+            "the next when the new one has been ready for three seconds; `stop: {drain: 2.5}` gives its clients time to notice",
+        ),
         ("health: {http: /up}", 2, "without `ready:` an instance counts after a second"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
     ],
