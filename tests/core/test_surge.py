@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, finish_codes, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from pretended import Nature
@@ -25,6 +25,7 @@ from procman.core.phases import Ready, Stopping
 from procman.core.policies import Drain, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
+from procman.core.spec import OnEnd
 from procman.core.timers import RecycleTimer, RolloutTimer
 from procman.core.view import Kind, OperationState
 from simulation import SimulatedOS, simulated
@@ -637,3 +638,14 @@ def test_a_version_that_fails_in_one_slot_alone_goes_back_everywhere(bad):
     assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}
     assert [i.name for i in system.fleet.instances()] == ["web.1", "web.2", "web.3", "web.4"]
     assert system.kinds().count(Kind.ABORTED) == 1
+
+
+def test_where_the_end_of_a_type_ends_everything_that_of_its_extra_one_does_too():
+    spec = replace(SURGE, on_end=OnEnd.EXIT)
+    story = running(2, spec)
+    ask(story, Restart(("web",)))
+    story.spawned("web.3")
+    assert asked(story.exited("web.3", 4)) == ["web.1", "web.2"]
+    story.emptied("web.3")
+    story.ends("web.1", *TERM)
+    assert finish_codes(story.ends("web.2", *TERM)) == [4]
