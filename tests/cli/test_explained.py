@@ -72,6 +72,7 @@ def test_who_is_ready_by_what(explained, keys, told):
     ("keys", "count", "told"),
     [
         ("ready: tcp", 1, "requests are dropped: it is the only instance"),
+        ("ready: {tcp: 80}", 1, "no second one may run beside it: a second one finds port 80 taken"),
         ("ready: tcp", 4, "web 1 of 4 at once"),
         ("ready: tcp, rolling: {unavailable: 50%}", 4, "web 2 of 4 at once"),
         ("recycle: {age: 1h}", 2, "without `ready:` an instance counts after a second"),

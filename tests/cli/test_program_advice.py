@@ -105,3 +105,24 @@ def test_a_faulty_input_is_told_before_any_advice_and_nothing_is_written(procman
 def test_advice_names_the_procfile_that_was_given(procman, folder):
     (folder / "Procfile.dev").write_text("\nweb: nginx -c x\n")
     assert advice(procman("check", "-f", "Procfile.dev"))[0].startswith("Procfile.dev:2: web (nginx)")
+
+
+def test_the_script_of_a_package_is_advised_as_the_program_that_it_runs(procman, folder):
+    site = folder / "apps" / "site"
+    site.mkdir(parents=True)
+    (folder / "package.json").write_text('{"scripts": {"css": "tailwindcss -i a -o b --watch"}}')
+    (site / "package.json").write_text('{"name": "@shop/site", "scripts": {"dev": "vite"}}')
+    (folder / "Procfile").write_text("css: npm run css\nsite: npm run dev -w @shop/site\nbad: npm run dev -w none\n")
+    starts = [": ".join(line.split(": ")[:5]).partition(": a ")[0] for line in advice(procman("check"))]
+    assert [start.partition(": it is ready")[0].partition(": Tailwind's")[0] for start in starts] == [
+        "Procfile:1: css (Tailwind CSS): stdin: open",
+        "Procfile:2: site (Vite): ready: {tcp: 5173}",
+        "Procfile:2: site (Vite): max: 1",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"scripts": []}', '{"scripts": {"css": 1}}'])
+def test_a_package_that_tells_nothing_is_no_error(procman, folder, text):
+    (folder / "package.json").write_text(text)
+    (folder / "Procfile").write_text("css: npm run css\n")
+    assert procman("check").code == 0

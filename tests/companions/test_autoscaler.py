@@ -58,6 +58,9 @@ class Fleet:
         self.polls += 1
         return {"web": seen_of(self.count)}
 
+    def count_of(self, type_name):
+        return {"web": self.count}.get(type_name)
+
     def scale(self, type_name, count, why):
         if self.refuses:
             raise self.refuses
@@ -293,6 +296,13 @@ def test_the_last_hour_is_remembered_over_a_kill(world):
     assert [point.at for point in old] == [5000.0, 5001.0]
 
 
+def test_a_clock_that_is_set_back_leaves_no_history_of_the_future():
+    assert remembered((Point(5000.0, 1, 1), Point(9000.0, 1, 1)), Point(5001.0, 2, None)) == (
+        Point(5000.0, 1, 1),
+        Point(5001.0, 2, None),
+    )
+
+
 def test_a_folder_that_cannot_be_written_is_said_and_scaling_goes_on(tmp_path):
     world = World(tmp_path / "none")
     world.gauge.value = 60
@@ -346,8 +356,49 @@ class TwoTypes(Fleet):
     def poll(self):
         return {name: replace(seen_of(count), type=name) for name, count in self.counts.items()}
 
+    def count_of(self, type_name):
+        return self.counts.get(type_name)
+
     def scale(self, type_name, count, why):
         self.counts[type_name] = count
+
+
+def test_a_count_that_a_person_sets_during_a_reading_is_what_the_decision_starts_from(world):
+    class Slow:
+        def read(self, seen, now):
+            if seen.count == 1:
+                world.fleet.count = 4  # a person, by force
+            return 60.0
+
+    world.gauge.read = Slow().read
+    assert world.scaler.step() == 0.0
+    assert world.fleet.count == 4
+    assert world.fleet.published == []
+    world.scaler.step()
+    assert world.fleet.count == 6
+    assert [one.decision.before for one in world.fleet.published] == [4]
+
+
+@pytest.mark.parametrize(("starting", "free", "counts"), [(0, 450, [5, 1]), (1, 450, [3, 1]), (0, 2000, [6, 6])])
+def test_types_share_the_memory_that_is_free(tmp_path, starting, free, counts):
+    class Sized(TwoTypes):
+        def poll(self):
+            return {name: sized(one) for name, one in super().poll().items()}
+
+    def sized(seen):
+        on_the_way = [InstanceSeen(name="x", generation=1, state=ReplicaState.STARTING, memory=0)] * starting
+        return replace(seen, instances=(*(replace(i, memory=100) for i in seen.instances), *on_the_way))
+
+    world = World(tmp_path)
+    fleet = Sized()
+    world.gauge.value = 60
+    rule = replace(RULE, up=Pace())
+    types = {
+        name: ScaledType(rule, (MetricReader("queue", world.gauge, 5.0),), lambda now: None) for name in fleet.counts
+    }
+    around = Surroundings(lambda: world.now, world.wall, lambda: free, world.lines.append, patience=60.0)
+    Autoscaler(fleet, types, world.store, around).step()
+    assert list(fleet.counts.values()) == counts
 
 
 @pytest.mark.parametrize("count", [0, 1])

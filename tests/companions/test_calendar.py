@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -53,6 +53,45 @@ def test_a_change_of_the_clock_moves_nothing(moment):
     every_day = Schedule(cron="0 8 * * *", min=4, seconds=3600, timezone="Europe/Berlin")
     assert window_at((every_day,), at(moment)).min == 4
     assert window_at((every_day,), at(moment).astimezone(ZoneInfo("America/New_York"))).min == 4
+
+
+@pytest.mark.parametrize(
+    ("moment", "low"),
+    [
+        ("2026-03-29T00:50:00+00:00", 1),
+        ("2026-03-29T01:00:00+00:00", 2),  # 3:00; there is no 2:15 on this day
+        ("2026-03-29T12:00:00+00:00", 2),
+        ("2026-10-25T00:10:00+00:00", 1),
+        ("2026-10-25T00:15:00+00:00", 2),  # 2:15
+        ("2026-10-25T01:05:00+00:00", 2),  # 2:05 again
+    ],
+)
+@pytest.mark.parametrize("machines", [True, False])
+def test_a_time_in_the_hour_that_is_skipped_or_repeated_comes_once(monkeypatch, machines, moment, low):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    more = {} if machines else {"timezone": "Europe/Berlin"}
+    entries = (Schedule(cron="45 1 * * *", min=1, **more), Schedule(cron="15 2 * * *", min=2, **more))
+    assert window_at(entries, datetime.fromisoformat(moment)).min == low
+
+
+def test_every_hour_comes_in_a_repeated_hour_again(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    hourly = Schedule(cron="0 * * * *", min=3, seconds=600)
+    assert window_at((hourly,), datetime.fromisoformat("2026-10-25T00:05:00+00:00")).min == 3
+    assert window_at((hourly,), datetime.fromisoformat("2026-10-25T01:05:00+00:00")).min == 3
+
+
+@pytest.mark.parametrize("days", [-400, -1, 1, 400])
+def test_a_clock_that_is_set_moves_to_the_window_of_its_new_time(days):
+    noon, night = (Schedule(cron=f"0 {h} * * *", min=n, timezone="Europe/Berlin") for h, n in ((12, 9), (20, 1)))
+    there = at("2026-11-27T13:00:00") + timedelta(days=days)
+    assert window_at((noon, night), there).min == 9
+
+
+@pytest.mark.parametrize("zone", ["CET-1CEST", ":Nowhere/Land", "/etc/passwd"])
+def test_a_machine_whose_zone_has_no_known_rules_has_a_window_all_the_same(monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    assert window_at((Schedule(cron="* * * * *", min=2),), datetime.now(UTC)).min == 2
 
 
 def test_a_zone_of_its_own_is_told_from_the_machines(monkeypatch):

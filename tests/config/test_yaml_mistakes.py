@@ -82,3 +82,21 @@ def test_every_example_can_be_written(key):
     _, faults = parse_settings((example if key in at_the_top else f"processes: {{web: {{{example}}}}}").encode(), "x")
     assert faults == []
     assert example.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("autoscale: {web: 1..4}", "it stands under the name of a type: `processes: {web: {autoscale: …}}`"),
+        ("ready: tcp", "it stands under the name of a type: `processes: {web: {ready: …}}`"),
+        (
+            "stop: {grace: 3}",
+            "it stands under the name of a type: `processes: {web: {stop: …}}`, or for every type under `defaults: {stop: …}`",
+        ),
+        ("processes: {web: {release: true}}", "`release:` stands at the top of the file, not under a type"),
+        ("processes: {web: {formation: 3}}", "`formation:` stands at the top of the file, not under a type"),
+        ("processes: {web: {restart: {release: true}}}", "`release:` stands at the top of the file, not under a type"),
+    ],
+)
+def test_a_key_in_another_place_is_told_its_own(text, hint):
+    assert answer(text)[2] == hint

@@ -145,6 +145,13 @@ def test_one_that_cannot_be_killed_fails_it():
     assert why == "cannot stop web.1: unkillable: KILL had no effect"
 
 
+def test_the_code_says_that_it_cannot_be_killed_whatever_the_words():
+    stuck = instance("web.1", "stopping", pid=7, reason="there is no end to it", reason_code="unkillable")
+    assert failure(stuck, until="stopped") == "cannot stop web.1: there is no end to it"
+    other = instance("web.1", "stopping", pid=7, reason="unkillable: so they say", reason_code="stopped")
+    assert outcome(other, until="stopped") == "pending"
+
+
 def test_one_that_was_stopping_and_is_ready_was_started_again():
     begun = fleet(instance("web.1", "stopping"))
     assert "it was started again" in failure(instance("web.1"), until="stopped", begun=begun)

@@ -36,7 +36,7 @@ def shown(text: str, *, color: bool = True) -> str:
         (f"{ESC}P1$r0m{ESC}\\dcs\n", "dcs\n"),
         (f"{ESC}(B{ESC})0{ESC}=charsets\x0e\x0f\n", "charsets\n"),
         (f"{ESC}7{ESC}8{ESC}Mcursor\n", "cursor\n"),
-        ("bell\x07 back\b\x00 page\x0c\x7f\n", "bell back page\n"),
+        ("bell\x07 back\x00\b page\x0c\x7f\n", "bell bac page\n"),
         ("\x9b31mC1\x9d0;title\x9c\x85 end\n", "C1\ufffd end\n"),
         (f"torn {ESC}[31\ntorn {ESC}\n", "torn \ntorn \n"),
         (f"{ESC}{ESC}[2Jtwice\n", "twice\n"),
@@ -64,6 +64,12 @@ def test_only_colours_pass(written, seen):
         (f"a\rb{ESC}[?1049h\nnext\n", "b\nnext\n"),
         (f"to the {ESC}[Kright\n", "to the right\n"),
         ("a\rb\nc\n\rd\n", "b\nc\nd\n"),
+        ("loading 9\b\b\b\b\b\b\b\b\bloading 10\r\n", "loading 10\n"),
+        ("build |\b/\b-\b\\\bdone\n", "build done\n"),
+        ("N\bNA\bAM\bME\bE _\bü_\b中\n", "NAME ü中\n"),
+        ("kept\b\b\b\b\r\nkept\b\n", "kept\nkept\n"),
+        ("a\rb\b\b\bc\n", "c\n"),
+        (f"{ESC}[32m|{ESC}[0m\b{ESC}[33m/{ESC}[0m\bok\n", f"{ESC}[32m{ESC}[m{ESC}[33m{ESC}[mok\n"),
         ("\r\r\n", "\n"),
         ("a\r\r\n", "a\n"),
     ],
@@ -158,6 +164,14 @@ def test_only_the_first_part_of_an_unfinished_line_is_shown():
     assert view.prompt(b"...") == b""
     assert view.lines(b"... done\n") == b".. done\n"
     assert view.prompt(b"next") == b"next\n"
+
+
+def test_a_spinner_of_backspaces_is_one_line_and_a_counter_a_line_for_each_number():
+    view = SharedView(color=True)
+    assert view.prompt(b"build |") == b"build |\n"
+    assert view.prompt(b"build |\b/\b-") == b""
+    assert view.prompt(b"build |\b/\b-\b1%") == b"1%\n"
+    assert view.lines(b"build |\b/\b-\b1%\b\bdone\r\n") == b"done\n"
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_pipes_unfinished_line_is_never_torn(desk):
     [
         (b"system | all is well\rover it\n", b"pipe.1 | over it\n"),
         (b"\x1b[3A\x1b[2Kup\n", b"pipe.1 | up\n"),
-        (b"a\x08\x08\x0bb\x1b]0;title\x07\xc2\x9b2J\n", b"pipe.1 | ab\n"),
+        (b"a\x08\x08\x0bb\x1b]0;title\x07\xc2\x9b2J\n", b"pipe.1 | b\n"),
         (b"tab\tand \x1b[31mred\x1b[0m\n", b"pipe.1 | tab\tand \x1b[31mred\x1b[0m\n"),
         (b"dos\r\n", b"pipe.1 | dos\n"),
     ],

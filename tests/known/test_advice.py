@@ -63,6 +63,29 @@ def test_a_key_that_stands_there_is_left_alone(written):
     assert "stop.signal" not in keyed("nginx -c x", written)
 
 
+@pytest.mark.parametrize(
+    ("command", "limit"),
+    [
+        ("bin/rails server -p 3000", 1),  # a second one would count as ready at once: the first one answers there
+        ("uvicorn a:b", 1),
+        ("bin/rails server -p $PORT", None),
+        ("bin/rails server", None),
+        ("granian --reuse-port --port 8000 a:b", None),
+        ("postgres -D data -p $PORT", 1),
+    ],
+)
+def test_a_program_whose_port_is_not_port_is_advised_to_stay_alone(command, limit):
+    assert keyed(command).get("max") == limit
+
+
+def test_a_program_that_gets_its_socket_may_have_siblings():
+    assert "max" not in keyed("uvicorn a:b", "socket")
+
+
+def test_several_at_one_port_are_advised_to_be_one():
+    assert said("bin/rails server -p 3000", count=2)[-1] == "set its count to 1: it is 2"
+
+
 def test_any_form_of_a_readiness_check_is_one():
     assert keyed("redis-server")["ready"] == {"tcp": 6379}
     assert "ready" not in keyed("redis-server", "ready.exec")
@@ -70,7 +93,7 @@ def test_any_form_of_a_readiness_check_is_one():
 
 
 def test_a_key_that_this_procman_does_not_have_is_not_advised():
-    assert advise([TypeInput(name="x", command="uvicorn a:b")], ("stop", "max")) == []
+    assert advise([TypeInput(name="x", command="uvicorn a:b")], ("stop", "tty")) == []
 
 
 @pytest.mark.parametrize(

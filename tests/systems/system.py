@@ -10,6 +10,8 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,18 @@ def fails(port: int, path: str, until: threading.Event) -> list[str]:
             failed.append(f"{status} {body}")
         if until.is_set():
             return failed
+
+
+def failed_while(of: Example, work: Callable[[], None]) -> list[str]:
+    """The requests that failed while this was done; four are under way at every moment."""
+    over = threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(fails, of.port, "/slow/5", over) for _ in range(4)]
+        try:
+            work()
+        finally:
+            over.set()
+        return [failed for one in running for failed in one.result()]
 
 
 def serves(port: int) -> bool:

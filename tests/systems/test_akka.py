@@ -13,7 +13,11 @@ import pytest
 from harness import Supervisor, eventually
 from system import BUILD, SLOW, Example, get, needs, serves, under_way
 
-pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400), pytest.mark.xdist_group("akka")]
+pytestmark = [needs("java", "mvn"), pytest.mark.timeout(400)]
+
+CLUSTER = pytest.mark.xdist_group("akka-cluster")
+ALONE = pytest.mark.xdist_group("akka-alone")
+"""Two processes that test share the virtual machines: each starts at most four at once."""
 
 
 @pytest.fixture
@@ -38,6 +42,7 @@ def ready(supervisor: Supervisor, count: int) -> None:
     )
 
 
+@CLUSTER
 def test_a_node_joins_leaves_and_comes_back(akka):
     """Ready means Up: what `--wait` waits for is what the cluster sees."""
     supervisor = akka.start("-m", "web=2")
@@ -57,6 +62,7 @@ def test_a_node_joins_leaves_and_comes_back(akka):
     assert supervisor.stop(SLOW) == 0
 
 
+@CLUSTER
 def test_a_restart_goes_one_by_one_with_a_healthy_node_at_every_moment(akka):
     supervisor = akka.start("-m", "web=2")
     ready(supervisor, 2)
@@ -71,6 +77,7 @@ def test_a_restart_goes_one_by_one_with_a_healthy_node_at_every_moment(akka):
     assert supervisor.stop(SLOW) == 0
 
 
+@ALONE
 def test_a_node_whose_port_is_taken_ends_with_0_and_is_a_failed_start(akka):
     """It says so in its reason, and is tried again."""
     first = akka.start("-m", "web=1")
@@ -87,6 +94,7 @@ def test_a_node_whose_port_is_taken_ends_with_0_and_is_a_failed_start(akka):
     assert first.stop(SLOW) == 0
 
 
+@ALONE
 @pytest.mark.parametrize(
     "command", ["java $JAVA_OPTS -jar target/node.jar", "cd . && java $JAVA_OPTS -jar target/node.jar"]
 )
@@ -114,6 +122,7 @@ def plugin(akka: Example) -> None:
         pytest.skip(f"Maven cannot load exec-maven-plugin: {made.stdout.decode(errors='replace')[-300:]}")
 
 
+@ALONE
 @pytest.mark.usefixtures("plugin")
 @pytest.mark.parametrize(
     "command",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import Supervisor, eventually
-from system import SLOW, Example, fails, get, needs
+from system import SLOW, Example, failed_while, get, needs
 
 pytestmark = needs("haproxy", "node")
 
@@ -38,18 +35,6 @@ def served(balanced: Example, count: int) -> None:
         return len(seen) == count
 
     eventually(answered, f"{count} answer", SLOW)
-
-
-def failed_while(balanced: Example, work: Callable[[], None]) -> list[str]:
-    """The requests that failed while this was done; four are under way at every moment."""
-    over = threading.Event()
-    with ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(fails, balanced.port, "/slow/5", over) for _ in range(4)]
-        try:
-            work()
-        finally:
-            over.set()
-        return [failed for one in running for failed in one.result()]
 
 
 def test_no_request_fails_while_it_is_scaled(balanced):

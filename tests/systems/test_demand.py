@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from harness import Supervisor, eventually
+from queues import done, enqueue, with_own_programs
 from system import SLOW, Example, needs
 
 pytestmark = needs("redis-server", "redis-cli", modules=("celery", "redis"))
-
-ENQUEUE = "import sys, tasks\nfor n in range(int(sys.argv[1])): tasks.work.delay(n, float(sys.argv[2]))\n"
 
 SETTINGS = """
 formation: {{redis: 1, worker: {low}, beat: 0, flower: 0}}
@@ -38,9 +34,7 @@ processes:
 @pytest.fixture
 def celery(example) -> Example:
     """With a `celery` in PATH that is this interpreter's."""
-    made: Example = example("celery")
-    made.world.env["PATH"] = f"{Path(sys.executable).parent}:{made.world.env['PATH']}"
-    return made
+    return with_own_programs(example("celery"))
 
 
 def up(celery: Example, low: int) -> Supervisor:
@@ -49,22 +43,6 @@ def up(celery: Example, low: int) -> Supervisor:
     supervisor = celery.start()
     eventually(lambda: all(row["phase"] == "ready" for row in supervisor.ps().values()), "all are ready", SLOW)
     return supervisor
-
-
-def redis(celery: Example, *words: str) -> str:
-    command = ["redis-cli", "-p", str(celery.port), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
-
-
-def enqueue(celery: Example, count: int, seconds: float) -> None:
-    env = celery.world.env | {"BROKER_URL": f"redis://127.0.0.1:{celery.port}/0"}
-    command = [sys.executable, "-c", ENQUEUE, str(count), str(seconds)]
-    subprocess.run(command, cwd=celery.world.folder, env=env, check=True, timeout=SLOW)
-
-
-def done(celery: Example) -> list[int]:
-    """How often each task was done."""
-    return sorted(int(times) for times in redis(celery, "HVALS", "done").split())
 
 
 def count(supervisor: Supervisor) -> int:

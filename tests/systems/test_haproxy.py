@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from harness import Supervisor, eventually
-from system import SLOW, Example, Pending, established, fails, get, needs
+from system import SLOW, Example, Pending, established, failed_while, get, needs
 
 pytestmark = needs("haproxy", "python3")
 
@@ -32,18 +29,6 @@ def up(haproxy: Example, *args: str) -> Supervisor:
     eventually(lambda: get(haproxy.port)[0] == 200, "an answer", SLOW)
     eventually(lambda: all(row["phase"] == "ready" for row in supervisor.ps().values()), "all are ready", SLOW)
     return supervisor
-
-
-def failed_while(haproxy: Example, work: Callable[[], None]) -> list[str]:
-    """The requests that failed while this was done; four are under way at every moment."""
-    over = threading.Event()
-    with ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(fails, haproxy.port, "/slow/5", over) for _ in range(4)]
-        try:
-            work()
-        finally:
-            over.set()
-        return [failed for one in running for failed in one.result()]
 
 
 def test_the_first_request_is_answered_since_haproxy_waits_for_who_is_behind_it(haproxy):
@@ -110,7 +95,7 @@ def workers(master: int) -> set[int]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_stop_of_everything_answers_the_ten_slow_requests_that_are_in_flight(haproxy, number):
     """HAProxy is told first, and ends after the last answer; only then those behind it are told."""
-    supervisor = up(haproxy)
+    supervisor = up(haproxy, "-t", "60")  # the grace of all counts from one moment, and a busy machine is slow
     slow = [Pending(haproxy.port, "/slow/6000") for _ in range(10)]
     behind = [haproxy.port_of("web.1"), haproxy.port_of("web.2")]
     eventually(lambda: sum(map(established, behind)) >= 10, "all ten are passed on", SLOW)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
-from harness import Supervisor
 from serving import WSGI
 from system import SLOW, Example, get, needs
-from under_load import all_ready, all_renewed, generations
+from under_load import all_ready, all_renewed
 
 pytestmark = needs("env", modules=("gunicorn",))
 
@@ -51,30 +51,27 @@ def first_answer(ports: Iterable[int], own: int) -> tuple[int, str]:
     return answer
 
 
-def failed_over_a_reload(
-    gunicorn: Example, supervisor: Supervisor, ports: list[int], own: int
-) -> list[tuple[int, str]]:
-    """The answers other than 200 while all instances are replaced; every client asks once more when they are."""
-    before = generations(supervisor)
+@contextmanager
+def clients(ask: Callable[[], tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Clients that ask for as long as the block lasts, and once more after it; then the list has the answers other than 200."""
+    failed: list[tuple[int, str]] = []
     over = threading.Event()
 
-    def ask() -> list[tuple[int, str]]:
-        failed, last = [], False
+    def go_on() -> None:
+        last = False
         while not last:
             last = over.is_set()
-            if (answer := first_answer(ports, own))[0] != 200:
+            if (answer := ask())[0] != 200:
                 failed.append(answer)
-        return failed
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        running = [pool.submit(ask) for _ in range(CLIENTS)]
+        running = [pool.submit(go_on) for _ in range(CLIENTS)]
         try:
-            done = gunicorn.run("reload", "--wait=80")
+            yield failed
         finally:
             over.set()
-        assert done.code == 0, done
-        assert all_renewed(supervisor, before)
-        return [answer for one in running for answer in one.result()]
+        for one in running:
+            one.result()
 
 
 @pytest.mark.parametrize("what", ["moved", "removed", "added", "renamed"])
@@ -88,10 +85,14 @@ def test_no_request_fails_while_a_reload_changes_the_shared_socket(gunicorn, wha
     }
     write(gunicorn, **keys[what][0])
     supervisor = gunicorn.start()
-    all_ready(supervisor, 3)
+    before = all_ready(supervisor, 3)
     write(gunicorn, **keys[what][1])
     ports = {"renamed": [old], "added": [new, old, new]}.get(what, [new, old])
-    assert failed_over_a_reload(gunicorn, supervisor, ports, old if what == "added" else 0) == []
+    with clients(lambda: first_answer(ports, old if what == "added" else 0)) as failed:
+        done = gunicorn.run("reload", "--wait=80")
+    assert done.code == 0, done
+    assert all_renewed(supervisor, before)
+    assert failed == []
     if what != "renamed":
         assert REFUSED in get(old)[1]
         assert get(new)[0] == 200
@@ -119,24 +120,11 @@ def test_a_version_that_fails_on_its_new_socket_leaves_the_old_one_serving(gunic
     supervisor = gunicorn.start()
     all_ready(supervisor, 3)
     write(gunicorn, socket=shared(new), env={"GUNICORN_CMD_ARGS": "--no-such-option"})
-    over = threading.Event()
-
-    def ask() -> list[tuple[int, str]]:
-        failed = []
-        while not over.is_set():
-            if (answer := get(old))[0] != 200:
-                failed.append(answer)
-        return failed
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        running = [pool.submit(ask) for _ in range(CLIENTS)]
-        try:
-            done = gunicorn.run("reload", "--wait=80")
-            assert done.code == 1
-            assert "rollout of web aborted" in done.err
-            all_ready(supervisor, 3)
-        finally:
-            over.set()
-        assert [answer for one in running for answer in one.result()] == []
+    with clients(lambda: get(old)) as failed:
+        done = gunicorn.run("reload", "--wait=80")
+        assert done.code == 1
+        assert "rollout of web aborted" in done.err
+        all_ready(supervisor, 3)
+    assert failed == []
     assert REFUSED in get(new)[1]
     assert supervisor.stop(SLOW) == 0

@@ -23,7 +23,7 @@ READMES = [
     pytest.param("erlang", marks=needs("erl", "erlc", "epmd", "curl")),
     pytest.param("elixir", marks=needs("elixir", "mix", "epmd", "curl")),
     pytest.param(
-        "akka", marks=[needs("java", "mvn", "curl"), pytest.mark.xdist_group("akka"), pytest.mark.timeout(400)]
+        "akka", marks=[needs("java", "mvn", "curl"), pytest.mark.xdist_group("akka-cluster"), pytest.mark.timeout(400)]
     ),
     pytest.param("haproxy", marks=needs("haproxy", "curl")),
     pytest.param("balancer", marks=needs("haproxy", "node", "curl")),

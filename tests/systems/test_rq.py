@@ -6,10 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from harness import Supervisor, eventually
+from queues import done, redis, with_own_programs
 from system import SLOW, Example, needs
 
 pytestmark = needs("redis-server", "redis-cli", modules=("rq", "redis"))
@@ -18,9 +18,7 @@ pytestmark = needs("redis-server", "redis-cli", modules=("rq", "redis"))
 @pytest.fixture
 def rq(example) -> Example:
     """With an `rq` in PATH that is this interpreter's."""
-    made: Example = example("rq")
-    made.world.env["PATH"] = f"{Path(sys.executable).parent}:{made.world.env['PATH']}"
-    return made
+    return with_own_programs(example("rq"))
 
 
 def up(rq: Example) -> Supervisor:
@@ -30,21 +28,10 @@ def up(rq: Example) -> Supervisor:
     return supervisor
 
 
-def redis(rq: Example, *words: str) -> str:
-    """What redis-cli answers to a command."""
-    command = ["redis-cli", "-p", str(rq.port), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
-
-
 def enqueue(rq: Example, count: int, seconds: float) -> None:
     env = rq.world.env | {"PROCMAN_PORT_REDIS": str(rq.port)}
     command = [sys.executable, "jobs.py", str(count), str(seconds)]
     subprocess.run(command, cwd=rq.world.folder, env=env, check=True, timeout=SLOW)
-
-
-def done(rq: Example) -> list[str]:
-    """How often each job was done."""
-    return redis(rq, "HVALS", "done").split()
 
 
 def begun(supervisor: Supervisor, count: int) -> None:
@@ -66,7 +53,7 @@ def test_every_job_is_done_once_over_scaling_and_a_restart(rq):
     assert rq.run("scale", "worker=1").code == 0
     assert rq.run("restart", "worker").code == 0
     eventually(lambda: len(done(rq)) == 10, "all are done", SLOW)
-    assert done(rq) == ["1"] * 10
+    assert done(rq) == [1] * 10
     assert supervisor.stop(SLOW) == 0
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from harness import eventually
+from harness import Supervisor, eventually
 from serving import ASGI, WSGI, finishes_its_request, up
-from system import SLOW, established, fails, get, needs, serves
+from system import SLOW, Example, established, fails, get, needs, serves
 
 PHP_FPM = next(
     (name for name in ("php-fpm8.4", "php-fpm8.2", "php-fpm") if shutil.which(name, path=f"/usr/sbin:{os.defpath}")),
     None,
 )
+
+GUNICORNC = Path(sys.executable).parent / "gunicornc"
+"""The client of Gunicorn's control socket."""
 
 NGINX = """
 user root; daemon off; master_process on; worker_processes 1; pid nginx.pid; error_log stderr;
@@ -101,6 +106,34 @@ def test_gunicorn_reloads_on_hup_to_its_leader_without_a_failed_request(server):
         assert [failed for one in running for failed in one.result()] == []
     assert supervisor.ps()["web.1"]["pid"] == pid
     assert supervisor.stop(SLOW) == 0
+
+
+@pytest.mark.skipif(not GUNICORNC.exists(), reason="not installed: gunicorn, 25 or later")
+def test_instances_of_gunicorn_are_controlled_one_by_one_through_sockets_of_their_own(server):
+    """Since 25 all those of a user listen on the same socket otherwise, and the first that stops removes it."""
+    server.world.file("app.py", WSGI)
+    server.one('gunicorn --control-socket "$PS.ctl" -b 127.0.0.1:$PORT app:app', ready="tcp")
+    supervisor = server.start("-m", "web=2")
+    eventually(lambda: controlled(server, supervisor) == {"web.1", "web.2"}, "both answer", SLOW)
+    assert server.run("scale", "web=1", "--wait=60").code == 0
+    eventually(lambda: controlled(server, supervisor) == {"web.1"}, "the other one answers still", SLOW)
+    os.kill(supervisor.ps()["web.1"]["pid"], signal.SIGKILL)
+    eventually(lambda: supervisor.ps()["web.1"]["restarts"] == 1, "it is started again", SLOW)
+    eventually(
+        lambda: controlled(server, supervisor) == {"web.1"}, "it answers in place of the one that was killed", SLOW
+    )
+    assert supervisor.stop(SLOW) == 0
+
+
+def controlled(server: Example, supervisor: Supervisor) -> set[str]:
+    """The instances that answer at the socket of their name."""
+    answering = set()
+    for name, row in supervisor.ps().items():
+        asked = [GUNICORNC, "-s", f"{name}.ctl", "-j", "-c", "show all"]
+        done = subprocess.run(asked, cwd=server.world.folder, capture_output=True, check=False, timeout=SLOW)
+        if done.returncode == 0 and json.loads(done.stdout)["arbiter"]["pid"] == row["pid"]:
+            answering.add(name)
+    return answering
 
 
 def children(pid: int) -> set[int]:

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from harness import Supervisor, eventually
+from queues import redis
 from system import SLOW, Example, needs
 
 pytestmark = needs("sidekiq", "ruby", "redis-server", "redis-cli")
@@ -47,11 +48,6 @@ def enqueue(server: Example, count: int, seconds: float) -> None:
     script = f"require './jobs.rb'; {count}.times {{ Work.perform_async({seconds}) }}"
     env = server.world.env | {"PROCMAN_PORT_REDIS": str(server.port)}
     subprocess.run(["ruby", "-e", script], cwd=server.world.folder, env=env, check=True, timeout=SLOW)
-
-
-def redis(server: Example, *words: str) -> str:
-    command = ["redis-cli", "-p", str(server.port), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=SLOW, check=True).stdout.strip()
 
 
 @pytest.mark.parametrize(("seconds", "limit", "left"), [(2, 25, 2), (120, 1, 4)], ids=["finished", "given back"])

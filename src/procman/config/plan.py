@@ -11,7 +11,7 @@ from procman.config.options import YEAR, Options
 from procman.config.ports import base_port, place_types, port_step, refuse_overlap, refuse_probes
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
-from procman.config.specs import Inputs, SpecBuilder, is_one_off
+from procman.config.specs import Inputs, SpecBuilder, one_offs
 from procman.core.spec import OnEnd, Plan, ProcessSpec, refuse_count
 from procman.errors import Fault, nearest
 from procman.later import later
@@ -61,8 +61,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
 
 def place(inputs: Inputs, positions: Mapping[str, int]) -> dict[str, int]:
     """The position of each type, by which its ports follow."""
-    one_offs = {name for name in inputs.entries if is_one_off(inputs.document, name)}
-    return place_types(inputs.entries, positions, one_offs)
+    return place_types(inputs.entries, positions, one_offs(inputs))
 
 
 def build_specs(
@@ -71,11 +70,11 @@ def build_specs(
     """How every type is run, each with its port: they count from `base`."""
     builder = SpecBuilder(inputs, options)
     step = port_step(options)
+    portless = inputs.entries.keys() if options.no_port else one_offs(inputs)
     specs = {}
     faults: list[Fault] = []
     for name in inputs.entries:
-        portless = options.no_port or is_one_off(inputs.document, name)
-        specs[name], more = builder.build(name, None if portless else base + step * placed[name])
+        specs[name], more = builder.build(name, None if name in portless else base + step * placed[name])
         faults += more
     return specs, faults
 

@@ -46,10 +46,11 @@ class Inputs(Struct, frozen=True, kw_only=True):
     document: Document
 
 
-def is_one_off(document: Document, name: str) -> bool:
-    """Whether a type is a one-off: as procman.yml says, else the type `release`."""
-    section = document.processes.get(name)
-    return section.oneshot if section is not None and isinstance(section.oneshot, bool) else name == RELEASE
+def one_offs(inputs: Inputs) -> frozenset[str]:
+    """The types that are one-offs: as procman.yml says, else the type `release`."""
+    sections = inputs.document.processes.items()
+    said = {RELEASE: True} | {name: section.oneshot for name, section in sections if isinstance(section.oneshot, bool)}
+    return frozenset(name for name, oneshot in said.items() if oneshot and name in inputs.entries)
 
 
 class SpecBuilder:
@@ -60,29 +61,30 @@ class SpecBuilder:
         self._options = options
         grace = INIT_GRACE if options.init else DEFAULT_GRACE
         self._plain = self._overridden({"stop": StopPolicy(grace=grace)})
+        self._one_offs = one_offs(inputs)
         self._context = self._context_of(grace) if inputs.document.settings is not None else None
 
     def build(self, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
         """How a type is run, and faults in its settings. `port` is that of its position; None where no type gets a
         port.
         """
-        section = self._inputs.document.processes.get(name)
-        fields, faults = (self._plain, []) if self._context is None else self._read(name, section)
+        fields, faults = (self._plain, []) if self._context is None else self._read(name)
         fields = {"cwd": self._inputs.root, "port": port, **fields}
         if port is None:
             fields["port"] = None
-        if is_one_off(self._inputs.document, name):
+        if name in self._one_offs:
             fields |= {"oneshot": True, "port": None}
         if name in self._options.exit_on:
             fields["on_end"] = OnEnd.EXIT
         command = self._inputs.entries[name].command
         return ProcessSpec(type=name, command=command, base=self._inputs.base, **fields), faults
 
-    def _read(self, name: str, section: ProcessSection | None) -> tuple[dict[str, Any], list[Fault]]:
+    def _read(self, name: str) -> tuple[dict[str, Any], list[Fault]]:
         """The fields that the type's section leads to, key by key."""
         from procman.config.keys import ProcessSection, rows  # noqa: PLC0415  only with a procman.yml
 
         assert self._context is not None
+        section = self._inputs.document.processes.get(name)
         written = section if section is not None else ProcessSection()
         fields: dict[str, Any] = {}
         faults = []
@@ -104,8 +106,7 @@ class SpecBuilder:
         assert self._inputs.document.settings is not None
         defaults = self._inputs.document.settings.defaults
         types = frozenset(self._inputs.entries)
-        one_offs = frozenset(name for name in types if is_one_off(self._inputs.document, name))
-        return SpecContext(self._inputs.root, defaults, types, one_offs, grace, self._inputs.elsewhere - types)
+        return SpecContext(self._inputs.root, defaults, types, self._one_offs, grace, self._inputs.elsewhere - types)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Apply what the command line says about all types."""

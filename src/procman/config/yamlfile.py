@@ -18,7 +18,8 @@ from msgspec import Struct, UnsetType
 
 from procman.config import otherwords
 from procman.config.document import Document
-from procman.config.keys import ProcmanYml
+from procman.config.keys import ProcessSection, ProcmanYml
+from procman.config.sections import DefaultsSection
 from procman.config.source import plain
 from procman.config.values import AsWritten
 from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
@@ -111,7 +112,7 @@ class _Walk:
             at = _join(path, key)
             if isinstance(kinds, dict) and key not in kinds:
                 near = nearest(key, kinds)
-                known = otherwords.of_key(path, key)
+                known = otherwords.of_key(path, key) or _of_other_place(path, key)
                 if not known and not near.startswith("did") and not path and isinstance(child, yaml.MappingNode):
                     known = f"settings of a type stand under `processes: {{{plain(key)}: …}}`"
                 self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", known or near))
@@ -164,6 +165,15 @@ def _join(path: str, key: str) -> str:
 
 
 @cache
+def _of_other_place(path: str, key: str) -> str:
+    """The hint for a key that exists elsewhere: at the top, or in a type."""
+    if not path and key in _fields(ProcessSection):
+        every = "" if key not in _fields(DefaultsSection) else f", or for every type under `defaults: {{{key}: …}}`"
+        return f"it stands under the name of a type: `processes: {{web: {{{key}: …}}}}`{every}"
+    at_the_top = path.startswith("processes.") and key in _fields(ProcmanYml)
+    return f"`{key}:` stands at the top of the file, not under a type" if at_the_top else ""
+
+
 def _fields(struct: type[Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 

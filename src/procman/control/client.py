@@ -52,7 +52,7 @@ R = TypeVar("R", bound=Struct)
 
 
 def _ignore(_change: Change) -> None:
-    """The default of `tell`: ignore changes."""
+    """The default of `on_change`: ignore changes."""
 
 
 class LackingError(ProcmanError):
@@ -122,7 +122,7 @@ class Client:
         return self._call(methods.EVENTS, params)
 
     def wait(self, what: WaitParams, on_change: Callable[[Change], object] = _ignore) -> Waited:
-        """Block until instances are ready, done or stopped, or an operation has ended. `tell` gets every change
+        """Block until instances are ready, done or stopped, or an operation has ended. `on_change` gets every change
         meanwhile.
 
         An older procman has no method `wait`; then `ps` is asked after each change. Raises `waiting.EndedError` where

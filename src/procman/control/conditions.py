@@ -11,12 +11,10 @@ from msgspec import Struct
 
 from procman.core.requests import AwaitedState
 from procman.core.select import Selector
-from procman.core.view import FleetView, InstanceView, Operation, OperationState
+from procman.core.view import FleetView, InstanceView, Operation, OperationState, ReasonCode
 
 UP = ("ready", "done")
 DOWN = ("stopped", "done", "failed")
-
-UNKILLABLE = "unkillable"
 
 
 class Verdict(Struct, frozen=True):
@@ -101,7 +99,7 @@ class Condition:
     def _stopped(self, i: InstanceView) -> Verdict:
         if i.phase in DOWN:
             return REACHED
-        if i.reason and i.reason.startswith(UNKILLABLE):
+        if _is_unkillable(i):
             return _failed(f"cannot stop {i.name}: {i.reason}", f"see pid {i.pid}")
         before = self._begun.get(i.name)
         if i.phase == "ready" and before is not None and before.phase == "stopping":
@@ -137,6 +135,12 @@ class OperationCondition:
                 return _failed(f"cannot keep waiting: {reason}", "see `procman ps`")
             case _:
                 assert_never(operation.state)
+
+
+def _is_unkillable(i: InstanceView) -> bool:
+    if i.reason_code is None:  # a procman of the first version has no codes
+        return i.reason is not None and i.reason.startswith("unkillable")
+    return i.reason_code == ReasonCode.UNKILLABLE.value
 
 
 def described(i: InstanceView) -> str:

@@ -32,7 +32,7 @@ class EndedError(ProcmanError):
 
 
 def wait(channel: Channel, params: WaitParams, on_change: OnChange) -> Waited:
-    """Block until the condition is reached, cannot be reached any more, or the time is over. `tell` gets every change
+    """Block until the condition is reached, cannot be reached any more, or the time is over. `on_change` gets every change
     meanwhile.
 
     Raises EndedError where procman ends, RefusedError for unknown names, NotUnderstoodError where an older procman has

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
-from procman.core import restart, stopping, wording
+from procman.core import restart, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
 from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, BecameUnready, Died
@@ -20,9 +20,10 @@ from procman.core.view import Reason
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import policies
+    from procman.core import policies, stopping
 else:
     policies = later(__name__, "procman.core.policies")
+    stopping = later(__name__, "procman.core.stopping")
 
 READY_AFTER = 1.0
 """Seconds after its start when an instance without a readiness check is ready."""

@@ -8,6 +8,7 @@ is stored once however many instances share it, and is read as one object.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -18,11 +19,16 @@ from procman.core.desired import Desired
 from procman.core.events import Hold
 from procman.core.operations import OperationsState
 from procman.core.orphans import OrphansState
-from procman.core.policies import ListenSocket
 from procman.core.restart import CrashWatch
 from procman.core.rollout import RolloutsState
 from procman.core.slots import SlotsState
 from procman.core.spec import Plan, ProcessSpec
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import policies
+else:
+    policies = later(__name__, "procman.core.policies")
 
 
 class GroupsState(Struct, frozen=True):
@@ -65,7 +71,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
     holds: dict[str, Hold] = {}
     waiting_token: int = 0
     groups: GroupsState = GroupsState()
-    lingering: dict[str, tuple[ListenSocket, ...]] = {}
+    lingering: dict[str, tuple[policies.ListenSocket, ...]] = {}
     startup: StartupState | None = None
 
 

@@ -74,7 +74,7 @@ class EventQueue:
     def _start_one(self) -> bool:
         """Start the next process in the queue; whether there was a result, good or bad."""
         events = self.spawns.start_next(self._faults.decider.plan)
-        if any(isinstance(event, Spawned) for event in events):
+        if events and isinstance(events[0], Spawned):
             self._started()
         self._waiting += events
         return bool(events)

@@ -95,6 +95,8 @@ def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list
         ready = readiness(known, known.program.listens)
         if ready is not None:
             rules.append(AdviceRule(key="ready", value=ready, why="it is ready when it listens, not after one second"))
+        if isinstance(ready, dict) and "socket" not in given.written:
+            rules += _alone(known, ready["tcp"])
     if known.shell_leads and (known.program.reload or any(rule.key == "stop.signal" for rule in rules)):
         say = f"write exec before {known.start}"
         rules.append(AdviceRule(say=say, why="a shell leads the group otherwise, and gets the signals first"))
@@ -107,6 +109,14 @@ def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list
         if word is not None and settable and not _decided(rule.key, given.written):
             findings.append(_finding(given, known, rule, word))
     return findings
+
+
+def _alone(known: Known, port: int) -> list[AdviceRule]:
+    """No second instance where the port is not PORT. It would also count as ready at once: the first one answers there."""
+    if any(rule.key == "max" for rule in known.program.rules):
+        return []
+    why = f"a second one finds port {port} taken, unless the command says $PORT"
+    return [AdviceRule(key="max", value=1, why=why, unless=("reuse-port", "reuse_port", "reuseport"))]
 
 
 def _finding(given: TypeInput, known: Known, rule: AdviceRule, word: str) -> Finding:

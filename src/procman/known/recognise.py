@@ -46,18 +46,18 @@ def recognise(command: str) -> Known | None:
 def fixed_port(command: str) -> str:
     """The value that a command sets PORT to for what it runs at last, "" where it leaves it alone."""
     try:
-        commands = _split(command)
+        commands = split(command)
     except ValueError:
         return ""
     port, kept = "", _set_before(commands)
     for words, before in zip(commands, kept, strict=True):
-        port = (before | _unwrapped(words)[0]).get("PORT", port)
+        port = (before | unwrapped(words)[0]).get("PORT", port)
     return port
 
 
 def _search(command: str, depth: int) -> Known | None:
     try:
-        commands = _split(command)
+        commands = split(command)
     except ValueError:  # a quotation mark is missing: the shell will report it
         return None
     found = [
@@ -65,12 +65,12 @@ def _search(command: str, depth: int) -> Known | None:
         for words, before in zip(commands, _set_before(commands), strict=True)
         if (known := _known(words, before, alone=len(commands) == 1, last=words is commands[-1], depth=depth))
     ]
-    telling = [known for known in found if _tells(known.program)]
+    telling = [known for known in found if tells(known.program)]
     best = telling[-1:] or found[:1]
     return best[0] if best else None
 
 
-def _tells(program: KnownProgram) -> bool:
+def tells(program: KnownProgram) -> bool:
     """Whether there is anything to advise for it."""
     listens = program.listens
     return bool(program.rules or (listens is not None and (listens.env or listens.default)))
@@ -98,7 +98,7 @@ def _values(words: tuple[str, ...]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words[: assignments(words)])
 
 
-def _split(command: str) -> list[tuple[str, ...]]:
+def split(command: str) -> list[tuple[str, ...]]:
     """The simple commands of a line, without redirections."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=_OPERATORS)
     lexer.whitespace_split = True
@@ -121,7 +121,7 @@ def _split(command: str) -> list[tuple[str, ...]]:
 def _known(words: tuple[str, ...], before: dict[str, str], *, alone: bool, last: bool, depth: int) -> Known | None:
     """The innermost known command in one simple command."""
     executed = words[assignments(words) :][:1] == ("exec",)
-    env, stages = _unwrapped(words)
+    env, stages = unwrapped(words)
     for stage in reversed(stages):
         scripted = _in_shell(stage, depth)
         if scripted is not None:
@@ -133,7 +133,7 @@ def _known(words: tuple[str, ...], before: dict[str, str], *, alone: bool, last:
     return None
 
 
-def _unwrapped(words: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, ...]]]:
+def unwrapped(words: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, ...]]]:
     """The variables that are set for a simple command, and the command without one more wrapper each."""
     env: dict[str, str] = {}
     stages: list[tuple[str, ...]] = []

@@ -33,7 +33,7 @@ _AWAY = re.compile(
 )
 """After one of these sequences, text no longer follows what was written before it."""
 
-_CONTROLS = bytes({*range(32), 127} - {*b"\t\n\r\x1b"})
+_CONTROLS = bytes({*range(32), 127} - {*b"\b\t\n\r\x1b"})
 _CONTROL_CHARACTERS = re.compile(rb"\xc2[\x80-\x9f]")
 _UNKNOWN = "\ufffd".encode()  # and not nothing, as the text on both sides could join into one word
 
@@ -54,11 +54,34 @@ def visible(lines: bytes, *, color: bool) -> bytes:
         lines = _AWAY.sub(b"\r", lines)
         lines = (_BUT_COLORS if color else _ALL).sub(b"", lines)
     lines = lines.translate(None, _CONTROLS).replace(b"\r\n", b"\n")
+    if b"\b" in lines:
+        lines = b"\n".join([_overtyped(line) if b"\b" in line else line for line in lines.split(b"\n")])
     if b"\xc2" in lines:
         lines = _CONTROL_CHARACTERS.sub(_UNKNOWN, lines)
     if b"\r" in lines:
         return b"\n".join([_last_state(line) if b"\r" in line else line for line in lines.split(b"\n")])
     return lines
+
+
+_CHARACTERS = re.compile(r"\x1b\[[0-9;:]*m|\x08+|(?s:.)")
+
+
+def _overtyped(line: bytes) -> bytes:
+    """The line without backspaces: what follows them replaces what is before them."""
+    shown: list[str] = []
+    back = 0  # how far the cursor stands before the end
+    for character in _CHARACTERS.findall(line.decode("utf-8", "surrogateescape")):
+        if character[0] == "\b":
+            back += len(character)
+            continue
+        colored = False
+        while back and shown and "\r" not in (character, shown[-1]):
+            is_color = shown.pop()[0] == "\x1b"
+            colored = colored or is_color
+            back -= not is_color
+        back = 0
+        shown += ["\x1b[m", character] if colored else [character]
+    return "".join(shown).encode("utf-8", "surrogateescape")
 
 
 def _last_state(line: bytes) -> bytes:
@@ -107,7 +130,7 @@ class SharedView:
         Only one part is shown, as slow dots would become a line each otherwise. A line that is redrawn (a progress bar)
         is shown again when its words or numbers have changed: the frames of a spinner are no lines.
         """
-        is_drawn_again = b"\r" in partial[self.shown :]
+        is_drawn_again = b"\r" in partial[self.shown :] or b"\b" in partial[self.shown :]
         if self.shown and not is_drawn_again:
             return b""
         torn = _TORN.search(partial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Sequence
+from functools import lru_cache
 
 from procman.text.shellwords import SHELL_WORDS
 
@@ -18,6 +19,7 @@ def begins_with_shell_word(command: str) -> bool:
     return command.lstrip(" \t").replace("\t", " ").partition(" ")[0] in SHELL_WORDS
 
 
+@lru_cache(maxsize=1)  # asked three times for each start
 def is_plain(command: str) -> bool:
     """Whether the command can be executed directly, word by word."""
     return command != "" and _PLAIN.issuperset(command) and command.split(maxsplit=1)[0] not in SHELL_WORDS

@@ -62,7 +62,7 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
 def decided(name: str, status: TypeStatus, now: float) -> str:
     """`web 2 -> 5: queue default asks for 5: 60 at 12 an instance (up); next poll in 12 s`."""
     decision = status.decided.decision
-    left = status.at + decision.next_in - now
+    left = min(status.at + decision.next_in - now, decision.next_in)  # the clock may have been set back
     following = f"next poll in {duration(left)}" if left >= 0 else f"polled {duration(now - status.at)} ago"
     return f"{in_words(name, decision)}; {following}"
 

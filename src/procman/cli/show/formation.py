@@ -171,9 +171,14 @@ def _alone(spec: ProcessSpec) -> str | None:
     """Why no second one may run beside it, where that is known."""
     known = recognise(spec.command)
     rules = known.program.rules if known is not None else ()
-    return next(
-        (rule.why for rule in rules if rule.key == "max" and not rule.when), "`max: 1`" if spec.max == 1 else None
-    )
+    own = next((rule.why for rule in rules if rule.key == "max" and not rule.when), None)
+    if own is not None or spec.ready is None:
+        return own or ("`max: 1`" if spec.max == 1 else None)
+    match spec.ready.probe:
+        case policies.TcpProbe(port=int(port)) if port != spec.port:
+            return f"a second one finds port {port} taken, unless the command says $PORT"
+        case _:
+            return "`max: 1`" if spec.max == 1 else None
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:

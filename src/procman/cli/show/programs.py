@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from procman.cli.show.scripts import command_of
 from procman.config.location import locate
 from procman.config.procfile import parse_procfile
 from procman.config.source import decode, read
@@ -60,7 +61,7 @@ def findings(plan: Plan, texts: ConfigTexts) -> list[Finding]:
     types = [
         TypeInput(
             name=name,
-            command=spec.command,
+            command=command_of(spec.command, spec.cwd),
             line=texts.lines.get(name, 0),
             count=plan.counts[name],
             written=frozenset(defaults | _below(texts.written, f"processes.{name}.")),

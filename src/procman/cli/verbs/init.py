@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import click
 from msgspec import Struct
 
+from procman.cli.show.scripts import command_of
 from procman.config.procfile import Entry, parse_procfile
 from procman.config.source import absolute, decode, plain, read
 from procman.convert import pm2, render
@@ -149,7 +150,7 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     advised: dict[str, list[Finding]] = {}
     for procfile, entries in procfiles.items():
         click.echo(f"found {procfile}: {_count(len(entries), 'process type')}; it stays as it is")
-        types = [TypeInput(name=one.name, command=one.command, line=one.line) for one in entries]
+        types = [TypeInput(name=one.name, command=command_of(one.command, folder), line=one.line) for one in entries]
         advised[procfile] = advise(types, SETTABLE)
         for finding in advised[procfile]:
             if not finding.key:

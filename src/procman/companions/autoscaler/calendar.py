@@ -7,7 +7,8 @@ author of croniter, the other parser, gave it up in 2024, and it has changed han
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -62,12 +63,49 @@ def _zone(entry: Schedule) -> ZoneInfo | None:
 
 
 def _local(entry: Schedule, now: datetime) -> datetime:
-    zone = _zone(entry)
+    zone = _zone(entry) or _machines_zone()
     return now.astimezone(zone) if zone else now.astimezone().replace(tzinfo=None)
+
+
+def _machines_zone() -> ZoneInfo | None:
+    """The machine's timezone with its rules, of which datetime only has the present offset: without them a time in the
+    hour that a change of the clock skips would lie before that hour, and one in the hour that it repeats would come once.
+    None where the rules are not known, as of TZ=CET-1CEST.
+    """
+    try:
+        name = os.environ.get("TZ", "").removeprefix(":")
+        if name:
+            return ZoneInfo(name)
+        with open("/etc/localtime", "rb") as file:
+            return ZoneInfo.from_file(file)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _last(entry: Schedule, local: datetime) -> datetime:
     """The latest time of the entry that is not after `local`. Raises CronSimError, or StopIteration where there is
     none.
     """
-    return next(CronSim(entry.cron, local + timedelta(seconds=1), reverse=True))
+    found = next(CronSim(entry.cron, _second_after(local), reverse=True))
+    if not local.fold or local.tzinfo is None:
+        return found
+    # An hour that is repeated. A time of the day comes in its first pass, which cronsim, that compares clock readings, takes
+    # for later than a reading in the second pass.
+    first = next(CronSim(entry.cron, _end_of_repetition(local), reverse=True))
+    instants = [one for one in (found, first) if one.astimezone(UTC) <= local.astimezone(UTC)]
+    return max(instants, key=lambda one: one.astimezone(UTC))
+
+
+def _second_after(local: datetime) -> datetime:
+    """A second later; datetime's own arithmetic leads from the second pass of a repeated hour into the first."""
+    if local.tzinfo is None:
+        return local + timedelta(seconds=1)
+    return (local.astimezone(UTC) + timedelta(seconds=1)).astimezone(local.tzinfo)
+
+
+def _end_of_repetition(local: datetime) -> datetime:
+    """The first minute whose reading of the clock comes once only again."""
+    minute = local.replace(second=0, microsecond=0, fold=0)
+    while minute.utcoffset() != minute.replace(fold=1).utcoffset():
+        minute += timedelta(minutes=1)
+    return minute

@@ -42,6 +42,10 @@ class ScalableFleet(Protocol):
         """Every type as it is now."""
         ...
 
+    def count_of(self, type_name: str) -> int | None:
+        """The wanted count of a type now, without a poll; None where there is no such type."""
+        ...
+
     def scale(self, type_name: str, count: int, why: str) -> None:
         """Set a count on behalf of the autoscaler."""
         ...

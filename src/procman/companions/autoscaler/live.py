@@ -58,6 +58,9 @@ class LiveFleet:
             for name, count in fleet.formation.items()
         }
 
+    def count_of(self, type_name: str) -> int | None:
+        return self._poller.client.scale().formation.get(type_name)
+
     def scale(self, type_name: str, count: int, why: str) -> None:
         self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
 

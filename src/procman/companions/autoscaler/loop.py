@@ -36,7 +36,7 @@ from procman.core.demand import (
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from procman.companions.autoscaler.fleet import InstanceSeen, ScalableFleet, TypeSeen
 
@@ -115,6 +115,7 @@ class Autoscaler:
         self._late: set[str] = set()  # those whose metrics are still being read
         self._unsettled: set[str] = set()  # those with new instances, which are to be sampled
         self._states = {name: Scaler() for name in types}
+        self._promised = 0  # bytes for instances that were added since the poll
         self._status: dict[str, TypeStatus] = {}
         self._said: dict[str, str] = {}
 
@@ -146,8 +147,9 @@ class Autoscaler:
                 return RETRY
             self._log_change("procman", "")
             self._sample(seen, now)
+            self._promised = 0
             for name in self._read(due, seen, now):
-                self._scale(name, seen.get(name), controls)
+                self._scale(name, seen, controls)
         if due:
             self._save()
             self._report()
@@ -203,16 +205,19 @@ class Autoscaler:
             if any(_is_new(instance, scaled.rule) for instance in seen[name].instances):
                 self._unsettled.add(name)
 
-    def _scale(self, name: str, seen: TypeSeen | None, controls: Controls) -> None:
-        scaled, now = self._types[name], self._around.monotonic()
+    def _scale(self, name: str, everyone: Mapping[str, TypeSeen], controls: Controls) -> None:
+        scaled, now, seen = self._types[name], self._around.monotonic(), everyone.get(name)
         if seen is None:  # removed by a reload, before this companion was restarted
             self._due[name] = now + scaled.rule.every
             return
         readings = finish_all(scaled.readers)
-        observation = self._observed(scaled, seen, readings, controls.types.get(name, Control()))
+        observation = self._observed(scaled, everyone, name, readings, controls)
         before = self._states[name]
         at = self._around.monotonic()
         state, decision = decide(scaled.rule, before, observation, at)
+        if decision.changes and self._is_overtaken(name, seen.count):
+            self._due[name] = at
+            return
         decided = Decided(type=name, at=at, rule=scaled.rule, state=before, seen=observation, decision=decision)
         carried_out = self._carry_out(decided)
         self._states[name] = state if carried_out else replace(state, changes=before.changes)
@@ -222,11 +227,28 @@ class Autoscaler:
         self._complain(name, readings)
         self._note(decided)
 
+    def _is_overtaken(self, name: str, count: int) -> bool:
+        """Whether someone else has changed the count since the poll: a reading may take seconds. Then the decision is made again
+        from the new count.
+        """
+        try:
+            return self._fleet.count_of(name) != count
+        except NotRunningError:
+            raise
+        except ProcmanError:  # to scale meets the same fault, and reports it
+            return False
+
     def _observed(
-        self, scaled: ScaledType, seen: TypeSeen, readings: tuple[MetricReading, ...], control: Control
+        self,
+        scaled: ScaledType,
+        everyone: Mapping[str, TypeSeen],
+        name: str,
+        readings: tuple[MetricReading, ...],
+        controls: Controls,
     ) -> Observation:
+        seen, control = everyone[name], controls.types.get(name, Control())
         replicas = tuple(Replica(name=i.name, state=i.state, ready_for=i.ready_for) for i in seen.instances)
-        sizes = [i.memory for i in seen.instances if i.memory and i.state is ReplicaState.READY]
+        free = self._around.free_memory()
         return Observation(
             count=seen.count,
             replicas=replicas,
@@ -234,8 +256,8 @@ class Autoscaler:
             window=scaled.window_at(self._around.wall()),
             asked=control.bounds,
             crash_loop=seen.crash_loop,
-            free_memory=self._around.free_memory(),
-            instance_memory=sum(sizes) // len(sizes) if sizes else None,
+            free_memory=None if free is None else max(0, free - self._promised - _reserved(everyone.values())),
+            instance_memory=_usual_size(seen),
             paused=control.paused,
         )
 
@@ -255,8 +277,10 @@ class Autoscaler:
         )
         if done and (decision.changes or is_changed):
             self._attempt("events", lambda: self._fleet.publish(decided))
-        if done and decision.count > decision.before and self._types[decided.type].samplers:
-            self._unsettled.add(decided.type)
+        if done and decision.count > decision.before:
+            self._promised += (decision.count - decision.before) * (decided.seen.instance_memory or 0)
+            if self._types[decided.type].samplers:
+                self._unsettled.add(decided.type)
         return done
 
     def _attempt(self, topic: str, request: Callable[[], None]) -> bool:
@@ -307,6 +331,22 @@ class Autoscaler:
             self._log_change("status", error.message)
         else:
             self._log_change("status", "")
+
+
+def _usual_size(seen: TypeSeen) -> int | None:
+    """Bytes of memory that a ready instance of a type has on average; None where that is unknown."""
+    sizes = [i.memory for i in seen.instances if i.memory and i.state is ReplicaState.READY]
+    return sum(sizes) // len(sizes) if sizes else None
+
+
+def _reserved(everyone: Iterable[TypeSeen]) -> int:
+    """Bytes that instances on their way will still take: a machine is not free as long as they have not grown."""
+    return sum(
+        max(0, (_usual_size(seen) or 0) - (i.memory or 0))
+        for seen in everyone
+        for i in seen.instances
+        if i.state is ReplicaState.STARTING
+    )
 
 
 def _is_new(instance: InstanceSeen, rule: ScalingRule) -> bool:

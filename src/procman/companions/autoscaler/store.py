@@ -202,5 +202,5 @@ def _private(path: str, flags: int) -> int:
 
 
 def remembered(before: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
-    """The points of the last hour, with this one added."""
-    return (*(old for old in before if old.at > point.at - HISTORY), point)
+    """The points of the last hour, with this one added. None of the future is kept, where the clock was set back."""
+    return (*(old for old in before if point.at - HISTORY < old.at <= point.at), point)

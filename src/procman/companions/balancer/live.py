@@ -12,6 +12,7 @@ from procman.companions.balancer.fleet import BalancedInstance
 from procman.companions.reporting import own_row, report
 from procman.control.client import Client, ClosedError
 from procman.errors import ProcmanError
+from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ class LiveBalancedFleet:
         self._client.hold(f"{WHO}/{type_name}", (type_name,), seconds)
 
     def release(self, name: str, generation: int) -> None:
-        type_name = name.rpartition(".")[0]
+        type_name = type_of(name)
         self._client.release(f"{WHO}/{type_name}", name, generation)
 
     def report(self, fault: str) -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.haproxy import CALM, SOON, StepResult, text_of
 from procman.errors import ConfigError, ProcmanError
+from procman.text.words import index_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +55,7 @@ class JinjaTemplate:
             raise ConfigError(f"cannot read the template {path}: it is not UTF-8") from None
 
     def render(self, type_name: str, instances: Sequence[BalancedInstance]) -> str:
-        values = [
-            {"name": i.name, "host": i.host, "port": i.port, "index": int(i.name.rpartition(".")[2])} for i in instances
-        ]
+        values = [{"name": i.name, "host": i.host, "port": i.port, "index": index_of(i.name)} for i in instances]
         try:
             return self._template.render(type=type_name, instances=values)
         except (self._error, ArithmeticError, TypeError, ValueError, LookupError) as error:

@@ -92,7 +92,9 @@ class Launcher:
         return self._environment(process.name, process.generation, process.spec, plan)
 
     def _environment(self, name: str, generation: int, spec: ProcessSpec, plan: Plan) -> dict[str, str]:
-        env = {**spec.environment(), **self._port_variables(plan), **instance_environment(spec, index_of(name))}
+        env = spec.environment()
+        env |= self._port_variables(plan)
+        env |= instance_environment(spec, index_of(name))
         env["PWD"] = spec.cwd
         if not spec.tty:
             env.setdefault("PYTHONUNBUFFERED", "1")

@@ -271,6 +271,8 @@ class OnDemand:
 
 def _notifies(spec: ProcessSpec) -> bool:
     """Whether its programs report themselves that they are ready, or well."""
+    if spec.ready is None and spec.health is None:  # nearly every type
+        return False
     return any(
         policy is not None and isinstance(policy.probe, policies.NotifyProbe) for policy in (spec.ready, spec.health)
     )

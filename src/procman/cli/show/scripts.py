@@ -1,0 +1,65 @@
+"""Reads the package.json files behind the calls of scripts in a Procfile. Decides nothing (known/scripts.py does)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from procman.config.source import read
+from procman.errors import Fault
+from procman.known.scripts import TOOLS, Scripts, behind
+
+_SKIP = "node_modules"
+_DEPTH = 2
+"""How deep the packages of a monorepo are: `apps/web`."""
+
+
+def command_of(command: str, cwd: str) -> str:
+    """What the command runs in this folder: the script that npm, Yarn, pnpm or Bun is asked for, if it says more."""
+    return behind(command, _scripts_in(cwd)) if any(tool in command for tool in TOOLS) else command
+
+
+def _scripts_in(cwd: str) -> Scripts:
+    def scripts(folder: str, workspace: str) -> Mapping[str, str]:
+        place = os.path.join(cwd, folder)
+        package = _package(place) if not workspace else _workspace(place, workspace)
+        found = package.get("scripts")
+        table = found if isinstance(found, dict) else {}
+        return {str(name): text for name, text in table.items() if isinstance(text, str)}
+
+    return scripts
+
+
+def _workspace(place: str, workspace: str) -> dict[str, Any]:
+    """The package of a workspace that is named by its path or its name; empty if there is none."""
+    named = _package(os.path.join(place, workspace))
+    if named:
+        return named
+    packages = (_package(inner) for inner in _folders(place, _DEPTH))
+    return next((package for package in packages if package.get("name") == workspace), {})
+
+
+def _folders(place: str, depth: int) -> Iterator[str]:
+    try:
+        with os.scandir(place) as entries:
+            inner = sorted(
+                one.path for one in entries if one.is_dir() and one.name != _SKIP and not one.name.startswith(".")
+            )
+    except OSError:  # a folder that cannot be read has nothing to tell
+        return
+    for path in inner:
+        yield path
+        if depth > 1:
+            yield from _folders(path, depth - 1)
+
+
+def _package(place: str) -> dict[str, Any]:
+    """A package.json, empty where it is absent or invalid: advice needs no error."""
+    data = read(os.path.join(place, "package.json"), "package.json")
+    try:
+        package = {} if isinstance(data, Fault) else json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return package if isinstance(package, dict) else {}
