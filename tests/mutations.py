@@ -684,14 +684,14 @@ MUTATIONS = [
     Mutation(
         "the last batch need not settle",
         "replacing",
-        "if rollout is None or (rollout.batch and not rollout.back) or desired",
-        "if rollout is None or desired",
+        "    if not rollout.back and not {*rollout.batch}",
+        "    if False and not {*rollout.batch}",
     ),
     Mutation(
         "the way back settles as well",
         "replacing",
-        "(rollout.batch and not rollout.back)",
-        "rollout.batch",
+        "    if not rollout.back and not {*rollout.batch}",
+        "    if not {*rollout.batch}",
     ),
     Mutation(
         "one that is unhealthy on trial has stayed ready",

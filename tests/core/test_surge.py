@@ -425,6 +425,14 @@ def test_where_all_others_go_it_goes_with_them(command):
     assert rollout(story) is None
 
 
+def test_one_that_has_not_settled_goes_with_the_others_too():
+    story = running(2)
+    ask(story, Restart(("web",)))
+    story.ready("web.3")
+    assert "web.3" in asked(ask(story, Scale(to={"web": 0})))
+    assert rollout(story) is None
+
+
 def test_a_stop_of_one_takes_that_out_of_the_rollout():
     story = begun(2)
     ask(story, Stop(("web.2",)))

@@ -127,7 +127,9 @@ def go_on(formation: Replaceable, type_name: str, now: float) -> None:
     if at is not None:
         formation.out.append(SetTimer(RolloutTimer(type_name), 0, at))
     numbers, rollout = desired.numbers(type_name), formation.rollouts.get(type_name)
-    if rollout is None or (rollout.batch and not rollout.back) or desired.pending(type_name) > 0:
+    if rollout is None or desired.pending(type_name) > 0:
+        return
+    if not rollout.back and not {*rollout.batch}.isdisjoint(desired.names(type_name)):
         return
     if away([i for i in slots if i.index in numbers]) == 0:
         formation.rollouts.forget(type_name)
