@@ -64,7 +64,7 @@ def test_what_a_companion_is_told_is_not_in_its_command_line(folder):
 def test_without_a_control_socket_there_is_no_companion(folder):
     write(folder, yml="processes: {web: {autoscale: 2..6}}")
     plan = load(Options(), {})
-    inputs = ReloadInputs(options=Options(), environ={}, kept={}, start_dir="", here=-1, root=-1)
+    inputs = ReloadInputs(options=Options(), environ={}, kept={}, start_dir="", start_fd=-1, root=-1)
     assert list(with_companions(plan, inputs).companions) == ["@autoscale"]
     assert with_companions(plan, replace(inputs, companions=None)).companions == {}
 

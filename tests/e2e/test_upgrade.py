@@ -538,6 +538,7 @@ def test_a_relative_path_and_a_module_are_found_again(world: World) -> None:
     supervisor.expect("upgraded")
 
 
+@pytest.mark.timeout(300)  # fifty starts of a Python, also on a busy machine
 def test_fifty_upgrades_leave_descriptors_and_memory_as_they_were(world: World) -> None:
     world.procfile(a="seq 1 5000; exec sleep 1000")
     supervisor, _ = output_to(world, "-m", "a=5")

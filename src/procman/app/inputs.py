@@ -90,7 +90,7 @@ def _enter_start_dir(inputs: ReloadInputs) -> None:
     try:
         os.chdir(inputs.start_dir)
     except OSError:
-        os.fchdir(inputs.here)
+        os.fchdir(inputs.start_fd)
 
 
 def _enter_root(path: str, descriptor: int) -> None:

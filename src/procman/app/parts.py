@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from procman.serve.lazyserver import LazyServer
 
 
-class ReloadInputs(Struct, frozen=True, kw_only=True):
+class ReloadInputs(Struct, frozen=True, kw_only=True, rename={"start_fd": "here"}):
     """What a reload reads the inputs with: everything as it was at the start.
 
     `kept` holds inputs that can be read only once. `start_dir` is the folder that procman was started in, by name and,
-    as it may be renamed, as the descriptor `here`; `root` is the descriptor of the folder that it works in. `inherited`
+    as it may be renamed, as the descriptor `start_fd`; `root` is the descriptor of the folder that it works in. `inherited`
     are descriptors that procman's parent wants it to hold. `companions` are the options that ask for one; None where no
     companion can run, as there is no control socket.
     """
@@ -30,7 +30,7 @@ class ReloadInputs(Struct, frozen=True, kw_only=True):
     environ: dict[str, str]
     kept: dict[str, bytes]
     start_dir: str
-    here: int
+    start_fd: int
     root: int
     inherited: tuple[int, ...] = ()
     companions: tuple[str, ...] | None = ()

@@ -62,7 +62,7 @@ class SavedState(Struct, frozen=True, kw_only=True, rename={"output_options": "l
         """Every descriptor in the state."""
         claimed, processes, guardian = self.claimed, self.kernel.processes.processes, self.kernel.guardian
         return (
-            *(self.inputs.here, self.inputs.root, *self.inputs.inherited),
+            *(self.inputs.start_fd, self.inputs.root, *self.inputs.inherited),
             *((claimed.listener, *claimed.locks, *claimed.names.values()) if claimed is not None else ()),
             *((guardian.pipe,) if guardian is not None else ()),
             *((self.files.lock,) if self.files is not None else ()),
@@ -75,7 +75,7 @@ class SavedState(Struct, frozen=True, kw_only=True, rename={"output_options": "l
 def upgrading(parts: RunningParts) -> LiveUpgrade:
     """What carries out upgrades of this procman."""
     inputs = parts.inputs
-    program = handover.Program.this(inputs.environ, inputs.here, inputs.root)
+    program = handover.Program.this(inputs.environ, inputs.start_fd, inputs.root)
     part = parts.server.upgrade if parts.server is not None else _nobody
     return LiveUpgrade(parts.reactor, parts.kernel, program, partial(_write, parts), part)
 

@@ -250,7 +250,7 @@ class _Files:
                 yield path, os.path.join(self._location.root_name, ".env")
         for name in (name.strip() for names in self._options.env_files for name in names.split(",")):
             if name:
-                yield absolute(name, self._location.here), name
+                yield absolute(name, self._location.start_dir), name
             else:
                 hint = "name a file, or /dev/null for none"
                 self.faults.append(Fault("", 0, "cannot read an environment file without a name", hint))

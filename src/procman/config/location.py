@@ -33,9 +33,9 @@ _DESCRIPTOR = r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self|\d+)/fd/\d+"
 
 
 class Location(Struct, frozen=True, kw_only=True):
-    """Where everything is: absolute paths, and the names that the user would use. `here` is the current folder."""
+    """Where everything is: absolute paths, and the names that the user would use. `start_dir` is the current folder."""
 
-    here: str
+    start_dir: str
     root: str
     root_name: str
     procfile: str
@@ -82,10 +82,10 @@ def search_upwards(options: Options, environ: Mapping[str, str]) -> tuple[Option
     """
     if options.root is not None or options.procfile is not None:
         return options, None
-    here = current_folder(environ)
+    start_dir = current_folder(environ)
     # a folder that was entered through a link has two above it: the one that the user sees comes first
-    folder = _nearest(here) or _nearest(os.path.realpath(here))
-    return (options, None) if folder in (here, None) else (replace(options, root=folder), folder)
+    folder = _nearest(start_dir) or _nearest(os.path.realpath(start_dir))
+    return (options, None) if folder in (start_dir, None) else (replace(options, root=folder), folder)
 
 
 def _nearest(folder: str) -> str | None:
@@ -105,8 +105,8 @@ def note_of(folder: str) -> str:
 
 def locate(options: Options, environ: Mapping[str, str]) -> Location:
     """Raises ConfigError where the current folder or the root does not exist."""
-    here = current_folder(environ)
-    if options.root is not None and not os.path.isdir(os.path.join(here, options.root)):
+    start_dir = current_folder(environ)
+    if options.root is not None and not os.path.isdir(os.path.join(start_dir, options.root)):
         raise ConfigError(f"cannot use {options.root} as the root: no such folder", "-d names the application's folder")
     beside = options.root or ""
     if options.procfile == STDIN:
@@ -120,11 +120,11 @@ def locate(options: Options, environ: Mapping[str, str]) -> Location:
     root = beside if options.root is None else options.root
     config = os.path.join(beside, SETTINGS) if options.config is None else options.config
     return Location(
-        here=here,
-        root=absolute(root, here),
+        start_dir=start_dir,
+        root=absolute(root, start_dir),
         root_name=root,
-        procfile=absolute(name, here),
+        procfile=absolute(name, start_dir),
         procfile_name=name,
-        config=absolute(config, here),
+        config=absolute(config, start_dir),
         config_name=config,
     )
