@@ -656,6 +656,22 @@ MUTATIONS = [
         "        return (state if start is not None else None), ()\n    if start.state is not OperationState.DONE:",
         "        pass\n    if start is None:",
     ),
+    # ---- explained
+    Mutation(
+        "who is asked before its turn is not named",
+        "closing",
+        "isinstance(i.phase, UP) and needing is not None",
+        "False",
+    ),
+    Mutation("one that was stopped is waited for in silence", "order", "(Failed, Down)) for i in", "Failed) for i in"),
+    Mutation("a restart that is due is not shown", "overview", "not isinstance(move, RestartMove) or not", "True or"),
+    Mutation(
+        "one that waits for its turn to stop is not shown",
+        "overview",
+        "desired.closing is None or not isinstance(desired.moves",
+        "True or not isinstance(desired.moves",
+    ),
+    Mutation("one on trial is not shown", "rollout", "or not self.is_on_trial(i):", "or True:"),
     # ---- rollouts
     Mutation(
         "all are replaced at once",
@@ -664,9 +680,55 @@ MUTATIONS = [
         "",
     ),
     Mutation("one too many is away", "rollout", "free = limit - away(regular)", "free = limit - away(regular) + 1"),
+    Mutation("a batch need not settle", "rollout", "return min(free, limit - len(rollout.batch))", "return free"),
     Mutation(
-        "the first ones need not settle", "rollout", "return min(free, limit - len(rollout.replaced))", "return free"
+        "the last batch need not settle",
+        "replacing",
+        "    if not rollout.back and not {*rollout.batch}",
+        "    if False and not {*rollout.batch}",
     ),
+    Mutation(
+        "the way back settles as well",
+        "replacing",
+        "    if not rollout.back and not {*rollout.batch}",
+        "    if not {*rollout.batch}",
+    ),
+    Mutation(
+        "one that is unhealthy on trial has stayed ready",
+        "rollout",
+        "settled_at=at if ready else None)",
+        "settled_at=at if ready else rollout.settled_at)",
+    ),
+    Mutation(
+        "a deadline of before settles it", "rollout", "rollout.settled_at is None or now < rollout.settled_at", "False"
+    ),
+    Mutation(
+        "a death of one that has settled holds nobody up",
+        "rollout",
+        "settled_at=None, batch=rollout.replaced)",
+        "settled_at=None)",
+    ),
+    Mutation(
+        "an operation is done before its rollout has settled",
+        "formation",
+        " and not self.rollouts.is_on_trial(after):",
+        ":",
+    ),
+    Mutation(
+        "an operation never hears that its rollout has settled",
+        "replacing",
+        "if formation.rollouts.settled(type_name, now):\n        _judge(",
+        "formation.rollouts.settled(type_name, now)\n    if False:\n        _judge(",
+    ),
+    Mutation(
+        "one that is down for good is on trial",
+        "rollout",
+        "return on_trial and isinstance(i.phase, BACK)",
+        "return on_trial",
+    ),
+    Mutation("a single one does not go back", "reload", " or _can_go_back(i)", ""),
+    Mutation("a one-off goes back", "reload", " and not i.spec.oneshot", ""),
+    Mutation("one that never was ready goes back", "reload", "return isinstance(i.phase, Ready) and", "return"),
     Mutation(
         "a rollout is never aborted",
         "formation",
@@ -696,8 +758,8 @@ MUTATIONS = [
     Mutation(
         "who was stopped holds up the others",
         "rollout",
-        "        first = tuple(name for name in rollout.replaced if name in wanted)",
-        "        if not wanted.keys() >= set(rollout.replaced):\n            return None\n        first = rollout.replaced",
+        "wanted = {i.name: i for i in slots if i.wanted}",
+        "wanted = {i.name: i for i in slots}",
     ),
     # ---- an extra instance
     Mutation("nobody waits for the extra one", "rollout", "            free -= away([extra])", "            pass"),

@@ -82,13 +82,25 @@ def test_who_is_ready_by_what(explained, keys, told):
         ("ready: tcp, balancer: run/haproxy.sock, rolling: {surge: 0}", 2, "web 1 of 2 at once"),
         ("rolling: {surge: 1}", 2, "without `ready:` an instance counts after a second"),
         ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "no second one may run beside it: `max: 1`"),
-        ("ready: tcp", 2, "the next when the new one is ready; `stop: {drain: 2.5}` gives its clients time to notice"),
+        (
+            "ready: tcp",
+            2,
+            "the next when the new one has been ready for three seconds; `stop: {drain: 2.5}` gives its clients time to notice",
+        ),
         ("health: {http: /up}", 2, "without `ready:` an instance counts after a second"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
     ],
 )
 def test_whom_a_restart_costs_requests(explained, keys, count, told):
     assert told in explained(SHOP, f"processes: {{web: {{{keys}}}}}", formation=(f"web={count}",))
+
+
+def test_a_known_server_is_one_without_a_probe_and_a_port_too(explained):
+    line = "db: postgres -D data\napi: node server.js\nworker: w\n"
+    text = explained(line, "processes: {worker: {depends_on: [db]}}", formation=("api=2", "worker=2"))
+    restarted = text.partition("Restarted or reloaded:")[2].partition("\n\n")[0]
+    assert [row.split()[0] for row in restarted.split("\n") if row] == ["db", "api"]
+    assert "db it is away until the new one is ready" in restarted
 
 
 def test_no_room_for_an_extra_instance_is_told(explained):

@@ -18,6 +18,8 @@ from procman.core.policies import Rolling
 from procman.core.spec import ProcessSpec, StopMode
 from simulation import SimulatedOS, simulated
 
+pytestmark = pytest.mark.timeout(600)  # 15 s alone, and a minute where others need the processors
+
 DEPTH = 6
 
 Move = Callable[[SimulatedOS], object]

@@ -27,6 +27,7 @@ from procman.core.fleet import Fleet
 from procman.core.operations import KEPT, OPEN
 from procman.core.policies import Dependency, Readiness, TcpProbe
 from procman.core.snapshot import decode, encode
+from procman.core.timers import RolloutTimer
 from procman.core.view import Kind, OperationState, ReasonCode
 
 RUNNING, DONE, FAILED, SUPERSEDED = OperationState
@@ -209,7 +210,33 @@ def test_a_reload_waits_for_what_it_restarts_starts_and_stops():
     story.ends("job.1", 143, "TERM")
     story.ends("web.1", 143, "TERM")
     story.ready("web.1", "new.1")
+    assert story.fleet.operation(number).left == ("web.1",)  # it must stay ready
+    story.fleet_timer(RolloutTimer("web"))
     assert state(story, number) is DONE
+
+
+def test_one_that_is_named_in_a_rollout_is_back_when_it_has_stayed_ready():
+    story = running({"web": 3})
+    ask(story, Restart(("web",)))
+    number = ask(story, Restart(("web.1",)))
+    story.ends("web.1", 143, "TERM")
+    story.ready("web.1")
+    assert state(story, number) is RUNNING
+    story.fleet_timer(RolloutTimer("web"))
+    assert [state(story, number), state(story, number - 1)] == [DONE, RUNNING]
+
+
+def test_a_death_in_a_crash_loop_is_one_in_a_rollout_too():
+    story = running({"web": 2})
+    for _ in range(5):
+        story.ends("web.2", 1)
+        story.timer("web.2")
+        story.ready("web.2")
+    number = ask(story, Restart(("web",)))
+    story.ends("web.1", 143, "TERM")
+    story.spawned("web.1")
+    story.exited("web.1")
+    assert state(story, number) is FAILED
 
 
 # ---- waiting, which changes nothing

@@ -182,3 +182,20 @@ def test_who_waits_for_one_that_waits_is_told_as_soon_as_it_is_so():
     story.ready("redis.1")
     story.ready("web.1")
     assert story.fleet.operation(2).state is OperationState.DONE
+
+
+def test_at_the_end_of_the_stop_it_says_who_is_asked_before_its_turn_and_why():
+    story = up({"web": 1, "redis": 2, "job": 1}, WEB)
+    story.happens(ShutdownAsked("SIGTERM"))
+    actions = story.fleet_timer(ClosingTimer())
+    (line,) = told(actions, Kind.SHUTDOWN)
+    assert line == "stopping redis.1, redis.2 before its turn, as web.1 has not ended: KILL in 2.0 s"
+    row = story.fleet.view(story.now).instances[1]
+    assert row.reason == "SIGTERM; before its turn, as web.1 has not ended; KILL in 2.0 s"
+
+
+def test_where_no_type_waits_for_its_turn_nothing_is_said_at_the_end():
+    story = up({"web": 1, "redis": 1}, WEB)
+    story.happens(ShutdownAsked("SIGTERM"))
+    story.ends("web.1", 143, "TERM")
+    assert told(story.fleet_timer(ClosingTimer()), Kind.SHUTDOWN) == []

@@ -182,8 +182,12 @@ def test_shared_sockets_are_opened_before_the_first_start():
 
 def test_a_reload_opens_the_new_one_before_it_closes_the_old_one():
     story = running({"web": 1}, spec_of(sockets=(OLD,)))
-    actions = reload(story, plan_of({"web": 1}, spec_of(sockets=(NEWER,))))
-    assert of_type(actions, (OpenSockets, CloseSockets)) == [OpenSockets("web", (NEWER,)), CloseSockets("web", (OLD,))]
+    reload(story, plan_of({"web": 1}, spec_of(sockets=(NEWER,))))
+    assert shared(story.seen)[1:] == [OpenSockets("web", (NEWER,))]
+    story.ends("web.1", 143, "TERM")
+    story.ready("web.1")
+    story.fleet_timer(RolloutTimer("web"))
+    assert shared(story.seen)[1:] == [OpenSockets("web", (NEWER,)), CloseSockets("web", (OLD,))]
 
 
 def test_what_stays_is_left_alone_and_a_type_that_goes_takes_its_sockets_along():
@@ -213,6 +217,7 @@ def test_the_old_socket_stays_open_until_the_last_instance_has_been_replaced():
     assert shared(story.seen)[1:] == [OpenSockets("web", (NEWER,))]
     story.ends("web.2", 143, "TERM")
     story.ready("web.2")
+    story.fleet_timer(RolloutTimer("web"))
     assert shared(story.seen)[1:] == [OpenSockets("web", (NEWER,)), CloseSockets("web", (OLD,))]
 
 
@@ -236,4 +241,5 @@ def test_what_is_left_open_is_handed_over():
     story.fleet_timer(RolloutTimer("web"))
     story.ends("web.2", 143, "TERM")
     story.ready("web.2")
+    story.fleet_timer(RolloutTimer("web"))
     assert shared(story.seen)[-1] == CloseSockets("web", (OLD,))

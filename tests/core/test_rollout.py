@@ -20,8 +20,8 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fleet import Fleet
-from procman.core.phases import Ready, Waiting
-from procman.core.policies import Dependency, Drain, Readiness, Recycle, Rolling, TcpProbe
+from procman.core.phases import Failed, Ready, Stopping, Waiting
+from procman.core.policies import Dependency, Drain, Health, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
 from procman.core.timers import RecycleTimer, RolloutTimer
@@ -73,19 +73,130 @@ def test_one_after_the_other_each_ready_before_the_next():
     story.ends("web.2", 143, "TERM")
     story.spawned("web.2")
     story.now += 1.0
-    assert asked(story.timer("web.2")) == ["web.3"]
+    assert asked(story.timer("web.2")) == []
+    assert asked(settles(story)) == ["web.3"]
     comes_back(story, "web.3")
+    assert rollout(story) == "3 of 3"
+    assert story.fleet.operation(2).state is OperationState.RUNNING
+    settles(story)
     assert rollout(story) is None
     assert story.fleet.operation(2).state is OperationState.DONE
 
 
-def test_the_first_ones_must_stay_ready_for_a_moment():
+def test_each_batch_must_stay_ready_for_a_moment():
     story = running(3)
     ask(story, Restart(("web",)))
-    comes_back(story, "web.1")
+    for name in ("web.1", "web.2", "web.3"):
+        comes_back(story, name)
+        ready_at = story.now
+        settles(story)
+        assert story.now == ready_at + SETTLE
+    assert rollout(story) is None
+
+
+def test_a_batch_that_has_lost_one_settles_anew():
+    story = running(4, spec_of(rolling=Rolling(unavailable=2)))
+    ask(story, Restart(("web",)))
+    for name in ("web.1", "web.2"):
+        story.ends(name, 143, "TERM")
+    story.ready("web.1", "web.2")
+    story.now += 1.0
+    story.ends("web.1", 1)
+    assert asked(settles(story)) == []
+    story.timer("web.1")
+    story.ready("web.1")
     ready_at = story.now
-    settles(story)
+    assert asked(settles(story)) == ["web.3", "web.4"]
     assert story.now == ready_at + SETTLE
+
+
+def test_a_death_of_one_that_was_replaced_before_holds_up_the_next_batch():
+    story = running(6, spec_of(rolling=Rolling(unavailable=2)))
+    ask(story, Restart(("web",)))
+    for names in (("web.1", "web.2"), ("web.3", "web.4")):
+        for name in names:
+            story.ends(name, 143, "TERM")
+        story.ready(*names)
+        if names[0] == "web.1":
+            assert asked(settles(story)) == ["web.3", "web.4"]
+    story.ends("web.1", 1)
+    assert asked(settles(story)) == []
+    story.timer("web.1")
+    story.ready("web.1")
+    ready_at = story.now
+    assert asked(settles(story)) == ["web.5", "web.6"]
+    assert story.now == ready_at + SETTLE
+
+
+def test_one_that_is_unhealthy_on_trial_settles_anew():
+    health = Health(probe=TcpProbe())
+    story = running(2, spec_of(health=health))
+    ask(story, Restart(("web",)))
+    comes_back(story, "web.1")
+    story.happens(Probed("web.1", story.instance("web.1").generation, ok=False))
+    assert asked(settles(story)) == []
+    story.happens(Probed("web.1", story.instance("web.1").generation, ok=True))
+    assert asked(settles(story)) == ["web.2"]
+
+
+@pytest.mark.parametrize(("count", "unavailable"), [(1, 0.25), (3, 3)])
+def test_where_the_first_batch_is_the_whole_type_it_goes_back_as_well(count, unavailable):
+    rolling = Rolling(unavailable=unavailable)
+    story = running(count, spec_of(rolling=rolling))
+    names = [f"web.{n}" for n in range(1, count + 1)]
+    assert asked(ask(story, Reload(plan_of({"web": count}, spec_of(command="serve better", rolling=rolling))))) == names
+    for name in names:
+        story.ends(name, 143, "TERM")
+    story.ready(*names)
+    assert story.fleet.operation(2).state is OperationState.RUNNING
+    for _ in range(3):
+        story.now += 2.0
+        actions = story.ends("web.1", 1)
+        if not told(actions, Kind.ABORTED):
+            story.timer("web.1")
+            story.ready("web.1")
+    assert story.fleet.operation(2).state is OperationState.FAILED
+    assert story.instance("web.1").spec.command == "serve web"
+    story.ready("web.1")
+    for name in names[1:]:
+        if isinstance(story.instance(name).phase, Stopping):
+            story.ends(name, 143, "TERM")
+            story.ready(name)
+    assert commands_of(story) == ["serve web"] * count
+    assert rollout(story).startswith("aborted")
+
+
+def test_a_single_one_that_stays_ready_is_replaced_for_good():
+    story = running(1)
+    ask(story, Reload(plan_of({"web": 1}, BETTER)))
+    comes_back(story, "web.1")
+    assert story.fleet.operation(2).state is OperationState.RUNNING
+    settles(story)
+    assert story.fleet.operation(2).state is OperationState.DONE
+    for _ in range(3):
+        story.ends("web.1", 1)
+        story.timer("web.1")
+        story.ready("web.1")
+    assert commands_of(story) == ["serve better"]
+
+
+def test_a_single_one_that_is_not_ready_has_nothing_to_go_back_to():
+    story = running(1)
+    story.ends("web.1", 1)
+    ask(story, Reload(plan_of({"web": 1}, BETTER)))
+    for _ in range(3):
+        crash(story, "web.1")
+        story.timer("web.1")
+    assert commands_of(story) == ["serve better"]
+
+
+def test_a_one_off_that_fails_with_new_settings_is_not_run_with_the_old_ones():
+    story = running(1, spec_of(oneshot=True))
+    ask(story, Reload(plan_of({"web": 1}, spec_of(command="serve better", oneshot=True))))
+    story.ends("web.1", 143, "TERM")
+    crash(story, "web.1")
+    assert commands_of(story) == ["serve better"]
+    assert story.phase("web.1") is Failed
 
 
 @pytest.mark.parametrize(("unavailable", "count", "first"), [(0.25, 8, 2), (0.25, 3, 1), (3, 4, 3), (0.5, 4, 2)])
@@ -394,11 +505,15 @@ def test_a_bad_version_costs_no_more_than_one_batch_and_ends_with_the_old_one_ev
     assert system.kinds().count(Kind.ABORTED) == 1
 
 
+ROLLED = [(4, 1, 0), (4, 2, 0), (4, 4, 0), (4, 1, 1), (4, 2, 1), (1, 1, 0), (1, 1, 1), (2, 1, 0)]
+
+
 @pytest.mark.parametrize("between", [None, Scale(to={"web": 5}), Restart(("web",))], ids=["alone", "scale", "restart"])
-@pytest.mark.parametrize(("count", "unavailable", "surge"), [(4, 1, 0), (4, 2, 0), (4, 1, 1), (4, 2, 1), (1, 1, 1)])
-def test_a_version_that_becomes_ready_and_dies_two_seconds_later_ends_with_the_old_one(
-    count, unavailable, surge, between
-):
+@pytest.mark.parametrize(
+    ("count", "unavailable", "surge", "after"),
+    [(*rolled, 2.0) for rolled in ROLLED] + [(*rolled, 5.0) for rolled in ROLLED if rolled[0] > rolled[1]],
+)
+def test_a_version_that_becomes_ready_and_dies_soon_ends_with_the_old_one(count, unavailable, surge, between, after):
     rolling = Rolling(unavailable=unavailable, surge=surge)
     system = simulated({"web": count}, spec_of(rolling=rolling, **PROBED))
     system.run(5.0)
@@ -412,7 +527,7 @@ def test_a_version_that_becomes_ready_and_dies_two_seconds_later_ends_with_the_o
         up = [i for i in system.fleet.instances() if isinstance(i.phase, Ready)]
         least = min(least, len(up))
         for i in up:
-            if i.spec.command == "serve better" and system.now - i.phase.ready_at >= 2.0:
+            if i.spec.command == "serve better" and system.now - i.phase.ready_at >= after:
                 system.exit(i.name)
     assert least >= count - (0 if surge else unavailable)
     assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}

@@ -368,8 +368,8 @@ class Formation(RuleBasedStateMachine):
             for index in indexes - set(self.numbers[name]):
                 i = self.os.fleet.get(f"{name}.{index}")
                 assert i is not None
-                if self.is_extra(name, index):
-                    continue
+                if self.is_extra(name, index) or (self.is_stopping() and i.ended_for_good):
+                    continue  # where all end, one that ended by itself keeps what it ended with
                 assert isinstance(i.phase, (Spawning, Draining, Stopping, Clearing))
                 assert not i.wanted
         assert not any(i.wanted for i in self.os.fleet.instances() if i.spec.type not in self.types)

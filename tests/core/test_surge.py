@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, finish_codes, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from pretended import Nature
@@ -25,6 +25,7 @@ from procman.core.phases import Ready, Stopping
 from procman.core.policies import Drain, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
+from procman.core.spec import OnEnd
 from procman.core.timers import RecycleTimer, RolloutTimer
 from procman.core.view import Kind, OperationState
 from simulation import SimulatedOS, simulated
@@ -55,6 +56,12 @@ def comes_back(story: Story, name: str) -> None:
 
 def settles(story: Story) -> list:
     return story.fleet_timer(RolloutTimer("web"))
+
+
+def stays_back(story: Story, name: str) -> list:
+    """It has been replaced, and stays ready."""
+    comes_back(story, name)
+    return settles(story)
 
 
 def rollout(story: Story) -> str | None:
@@ -103,12 +110,12 @@ def test_the_extra_one_comes_first_then_each_under_its_own_name_then_it_goes():
     assert rollout(story) == "0 of 2"
     story.ready("web.3")
     assert asked(settles(story)) == ["web.1"]
-    comes_back(story, "web.1")
-    assert asked(story.seen)[-1] == "web.2"
+    assert asked(stays_back(story, "web.1")) == ["web.2"]
     story.ends("web.2", *TERM)
     story.spawned("web.2")
     story.now += 1.0
-    assert asked(story.timer("web.2")) == ["web.3"]
+    assert asked(story.timer("web.2")) == []
+    assert asked(settles(story)) == ["web.3"]
     assert rollout(story) is None
     assert of_type(story.ends("web.3", *TERM), Remove) == [Remove("web.3")]
     assert names(story) == ["web.1", "web.2"]
@@ -131,8 +138,7 @@ def test_a_single_instance_is_replaced_without_a_gap():
     assert spawned_names(ask(story, Restart(("web",)))) == ["web.2"]
     story.ready("web.2")
     assert asked(settles(story)) == ["web.1"]
-    comes_back(story, "web.1")
-    assert story.phase("web.2") is Stopping
+    assert asked(stays_back(story, "web.1")) == ["web.2"]
 
 
 def test_a_named_instance_and_all_together_need_none():
@@ -198,8 +204,7 @@ def test_one_that_is_recycled_has_an_extra_one_in_its_place():
     assert rollout(story) == "0 of 2"
     story.ready("web.3")
     assert asked(settles(story)) == ["web.2"]
-    comes_back(story, "web.2")
-    assert asked(story.seen)[-1] == "web.1"
+    assert asked(stays_back(story, "web.2")) == ["web.1"]
 
 
 def test_the_extra_one_is_not_recycled():
@@ -252,7 +257,7 @@ def test_after_a_reload_the_large_are_replaced_again_at_once():
     ask(story, Reload(plan_of({"web": 1}, replace(BETTER, recycle=Recycle(memory=100)))))
     story.ready("web.2")
     assert asked(settles(story)) == ["web.1"]
-    comes_back(story, "web.1")
+    stays_back(story, "web.1")
     story.ends("web.2", *TERM)
     assert spawned_names(story.happens(Measured("web.1", 2, 101), after=10.0)) == ["web.2"]
 
@@ -275,7 +280,7 @@ def test_it_is_shown_as_what_it_is():
 
 def test_it_is_on_its_way_out_like_any_other_then():
     story = begun(1)
-    comes_back(story, "web.1")
+    stays_back(story, "web.1")
     assert row(story, "web.2").role == "leaving"
     assert row(story, "web.2").reason.startswith("the rollout is over")
     assert "its number is free" in " ".join(story.fleet.why("web.2", story.now))
@@ -350,7 +355,7 @@ def test_it_stays_until_those_that_go_back_are_ready():
 
 def test_one_that_fails_late_goes_back_itself_and_holds_nobody_up():
     story = begun(3, command=Reload(plan_of({"web": 3}, BETTER)))
-    comes_back(story, "web.1")
+    stays_back(story, "web.1")
     story.ends("web.4", 1)
     for _ in range(2):
         story.now = story.instance("web.4").phase.until
@@ -400,8 +405,8 @@ def test_where_its_number_is_the_last_it_becomes_a_regular_one():
     ask(story, Scale(to={"web": 3}))
     assert row(story, "web.3").role == "regular"
     settles(story)
-    comes_back(story, "web.1")
-    comes_back(story, "web.2")
+    stays_back(story, "web.1")
+    stays_back(story, "web.2")
     assert names(story) == ["web.1", "web.2", "web.3"]
     assert rollout(story) is None
 
@@ -420,12 +425,19 @@ def test_where_all_others_go_it_goes_with_them(command):
     assert rollout(story) is None
 
 
+def test_one_that_has_not_settled_goes_with_the_others_too():
+    story = running(2)
+    ask(story, Restart(("web",)))
+    story.ready("web.3")
+    assert "web.3" in asked(ask(story, Scale(to={"web": 0})))
+    assert rollout(story) is None
+
+
 def test_a_stop_of_one_takes_that_out_of_the_rollout():
     story = begun(2)
     ask(story, Stop(("web.2",)))
     story.ends("web.2", *TERM)
-    comes_back(story, "web.1")
-    assert story.phase("web.3") is Stopping
+    assert asked(stays_back(story, "web.1")) == ["web.3"]
 
 
 @pytest.mark.parametrize("command", [Stop(("web.3",)), Restart(("web.3",)), Wait(("web.3",))])
@@ -446,9 +458,8 @@ def test_a_second_restart_keeps_it():
     ask(story, Restart(("web",)))
     assert names(story) == ["web.1", "web.2", "web.3"]
     assert rollout(story) == "0 of 2"
-    comes_back(story, "web.2")
-    settles(story)
-    comes_back(story, "web.1")
+    stays_back(story, "web.2")
+    stays_back(story, "web.1")
     assert story.phase("web.3") is Stopping
 
 
@@ -463,7 +474,7 @@ def test_a_reload_meanwhile_leaves_it_where_it_is_ready_and_tries_the_newest_wit
     assert story.instance("web.3").generation == 1
     comes_back(story, "web.1")
     assert asked(settles(story)) == ["web.2"]
-    comes_back(story, "web.2")
+    stays_back(story, "web.2")
     story.ends("web.3", *TERM)
     assert commands_of(story) == {"web.1": "serve best", "web.2": "serve best"}
 
@@ -481,8 +492,8 @@ def test_a_reload_meanwhile_mends_one_that_is_not_ready():
     assert of_type(actions, Reply)[0].instances == ("web.1", "web.2")
     story.ready("web.3")
     settles(story)
-    comes_back(story, "web.1")
-    comes_back(story, "web.2")
+    stays_back(story, "web.1")
+    stays_back(story, "web.2")
     story.ends("web.3", *TERM)
     assert story.fleet.operation(3).state is OperationState.DONE
 
@@ -515,7 +526,7 @@ def test_it_serves_while_a_reload_to_settings_without_an_extra_one_restarts_the_
     story = begun(1, command=Reload(plan_of({"web": 1}, BETTER)))
     assert asked(ask(story, Reload(plan_of({"web": 1}, spec_of(command="serve best"))))) == []
     assert story.phase("web.2") is Ready
-    comes_back(story, "web.1")
+    stays_back(story, "web.1")
     assert commands_of(story)["web.1"] == "serve best"
     assert story.phase("web.2") is Stopping
 
@@ -635,3 +646,14 @@ def test_a_version_that_fails_in_one_slot_alone_goes_back_everywhere(bad):
     assert {i.spec.command for i in system.fleet.instances()} == {"serve web"}
     assert [i.name for i in system.fleet.instances()] == ["web.1", "web.2", "web.3", "web.4"]
     assert system.kinds().count(Kind.ABORTED) == 1
+
+
+def test_where_the_end_of_a_type_ends_everything_that_of_its_extra_one_does_too():
+    spec = replace(SURGE, on_end=OnEnd.EXIT)
+    story = running(2, spec)
+    ask(story, Restart(("web",)))
+    story.spawned("web.3")
+    assert {"web.1", "web.2"} <= set(asked(story.exited("web.3", 4)))
+    story.emptied("web.3")
+    story.ends("web.1", *TERM)
+    assert finish_codes(story.ends("web.2", *TERM)) == [4]

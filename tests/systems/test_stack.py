@@ -18,11 +18,14 @@ pytestmark = needs("redis-server", "redis-cli", "postgres", "initdb", "psql", "s
 
 TASKS = """
 import os, time
+import redis
 from celery import Celery
+store = redis.Redis(port=int(os.environ["PROCMAN_PORT_REDIS"]))
 app = Celery("tasks", broker=f"redis://127.0.0.1:{os.environ['PROCMAN_PORT_REDIS']}/0")
 app.conf.update(worker_prefetch_multiplier=1, task_acks_late=True)
 @app.task
 def work(seconds):
+    store.incr("begun")
     time.sleep(seconds)
 """
 
@@ -110,9 +113,10 @@ def run(stack: Example, *words: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def unacked(stack: Example) -> int:
-    command = ["redis-cli", "-p", str(stack.port), "HLEN", "unacked"]
-    return int(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)
+def begun(stack: Example) -> int:
+    """How many tasks have begun in a process of the pool: one that was only delivered to the worker has not."""
+    command = ["redis-cli", "-p", str(stack.port), "GET", "begun"]
+    return int(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip() or 0)
 
 
 def test_it_comes_up_in_order_and_goes_down_the_other_way_round(stack):
@@ -141,7 +145,7 @@ def test_ctrl_c_amid_twenty_tasks_leaves_none_unacknowledged(stack):
     send = "import tasks\nfor _ in range(20): tasks.work.delay(2.0)"
     env = stack.world.env | {"PROCMAN_PORT_REDIS": str(stack.port)}
     subprocess.run([sys.executable, "-c", send], cwd=stack.world.folder, env=env, check=True, timeout=SLOW)
-    eventually(lambda: unacked(stack) >= 2, "two run", SLOW)
+    eventually(lambda: begun(stack) >= 2, "two run", SLOW)
     with subprocess.Popen(
         ["redis-cli", "-p", str(stack.port), "monitor"], stdout=subprocess.PIPE, text=True
     ) as monitor:

@@ -36,8 +36,17 @@ class Blockers(NamedTuple):
 
     def explain(self, slots: Slots, now: float) -> str:
         """`redis: not ready, 4 s`."""
-        texts = [order.explain(one, slots, now) for one in self.dependencies]
-        return "; ".join(dict.fromkeys(texts + [groups.explain(one, slots, now) for one in self.ahead]))
+        texts: dict[str, str] = {}
+        for text in [order.explain(one, slots, now) for one in self.dependencies]:
+            texts.setdefault(text.partition(":")[0], text)
+        for text in [groups.explain(one, slots, now) for one in self.ahead]:  # one to be stopped is not ready then, too
+            texts.setdefault(text.partition(":")[0], text)
+        return "; ".join(texts.values())
+
+    def to_start(self, slots: Slots) -> str | None:
+        """An instance that a person has to start before the needs are met."""
+        ended = (order.ended_for_good(one, slots) for one in self.dependencies)
+        return next((i.name for i in ended if i is not None), None) or self.hopeless(slots)
 
     def hopeless(self, slots: Slots) -> str | None:
         """A failed instance because of which the needs cannot be met any more without a person's help."""

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from procman.core.actions import Action, Publish
 from procman.core.desired import Closing, Desired, Move, StopMove
 from procman.core.events import Hold, StopTerms
 from procman.core.phases import AT_REST, ENDED_ITSELF, UP, Failed, Instance
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
-from procman.core.view import Reason, ReasonCode
+from procman.core.view import Change, Kind, Reason, ReasonCode
+from procman.later import later
+from procman.text.words import duration
+
+if TYPE_CHECKING:
+    from procman.core import order, select, wording
+else:
+    order = later(__name__, "procman.core.order")
+    select = later(__name__, "procman.core.select")
+    wording = later(__name__, "procman.core.wording")
 
 
 def living(slots: Slots) -> list[Instance]:
@@ -26,6 +37,26 @@ def close(desired: Desired, stopped: list[Instance], closing: Closing, why: str)
     stop: Move = StopMove(Reason(ReasonCode.SHUTDOWN, why))
     moves = {i.name: stop for i in stopped}
     return replace(desired, moves=moves, closing=closing, surge={})
+
+
+def ask_all(desired: Desired, slots: Slots, plan: Plan, now: float) -> tuple[Desired, list[Action]]:
+    """The stop is nearly over: instances that still wait for their turn are asked to end now. Returns what is desired,
+    with that reason, and the line about it, if one is waiting.
+    """
+    needed_by, moves, lines = order.dependents(plan), dict(desired.moves), dict[str, list[Instance]]()
+    for i in slots:
+        move = moves.get(i.name)
+        needing = order.needed_until_its_end(i.spec.type, needed_by, slots)
+        if isinstance(move, StopMove) and isinstance(i.phase, UP) and needing is not None:
+            moves[i.name] = StopMove(replace(move.why, text=f"{move.why.text}; {wording.before_its_turn(needing)}"))
+            lines.setdefault(wording.before_its_turn(needing), []).append(i)
+    closing = desired.closing
+    if closing is None or not lines:
+        return desired, []
+    left = duration(max(0.0, closing.since + closing.grace - now))
+    asked = ", ".join(f"{select.listed(instances)} {why}" for why, instances in lines.items())
+    line = Publish(Change(event=Kind.SHUTDOWN, text=f"stopping {asked}: KILL in {left}"))
+    return replace(desired, moves=moves), [line]
 
 
 def give_up(slots: Slots, waiting: Iterable[str]) -> None:

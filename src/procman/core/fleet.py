@@ -150,7 +150,13 @@ class Fleet:
                 self._formation.out += self._formation.crashes.deadline(type_name, event.token)
             case RecycleTimer(name):
                 replacing.recycle_old(self._formation, name, event.token)
-            case RolloutTimer() | ClosingTimer() | FallbackTimer():
+            case RolloutTimer(type_name):
+                replacing.settled(self._formation, type_name, now)
+            case ClosingTimer():
+                formation = self._formation
+                formation.desired, line = closing.ask_all(formation.desired, formation.slots, formation.plan, now)
+                formation.out += line
+            case FallbackTimer():
                 pass  # slots that may change by then are moved after every event
             case _:
                 assert_never(event.key)

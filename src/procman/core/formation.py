@@ -227,7 +227,7 @@ class Formation:
             self.slots.remove(after)
             if not self.rollouts.keeps(after.name):
                 self.out.append(Remove(after.name))
-        if facts or gone or after.unkillable:
+        if (facts or gone or after.unkillable) and not self.rollouts.is_on_trial(after):
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 
     def _heed(self, fact: Fact, i: Instance, now: float) -> None:

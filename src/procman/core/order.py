@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from procman.core.desired import Desired
-from procman.core.phases import UP, Done, Failed, Instance, Ready
+from procman.core.phases import UP, Done, Down, Failed, Instance, Ready
 from procman.core.policies import Dependency, Until
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec
@@ -47,13 +47,30 @@ def _has_reached(i: Instance, until: Until) -> bool:
 
 def explain(one: Dependency, slots: Slots, now: float) -> str:
     """`redis: not ready, 4 s`."""
+    ended = ended_for_good(one, slots)
+    match ended.phase if ended is not None else None:
+        case Failed(why) if ended is not None:
+            return f"{one.type}: {ended.name} failed: {why.text}"
+        case Down(why) if ended is not None and why is not None:
+            return f"{one.type}: {ended.name} is {why.text}"
+        case _:
+            since = min((_began(i, one.until) for i in slots.of(one.type)), default=now)
+            return f"{one.type}: not {one.until.value}, {duration(now - since)}"
+
+
+def _began(i: Instance, until: Until) -> float:
+    """Since when it is on its way: one that is to be done has been since its start."""
+    return i.leader.started_at if until is Until.DONE and i.leader is not None else i.phase_since
+
+
+def ended_for_good(one: Dependency, slots: Slots) -> Instance | None:
+    """The instance that a person has to start before this dependency is met: one that failed, else one that was stopped.
+    None where another one is running, or about to.
+    """
     standing = slots.of(one.type)
-    failed = [i for i in standing if isinstance(i.phase, Failed)]
-    if failed and len(failed) == len(standing):
-        assert isinstance(failed[0].phase, Failed)
-        return f"{one.type}: {failed[0].name} failed: {failed[0].phase.why.text}"
-    since = min((i.phase_since for i in standing), default=now)
-    return f"{one.type}: not {one.until.value}, {duration(now - since)}"
+    if not all(isinstance(i.phase, (Failed, Down)) for i in standing):
+        return None
+    return next((i for i in standing if isinstance(i.phase, Failed)), next(iter(standing), None))
 
 
 def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
@@ -87,17 +104,23 @@ def has_order(plan: Plan) -> bool:
 
 
 def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> bool:
-    """Whether nothing is left of the types that need it. In a circle, which no plan has, it stops at once."""
+    """Whether nothing is left of the types that need it."""
+    return needed_until_its_end(type_name, needed_by, slots) is None
+
+
+def needed_until_its_end(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> Instance | None:
+    """An instance that needs this type and has not ended. In a circle, which no plan has, a type does not need itself."""
     seen, left = {type_name}, [*needed_by.get(type_name, ())]
     while left:
         other = left.pop()
         if other in seen:
             continue
         seen.add(other)
-        if any(slots.is_busy(i) for i in slots.of(other)):
-            return False
+        busy = next((i for i in slots.of(other) if slots.is_busy(i)), None)
+        if busy is not None:
+            return busy
         left += needed_by.get(other, ())
-    return True
+    return None
 
 
 def all_asked_at(since: float, grace: float) -> float:

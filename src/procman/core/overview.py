@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from procman.core import blockers, replacing, wording
+from procman.core import blockers, followers, order, replacing, wording
 from procman.core.blockers import Blockers
-from procman.core.desired import Role
+from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
 from procman.core.formation import Formation
-from procman.core.phases import Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
+from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
+from procman.core.policies import Dependency
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
 
@@ -39,15 +40,46 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
     stopped = isinstance(i.phase, Draining | Stopping) and i.phase.reason is StopReason.ASKED
     if role is Role.REGULAR and i.wanted and stopped:  # it was leaving, and no other number is free
         view = replace(view, reason=f"{view.reason}; then it is started again")
-    if not isinstance(i.phase, Waiting):
-        return view
-    missing = blocked(formation, i).explain(formation.slots, now)
-    return replace(view, reason=f"waiting for {missing}" if missing else "about to be started")
+    if isinstance(i.phase, Waiting):
+        missing = blocked(formation, i).explain(formation.slots, now)
+        return replace(view, reason=f"waiting for {missing}" if missing else "about to be started")
+    coming = _coming(formation, i, now)
+    return replace(view, reason=f"{view.reason}; {coming}" if view.reason else coming) if coming else view
+
+
+def _coming(formation: Formation, i: Instance, now: float) -> str:
+    """What is to happen to a running instance, and what that waits for."""
+    if not isinstance(i.phase, UP):
+        return ""
+    needing = stops_after(formation, i)
+    if needing is not None:
+        return f"stops after {needing.name}"
+    move = formation.desired.moves.get(i.name)
+    if isinstance(move, RegroupMove):
+        return f"to be {move.why.text}"
+    missing = due_after(formation, i).explain(formation.slots, now)
+    return f"restart due after {missing}" if missing else ""
 
 
 def blocked(formation: Formation, i: Instance) -> Blockers:
     """What keeps an instance from being started."""
     return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
+
+
+def due_after(formation: Formation, i: Instance) -> Blockers:
+    """What a restart that is due waits for: dependencies that have not come back."""
+    move, desired = formation.desired.moves.get(i.name), formation.desired
+    if not isinstance(move, RestartMove) or not followers.is_held(move, desired, formation.slots):
+        return Blockers()
+    return Blockers(tuple(Dependency(type=t) for t in followers.unready(move.after, desired, formation.slots)))
+
+
+def stops_after(formation: Formation, i: Instance) -> Instance | None:
+    """The instance that this one waits for before it is asked to end with everything else."""
+    desired = formation.desired
+    if desired.closing is None or not isinstance(desired.moves.get(i.name), StopMove) or not isinstance(i.phase, UP):
+        return None
+    return order.needed_until_its_end(i.spec.type, order.dependents(formation.plan), formation.slots)
 
 
 def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:

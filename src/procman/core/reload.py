@@ -150,10 +150,18 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
         if role is Role.SURGE and isinstance(i.phase, Ready):
             stay.append(replace(i, spec=spec))  # whatever it runs, it takes the place of the others
         elif i.wanted and not isinstance(desired.moves.get(i.name), StopMove):
-            moves[i.name] = RestartMove(wording.RELOADED, is_rolled(i, spec, (), desired))
+            rolled = is_rolled(i, spec, (), desired) or _can_go_back(i)
+            moves[i.name] = RestartMove(wording.RELOADED, rolled)
         else:
             stay.append(replace(i, spec=spec))
     return moves, stay
+
+
+def _can_go_back(i: Instance) -> bool:
+    """Whether the old settings are worth going back to where the new ones fail, also if it is the only one of its type.
+    A one-off is not run again for that.
+    """
+    return isinstance(i.phase, Ready) and not i.spec.oneshot
 
 
 def companions(plan: Plan, slots: Slots) -> dict[str, Move]:

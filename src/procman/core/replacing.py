@@ -22,7 +22,7 @@ from procman.core.view import InstanceView, Kind, Reason, ReasonCode
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core.operations import Operations
+    from procman.core.operations import Loops, Operations
     from procman.core.rollout import Rollouts
     from procman.core.slots import Slots
 
@@ -40,6 +40,7 @@ class Replaceable(Protocol):
     def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
     def share_sockets(self, before: Plan) -> None: ...
     def terms(self, i: Instance, now: float) -> StopTerms: ...
+    def looping(self, now: float) -> Loops: ...
     def publish(self, kind: Kind, text: str) -> None: ...
 
 
@@ -73,7 +74,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
     # an existing extra instance says nothing about a later spec, so another one is started first
     outdated = i is not None and i.spec != formation.plan.types[type_name] and i.name not in desired.moves
     first = (f"{type_name}.{number}",) if number is not None and not outdated else ()
-    formation.rollouts.begin(type_name, Rollout(old=old, total=desired.pending(type_name), replaced=first))
+    formation.rollouts.begin(type_name, Rollout(old=old, total=desired.pending(type_name), replaced=first, batch=first))
     return desired
 
 
@@ -120,15 +121,33 @@ def _recycle(formation: Replaceable, i: Instance, why: Reason | None) -> None:
 
 
 def go_on(formation: Replaceable, type_name: str, now: float) -> None:
-    """See whether the first instances are ready again, and whether all have been replaced and are back in rotation."""
+    """See whether a batch is ready again, and whether all have been replaced and are back in rotation."""
     slots, desired = formation.slots.of(type_name), formation.desired
     at = formation.rollouts.settle(type_name, slots, now)
     if at is not None:
         formation.out.append(SetTimer(RolloutTimer(type_name), 0, at))
-    numbers = desired.numbers(type_name)
-    if desired.pending(type_name) == 0 and away([i for i in slots if i.index in numbers]) == 0:
+    numbers, rollout = desired.numbers(type_name), formation.rollouts.get(type_name)
+    if rollout is None or desired.pending(type_name) > 0:
+        return
+    if not rollout.back and not {*rollout.batch}.isdisjoint(desired.names(type_name)):
+        return
+    if away([i for i in slots if i.index in numbers]) == 0:
         formation.rollouts.forget(type_name)
         dismiss(formation, type_name, wording.ROLLED_OUT, now)
+        _judge(formation, type_name, now)
+
+
+def settled(formation: Replaceable, type_name: str, now: float) -> None:
+    """A deadline has come: the batch may have stayed ready for long enough."""
+    if formation.rollouts.settled(type_name, now):
+        _judge(formation, type_name, now)
+
+
+def _judge(formation: Replaceable, type_name: str, now: float) -> None:
+    """Operations need instances that have stayed ready: report those that have."""
+    for i in formation.slots.of(type_name):
+        if not formation.rollouts.is_on_trial(i):
+            formation.out += formation.operations.moved(i.name, i, formation.looping(now))
 
 
 def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> None:

@@ -1,8 +1,9 @@
 """Replacing the instances of a type a few at a time: which may be restarted now, and when to go back.
 
-At most so many are away at once as the type's `rolling` says. The first that are replaced must stay ready for a moment
-before the others follow, so that a version that becomes ready and dies is not rolled out. If new ones keep failing the
-rollout is aborted: instances that were touched are started again from the old spec, which stays in force.
+At most so many are away at once as the type's `rolling` says. Each batch must stay ready for a moment before the next
+follows, and the last one before the rollout is over, so that a version that becomes ready and dies is not rolled out. If
+new ones keep failing the rollout is aborted: instances that were touched are started again from the old spec, which stays
+in force.
 
 With `surge` an extra instance is started first: while it is not ready none is replaced, and then one at a time, so that
 as many are ready as without a rollout. It is stopped when the others are back, or when an aborted rollout has gone
@@ -28,7 +29,9 @@ else:
     policies = later(__name__, "procman.core.policies")
 
 SETTLE = 3.0
-"""Seconds that the first ones have to stay ready before the next are replaced."""
+"""Seconds that a batch has to stay ready before the next follows. (Docker's `update_config.monitor` is 5, Nomad's
+`min_healthy_time` 10.)
+"""
 
 FAILURES = 3
 """Deaths of replaced instances that abort a rollout."""
@@ -37,10 +40,14 @@ HOPELESS = (Waiting, Backoff, Unhealthy)
 """Phases of an extra instance for which going back does not wait, as it may never leave them."""
 
 
+BACK = (Ready, Done)
+"""Phases in which an instance that was replaced is back."""
+
+
 class Rollout(Struct, frozen=True, kw_only=True):
     """The rollout of one type. `old` is the spec to go back to, `total` how many are replaced, `replaced` those whose
-    new run has begun, including the extra instance, `settled_at` when the first ones have stayed ready for long
-    enough.
+    new run has begun, including the extra instance. `batch` are those of them that have not stayed ready for long enough
+    yet, and `settled_at` is when they will have, if all are ready.
     """
 
     old: ProcessSpec
@@ -49,6 +56,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     failures: int = 0
     settled_at: float | None = None
     back: bool = False
+    batch: tuple[str, ...] = ()
 
 
 class RolloutsState(Struct, frozen=True):
@@ -103,7 +111,7 @@ class Rollouts:
     def clear(self) -> None:
         self._running.clear()
 
-    def budget(self, spec: ProcessSpec, regular: list[Instance], extra: Instance | None, now: float) -> int:
+    def budget(self, spec: ProcessSpec, regular: list[Instance], extra: Instance | None) -> int:
         """How many instances in rotation may be replaced now. `extra` is the rollout's extra instance."""
         rollout = self._running.get(spec.type)
         back = rollout is not None and rollout.back
@@ -111,28 +119,52 @@ class Rollouts:
         free = limit - away(regular)
         if extra is not None and not (back and isinstance(extra.phase, HOPELESS)):
             free -= away([extra])
-        if rollout is None or back or settled(rollout, now):
+        if rollout is None or back:
             return free
-        return min(free, limit - len(rollout.replaced))
+        return min(free, limit - len(rollout.batch))
 
     def replaced(self, i: Instance) -> None:
         """An instance is being replaced."""
         rollout = self._running.get(i.spec.type)
-        if rollout is not None and i.name not in rollout.replaced:
-            self._running[i.spec.type] = replace(rollout, replaced=(*rollout.replaced, i.name))
+        if rollout is not None:
+            replaced, batch = _added(rollout.replaced, i.name), _added(rollout.batch, i.name)
+            self._running[i.spec.type] = replace(rollout, replaced=replaced, batch=batch)
+
+    def is_on_trial(self, i: Instance) -> bool:
+        """Whether it has been replaced and is back, and has not stayed ready for long enough yet."""
+        rollout = self._running.get(i.spec.type)
+        on_trial = rollout is not None and not rollout.back and i.name in rollout.batch
+        return on_trial and isinstance(i.phase, BACK)
+
+    def trial_left(self, i: Instance, now: float) -> float | None:
+        """For how many seconds it must stay ready; None where it need not, or another one of its batch is not ready yet."""
+        rollout = self._running.get(i.spec.type)
+        if rollout is None or rollout.settled_at is None or not self.is_on_trial(i):
+            return None
+        return max(0.0, rollout.settled_at - now)
 
     def settle(self, type_name: str, slots: list[Instance], now: float) -> float | None:
-        """When the others may follow, if all that were replaced are ready for the first time. Instances stopped since
-        do not count.
+        """When the batch will have stayed ready for long enough, if it has just become ready. Instances stopped since do
+        not count.
         """
         rollout = self._running.get(type_name)
-        if rollout is None or rollout.back or rollout.settled_at is not None:
+        if rollout is None or rollout.back:
             return None
         wanted = {i.name: i for i in slots if i.wanted}
-        first = tuple(name for name in rollout.replaced if name in wanted)
-        at = now + SETTLE if first and all(isinstance(wanted[name].phase, Ready | Done) for name in first) else None
-        self._running[type_name] = replace(rollout, replaced=first, settled_at=at)
-        return at
+        batch = tuple(name for name in rollout.batch if name in wanted)
+        ready = bool(batch) and all(isinstance(wanted[name].phase, BACK) for name in batch)
+        at = now + SETTLE if rollout.settled_at is None else rollout.settled_at
+        replaced = tuple(name for name in rollout.replaced if name in wanted)
+        self._running[type_name] = replace(rollout, replaced=replaced, batch=batch, settled_at=at if ready else None)
+        return at if ready and rollout.settled_at is None else None
+
+    def settled(self, type_name: str, now: float) -> bool:
+        """A deadline has come: whether the batch has stayed ready for long enough, so that the next may follow."""
+        rollout = self._running.get(type_name)
+        if rollout is None or rollout.settled_at is None or now < rollout.settled_at:
+            return False
+        self._running[type_name] = replace(rollout, batch=(), settled_at=None)
+        return True
 
     def died(self, i: Instance, died: Died, *, extra: bool) -> Rollout | None:
         """An instance, or the extra one, has died; returns the rollout that this aborts."""
@@ -141,7 +173,8 @@ class Rollouts:
             return None
         failures = rollout.failures + 1
         if failures < FAILURES and died.retried and not died.late:
-            self._running[i.spec.type] = replace(rollout, failures=failures, settled_at=None)
+            again = replace(rollout, failures=failures, settled_at=None, batch=rollout.replaced)
+            self._running[i.spec.type] = again
             return None
         del self._running[i.spec.type]
         return rollout
@@ -191,6 +224,5 @@ def away(slots: list[Instance]) -> int:
     return sum(i.wanted and not isinstance(i.phase, (Ready, *AT_REST)) for i in slots)
 
 
-def settled(rollout: Rollout, now: float) -> bool:
-    """Whether the first ones have stayed ready for long enough."""
-    return rollout.settled_at is not None and now >= rollout.settled_at
+def _added(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if name in names else (*names, name)

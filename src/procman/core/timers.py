@@ -28,7 +28,7 @@ class CrashLoopTimer(Struct, frozen=True, tag=True, gc=False):
 
 
 class RolloutTimer(Struct, frozen=True, tag=True, gc=False):
-    """The instances that a rollout replaced first have stayed ready for long enough."""
+    """The batch that a rollout has replaced has stayed ready for long enough."""
 
     of_type: str
 

@@ -86,7 +86,7 @@ class Turn:
     def _budget(self, spec: ProcessSpec) -> int:
         numbers, extra = self._desired.numbers(spec.type), self._desired.surge.get(spec.type)
         regular = [i for i in self._slots.of(spec.type) if i.index in numbers]
-        return self._rollouts.budget(spec, regular, self._slots.at(spec.type, extra) if extra else None, self._now)
+        return self._rollouts.budget(spec, regular, self._slots.at(spec.type, extra) if extra else None)
 
     def may_stop(self, i: Instance, closing: Closing | None, *, companions_last: bool) -> bool:
         """At the end of everything, whether nothing needs this one any more."""

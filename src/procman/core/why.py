@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from procman.core import overview, readiness
-from procman.core.desired import RegroupMove, RestartMove, Role, is_rolling
+from procman.core import order, overview, readiness
+from procman.core.blockers import Blockers
+from procman.core.desired import RegroupMove, Role, is_rolling
 from procman.core.formation import Formation
 from procman.core.phases import (
     UP,
@@ -23,8 +24,9 @@ from procman.core.phases import (
     Unhealthy,
     Waiting,
 )
+from procman.core.policies import OnUnhealthy
 from procman.core.spec import is_companion
-from procman.core.view import InstanceView
+from procman.core.view import InstanceView, ReasonCode
 from procman.text.words import duration
 
 
@@ -60,26 +62,45 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
         return ()
     if is_companion(i.spec.type):
         return _companion(formation, i, now)
+    due = overview.due_after(formation, i)
     lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
-    move = formation.desired.moves.get(i.name)
-    rollout = formation.rollouts.shown(i.spec.type, formation.desired, formation.slots.of(i.spec.type))
-    if isinstance(move, RestartMove) and move.after:
-        lines.append(f"it is restarted when {' and '.join(move.after)} is ready again")
-    elif isinstance(move, RegroupMove) and isinstance(i.phase, UP):
-        lines.append(f"it is to be {move.why.text}, when those behind it in its group have stopped")
-    elif is_rolling(move):
-        lines.append(f"it is replaced in its turn: the rollout of {i.spec.type} is at {rollout}")
-        lines += _waits_for_the_extra(formation, i)
-    elif rollout is not None and rollout.startswith("aborted"):
-        lines.append(f"the last rollout of {i.spec.type} was {rollout}")
-    match formation.desired.role(i.spec.type, i.index):
+    lines += [*_move(formation, i, due, now), *_role(formation, i)]
+    return (*(line for line in lines if line), *_hint(formation, i, due))
+
+
+def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[str]:
+    """What is to happen to it, and what that waits for."""
+    move, type_name = formation.desired.moves.get(i.name), i.spec.type
+    rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
+    needing, closing = overview.stops_after(formation, i), formation.desired.closing
+    trial = formation.rollouts.trial_left(i, now)
+    if needing is not None and closing is not None:
+        left = order.all_asked_at(closing.since, closing.grace) - now
+        return [f"it is asked to end when {needing.name} has ended, in {duration(left)} at the latest"]
+    if due.dependencies:
+        return [f"it is restarted when {' and '.join(due.needs())} again"]
+    if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
+        return [f"it is to be {move.why.text}, when those behind it in its group have stopped"]
+    if is_rolling(move):
+        turn = f"it is replaced in its turn ({move.why.text}): the rollout of {type_name} is at {rollout}"
+        return [turn, *_waits_for(formation, i, now)]
+    if trial is not None:
+        return [f"it must stay ready for another {duration(trial)}: the rollout of {type_name} is at {rollout}"]
+    if rollout is not None and rollout.startswith("aborted"):
+        return [f"the last rollout of {type_name} was {rollout}"]
+    return []
+
+
+def _role(formation: Formation, i: Instance) -> list[str]:
+    type_name = i.spec.type
+    match formation.desired.role(type_name, i.index):
         case Role.SURGE:
-            lines.append(f"it is stopped when the others of {i.spec.type} have been replaced: {rollout}")
+            rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
+            return [f"it is stopped when the others of {type_name} have been replaced: {rollout}"]
         case Role.LEAVING:
-            lines.append(f"{i.spec.type} does without it: its number is free when nothing of it is left")
+            return [f"{type_name} does without it: its number is free when nothing of it is left"]
         case _:
-            pass
-    return (*(line for line in lines if line), *_hint(formation, i))
+            return []
 
 
 def _companion(formation: Formation, i: Instance, now: float) -> tuple[str, ...]:
@@ -108,18 +129,25 @@ def _state(i: Instance, row: InstanceView) -> str:
             return f"{i.name} has been in backoff for {age}{reason}"
         case Failed() | Done():
             return f"{i.name} {'failed' if isinstance(i.phase, Failed) else 'was done'} {age} ago{reason}"
+        case Down(why) if why is not None and why.code is not ReasonCode.SHUTDOWN:
+            return f"{i.name} was {row.reason}"
         case Down():
-            return f"{i.name} is {row.reason or 'stopped'}"
+            return f"{i.name} is stopped{reason}"
         case _:
             return f"{i.name} has been {row.phase} for {age}{reason}"
 
 
-def _waits_for_the_extra(formation: Formation, i: Instance) -> list[str]:
+def _waits_for(formation: Formation, i: Instance, now: float) -> list[str]:
+    """What has to come before its turn in a rollout."""
     extra = formation.desired.surge.get(i.spec.type)
     slot = formation.slots.at(i.spec.type, extra) if extra is not None else None
-    if slot is None or isinstance(slot.phase, Ready):
-        return []
-    return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
+    if slot is not None and not isinstance(slot.phase, Ready):
+        return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
+    for other in formation.slots.of(i.spec.type):
+        trial = formation.rollouts.trial_left(other, now)
+        if trial is not None:
+            return [f"{other.name} has to stay ready for another {duration(trial)} first"]
+    return []
 
 
 def _next(formation: Formation, i: Instance, now: float) -> str:
@@ -135,23 +163,29 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
             return "it is ready a second after its start"
-        case Unhealthy():
-            return "it is back in rotation at the next good check"
+        case Unhealthy(failed_checks=failed):
+            health, back = i.spec.health, "it is back in rotation at the next good check"
+            if not failed or health is None or health.on_failure is not OnUnhealthy.RESTART:
+                return back
+            return f"{back}, and restarted after {health.failures} failed ones in a row ({failed} so far)"
         case Draining():
             return f"after the stop signal it {'is started again' if i.wanted else 'stays down'}"
         case Stopping() | Clearing():
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):
             return f"it is started again in {duration(until - now)}"
+        case Ready() if i.spec.oneshot:
+            return "it is a one-off: done when it has ended with success"
         case Down() | Ready() | Failed() | Done():
             return ""
 
 
-def _hint(formation: Formation, i: Instance) -> tuple[str, ...]:
+def _hint(formation: Formation, i: Instance, due: Blockers) -> tuple[str, ...]:
     match i.phase:
-        case Waiting():
-            failed = overview.blocked(formation, i).hopeless(formation.slots)
-            return (f"`procman restart {failed}` starts what it waits for",) if failed is not None else ()
+        case Waiting() | Ready():
+            waits = overview.blocked(formation, i) if isinstance(i.phase, Waiting) else due
+            ended = waits.to_start(formation.slots)
+            return (f"`procman restart {ended}` starts what it waits for",) if ended is not None else ()
         case Down() | Failed() | Done():
             return (f"`procman restart {i.name}` starts it",)
         case Backoff() | Unhealthy() | Starting():

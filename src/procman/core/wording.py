@@ -328,6 +328,10 @@ def recovered_line(type_name: str) -> str:
     return f"{type_name} is out of its crash loop: a minute without a death"
 
 
+def before_its_turn(needing: Instance) -> str:
+    return f"before its turn, as {needing.name} has not ended"
+
+
 def shutdown_line(count: int, why: str) -> str:
     return f"stopping {count} instance{'' if count == 1 else 's'}: {why}"
 

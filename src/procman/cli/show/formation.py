@@ -158,8 +158,10 @@ def _restarts(plan: Plan) -> list[tuple[str, ...]]:
 def _serves(spec: ProcessSpec) -> bool:
     """Whether other processes seem to connect to it."""
     asked = [of.probe for of in (spec.ready, spec.health) if of is not None]
+    known = recognise(spec.command)
     return (
         bool(spec.sockets)
+        or (known is not None and known.program.listens is not None)
         or any(isinstance(probe, policies.TcpProbe | policies.HttpProbe) for probe in asked)
         or "PORT" in spec.command
     )
@@ -202,7 +204,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
     if surge:
         return f"an extra instance first, then 1 of {count} at once: none is missing"
     drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` gives its clients time to notice"
-    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one is ready{drain}"
+    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one has been ready for three seconds{drain}"
 
 
 # ---- what may surprise

@@ -17,8 +17,8 @@ from procman.cli.wait import WaitingCommand, until_ready, wait_option
 def restart(place: TargetOptions, names: tuple[str, ...], wait: float | None, *, together: bool) -> None:
     """Restart instances: all of them, or those of the types, names or shell patterns given.
 
-    A type is restarted a few instances at a time; each must be ready before the next is stopped. Instances that you name
-    are restarted at once. One that is stopped, done or failed is started.
+    A type is restarted a few instances at a time; each must have been ready for three seconds before the next is
+    stopped. Instances that you name are restarted at once. One that is stopped, done or failed is started.
 
     \b
     Examples:
