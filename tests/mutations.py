@@ -284,10 +284,10 @@ MUTATIONS = [
     Mutation(
         "a shutdown stops nobody",
         "closing",
-        "moves = {i.name: stop for i in [*living(slots), *slots.companions()]}",
+        "moves = {i.name: stop for i in stopped}",
         "moves: dict[str, Move] = {}",
     ),
-    Mutation("a companion outlives a shutdown", "closing", "[*living(slots), *slots.companions()]", "living(slots)"),
+    Mutation("a companion outlives a shutdown", "formation", "[*living, *self.slots.companions()]", "living"),
     Mutation("who waits for its turn is started again", "closing", "slots.put(replace(i, wanted=False))", "pass"),
     Mutation(
         "a companion is waited for by nobody",
@@ -318,7 +318,7 @@ MUTATIONS = [
     Mutation(
         "the daemons are reclaimed at each end",
         "daemons",
-        "if any(other.alive for other in reversed(slots.of(i.spec.type))):",
+        "if any(other.alive for other in slots.last_first(i.spec.type)):",
         "if False:",
     ),
     Mutation(
@@ -366,13 +366,13 @@ MUTATIONS = [
     Mutation(
         "stopped ones count as ended",
         "closing",
-        "all(isinstance(i.phase, ENDED_ITSELF) for i in slots)",
-        "all(isinstance(i.phase, AT_REST) for i in slots)",
+        "if not isinstance(i.phase, ENDED_ITSELF):",
+        "if not isinstance(i.phase, AT_REST):",
     ),
-    Mutation("nothing at all ends procman", "closing", "any(True for _ in slots) and all(", "all("),
+    Mutation("nothing at all ends procman", "closing", "return found", "return True"),
     Mutation("a shutdown waits for the unkillable", "slots", "AT_REST) or i.unkillable:", "AT_REST):"),
     Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
-    Mutation("orphans are not waited for", "fleet", "if formation.orphans.left or not", "if not"),
+    Mutation("orphans are not waited for", "fleet", "settled or formation.orphans.left:", "settled:"),
     Mutation(
         "on_end is forgotten",
         "formation",
@@ -498,7 +498,7 @@ MUTATIONS = [
     Mutation(
         "nobody follows",
         "formation",
-        "self.desired = self.desired.moving(owed)",
+        "self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))",
         "pass",
     ),
     Mutation(

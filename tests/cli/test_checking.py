@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from procman.app.options import SUPERVISION
 from procman.cli.line.click_options import declared, input_options
+from procman.cli.show.table import fitted
 from procman.config.options import Options
 
 
@@ -79,3 +81,19 @@ def test_variables_are_named_after_the_verb_and_the_option():
     options = Options(port=1, env_files=("x",), leave_out=("web", "job"), formation=("a=1, b=2",), no_restart=True)
     environ = {"PORT": "1", "ENV": "x", "EXCEPT": "web job", "FORMATION": "a=1, b=2", "NO_RESTART": "1"}
     assert given(**{f"PROCMAN_START_{k}": v for k, v in environ.items()}) == repr((options, False))
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "shown"),
+    [
+        ("web      1  5000   a b c d", 26, "web      1  5000   a b c d"),
+        ("web   1  run it with words", 20, "web   1  run it with\n         words"),
+        ("  worker: a reason that is long", 22, "  worker: a reason\n    that is long"),
+        ("  one  which has two words  more", 24, "  one  which has two\n       words  more"),
+        ("/a/path/that/cannot/be/broken/at/all x", 20, "/a/path/that/cannot/be/broken/at/all\n  x"),
+        ("too narrow to wrap", 10, "too narrow to wrap"),
+        ("no terminal, however long the line is", None, "no terminal, however long the line is"),
+    ],
+)
+def test_a_line_is_continued_below_its_column(line, width, shown):
+    assert fitted(line, width) == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
@@ -43,6 +44,22 @@ def test_the_next_procman_of_a_folder_knows_nothing_of_it(socket):
     following = AutoscaleStore.beside(str(socket))
     assert following.controls().types == {}
     assert following.status().types == {}
+
+
+def test_requests_at_the_same_time_are_all_kept(socket):
+    names = [f"type{n}" for n in range(20)]
+    begin = threading.Barrier(len(names))
+
+    def ask(name):
+        begin.wait(60)
+        AutoscaleStore.beside(str(socket)).control(name, paused=True)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(AutoscaleStore.beside(str(socket)).controls().types) == sorted(names)
 
 
 def test_a_request_is_noticed(socket):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from answered import INFO, STAT, STATE, STATE_HEADER, USED
 from hypothesis import given
@@ -52,14 +55,13 @@ def test_the_row_of_a_backend_in_the_statistics():
 def test_the_version():
     assert read_version(INFO) == (2, 6)
     assert read_pid(INFO) == 4242
-    assert read_version("Name: HAProxy\nVersion: 3.2-dev1\n") == (3, 2)
+    assert read_version("Name: HAProxy\nVersion: 3.2-dev1\n\n") == (3, 2)
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         "\n",
-        "",
         "New server registered.\n\n",
         "Server deleted.\n",
         "no need to change the addr, port changed from '1' to '20010' by 'stats socket command'\n\n",
@@ -132,7 +134,7 @@ def test_a_message_in_place_of_a_table_is_an_error(command, answer, kind):
         STATE.replace(" 20011 ", " "),
         STATE.replace(" 20011 ", " x "),
         STATE.replace("web2 127.0.0.1 2 8", "web2 127.0.0.1 2 -8"),
-        STATE[:-20],
+        STATE.replace(" 0 0 - - 0\n\n", "\n\n"),
     ],
 )
 def test_half_a_list_of_servers_is_an_error(answer):
@@ -165,6 +167,60 @@ def test_only_typed_errors_come_out_whatever_is_answered(command, data):
         answer = answer[:begin] + piece + answer[end:]
     error = error_of(reader, answer)
     assert error is None or (error.message.startswith("cannot ") and error.message.isprintable())
+
+
+RECORDED = json.loads(Path(__file__).with_name("haproxy_answers.json").read_text())
+"""What 2.6, 2.8, 3.0 and 3.2 answered about five slots: one ready, one in drain."""
+
+VERSIONS = [(version, command) for version in RECORDED for command in RECORDED[version]]
+
+
+def reads(command):
+    """Every reader of the answer to this command."""
+    return [reader for name, (reader, _) in READERS.items() if name.startswith(command)]
+
+
+@pytest.mark.parametrize("version", RECORDED)
+def test_every_version_is_read(version):
+    answers = RECORDED[version]
+    states = [(s.name, s.port, s.maintenance, s.drain) for s in read_state(answers["show servers state"])]
+    assert states[:2] == [("web1", 20001, False, False), ("web2", 20002, False, True)]
+    assert len(states) == len(read_used(answers["show servers conn"])) == 5
+    assert read_load(answers["show stat"], "web").sessions == 0
+    assert "{}.{}".format(*read_version(answers["show info"])) == version
+    assert read_pid(answers["show info"]) > 0
+
+
+@pytest.mark.parametrize(("version", "command"), VERSIONS)
+def test_an_answer_that_is_cut_short_anywhere_is_an_error(version, command):
+    answer = RECORDED[version][command]
+    for reader in reads(command):
+        assert error_of(reader, answer) is None
+        for end in range(len(answer) - 1):
+            error = error_of(reader, answer[:end])
+            assert error is not None, answer[:end]
+            assert error.message.isprintable()
+
+
+def test_a_command_without_any_answer_was_not_carried_out():
+    error = refusal("set server web/web1 state maint", "")
+    assert error is not None
+    assert error.kind is Refusal.ABSENT
+
+
+@given(data=st.data())
+def test_answers_that_are_mixed_up_are_typed_errors_or_whole(data):
+    version, command = data.draw(st.sampled_from(VERSIONS))
+    answer = RECORDED[version][command]
+    for _ in range(data.draw(st.integers(1, 3))):
+        other = data.draw(st.sampled_from(VERSIONS))
+        more = RECORDED[other[0]][other[1]]
+        at, begin = data.draw(st.integers(0, len(answer))), data.draw(st.integers(0, len(more)))
+        piece = more[begin : data.draw(st.integers(begin, len(more)))] * data.draw(st.sampled_from([1, 1, 1, 200]))
+        answer = answer[:at] + piece + answer[data.draw(st.integers(at, len(answer))) :]
+    for reader in reads(command):
+        error = error_of(reader, answer)
+        assert error is None or (error.message.startswith("cannot ") and error.message.isprintable())
 
 
 @given(st.text(max_size=200))

@@ -256,7 +256,7 @@ APPLICATIONS = {
             "release": "python manage.py migrate",
             "worker": "python manage.py run_huey",
         },
-        {"worker": {"stop": {"signal": "INT"}}},
+        {"worker": {"stop": {"signal": "INT", "grace": 60}}},
     ),
     "a script": Application({"main.py": "if __name__ == '__main__':\n    run()\n"}, {"app": "python main.py"}),
 }  # fmt: skip

@@ -14,7 +14,7 @@ import click
 
 from procman import __version__
 from procman.app.usage import UsageError
-from procman.cli.early import load_uuid, loaded
+from procman.cli.early import load_msgspec, loaded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
         """The command, None where there is none. Module and function have the verb's name."""
         if cmd_name not in VERBS:
             return None
-        load_uuid()
+        load_msgspec()
         module = importlib.import_module(f"procman.cli.verbs.{VERBS[cmd_name].module}")
         loaded()
         command: click.Command = getattr(module, VERBS[cmd_name].module)

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from procman.cli.early import load_uuid, loaded
+from procman.cli.early import load_msgspec, loaded
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _dispatch(args: list[str]) -> int:
 
         return complete(COMPLETE, os.environ[COMPLETE])
     if args[:1] == ["start"]:
-        load_uuid()
+        load_msgspec()
         from procman.cli.line import fast_parse as plain  # noqa: PLC0415  no other verb is read without click
 
         options = plain.read(args[1:], os.environ)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -21,15 +21,18 @@ def living(slots: Slots) -> list[Instance]:
     return [i for i in slots if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
 
 
-def close(desired: Desired, slots: Slots, closing: Closing, why: str) -> Desired:
-    """Everything ends: nothing else is wanted any more, and an instance that ends while it waits for its turn to stop
-    is not started again.
-    """
+def close(desired: Desired, stopped: list[Instance], closing: Closing, why: str) -> Desired:
+    """Everything ends: nothing else is wanted any more."""
     stop: Move = StopMove(Reason(ReasonCode.SHUTDOWN, why))
-    moves = {i.name: stop for i in [*living(slots), *slots.companions()]}
-    for i in [i for i in slots.everyone() if isinstance(i.phase, UP)]:
-        slots.put(replace(i, wanted=False))
+    moves = {i.name: stop for i in stopped}
     return replace(desired, moves=moves, closing=closing, surge={})
+
+
+def give_up(slots: Slots, waiting: Iterable[str]) -> None:
+    """An instance that ends while it waits for its turn to stop is not started again."""
+    for i in [slots.get(name) for name in waiting]:
+        if i is not None and isinstance(i.phase, UP):
+            slots.put(replace(i, wanted=False))
 
 
 def longest_grace(plan: Plan) -> float:
@@ -43,16 +46,23 @@ def grace_of(stopped: list[Instance], plan: Plan) -> float:
     return max((stop.grace for stop in stops), default=longest_grace(plan))
 
 
-def stop_terms(type_name: str, holds: Iterable[Hold], closing: Closing | None, now: float) -> StopTerms:
+def stop_terms(type_name: str, holds: Collection[Hold], closing: Closing | None, now: float) -> StopTerms:
     """Which clients hold a stop back, and when it is over at the latest."""
-    holding = [hold for hold in holds if type_name in hold.names]
     kill_by = max(now, closing.since + closing.grace) if closing is not None else None
+    if not holds:
+        return StopTerms((), 0.0, kill_by)
+    holding = [hold for hold in holds if type_name in hold.names]
     return StopTerms(tuple(hold.by for hold in holding), max((hold.seconds for hold in holding), default=0.0), kill_by)
 
 
 def all_ended(slots: Slots) -> bool:
     """At least one instance exists, and all are done or failed. Counts of 0 and stopped instances keep procman running."""
-    return any(True for _ in slots) and all(isinstance(i.phase, ENDED_ITSELF) for i in slots)
+    found = False
+    for i in slots:
+        if not isinstance(i.phase, ENDED_ITSELF):
+            return False
+        found = True
+    return found
 
 
 def failure_of(i: Instance) -> int:

@@ -97,6 +97,8 @@ def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: Wo
     """Why these instances cannot be removed; None where they can. Each must be one of as many as the count is lowered
     by.
     """
+    if not names:
+        return None
     standing = {i.name for i in world.standing()}
     chosen = dict.fromkeys(names)
     for name in chosen:

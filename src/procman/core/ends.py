@@ -167,8 +167,8 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
 
 def down(i: Instance, why: Reason | None, now: float) -> Step:
     """Nothing of it is left, and it is not wanted: it is down."""
-    published = wording.stopped(i)
-    return Step(enter(i, Down(why), now), (published,), (Rested(i.name),))
+    before, i = i.phase, enter(i, Down(why), now)
+    return Step(i, (wording.stopped(i, before),), (Rested(i.name),))
 
 
 def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:

@@ -108,7 +108,7 @@ class Fleet:
         return out
 
     def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
-        i = self.get(name)
+        i = self._formation.slots.get(name)
         if i is not None:
             self._formation.step(i, event, now)
 
@@ -231,7 +231,7 @@ class Fleet:
             if not closing.all_ended(formation.slots):
                 return
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)
-        if formation.orphans.left or not formation.slots.settled:
+        if not formation.slots.settled or formation.orphans.left:
             return
         self._finished = True
         line = wording.ended_line(self.instances())

@@ -248,13 +248,13 @@ class Formation:
             case LeaderEnded(status=status):
                 self.counters.ended(i.spec.type, status)
                 self.out += daemons.reclaim(i, self.slots)
-                owed = followers.owed(i, self.plan, self.desired, self.slots) if self.plan.has_followers else {}
-                self.desired = self.desired.moving(owed)
+                if self.plan.has_followers:
+                    self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
             case Rested():
-                if self._role(i) is Role.SURGE and not isinstance(i.phase, Down):
+                if not isinstance(i.phase, Down) and self._role(i) is Role.SURGE:
                     replacing.ended(self, i, now)
             case BecameReady() | BecameUnready():
                 pass
@@ -364,7 +364,8 @@ class Formation:
         if living:
             self.publish(Kind.SHUTDOWN, wording.shutdown_line(len(living), why))
         grace = closing.grace_of(living, self.plan)
-        self.desired = closing.close(self.desired, self.slots, Closing(code, now, grace), why)
+        stopped = [*living, *self.slots.companions()]
+        self.desired = closing.close(self.desired, stopped, Closing(code, now, grace), why)
         self.rollouts.clear()
         if self.groups is not None:
             self.groups.clear()
@@ -374,6 +375,7 @@ class Formation:
         self.watch_stop(now)
         self.out += self.operations.close(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))
         self.reconcile(now)
+        closing.give_up(self.slots, self.desired.moves)
 
     def kill(self, now: float) -> None:
         self.shut_down(130, "killed", now)

@@ -118,6 +118,10 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
     if event.generation != i.generation:
         return Step(i)
     match event:
+        case Exited():
+            return ends.exited(i, event, now)
+        case Emptied():
+            return ends.emptied(i, now)
         case Spawned():
             return _spawned(i, event, now)
         case SpawnFailed():
@@ -126,10 +130,6 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
             return ends.spawn_cancelled(i, now)
         case Unreadable():
             return stopping.unreadable(i, event)
-        case Exited():
-            return ends.exited(i, event, now)
-        case Emptied():
-            return ends.emptied(i, now)
         case Probed() | Notified() | Reported():
             return readiness.heard(i, event, now)
         case Released():
@@ -172,6 +172,8 @@ def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
 def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
     i, why = replace(i, wanted=False), event.why
     match i.phase:
+        case Starting() | Ready() | Unhealthy():
+            return stopping.ask(i, StopReason.ASKED, event, now)
         case Down():
             return Step(i)
         case Spawning() as phase:
@@ -182,8 +184,6 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
             return Step(replace(i, phase=replace(phase, then=AfterClearing.RESPAWN, why=why)))
         case Draining():
             return stopping.go_on(i, StopReason.ASKED, event)
-        case Starting() | Ready() | Unhealthy():
-            return stopping.ask(i, StopReason.ASKED, event, now)
         case Waiting() | Backoff() | Failed() | Done():
             return ends.down(i, why, now)
         case _:

@@ -124,6 +124,8 @@ class Operations:
 
     def moved(self, name: str, i: Instance | None, loops: Loops) -> list[Action]:
         """A slot has moved, or has been removed."""
+        if not self._open:
+            return []
         actions: list[Action] = []
         for one in [one for one in self._open.values() if name in one.needs]:
             actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)

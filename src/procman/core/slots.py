@@ -55,6 +55,10 @@ class Slots:
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
+    def last_first(self, type_name: str) -> Iterator[Instance]:
+        """Those of a type, by falling number."""
+        return (i for i in reversed(self._by_type.get(type_name, ())) if i is not None)
+
     def taken(self, spec: ProcessSpec) -> set[int]:
         """The numbers that a type's slots have, and those whose port a slot of another type has."""
         numbers = {i.index for i in self.of(spec.type)}
@@ -69,7 +73,10 @@ class Slots:
 
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
-        return self.at(type_name, int(index)) if index.isdecimal() else None
+        if not index.isdecimal():
+            return None
+        slots, number = self._by_type.get(type_name, ()), int(index)
+        return slots[number - 1] if 0 < number <= len(slots) else None
 
     def is_busy(self, i: Instance) -> bool:
         """Whether something of it exists or is about to."""
@@ -84,8 +91,11 @@ class Slots:
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
 
     def put(self, i: Instance) -> None:
-        slots = self._by_type.setdefault(i.spec.type, [])
-        slots += [None] * (i.index - len(slots))
+        slots = self._by_type.get(i.spec.type)
+        if slots is None:
+            slots = self._by_type[i.spec.type] = []
+        if i.index > len(slots):
+            slots += [None] * (i.index - len(slots))
         slots[i.index - 1] = i
         if isinstance(i.phase, AT_REST) or i.unkillable:
             self._busy.discard(i.name)

@@ -79,7 +79,7 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | Hal
     leader, terms = i.phase.leader, event.terms
     drain = leader.stop.drain
     seconds = terms.hold if terms.held_by else drain.seconds if drain is not None else 0.0
-    until = _drained_by(now + seconds, terms.kill_by, leader)
+    until = _drained_by(now + seconds, terms.kill_by, leader) if seconds else now
     unready = () if isinstance(i.phase, Starting) else (BecameUnready(i.name),)
     if isinstance(i.phase, Starting) or until <= now:
         step = begin(i, leader, StopCause(reason, event.why, terms.kill_by), now)
@@ -339,8 +339,8 @@ def _group_is_due(phase: Stopping, now: float) -> bool:
 
 def _next(i: Instance, phase: Stopping, now: float, *, repeat: bool) -> SetTimer:
     """The next deadline of a stop whose first signal has been sent."""
-    group_is_next = phase.step is StopStep.TERM_SENT and now < _group_at(phase)
-    at = _group_at(phase) if group_is_next else phase.kill_at
+    group_at = _group_at(phase)
+    at = group_at if phase.step is StopStep.TERM_SENT and now < group_at else phase.kill_at
     if repeat and now - phase.leader.started_at < YOUNG:
         at = min(at, now + REPEAT_AFTER)
     return SetTimer(SlotTimer(i.name), i.token, at)

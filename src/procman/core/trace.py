@@ -68,12 +68,13 @@ class Trace:
         self._now = _Part(fleet.state())
 
     def note(self, at: float, event: Event) -> None:
-        if len(self._now.events) >= self._kept:
-            self._before = self._now
-            self._now = _Part(self._fleet.state())
-        del self._now.clocks[len(self._now.events) :]  # one too many, where there was no memory for its event
-        self._now.clocks.append(at)
-        self._now.events.append(event)
+        now = self._now
+        if len(now.events) >= self._kept:
+            self._before, now = now, _Part(self._fleet.state())
+            self._now = now
+        del now.clocks[len(now.events) :]  # one too many, where there was no memory for its event
+        now.clocks.append(at)
+        now.events.append(event)
 
     def lines(self, header: TraceHeader) -> Iterator[bytes]:
         """The lines of the trace, each with its newline."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from procman.core import hints
 from procman.core.actions import Publish
@@ -21,6 +20,7 @@ from procman.core.phases import (
     Draining,
     Failed,
     Instance,
+    Phase,
     Ready,
     Spawning,
     Starting,
@@ -51,6 +51,7 @@ UNKILLABLE = Reason(ReasonCode.UNKILLABLE, "unkillable: KILL had no effect")
 def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_in: float | None = None) -> Publish:
     """A change of one instance, with its exit if the change is the end of a run."""
     exited = i.record.last_exit if kind in _ENDS else None
+    leader = i.leader
     return Publish(
         Change(
             event=kind,
@@ -58,7 +59,7 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
             instance=i.name,
             type=i.spec.type,
             phase=i.phase.shown,
-            pid=i.pid,
+            pid=leader.pid if leader is not None else None,
             exit=str(exited) if exited else None,
             retry_in=retry_in,
             generation=i.generation,
@@ -236,14 +237,14 @@ def unkillable(i: Instance, after: float) -> Publish:
     return _publish(i, Kind.UNKILLABLE, f"{i.name} (pid {i.pid}) is unkillable: still there {after:.0f} s after KILL")
 
 
-def stopped(i: Instance) -> Publish:
-    """It is down now; `i` is as it was before. Logged if its end was not the one that was asked for."""
+def stopped(i: Instance, before: Phase) -> Publish:
+    """It is down now. Logged if its end was not the one that was asked for."""
     text, clean = f"{i.name} stopped", True
-    if isinstance(i.phase, ENDING):
+    if isinstance(before, ENDING):
         status = i.record.last_exit
-        clean = status is None or status.code in (0, i.phase.leader.stop.exit_code)
+        clean = status is None or status.code in (0, before.leader.stop.exit_code)
         text += f": {status}" if status else ""
-    return _publish(replace(i, phase=Down()), Kind.STOPPED, text, logged=not clean)
+    return _publish(i, Kind.STOPPED, text, logged=not clean)
 
 
 # ---- rows

@@ -66,7 +66,7 @@ class EventQueue:
         """Handle all waiting events."""
         self._handling = True
         try:
-            while self._waiting or (start and self._start_one()):
+            while self._waiting or (start and self.spawns and self._start_one()):
                 self._decide(self._waiting.popleft(), time.monotonic())
         finally:
             self._handling = False

@@ -123,16 +123,21 @@ class Kernel:
         self._faults.no_memory(lambda: self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self.on_child))
 
     def _perform(self, action: actions.Action) -> None:
-        match action:
+        match action:  # what is frequent comes first
+            case actions.Publish(change):
+                self._publisher.publish(change)
+            case actions.SetTimer(key, token, at):
+                self._deadlines.set(key, token, at)
+            case actions.Signal(name, generation, signal, target):
+                if process := self._processes.find(name, generation):
+                    if signal != "CONT":  # it follows a stop signal, before which all was remembered
+                        self._adoption.remember(process)
+                    self._processes.signal(process, signal, target)
+                    self._adoption.sweep_soon()
             case actions.Spawn():
                 self._events.spawns.add(action)
             case actions.CancelSpawn():
                 self._events.cancel(action)
-            case actions.Signal(name, generation, signal, target):
-                if process := self._processes.find(name, generation):
-                    self._adoption.remember(process)
-                    self._processes.signal(process, signal, target)
-                    self._adoption.sweep_soon()
             case actions.SignalProcess(pid, signal):
                 self._processes.signal_process(pid, signal)
                 self._adoption.sweep_soon()
@@ -141,15 +146,11 @@ class Kernel:
             case actions.ReclaimDaemons(name, generation, signal):
                 if process := self._processes.find(name, generation):
                     self._processes.inherit(process, signal_number(signal))
-            case actions.SetTimer(key, token, at):
-                self._deadlines.set(key, token, at)
             case actions.Remove(name):
                 self.output.forget(name)
                 self._on_demand.forget(name)
             case actions.KeepCounts(counts):
                 self._keep(counts)
-            case actions.Publish(change):
-                self._publisher.publish(change)
             case actions.Reply() | actions.Refuse():
                 self._requests.answer(action)
             case actions.OperationEnded(operation):

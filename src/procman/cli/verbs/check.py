@@ -12,7 +12,8 @@ from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
 from procman.cli.show.formation import explanation
-from procman.cli.show.table import columns
+from procman.cli.show.screen import can_redraw, width
+from procman.cli.show.table import columns, fitted
 from procman.config.load import Kept, load
 from procman.config.options import Options
 
@@ -40,12 +41,13 @@ def check(options: Options, *, fix: bool) -> None:
     options = nearest_inputs(options)
     kept: Kept = {}
     plan = load(options, os.environ, kept=kept)
-    click.echo(shown(plan))
+    wide = width() if can_redraw() else None
+    click.echo(fitted(shown(plan), wide))
     texts = programs.read_texts(options, plan, kept)
     found = programs.findings(plan, texts)
     advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
     for line in [*explanation(plan), *advice]:
-        click.echo(line)
+        click.echo(fitted(line, wide))
     for line in broken_here():
         if line:
             click.echo(f"procman: {line}", err=True)

@@ -6,6 +6,7 @@ commands `autoscale pause`, `resume` and `scale web=2..6` write the first, the c
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from typing import Self, TypeVar
@@ -117,10 +118,18 @@ class AutoscaleStore:
             return 0
 
     def control(self, type_name: str, **values: bool | Bounds | None) -> None:
-        """Change what is asked for a type."""
-        controls = self.controls()
-        changed = replace(controls.types.get(type_name, Control()), **values)
-        self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
+        """Change what is asked for a type. Of two commands at the same time the second waits, and changes what the first has
+        written.
+        """
+        path = self._path(f"{CONTROLS}.lock")
+        try:
+            with open(path, "ab", opener=_private) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                controls = self.controls()
+                changed = replace(controls.types.get(type_name, Control()), **values)
+                self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
+        except OSError as error:
+            raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
 
     def status(self) -> AutoscaleStatus:
         kept = self._read(STATUS, AutoscaleStatus)

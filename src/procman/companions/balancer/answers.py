@@ -22,6 +22,9 @@ configuration has it `disabled`, and stays set when a command makes it ready.
 
 DRAIN = 0x08 | 0x10
 
+END = "\n\n"
+"""The end of a table: without the empty line HAProxy has died while it wrote, and servers may be missing."""
+
 STATE_VERSION = "1"
 
 STATE_FIELDS = ("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state", "srv_port")
@@ -122,6 +125,8 @@ class BackendLoad(Struct, frozen=True, kw_only=True):
 def refusal(command: str, answer: str) -> HaproxyError | None:
     """Whether a command that changes something was refused. Only known answers count as success."""
     text = answer.strip()
+    if not answer:
+        return _cut_short(_brief(command))
     if not text or _DONE.fullmatch(text):
         return None
     return HaproxyError(_kind(text), f"cannot {_brief(command)}: HAProxy says: {_brief(text)}")
@@ -138,14 +143,21 @@ def _brief(text: str) -> str:
 
 
 def _table(command: str, answer: str) -> list[str]:
-    """The lines of an answer that is a table. Raises an error where it is a message."""
+    """The lines of an answer that is a table. Raises an error where it is a message, or not complete."""
     lines = answer.rstrip("\n").split("\n")
     first = next((line for line in lines[:2] if line.startswith("# ")), None)
+    if not answer or (first is not None and not answer.endswith(END)):
+        raise _cut_short(command)
     if first is None:
         text = answer.strip()
         kind = _kind(text) if text else Refusal.UNREADABLE
         raise HaproxyError(Refusal.UNREADABLE if kind is Refusal.OTHER else kind, f"cannot {command}: {_brief(text)!r}")
     return lines
+
+
+def _cut_short(command: str) -> HaproxyError:
+    """HAProxy has ended, or was replaced, while it answered. It is asked again, as where there is none."""
+    return HaproxyError(Refusal.ABSENT, f"cannot read HAProxy's answer to `{command}`: it is cut short")
 
 
 def _unreadable(command: str, what: str) -> HaproxyError:
@@ -217,8 +229,15 @@ def read_load(answer: str, backend: str) -> BackendLoad:
     raise HaproxyError(Refusal.NO_BACKEND, f"cannot find the backend {_brief(backend)} in HAProxy's statistics")
 
 
+def _complete(command: str, answer: str) -> str:
+    if answer.startswith("Name: ") and not answer.endswith(END):
+        raise _cut_short(command)
+    return answer
+
+
 def read_version(answer: str) -> tuple[int, int]:
     """`show info`: major and minor version."""
+    answer = _complete("show info", answer)
     match = re.search(r"^Version: ([0-9]{1,4})\.([0-9]{1,4})", answer, re.MULTILINE)
     if match is None:
         raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's version: {_brief(answer)!r}")
@@ -227,6 +246,7 @@ def read_version(answer: str) -> tuple[int, int]:
 
 def read_pid(answer: str) -> int:
     """`show info`: the worker's pid, as HAProxy sees it."""
+    answer = _complete("show info", answer)
     match = re.search(r"^Pid: ([0-9]{1,10})$", answer, re.MULTILINE)
     if match is None:
         raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's pid: {_brief(answer)!r}")

@@ -115,9 +115,10 @@ class Adoption:
         impossible to find.
         """
         if self._processes.subreaper:
-            if time.monotonic() >= self._scanned_at + FRESH:  # one scan for all that are stopped together
+            now = time.monotonic()
+            if now >= self._scanned_at + FRESH:  # one scan for all that are stopped together
                 self.scan_children()
-            self._processes.remember(process, time.monotonic())
+            self._processes.remember(process, now)
 
     def scan_soon(self) -> None:
         """After a start: what the process forks and leaves becomes procman's child."""

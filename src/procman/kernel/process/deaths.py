@@ -66,8 +66,9 @@ class Deaths:
             pid, status = dead
             process = self._processes.leader(pid)
             if process is not None:
+                process.ended = True
                 if self._processes.subreaper:
-                    self._processes.remember(process, time.monotonic(), ended=True)
+                    self._processes.remember(process, time.monotonic())
                 self._leader_ended(process, status, unasked=unasked(process))
             else:
                 self._helpers.ended(pid)

@@ -70,10 +70,11 @@ class Descent:
         found: list[RunningProcess] = []
         parents, known = list(pids), set(pids)
         while parents:
-            fresh = [one for one in self._of(parents.pop()) if one.pid not in known]
-            found += fresh
-            known.update(one.pid for one in fresh)
-            parents += [one.pid for one in fresh]
+            fresh = {one.pid: one for one in self._of(parents.pop()) if one.pid not in known}
+            if fresh:
+                found += fresh.values()
+                known.update(fresh)
+                parents += fresh
         return found
 
     def _of(self, parent: int) -> list[RunningProcess]:

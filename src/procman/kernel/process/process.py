@@ -44,7 +44,7 @@ class Process:
     """
 
     __slots__ = (
-        *("adopted", "daemons", "generation", "group", "held"),
+        *("adopted", "daemons", "ended", "generation", "group", "held"),
         *("name", "pid", "reaped", "spec", "started_at", "stdin", "streams"),
     )
 
@@ -55,7 +55,7 @@ class Process:
         self.pid = self.group = pid
         self.held = False
         self.started_at = started_at
-        self.reaped = False
+        self.ended = self.reaped = False  # it is reaped after all that follows from its end
         self.adopted = NOBODY
         self.daemons = NOBODY  # daemons that it brought into its type, and which may outlive it
         self.streams: tuple[ChildStream, ...] = ()
@@ -101,7 +101,7 @@ def state_of(process: Process, spec: int) -> ProcessState:
 def restored(state: ProcessState, spec: ProcessSpec, streams: Mapping[int, ChildStream]) -> Process:
     process = Process(state.name, state.generation, spec, state.pid, state.started_at)
     process.group, process.held = state.group or state.pid, state.held
-    process.reaped = state.reaped
+    process.ended = process.reaped = state.reaped
     process.adopted = frozenset(state.adopted) or NOBODY
     process.daemons = frozenset(state.daemons) or NOBODY
     process.streams = tuple(streams[fd] for fd in state.streams)
@@ -122,20 +122,18 @@ def group_is_alive(process: Process) -> bool:
     if process.held:
         return True
     try:
-        os.kill(process.group, 0)
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        return False
-    else:
-        return False
-    try:
         os.killpg(process.group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
+        pass
+    try:
+        os.kill(process.group, 0)
+    except ProcessLookupError:
         return True
-    return True
+    except PermissionError:
+        return False
+    return False
 
 
 def group_of(pid: int) -> int:

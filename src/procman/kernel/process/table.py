@@ -7,7 +7,6 @@ signalled through a descriptor (`descent.send`).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -204,11 +203,11 @@ class ProcessTable:
 
     # ---- adoption
 
-    def remember(self, process: Process, now: float, *, ended: bool = False) -> None:
+    def remember(self, process: Process, now: float) -> None:
         """Remember its descendants while those in between exist: after the stop nothing may show them. A leader that has
         ended has none any more: the system passes on its children before it reports the end.
         """
-        ancestors = [*process.adopted, *process.daemons, *(() if ended else (process.pid,))]
+        ancestors = [*process.adopted, *process.daemons, *(() if process.ended else (process.pid,))]
         if ancestors:
             self._descent = self._descent or descent.Descent()
             self._descent.remember(ancestors, process, now)
@@ -369,8 +368,9 @@ class ProcessTable:
         jobs = [] if process.reaped or process.group == process.pid else descent.jobs_of(process)
         if not process.reaped or group_is_alive(process):
             try:
-                with contextlib.suppress(ProcessLookupError):  # empty by now
-                    os.killpg(process.group, number)
+                os.killpg(process.group, number)
+            except ProcessLookupError:  # empty by now
+                pass
             except PermissionError:
                 self._refused(process.pid)
         for job in jobs:
@@ -379,8 +379,9 @@ class ProcessTable:
     def _kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
         try:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
         except PermissionError:  # mostly it runs as another user: set-uid, or one that changed its user
             self._refused(pid)
 
