@@ -319,7 +319,7 @@ def test_logs_give_back_bytes_that_are_no_text(script):
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("system | fine\rover it\n", b"| over it\n"), ("\x1b[3Aup\n", b"| up\n"), ("a\x08\x1b]0;t\x07b\n", b"| ab\n")],
+    [("system | fine\rover it\n", b"| over it\n"), ("\x1b[3Aup\n", b"| up\n"), ("a\x08\x1b]0;t\x07b\n", b"| b\n")],
 )
 def test_logs_on_a_screen_draw_over_no_line(text, shown):
     from procman.cli.verbs.logs import LogFormat
