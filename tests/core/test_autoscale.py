@@ -129,7 +129,7 @@ def test_a_ratio_multiplies_those_that_are_ready(count, value, wanted):
     assert counted(rule_of(AGE), seen_of(count, MetricReading(metric="age", value=value))) == wanted
 
 
-def test_of_several_metrics_the_largest_wish_wins():
+def test_of_several_metrics_the_largest_proposal_wins():
     seen = seen_of(2, cpu(50, 50), queue(50))
     assert counted(rule_of(CPU, QUEUE), seen) == 5
 
@@ -221,7 +221,7 @@ def test_a_number_of_any_size_is_told_in_a_few_characters():
     assert "1e+300 at 10" in decision.text
 
 
-def test_the_text_of_a_decision_names_the_wish_and_every_rule_that_limited_it():
+def test_the_text_of_a_decision_names_the_proposal_and_every_rule_that_limited_it():
     rule = ScalingRule(max=6, metrics=(QUEUE,))
     decision = decide(rule, Scaler(), seen_of(4, queue(497)), 0.0)[1]
     assert decision.text == "queue asks for 50: 497 at 10 an instance; up to 8 at most within 15 s; max is 6"
