@@ -57,7 +57,12 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     env: Annotated[
         dict[str, AsWritten],
-        key("Variables on top of everybody's environment", policies.field("env"), checks.variables, "`{}`"),
+        key(
+            "Variables in addition to the environment that all types get",
+            policies.field("env"),
+            checks.variables,
+            "`{}`",
+        ),
     ] = {}
     port: (
         Annotated[
@@ -89,7 +94,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[
             OnEnd,
             key(
-                "exit: the first end of an instance stops everything; exit-on-failure: only that of one that failed and is not restarted",
+                "exit: the first end of an instance stops everything; exit-on-failure: only the end of one that failed and is not restarted",
                 policies.field("on_end"),
             ),
         ]
@@ -98,7 +103,10 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stdin: (
         Annotated[
             Stdin,
-            key("open: a pipe never written, for programs that leave when input ends", policies.field("stdin")),
+            key(
+                "open: a pipe that nobody writes to, for programs that end when their input ends",
+                policies.field("stdin"),
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -117,7 +125,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[
             tuple[Filled, ...],
             key(
-                "With `start --watch`: patterns of files, relative to the root, whose change restarts it",
+                "With `start --watch`: patterns of files, relative to the root. When such a file changes, the type is restarted",
                 check=checks.patterns,
                 default="every file, where no type has this key",
             ),
@@ -140,7 +148,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[
             ProbeWord | HealthSection,
             key(
-                "Whether a ready process still serves: the same probes, again and again",
+                "Whether a ready process still works: the same probes, repeated",
                 policies.health,
                 checks.probe,
                 "not checked",
@@ -151,9 +159,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     depends_on: (
         Annotated[
             tuple[Filled, ...] | dict[str, Needed],
-            key(
-                "Types that it waits for at the start, and that stop after it", policies.depends_on, checks.dependencies
-            ),
+            key("Types that it waits for at the start. They stop after it", policies.depends_on, checks.dependencies),
         ]
         | UnsetType
     ) = UNSET
@@ -164,7 +170,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     recycle: (
         Annotated[
             RecycleSection,
-            key("When an instance that works is replaced", policies.recycle, checks.recycling, "never"),
+            key("When an instance is replaced although it works", policies.recycle, checks.recycling, "never"),
         ]
         | UnsetType
     ) = UNSET
@@ -184,7 +190,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[
             bool,
             key(
-                "It runs to its end: no port, no restart unless `restart.max_restarts` says so",
+                "A one-off runs to its end: no port, and no restart unless `restart.max_restarts` is set",
                 policies.field("oneshot"),
                 default="`true` for `release`, else `false`",
             ),
@@ -213,7 +219,9 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ]
         | UnsetType
     ) = UNSET
-    max: Annotated[Most, key("Most instances; 1 makes a singleton", policies.field("max"))] | UnsetType = UNSET
+    max: (
+        Annotated[Most, key("Most instances; with 1 there is never a second one", policies.field("max"))] | UnsetType
+    ) = UNSET
 
 
 class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -230,9 +238,7 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
     keep_counts: Annotated[
         bool,
-        Meta(
-            description="A count that is set at run time, by a person or the autoscaler, holds at the next start, too"
-        ),
+        Meta(description="Counts that a person or the autoscaler set while procman ran are kept for the next start"),
     ] = False
 
 

@@ -19,10 +19,15 @@ from procman.core.spec import Count, StopMode, When
 class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how soon an ended instance is started again."""
 
-    policy: Annotated[When, Meta(description="Which ends bring an instance back")] | UnsetType = UNSET
-    delay: Annotated[Seconds, Meta(description="Seconds before the first; 0: at once")] | UnsetType = UNSET
-    max_delay: Annotated[Seconds, Meta(description="What the delay doubles up to, seconds")] | UnsetType = UNSET
-    reset_after: Annotated[Seconds, Meta(description="Ready this long, the delay starts over")] | UnsetType = UNSET
+    policy: Annotated[When, Meta(description="After which ends an instance is started again")] | UnsetType = UNSET
+    delay: Annotated[Seconds, Meta(description="Seconds before the first restart; 0: at once")] | UnsetType = UNSET
+    max_delay: (
+        Annotated[Seconds, Meta(description="Each restart doubles the delay, up to these seconds")] | UnsetType
+    ) = UNSET
+    reset_after: (
+        Annotated[Seconds, Meta(description="Seconds that it is ready until the delay is the first one again")]
+        | UnsetType
+    ) = UNSET
     max_restarts: (
         Annotated[Restarts, Meta(description="Restarts in a row before an instance is failed; null: no end")]
         | UnsetType
@@ -36,13 +41,15 @@ class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class DrainSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens between leaving the rotation and the stop signal."""
 
-    seconds: Annotated[Seconds, Meta(description="How long it keeps running at most")] = 0.0
-    signal: Annotated[Filled, Meta(description="A signal at its beginning, such as TSTP for sidekiq")] | UnsetType = (
-        UNSET
-    )
+    seconds: Annotated[Seconds, Meta(description="Seconds that it keeps running at most")] = 0.0
+    signal: (
+        Annotated[Filled, Meta(description="A signal at the beginning of the drain, such as TSTP for sidekiq")]
+        | UnsetType
+    ) = UNSET
     exec: (
         Annotated[
-            Filled, Meta(description="A command at its beginning, such as a call that takes it out of a registry")
+            Filled,
+            Meta(description="A command at the beginning of the drain, such as one that removes it from a registry"),
         ]
         | UnsetType
     ) = UNSET
@@ -84,19 +91,25 @@ class ReadySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         | UnsetType
     ) = UNSET
     status: (
-        Annotated[Status | tuple[Status, ...], Meta(description="The HTTP status, or several, to be answered instead")]
+        Annotated[
+            Status | tuple[Status, ...],
+            Meta(description="With `http`: the status, or several, that it answers with instead"),
+        ]
         | UnsetType
     ) = UNSET
     log: Annotated[Filled, Meta(description="A regular expression that a line of its output matches")] | UnsetType = (
         UNSET
     )
     exec: Annotated[Filled, Meta(description="A command in its environment that ends with 0")] | UnsetType = UNSET
-    notify: Annotated[bool, Meta(description="true: it says so itself by sd_notify(3)")] | UnsetType = UNSET
-    file: Annotated[Filled, Meta(description="A file that it makes, relative to its working directory")] | UnsetType = (
+    notify: Annotated[bool, Meta(description="true: the program reports it itself, by sd_notify(3)")] | UnsetType = (
         UNSET
     )
+    file: (
+        Annotated[Filled, Meta(description="A file that the program creates, relative to its working directory")]
+        | UnsetType
+    ) = UNSET
     timeout: (
-        Annotated[Seconds, Meta(description="Seconds after which a start that is not ready is a failed one")]
+        Annotated[Seconds, Meta(description="Seconds after which a start has failed if the process is not ready")]
         | UnsetType
     ) = UNSET
     interval: Annotated[Seconds, Meta(description="Seconds between two probes, at most")] | UnsetType = UNSET
@@ -105,10 +118,13 @@ class ReadySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class HealthSection(ReadySection, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How procman learns that a ready process still serves: the same probes, again and again."""
 
-    timeout: Annotated[Seconds, Meta(description="Seconds within which a probe is answered")] | UnsetType = UNSET
+    timeout: Annotated[Seconds, Meta(description="Seconds within which a probe has to be answered")] | UnsetType = UNSET
     interval: Annotated[Seconds, Meta(description="Seconds between two probes")] | UnsetType = UNSET
     failures: Annotated[Times, Meta(description="Failed probes in a row until `on_failure`")] | UnsetType = UNSET
-    on_failure: Annotated[OnUnhealthy, Meta(description="What then happens")] | UnsetType = UNSET
+    on_failure: (
+        Annotated[OnUnhealthy, Meta(description="What follows: a restart, or it is only taken out of rotation")]
+        | UnsetType
+    ) = UNSET
 
 
 class HowMany(Enum):
@@ -122,10 +138,12 @@ class DependencySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Which state of another type a type waits for."""
 
     until: (
-        Annotated[Until, Meta(description="What it must have reached; default: done for a one-off, else ready")]
+        Annotated[
+            Until, Meta(description="What the dependency must have reached; default: done for a one-off, else ready")
+        ]
         | UnsetType
     ) = UNSET
-    instances: Annotated[HowMany, Meta(description="How many of its instances")] = HowMany.ONE
+    instances: Annotated[HowMany, Meta(description="How many of its instances must have reached it")] = HowMany.ONE
     restart: Annotated[bool, Meta(description="Restart when the dependency has been started again")] = False
 
 
@@ -138,7 +156,7 @@ class RollingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How instances are replaced one after another."""
 
     unavailable: (
-        Annotated[Times | Share, Meta(description="How many may be away at once: a number, or a share such as 25%")]
+        Annotated[Times | Share, Meta(description="How many may be stopped at once: a number, or a share such as 25%")]
         | UnsetType
     ) = UNSET
     surge: (
@@ -147,7 +165,7 @@ class RollingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             Meta(
                 ge=0,
                 le=1,
-                description="1: an extra instance comes up first, so that none is missing; the default behind a `balancer`",
+                description="1: an extra instance is started first, so that none is missing; the default behind a `balancer`",
             ),
         ]
         | UnsetType
@@ -157,11 +175,13 @@ class RollingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class RecycleSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When an instance is replaced by a new one although it works."""
 
-    age: Annotated[Seconds, Meta(description="When it is older than this")] | UnsetType = UNSET
-    memory: Annotated[Bytes, Meta(description="When it and its children take more than this")] | UnsetType = UNSET
-    jitter: Annotated[float, Meta(ge=0, le=1, description="Share of the age by which instances differ")] | UnsetType = (
-        UNSET
-    )
+    age: Annotated[Seconds, Meta(description="Seconds after which it is replaced")] | UnsetType = UNSET
+    memory: (
+        Annotated[Bytes, Meta(description="It is replaced when it and its children use more than this")] | UnsetType
+    ) = UNSET
+    jitter: (
+        Annotated[float, Meta(ge=0, le=1, description="The ages of instances differ by up to this share")] | UnsetType
+    ) = UNSET
 
 
 class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,7 +191,9 @@ class GroupSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     strategy: Annotated[Strategy, Meta(description="Who is restarted with a member that crashes")] = (
         Strategy.ONE_FOR_ONE
     )
-    intensity: Annotated[Count, Meta(description="Restarts within a period; one more, and all are failed")] = 3
+    intensity: Annotated[
+        Count, Meta(description="Most restarts within a period; after one more, the whole group has failed")
+    ] = 3
     period: Annotated[Seconds, Meta(description="Seconds over which restarts are counted")] = 60.0
 
 

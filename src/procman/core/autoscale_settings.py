@@ -40,12 +40,19 @@ class HaproxyNumber(Enum):
 class RedisSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where items wait in redis: a key of one of redis's types, or the queue of a known library by its name."""
 
-    redis: Annotated[Word, Meta(description="redis://host:port/db, rediss:// or unix://; `$NAME` takes a variable")]
+    redis: Annotated[
+        Word, Meta(description="redis://host:port/db, rediss:// or unix://; `$NAME` is replaced by the variable")
+    ]
     list: Annotated[Word, Meta(description="A list: its length")] | UnsetType = UNSET
-    stream: Annotated[Word, Meta(description="A stream: what its group has not acknowledged")] | UnsetType = UNSET
+    stream: (
+        Annotated[Word, Meta(description="A stream: the entries that its group has not acknowledged")] | UnsetType
+    ) = UNSET
     group: Annotated[Word, Meta(description="The consumer group of the stream")] | UnsetType = UNSET
-    sorted_set: Annotated[Word, Meta(description="A sorted set: how many members")] | UnsetType = UNSET
-    unacked: Annotated[Word, Meta(description="A hash of what is taken and not done, added to it")] | UnsetType = UNSET
+    sorted_set: Annotated[Word, Meta(description="A sorted set: its number of members")] | UnsetType = UNSET
+    unacked: (
+        Annotated[Word, Meta(description="A hash of items that are taken and not done; its length is added")]
+        | UnsetType
+    ) = UNSET
     celery: Annotated[Word, Meta(description="A queue of Celery: waiting and unacknowledged")] | UnsetType = UNSET
     rq: Annotated[Word, Meta(description="A queue of RQ: waiting and running")] | UnsetType = UNSET
     sidekiq: Annotated[Word, Meta(description="A queue of Sidekiq: waiting and running")] | UnsetType = UNSET
@@ -61,15 +68,17 @@ class HaproxySource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     socket: Annotated[Word, Meta(description="HAProxy's `stats socket`, relative to the root")]
     backend: Annotated[Word, Meta(description="The backend's name")]
-    of: Annotated[HaproxyNumber, Meta(description="What is read of it")] = HaproxyNumber.QUEUE
+    of: Annotated[HaproxyNumber, Meta(description="Which number is read")] = HaproxyNumber.QUEUE
 
 
 class HttpSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number in a JSON document."""
 
-    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` takes a variable")]
-    json: Annotated[Word, Meta(description="Where the number is: names and indexes with dots between")]
-    ratio: Annotated[bool, Meta(description="The number does not add up over instances, as an age")] = False
+    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` is replaced by the variable")]
+    json: Annotated[Word, Meta(description="Where the number is: names and indexes, separated by dots")]
+    ratio: Annotated[bool, Meta(description="true: the number is not divided among the instances, such as an age")] = (
+        False
+    )
 
     def __repr__(self) -> str:
         return f"HttpSource({masked(self.url)!r}, {self.json!r})"
@@ -78,9 +87,11 @@ class HttpSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PrometheusSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A sample of a page in Prometheus's text format."""
 
-    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` takes a variable")]
-    metric: Annotated[Word, Meta(description='`name` or `name{label="value"}`; matching samples are added up')]
-    ratio: Annotated[bool, Meta(description="The number does not add up over instances, as an age")] = False
+    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` is replaced by the variable")]
+    metric: Annotated[Word, Meta(description='`name` or `name{label="value"}`; samples that match are added')]
+    ratio: Annotated[bool, Meta(description="true: the number is not divided among the instances, such as an age")] = (
+        False
+    )
 
     def __repr__(self) -> str:
         return f"PrometheusSource({masked(self.url)!r}, {self.metric!r})"
@@ -89,13 +100,24 @@ class PrometheusSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One metric: exactly one kind, and its target."""
 
-    target: Annotated[Positive, Meta(description="What one instance is to have of it")] | UnsetType = UNSET
-    timeout: Annotated[Duration, Meta(description="Seconds for a reading")] = 5.0
+    target: Annotated[Positive, Meta(description="How much of it each instance should have")] | UnsetType = UNSET
+    timeout: Annotated[Duration, Meta(description="Most seconds that a reading takes")] = 5.0
     cpu: (
-        Annotated[Positive, Meta(description="CPU time of the whole tree, of one core; this is its target")] | UnsetType
+        Annotated[
+            Positive,
+            Meta(
+                description="CPU time of all processes of an instance, as a share of one core; the number is the target"
+            ),
+        ]
+        | UnsetType
     ) = UNSET
-    queue: Annotated[RedisSource, Meta(description="What waits or runs in redis")] | UnsetType = UNSET
-    latency: Annotated[RedisSource, Meta(description="Age of the oldest item in redis, seconds")] | UnsetType = UNSET
+    queue: (
+        Annotated[RedisSource, Meta(description="Number of items in redis that wait or are being worked on")]
+        | UnsetType
+    ) = UNSET
+    latency: (
+        Annotated[RedisSource, Meta(description="Age of the oldest item in redis that waits, in seconds")] | UnsetType
+    ) = UNSET
     haproxy: Annotated[HaproxySource, Meta(description="A number of a backend of HAProxy")] | UnsetType = UNSET
     http: Annotated[HttpSource, Meta(description="A number in a JSON document")] | UnsetType = UNSET
     prometheus: Annotated[PrometheusSource, Meta(description="A sample in Prometheus's text format")] | UnsetType = (
@@ -107,11 +129,13 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Movement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast the count may change in one direction: by the larger of the two in a period."""
 
-    percent: Annotated[Percent, Meta(description="Percent of the count in a period")] | UnsetType = UNSET
-    count: Annotated[Capacity, Meta(description="Instances in a period")] | UnsetType = UNSET
-    period: Annotated[Interval, Meta(description="Seconds")] | UnsetType = UNSET
+    percent: Annotated[Percent, Meta(description="Largest change in a period, in percent of the count")] | UnsetType = (
+        UNSET
+    )
+    count: Annotated[Capacity, Meta(description="Largest change in a period, in instances")] | UnsetType = UNSET
+    period: Annotated[Interval, Meta(description="Seconds of a period")] | UnsetType = UNSET
     window: (
-        Annotated[Duration, Meta(description="Seconds of recommendations of which the most cautious counts")]
+        Annotated[Duration, Meta(description="Seconds. The most cautious of all counts computed in that time is used")]
         | UnsetType
     ) = UNSET
 
@@ -122,8 +146,8 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cron: Annotated[Word, Meta(description="Five fields: minute, hour, day, month, day of the week")]
     min: Annotated[Capacity, Meta(description="Fewest instances")] | UnsetType = UNSET
     max: Annotated[Capacity, Meta(description="Most instances")] | UnsetType = UNSET
-    seconds: Annotated[Interval, Meta(description="How long it holds")] | UnsetType = UNSET
-    timezone: Annotated[Word, Meta(description="As Europe/Berlin; the machine's where it is not given")] | UnsetType = (
+    seconds: Annotated[Interval, Meta(description="Seconds that the entry is in force")] | UnsetType = UNSET
+    timezone: Annotated[Word, Meta(description="Such as Europe/Berlin; default: that of the machine")] | UnsetType = (
         UNSET
     )
 
@@ -131,18 +155,28 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the count of a type follows demand."""
 
-    min: Annotated[Capacity, Meta(description="Fewest instances; 0 needs a metric that is read without any")] = 1
+    min: Annotated[
+        Capacity, Meta(description="Fewest instances; 0 needs a metric that can be read while none runs")
+    ] = 1
     max: Annotated[Capacity, Meta(description="Most instances")]
-    metrics: Annotated[tuple[Metric, ...], Meta(description="Each proposes a count; the largest is used")] = ()
+    metrics: Annotated[tuple[Metric, ...], Meta(description="Each metric asks for a count; the largest is used")] = ()
     every: Annotated[Interval, Meta(description="Seconds between two polls")] = 15.0
-    tolerance: Annotated[float, Meta(ge=0, lt=1, description="A difference that changes nothing")] = 0.1
-    up: Annotated[Movement, Meta(description="How fast it goes up")] = Movement()
-    down: Annotated[Movement, Meta(description="How fast it goes down")] = Movement()
+    tolerance: Annotated[
+        float, Meta(ge=0, lt=1, description="A difference up to this share of the target changes nothing")
+    ] = 0.1
+    up: Annotated[Movement, Meta(description="How fast the count goes up")] = Movement()
+    down: Annotated[Movement, Meta(description="How fast the count goes down")] = Movement()
     young: (
-        Annotated[Duration, Meta(description="Seconds that an instance is ready before its load counts")] | UnsetType
+        Annotated[Duration, Meta(description="Seconds that an instance must be ready before its load counts")]
+        | UnsetType
     ) = UNSET
-    idle: Annotated[Duration, Meta(description="With min 0: seconds without demand before the last one goes")] = 300.0
-    fallback: Annotated[Capacity, Meta(description="Count after three failed readings of a metric")] | UnsetType = UNSET
+    idle: Annotated[
+        Duration, Meta(description="With `min: 0`: seconds without demand before the last instance is stopped")
+    ] = 300.0
+    fallback: (
+        Annotated[Capacity, Meta(description="The count that a metric asks for after three failed readings in a row")]
+        | UnsetType
+    ) = UNSET
     schedule: Annotated[tuple[Schedule, ...], Meta(description="Other bounds at times of the calendar")] = ()
 
 

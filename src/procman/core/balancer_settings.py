@@ -18,26 +18,26 @@ LAST_PORT = 65535
 class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backend of HAProxy 2.6 or newer: by its runtime API, or by answers to its agent checks."""
 
-    backend: Annotated[Word, Meta(description="The backend; the type's name where it is not given")] | UnsetType = UNSET
+    backend: Annotated[Word, Meta(description="Name of the backend; default: that of the type")] | UnsetType = UNSET
     socket: (
         Annotated[Word, Meta(description="HAProxy's `stats socket` with `level admin`, relative to the root")]
         | UnsetType
     ) = UNSET
     slots: (
-        Annotated[Word, Meta(description="Prefix of the backend's `server-template`; the type's name if not given")]
+        Annotated[Word, Meta(description="Prefix of the backend's `server-template`; default: the name of the type")]
         | UnsetType
     ) = UNSET
     file: (
         Annotated[
             Word,
             Meta(
-                description="With slots HAProxy's `server-state-file`, else a configuration file with the backend that "
-                "HAProxy is started with beside its own"
+                description="With slots: HAProxy's `server-state-file`. Without: a file with the backend, with which "
+                "HAProxy is started besides its own configuration"
             ),
         ]
         | UnsetType
     ) = UNSET
-    options: Annotated[str, Meta(description="Without slots: what follows the address of a server")] = "check"
+    options: Annotated[str, Meta(description="Without slots: the options after the address of a server")] = "check"
     section: Annotated[
         tuple[Word, ...], Meta(description="Without slots: the lines of the backend before its servers")
     ] = ()
@@ -51,10 +51,14 @@ class Balancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     haproxy: Annotated[HaproxyBalancer, Meta(description="A backend of HAProxy")] | UnsetType = UNSET
     file: Annotated[Word, Meta(description="The file that is written, relative to the root")] | UnsetType = UNSET
-    template: Annotated[Word, Meta(description="The Jinja template that it is made of")] | UnsetType = UNSET
-    reload: Annotated[Word, Meta(description="The command that lets the balancer read it")] | UnsetType = UNSET
-    gather: Annotated[Duration, Meta(description="Seconds in which changes become one")] = 0.1
-    drain: Annotated[Duration, Meta(description="Most seconds for a leaving instance to lose its connections")] = 10.0
+    template: Annotated[Word, Meta(description="The Jinja template that the file is made from")] | UnsetType = UNSET
+    reload: Annotated[Word, Meta(description="The command that makes the balancer read the file")] | UnsetType = UNSET
+    gather: Annotated[
+        Duration, Meta(description="Seconds for which changes are collected before they are passed on")
+    ] = 0.1
+    drain: Annotated[
+        Duration, Meta(description="Most seconds that a leaving instance may take to finish its requests")
+    ] = 10.0
 
 
 def short(text: str) -> Balancer:
