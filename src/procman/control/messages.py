@@ -90,7 +90,7 @@ class WaitParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
 
 class WhyParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An instance, or a type that has exactly one."""
+    """An instance, a type that has exactly one, or a companion such as `@balancer`."""
 
     instance: Name
 
@@ -104,7 +104,7 @@ class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class ReportParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a companion, in its run of that `generation`, has to say of what it looks after: the fault, or "" for none."""
+    """A companion, in its run of that `generation`, reports what is wrong with what it serves; "" where nothing is."""
 
     instance: Name
     generation: int
@@ -115,7 +115,7 @@ class ReportParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Hello(Struct, frozen=True):
-    """Who answers: procman's version, its pid, its root folder, the version of the protocol, and how often it was
+    """The procman that answers: its version, its pid, its root folder, the version of the protocol, and how often it was
     upgraded.
 
     `capabilities` are its methods (`scale`) and the members of their parameters (`scale.by`); the first version named
@@ -140,7 +140,7 @@ class Ps(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A change was accepted: the instances it affects, the formation wanted from now on, and the one before.
+    """A change was accepted: the instances that it affects, the formation wanted from now on, and the one `before`.
     `operation` is the number that `wait` takes; 0 where nothing changes.
     """
 
@@ -157,15 +157,15 @@ class Checked(Struct, frozen=True):
 
 
 class Why(Struct, frozen=True):
-    """Sentences: the instance's state and its age, what comes next, and what a person can do."""
+    """Sentences: the state of the instance and how long it has been in it, what comes next, and what a person can do."""
 
     instance: str
     lines: tuple[str, ...]
 
 
 class Waited(Struct, frozen=True, omit_defaults=True):
-    """How the wait ended: `reached`; `failed`, as it cannot be reached any more, with the reason; `ending`, as procman
-    is stopping; `late`, with what is missing.
+    """How the wait ended: `reached`; `failed`: it cannot be reached any more, for this `reason`; `ending`: procman is
+    stopping; `late`: the time is over, and the `pending` are missing.
     """
 
     outcome: str

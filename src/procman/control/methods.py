@@ -87,8 +87,8 @@ def _row(method: Method[P, R]) -> Method[P, R]:
 _LOOK, _CHANGE = Access.LOOK, Access.CHANGE
 _STREAM, _OF_STREAM = MethodKind.STREAM, MethodKind.OF_STREAM
 
-HELLO = _row(Method("hello", HelloParams, Hello, _LOOK, "who answers, and what it can do"))
-PS = _row(Method("ps", NoParams, Ps, _LOOK, "the formation and every instance"))
+HELLO = _row(Method("hello", HelloParams, Hello, _LOOK, "ask who answers, and what it can do"))
+PS = _row(Method("ps", NoParams, Ps, _LOOK, "show the formation and every instance"))
 SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, show them"))
 RESTART = _row(Method("restart", Restart, Accepted, _CHANGE, "restart the named instances; starts stopped ones"))
 STOP = _row(Method("stop", Stop, Accepted, _CHANGE, "stop the named instances and keep them stopped"))
@@ -96,18 +96,20 @@ WAIT = _row(
     Method("wait", WaitParams, Waited, _LOOK, "answer once the named instances are as wanted, or never will be")
 )
 SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
-WHY = _row(Method("why", WhyParams, Why, _LOOK, "why an instance is as it is, what comes next, and what can be done"))
+WHY = _row(
+    Method("why", WhyParams, Why, _LOOK, "say why an instance is as it is, what comes next, and what can be done")
+)
 HOLD = _row(
     Method(
         "hold",
         Hold,
         Accepted,
         _CHANGE,
-        "let stops of ready instances wait for `release`, until ten seconds after this connection ends",
+        "let stops of ready instances wait for `release`; ends ten seconds after this connection",
     )
 )
-RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let go of a stop that was held"))
-REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "say what is wrong with what a companion looks after"))
+RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let a stop that was held continue"))
+REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "report what is wrong with what a companion serves"))
 LOGS = _row(
     Method(
         "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM

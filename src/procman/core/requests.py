@@ -26,8 +26,8 @@ raised where it is put into a message.
 
 class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
     """Counts to set (`to`) and to change (`by`), all or nothing. With neither: the formation as it is. `why` is
-    published with it. `force`: also types that are autoscaled, whose counts only the autoscaler sets otherwise.
-    `remove` are instances that stop first, where a count is lowered; else the highest numbers do.
+    published with it. `force`: also types that are autoscaled; without it only the autoscaler sets their counts.
+    `remove`: the instances that stop first where a count is lowered; without it those with the highest numbers.
     """
 
     to: dict[Name, Count] = {}
@@ -38,8 +38,8 @@ class Scale(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defa
 
 
 class Restart(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Types, instances or shell patterns; all where empty. A program gives `why`, for `ps` and `events`, and logs it
-    itself. A type with several instances is restarted a few at a time, unless `together`; a named instance at once.
+    """Types, instances or shell patterns; all where empty. A program that gives `why`, which `ps` and `events` show,
+    logs it itself. A type is restarted a few instances at a time, unless `together`; a named instance at once.
     """
 
     names: tuple[Name, ...] = ()
@@ -55,7 +55,7 @@ class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
 
 
 class SendSignal(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`signal` is a name without SIG, sent to the group, or with `leader` only to the first process."""
+    """`signal` is a name without SIG. It is sent to the group, or with `leader` only to the first process."""
 
     signal: str
     names: tuple[Name, ...]
@@ -78,7 +78,7 @@ class Wait(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
 
 
 class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Let stops of ready instances of these types wait until `by` releases each, for at most `seconds`; 0 ends that."""
+    """Stops of ready instances of these types wait until `by` releases each, at most `seconds`; 0 ends the hold."""
 
     by: Annotated[str, Meta(min_length=1, max_length=128)]
     names: tuple[Name, ...]

@@ -67,7 +67,7 @@ class CountChange(Struct, frozen=True, rename={"before": "from", "after": "to"})
 
 
 class PathStep(Struct, frozen=True):
-    """A part of the time that a start took: what this type needed from when it could start."""
+    """A part of the time that a start took: what this type needed from the moment at which it could start."""
 
     type: str
     seconds: float
@@ -140,7 +140,7 @@ class Reason(Struct, frozen=True):
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One row of `ps`. `uptime` (of the process) and `age` (of the phase) in seconds; `adopted` are pids.
 
-    `reason_code` is a word of `ReasonCode`, or a later version's. `ready`: it is in rotation, at `host` and `port`. `probe` is
+    `reason_code` is the reason as a word for programs; later versions may add words. `ready`: it is in rotation, at `host` and `port`. `probe` is
     the last answer of its readiness or health probe. `role`: `regular`, `surge` (the extra instance of a rollout) or `leaving`.
     """
 
@@ -180,7 +180,7 @@ class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrphanView(Struct, frozen=True):
-    """A process that left its instance, which is unknown; it runs until procman ends."""
+    """A process whose instance procman does not know; it runs until procman ends."""
 
     pid: int
     name: str
