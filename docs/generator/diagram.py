@@ -94,7 +94,7 @@ def name_of(phase: type[Phase]) -> str:
 
 
 def shown_as(phase: type[Phase]) -> str:
-    return "what follows" if phase is Clearing else str(phase.shown)
+    return "the phase that follows" if phase is Clearing else str(phase.shown)
 
 
 def render() -> str:
