@@ -46,6 +46,20 @@ def test_the_next_procman_of_a_folder_knows_nothing_of_it(socket):
     assert following.status().types == {}
 
 
+def test_what_was_asked_for_holds_over_an_upgrade(socket):
+    """The first version wrote another name for the id of the socket, and for the proposals."""
+    store = AutoscaleStore.beside(str(socket))
+    store.control("web", paused=True)
+    store.save_status(AutoscaleStatus(types={"web": TypeStatus(at=0.0, ready=1, decided=decided())}))
+    store.add_decision(1.0, decided())
+    for path in socket.parent.glob("*autoscale-*.json*"):
+        path.write_text(path.read_text().replace("socket_id", "life").replace('"proposals"', '"wishes"'))
+    following = AutoscaleStore.beside(str(socket))
+    assert following.controls().types == {"web": Control(paused=True)}
+    assert following.status().types["web"].ready == 1
+    assert [at for at, _ in following.decisions()] == [1.0]
+
+
 def test_requests_at_the_same_time_are_all_kept(socket):
     names = [f"type{n}" for n in range(20)]
     begin = threading.Barrier(len(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from making import Story, both, of_type, plan_of, spawned_names, spec_of, told
+from msgspec.structs import replace
 
 from pretended import Nature
 from procman.core.actions import Finish, Reply, Signal, Spawn, Target
@@ -424,6 +425,28 @@ def test_it_goes_on_where_another_program_took_over():
     story.fleet = Fleet(before.plan, before)
     assert story.fleet.state() == before
     assert asked(settles(story)) == ["web.2"]
+
+
+@pytest.mark.parametrize("replaced", [1, 2, 3])
+def test_one_of_a_version_that_knew_no_batches_ends(replaced):
+    story = running(3)
+    number = of_type(ask(story, Reload(plan_of({"web": 3}, BETTER))), Reply)[0].operation
+    for n in range(1, replaced):
+        comes_back(story, f"web.{n}")
+        settles(story)
+    comes_back(story, f"web.{replaced}")
+    before = decode(encode(story.fleet.state()))
+    one = replace(before.rollouts.running["web"], batch=())
+    story.fleet = Fleet(before.plan, replace(before, rollouts=replace(before.rollouts, running={"web": one})))
+    settles(story)
+    for n in range(replaced + 1, 4):
+        comes_back(story, f"web.{n}")
+        settles(story)
+    assert commands_of(story) == ["serve better"] * 3
+    assert rollout(story) is None
+    operation = story.fleet.operation(number)
+    assert operation is not None
+    assert operation.state is OperationState.DONE
 
 
 # ---- recycled

@@ -164,7 +164,6 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{plain(key)}".removeprefix(".")
 
 
-@cache
 def _of_other_place(path: str, key: str) -> str:
     """The hint for a key that exists elsewhere: at the top, or in a type."""
     if not path and key in _fields(ProcessSection):
@@ -174,6 +173,7 @@ def _of_other_place(path: str, key: str) -> str:
     return f"`{key}:` stands at the top of the file, not under a type" if at_the_top else ""
 
 
+@cache
 def _fields(struct: type[Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 

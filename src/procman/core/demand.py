@@ -173,7 +173,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     count: int
     min: int
     max: int
-    proposals: tuple[Proposal, ...]
+    proposals: tuple[Proposal, ...] = ()  # an older procman wrote them under another name
     because: Because
     text: str
     next_in: float

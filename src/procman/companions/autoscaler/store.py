@@ -38,7 +38,7 @@ class Control(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bounds: Bounds | None = None
 
 
-class Controls(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Controls(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"socket_id": "life"}):
     """Requests by type. `socket_id` identifies the procman that they were made to: they do not apply to another one."""
 
     types: dict[str, Control] = {}
@@ -73,7 +73,7 @@ class RecordedDecision(Struct, frozen=True):
     decided: Decided
 
 
-class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"socket_id": "life"}):
     """The status by type; `socket_id` as in `Controls`."""
 
     types: dict[str, TypeStatus] = {}
