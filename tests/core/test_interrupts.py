@@ -2,7 +2,7 @@
 
 import pytest
 
-from procman.core.interrupts import TERMINAL, Sender, heard
+from procman.core.interrupts import AS_TERM, TERMINAL, Sender, heard
 
 
 def presses(*told):
@@ -30,10 +30,12 @@ def presses(*told):
         pytest.param(2, [(TERMINAL, 0.0), (50, 0.1)], id="a key, and a program that insists"),
         pytest.param(2, [(TERMINAL, 0.0), (70, 5.0)], id="another, much later"),
         pytest.param(1, [(None, 0.0), (None, 0.1)], id="nobody tells who, and it is soon"),
-        pytest.param(1, [(None, 0.0), (TERMINAL, 0.001)], id="a TERM that stands for the key, and the key"),
-        pytest.param(2, [(None, 0.0), (TERMINAL, 0.001), (TERMINAL, 0.2)], id="the same, and another key"),
-        pytest.param(2, [(None, 0.0), (TERMINAL, 0.5)], id="a TERM, and a key that has nothing to do with it"),
-        pytest.param(2, [(None, 0.0), (70, 0.1)], id="a TERM, and a program that insists"),
+        pytest.param(1, [(None, 0.0), (70, 0.3), (71, 0.6)], id="nobody tells who, and two who pass it on"),
+        pytest.param(1, [(AS_TERM, 0.0), (TERMINAL, 0.001)], id="a TERM that stands for the key, and the key"),
+        pytest.param(1, [(AS_TERM, 0.0), (TERMINAL, 0.001), (70, 0.1)], id="the same, and one who passes the key on"),
+        pytest.param(2, [(AS_TERM, 0.0), (TERMINAL, 0.001), (TERMINAL, 0.2)], id="the same, and another key"),
+        pytest.param(2, [(AS_TERM, 0.0), (TERMINAL, 0.5)], id="a TERM, and a key that has nothing to do with it"),
+        pytest.param(2, [(AS_TERM, 0.0), (70, 0.1)], id="a TERM, and a program that insists"),
         pytest.param(2, [(None, 0.0), (None, 0.5)], id="nobody tells who, and it is late"),
     ],
 )

@@ -3,7 +3,8 @@
 One press of Ctrl-C reaches procman from the terminal, and once more, some milliseconds later, from each program before
 it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives twice from the same
 sender: from the terminal again, or from the same program again. A program that passes Ctrl-C on as TERM may be faster
-than the terminal: the TERM that begins a stop counts as received from an unknown sender.
+than the terminal: the TERM that begins a stop counts as the press, if a key follows. The sender is unknown where the
+system cannot tell it, and of what came during a start or an upgrade.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ UNTOLD_PRESS = 0.3
 TERMINAL = 0
 """Stands for the terminal as the sender, for a key."""
 
+AS_TERM = -1
+"""Stands for the sender of the TERM that begins a stop, who may have passed a key on."""
+
 
 class Sender(Struct, frozen=True):
-    """The sender: a pid, or TERMINAL for a key. `above`: one of the programs that started procman."""
+    """The sender: a pid, TERMINAL for a key, or AS_TERM. `above`: one of the programs that started procman."""
 
     pid: int
     above: bool = False
@@ -42,8 +46,10 @@ def heard(press: Press | None, sender: Sender | None, now: float) -> tuple[Press
 
 
 def _is_same(press: Press, sender: Sender | None, now: float) -> bool:
-    if sender is None or press.senders == {None}:
-        return (sender is None or sender.pid == TERMINAL) and now - press.at < UNTOLD_PRESS
+    if sender is None:
+        return now - press.at < UNTOLD_PRESS
+    if press.senders == {Sender(AS_TERM)}:
+        return sender.pid == TERMINAL and now - press.at < UNTOLD_PRESS
     if sender in press.senders or now - press.at >= ONE_PRESS:
         return False
     before = any(other is not None and other.above for other in press.senders)

@@ -90,7 +90,7 @@ class _Signals:
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
         if self._press is None:  # it may be Ctrl-C, passed on as TERM before the terminal's own INT is here
-            self._press, _ = interrupts.heard(None, None, time.monotonic())
+            self._press, _ = interrupts.heard(None, interrupts.Sender(interrupts.AS_TERM), time.monotonic())
 
     def _interrupted(self, sender: interrupts.Sender | None) -> None:
         self._press, is_new = interrupts.heard(self._press, sender, time.monotonic())
