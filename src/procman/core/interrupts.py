@@ -1,10 +1,10 @@
 """When a repeated interrupt is a second request, and when it is the first one received twice.
 
 One press of Ctrl-C reaches procman from the terminal, and once more, some milliseconds later, from each program before
-it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives twice from the same
-sender: from the terminal again, or from the same program again. A program that passes Ctrl-C on as TERM may be faster
-than the terminal: the TERM that begins a stop counts as the press, if a key follows. The sender is unknown where the
-system cannot tell it, and of what came during a start or an upgrade.
+it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives from the terminal again
+or, where none came from there, from the same program again. A program that passes Ctrl-C on as TERM may be faster than
+the terminal: the TERM that begins a stop counts as the press, if a key follows. The sender is unknown where the system
+cannot tell it, and of what came during a start or an upgrade.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ def _is_same(press: Press, sender: Sender | None, now: float) -> bool:
         return now - press.at < UNTOLD_PRESS
     if press.senders == {Sender(AS_TERM)}:
         return sender.pid == TERMINAL and now - press.at < UNTOLD_PRESS
-    if sender in press.senders or now - press.at >= ONE_PRESS:
+    if now - press.at >= ONE_PRESS:
+        return False
+    if sender.above and Sender(TERMINAL) in press.senders:
+        return True  # also if it passes the key on twice: a second key comes from the terminal
+    if sender in press.senders:
         return False
     before = any(other is not None and other.above for other in press.senders)
     return sender.above or (sender.pid == TERMINAL and before)
