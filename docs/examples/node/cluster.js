@@ -1,5 +1,5 @@
 // The same server in several processes that share one port. The primary passes SIGTERM on and ends after its last worker:
-// if it ended first, the workers would have to be told a second time.
+// if it ended first, the workers would end with it, in the midst of their requests.
 "use strict";
 const cluster = require("node:cluster");
 
