@@ -40,8 +40,8 @@ def test_a_start_after_a_kill_waits_for_the_guardian_whatever_tmpdir_says(world:
     world.procfile(a="trap 'sleep 0.5; exit' TERM; echo up; while :; do sleep 0.1; done")
     first = world.start("-t", "10", env=moved(world, "A"))
     first.expect("up")
+    guardian_of(first)  # it runs, and is no longer on its way to its program
     (pid,) = children_of(first.pid)
-    guardian_of(first)
     first.process.kill()
     second = world.start(env=moved(world, "B"))
     second.expect("up")
