@@ -36,11 +36,11 @@ class Blockers(NamedTuple):
 
     def explain(self, slots: Slots, now: float) -> str:
         """`redis: not ready, 4 s`."""
-        texts: dict[str, str] = {}
-        for text in [order.explain(one, slots, now) for one in self.dependencies]:
-            texts.setdefault(text.partition(":")[0], text)
-        for text in [groups.explain(one, slots, now) for one in self.ahead]:  # one to be stopped is not ready then, too
-            texts.setdefault(text.partition(":")[0], text)
+        texts: dict[str, str] = {}  # one for each type: what is to be stopped first is not ready then, either
+        for needed in self.dependencies:
+            texts.setdefault(needed.type, order.explain(needed, slots, now))
+        for ahead in self.ahead:
+            texts.setdefault(ahead.type, groups.explain(ahead, slots, now))
         return "; ".join(texts.values())
 
     def to_start(self, slots: Slots) -> str | None:

@@ -48,14 +48,12 @@ def _has_reached(i: Instance, until: Until) -> bool:
 def explain(one: Dependency, slots: Slots, now: float) -> str:
     """`redis: not ready, 4 s`."""
     ended = ended_for_good(one, slots)
-    match ended.phase if ended is not None else None:
-        case Failed(why) if ended is not None:
-            return f"{one.type}: {ended.name} failed: {why.text}"
-        case Down(why) if ended is not None and why is not None:
-            return f"{one.type}: {ended.name} is {why.text}"
-        case _:
-            since = min((_began(i, one.until) for i in slots.of(one.type)), default=now)
-            return f"{one.type}: not {one.until.value}, {duration(now - since)}"
+    if ended is not None and isinstance(ended.phase, Failed):
+        return f"{one.type}: {ended.name} failed: {ended.phase.why.text}"
+    if ended is not None and isinstance(ended.phase, Down) and ended.phase.why is not None:
+        return f"{one.type}: {ended.name} is {ended.phase.why.text}"
+    since = min((_began(i, one.until) for i in slots.of(one.type)), default=now)
+    return f"{one.type}: not {one.until.value}, {duration(now - since)}"
 
 
 def _began(i: Instance, until: Until) -> float:

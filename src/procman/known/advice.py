@@ -111,12 +111,16 @@ def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list
     return findings
 
 
+def port_taken(port: int) -> str:
+    """Why no second one may run beside one with this fixed port."""
+    return f"a second one finds port {port} taken, unless the command says $PORT"
+
+
 def _alone(known: Known, port: int) -> list[AdviceRule]:
     """No second instance where the port is not PORT. It would also count as ready at once: the first one answers there."""
     if any(rule.key == "max" for rule in known.program.rules):
         return []
-    why = f"a second one finds port {port} taken, unless the command says $PORT"
-    return [AdviceRule(key="max", value=1, why=why, unless=("reuse-port", "reuse_port", "reuseport"))]
+    return [AdviceRule(key="max", value=1, why=port_taken(port), unless=("reuse-port", "reuse_port", "reuseport"))]
 
 
 def _finding(given: TypeInput, known: Known, rule: AdviceRule, word: str) -> Finding:

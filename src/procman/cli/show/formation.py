@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
 from procman.core.spec import room_of
+from procman.known.advice import port_taken
 from procman.known.recognise import recognise
 from procman.later import later
 from procman.text.shell import is_plain
@@ -172,11 +173,11 @@ def _alone(spec: ProcessSpec) -> str | None:
     known = recognise(spec.command)
     rules = known.program.rules if known is not None else ()
     own = next((rule.why for rule in rules if rule.key == "max" and not rule.when), None)
-    if own is not None or spec.ready is None:
-        return own or ("`max: 1`" if spec.max == 1 else None)
-    match spec.ready.probe:
+    if own is not None:
+        return own
+    match spec.ready.probe if spec.ready is not None else None:
         case policies.TcpProbe(port=int(port)) if port != spec.port:
-            return f"a second one finds port {port} taken, unless the command says $PORT"
+            return port_taken(port)
         case _:
             return "`max: 1`" if spec.max == 1 else None
 
