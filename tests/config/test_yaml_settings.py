@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import jsonschema
 import msgspec
 import pytest
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from procman.config import otherwords
-from procman.config.keys import ProcessSection, ProcmanYml, schema, schema_text
+from procman.config.keys import ProcessSection, ProcmanYml, schema
 from procman.config.yamlfile import parse_settings
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 
@@ -258,11 +256,6 @@ def test_laughs_by_the_billion_cost_nothing():
 
 def test_a_node_inside_itself_is_refused():
     assert only_fault("processes: &p {web: *p}").startswith("procman.yml:1: processes.web.web: cannot use this key")
-
-
-def test_the_schema_that_ships_is_the_current_one():
-    """Where not: python -c 'from procman.config.keys import schema_text as s; print(s(), end="")' > (the file)."""
-    assert resources.files("procman.config").joinpath("procman.schema.json").read_text("utf-8") == schema_text()
 
 
 def test_the_schema_is_one():
