@@ -323,8 +323,8 @@ def test_values_of_any_shape_give_settings_and_faults_and_nothing_else(values):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("processes: {web: {replicas: 3}}", "how many there are stands under `formation: {web: 3}`"),
-        ("processes: {web: {command: x}}", "the command stands in the Procfile"),
+        ("processes: {web: {replicas: 3}}", "the count is set under `formation: {web: 3}`"),
+        ("processes: {web: {command: x}}", "the command is in the Procfile"),
         ("processes: {web: {environment: {A: 1}}}", "did you mean 'env'?"),
         ("processes: {web: {working-dir: x}}", "did you mean 'cwd'?"),
         ("processes: {web: {stopwaitsecs: 3}}", "write `stop: {grace: 30}`"),
@@ -336,7 +336,7 @@ def test_values_of_any_shape_give_settings_and_faults_and_nothing_else(values):
         ("processes: {web: {health: http}}", "write `health: {http: /health}`"),
         ("formation: web=2,worker=1", "write `formation: {web: 2, worker: 1}`"),
         ("services: {web: {}}", "did you mean 'processes'?"),
-        ("web: {stop: {grace: 3}}", "settings of a type stand under `processes: {web: …}`"),
+        ("web: {stop: {grace: 3}}", "settings of a type belong under `processes: {web: …}`"),
         ("version: 3", "leave it out"),
     ],
 )
