@@ -23,8 +23,8 @@ from procman.core.view import Kind
 def execute(formation: Formation, command: Command, request: int, now: float) -> None:
     """Do what a client asks for, or refuse it."""
     match command:
-        case Shutdown():
-            _shut_down(formation, request, now)
+        case Shutdown(why):
+            _shut_down(formation, why or "procman shutdown", request, now)
         case _ if formation.stopping:
             formation.out.append(Refuse(request, wording.STOPPING))
         case Reload(plan):
@@ -51,11 +51,11 @@ def _world(formation: Formation) -> World:
     return World(formation.plan, formation.desired, formation.slots)
 
 
-def _shut_down(formation: Formation, request: int, now: float) -> None:
+def _shut_down(formation: Formation, why: str, request: int, now: float) -> None:
     names = tuple(i.name for i in formation.slots if not isinstance(i.phase, AT_REST))
     number = formation.begin("procman shutdown", dict.fromkeys(names, Need(Want.DOWN)))
     formation.out.append(Reply(request, names, dict(formation.desired.counts), number))
-    formation.shut_down(0, "procman shutdown", now)
+    formation.shut_down(0, why, now)
     formation.move_on(number, names, now)
 
 
