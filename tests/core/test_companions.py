@@ -12,9 +12,9 @@ from procman.core.phases import Backoff, Ready
 from procman.core.spec import Plan, When
 from procman.core.timers import SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
-from procman.core.why import COMPANIONS
 
-WATCH = spec_of("@watch", restart={"policy": When.ALWAYS})
+WORDS = {row.name: row.words for row in registry.COMPANIONS}
+WATCH = spec_of("@watch", restart={"policy": When.ALWAYS}, words=WORDS["@watch"])
 
 
 def beside(counts: dict[str, int], *specs, companion=WATCH) -> Plan:
@@ -207,5 +207,11 @@ def test_why_has_no_advice_for_one_that_works():
     )
 
 
-def test_why_knows_every_companion():
-    assert COMPANIONS.keys() == {row.name for row in registry.COMPANIONS}
+def test_every_companion_says_what_it_is_for_and_what_does_not_happen_without_it():
+    assert all(words.purpose and words.without for words in WORDS.values())
+
+
+def test_why_says_less_of_one_that_a_version_without_these_words_started():
+    story = Story(beside({"web": 1}, companion=spec_of("@watch")))
+    story.ready("web.1", "@watch.1")
+    assert story.fleet.why("@watch.1", story.now)[1:] == ("`procman logs @watch.1` shows what it reported",)
