@@ -99,7 +99,7 @@ def build(
 
 
 def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
-    """The control socket, which hears of what the kernel does. None where procman runs without one."""
+    """The control socket, to which the kernel passes its changes. None where procman runs without one."""
     if claimed is None:
         return None
     server = LazyServer(reactor, claimed.listeners, kernel)
@@ -165,7 +165,7 @@ def _upgrading(parts: RunningParts) -> LiveUpgrade:
 def _log_files(
     reactor: Reactor, options: OutputOptions, claimed: Claim | None, before: FilesState | None
 ) -> LogFiles | None:
-    """The log files, where they are wanted. Releases the claim where they cannot be opened."""
+    """The log files, if any were asked for. Releases the claim where they cannot be opened."""
     if options.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted

@@ -1,5 +1,5 @@
-"""All slots, what is desired of them, and what follows when one has changed: for its type, for operations, for
-everything.
+"""Owns all slots and what is desired of them, and decides what a change of one means for its type, for operations, and
+for everything.
 
 Commands change `desired`; `reconcile` starts and stops the slots that may be. What concerns one slot is decided in
 `instance.step`, which returns facts about what a step means for others; they are handled here.

@@ -263,7 +263,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def ended_for_good(self) -> bool:
-        """It ended by itself and will not be started again, also while what it left is being ended."""
+        """It ended by itself and will not be started again, even while its remaining processes are still being ended."""
         phase = self.phase
         if isinstance(phase, Clearing):
             return phase.then in (AfterClearing.DONE, AfterClearing.FAILED)

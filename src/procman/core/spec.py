@@ -1,7 +1,7 @@
-"""The wanted world: what to run and how, compared by value.
+"""What to run and how, compared by value.
 
-Everything here is a frozen value. A reload is "did the value change?", so nothing that merely describes where the
-value came from (a line number, a file) belongs here.
+Everything here is a frozen value. A reload is "did the value change?", so nothing that merely describes where the value
+came from (a line number, a file) belongs here.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     words: CompanionWords | None = None
 
     def environment(self) -> dict[str, str]:
-        """All layers as one, a new dictionary."""
+        """All layers merged into a new dictionary."""
         return {**self.base.inherited, **self.base.files, **self.env}
 
     def port_of(self, index: int) -> int | None:

@@ -71,7 +71,7 @@ def _role(formation: Formation, i: Instance) -> list[str]:
             rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
             return [f"it is stopped when the others of {type_name} have been replaced: {rollout}"]
         case Role.LEAVING:
-            return [f"{type_name} does without it: its number is free when nothing of it is left"]
+            return [f"{type_name} needs it no longer: its number is free when its last process has ended"]
         case _:
             return []
 

@@ -1,4 +1,4 @@
-"""Knows what people type who are used to another tool. Only asked where a command line was refused.
+"""Advice for people who type what another tool understands. Used only where a command line was refused.
 
 Pure: takes the words that were typed, returns a better message and a hint. The hint repeats the words as procman takes
 them.
@@ -90,9 +90,9 @@ SYNONYMS = {
     "info": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
     "inspect": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
     "avail": "`procman check` lists the types of the Procfile",
-    "doctor": "`procman check` looks at the Procfile and at what the machine lacks",
-    "clear": "log files are rotated by themselves (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
-    "flush": "log files are rotated by themselves (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
+    "doctor": "`procman check` checks the Procfile, and says what the machine lacks",
+    "clear": "procman rotates its log files itself (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
+    "flush": "procman rotates its log files itself (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
     "pause": "`procman stop{}` stops instances, `procman restart{}` starts them again",
     "resume": "`procman restart{}` starts instances that were stopped",
     "unpause": "`procman restart{}` starts instances that were stopped",

@@ -25,7 +25,7 @@ TIMED_OUT = 124
 """The exit code of timeout(1)."""
 
 PAUSE = 0.1
-"""Seconds between two looks for a procman that is still to be started."""
+"""Seconds between two attempts to find a procman that is still to be started."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The settings of a type -> the target that is kept in step with its instances."""
+"""Turns the settings of a type into the target that is kept in step with its instances."""
 
 from __future__ import annotations
 

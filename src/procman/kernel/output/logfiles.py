@@ -157,7 +157,7 @@ class _File:
                 os.rename(self._path, f"{self._path}.1")
         except OSError as error:
             self._limit = 0
-            self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it grows on")
+            self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it keeps growing")
 
     def renew(self) -> None:
         """Allow another rotation."""

@@ -19,8 +19,8 @@ from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import children
 from procman.kernel.process.helpers import Helpers
+from procman.kernel.process.limitations import limitations
 from procman.kernel.process.process import Process
-from procman.kernel.process.promises import broken
 from procman.kernel.process.table import ProcessTable
 
 SWEEP_FIRST = 0.05
@@ -80,7 +80,7 @@ class Adoption:
         """
         self._processes.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
-        for line in broken(known=self.known, subreaper=self._processes.subreaper):
+        for line in limitations(known=self.known, subreaper=self._processes.subreaper):
             self._output.log(line)
 
     def children(self) -> list[int]:

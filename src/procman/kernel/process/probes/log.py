@@ -28,7 +28,7 @@ LOOKED_AT = 4096
 """Most characters of a line that are searched."""
 
 SECONDS = 0.05
-"""How long a search may take, in processor time: a sane pattern takes a hundredth of it for a chunk of output."""
+"""How long a search may take, in processor time: a usual pattern takes a hundredth of it for a chunk of output."""
 
 GIVEN_UP_AFTER = 5
 """Searches that took too long, after which there are no more."""
