@@ -232,5 +232,5 @@ def test_what_could_not_be_ended_is_named():
     ending.killed = {(10, 1)}
     ending.family.members = {10: Member(process(10), leader(10))}
     assert guardian.report(ending, 7) == (
-        "procman (pid 7) was killed; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
+        "procman (pid 7) has gone; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
     )

@@ -365,7 +365,7 @@ def report(ending: GuardedStop, procman: int) -> str:
         return ""
     many = "1 process" if len(ending.seen) == 1 else f"{len(ending.seen)} processes"
     by_kill = f", {len(ending.killed)} by KILL" if ending.killed else ""
-    text = f"procman (pid {procman}) was killed; ended what it left: {many}{by_kill}"
+    text = f"procman (pid {procman}) has gone; ended what it left: {many}{by_kill}"
     if ending.left:
         text += f"; cannot end pid {', '.join(map(str, ending.left))}: still there after KILL"
     return text
