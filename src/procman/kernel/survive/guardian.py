@@ -109,7 +109,7 @@ class Family:
     """
 
     def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
-        graces = [record.grace for record in records if record.kind == LEADER]
+        graces = [r.grace for r in records if r.kind == LEADER] or [r.grace for r in records]
         self._rest = Record(0, ORPHAN, TOP_DOWN, signal.SIGTERM, 0.0, max(graces, default=DEFAULT_GRACE))
         rest = self._rest
         self._records = [rest._replace(pid=r.pid, noted_at=r.noted_at) if r.kind == ORPHAN else r for r in records]
