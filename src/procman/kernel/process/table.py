@@ -218,8 +218,8 @@ class ProcessTable:
             self._descent.forget()
 
     def orphans(self) -> tuple[OrphanView, ...]:
-        """Every process whose instance is unknown."""
-        found = [descent.read_process(pid) for pid in sorted(self._orphans)]
+        """Every process whose instance is unknown, also where it may not stay so."""
+        found = [descent.read_process(pid) for pid in sorted(self._orphans.union(self._changing))]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
 
     def _comes_from(self, pid: int) -> Process | None:
