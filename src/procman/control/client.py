@@ -188,9 +188,9 @@ class Client:
         """Let the installed program take procman's place."""
         return self._call(methods.UPGRADE, NoParams())
 
-    def shutdown(self) -> Accepted:
+    def shutdown(self, why: str = "") -> Accepted:
         """Stop everything and end."""
-        return self._call(methods.SHUTDOWN, Shutdown())
+        return self._call(methods.SHUTDOWN, Shutdown(why))
 
     # ---- being attached; the answers are waited for by who also waits for keys
 

@@ -166,11 +166,11 @@ class Fleet:
     def _command(self, command: saw.Command, request: int, now: float) -> None:
         formation = self._formation
         match command:
-            case saw.Shutdown():
+            case saw.Shutdown(why):
                 names = tuple(i.name for i in formation.slots if not isinstance(i.phase, AT_REST))
                 number = formation.begin("procman shutdown", dict.fromkeys(names, Need(Want.DOWN)))
                 formation.out.append(Reply(request, names, dict(self.counts), number))
-                formation.shut_down(0, "procman shutdown", now)
+                formation.shut_down(0, why or "procman shutdown", now)
                 formation.move_on(number, dict.fromkeys(names), now)
             case _ if self.stopping:
                 formation.out.append(Refuse(request, wording.STOPPING))

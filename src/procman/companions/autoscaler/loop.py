@@ -114,6 +114,7 @@ class Autoscaler:
         self._asleep: dict[str, Asleep] = {}
         self._late: set[str] = set()  # those whose metrics are still being read
         self._unsettled: set[str] = set()  # those with new instances, which are to be sampled
+        self._overtaken: set[str] = set()  # those that are decided again, as their count has changed meanwhile
         self._states = {name: Scaler() for name in types}
         self._promised = 0  # bytes for instances that were added since the poll
         self._status: dict[str, TypeStatus] = {}
@@ -215,9 +216,11 @@ class Autoscaler:
         before = self._states[name]
         at = self._around.monotonic()
         state, decision = decide(scaled.rule, before, observation, at)
-        if decision.changes and self._is_overtaken(name, seen.count):
+        if decision.changes and name not in self._overtaken and self._is_overtaken(name, seen.count):
+            self._overtaken.add(name)  # once: clients that keep changing the count must not keep it polling
             self._due[name] = at
             return
+        self._overtaken.discard(name)
         decided = Decided(type=name, at=at, rule=scaled.rule, state=before, seen=observation, decision=decision)
         carried_out = self._carry_out(decided)
         self._states[name] = state if carried_out else replace(state, changes=before.changes)
