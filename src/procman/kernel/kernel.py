@@ -130,7 +130,7 @@ class Kernel:
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
-                    # CONT follows a stop signal; at the end of everything all are ended, whose they are or not
+                    # CONT follows a stop signal; at the end of everything all are ended, whoever's they are
                     if signal != "CONT" and not self.fleet.stopping:
                         self._adoption.remember(process)
                     self._processes.signal(process, signal, target)
