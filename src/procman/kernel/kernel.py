@@ -130,7 +130,8 @@ class Kernel:
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
-                    if signal != "CONT":  # it follows a stop signal, before which all was remembered
+                    # CONT follows a stop signal; at the end of everything all are ended, whoever's they are
+                    if signal != "CONT" and not self.fleet.stopping:
                         self._adoption.remember(process)
                     self._processes.signal(process, signal, target)
                     self._adoption.sweep_soon()
