@@ -19,7 +19,9 @@ OF_A_TYPE = {
     **dict.fromkeys(("replicas", "instances", "count", "numprocs", "scale", "concurrency", "number"), COUNTS),
     **dict.fromkeys(("command", "cmd", "exec", "run", "script", "entrypoint", "args"), COMMAND),
     **dict.fromkeys(("environment", "environ", "envs", "vars"), "did you mean 'env'?"),
-    **dict.fromkeys(("env_file", "envfile"), "everybody's stand in .env, or in FILE of `procman start -e FILE`"),
+    **dict.fromkeys(
+        ("env_file", "envfile"), "variables of all types belong into .env, or into FILE of `procman start -e FILE`"
+    ),
     **dict.fromkeys(
         ("directory", "dir", "working_dir", "workdir", "working_directory", "chdir", "root"), "did you mean 'cwd'?"
     ),
@@ -36,7 +38,9 @@ OF_A_TYPE = {
 AT_THE_TOP = {
     **dict.fromkeys(("services", "programs", "program", "apps", "types", "process", "procs", "jobs", "workers"), TYPES),
     **dict.fromkeys(("counts", "scale", "replicas", "concurrency"), "did you mean 'formation'?"),
-    **dict.fromkeys(("env", "environment"), "everybody's variables stand in .env, those of a type under its `env`"),
+    **dict.fromkeys(
+        ("env", "environment"), "variables of all types belong into .env, those of one type under its `env`"
+    ),
     "version": "leave it out",
 }
 
