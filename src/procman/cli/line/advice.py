@@ -7,7 +7,6 @@ them.
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -128,9 +127,15 @@ def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
     swapped = next((name for name in known if sorted(name) == sorted(word)), "")
     near = f"did you mean '{swapped}'?" if swapped else nearest(word, known)
     meant = near.removeprefix("did you mean '").removesuffix("'?")
-    if meant in SYNONYMS and not swapped and SequenceMatcher(None, word, meant).ratio() < SIMILAR:
+    if meant in SYNONYMS and not swapped and not _similar(word, meant):
         return ""  # most short words are somewhat like another tool's verb
     return of_unknown_verb([meant, *words[1:]]) or (near if meant in known else "")
+
+
+def _similar(word: str, other: str) -> bool:
+    from difflib import SequenceMatcher  # noqa: PLC0415  8 ms at import, as in errors.nearest
+
+    return SequenceMatcher(None, word, other).ratio() >= SIMILAR
 
 
 def of_unknown_option(verb: str, option: str) -> str:
