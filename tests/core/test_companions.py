@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, asked_to_end, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from procman.companions import registry
@@ -28,10 +28,6 @@ def running(counts: dict[str, int], *specs) -> Story:
     return story
 
 
-def signalled(actions) -> list[str]:
-    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
-
-
 def test_it_starts_after_the_formation():
     assert spawned_names(Story(beside({"web": 2})).seen) == ["web.1", "web.2", "@watch.1"]
 
@@ -51,7 +47,7 @@ def test_it_comes_back_after_its_backoff_whatever_it_ended_with():
 
 def test_it_does_not_keep_a_formation_going_that_has_ended():
     story = running({"job": 1})
-    assert "@watch.1" in signalled(story.ends("job.1", 0))
+    assert "@watch.1" in asked_to_end(story.ends("job.1", 0))
     assert of_type(story.ends("@watch.1", 143, "TERM"), Finish) == [Finish(0)]
 
 
@@ -71,7 +67,7 @@ def test_a_formation_of_nothing_goes_on_beside_it():
 def test_a_shutdown_ends_it_with_all_others_and_waits_for_it():
     story = running({"web": 1})
     actions = story.happens(ShutdownAsked("asked"))
-    assert signalled(actions) == ["web.1", "@watch.1"]
+    assert asked_to_end(actions) == ["web.1", "@watch.1"]
     assert told(actions, Kind.SHUTDOWN) == ["stopping 1 instance: asked"]
     assert of_type(story.ends("web.1", 143, "TERM"), Finish) == []
     assert of_type(story.ends("@watch.1", 143, "TERM"), Finish) == [Finish(0)]
@@ -120,7 +116,7 @@ def test_one_that_cannot_do_its_work_says_so_and_is_not_restarted_for_it():
     assert [a.change.logged for a in of_type(actions, Publish)] == [False]
     (row,) = story.fleet.view(story.now).companions
     assert (row.phase, row.reason, row.reason_code) == ("unhealthy", "unhealthy: no HAProxy", "unhealthy")
-    assert signalled(story.happens(Reported("@watch.1", 1, "another fault"))) == []
+    assert asked_to_end(story.happens(Reported("@watch.1", 1, "another fault"))) == []
     assert story.fleet.view(story.now).companions[0].probe == "another fault"
     story.happens(Reported("@watch.1", 1, ""))
     assert story.phase("@watch.1") is Ready
@@ -135,7 +131,7 @@ def test_what_a_life_before_reported_means_nothing():
 def test_one_that_cannot_do_its_work_ends_with_all_others():
     story = running({"web": 1})
     story.happens(Reported("@watch.1", 1, "no HAProxy"))
-    assert signalled(story.happens(ShutdownAsked("asked"))) == ["web.1", "@watch.1"]
+    assert asked_to_end(story.happens(ShutdownAsked("asked"))) == ["web.1", "@watch.1"]
 
 
 # ---- reload
@@ -147,20 +143,20 @@ def reload(story: Story, plan: Plan) -> list:
 
 def test_a_reload_leaves_it_alone_when_it_is_the_same():
     story = running({"web": 1})
-    assert signalled(reload(story, beside({"web": 1}))) == []
+    assert asked_to_end(reload(story, beside({"web": 1}))) == []
 
 
 def test_a_reload_that_changes_it_restarts_it_and_nobody_else():
     story = running({"web": 1})
     changed = spec_of("@watch", command="watch more", restart={"policy": When.ALWAYS})
-    assert signalled(reload(story, beside({"web": 1}, companion=changed))) == ["@watch.1"]
+    assert asked_to_end(reload(story, beside({"web": 1}, companion=changed))) == ["@watch.1"]
     story.ends("@watch.1", 143, "TERM")
     assert story.instance("@watch.1").spec.command == "watch more"
 
 
 def test_a_reload_without_it_ends_it():
     story = running({"web": 1})
-    assert signalled(reload(story, beside({"web": 1}, companion=None))) == ["@watch.1"]
+    assert asked_to_end(reload(story, beside({"web": 1}, companion=None))) == ["@watch.1"]
     story.ends("@watch.1", 143, "TERM")
     assert story.fleet.get("@watch.1") is None
 

@@ -24,7 +24,7 @@ def execute(formation: Formation, command: Command, request: int, now: float) ->
     """Do what a client asks for, or refuse it."""
     match command:
         case Shutdown(why):
-            _shut_down(formation, why, request, now)
+            _shut_down(formation, why or "procman shutdown", request, now)
         case _ if formation.stopping:
             formation.out.append(Refuse(request, wording.STOPPING))
         case Reload(plan):
@@ -55,7 +55,7 @@ def _shut_down(formation: Formation, why: str, request: int, now: float) -> None
     names = tuple(i.name for i in formation.slots if not isinstance(i.phase, AT_REST))
     number = formation.begin("procman shutdown", dict.fromkeys(names, Need(Want.DOWN)))
     formation.out.append(Reply(request, names, dict(formation.desired.counts), number))
-    formation.shut_down(0, why or "procman shutdown", now)
+    formation.shut_down(0, why, now)
     formation.move_on(number, names, now)
 
 
