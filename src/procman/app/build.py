@@ -32,7 +32,7 @@ from procman.serve.lazyserver import LazyServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from procman.app.keeping import CountsFile
+    from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
@@ -115,9 +115,9 @@ def _keeper(
 
     @cache
     def counts_file(place: Claim) -> CountsFile:
-        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+        from procman.app import kept_counts  # noqa: PLC0415  only where counts are kept
 
-        return keeping.counts_file(place, inputs, root, log)
+        return kept_counts.counts_file(place, inputs, root, log)
 
     def keep(counts: Mapping[str, int]) -> None:
         if claimed is not None:

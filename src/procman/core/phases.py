@@ -208,7 +208,7 @@ AT_REST = (Down, Failed, Done)
 """The phases in which nothing of the instance is left and nothing is on its way."""
 
 UP = (Starting, Ready, Unhealthy)
-"""The phases in which the leader lives and has not been asked to end."""
+"""The phases in which the leader runs and has not been asked to end."""
 
 ENDING = (Stopping, Clearing)
 """The phases in which the rest of a run is being ended."""

@@ -92,7 +92,7 @@ def converted_file(path: str) -> Converted:
 
 
 def _beside(path: str, names: list[str]) -> dict[str, str]:
-    """The texts of these files that can be read, by their names; what is not there tells nothing. A name may be a shell
+    """The texts of these files that can be read, by their names; files that are missing are left out. A name may be a shell
     pattern.
     """
     folder = os.path.dirname(path) or os.curdir

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.conditions import listed
 from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError

@@ -1,4 +1,4 @@
-"""Finds out what no signal tells, which processes have become procman's children and which instances have no process
+"""Finds out what no signal reports: which processes have become procman's children and which instances have no process
 left, and posts that as events.
 
 Owns the scans of the children and their times, and closes the pipes of instances of which nothing is left. Everything

@@ -4,7 +4,7 @@ The file is replaced by rename, so that a kill at any moment leaves the last one
 what cannot be read or used is reported and ignored.
 
 There is no fsync: procman's loop would wait for the disk (measured: 1 to 14 ms, 180 ms while another process writes).
-The kernel is only told to begin writing, which takes no time. A power cut can leave an empty file only if it comes in
+The kernel is only asked to begin writing, which takes no time. A power cut can leave an empty file only if it comes in
 the milliseconds that this takes, not in the 30 s of the page cache; on ext4 and btrfs a rename never leaves one.
 """
 
