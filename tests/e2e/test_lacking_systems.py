@@ -79,7 +79,36 @@ def test_where_limits_can_be_neither_read_nor_raised_all_else_works(world: World
     world.procfile(a="echo up; exec sleep 1000")
     supervisor = world.start(before=refusing(world, 302))  # prlimit64
     supervisor.expect("up$")
+    assert world.run("restart", "a").code == 0
+    supervisor.expect("up$")
     assert supervisor.stop() == 0
+
+
+@pytest.mark.parametrize("call", [233, 293], ids=["epoll_ctl", "pipe2"])
+def test_what_cannot_begin_names_the_system_and_what_helps(world: World, call: int) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    done = subprocess.run(
+        [*refusing(world, call), world.bin, "start"], cwd=world.folder, env=world.env, capture_output=True
+    )
+    assert done.returncode == 1
+    assert b"the system refuses a call that procman needs (Operation not permitted); a seccomp filter" in done.stderr
+
+
+def test_a_procman_that_cannot_see_who_connects_is_not_said_to_have_ended(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start(before=refusing(world, 55))  # getsockopt, which asks for the peer's user
+    supervisor.expect("up$")
+    done = world.run("ps")
+    assert (done.code, "procman closed the connection" in done.err) == (1, True)
+    assert supervisor.stop() == 0
+
+
+def test_where_links_of_proc_are_refused_no_other_reason_is_given(world: World) -> None:
+    world.procfile(a="true")
+    before = refusing(world, 89)  # readlink
+    done = subprocess.run([*before, world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
+    assert b"the system refuses to read /proc/self (Operation not permitted)" in done.stderr
+    assert b"namespace" not in done.stderr
 
 
 def test_where_memory_files_are_refused_start_and_check_say_so(world: World) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from procman.app import output
-from procman.app.inputs import reload
+from procman.app.inputs import locate_root, reload
 from procman.app.parts import ReloadInputs, RunningParts
 from procman.app.reach import Reach
 from procman.control.claim import Claim
@@ -76,7 +76,7 @@ def build(
         parts.kernel.log(text)
 
     settings = replace(
-        _settings(plan, reach, options, inputs),
+        _settings(reach, options, inputs),
         upgrading=lambda: _upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
@@ -138,11 +138,12 @@ def run(parts: RunningParts) -> int:
             parts.server.close()
 
 
-def _settings(plan: Plan, reach: Reach, options: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(reach: Reach, options: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
     claimed = reach.claimed
     path = claimed.place.socket if claimed is not None else None
     locks = claimed.held if claimed is not None else ()
-    context = SpawnContext(plan.root, path, options.split_streams, options.log_dir is not None)
+    locate = partial(locate_root, inputs, reach)
+    context = SpawnContext(path, options.split_streams, options.log_dir is not None, locate)
     return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks)
 
 

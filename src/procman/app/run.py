@@ -114,4 +114,4 @@ def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) 
 
 
 def _waits(pid: int) -> None:
-    output.warn(f"procman (pid {pid}) was killed; waiting until what it left has ended")
+    output.warn(f"procman (pid {pid}) has gone; waiting until what it left has ended")

@@ -60,7 +60,7 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One program or tool.
 
     `match`: patterns of words. The first is the command's name (`python*`: any that starts so); the others follow in this
-    order; `!word` must be absent, and `$` means that only options follow. A program that `uses` what another type of the
+    order; `bin/*` is any file in a `bin` of the application's own; `!word` must be absent, and `$` means that only options follow. A program that `uses` what another type of the
     formation `provides` (`redis`, `amqp`) should depend on that type. `measured` holds what was seen of it under procman,
     with its version, and `note` what its documentation says.
     """

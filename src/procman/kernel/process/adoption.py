@@ -63,6 +63,7 @@ class Adoption:
         self._children = children.Children()
         self._me = os.getpid()
         self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
+        self._logged: dict[str, int] = {}  # how many orphans of that name, at most, have been logged
         self._scan_due = False
         self._scan_at = 0.0
         self._scanned_at = -math.inf
@@ -105,8 +106,12 @@ class Adoption:
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
     def _report(self, pid: int) -> None:
-        name = next((one.name for one in self._processes.orphans() if one.pid == pid), None)
-        if name is not None:
+        """Log an orphan, unless as many of its name have been logged: a daemon may go on in a new process again and again."""
+        orphans = {one.pid: one.name for one in self._processes.orphans()}
+        name = orphans.get(pid, "")
+        count = [*orphans.values()].count(name)
+        if pid in orphans and count > self._logged.get(name, 0):
+            self._logged[name] = count
             text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
             self._output.log(f"pid {pid} ({name}) {text}")
 

@@ -11,8 +11,10 @@ from procman.kernel.process import children
 
 NO_PROC = (
     "cannot guarantee everything on this system: {why}, so a process that leaves its parent is not found and outlives the stop of its "
-    "instance, and a kill -9 of procman leaves everything behind; `mount -t proc proc /proc` helps"
+    "instance, and a kill -9 of procman leaves everything behind; {helps} helps"
 )
+MOUNT = "`mount -t proc proc /proc`"
+ALLOWED = "a seccomp filter or a security policy that allows it"
 NO_SUBREAPER = (
     "cannot guarantee everything on this system: the system refuses prctl(PR_SET_CHILD_SUBREAPER), so a process that leaves its parent "
     "is not found and outlives the stop of its instance; a seccomp filter that allows it helps"
@@ -33,14 +35,23 @@ def limitations(*, known: bool, subreaper: bool, guard: bool = True) -> list[str
         return []
     lines = []
     if not known:
-        there = os.path.exists("/proc/self")
-        why = "/proc is that of another PID namespace" if there else "there is no /proc"
-        lines.append(NO_PROC.format(why=why))
+        lines.append(_without_proc())
     elif not subreaper:
         lines.append(NO_SUBREAPER)
     if known and os.getpid() != 1 and not (guard and hasattr(os, "memfd_create")):
         lines.append(NO_GUARDIAN)
     return lines
+
+
+def _without_proc() -> str:
+    """Why the children cannot be listed."""
+    try:
+        os.readlink("/proc/self")
+    except FileNotFoundError:
+        return NO_PROC.format(why="there is no /proc", helps=MOUNT)
+    except OSError as error:
+        return NO_PROC.format(why=f"the system refuses to read /proc/self ({error.strerror})", helps=ALLOWED)
+    return NO_PROC.format(why="/proc is that of another PID namespace", helps=MOUNT)
 
 
 def limitations_here() -> list[str]:
