@@ -191,8 +191,7 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, about("Run the type `release` to success before anything else, as `start --release` does")
     ] = False
     keep_counts: Annotated[
-        bool,
-        about("Counts that a person or the autoscaler set while procman ran are kept for the next start"),
+        bool, about("Counts that a person or the autoscaler set while procman ran are kept for the next start")
     ] = False
 
 

@@ -112,8 +112,7 @@ class DependencySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Which state of another type a type waits for."""
 
     until: Annotated[
-        Until | UnsetType,
-        about("What the dependency must have reached; default: done for a one-off, else ready"),
+        Until | UnsetType, about("What the dependency must have reached; default: done for a one-off, else ready")
     ] = UNSET
     instances: Annotated[HowMany, about("How many of its instances must have reached it")] = HowMany.ONE
     restart: Annotated[bool, about("Restart when the dependency has been started again")] = False

@@ -13,17 +13,7 @@ import math
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.core.demand import (
-    Because,
-    Decided,
-    Decision,
-    Mark,
-    Observation,
-    Pace,
-    Proposal,
-    Scaler,
-    ScalingRule,
-)
+from procman.core.demand import Because, Decided, Decision, Mark, Observation, Pace, Proposal, Scaler, ScalingRule
 from procman.core.proposals import is_active, propose
 
 WAKE_EVERY = 1.0

@@ -16,14 +16,7 @@ from msgspec import Struct
 
 from procman.control.codec import Code, encode_notification
 from procman.control.first_version import in_first_words
-from procman.control.messages import (
-    Happened,
-    InputParams,
-    LogsParams,
-    Output,
-    ResizeParams,
-    StreamStarted,
-)
+from procman.control.messages import Happened, InputParams, LogsParams, Output, ResizeParams, StreamStarted
 from procman.core.select import Selector
 from procman.core.view import Change, FleetView
 from procman.kernel.output.history import History, HistoryEntry

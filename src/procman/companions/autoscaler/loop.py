@@ -23,16 +23,7 @@ from procman.companions.autoscaler.store import (
     remembered,
 )
 from procman.core.autoscale import decide
-from procman.core.demand import (
-    Bounds,
-    Decided,
-    MetricReading,
-    Observation,
-    Replica,
-    ReplicaState,
-    Scaler,
-    ScalingRule,
-)
+from procman.core.demand import Bounds, Decided, MetricReading, Observation, Replica, ReplicaState, Scaler, ScalingRule
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
