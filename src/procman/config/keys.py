@@ -39,9 +39,7 @@ ROW = "row"
 
 
 class KeyRow(NamedTuple):
-    """What a key of procman.yml means. A key without a policy is kept for a companion that asks for it:
-    `Plan.sections`.
-    """
+    """What a key of procman.yml means. One without a policy is kept for companions that ask for it: `Plan.sections`."""
 
     policy: Policy | None = None
     check: Check | None = None

@@ -91,9 +91,7 @@ class _Walk:
             return _Faulty.FAULTY
 
     def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
-        """A section. If a required key is missing the section is left out, unless another of its faults explains that
-        already.
-        """
+        """A section. Without a required key it is left out, unless another of its faults explains that already."""
         faults = len(self.faults)
         members = self._members(node, _fields(kind), path)
         absent = [name for name in _needed(kind) if name not in members]

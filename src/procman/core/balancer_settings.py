@@ -38,9 +38,7 @@ class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Balancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The load balancer that is kept in step with the ready instances: HAProxy, or any other by a file made from a
-    template.
-    """
+    """The load balancer that is kept in step with the ready instances: HAProxy, or any other by a file."""
 
     haproxy: Annotated[HaproxyBalancer | UnsetType, about("A backend of HAProxy")] = UNSET
     file: Annotated[Word | UnsetType, about("The file that is written, relative to the root")] = UNSET

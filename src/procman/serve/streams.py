@@ -153,8 +153,7 @@ class EventsStream(_Notifications):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        if not self._queue:
-            return b""
+        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
         time, change = self._queue.popleft()
         missed, self._missed = self._missed, 0
         self._before += missed + 1
