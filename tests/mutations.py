@@ -318,7 +318,7 @@ MUTATIONS = [
     Mutation(
         "the daemons are reclaimed at each end",
         "daemons",
-        "if any(other.alive for other in slots.last_first(i.spec.type)):",
+        "if slots.any_alive(i.spec.type):",
         "if False:",
     ),
     Mutation(
@@ -478,8 +478,8 @@ MUTATIONS = [
     Mutation(
         "all stop at once",
         "turn",
-        "self._stops[type_name] = order.may_stop(",
-        "self._stops[type_name] = True or order.may_stop(",
+        "return order.may_stop(type_name, self._needed_by",
+        "return True or order.may_stop(type_name, self._needed_by",
     ),
     Mutation(
         "the order of the stop has no end",
@@ -526,7 +526,7 @@ MUTATIONS = [
         "over = {t for t in lingering if t not in rollouts and t not in moving}",
         "over: set[str] = set()",
     ),
-    Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
+    Mutation("operations pile up", "operations", "if len(self.open) >= OPEN:", "if False:"),
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
     Mutation("a shell that was given time is never killed", "stopping", "phase.step is StopStep.TERM_SENT and ", ""),

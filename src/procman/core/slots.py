@@ -55,9 +55,14 @@ class Slots:
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
-    def last_first(self, type_name: str) -> Iterator[Instance]:
-        """Those of a type, by falling number."""
-        return (i for i in reversed(self._by_type.get(type_name, ())) if i is not None)
+    def any_alive(self, type_name: str) -> bool:
+        """Whether a leader of this type lives. Searched from the end: when a thousand are stopped together, the last ones
+        end last.
+        """
+        for i in reversed(self._by_type.get(type_name, ())):  # noqa: SIM110  a generator is slower, at each end
+            if i is not None and i.alive:
+                return True
+        return False
 
     def taken(self, spec: ProcessSpec) -> set[int]:
         """The numbers that a type's slots have, and those whose port a slot of another type has."""
