@@ -60,7 +60,7 @@ MUTATIONS = [
         "i",
     ),
     # ---- one instance
-    Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
+    Mutation("drop the generation check", "instance", " if event.generation == i.generation else Step(i)", ""),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),
     Mutation(
         "forget a stop during a spawn",
