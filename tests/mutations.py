@@ -114,11 +114,11 @@ MUTATIONS = [
         "then=AfterClearing.RESPAWN, why=why)",
         "why=why)",
     ),
-    Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
+    Mutation("ready is never early again", "readiness", "noted(i, early_exits=0) if i.record.early_exits else i", "i"),
     Mutation(
         "a person's word does not start anew",
         "phases",
-        "return noted(i, failures=0, early_exits=0, died_at=None)",
+        "return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
     Mutation(
@@ -128,7 +128,7 @@ MUTATIONS = [
         "case Waiting(retry=True):\n            return spawn(i, now)",
     ),
     Mutation(
-        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1)", "phase_since=now)"
+        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1, ", "phase_since=now, "
     ),
     Mutation(
         "a crash starts again at once",
@@ -310,8 +310,8 @@ MUTATIONS = [
     Mutation(
         "companions count as formation",
         "slots",
-        "(i for i in self.everyone() if not is_companion(i.spec.type))",
-        "self.everyone()",
+        "for name, slots in types if not is_companion(name) for i in slots",
+        "for slots in self._by_type.values() for i in slots",
     ),
     Mutation("commands while stopping", "fleet", "case _ if self.stopping:", "case _ if False:"),
     Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),

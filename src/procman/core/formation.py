@@ -125,14 +125,14 @@ class Formation:
     def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
         """Whether the move is made, or not needed any more."""
         type_name, _, index = name.rpartition(".")
-        spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
-        i = self.slots.get(name)
+        i = self.slots.at(type_name, int(index))
         if isinstance(move, StopMove):
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
                     return False
                 self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
+        spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(spec, int(index), now)
             if self.rollouts.release(name):

@@ -125,8 +125,9 @@ class Operations:
     def moved(self, name: str, i: Instance | None, loops: Loops) -> list[Action]:
         """A slot has moved, or has been removed."""
         actions: list[Action] = []
-        for one in [one for one in self.open.values() if name in one.needs]:
-            actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
+        for one in [*self.open.values()]:
+            if name in one.needs:
+                actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
         return actions
 
     def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:

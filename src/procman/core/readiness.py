@@ -133,7 +133,8 @@ def _reported(i: Instance, event: Reported, now: float) -> Step:
 
 
 def _become_ready(i: Instance, phase: Starting, now: float) -> Step:
-    i = enter(noted(i, early_exits=0), Ready(phase.leader, now), now)
+    i = noted(i, early_exits=0) if i.record.early_exits else i
+    i = enter(i, Ready(phase.leader, now), now)
     actions: list[Action] = [wording.is_ready(i)]
     if i.spec.ready is not None:
         actions.append(StopProbe(i.name, i.generation))
