@@ -130,11 +130,11 @@ class Kernel:
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
-                    # CONT follows a stop signal; at the end of everything all are ended, whoever's they are
-                    if signal != "CONT" and not self.fleet.stopping:
-                        self._adoption.remember(process)
+                    if signal != "CONT":  # it follows a stop signal, for which all this has been done
+                        if not self.fleet.stopping:  # else all are ended, whoever's they are
+                            self._adoption.remember(process)
+                        self._adoption.sweep_soon()
                     self._processes.signal(process, signal, target)
-                    self._adoption.sweep_soon()
             case actions.Spawn():
                 self._events.spawns.add(action)
             case actions.CancelSpawn():
