@@ -1,5 +1,4 @@
-"""The kernel turns what happens into events of the core, and performs the actions that the core returns, in one flat
-match.
+"""The kernel turns what happens into events of the core, and performs the actions that the core returns, by one match.
 
 Handlers run to completion and never wait; anything that takes time is a state of the core and a later event.
 """
@@ -131,7 +130,8 @@ class Kernel:
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
                     if signal != "CONT":  # it follows a stop signal, for which all this has been done
-                        if not self.fleet.stopping:  # else all are ended, whoever's they are
+                        # at an end without order all are ended at once, whoever's they are
+                        if self.fleet.plan.has_order or not self.fleet.stopping:
                             self._adoption.remember(process)
                         self._adoption.sweep_soon()
                     self._processes.signal(process, signal, target)
