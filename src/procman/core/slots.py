@@ -38,14 +38,16 @@ class Slots:
 
     def __iter__(self) -> Iterator[Instance]:
         """In the Procfile's order, then by number."""
-        return (i for i in self.everyone() if not is_companion(i.spec.type))
+        types = self._by_type.items()
+        return (i for name, slots in types if not is_companion(name) for i in slots if i is not None)
 
     def everyone(self) -> Iterator[Instance]:
         """Every slot, including companions."""
         return (i for slots in self._by_type.values() for i in slots if i is not None)
 
     def companions(self) -> list[Instance]:
-        return [i for i in self.everyone() if is_companion(i.spec.type)]
+        types = self._by_type.items()
+        return [i for name, slots in types if is_companion(name) for i in slots if i is not None]
 
     @property
     def settled(self) -> bool:
@@ -55,9 +57,14 @@ class Slots:
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
-    def last_first(self, type_name: str) -> Iterator[Instance]:
-        """Those of a type, by falling number."""
-        return (i for i in reversed(self._by_type.get(type_name, ())) if i is not None)
+    def any_alive(self, type_name: str) -> bool:
+        """Whether a leader of this type lives. Searched from the end: when a thousand are stopped together, the last ones
+        end last.
+        """
+        for i in reversed(self._by_type.get(type_name, ())):  # noqa: SIM110  a generator is slower, at each end
+            if i is not None and i.alive:
+                return True
+        return False
 
     def taken(self, spec: ProcessSpec) -> set[int]:
         """The numbers that a type's slots have, and those whose port a slot of another type has."""
@@ -73,10 +80,7 @@ class Slots:
 
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
-        if not index.isdecimal():
-            return None
-        slots, number = self._by_type.get(type_name, ()), int(index)
-        return slots[number - 1] if 0 < number <= len(slots) else None
+        return self.at(type_name, int(index)) if index.isdecimal() else None
 
     def is_busy(self, i: Instance) -> bool:
         """Whether something of it exists or is about to."""
