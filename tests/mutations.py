@@ -275,6 +275,13 @@ MUTATIONS = [
         "scaled=desired.scaled",
     ),
     Mutation(
+        "counts are answered before they are kept",
+        "execution",
+        "formation.keep_counts()  # before the answer: counts that are answered are kept\n    if request:\n"
+        "        formation.out.append(",
+        "late = formation.keep_counts\n    if request:\n        (lambda reply: (formation.out.append(reply), late()))(",
+    ),
+    Mutation(
         "what is desired is not handed over",
         "formation",
         "self.desired = state.desired",

@@ -202,9 +202,7 @@ class Formation:
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
     def keep_counts(self) -> None:
-        """Publish the counts that have to outlast procman, if they have changed."""
-        if not (self.plan.keep_counts or self._kept):
-            return
+        """Publish the counts that have to outlast procman, if a command has changed them."""
         kept = wanted.kept(self.plan, self.desired)
         if kept != self._kept:
             self._kept = kept
