@@ -188,7 +188,7 @@ class SimulatedOS:
                     self.timers.append(action)
                 case Reply() | Refuse():
                     if isinstance(action, Reply):
-                        assert self.kept_counts.items() <= action.counts.items(), "it is answered before it is kept"
+                        assert self.kept_counts.items() <= action.formation.items(), "it is answered before it is kept"
                     self.answers[action.request] = action
                 case Finish():
                     self.finished.append(action.code)
