@@ -128,7 +128,8 @@ class Kernel:
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
-                if process := self._processes.find(name, generation):
+                process = self._processes.find(name, generation)
+                if process and (process.adopted or target is not actions.Target.ADOPTED):
                     if signal != "CONT":  # it follows a stop signal, for which all this has been done
                         # at an end without order all are ended at once, whoever's they are
                         if self.fleet.plan.has_order or not self.fleet.stopping:
