@@ -98,8 +98,7 @@ class ProcessTable:
             specs[known:] = specs[known:] or [process.spec]
             return known
 
-        shared = (self._adopted, self._kept, self._origins)
-        tables = [{pid: of(process) for pid, process in table.items()} for table in shared]
+        tables = [{pid: of(one) for pid, one in table.items()} for table in (self._adopted, self._kept, self._origins)]
         lists = (self.current.values(), self._by_pid.values(), self.ending, self.lingering)
         current, by_pid, ending, lingering = (tuple(map(of, processes)) for processes in lists)
         return ProcessTableState(
@@ -138,10 +137,11 @@ class ProcessTable:
 
     # ---- coming and going
 
-    def find(self, name: str, generation: int) -> Process | None:
-        """The process of that number, as long as something of it is left."""
+    def find(self, name: str, generation: int, part: Target = Target.ALL) -> Process | None:
+        """The process of that number, as long as something of it, or of that part of it, may be left."""
         process = self.current.get(name)
-        return process if process is not None and process.generation == generation else None
+        found = process and process.generation == generation and (process.adopted or part is not Target.ADOPTED)
+        return process if found else None
 
     def add(self, process: Process, *, led_by_shell: bool = False) -> None:
         self.current[process.name] = process
