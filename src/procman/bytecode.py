@@ -44,6 +44,10 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         return self._code if fullname == self.name else super().get_code(fullname)
 
+
+class _HeldLoader(_Loader):
+    """The same for code that was held, until it has been executed without an error."""
+
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
         _held.pop(self.name, None)
@@ -56,11 +60,11 @@ class _Finder:
         if path is None or not name.startswith(_OURS):
             return None
         source, cached = _files(name, path[0])
-        data = _held.get(name) or _read(source, cached)
+        data, loader = (_held[name], _HeldLoader) if name in _held else (_read(source, cached), _Loader)
         code = None if data is None else _code(data, source)
         if code is None:
             return None
-        spec = ModuleSpec(name, _Loader(name, source, code), origin=source)
+        spec = ModuleSpec(name, loader(name, source, code), origin=source)
         spec.has_location = True
         spec.cached = cached
         return spec
