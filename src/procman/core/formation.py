@@ -134,7 +134,7 @@ class Formation:
                 self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
-            i = self.slots.new(spec, int(index), now)
+            i = self.slots.new(name, spec, int(index), now)
             if self.rollouts.release(name):
                 self.out.append(Remove(name))
             if self._role(i) is Role.SURGE:

@@ -82,11 +82,10 @@ class Slots:
         """Whether something of it exists or is about to."""
         return i.name in self._busy
 
-    def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
+    def new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance:
         """A new slot. Its generations and tokens continue where an earlier one of its name ended, whose timers may
         still fire.
         """
-        name = f"{spec.type}.{index}"
         generation, token = self._past.pop(name, (0, 0))
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
 
