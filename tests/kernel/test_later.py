@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -9,26 +10,27 @@ LOADED = """
 import sys
 from procman import later
 from procman.core import fleet
-assert "procman.core.commands" not in sys.modules
+assert "procman.core.execution" not in sys.modules
 {}
-assert "procman.core.commands" in sys.modules
-assert fleet.commands is sys.modules["procman.core.commands"]
+assert "procman.core.execution" in sys.modules
+assert fleet.execution is sys.modules["procman.core.execution"]
 """
 
 
 def ends_well(code: str) -> bool:
-    return subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    writes_bytecode = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.run([sys.executable, "-c", code], timeout=60, env=writes_bytecode).returncode == 0
 
 
 def test_a_module_is_loaded_by_its_first_use() -> None:
-    assert ends_well(LOADED.format("fleet.commands.decide"))
+    assert ends_well(LOADED.format("fleet.execution.execute"))
 
 
 def test_what_is_used_soon_and_what_cannot_be_held_is_loaded() -> None:
     assert ends_well(
-        LOADED.format("later.keep_all(['procman.core.commands'], lambda name: True)\nfleet.commands.decide")
+        LOADED.format("later.keep_all(['procman.core.execution'], lambda name: True)\nfleet.execution.execute")
     )
-    assert ends_well(LOADED.format("later.keep_all([], lambda name: False)\nfleet.commands.decide"))
+    assert ends_well(LOADED.format("later.keep_all([], lambda name: False)\nfleet.execution.execute"))
 
 
 def test_what_is_held_is_not_loaded() -> None:
@@ -39,8 +41,8 @@ import sys
 names = []
 later.keep_all([], lambda name: not names.append(name))
 later.keep_all([], lambda name: not names.append(name))
-assert "procman.core.commands" in names
-assert "procman.core.commands" not in sys.modules
+assert "procman.core.execution" in names
+assert "procman.core.execution" not in sys.modules
 """
     assert ends_well(code)
 
@@ -83,6 +85,6 @@ def test_one_is_loaded_though_no_descriptor_is_left() -> None:
         "import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); spare = os.dup(0)\n"
         "later.keep_room(lambda: os.close(spare))\n"
         "try:\n    while True: os.dup(0)\nexcept OSError: pass\n"
-        "fleet.commands.decide"
+        "fleet.execution.execute"
     )
     assert ends_well(LOADED.format(taken))

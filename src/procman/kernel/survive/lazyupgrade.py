@@ -28,7 +28,7 @@ SOON = tuple(
     for name in (
         *("core.ends", "core.stopping", "core.daemons", "core.order", "core.interrupts"),
         *("kernel.process.descent", "kernel.process.ports"),
-        *("core.overview", "core.commands"),
+        *("core.overview", "core.execution"),
         "core.fallback",
     )
 )
