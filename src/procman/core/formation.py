@@ -136,7 +136,7 @@ class Formation:
             return True
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         if i is None and spec is not None and isinstance(move, StartMove):
-            i = self._new(spec, int(index), now)
+            i = self._new(name, spec, int(index), now)
         if i is None or spec is None or turn.is_moot(i, move):
             return True
         if isinstance(move, RegroupMove):
@@ -206,14 +206,14 @@ class Formation:
             self._kept = kept
             self.out.append(KeepCounts(kept))
 
-    def _new(self, spec: ProcessSpec, index: int, now: float) -> Instance | None:
-        """A new slot with that number, where its type has a place for it."""
+    def _new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance | None:
+        """A new slot with that name and number, where its type has a place for it."""
         role = self.desired.role(spec.type, index)
         if not (index == 1 if is_companion(spec.type) else role is not Role.LEAVING):
             return None
-        i = self.slots.new(spec, index, now)
-        if self.rollouts.release(i.name):
-            self.out.append(Remove(i.name))
+        i = self.slots.new(name, spec, index, now)
+        if self.rollouts.release(name):
+            self.out.append(Remove(name))
         if role is Role.SURGE:
             self.out.append(wording.extra_comes(i))
         return i
