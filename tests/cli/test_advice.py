@@ -167,7 +167,8 @@ def test_a_value_that_is_no_number_is_answered_in_plain_words():
     assert refused("start", "-p", "abc")[0] == "cannot use '-p' / '--port': 'abc' is not a whole number"
     assert refused("logs", "-n", "x")[0] == "cannot use '-n' / '--lines': 'x' is not a whole number"
     assert refused("logs", "-n", "-1")[0] == "cannot use '-n' / '--lines': -1 is not 0 or more"
-    assert refused("wait", "-t", "soon")[0] == "cannot use '-t' / '--timeout': 'soon' is not a number"
+    soon = "'soon' is not a number, nor a time such as 90s, 5m or 12h"
+    assert refused("wait", "-t", "soon")[0] == f"cannot use '-t' / '--timeout': {soon}"
 
 
 def test_status_never_leads_to_start():
