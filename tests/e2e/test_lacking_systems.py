@@ -30,14 +30,14 @@ def without(what: str) -> tuple[str, ...]:
 def test_without_proc_it_is_said_once_and_by_check(world: World) -> None:
     world.procfile(a=world.script("polite.py", POLITE))
     supervisor = world.start(before=without("/proc"))
-    supervisor.expect("cannot keep every promise here: there is no /proc")
+    supervisor.expect("cannot guarantee everything on this system: there is no /proc")
     supervisor.expect("up")
     assert supervisor.stop() == 0
-    assert supervisor.seen.count("cannot keep every promise") == 1
+    assert supervisor.seen.count("cannot guarantee everything") == 1
     assert "asked to end" in supervisor.seen
     done = subprocess.run([*without("/proc"), world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
     assert done.returncode == 0
-    assert b"cannot keep every promise here: there is no /proc" in done.stderr
+    assert b"cannot guarantee everything on this system: there is no /proc" in done.stderr
 
 
 def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> None:
@@ -47,7 +47,7 @@ def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> No
     supervisor.expect(r"the system refuses prctl\(PR_SET_CHILD_SUBREAPER\)")
     supervisor.expect("up")
     assert supervisor.stop() == 0
-    assert supervisor.seen.count("cannot keep every promise") == 1
+    assert supervisor.seen.count("cannot guarantee everything") == 1
     done = subprocess.run([*before, world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
     assert (done.returncode, b"refuses prctl" in done.stderr) == (0, True)
 
@@ -159,8 +159,8 @@ def test_where_nothing_is_lacking_nothing_is_said(world: World) -> None:
     world.procfile(a="echo up; exec sleep 1000")
     supervisor = world.start()
     supervisor.expect("up$")
-    assert "promise" not in supervisor.seen
-    assert "promise" not in world.run("check").err
+    assert "cannot guarantee" not in supervisor.seen
+    assert "cannot guarantee" not in world.run("check").err
 
 
 @needs_mounts

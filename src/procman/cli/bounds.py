@@ -28,7 +28,7 @@ def set_bounds(socket: str, words: list[str]) -> list[str]:
 
 
 def autoscaled_types(socket: str, store: AutoscaleStore) -> list[str]:
-    """Their names, also before the autoscaler has decided anything. An older procman tells only those that were decided."""
+    """Their names, also before the autoscaler has decided anything. An older procman reports only those that were decided."""
     with Client(socket) as client:
         types = client.ps().fleet.types
     return list(dict.fromkeys([*(one.type for one in types if one.autoscaled), *store.status().types]))

@@ -112,7 +112,9 @@ def _print(error: ProcmanError) -> int:
 
 
 def _abandon_output() -> None:
-    """Redirect standard output to nowhere; otherwise the interpreter would try to write again at its end, and complain."""
+    """Redirect standard output to nowhere; otherwise the interpreter would write to it once more at its end, and report
+    that this failed.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

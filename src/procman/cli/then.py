@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from procman.cli.background import Background, split
 from procman.cli.one_off import SHELL, OneOff, execute
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Waited, WaitParams
 from procman.control.streaming import data_of

@@ -1,4 +1,4 @@
-"""The files of a folder -> process types. Pure: the verb reads the files that `wanted` names.
+"""Makes process types of the files of a folder. Pure: the verb reads the files that `wanted` names.
 
 Each language has a rule in a file of its own. This file has what they share: the folder as a value, names that are
 taken, and the advice for known programs.
@@ -104,8 +104,10 @@ class Finds:
         """Whether a rule has used this type name in this folder."""
         return name in self._here
 
-    def add(self, name: str, command: str, *, serves: bool = False, otherwise: str = "") -> Draft:
-        """Add a process type; under the name `otherwise` where an earlier rule has taken the first."""
+    def add(self, name: str, command: str, *, serves: bool = False, otherwise: str = "", script: str = "") -> Draft:
+        """Add a process type; under the name `otherwise` where an earlier rule has taken the first. `script` is what the
+        command runs in the end, where that is known.
+        """
         name = otherwise if name in self._here and otherwise else name
         self._here.add(name)
         name = self._placed(name)
@@ -114,7 +116,7 @@ class Finds:
         draft.command = command
         if serves:
             draft.put("ready", "tcp")
-        for finding in advise([TypeInput(name=name, command=command)], SETTABLE):
+        for finding in advise([TypeInput(name=name, command=script or command)], SETTABLE):
             _take(draft, finding)
         if self.place:
             self.put_folder(draft, "")

@@ -109,7 +109,7 @@ def _refuse_unknown(name: str, known: list[str]) -> None:
 
 
 def _decided_now(place: TargetOptions, path: str) -> AutoscaleStatus:
-    from procman.companions.autoscaler.dry import decide_once  # noqa: PLC0415  reads metrics; only needed here
+    from procman.companions.autoscaler.dry_run import decide_once  # noqa: PLC0415  reads metrics; only needed here
     from procman.config.load import load  # noqa: PLC0415  as above
     from procman.config.options import Options  # noqa: PLC0415  as above
 

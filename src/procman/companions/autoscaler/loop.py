@@ -51,7 +51,7 @@ LATE_EVERY = 0.25
 """Seconds until a reading that took longer is asked for again."""
 
 SAMPLE_EVERY = 2.0
-"""Seconds between two samples, while instances are young or not ready yet."""
+"""Seconds between two samples, while an instance has just become ready or is not ready yet."""
 
 
 class ScaledType(Struct, frozen=True):
@@ -343,7 +343,9 @@ def _usual_size(seen: TypeSeen) -> int | None:
 
 
 def _reserved(everyone: Iterable[TypeSeen]) -> int:
-    """Bytes that instances on their way will still take: a machine is not free as long as they have not grown."""
+    """Bytes of memory that starting instances will still need: until they have grown, not all free memory can be used
+    for others.
+    """
     return sum(
         max(0, (_usual_size(seen) or 0) - (i.memory or 0))
         for seen in everyone

@@ -1,4 +1,4 @@
-"""What procman promises on Linux and cannot keep on this system, reported at the start and by `check`, before it
+"""What procman guarantees on Linux and cannot do on this system, reported at the start and by `check`, before it
 matters.
 """
 
@@ -10,26 +10,26 @@ import sys
 from procman.kernel.process import children
 
 NO_PROC = (
-    "cannot keep every promise here: {why}, so a process that leaves its parent is not found and outlives the stop of its "
+    "cannot guarantee everything on this system: {why}, so a process that leaves its parent is not found and outlives the stop of its "
     "instance, and a kill -9 of procman leaves everything behind; {helps} helps"
 )
 MOUNT = "`mount -t proc proc /proc`"
 ALLOWED = "a seccomp filter or a security policy that allows it"
 NO_SUBREAPER = (
-    "cannot keep every promise here: the system refuses prctl(PR_SET_CHILD_SUBREAPER), so a process that leaves its parent "
+    "cannot guarantee everything on this system: the system refuses prctl(PR_SET_CHILD_SUBREAPER), so a process that leaves its parent "
     "is not found and outlives the stop of its instance; a seccomp filter that allows it helps"
 )
 NO_GUARDIAN = (
-    "cannot keep every promise here: there are no memory files (memfd_create), so a kill -9 of procman leaves everything "
+    "cannot guarantee everything on this system: there are no memory files (memfd_create), so a kill -9 of procman leaves everything "
     "behind"
 )
 
 
-def broken(*, known: bool, subreaper: bool, guard: bool = True) -> list[str]:
-    """A line for each broken promise. `known`: /proc lists our children; `subreaper`: orphans become ours; `guard`: a
-    guardian can be started, as far as is known.
+def limitations(*, known: bool, subreaper: bool, guard: bool = True) -> list[str]:
+    """A line for each guarantee that does not hold. `known`: /proc lists our children; `subreaper`: orphans become
+    ours; `guard`: a guardian can be started, as far as is known.
 
-    Systems other than Linux were promised none of it.
+    Systems other than Linux have none of these guarantees.
     """
     if sys.platform != "linux":
         return []
@@ -54,9 +54,11 @@ def _without_proc() -> str:
     return NO_PROC.format(why="/proc is that of another PID namespace", helps=MOUNT)
 
 
-def broken_here() -> list[str]:
+def limitations_here() -> list[str]:
     """The same, found out by trying, for callers that start nothing."""
-    return broken(known=children.Children().known, subreaper=children.become_subreaper(), guard=_has_memory_files())
+    return limitations(
+        known=children.Children().known, subreaper=children.become_subreaper(), guard=_has_memory_files()
+    )
 
 
 def _has_memory_files() -> bool:
