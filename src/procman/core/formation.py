@@ -166,7 +166,7 @@ class Formation:
             return
         self.desired = self.desired.moving(regroup.moves)
         self.out.append(groups.publish(i, regroup))
-        if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
+        if regroup.failed and any(self.plan.types[t].on_end is not OnEnd.STAY for t in regroup.group.members):
             self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
@@ -262,11 +262,11 @@ class Formation:
                 rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
-                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                if i.spec.on_end is not OnEnd.STAY and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
-                    self.shut_down(status.code, f"{i.name} ended", now)
+                    self.shut_down(closing.status_of(i, status), f"{i.name} ended", now)
             case _:
                 assert_never(fact)
 
