@@ -303,13 +303,18 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 
 def ended_line(instances: Sequence[Instance]) -> str:
-    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type. Empty where none ever ran."""
+    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type, and many types by how they ended.
+    Empty where none ever ran.
+    """
     ends = [(i, _end_shown(i)) for i in instances if i.record.last_exit is not None or i.unkillable]
     if not ends:
         return ""
     if len(ends) <= LISTED:
         return "stopped: " + ", ".join(f"{i.name} {end}" for i, end in ends)
     counts = Counter((i.spec.type, end) for i, end in ends)
+    if len(counts) > LISTED:
+        by_end = Counter(end for _, end in ends)
+        return "stopped: " + ", ".join(f"{n} instance{'s' * (n > 1)} {end}" for end, n in by_end.items())
     return "stopped: " + ", ".join(f"{n} {type_name} {end}" for (type_name, end), n in counts.items())
 
 

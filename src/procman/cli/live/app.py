@@ -48,7 +48,7 @@ KEYS = [
     ("a", "attach to the instance (procman attach)"),
     ("/", "show only names that contain a text; Esc shows all"),
     ("?", "these keys"),
-    ("q", "leave; Ctrl-Z suspends"),
+    ("q, Ctrl-C", "leave; Ctrl-Z suspends"),
 ]
 
 
@@ -89,6 +89,7 @@ class Top(App[None]):
         Binding(
             "slash", "filter", "Filter", key_display="/", priority=True
         ),  # before the keys that follow are handed on
+        Binding("ctrl+c", "leave", show=False, key_display="Ctrl-C", priority=True),
         Binding("ctrl+z", "suspend_process", show=False, key_display="Ctrl-Z"),
         Binding("escape", "no_filter", show=False),
     ]
