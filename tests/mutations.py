@@ -313,7 +313,7 @@ MUTATIONS = [
         "(i for i in self.everyone() if not is_companion(i.spec.type))",
         "self.everyone()",
     ),
-    Mutation("commands while stopping", "fleet", "case _ if self.stopping:", "case _ if False:"),
+    Mutation("commands while stopping", "execution", "case _ if formation.stopping:", "case _ if False:"),
     Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),
     Mutation(
         "the daemons are reclaimed at each end",
@@ -503,8 +503,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a follower is restarted twice",
-        "formation",
-        "followers.in_order(desired, self.plan) if self.plan.has_followers else desired",
+        "execution",
+        "followers.in_order(desired, formation.plan)",
         "desired",
     ),
     Mutation(

@@ -59,7 +59,7 @@ class _Finder:
 
 
 def use() -> None:
-    """Use it from now on, where possible."""
+    """Install the finder, where possible."""
     if not sys.flags.optimize and sys.pycache_prefix is None and sys.implementation.cache_tag is not None:
         sys.meta_path.insert(0, _Finder())
 

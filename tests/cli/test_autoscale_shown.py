@@ -64,6 +64,11 @@ def test_without_a_type_that_is_scaled():
     assert table({}, NOW)[0].startswith("no count follows demand")
 
 
+def test_a_type_without_a_decision_yet():
+    assert table({}, NOW, ["job"]) == ["job: nothing is decided yet"]
+    assert table({"web": status_of(2, 20)}, NOW, ["job"])[-1] == "job: nothing is decided yet"
+
+
 def test_the_last_hour_as_a_chart():
     history = [Point(NOW - 60 * age, 1 + (age < 20), 3 if age < 30 else 1) for age in range(59, -1, -1)]
     assert chart("web", history, NOW, ASCII) == [

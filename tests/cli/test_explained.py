@@ -143,7 +143,7 @@ def test_a_second_redis_is_dangerous_and_no_advice_leads_to_one(explained):
     ("line", "keys", "told"),
     [
         ("serve", "ready: {file: up}", "its instances share the file up"),
-        ("npm start", "socket: 'tcp://127.0.0.1:80'", "npm and the like close the socket"),
+        ("npm start", "socket: 'tcp://127.0.0.1:80'", "npm and similar tools close the socket"),
     ],
 )
 def test_what_does_not_do_what_it_seems_to_is_told(explained, line, keys, told):

@@ -205,4 +205,4 @@ def test_without_node_a_javascript_file_says_what_is_missing(procman, folder, mo
     (folder / "ecosystem.config.js").write_text(ECOSYSTEM)
     done = procman("init", "--from", "ecosystem.config.js")
     assert done.code == 1
-    assert "node is not here" in done.err
+    assert "Node.js is not installed" in done.err

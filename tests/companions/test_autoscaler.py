@@ -379,6 +379,19 @@ def test_a_count_that_a_person_sets_during_a_reading_is_what_the_decision_starts
     assert [one.decision.before for one in world.fleet.published] == [4]
 
 
+def test_clients_that_keep_changing_a_count_cause_one_more_reading_and_no_more(world):
+    class Slow:
+        def read(self, seen, now):
+            world.fleet.count = 5 - seen.count  # 1, 4, 1, …
+            return 60.0
+
+    world.gauge.read = Slow().read
+    assert world.scaler.step() == 0.0
+    assert world.scaler.step() > 1.0
+    assert world.fleet.count == 6
+    assert world.scaler.step() > 1.0
+
+
 @pytest.mark.parametrize(("starting", "free", "counts"), [(0, 450, [5, 1]), (1, 450, [3, 1]), (0, 2000, [6, 6])])
 def test_types_share_the_memory_that_is_free(tmp_path, starting, free, counts):
     class Sized(TwoTypes):

@@ -98,7 +98,7 @@ class Player:
             self.fleet,
             out,
             self.history,
-            KernelSettings(lambda old: old, SpawnContext(plan.root), os.path.join(plan.root, "trace")),
+            KernelSettings(lambda old: old, SpawnContext(), os.path.join(plan.root, "trace")),
         )
         self.steps = list(story.steps)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from making import TERMINATED, Story, of_type, plan_of, spec_of, told
+from making import TERMINATED, Story, of_type, plan_of, running, spec_of, told
 
 from procman.core.actions import OperationEnded, Reply, Signal
 from procman.core.events import (
@@ -31,12 +31,6 @@ from procman.core.timers import RolloutTimer
 from procman.core.view import Kind, OperationState, ReasonCode
 
 RUNNING, DONE, FAILED, SUPERSEDED = OperationState
-
-
-def running(counts: dict[str, int], *specs) -> Story:
-    story = Story(plan_of(counts, *specs))
-    story.ready(*(i.name for i in story.fleet.instances()))
-    return story
 
 
 def ask(story: Story, command: Command) -> int:

@@ -104,7 +104,7 @@ def test_one_that_has_crashed_says_when_it_comes_back():
     ("probe", "told"),
     [
         (LogProbe("up$"), "no line matches 'up$'"),
-        (NotifyProbe(), "it has not said READY=1"),
+        (NotifyProbe(), "it has not sent READY=1"),
         (ExecProbe("check"), "its probe has not answered"),
     ],
 )

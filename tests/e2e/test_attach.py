@@ -212,7 +212,7 @@ def test_what_is_scaled_away_ends_the_attachment(world: World, attach: Attach) -
     shown = attach("a.2")
     shown.shows("^>>>")
     supervisor.ask("scale", to={"a": 1})
-    shown.shows(r"^\[procman: a\.2 is no more\]$")
+    shown.shows(r"^\[procman: a\.2 was removed\]$")
     assert shown.code() == 0
     assert not is_raw(shown)
 

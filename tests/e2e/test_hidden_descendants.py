@@ -11,7 +11,7 @@ from harness import World, alive, eventually
 HIDES = """
 # Leaves session and group, hides its environment, and lives on: under a parent that stays, or (argv 1) under none.
 import ctypes, os, signal, sys
-if sys.argv[1:] and os.fork():
+if sys.argv[1:] and "stays" not in sys.argv and os.fork():
     os._exit(0)
 os.setsid()
 ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as ssh-agent
@@ -19,7 +19,7 @@ os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", '''
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 os.write(1, b"hidden %d\\\\n" % os.getpid())
-if sys.argv[1:] == ["silent"]:
+if sys.argv[1:2] == ["silent"]:
     os.closerange(0, 3)
 while True: signal.pause()
 ''', *sys.argv[1:]], {})
@@ -98,6 +98,51 @@ def test_one_that_can_be_traced_to_nobody_is_named_and_listed_and_ends_with_proc
     assert alive(pid)
     assert supervisor.stop() == 0
     eventually(lambda: not alive(pid), "ended with procman")
+
+
+FORKS_ON = """
+# A daemon that hides everything, and goes on in a new process again and again.
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+libc.prctl(4, 0)
+os.closerange(0, 3)
+libc.prctl(15, b"forks-on")  # PR_SET_NAME
+while True:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("pause", ["0.02", "0.1"])
+def test_a_daemon_that_goes_on_in_new_processes_is_listed_and_logged_once(world: World, pause: str) -> None:
+    """The first number is less than the time in which a new process may still be in an exec, the second more."""
+    forks_on = world.script("forks_on.py", FORKS_ON)
+    world.procfile(a=f"env -i {forks_on} {pause}; exec sleep 1000", b="exec sleep 1000")
+    supervisor = world.start("-t", "10")
+
+    def listed() -> list[str]:
+        return [orphan["name"] for orphan in supervisor.ask("ps")["fleet"]["orphans"]]
+
+    eventually(lambda: "forks-on" in listed(), "it is listed")
+    seen = {orphan["pid"] for orphan in supervisor.ask("ps")["fleet"]["orphans"]}
+    eventually(lambda: not seen & {o["pid"] for o in supervisor.ask("ps")["fleet"]["orphans"]}, "in a new process")
+    supervisor.ask("stop", names=["a"])
+    supervisor.phase(a_1="stopped")
+    eventually(lambda: "forks-on" in listed(), "it is listed still")
+    assert supervisor.stop() == 0
+    assert supervisor.seen.count("(forks-on) has left its instance") <= 1
+    assert world.left() == []
+
+
+@pytest.mark.parametrize("shape", ["{} silent stays & wait", "sh -c '{} silent stays & exec sleep 1000'"])
+def test_at_the_end_of_everything_nothing_hidden_is_left_either(world: World, hides: str, shape: str) -> None:
+    world.procfile(a=shape.format(hides), b="exec sleep 1000")
+    supervisor = world.start("-t", "10")
+    pid = int(supervisor.expect(r"hidden (\d+)")[1])
+    assert supervisor.stop() == 0
+    assert not alive(pid)
 
 
 def test_ssh_agent_is_ended_or_named(world: World) -> None:

@@ -176,6 +176,72 @@ def test_a_folder_removed_and_made_anew_is_where_a_reload_goes_on(world: World) 
     assert "(deleted)" not in os.readlink(f"/proc/{supervisor.pids()['web.1']}/cwd")
 
 
+SERVER = "#!/bin/sh\necho release-{} in $(pwd -P), PWD=$PWD, at $0\nexec sleep 1000\n"
+
+
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_until_a_reload_everything_of_an_instance_is_of_one_release(world: World, tty: str) -> None:
+    """Its folder, PWD and its program: also of a type with a folder of its own, which is found by its path."""
+    for number in (1, 2):
+        for folder in (f"releases/{number}", f"releases/{number}/sub"):
+            world.file(f"{folder}/server", SERVER.format(number), 0o755)
+        world.file(f"releases/{number}/Procfile", "web: ./server\napi: ./server\n")
+        world.file(f"releases/{number}/procman.yml", "processes: {api: {cwd: sub}}\n")
+    current = world.folder / "current"
+    current.symlink_to("releases/1")
+    supervisor = world.start("-d", str(current), tty)
+    for _ in ("web", "api"):
+        supervisor.expect(rf"release-1 in .*, PWD={current}\S*, at {current}/")
+    current.unlink()
+    current.symlink_to("releases/2")
+    first = os.path.realpath(world.folder / "releases" / "1")
+    for name, folder in (("web", first), ("api", f"{first}/sub")):
+        assert world.run("restart", name, "-d", str(current)).code == 0
+        supervisor.expect(rf"{name}\.1 .*release-1 in {folder}, PWD={folder}, at {folder}/")
+    assert world.run("reload", "-d", str(current)).code == 0
+    for name, folder in (("web", current), ("api", current / "sub")):
+        assert world.run("restart", name, "-d", str(current)).code == 0
+        supervisor.expect(rf"{name}\.1 .*release-2 in .*, PWD={folder}, at {folder}/")
+
+
+@pytest.mark.parametrize("how", ["restart", "scale", "crash"])
+def test_a_start_in_a_folder_that_was_removed_says_so_and_goes_on_in_the_one_of_its_name(
+    world: World, how: str
+) -> None:
+    app = world.folder / "app"
+    world.file("app/Procfile", f"web: {UP}\n")
+    world.file("app/procman.yml", "defaults: {restart: {delay: 0.1}}\n")
+    supervisor = world.start("-d", str(app))
+    supervisor.expect("up from")
+    pid = supervisor.pids()["web.1"]
+    shutil.rmtree(app)
+    if how == "crash":
+        os.kill(pid, signal.SIGKILL)
+    else:
+        assert world.run(*{"restart": ("restart", "web"), "scale": ("scale", "web=2")}[how], "-d", str(app)).code == 0
+    supervisor.expect(rf"web\.\d did not start: its folder {app} was removed")
+    world.file("app/Procfile", f"web: {UP}\n")
+    supervisor.expect(f"{app} is another folder now: what is started from now on runs there")
+    supervisor.expect(rf"web\.\d .*up from {os.path.realpath(app)}$")
+    assert "web." in world.run("ps", "-d", str(app)).out
+
+
+def test_a_release_that_was_removed_is_left_for_the_one_that_the_link_leads_to(world: World) -> None:
+    for number in (1, 2):
+        world.file(f"releases/{number}/Procfile", f"web: {UP}\n")
+    current = world.folder / "current"
+    current.symlink_to("releases/1")
+    supervisor = world.start("-d", str(current))
+    supervisor.expect("up from .*releases/1$")
+    current.unlink()
+    current.symlink_to("releases/2")
+    shutil.rmtree(world.folder / "releases" / "1")
+    assert world.run("restart", "web", "-d", str(current)).code == 0
+    supervisor.expect("another folder now, .*releases/2: .*`procman reload` reads its Procfile")
+    supervisor.expect("up from .*releases/2$")
+    assert refused_with(world, supervisor.pid, "-d", str(world.folder / "releases" / "2"))
+
+
 def test_after_an_upgrade_it_is_found_by_its_name_as_before(world: World) -> None:
     world.procfile(a=UP)
     supervisor = world.start(env=moved(world, "A"))

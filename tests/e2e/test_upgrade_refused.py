@@ -24,7 +24,7 @@ BROKEN = {
     ),
     "a mistake in it": ("import nosuchmodule", "exit 1: ModuleNotFoundError: No module named 'nosuchmodule'"),
     "a crash": ("import os; os.abort()", "SIGABRT"),
-    "one that says nothing and ends with 0": ("raise SystemExit(0)", "exit 0: it said nothing"),
+    "one that says nothing and ends with 0": ("raise SystemExit(0)", "exit 0: it printed nothing"),
     "an older one without upgrades": (
         "import sys; print('procman: cannot understand the option --upgrade-check', file=sys.stderr); sys.exit(2)",
         "exit 2: cannot understand the option --upgrade-check",

@@ -57,7 +57,7 @@ def test_output_of_a_pipe_is_told_too_and_nothing_can_be_typed(stage):
     assert output_of(peer, 4) == b"one\n"
     refusal = type_into(peer, attached, "x")["error"]
     assert refusal["code"] == Code.REFUSED
-    assert refusal["message"] == "cannot type into web.1: it has no terminal, or does not run"
+    assert refusal["message"] == "cannot type into web.1: it has no terminal, or is not running"
 
 
 def test_a_type_with_one_instance_is_that_one(stage):

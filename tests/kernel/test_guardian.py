@@ -97,6 +97,11 @@ def test_what_is_known_by_mark_alone_and_orphans_get_the_longest_grace():
     assert {pid: member.record.grace for pid, member in made.members.items()} == {10: 3.0, 20: 7.0, 30: 7.0}
 
 
+def test_where_no_instance_runs_any_more_orphans_have_the_grace_of_their_record():
+    made = scanned([Record(30, EntryKind.ORPHAN, 0, 15, NOW, 2.0)], process(20), process(30), marked=[20])
+    assert {pid: member.record.grace for pid, member in made.members.items()} == {20: 2.0, 30: 2.0}
+
+
 # ---- who gets the stop signal when
 
 
@@ -201,7 +206,7 @@ def test_the_guardian_reads_what_the_ledger_writes():
     assert table.mark == b"PROCMAN_INSTANCE=7-abc/"
     assert [(r.pid, r.kind, r.mode, r.signal, r.grace, r.shell, r.repeat) for r in table.records] == [
         (10, guardian.LEADER, LEADER_MODE, 2, 2.5, False, True),
-        (12, guardian.ORPHAN, guardian.TOP_DOWN, 15, 10.0, False, False),
+        (12, guardian.ORPHAN, guardian.TOP_DOWN, 15, 2.5, False, False),
     ]
 
 
@@ -232,5 +237,5 @@ def test_what_could_not_be_ended_is_named():
     ending.killed = {(10, 1)}
     ending.family.members = {10: Member(process(10), leader(10))}
     assert guardian.report(ending, 7) == (
-        "procman (pid 7) was killed; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
+        "procman (pid 7) has gone; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
     )

@@ -9,10 +9,10 @@ LOADED = """
 import sys
 from procman import later
 from procman.core import fleet
-assert "procman.core.commands" not in sys.modules
+assert "procman.core.execution" not in sys.modules
 {}
-assert "procman.core.commands" in sys.modules
-assert fleet.commands is sys.modules["procman.core.commands"]
+assert "procman.core.execution" in sys.modules
+assert fleet.execution is sys.modules["procman.core.execution"]
 """
 
 
@@ -21,7 +21,7 @@ def ends_well(code: str) -> bool:
 
 
 def test_a_module_is_loaded_by_its_first_use() -> None:
-    assert ends_well(LOADED.format("fleet.commands.decide"))
+    assert ends_well(LOADED.format("fleet.execution.execute"))
 
 
 def test_what_was_not_used_is_loaded_with_all_others() -> None:
@@ -33,6 +33,6 @@ def test_one_is_loaded_though_no_descriptor_is_left() -> None:
         "import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); spare = os.dup(0)\n"
         "later.keep_room(lambda: os.close(spare))\n"
         "try:\n    while True: os.dup(0)\nexcept OSError: pass\n"
-        "fleet.commands.decide"
+        "fleet.execution.execute"
     )
     assert ends_well(LOADED.format(taken))

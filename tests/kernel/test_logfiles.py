@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -227,6 +228,18 @@ def test_a_folder_that_is_full_for_all_is_told_once(files, tmp_path):
         (tmp_path / f"{name}.log").mkdir()
         files.write(name, b"one\n")
     assert len(files.troubles) == 1
+
+
+def test_a_folder_that_is_a_link_is_made_where_the_link_leads_to_and_made_again(reactor, tmp_path):
+    (tmp_path / "log").symlink_to("shared/log")
+    files = LogFiles(reactor, str(tmp_path / "log"), Rotation())
+    files.write("web.1", b"one\n")
+    assert (tmp_path / "shared" / "log" / "web.1.log").read_bytes() == b"one\n"
+    shutil.rmtree(tmp_path / "shared")
+    files.reopen()
+    files.write("web.1", b"two\n")
+    assert (tmp_path / "shared" / "log" / "web.1.log").read_bytes() == b"two\n"
+    files.close()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(reactor, tmp_path):

@@ -395,7 +395,7 @@ def test_the_rest_of_a_slot_that_dies_again_replaces_the_older_and_is_counted_in
     bench.out.log("end")
     found = bench.shown(b"system | end")
     assert found[found.index(b"system") :] == (
-        b"system | web.1: 4 lines of earlier runs dropped: the output was held up\n"
+        b"system | web.1: 4 lines of earlier runs dropped: the output was blocked\n"
         b"web.1  | third\nweb.1  | more\nsystem | end\n"
     )
 
@@ -426,10 +426,10 @@ def test_procmans_own_lines_are_bounded_and_the_dropped_ones_are_counted(bench):
     bench.stall()
     for number in range(10_000):
         bench.out.log(f"line {number:05}")
-    found = bench.shown(b"the output was held up")
+    found = bench.shown(b"the output was blocked")
     kept = found.count(b"system | line")
     assert 3000 < kept < 4100
-    assert found.endswith(b"system | %d lines of procman's own dropped: the output was held up\n" % (10_000 - kept))
+    assert found.endswith(b"system | %d lines of procman's own dropped: the output was blocked\n" % (10_000 - kept))
 
 
 def test_a_reader_that_has_gone_never_holds_a_worker_back(bench):

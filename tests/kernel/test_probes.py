@@ -18,7 +18,7 @@ from probed import Bench
 from procman.core.actions import RunHelper
 from procman.core.events import Probed
 from procman.core.policies import ExecProbe, FileProbe, HttpProbe, LogProbe, NotifyProbe, TcpProbe
-from procman.kernel.process.probes.log import GIVEN_UP_AFTER, LOOKED_AT
+from procman.kernel.process.probes.log import GIVEN_UP_AFTER, SEARCHED
 
 
 @pytest.fixture
@@ -330,10 +330,10 @@ def test_a_pattern_that_takes_too_long_for_a_line_is_given_up_and_holds_nobody_u
 def test_only_the_beginning_of_a_long_line_is_looked_at(bench: Bench) -> None:
     out = written(bench)
     bench.start(LogProbe("ready"))
-    os.write(out, b"x" * LOOKED_AT + b"ready\n")
+    os.write(out, b"x" * SEARCHED + b"ready\n")
     bench.rest(0.05)
     assert bench.answers() == []
-    os.write(out, b"x" * (LOOKED_AT - 5) + b"ready\n")
+    os.write(out, b"x" * (SEARCHED - 5) + b"ready\n")
     bench.turn(bench.answers)
     os.close(out)
 

@@ -143,6 +143,19 @@ def test_an_environment_that_is_empty_is_looked_at_again_for_a_while(bench: Benc
     assert bench.table.adopt(bare) is None
 
 
+def test_one_that_has_ended_is_no_orphan_that_runs(bench: Bench) -> None:
+    """A zombie has no environment, so that nothing shows where it comes from."""
+    bare = bench.spawn()
+    bench.table.is_changing(bare, 10.0)
+    assert bench.table.adopt(bare) is None
+    assert [orphan.pid for orphan in bench.table.orphans()] == [bare]
+    os.kill(bare, signal.SIGKILL)
+    os.waitid(os.P_PID, bare, os.WEXITED | os.WNOWAIT)
+    assert bench.table.orphans() == ()
+    bench.ended(bare)
+    assert bench.table.gone(bare)
+
+
 @pytest.mark.parametrize(
     ("target", "hit"),
     [

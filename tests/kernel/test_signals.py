@@ -36,7 +36,7 @@ def installed(log: Path, **counts: int) -> Kernel:
         Fleet(plan),
         out,
         history,
-        KernelSettings(lambda old: old, SpawnContext(plan.root), f"{plan.root}/trace"),
+        KernelSettings(lambda old: old, SpawnContext(), f"{plan.root}/trace"),
     )
     signals.install(reactor, kernel)
     return kernel

@@ -54,7 +54,7 @@ class Bench:
             fleet(self.plan),
             out,
             self.history,
-            KernelSettings(load, SpawnContext(self.plan.root, "/the/socket"), f"{self.plan.root}/trace"),
+            KernelSettings(load, SpawnContext("/the/socket"), f"{self.plan.root}/trace"),
         )
         self.kernel.listeners.append(self._changed)
         self.changes: list[Change] = []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.known.programs import compiled, programs
+from procman.known.programs import programs
 from procman.known.recognise import recognise
 
 
@@ -182,11 +180,6 @@ def test_variables_in_front_are_kept():
 @given(st.text(alphabet="abc $'\"\\&|;()<>=-./\n#~`", max_size=60) | st.text(max_size=40))
 def test_any_text_is_looked_at_in_peace(command):
     recognise(command)
-
-
-def test_the_compiled_table_is_that_of_the_source():
-    """Else: python -c 'from procman.known.programs import write_compiled; write_compiled()'."""
-    assert resources.files("procman.known").joinpath("programs.json").read_bytes() == compiled()
 
 
 def test_the_table_is_read_whole_and_names_are_unique():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from procman.app import output
-from procman.app.inputs import reload
+from procman.app.inputs import locate_root, reload
 from procman.app.parts import ReloadInputs, RunningParts
 from procman.app.reach import Reach
 from procman.control.claim import Claim
@@ -32,7 +32,7 @@ from procman.serve.lazyserver import LazyServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from procman.app.keeping import CountsFile
+    from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
@@ -76,7 +76,7 @@ def build(
         parts.kernel.log(text)
 
     settings = replace(
-        _settings(plan, reach, options, inputs),
+        _settings(reach, options, inputs),
         upgrading=lambda: _upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
@@ -99,7 +99,7 @@ def build(
 
 
 def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
-    """The control socket, which hears of what the kernel does. None where procman runs without one."""
+    """The control socket, to which the kernel passes its changes. None where procman runs without one."""
     if claimed is None:
         return None
     server = LazyServer(reactor, claimed.listeners, kernel)
@@ -115,9 +115,9 @@ def _keeper(
 
     @cache
     def counts_file(place: Claim) -> CountsFile:
-        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+        from procman.app import kept_counts  # noqa: PLC0415  only where counts are kept
 
-        return keeping.counts_file(place, inputs, root, log)
+        return kept_counts.counts_file(place, inputs, root, log)
 
     def keep(counts: Mapping[str, int]) -> None:
         if claimed is not None:
@@ -138,11 +138,12 @@ def run(parts: RunningParts) -> int:
             parts.server.close()
 
 
-def _settings(plan: Plan, reach: Reach, options: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
+def _settings(reach: Reach, options: OutputOptions, inputs: ReloadInputs) -> KernelSettings:
     claimed = reach.claimed
     path = claimed.place.socket if claimed is not None else None
     locks = claimed.held if claimed is not None else ()
-    context = SpawnContext(plan.root, path, options.split_streams, options.log_dir is not None)
+    locate = partial(locate_root, inputs, reach)
+    context = SpawnContext(path, options.split_streams, options.log_dir is not None, locate)
     return KernelSettings(partial(reload, inputs, reach), context, trace_file(path), guarded=locks)
 
 
@@ -165,7 +166,7 @@ def _upgrading(parts: RunningParts) -> LiveUpgrade:
 def _log_files(
     reactor: Reactor, options: OutputOptions, claimed: Claim | None, before: FilesState | None
 ) -> LogFiles | None:
-    """The log files, where they are wanted. Releases the claim where they cannot be opened."""
+    """The log files, if any were asked for. Releases the claim where they cannot be opened."""
     if options.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted

@@ -67,7 +67,7 @@ def reload(inputs: ReloadInputs, reach: Reach, old: Plan) -> Plan:
         _enter_start_dir(inputs)
         plan = load(inputs.options, inputs.environ, old.positions, inputs.kept)
         if leads_elsewhere(plan.root, inputs.root):
-            reach.follow(plan.root)
+            reach.follow(plan.root, "`procman restart` moves the rest")
         _enter_root(plan.root, inputs.root)
     except ConfigError:
         os.fchdir(inputs.root)
@@ -81,6 +81,28 @@ def leads_elsewhere(path: str, descriptor: int) -> bool:
         return os.path.isdir(path) and not os.path.samestat(os.stat(path), os.fstat(descriptor))
     except OSError:  # deleted meanwhile, which entering it will report
         return False
+
+
+def locate_root(inputs: ReloadInputs, reach: Reach, root: str) -> str:
+    """The present name of the folder that procman works in, so that what is started has its programs, its folder and PWD
+    in one place: `root`, as long as that leads there.
+
+    Only a reload goes on in another folder, except where this one was removed. Raises ConfigError where that is so, and
+    nothing has taken its name.
+    """
+    try:
+        if os.path.samestat(os.stat(root), os.fstat(inputs.root)):
+            return root
+    except OSError:  # renamed or removed
+        pass
+    try:
+        return os.getcwd()
+    except OSError:  # removed
+        if not os.path.isdir(root):
+            raise ConfigError(f"its folder {root} was removed") from None
+    reach.follow(root, "`procman reload` reads its Procfile")
+    _enter_root(root, inputs.root)
+    return root
 
 
 def _enter_start_dir(inputs: ReloadInputs) -> None:

@@ -31,7 +31,7 @@ class Reach:
                 self._server.replace(before, listener)
                 self._log(f"the socket {self.claimed.place.socket} was removed: it is created again")
 
-    def follow(self, root: str) -> None:
+    def follow(self, root: str, hint: str) -> None:
         """The name of the root now leads to another folder. Raises ConfigError where another procman runs there."""
         if self.claimed is not None and self._server is not None:
             try:
@@ -40,7 +40,6 @@ class Reach:
                 raise ConfigError(error.message.replace("start", f"use the root {root}", 1), error.hint) from None
             for listener in fresh:
                 self._server.listen(listener)
-        self._log(
-            f"{root} is another folder now, {os.path.realpath(root)}: what is started from now on runs there; "
-            "`procman restart` moves the rest"
-        )
+        real = os.path.realpath(root)
+        where = "" if real == root else f", {real}"
+        self._log(f"{root} is another folder now{where}: what is started from now on runs there; {hint}")

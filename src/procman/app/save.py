@@ -81,7 +81,7 @@ def upgrading(parts: RunningParts) -> LiveUpgrade:
 
 
 def _nobody() -> None:
-    """Without a control socket there is no client to tell."""
+    """Does nothing, as without a control socket there are no clients."""
 
 
 def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:

@@ -82,7 +82,7 @@ def choose_counts(names: Iterable[str], asked: RequestedCounts) -> dict[str, int
 
 
 def leaves_open(name: str, asked: RequestedCounts) -> bool:
-    """Whether the command line says nothing of how many there are to be of a type."""
+    """Whether the command line leaves the count of a type open."""
     if name in asked.leave_out or name in asked.formation or (name == RELEASE and asked.release):
         return False
     return not (asked.types and name not in asked.types) and (ALL not in asked.formation or name == RELEASE)

@@ -1,4 +1,5 @@
-"""The only module that opens the inputs: Procfile, environment files, procman.yml -> Plan, or every fault at once.
+"""The only module that opens the inputs: it makes a Plan of Procfile, environment files and procman.yml, or reports
+every fault at once.
 
 A reload calls it again with the options and the environment of the start.
 """

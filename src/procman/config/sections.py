@@ -25,7 +25,7 @@ class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[Seconds, Meta(description="Each restart doubles the delay, up to these seconds")] | UnsetType
     ) = UNSET
     reset_after: (
-        Annotated[Seconds, Meta(description="Seconds that it is ready until the delay is the first one again")]
+        Annotated[Seconds, Meta(description="Seconds that it must be ready before the delay is `delay` again")]
         | UnsetType
     ) = UNSET
     max_restarts: (

@@ -1,4 +1,6 @@
-"""What was read of one type -> its `ProcessSpec`. The command line wins over procman.yml, and that over the defaults."""
+"""Makes the `ProcessSpec` of a type from what was read. The command line wins over procman.yml, and that over the
+defaults.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of a procman.yml -> its settings, with the line of everything and every fault in one run. Pure.
+"""Reads the text of a procman.yml: its settings, the line of everything, and every fault in one run. Pure.
 
 msgspec's own errors give no line and only the first fault. So the nodes are walked along the types of keys.py, and each
 single value is converted by itself. Whether values make sense together (does that type exist?) is checked by plan.py.
@@ -114,7 +114,7 @@ class _Walk:
                 near = nearest(key, kinds)
                 known = otherwords.of_key(path, key) or _of_other_place(path, key)
                 if not known and not near.startswith("did") and not path and isinstance(child, yaml.MappingNode):
-                    known = f"settings of a type stand under `processes: {{{plain(key)}: …}}`"
+                    known = f"settings of a type belong under `processes: {{{plain(key)}: …}}`"
                 self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", known or near))
                 continue
             value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
@@ -168,9 +168,9 @@ def _of_other_place(path: str, key: str) -> str:
     """The hint for a key that exists elsewhere: at the top, or in a type."""
     if not path and key in _fields(ProcessSection):
         every = "" if key not in _fields(DefaultsSection) else f", or for every type under `defaults: {{{key}: …}}`"
-        return f"it stands under the name of a type: `processes: {{web: {{{key}: …}}}}`{every}"
+        return f"it belongs under the name of a type: `processes: {{web: {{{key}: …}}}}`{every}"
     at_the_top = path.startswith("processes.") and key in _fields(ProcmanYml)
-    return f"`{key}:` stands at the top of the file, not under a type" if at_the_top else ""
+    return f"`{key}:` belongs at the top of the file, not under a type" if at_the_top else ""
 
 
 @cache
@@ -232,7 +232,7 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
 
 
 def _example(kind: Any) -> str:  # noqa: ANN401  a type
-    """An example for a type with a pattern, which tells people little."""
+    """An example for a type with a pattern, because a pattern alone helps few people."""
     metas = [meta for one in (kind, *get_args(kind)) for meta in getattr(one, "__metadata__", ())]
     return next((f"such as {meta.examples[0]}" for meta in metas if meta.examples), "")
 

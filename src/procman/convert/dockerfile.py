@@ -1,4 +1,5 @@
-"""A Dockerfile -> what its image runs (Dockerfile reference: CMD, ENTRYPOINT, ENV, EXPOSE, WORKDIR, STOPSIGNAL). Pure.
+"""Reads from a Dockerfile what its image runs (Dockerfile reference: CMD, ENTRYPOINT, ENV, EXPOSE, WORKDIR,
+STOPSIGNAL). Pure.
 
 Nothing is built, so the results of RUN and COPY are unknown here.
 """

@@ -1,4 +1,4 @@
-"""The files of a folder -> process types. Pure: the verb reads the files that `wanted` names.
+"""Makes process types of the files of a folder. Pure: the verb reads the files that `wanted` names.
 
 Each language has a rule in a file of its own. This file has what they share: the folder as a value, names that are
 taken, and the advice for known programs.

@@ -1,4 +1,4 @@
-"""supervisord.conf (supervisord.org/configuration.html) -> process types."""
+"""Makes process types of a supervisord.conf (supervisord.org/configuration.html)."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _command(draft: Draft, value: _Value, first: int) -> str:
     """
     words = split(value.text.replace("\n", " "))
     if words is None:
-        draft.leave(value.line, "its command: the quotation marks do not fit")
+        draft.leave(value.line, "its command: the quotation marks do not match")
         return ""
     known = [_formatted(word.replace("$", "$$"), first) for word in words]
     if any("%(" in word for word in known):

@@ -1,4 +1,4 @@
-"""Words of a command line -> text for a shell. Pure."""
+"""Writes words of a command line as text for a shell. Pure."""
 
 from __future__ import annotations
 

@@ -91,7 +91,9 @@ def replay(decided: Decided) -> Decision:
 
 
 def bounds_of(rule: ScalingRule, seen: Observation) -> tuple[int, int]:
-    """The bounds in force: a person's, else the schedule's, else the rule's. A minimum above the maximum gives way."""
+    """The bounds in force: a person's, else the schedule's, else the rule's. A minimum above the maximum is lowered to
+    it.
+    """
     low, high = rule.min, rule.max
     for bounds in (seen.window, seen.asked):
         if bounds is not None:

@@ -1,5 +1,5 @@
-"""All slots, what is desired of them, and what follows when one has changed: for its type, for operations, for
-everything.
+"""Owns all slots and what is desired of them, and decides what a change of one means for its type, for operations, and
+for everything.
 
 Commands change `desired`; `reconcile` starts and stops the slots that may be. What concerns one slot is decided in
 `instance.step`, which returns facts about what a step means for others; they are handled here.
@@ -17,10 +17,9 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove, is_rolling
+from procman.core.desired import Closing, Move, RegroupMove, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
-    Hold,
     KillAsked,
     RestartWanted,
     SlotEvent,
@@ -45,10 +44,9 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, followers, groups, order, recycling, reload, replacing, startup, wording
+    from procman.core import daemons, followers, groups, order, recycling, reload, replacing, startup, wording
     from procman.core.blockers import Blockers
 else:
-    commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
@@ -103,6 +101,10 @@ class Formation:
             lingering=dict(self.lingering),
             groups=self.groups.state() if self.groups is not None else GroupsState(),
         )
+
+    @property
+    def stopping(self) -> bool:
+        return self.desired.closing is not None
 
     # ---- one slot
 
@@ -261,12 +263,6 @@ class Formation:
             case _:
                 assert_never(fact)
 
-    def hold(self, hold: Hold) -> None:
-        """Let stops of these types wait for the client that asks for it."""
-        self.holds.pop(hold.by, None)
-        if hold.seconds > 0 and hold.names:
-            self.holds[hold.by] = hold
-
     def looping(self, now: float) -> Callable[[Instance], bool]:
         return lambda i: self.crashes.loops(i, now)
 
@@ -309,33 +305,6 @@ class Formation:
         moving = self.desired.moves if not self.plan.has_followers else followers.moving(self.desired)
         settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
-
-    @property
-    def world(self) -> commands.World:
-        """What a command is judged by."""
-        return commands.World(self.plan, self.desired, self.slots)
-
-    def reload(self, plan: Plan) -> commands.Granted:
-        """Take the new plan, and return what is desired under it."""
-        reloaded = reload.decide(plan, self.world)
-        before, self.plan = self.plan, plan
-        for type_name in reloaded.difference.removed:
-            self.crashes.forget(type_name)
-            self.rollouts.forget(type_name)
-        self.groups = (self.groups or groups.Groups()) if plan.groups else None
-        self.share_sockets(before)
-        self.desired = self.roll(reloaded.granted.desired, before)
-        self.slots.arrange(plan.types)
-        for i in reloaded.respecified:
-            self.slots.put(i)
-        return replace(reloaded.granted, desired=self.desired)
-
-    def roll(self, desired: Desired, before: Plan) -> Desired:
-        """What is desired, in order, with the rollouts that a command leads to. Those that fail go back to the specs of before."""
-        desired = followers.in_order(desired, self.plan) if self.plan.has_followers else desired
-        if self.groups is not None:
-            self.groups.begin(self.grouped, desired.moves)
-        return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
 
     def share_sockets(self, before: Plan) -> None:
         """Open the shared sockets of another plan, and keep those of the one before for as long as an instance may need

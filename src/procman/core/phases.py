@@ -208,7 +208,7 @@ AT_REST = (Down, Failed, Done)
 """The phases in which nothing of the instance is left and nothing is on its way."""
 
 UP = (Starting, Ready, Unhealthy)
-"""The phases in which the leader lives and has not been asked to end."""
+"""The phases in which the leader runs and has not been asked to end."""
 
 ENDING = (Stopping, Clearing)
 """The phases in which the rest of a run is being ended."""
@@ -263,7 +263,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def ended_for_good(self) -> bool:
-        """It ended by itself and will not be started again, also while what it left is being ended."""
+        """It ended by itself and will not be started again, even while its remaining processes are still being ended."""
         phase = self.phase
         if isinstance(phase, Clearing):
             return phase.then in (AfterClearing.DONE, AfterClearing.FAILED)

@@ -51,18 +51,18 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
 
 
 def silence(probe: policies.Probe) -> str:
-    """What is missing where nothing was answered."""
+    """What is missing while nothing has been answered."""
     match probe:
         case policies.LogProbe(pattern):
             return f"no line matches {pattern!r}"
         case policies.NotifyProbe():
-            return "it has not said READY=1"
+            return "it has not sent READY=1"
         case _:
             return "its probe has not answered"
 
 
 def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
-    """A report about its state."""
+    """Handle a report about its state."""
     match event:
         case Probed():
             return _probed(i, event, now)

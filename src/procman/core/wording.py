@@ -295,7 +295,7 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
     if not waited:
         return ""
     parts = [
-        f"{i.name} ({f'pid {i.pid}' if i.alive else 'what it left'}, {duration(max(0.0, (phase.until if isinstance(phase, Draining) else phase.kill_at) - now))} left)"
+        f"{i.name} ({f'pid {i.pid}' if i.alive else 'its remaining processes'}, {duration(max(0.0, (phase.until if isinstance(phase, Draining) else phase.kill_at) - now))} left)"
         for i, phase in waited[:LISTED]
     ]
     more = f" and {len(waited) - LISTED} more" if len(waited) > LISTED else ""

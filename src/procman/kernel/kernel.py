@@ -1,5 +1,4 @@
-"""The kernel turns what happens into events of the core, and performs the actions that the core returns, in one flat
-match.
+"""The kernel turns what happens into events of the core, and performs the actions that the core returns, by one match.
 
 Handlers run to completion and never wait; anything that takes time is a state of the core and a later event.
 """
@@ -130,7 +129,8 @@ class Kernel:
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
-                    if signal != "CONT":  # it follows a stop signal, before which all was remembered
+                    # CONT follows a stop signal; at an end without order all are ended at once, whoever's they are
+                    if signal != "CONT" and (self.fleet.plan.has_followers or not self.fleet.stopping):
                         self._adoption.remember(process)
                     self._processes.signal(process, signal, target)
                     self._adoption.sweep_soon()

@@ -134,7 +134,9 @@ def _known(words: tuple[str, ...], before: dict[str, str], *, alone: bool, last:
 
 
 def unwrapped(words: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, ...]]]:
-    """The variables that are set for a simple command, and the command without one more wrapper each."""
+    """The variables that are set for a simple command, and what it runs: the whole command, then without its first
+    wrapper, then without the second, and so on.
+    """
     env: dict[str, str] = {}
     stages: list[tuple[str, ...]] = []
     while words and len(stages) < _MAX_DEPTH:

@@ -196,7 +196,10 @@ class Server:
 
     def _most(self) -> int:
         """Most clients at a time: half of the descriptors are for the instances."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        except OSError:  # a seccomp filter refuses prlimit(2)
+            return self.limits.connections
         return self.limits.connections if soft == resource.RLIM_INFINITY else min(self.limits.connections, soft // 2)
 
     def _fill_spares(self) -> None:

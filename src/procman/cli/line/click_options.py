@@ -26,8 +26,8 @@ from procman.app.options import (
     split,
 )
 from procman.app.options import input_options as options_of
-from procman.cli.formation_name import NameOption
 from procman.cli.line.completion import complete_types
+from procman.cli.name_option import NameOption
 from procman.config.location import note_of, search_upwards
 
 if TYPE_CHECKING:

@@ -243,7 +243,7 @@ class Top(App[None]):
             with self.suspend():
                 done = subprocess.run(attach_command(row.name, self._path), stderr=subprocess.PIPE, check=False)  # noqa: S603  procman itself
         except SuspendNotSupported:
-            self.notify("cannot attach: this screen cannot step aside", severity="error", markup=False)
+            self.notify("cannot attach: this screen cannot be suspended", severity="error", markup=False)
             return
         said = done.stderr.decode(errors="replace").replace("procman: ", "").strip()
         if done.returncode and said:

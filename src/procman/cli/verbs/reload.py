@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import WaitingCommand, until_ready, wait_option
+from procman.cli.wait_option import WaitingCommand, until_ready, wait_option
 from procman.text.words import type_of
 
 

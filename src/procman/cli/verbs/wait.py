@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.conditions import listed
 from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
@@ -25,7 +25,7 @@ TIMED_OUT = 124
 """The exit code of timeout(1)."""
 
 PAUSE = 0.1
-"""Seconds between two looks for a procman that is still to be started."""
+"""Seconds between two attempts to find a procman that is still to be started."""
 
 
 @click.command()

@@ -133,8 +133,8 @@ class _File:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             fd = os.open(self._path, flags, 0o640)
-        except FileNotFoundError:  # the folder has been removed
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        except FileNotFoundError:  # the folder has been removed, or the one that it is a link to
+            os.makedirs(os.path.realpath(os.path.dirname(self._path)), exist_ok=True)
             fd = os.open(self._path, flags, 0o640)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -157,7 +157,7 @@ class _File:
                 os.rename(self._path, f"{self._path}.1")
         except OSError as error:
             self._limit = 0
-            self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it grows on")
+            self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it keeps growing")
 
     def renew(self) -> None:
         """Allow another rotation."""
@@ -172,7 +172,7 @@ class _File:
 def _claim(folder: str) -> int:
     """A descriptor of the folder, created if missing, whose lock keeps every other procman out (flock(2))."""
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.realpath(folder), exist_ok=True)  # it may be a link to one that does not exist yet
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if not os.access(folder, os.W_OK | os.X_OK):
             os.close(fd)

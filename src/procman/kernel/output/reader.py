@@ -118,7 +118,7 @@ class Reader:
         """
         if self._pressure.stalled:
             self._fanout.drop_older(stream)
-        left = CHUNK if stream.terminal else stream.held()  # a terminal holds more than FIONREAD tells: 19 kB in all
+        left = CHUNK if stream.terminal else stream.held()  # a terminal holds more than FIONREAD reports: 19 kB in all
         while left > 0:
             room = self._pressure.room(stream.output) if self._pressure.stalled else CHUNK
             data = self._read(stream, min(left, room, CHUNK)) if room > 0 else b""

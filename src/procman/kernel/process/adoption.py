@@ -1,4 +1,4 @@
-"""Finds out what no signal tells, which processes have become procman's children and which instances have no process
+"""Finds out what no signal reports: which processes have become procman's children and which instances have no process
 left, and posts that as events.
 
 Owns the scans of the children and their times, and closes the pipes of instances of which nothing is left. Everything
@@ -19,8 +19,8 @@ from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import children
 from procman.kernel.process.helpers import Helpers
+from procman.kernel.process.limitations import limitations
 from procman.kernel.process.process import Process
-from procman.kernel.process.promises import broken
 from procman.kernel.process.table import ProcessTable
 
 SWEEP_FIRST = 0.05
@@ -63,6 +63,7 @@ class Adoption:
         self._children = children.Children()
         self._me = os.getpid()
         self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
+        self._logged: dict[str, int] = {}  # how many orphans of that name, at most, have been logged
         self._scan_due = False
         self._scan_at = 0.0
         self._scanned_at = -math.inf
@@ -80,7 +81,7 @@ class Adoption:
         """
         self._processes.subreaper = self.known and children.become_subreaper()
         self.not_ours = frozenset(self._children())
-        for line in broken(known=self.known, subreaper=self._processes.subreaper):
+        for line in limitations(known=self.known, subreaper=self._processes.subreaper):
             self._output.log(line)
 
     def children(self) -> list[int]:
@@ -105,8 +106,12 @@ class Adoption:
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
     def _report(self, pid: int) -> None:
-        name = next((one.name for one in self._processes.orphans() if one.pid == pid), None)
-        if name is not None:
+        """Log an orphan, unless as many of its name have been logged: a daemon may go on in a new process again and again."""
+        orphans = {one.pid: one.name for one in self._processes.orphans()}
+        name = orphans.get(pid, "")
+        count = [*orphans.values()].count(name)
+        if pid in orphans and count > self._logged.get(name, 0):
+            self._logged[name] = count
             text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
             self._output.log(f"pid {pid} ({name}) {text}")
 

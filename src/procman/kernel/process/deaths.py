@@ -33,7 +33,7 @@ KILLED = 128 + 9
 
 class Deaths:
     """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `can_search`:
-    whether /proc can tell who holds a port.
+    whether /proc shows who holds a port.
     """
 
     def __init__(

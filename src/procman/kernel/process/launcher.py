@@ -12,10 +12,12 @@ from collections.abc import Callable
 from signal import SIGINT, SIGTERM
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procman.core.actions import CancelSpawn, Spawn
 from procman.core.events import Event, SpawnCancelled, Spawned, SpawnFailed, Unreadable
 from procman.core.spec import Plan, ProcessSpec, Stdin, instance_environment
+from procman.errors import ProcmanError
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.stream import UNKNOWN_SIZE
@@ -28,21 +30,24 @@ from procman.text.shell import is_led_by_shell
 from procman.text.words import index_of
 
 PLAIN_TERM = "xterm"
-"""TERM of an instance with a terminal where procman itself has none (cron, a container): that of `docker run -t`."""
+"""The value of TERM for an instance with a terminal where procman itself has none (cron, a container). `docker run -t`
+sets the same.
+"""
 
 SPAWNS_A_ROUND = 32
 """Limits a round, so that a large formation delays others by some 15 ms only."""
 
 
 class SpawnContext(Struct, frozen=True):
-    """What every instance is given: procman's root and socket, whether its two streams are kept apart, and whether it
-    has a log file.
+    """What every instance is given: procman's socket, whether its two streams are kept apart, and whether it has a log
+    file. `locate` takes the root's name and returns the present one of the folder that procman works in; it raises
+    ProcmanError where that folder was removed.
     """
 
-    root: str
     socket: str | None = None
     split_streams: bool = False
     log_file: bool = False
+    locate: Callable[[str], str] = str
 
 
 class Launched(Struct, frozen=True):
@@ -66,13 +71,14 @@ class Launcher:
 
     def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Launched:
         """Start the process. Raises spawn.SpawnError, with nothing left of it."""
-        spec = action.spec
+        root = self._root(plan)
+        spec = _moved(action.spec, plan.root, root)
         provided = self._on_demand.provide(action)
         env = self._environment(action.name, action.generation, spec, plan)
         env.update(provided.env)
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
         self.limits.make_room((len(self.processes.current) + 1) * descriptors)
-        started = self._start(action, env, provided)
+        started = self._start(replace(action, spec=spec), root, env, provided)
         process = Process(action.name, action.generation, spec, started.pid, time.monotonic())
         if started.holder:
             process.group, process.held = started.holder, True
@@ -86,6 +92,12 @@ class Launcher:
             unreadable = error.strerror or str(error)
         self._on_demand.began(process)
         return Launched(process, unreadable)
+
+    def _root(self, plan: Plan) -> str:
+        try:
+            return self._given.locate(plan.root)
+        except ProcmanError as error:
+            raise spawn.SpawnError(spawn.NO_ROOM, error.lines()[0]) from None
 
     def environment(self, process: Process, plan: Plan) -> dict[str, str]:
         """The environment of this process, except what is meant for its first process alone."""
@@ -112,7 +124,7 @@ class Launcher:
             self._ports = plan.port_variables()
         return self._ports
 
-    def _start(self, action: Spawn, env: dict[str, str], provided: Provided) -> spawn.SpawnedProcess:
+    def _start(self, action: Spawn, root: str, env: dict[str, str], provided: Provided) -> spawn.SpawnedProcess:
         given = self._given
         size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN_SIZE
 
@@ -120,7 +132,7 @@ class Launcher:
             launch = spawn.Launch(
                 action.spec,
                 env,
-                given.root,
+                root,
                 given.split_streams,
                 self.limits.original,
                 size,
@@ -147,6 +159,13 @@ class Launcher:
         process.streams += (self._output.open(name, type_name, started.stdout, stream),)
         if started.stderr is not None:
             process.streams += (self._output.open(name, type_name, started.stderr, "stderr"),)
+
+
+def _moved(spec: ProcessSpec, root: str, present: str) -> ProcessSpec:
+    """The spec with its folder under the present name of the root."""
+    if present == root or not f"{spec.cwd}/".startswith(f"{root}/"):
+        return spec
+    return replace(spec, cwd=present + spec.cwd[len(root) :])
 
 
 ENDING = (SIGINT, SIGTERM)

@@ -168,7 +168,7 @@ def _terminal(launch: Launch, opened: list[int]) -> _Ends:
         made = terminals.open_terminal(launch.size)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "?")
-        why = f"cannot make a terminal: {os.strerror(error.errno or 0)} ({name}); --no-tty or 'tty: false' does without"
+        why = f"cannot make a terminal: {os.strerror(error.errno or 0)} ({name}); --no-tty or 'tty: false' starts it without one"
         raise SpawnError(NO_ROOM, why, descriptors=error.errno == errno.EMFILE) from error
     opened += [made.master, made.slave]
     actions: list[FileAction] = [

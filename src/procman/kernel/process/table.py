@@ -218,9 +218,9 @@ class ProcessTable:
             self._descent.forget()
 
     def orphans(self) -> tuple[OrphanView, ...]:
-        """Every process whose instance is unknown."""
-        found = [descent.read_process(pid) for pid in sorted(self._orphans)]
-        return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None)
+        """Every process whose instance is unknown, or not known yet; one that has ended shows nothing of its origin."""
+        found = [descent.read_process(pid) for pid in sorted(self._orphans.union(self._changing))]
+        return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None and not one.ended)
 
     def _comes_from(self, pid: int) -> Process | None:
         seen = self._descent.seen(pid) if self._descent is not None else None

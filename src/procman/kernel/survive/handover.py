@@ -90,7 +90,7 @@ class Received:
                 )
             self._header = msgspec.json.decode(line, type=HandoverHeader)
         except msgspec.DecodeError as error:
-            raise _refused(f"its state begins in an unknown way ({error})") from None
+            raise _refused(f"the first line of its state cannot be read ({error})") from None
         self._at = len(line) + 1
 
     def state(self, kind: type[T]) -> T:
