@@ -161,7 +161,8 @@ def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bo
         when += WENT_AWAY
     row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
     note = f": {event.note}" if event.note else ""
-    return EndWords(how + when + row + note, f"{how} after {duration(lived)}{when}{',' if row else ''}{row}{note}")
+    reason = f"{how}{when}{',' if when and row else ''}{row}{note}"
+    return EndWords(reason, f"{how} after {duration(lived)}{',' if when else ''}{when}{',' if row else ''}{row}{note}")
 
 
 def ended(i: Instance, outcome: Outcome, how: EndWords, rule: str) -> Publish:
