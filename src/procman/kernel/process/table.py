@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 else:
     descent = later(__name__, "procman.kernel.process.descent")
 
-EXEC_TAKES = 0.05
-"""Seconds."""
+EXEC_TAKES = 0.05  # seconds
 
 
 class ProcessTableState(Struct, frozen=True, kw_only=True, rename={"processes": "lives", "orphans": "strays"}):
@@ -73,7 +72,7 @@ class ProcessTable:
         self.current: dict[str, Process] = {}  # by instance
         self._by_pid: dict[int, Process] = {}  # by leader
         self._by_group: dict[int, Process] = {}  # by group, which is also the session, and by its holder
-        self._ending: list[Process] = []  # the leader is reaped, something may be left
+        self.ending: list[Process] = []  # the leader is reaped, something may be left
         self.lingering: list[Process] = []  # over, except for a daemon that may still write
         self._adopted: dict[int, Process] = {}
         self._kept: dict[int, Process] = {}
@@ -98,10 +97,8 @@ class ProcessTable:
             specs[known:] = specs[known:] or [process.spec]
             return known
 
-        tables = [
-            {pid: of(process) for pid, process in table.items()} for table in (self._adopted, self._kept, self._origins)
-        ]
-        lists = (self.current.values(), self._by_pid.values(), self._ending, self.lingering)
+        tables = [{pid: of(one) for pid, one in table.items()} for table in (self._adopted, self._kept, self._origins)]
+        lists = (self.current.values(), self._by_pid.values(), self.ending, self.lingering)
         current, by_pid, ending, lingering = (tuple(map(of, processes)) for processes in lists)
         return ProcessTableState(
             ident=self.ident,
@@ -128,7 +125,7 @@ class ProcessTable:
         self.current = {processes[n].name: processes[n] for n in state.current}
         self._by_pid = {processes[n].pid: processes[n] for n in state.by_pid}
         self._by_group = {processes[n].group: processes[n] for n in state.by_pid}
-        self._ending = [processes[n] for n in state.ending]
+        self.ending = [processes[n] for n in state.ending]
         self.lingering = [processes[n] for n in state.lingering]
         self._adopted = {pid: processes[n] for pid, n in state.adopted.items()}
         self._kept = {pid: processes[n] for pid, n in state.kept.items()}
@@ -139,10 +136,11 @@ class ProcessTable:
 
     # ---- coming and going
 
-    def find(self, name: str, generation: int) -> Process | None:
-        """The process of that number, as long as something of it is left."""
+    def find(self, name: str, generation: int, part: Target = Target.ALL) -> Process | None:
+        """The process of that number, as long as something of it, or of that part of it, may be left."""
         process = self.current.get(name)
-        return process if process is not None and process.generation == generation else None
+        found = process and process.generation == generation and (process.adopted or part is not Target.ADOPTED)
+        return process if found else None
 
     def add(self, process: Process, *, led_by_shell: bool = False) -> None:
         self.current[process.name] = process
@@ -164,7 +162,7 @@ class ProcessTable:
         process = self.leader(pid)
         if process is not None:
             process.reaped = True
-            self._ending.append(process)
+            self.ending.append(process)
             return False
         self.ledger.forget(pid)
         if self._holds(pid):
@@ -183,22 +181,18 @@ class ProcessTable:
 
     def emptied(self) -> list[Process]:
         """Processes of which nothing is left; they are removed from the table."""
-        alone = [process for process in self._ending if not process.adopted]
+        alone = [process for process in self.ending if not process.adopted]
         for process in alone:
             if process.held:  # only the holder of the terminal is left of the group
                 self.signaller.kill(process.group, signal.SIGKILL)
         over = [p for p in alone if not group_is_alive(p) or (not self.subreaper and descent.all_ended(p.group))]
         for process in over:
-            self._ending.remove(process)
+            self.ending.remove(process)
             del self._by_pid[process.pid], self._by_group[process.group]
             self.ledger.forget(process.pid)
             if self.current.get(process.name) is process:
                 del self.current[process.name]
         return over
-
-    def ending(self) -> bool:
-        """Whether a leader has ended while something of its instance is left."""
-        return bool(self._ending)
 
     # ---- adoption
 
@@ -225,9 +219,15 @@ class ProcessTable:
         seen = self._descent.seen(pid) if self._descent is not None else None
         return seen or descent.whose_output(pid, self._by_pid.values())
 
+    def unknown(self, children: set[int]) -> set[int]:
+        """Those children that are not in the table. All at once, as there may be a thousand."""
+        new = children.difference(self._by_pid, self._by_group)
+        for process in self.ending:  # it is reaped, so that its number may be another process's by now
+            new |= children & ({process.pid} if process.held else {process.pid, process.group})
+        return new.difference(self._adopted, self._kept, self._orphans)
+
     def known(self, pid: int) -> bool:
-        tables = (self._adopted, self._kept, self._orphans)
-        return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
+        return not self.unknown({pid})
 
     def is_own(self, pid: int) -> bool:
         """Whether it comes from something that procman started, as far as is known."""
