@@ -14,9 +14,7 @@ from procman.core.spec import ProcessSpec, is_companion
 
 
 class SlotsState(Struct, frozen=True):
-    """The slots as a value: the types in order, their instances by number, and the generations and tokens of removed
-    ones.
-    """
+    """The slots as a value: types in order, instances by number, and the generations and tokens of removed ones."""
 
     types: tuple[str, ...]
     instances: tuple[Instance, ...] = ()
@@ -87,9 +85,7 @@ class Slots:
         return i.name in self._busy
 
     def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
-        """A new slot. Its generations and tokens continue where an earlier one of its name ended, whose timers may
-        still fire.
-        """
+        """A new slot. Generations and tokens continue those of an earlier one, whose timers may still fire."""
         name = f"{spec.type}.{index}"
         generation, token = self._past.pop(name, (0, 0))
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)

@@ -130,8 +130,7 @@ class Kernel:
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
                     if signal != "CONT":  # it follows a stop signal, for which all this has been done
-                        # at an end without order all are ended at once, whoever's they are
-                        if self.fleet.plan.has_order or not self.fleet.stopping:
+                        if self.fleet.plan.has_order or not self.fleet.stopping:  # else all end at once
                             self._adoption.remember(process)
                         self._adoption.sweep_soon()
                     self._processes.signal(process, signal, target)

@@ -165,17 +165,8 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             return Advice(f"write `procman {verb} {rewritten}`", message)
         case "scale" if changes := _meant_counts(rest):
             return Advice(f"write `procman scale {changes}`", f"cannot use '{' '.join(rest)}' as counts")
-        case "signal" if "understand" in message and (found := _signal_and_names(rest))[0]:
-            signal, names = found
-            return Advice(f"the signal comes first, without '-': `procman signal {signal} {' '.join(names) or 'NAME'}`")
-        case "signal" if len(plain) == 1 and "no such signal" in message and not plain[0].isupper():
-            return Advice(f"the signal comes first, such as `procman signal HUP {plain[0]}`")
-        case "signal" if len(plain) > 1 and not _is_signal(plain[0]) and _is_signal(plain[-1]):
-            *names, name = plain
-            return Advice(
-                f"the signal comes first: `procman signal {name} {' '.join(names)}`",
-                f"cannot send '{names[0]}': no such signal",
-            )
+        case "signal" if advice := _of_signal(rest, plain, message):
+            return advice
         case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
@@ -205,6 +196,22 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             )
         case _:
             return None
+
+
+def _of_signal(rest: Sequence[str], plain: Sequence[str], message: str) -> Advice | None:
+    """What to say for a signal in another place, or in another form."""
+    if "understand" in message and (found := _signal_and_names(rest))[0]:
+        signal, names = found
+        return Advice(f"the signal comes first, without '-': `procman signal {signal} {' '.join(names) or 'NAME'}`")
+    if len(plain) == 1 and "no such signal" in message and not plain[0].isupper():
+        return Advice(f"the signal comes first, such as `procman signal HUP {plain[0]}`")
+    if len(plain) > 1 and not _is_signal(plain[0]) and _is_signal(plain[-1]):
+        *names, name = plain
+        return Advice(
+            f"the signal comes first: `procman signal {name} {' '.join(names)}`",
+            f"cannot send '{names[0]}': no such signal",
+        )
+    return None
 
 
 def _of_file(file: str) -> Advice | None:
