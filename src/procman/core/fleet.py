@@ -99,11 +99,13 @@ class Fleet:
             self._step(event.name, event, now)
         else:
             self._happened(event, now)
-        self._formation.reconcile(now)
-        self._formation.end_startup(now)
-        self._formation.keep_counts()
-        self._settle(now)
-        out, self._formation.out = self._formation.out, []
+        formation = self._formation
+        formation.reconcile(now)
+        formation.end_startup(now)
+        formation.keep_counts()
+        if not self._finished:
+            self._settle(now)
+        out, formation.out = formation.out, []
         return out
 
     def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
@@ -183,8 +185,6 @@ class Fleet:
         more.
         """
         formation = self._formation
-        if self._finished:
-            return
         if not self.stopping:
             if not closing.all_ended(formation.slots):
                 return
