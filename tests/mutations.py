@@ -275,6 +275,13 @@ MUTATIONS = [
         "scaled=desired.scaled",
     ),
     Mutation(
+        "counts are answered before they are kept",
+        "execution",
+        "formation.keep_counts()  # before the answer: counts that are answered are kept\n    if request:\n"
+        "        formation.out.append(",
+        "late = formation.keep_counts\n    if request:\n        (lambda reply: (formation.out.append(reply), late()))(",
+    ),
+    Mutation(
         "what is desired is not handed over",
         "formation",
         "self.desired = state.desired",
@@ -379,6 +386,14 @@ MUTATIONS = [
         "                if i.spec.on_end is OnEnd.EXIT:",
         "                if False:",
     ),
+    Mutation(
+        "what was ended for its state ends nothing",
+        "formation",
+        "is not OnEnd.STAY and not fact",
+        "is None and not fact",
+    ),
+    Mutation("an exit 0 before it was ready is a success", "closing", "return failure_of(i) if fails else", "return"),
+    Mutation("a failure may end procman with 0", "closing", "else 0) or 1\n", "else 0)\n"),
     Mutation(
         "on_end waits for the last try",
         "restart",

@@ -102,7 +102,6 @@ class Fleet:
         formation = self._formation
         formation.reconcile(now)
         formation.end_startup(now)
-        formation.keep_counts()
         if not self._finished:
             self._settle(now)
         out, formation.out = formation.out, []
