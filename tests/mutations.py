@@ -60,7 +60,7 @@ MUTATIONS = [
         "i",
     ),
     # ---- one instance
-    Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
+    Mutation("drop the generation check", "instance", " if event.generation == i.generation else Step(i)", ""),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),
     Mutation(
         "forget a stop during a spawn",
@@ -114,11 +114,11 @@ MUTATIONS = [
         "then=AfterClearing.RESPAWN, why=why)",
         "why=why)",
     ),
-    Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
+    Mutation("ready is never early again", "readiness", "noted(i, early_exits=0) if i.record.early_exits else i", "i"),
     Mutation(
         "a person's word does not start anew",
         "phases",
-        "return noted(i, failures=0, early_exits=0, died_at=None)",
+        "return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
     Mutation(
@@ -128,7 +128,7 @@ MUTATIONS = [
         "case Waiting(retry=True):\n            return spawn(i, now)",
     ),
     Mutation(
-        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1)", "phase_since=now)"
+        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1, ", "phase_since=now, "
     ),
     Mutation(
         "a crash starts again at once",
@@ -310,15 +310,15 @@ MUTATIONS = [
     Mutation(
         "companions count as formation",
         "slots",
-        "(i for i in self.everyone() if not is_companion(i.spec.type))",
-        "self.everyone()",
+        "for name, slots in types if not is_companion(name) for i in slots",
+        "for slots in self._by_type.values() for i in slots",
     ),
     Mutation("commands while stopping", "execution", "case _ if formation.stopping:", "case _ if False:"),
     Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),
     Mutation(
         "the daemons are reclaimed at each end",
         "daemons",
-        "if any(other.alive for other in slots.last_first(i.spec.type)):",
+        "if slots.any_alive(i.spec.type):",
         "if False:",
     ),
     Mutation(
@@ -478,8 +478,8 @@ MUTATIONS = [
     Mutation(
         "all stop at once",
         "turn",
-        "self._stops[type_name] = order.may_stop(",
-        "self._stops[type_name] = True or order.may_stop(",
+        "return order.may_stop(type_name, self._needed_by",
+        "return True or order.may_stop(type_name, self._needed_by",
     ),
     Mutation(
         "the order of the stop has no end",
@@ -526,7 +526,7 @@ MUTATIONS = [
         "over = {t for t in lingering if t not in rollouts and t not in moving}",
         "over: set[str] = set()",
     ),
-    Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
+    Mutation("operations pile up", "operations", "if len(self.open) >= OPEN:", "if False:"),
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
     Mutation("a shell that was given time is never killed", "stopping", "phase.step is StopStep.TERM_SENT and ", ""),

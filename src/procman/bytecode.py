@@ -66,6 +66,7 @@ class _Finder:
         code = None if data is None else _code(data, source)
         if code is None:
             return None
+        source = code.co_filename  # the same text, which the code keeps anyway
         spec = ModuleSpec(name, loader(name, source, code), origin=source)
         spec.has_location = True
         spec.cached = cached

@@ -31,9 +31,7 @@ def later(user: str, module: str) -> Later:
 
 
 def keep_room(make_room: Callable[[], None]) -> None:
-    """Register a function that is called once if a module cannot be loaded (no descriptor left, say) before it is tried
-    again.
-    """
+    """Register a function that is called once before a failed load is tried again, for example to free a descriptor."""
     _room[:] = [make_room]
 
 

@@ -248,10 +248,7 @@ def test_ps_shows_how_far_a_rollout_is():
 def test_ps_shows_companions_where_they_are_asked_for(procman, script):
     script.fleets = [
         FleetView(
-            formation={"web": 1},
-            instances=(instance("web.1"),),
-            stopping=False,
-            companions=(instance("@watch.1"),),
+            formation={"web": 1}, instances=(instance("web.1"),), stopping=False, companions=(instance("@watch.1"),)
         )
     ]
     assert "@watch.1" not in procman("ps").out
@@ -371,13 +368,7 @@ def test_events_are_one_line_each(procman, script):
 def test_events_as_json_are_one_object_a_line(procman, script):
     script.stream = [happened(Kind.READY, "web.1 is ready", instance="web.1", pid=42), END]
     (line,) = procman("events", "--json").out.splitlines()
-    assert json.loads(line) == {
-        "time": NOW,
-        "event": "ready",
-        "text": "web.1 is ready",
-        "instance": "web.1",
-        "pid": 42,
-    }
+    assert json.loads(line) == {"time": NOW, "event": "ready", "text": "web.1 is ready", "instance": "web.1", "pid": 42}
 
 
 # ---- upgrade

@@ -51,7 +51,7 @@ from procman.core.events import (
     Unreadable,
     WaitWanted,
 )
-from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, LeaderEnded, Rested, Started
+from procman.core.facts import BecameReady, Died, EndedItself, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.phases import (
     ALIVE,
@@ -139,9 +139,6 @@ def stopping(leader, reason, why, timer_at, *, wanted, **more):
     return asked | more, (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, timer_at)), ()
 
 
-UNREADY = (BecameUnready("web.1"),)
-
-
 def with_facts(facts, moved):
     return (*moved[:2], facts)
 
@@ -212,10 +209,8 @@ MOVES = {
     (Starting, "RestartWanted"): stopping(YOUNG, StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True, spec=NEW),
     (Spawning, "HaltWanted"): (in_phase(Spawning, then=AfterSpawn.REGROUP, why=HALT_ASKED), (), ()),
     (Starting, "HaltWanted"): stopping(YOUNG, StopReason.REGROUPED, HALT_ASKED, REPEAT, wanted=True),
-    (Ready, "HaltWanted"): with_facts(UNREADY, stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True)),
-    (Unhealthy, "HaltWanted"): with_facts(
-        UNREADY, stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True)
-    ),
+    (Ready, "HaltWanted"): stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True),
+    (Unhealthy, "HaltWanted"): stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True),
     (Backoff, "WaitWanted"): (
         {"phase": Waiting(("redis",), retry=True), "phase_since": NOW, "token": 41},
         (Kind.WAITING,),
@@ -227,14 +222,10 @@ MOVES = {
         (Kind.READY,),
         (BecameReady("web.1", 7),),
     ),
-    (Ready, "StopWanted"): with_facts(UNREADY, stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False)),
-    (Ready, "RestartWanted"): with_facts(
-        UNREADY, stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW)
-    ),
-    (Unhealthy, "StopWanted"): with_facts(UNREADY, stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False)),
-    (Unhealthy, "RestartWanted"): with_facts(
-        UNREADY, stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW)
-    ),
+    (Ready, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
+    (Ready, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
+    (Unhealthy, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
+    (Unhealthy, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
     (Unhealthy, "Exited"): clearing(OLD, AfterClearing.BACKOFF, CRASHED, early=0, facts=DIED),
     (Unhealthy, "Probed"): (
         {"phase": Ready(OLD, NOW - 49.0), "phase_since": NOW, "token": 41},
@@ -245,7 +236,7 @@ MOVES = {
     (Ready, "Reported"): (
         {"phase": Unhealthy(OLD, NOW - 49.0, 0, "no HAProxy"), "phase_since": NOW, "token": 41},
         (Kind.UNHEALTHY,),
-        UNREADY,
+        (),
     ),
     (Draining, "StartWanted"): ({"wanted": True}, (), ()),
     (Draining, "StopWanted"): (
@@ -449,7 +440,7 @@ CIRCUMSTANCES = {
     "and what is ready": (
         instance_in(Ready),
         FAIL,
-        with_facts(UNREADY, stopping(OLD, StopReason.GROUP_FAILED, GROUP_FAILED, DEADLINE, wanted=True)),
+        stopping(OLD, StopReason.GROUP_FAILED, GROUP_FAILED, DEADLINE, wanted=True),
     ),
     "and what is stopped to be replaced": (
         instance_in(Stopping, wanted=True, reason=StopReason.REPLACED),

@@ -6,10 +6,12 @@ from procman.core.interrupts import AS_TERM, TERMINAL, Sender, heard
 
 
 def presses(*told):
-    """How many presses these are: each a sender and a time. From 70 on they are programs in front of procman."""
+    """How many presses these are: each a sender and a time. From 70 on they are programs in front of procman, from 90 on
+    helpers of those.
+    """
     press, count = None, 0
     for pid, at in told:
-        sender = None if pid is None else Sender(pid, above=pid >= 70)
+        sender = None if pid is None else Sender(pid, above=70 <= pid < 90, helper=pid >= 90)
         press, is_new = heard(press, sender, at)
         count += is_new
     return count
@@ -39,6 +41,11 @@ def presses(*told):
         pytest.param(2, [(AS_TERM, 0.0), (TERMINAL, 0.001), (TERMINAL, 0.2)], id="the same, and another key"),
         pytest.param(2, [(AS_TERM, 0.0), (TERMINAL, 0.5)], id="a TERM, and a key that has nothing to do with it"),
         pytest.param(2, [(AS_TERM, 0.0), (70, 0.1)], id="a TERM, and a program that insists"),
+        pytest.param(1, [(TERMINAL, 0.0), (90, 0.1)], id="a key, and a helper that passes it on"),
+        pytest.param(1, [(TERMINAL, 0.0), (70, 0.1), (90, 0.5)], id="the same, behind one who passes it on"),
+        pytest.param(2, [(TERMINAL, 0.0), (90, 1.5)], id="a key, and a helper much later"),
+        pytest.param(2, [(90, 0.0), (91, 0.1)], id="two helpers without a key"),
+        pytest.param(2, [(TERMINAL, 0.0), (90, 0.1), (TERMINAL, 0.2), (91, 0.3)], id="two keys, each by a helper too"),
         pytest.param(2, [(None, 0.0), (None, 0.5)], id="nobody tells who, and it is late"),
     ],
 )

@@ -8,17 +8,7 @@ from msgspec.structs import replace
 
 from pretended import Nature
 from procman.core.actions import Finish, Reply, Signal, Spawn, Target
-from procman.core.events import (
-    Hold,
-    Measured,
-    Probed,
-    Reload,
-    Restart,
-    Scale,
-    ShutdownAsked,
-    Stop,
-    TimerFired,
-)
+from procman.core.events import Hold, Measured, Probed, Reload, Restart, Scale, ShutdownAsked, Stop, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.phases import Failed, Ready, Stopping, Waiting
 from procman.core.policies import Dependency, Drain, Health, Readiness, Recycle, Rolling, TcpProbe

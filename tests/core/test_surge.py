@@ -21,17 +21,7 @@ from msgspec.structs import replace
 
 from pretended import Nature
 from procman.core.actions import Refuse, Remove, Reply, Signal, Spawn
-from procman.core.events import (
-    Measured,
-    Reload,
-    Restart,
-    Scale,
-    SendSignal,
-    ShutdownAsked,
-    Stop,
-    TimerFired,
-    Wait,
-)
+from procman.core.events import Measured, Reload, Restart, Scale, SendSignal, ShutdownAsked, Stop, TimerFired, Wait
 from procman.core.fleet import Fleet
 from procman.core.phases import Ready, Stopping
 from procman.core.policies import Drain, Readiness, Recycle, Rolling, TcpProbe

@@ -46,6 +46,10 @@ AS_TERM = PASSES_ON.replace("child.send_signal(number))", "child.terminate())")
 """It may be faster than the terminal, whose INT then comes second."""
 
 
+BY_KILL = PASSES_ON.replace("child.send_signal(number))", "subprocess.run(['kill', '-INT', str(child.pid)]))")
+"""As nodemon does: the sender has ended when procman asks who it was."""
+
+
 def before(world: World, wrappers: int) -> list[str]:
     return [sys.executable, str(world.file("passes_on.py", PASSES_ON))] * wrappers
 
@@ -66,10 +70,11 @@ def test_one_press_is_a_stop_in_order(shown: Display) -> None:
     assert shown.code() == 0
 
 
-def test_one_press_is_a_stop_in_order_if_it_is_passed_on_as_term(world: World) -> None:
+@pytest.mark.parametrize("how", [AS_TERM, BY_KILL], ids=["as TERM", "by kill(1)"])
+def test_one_press_is_a_stop_in_order_if_it_is_passed_on_otherwise(world: World, how: str) -> None:
     world.procfile(a=world.script("slow.py", SLOW))
-    as_term = str(world.file("as_term.py", AS_TERM))
-    with display(world, as_term, world.bin, "start", "-t", "30", program=sys.executable) as shown:
+    passes_on = str(world.file("passes_on.py", how))
+    with display(world, passes_on, world.bin, "start", "-t", "30", program=sys.executable) as shown:
         shown.shows(r"\| up$")
         shown.type("\x03")
         shown.shows("ended in order")

@@ -30,14 +30,7 @@ def test_a_life_is_told_from_its_start_to_its_end(tmp_path: Path) -> None:
         bench = Bench(tmp_path, "sleep 1000")
         bench.on(Kind.READY, bench.end)
         assert bench.run() == 0
-        assert bench.kinds() == [
-            Kind.STARTED,
-            Kind.READY,
-            Kind.SHUTDOWN,
-            Kind.STOPPING,
-            Kind.STOPPED,
-            Kind.FINISHED,
-        ]
+        assert bench.kinds() == [Kind.STARTED, Kind.READY, Kind.SHUTDOWN, Kind.STOPPING, Kind.STOPPED, Kind.FINISHED]
 
     alone(body)
 

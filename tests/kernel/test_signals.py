@@ -32,11 +32,7 @@ def installed(log: Path, **counts: int) -> Kernel:
     history = History()
     out = Multiplexer(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
     kernel = Kernel(
-        reactor,
-        Fleet(plan),
-        out,
-        history,
-        KernelSettings(lambda old: old, SpawnContext(), f"{plan.root}/trace"),
+        reactor, Fleet(plan), out, history, KernelSettings(lambda old: old, SpawnContext(), f"{plan.root}/trace")
     )
     signals.install(reactor, kernel)
     return kernel

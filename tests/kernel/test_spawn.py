@@ -15,14 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from procman.core.spec import ProcessSpec, Stdin, StopPolicy
-from procman.kernel.process.spawn import (
-    DescriptorLimits,
-    Launch,
-    SpawnError,
-    close_on_exec,
-    find_program,
-    start,
-)
+from procman.kernel.process.spawn import DescriptorLimits, Launch, SpawnError, close_on_exec, find_program, start
 
 pytestmark = pytest.mark.processes
 

@@ -47,9 +47,7 @@ def check(fd: int) -> int:
 
 
 class Restored:
-    """The state that this program has taken over. `restore()` and `go_on()` are called while the parts are put
-    together.
-    """
+    """The state that was taken over. `restore()` and `go_on()` are called while the parts are put together."""
 
     def __init__(self, fd: int) -> None:
         """Raises RefusedError."""

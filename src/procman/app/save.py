@@ -42,9 +42,7 @@ class Claimed(Struct, frozen=True):
 
 
 class SavedState(Struct, frozen=True, kw_only=True, rename={"output_options": "looks"}):
-    """The state of everything. `upgrades` is how often procman has been upgraded, including this time; `blocked` its
-    signal mask.
-    """
+    """The state of everything. `upgrades` counts the upgrades, this one included; `blocked` is its signal mask."""
 
     pid: int
     upgrades: int

@@ -39,9 +39,7 @@ class OneOff(Struct, frozen=True):
 
 
 def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
-    """The command of `words`: of a process type, if the first word is one, as `inputs` say; else with `shell` where
-    needed.
-    """
+    """The command of `words`: of a process type if the first word names one, else by `shell` where needed."""
     command, *args = words
     spec = inputs.spec
     if spec is None:

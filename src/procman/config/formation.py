@@ -41,9 +41,7 @@ class RequestedCounts(Struct, frozen=True, kw_only=True):
 
 
 def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
-    """The counts in `web=2,worker=0`, by type (or `all`), from one text or several. A name may occur once in all of
-    them.
-    """
+    """The counts in `web=2,worker=0`, by type (or `all`), from one text or several. A name may occur once."""
     counts: dict[str, int] = {}
     faults: list[Fault] = []
     for item in _items(texts):

@@ -54,10 +54,7 @@ class OneOffInputs(Struct, frozen=True):
 
 
 def load(
-    options: Options,
-    environ: Mapping[str, str],
-    positions: Mapping[str, int] = _NO_POSITIONS,
-    kept: Kept | None = None,
+    options: Options, environ: Mapping[str, str], positions: Mapping[str, int] = _NO_POSITIONS, kept: Kept | None = None
 ) -> Plan:
     """Read all inputs. `positions` are those of the types known so far; inputs that can be read only once are taken
     from `kept` and added to it. Raises ConfigError with every fault of every input.

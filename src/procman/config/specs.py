@@ -67,9 +67,7 @@ class SpecBuilder:
         self._context = self._context_of(grace) if inputs.document.settings is not None else None
 
     def build(self, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
-        """How a type is run, and faults in its settings. `port` is that of its position; None where no type gets a
-        port.
-        """
+        """How a type is run, and faults in its settings. `port` is that of its position; None: types get no ports."""
         fields, faults = (self._plain, []) if self._context is None else self._read(name)
         fields = {"cwd": self._inputs.root, "port": port, **fields}
         if port is None:

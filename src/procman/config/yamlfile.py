@@ -78,7 +78,7 @@ class _Walk:
         self.lines[path] = line_of(node)
         try:
             kind = _fitting(node, _written(kind))
-            bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+            bare = _bare(kind)
             if isinstance(bare, type) and issubclass(bare, Struct):
                 return self._struct(node, bare, path)
             if get_origin(bare) is dict:
@@ -91,9 +91,7 @@ class _Walk:
             return _Faulty.FAULTY
 
     def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
-        """A section. If a required key is missing the section is left out, unless another of its faults explains that
-        already.
-        """
+        """A section. Without a required key it is left out, unless another of its faults explains that already."""
         faults = len(self.faults)
         members = self._members(node, _fields(kind), path)
         absent = [name for name in _needed(kind) if name not in members]
@@ -183,12 +181,18 @@ def _needed(struct: type[Struct]) -> tuple[str, ...]:
     return tuple(field.encode_name for field in msgspec.structs.fields(struct) if field.required)
 
 
+def _bare(kind: Any) -> Any:  # noqa: ANN401  a type
+    """The type without its description."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
 def _written(kind: Any) -> Any:  # noqa: ANN401  a type
-    """`X` for `X | UnsetType`, as a written value is never UNSET; without the description around it."""
-    if UnsetType in get_args(kind):
-        kind = next(other for other in get_args(kind) if other is not UnsetType)
-    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    return bare if get_origin(bare) in _UNIONS else kind
+    """`X` for `X | UnsetType`, as a written value is never UNSET."""
+    bare = _bare(kind)
+    if get_origin(bare) not in _UNIONS:
+        return kind
+    kinds = tuple(one for one in get_args(bare) if one is not UnsetType)
+    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007  made at run time
 
 
 def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
@@ -203,7 +207,7 @@ def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
 
 
 def _shape(kind: Any) -> type[yaml.Node]:  # noqa: ANN401  a type
-    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    bare = _bare(kind)
     if get_origin(bare) is dict or (isinstance(bare, type) and issubclass(bare, Struct)):
         return yaml.MappingNode
     return yaml.SequenceNode if get_origin(bare) is tuple else yaml.ScalarNode
@@ -214,7 +218,7 @@ def _called(kind: Any) -> str:  # noqa: ANN401  a type
     shape = _shape(kind)
     if shape is not yaml.ScalarNode:
         return "a mapping" if shape is yaml.MappingNode else "a list"
-    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    bare = _bare(kind)
     if isinstance(bare, type) and issubclass(bare, Enum):
         return " or ".join(str(member.value) for member in bare)
     return _WORDS.get({float: "float", int: "int", str: "str", bool: "bool"}.get(bare, "null"), "a value")
@@ -225,7 +229,7 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        bare = _bare(kind)
         if isinstance(bare, type) and issubclass(bare, Enum):
             raise _not_one_of(node, value, [member.value for member in bare]) from None
         raise Unusable(_expected(str(error)), _example(kind)) from None

@@ -75,9 +75,7 @@ class Folder(Struct, frozen=True):
 
 
 class Finds:
-    """What the rules have found so far. They search `folder`, which is inside the folder of the user if `place` is its
-    name.
-    """
+    """What the rules have found so far in `folder`, which is inside the user's folder if `place` is its name."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder

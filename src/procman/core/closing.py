@@ -73,7 +73,7 @@ def longest_grace(plan: Plan) -> float:
 
 def grace_of(stopped: list[Instance], plan: Plan) -> float:
     """How long the whole stop may take before its KILLs."""
-    stops = [i.leader.stop if i.leader is not None else i.spec.stop for i in stopped]
+    stops = [leader.stop if (leader := i.leader) is not None else i.spec.stop for i in stopped]
     return max((stop.grace for stop in stops), default=longest_grace(plan))
 
 

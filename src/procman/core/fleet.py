@@ -95,7 +95,7 @@ class Fleet:
 
     def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
-        if isinstance(event, saw.RunEvent):
+        if isinstance(event, saw.ProcessEvent) and not isinstance(event, saw.Adopted):
             self._step(event.name, event, now)
         else:
             self._happened(event, now)

@@ -28,7 +28,7 @@ from procman.core.events import (
     StopWanted,
     WaitWanted,
 )
-from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
+from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
@@ -127,14 +127,14 @@ class Formation:
     def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
         """Whether the move is made, or not needed any more."""
         type_name, _, index = name.rpartition(".")
-        spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
-        i = self.slots.get(name)
+        i = self.slots.at(type_name, int(index))
         if isinstance(move, StopMove):
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
                     return False
                 self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
+        spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
             i = self.slots.new(name, spec, int(index), now)
             if self.rollouts.release(name):
@@ -203,6 +203,8 @@ class Formation:
 
     def keep_counts(self) -> None:
         """Publish the counts that have to outlast procman, if they have changed."""
+        if not (self.plan.keep_counts or self._kept):
+            return
         kept = wanted.kept(self.plan, self.desired)
         if kept != self._kept:
             self._kept = kept
@@ -229,16 +231,28 @@ class Formation:
             self.slots.remove(after)
             if not self.rollouts.keeps(after.name):
                 self.out.append(Remove(after.name))
+        if not self.operations.open:
+            return
         if (facts or gone or after.unkillable) and not self.rollouts.is_on_trial(after):
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 
     def _heed(self, fact: Fact, i: Instance, now: float) -> None:
         """What a step of one instance means for others."""
-        match fact:
+        match fact:  # what is frequent comes first
+            case BecameReady():
+                pass
             case Started():
                 self.counters.started(i.spec.type)
                 if i.spec.recycle is not None:
                     self.out += recycling.begin(i, now)
+            case LeaderEnded(status=status):
+                self.counters.ended(i.spec.type, status)
+                self.out += daemons.reclaim(i, self.slots)
+                if self.plan.has_followers:
+                    self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
+            case Rested():
+                if not isinstance(i.phase, Down) and self._role(i) is Role.SURGE:
+                    replacing.ended(self, i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
                 self._regroup(i, fact, now)
@@ -247,19 +261,9 @@ class Formation:
                     replacing.abort(self, rollout, i, now)
                 if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
-            case LeaderEnded(status=status):
-                self.counters.ended(i.spec.type, status)
-                self.out += daemons.reclaim(i, self.slots)
-                if self.plan.has_followers:
-                    self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(status.code, f"{i.name} ended", now)
-            case Rested():
-                if not isinstance(i.phase, Down) and self._role(i) is Role.SURGE:
-                    replacing.ended(self, i, now)
-            case BecameReady() | BecameUnready():
-                pass
             case _:
                 assert_never(fact)
 
@@ -339,7 +343,7 @@ class Formation:
         if self.groups is not None:
             self.groups.clear()
         self.out += self.orphans.end_all(now, grace)
-        if order.has_order(self.plan) or self.holds:
+        if self.plan.has_order or self.holds:
             self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))
         self.watch_stop(now)
         self.out += self.operations.close(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))

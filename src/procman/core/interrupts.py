@@ -3,7 +3,9 @@
 One press of Ctrl-C reaches procman from the terminal, and once more, some milliseconds later, from each program before
 it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives from the terminal again
 or, where none came from there, from the same program again. A program that passes Ctrl-C on as TERM may be faster than
-the terminal: the TERM that begins a stop counts as the press, if a key follows. The sender is unknown where the system cannot report it, and of what came during a start or an upgrade.
+the terminal: the TERM that begins a stop counts as the press, if a key follows. Some pass it on by a kill(1) that has
+ended before anybody can ask whose it was (nodemon). The sender is unknown where the system cannot report it, and of what
+came during a start or an upgrade.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ AS_TERM = -1
 
 
 class Sender(Struct, frozen=True):
-    """The sender: a pid, TERMINAL for a key, or AS_TERM. `above`: one of the programs that started procman."""
+    """The sender: a pid, TERMINAL for a key, or AS_TERM. `above`: one of the programs that started procman; `helper`: a
+    process that one of those has started, or that has ended already.
+    """
 
     pid: int
     above: bool = False
+    helper: bool = False
 
 
 class Press(Struct, frozen=True):
@@ -51,7 +56,7 @@ def _is_same(press: Press, sender: Sender | None, now: float) -> bool:
         return sender.pid == TERMINAL and now - press.at < UNTOLD_PRESS
     if now - press.at >= ONE_PRESS:
         return False
-    if sender.above and Sender(TERMINAL) in press.senders:
+    if (sender.above or sender.helper) and Sender(TERMINAL) in press.senders:
         return True  # also if it passes the key on twice: a second key comes from the terminal
     if sender in press.senders:
         return False

@@ -231,6 +231,10 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
     died_at: float | None = None
 
 
+NO_RECORD = SlotRecord()
+"""That of a new slot."""
+
+
 class Instance(Struct, frozen=True, kw_only=True):
     """One slot. Times are monotonic seconds. `spec` is how its next run is started."""
 
@@ -242,7 +246,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     wanted: bool = False
     generation: int = 0
     token: int = 0
-    record: SlotRecord = SlotRecord()
+    record: SlotRecord = NO_RECORD
 
     @property
     def leader(self) -> Leader | None:
@@ -286,9 +290,9 @@ class Step(NamedTuple):
 # ---- the ways from phase to phase
 
 
-def enter(i: Instance, phase: Phase, now: float) -> Instance:
+def enter(i: Instance, phase: Phase, now: float, **changes: int | bool) -> Instance:
     """Enter another phase, in which the deadline of the one before does not apply."""
-    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
+    return replace(i, phase=phase, phase_since=now, token=i.token + 1, **changes)
 
 
 def noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
@@ -307,9 +311,9 @@ def counted(i: Instance, now: float) -> Instance:
 
 def afresh(i: Instance) -> Instance:
     """A person's command resets the counts of failures."""
-    return noted(i, failures=0, early_exits=0, died_at=None)
+    return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)
 
 
 def spawn(i: Instance, now: float) -> Step:
-    i = replace(enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
+    i = enter(i, Spawning(i.spec.stop), now, wanted=True, generation=i.generation + 1)
     return Step(i, (Spawn(i.name, i.generation, i.spec, i.index),))

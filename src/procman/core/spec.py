@@ -174,6 +174,11 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
         """Whether a type is to be restarted after another one has been (`depends_on: {x: {restart: true}}`)."""
         return any(one.restart for spec in self.types.values() for one in spec.depends_on)
 
+    @cached_property  # asked at each signal of a stop
+    def has_order(self) -> bool:
+        """Whether a type starts after another one, and ends before it."""
+        return bool(self.groups) or any(spec.depends_on for spec in self.types.values())
+
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
         return port_variables(self.types)

@@ -71,7 +71,7 @@ def _publish(i: Instance, kind: Kind, text: str, *, logged: bool = True, retry_i
     )
 
 
-_ENDS = frozenset({Kind.ENDED, Kind.START_FAILED, Kind.BACKOFF, Kind.FAILED, Kind.DONE, Kind.STOPPED})
+_ENDS = (Kind.STOPPED, Kind.ENDED, Kind.START_FAILED, Kind.BACKOFF, Kind.FAILED, Kind.DONE)
 
 
 # ---- a run

@@ -129,11 +129,11 @@ class Kernel:
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation):
-                    # CONT follows a stop signal; at an end without order all are ended at once, whoever's they are
-                    if signal != "CONT" and (self.fleet.plan.has_followers or not self.fleet.stopping):
-                        self._adoption.remember(process)
+                    if signal != "CONT":  # it follows a stop signal, for which all this has been done
+                        if self.fleet.plan.has_order or not self.fleet.stopping:  # else all end at once
+                            self._adoption.remember(process)
+                        self._adoption.sweep_soon()
                     self._processes.signal(process, signal, target)
-                    self._adoption.sweep_soon()
             case actions.Spawn():
                 self._events.spawns.add(action)
             case actions.CancelSpawn():

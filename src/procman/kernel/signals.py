@@ -76,16 +76,18 @@ class _Signals:
         handled = {*ENDING, signal.SIGCHLD, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
         handled |= {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)  # the signal mask may be inherited
-        on_sent(
-            self._reactor, signal.SIGINT, lambda pid: self._interrupted(interrupts.Sender(pid, self._is_above(pid)))
-        )
+        on_sent(self._reactor, signal.SIGINT, lambda pid: self._interrupted(self._sender(pid)))
         self._reactor.call_at(time.monotonic(), self._find_above)
 
     def _find_above(self) -> None:
         self._above = programs_above()
 
-    def _is_above(self, pid: int) -> bool:
-        return pid in self._above or pid in programs_above()
+    def _sender(self, pid: int) -> interrupts.Sender:
+        if pid == interrupts.TERMINAL:
+            return interrupts.Sender(pid)
+        above = self._above | programs_above()
+        parent = _parent_of(pid)
+        return interrupts.Sender(pid, pid in above, pid not in above and (parent is None or parent in above))
 
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
@@ -137,12 +139,17 @@ def programs_above() -> set[int]:
     pid = os.getppid()
     while pid > 1 and pid not in found:
         found.add(pid)
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as stat:
-                pid = int(stat.read().rpartition(b")")[2].split()[1])
-        except OSError:  # it has just ended, or there is no /proc
-            break
+        pid = _parent_of(pid) or 0
     return found
+
+
+def _parent_of(pid: int) -> int | None:
+    """The parent's pid; None where the process has ended, or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def has_terminal() -> bool:

@@ -215,9 +215,7 @@ class Server:
         self._listen_again()
 
     def _leave(self, names: set[str]) -> None:
-        """A client that has gone still holds stops for a while: a companion that was killed is started again, and
-        continues them.
-        """
+        """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
         now = time.monotonic()
         for by in names:
             stays = by in self._returning or len(self._returning) < MOST_HELD

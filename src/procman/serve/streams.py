@@ -16,14 +16,7 @@ from msgspec import Struct
 
 from procman.control.codec import Code, encode_notification
 from procman.control.first_version import in_first_words
-from procman.control.messages import (
-    Happened,
-    InputParams,
-    LogsParams,
-    Output,
-    ResizeParams,
-    StreamStarted,
-)
+from procman.control.messages import Happened, InputParams, LogsParams, Output, ResizeParams, StreamStarted
 from procman.core.select import Selector
 from procman.core.view import Change, FleetView
 from procman.kernel.output.history import History, HistoryEntry
@@ -160,8 +153,7 @@ class EventsStream(_Notifications):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        if not self._queue:
-            return b""
+        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
         time, change = self._queue.popleft()
         missed, self._missed = self._missed, 0
         self._before += missed + 1

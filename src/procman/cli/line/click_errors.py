@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def explained(error: click.UsageError, words: Sequence[str] = ()) -> UsageError:
-    """Click's error as "cannot …", with a hint: the nearest known name, or where to find help. `words` were typed after
-    `procman`.
-    """
+    """Click's error as "cannot …", with a hint: the nearest name, or where to find help. `words` follow `procman`."""
     path = error.ctx.command_path if error.ctx else "procman"
     hint = f"try '{path} --help'"
     match error:

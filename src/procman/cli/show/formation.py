@@ -31,9 +31,7 @@ LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 
 
 def explanation(plan: Plan) -> list[str]:
-    """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
-    run.
-    """
+    """The explanation; empty where all types start at once and are ready after a second."""
     if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
         return []
     sections: dict[str, list[tuple[str, ...]]] = {

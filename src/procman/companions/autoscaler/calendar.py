@@ -83,9 +83,7 @@ def _machines_zone() -> ZoneInfo | None:
 
 
 def _last(entry: Schedule, local: datetime) -> datetime:
-    """The latest time of the entry that is not after `local`. Raises CronSimError, or StopIteration where there is
-    none.
-    """
+    """The latest time of the entry up to `local`. Raises CronSimError, or StopIteration where there is none."""
     found = next(CronSim(entry.cron, _second_after(local), reverse=True))
     if not local.fold or local.tzinfo is None:
         return found

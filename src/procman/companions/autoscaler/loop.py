@@ -23,16 +23,7 @@ from procman.companions.autoscaler.store import (
     remembered,
 )
 from procman.core.autoscale import decide
-from procman.core.demand import (
-    Bounds,
-    Decided,
-    MetricReading,
-    Observation,
-    Replica,
-    ReplicaState,
-    Scaler,
-    ScalingRule,
-)
+from procman.core.demand import Bounds, Decided, MetricReading, Observation, Replica, ReplicaState, Scaler, ScalingRule
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
@@ -70,9 +61,7 @@ class ScaledType(Struct, frozen=True):
 
 
 class Asleep(Struct, frozen=True):
-    """A type with a count of 0: its state at the last full poll, how often its metrics are read, and until when that is
-    enough.
-    """
+    """A type with a count of 0: its last full poll, how often its metrics are read, and until when that is enough."""
 
     seen: TypeSeen
     every: float
@@ -343,9 +332,7 @@ def _usual_size(seen: TypeSeen) -> int | None:
 
 
 def _reserved(everyone: Iterable[TypeSeen]) -> int:
-    """Bytes of memory that starting instances will still need: until they have grown, not all free memory can be used
-    for others.
-    """
+    """Bytes of memory that starting instances will still need: as much of the free memory is not for others."""
     return sum(
         max(0, (_usual_size(seen) or 0) - (i.memory or 0))
         for seen in everyone

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 class AgentTarget:
-    """Instances whose servers ask for their state. Holds no stop, as it never learns when the last connection is
-    closed.
-    """
+    """Instances whose servers ask for their state. Holds no stop, as it never learns when connections are closed."""
 
     holds = 0.0
 

@@ -34,9 +34,7 @@ class Rotation(Struct, frozen=True):
 
 
 class FilesState(Struct, frozen=True):
-    """The descriptor whose lock keeps other procmans out of the folder, and the files that cannot be written at
-    present, by name.
-    """
+    """The descriptor that locks the folder, and the files that cannot be written at present, by name."""
 
     lock: int
     failed: dict[str, SinkState]

@@ -39,9 +39,7 @@ class _TooLongError(Exception):
 
 
 class LimitedPattern:
-    """A regular expression whose search is given up after `SECONDS`. Only in the main thread, where signals are
-    handled.
-    """
+    """A regular expression whose search is given up after `SECONDS`. For the main thread, which handles signals."""
 
     def __init__(self, pattern: str) -> None:
         """Raises re.error."""
