@@ -154,6 +154,8 @@ class EventsStream(_Notifications):
 
     def pull(self, *, any_word: bool) -> bytes:
         """The next notifications, later kinds of events under their own name or not; empty where there are none."""
+        if not self._queue:
+            return b""
         time, change = self._queue.popleft()
         missed, self._missed = self._missed, 0
         self._before += missed + 1

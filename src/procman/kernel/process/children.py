@@ -55,7 +55,7 @@ class Children:
         while part := os.pread(self._list, 65536, at):  # a page at a time
             parts.append(part)
             at += len(part)
-        return [int(pid) for pid in b"".join(parts).split()]
+        return list(map(int, b"".join(parts).split()))
 
 
 def _children_by_parent(parent: int) -> list[int]:
