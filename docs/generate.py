@@ -13,6 +13,7 @@ from pathlib import Path
 from generator import commands, diagram, links, listings, messages, pages, programs, settings
 
 from procman.config.keys import schema_text
+from procman.known.programs import compiled
 
 DOCS = Path(__file__).resolve().parent
 
@@ -31,6 +32,7 @@ FILES = {
     "reference/protocol.schema.json": messages.schema,
     "reference/ps.schema.json": listings.ps_schema,
     "../src/procman/config/procman.schema.json": schema_text,
+    "../src/procman/known/programs.json": compiled,
 }
 
 

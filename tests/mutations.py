@@ -60,7 +60,7 @@ MUTATIONS = [
         "i",
     ),
     # ---- one instance
-    Mutation("drop the generation check", "instance", "if event.generation != i.generation:", "if False:"),
+    Mutation("drop the generation check", "instance", " if event.generation == i.generation else Step(i)", ""),
     Mutation("drop the token check", "instance", "if event.token == i.token else Step(i)", ""),
     Mutation(
         "forget a stop during a spawn",
@@ -114,11 +114,11 @@ MUTATIONS = [
         "then=AfterClearing.RESPAWN, why=why)",
         "why=why)",
     ),
-    Mutation("ready is never early again", "readiness", "enter(noted(i, early_exits=0), Ready", "enter(i, Ready"),
+    Mutation("ready is never early again", "readiness", "noted(i, early_exits=0) if i.record.early_exits else i", "i"),
     Mutation(
         "a person's word does not start anew",
         "phases",
-        "return noted(i, failures=0, early_exits=0, died_at=None)",
+        "return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)",
         "return i",
     ),
     Mutation(
@@ -128,7 +128,7 @@ MUTATIONS = [
         "case Waiting(retry=True):\n            return spawn(i, now)",
     ),
     Mutation(
-        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1)", "phase_since=now)"
+        "a phase keeps the deadline of the last", "phases", "phase_since=now, token=i.token + 1, ", "phase_since=now, "
     ),
     Mutation(
         "a crash starts again at once",
@@ -275,6 +275,13 @@ MUTATIONS = [
         "scaled=desired.scaled",
     ),
     Mutation(
+        "counts are answered before they are kept",
+        "execution",
+        "formation.keep_counts()  # before the answer: counts that are answered are kept\n    if request:\n"
+        "        formation.out.append(",
+        "late = formation.keep_counts\n    if request:\n        (lambda reply: (formation.out.append(reply), late()))(",
+    ),
+    Mutation(
         "what is desired is not handed over",
         "formation",
         "self.desired = state.desired",
@@ -310,15 +317,15 @@ MUTATIONS = [
     Mutation(
         "companions count as formation",
         "slots",
-        "(i for i in self.everyone() if not is_companion(i.spec.type))",
-        "self.everyone()",
+        "for name, slots in types if not is_companion(name) for i in slots",
+        "for slots in self._by_type.values() for i in slots",
     ),
-    Mutation("commands while stopping", "fleet", "case _ if self.stopping:", "case _ if False:"),
+    Mutation("commands while stopping", "execution", "case _ if formation.stopping:", "case _ if False:"),
     Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),
     Mutation(
         "the daemons are reclaimed at each end",
         "daemons",
-        "if any(other.alive for other in slots.last_first(i.spec.type)):",
+        "if slots.any_alive(i.spec.type):",
         "if False:",
     ),
     Mutation(
@@ -380,6 +387,14 @@ MUTATIONS = [
         "                if False:",
     ),
     Mutation(
+        "what was ended for its state ends nothing",
+        "formation",
+        "is not OnEnd.STAY and not fact",
+        "is None and not fact",
+    ),
+    Mutation("an exit 0 before it was ready is a success", "closing", "return failure_of(i) if fails else", "return"),
+    Mutation("a failure may end procman with 0", "closing", "else 0) or 1\n", "else 0)\n"),
+    Mutation(
         "on_end waits for the last try",
         "restart",
         "if spec.on_end is OnEnd.EXIT and policy.policy",
@@ -399,15 +414,13 @@ MUTATIONS = [
     ),
     # ---- operations
     Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
-    Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
-    Mutation(
-        "a crash loop fails nothing", "operations", "if loops and (why := _death(i)) is not None:", "if (why := None):"
-    ),
+    Mutation("a failure fails nothing", "operations", "case Failed(why):", "case Failed(why) if False:"),
+    Mutation("a crash loop fails nothing", "operations", ") if loops(i):", ") if False:"),
     Mutation(
         "starts that are never ready are no crash loop for who waits",
         "operations",
-        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return why",
-        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return None",
+        " | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)",
+        "",
     ),
     Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
     # ---- readiness and health
@@ -478,8 +491,8 @@ MUTATIONS = [
     Mutation(
         "all stop at once",
         "turn",
-        "self._stops[type_name] = order.may_stop(",
-        "self._stops[type_name] = True or order.may_stop(",
+        "return order.may_stop(type_name, self._needed_by",
+        "return True or order.may_stop(type_name, self._needed_by",
     ),
     Mutation(
         "the order of the stop has no end",
@@ -503,8 +516,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a follower is restarted twice",
-        "formation",
-        "followers.in_order(desired, self.plan) if self.plan.has_followers else desired",
+        "execution",
+        "followers.in_order(desired, formation.plan)",
         "desired",
     ),
     Mutation(
@@ -526,7 +539,7 @@ MUTATIONS = [
         "over = {t for t in lingering if t not in rollouts and t not in moving}",
         "over: set[str] = set()",
     ),
-    Mutation("operations pile up", "operations", "if len(self._open) >= OPEN:", "if False:"),
+    Mutation("operations pile up", "operations", "if len(self.open) >= OPEN:", "if False:"),
     # ---- more time
     Mutation("time is taken for ever", "stopping", "kill_at = min(now + seconds, latest)", "kill_at = now + seconds"),
     Mutation("a shell that was given time is never killed", "stopping", "phase.step is StopStep.TERM_SENT and ", ""),
@@ -603,7 +616,7 @@ MUTATIONS = [
     Mutation(
         "a backoff ends out of turn",
         "formation",
-        "if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:",
+        "if i is None or not isinstance(i.phase, Backoff) or i.token != token:",
         "if True:",
     ),
     Mutation(

@@ -1,20 +1,21 @@
-"""The known programs, from the table that `procman check` and `procman init` read."""
+"""The known programs, from the table that `procman check` and `procman init` use."""
 
 from __future__ import annotations
 
 from generator.pages import table
 from generator.schemas import shown
-from procman.known.programs import AdviceRule, KnownProgram, Listens, programs
+from procman.known.programs import AdviceRule, KnownProgram, Listens, source
 
 
 def known() -> str:
     """A table for each group, in the order of the file."""
-    groups = dict.fromkeys(program.group for program in programs())
-    return "\n\n".join(f"### {group}\n\n{_table(group)}" for group in groups)
+    programs = source().program
+    groups = dict.fromkeys(program.group for program in programs)
+    tables = {group: [_row(program) for program in programs if program.group == group] for group in groups}
+    return "\n\n".join(f"### {group}\n\n{_table(rows)}" for group, rows in tables.items())
 
 
-def _table(group: str) -> str:
-    rows = [_row(program) for program in programs() if program.group == group]
+def _table(rows: list[tuple[str, str, str, str]]) -> str:
     return table(("program", "for procman.yml", "in the command", "what is known"), rows)
 
 

@@ -86,3 +86,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{folded[close[0]]}'?"
     return f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}" if names else ""
+
+
+def refused_call(error: OSError) -> str:
+    """The message where the system refuses a call itself, as a seccomp filter does, or lacks it; else ""."""
+    from errno import ENOSYS, EPERM  # noqa: PLC0415  only on the way to an error
+
+    if error.errno not in (EPERM, ENOSYS) or error.filename:
+        return ""
+    text = f"cannot continue: the system refuses a call that procman needs ({error.strerror})"
+    return f"{text}; a seccomp filter that allows it helps"

@@ -154,10 +154,7 @@ ROWS = (
         "100 quiet children, control socket open",
         (Figure("wake-ups", "", 0), Figure("ticks", "", 0)),
         sleeping,
-        (
-            Claim("no wake-up", alone("procman", "wake-ups"), 0),
-            Claim("no CPU tick", alone("procman", "ticks"), 0),
-        ),
+        (Claim("no wake-up", alone("procman", "wake-ups"), 0), Claim("no CPU tick", alone("procman", "ticks"), 0)),
         peer_runs=1,
     ),
     Experiment(

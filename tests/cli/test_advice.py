@@ -10,15 +10,8 @@ import click
 import pytest
 
 from procman.cli.group import VERBS, procman
-from procman.cli.line.advice import (
-    EXAMPLES,
-    OPTIONS,
-    SYNONYMS,
-    of_misspelt_verb,
-    of_refused,
-    of_unknown_option,
-    of_unknown_verb,
-)
+from procman.cli.line.advice import of_misspelt_verb, of_refused, of_unknown_option, of_unknown_verb
+from procman.cli.line.foreign import EXAMPLES, OPTIONS, SYNONYMS
 
 
 def refused(*args, cwd=None):
@@ -66,6 +59,94 @@ def test_the_hint_has_the_words_that_were_typed(words, hint):
     assert of_unknown_verb(words.split()) == hint
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("up web", "`procman start web` runs what the Procfile says, with --detach in the background"),
+        ("up -d web", "`procman start --detach web` runs the formation in the background"),
+        ("up --scale web=3", "write `procman start -m web=3`"),
+        ("compose up -d", "`procman start --detach` runs the formation in the background"),
+        ("kubectl scale", "the verbs follow `procman` itself: `procman scale`"),
+        ("systemctl status web.service", "`procman ps web` lists the instances"),
+        ("status web:*", "`procman ps web` lists the instances"),
+        ("status web:web_00", "`procman ps web.1` lists the instances"),
+        ("tail -100 web", "`procman logs -f web` follows the output"),
+        ("log -f web", "`procman logs -f web` follows the output"),
+        ("journalctl -fu web", "`procman logs -f web` follows the output"),
+        ("add web worker", "`procman scale web+1 worker+1` adds an instance of a type"),
+        ("remove", "`procman scale NAME=0` removes the instances of a type"),
+        ("delete deployment/web", "`procman scale web=0` removes the instances of a type"),
+        ("get pods", "`procman ps` lists the instances"),
+        ("get events", "`procman events` shows every change"),
+        ("rollout undo web", "put the older files back: `procman reload` applies them"),
+        ("port web 80", "`procman ps web` lists the instances with their ports"),
+        ("sendSignal SIGUSR2 web", "`procman signal SIGUSR2 web` sends a signal"),
+        ("exec -it web bash", "`procman run bash` runs it as a one-off; `procman attach web` connects the keyboard"),
+        ("edit web", "edit the Procfile and procman.yml: `procman reload` applies what has changed"),
+    ],
+)
+def test_the_words_of_another_tool_are_shown_in_procmans_place_for_them(words, hint):
+    assert of_unknown_verb(words.split(), {"web", "worker"}) == hint
+
+
+@pytest.mark.parametrize("word", ["exat", "tale", "destory"])
+def test_a_word_that_is_only_somewhat_like_another_tools_verb_is_not_taken_for_it(word):
+    assert of_misspelt_verb([word], VERBS) == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("start -l web,worker", "write `procman start web worker`"),
+        ("start -x worker", "write `procman start --except worker`"),
+        ("start --scale=web=3 worker", "write `procman start -m web=3 worker`"),
+        ("start --watch=src", "write `watch: [PATTERN]` under the type in procman.yml, and `procman start --watch`"),
+        ("start --colour never", "did you mean '--color never'? (try 'procman start --help')"),
+        ("ps --watch=2", "write `procman ps --watch`"),
+        ("ps --filter web", "write `procman ps web`"),
+        ("logs web --tail 10", "write `procman logs web -n 10`"),
+        ("logs --tail", "-n N shows only the last N lines (try 'procman logs --help')"),
+        ("logs -u web -f", "write `procman logs web -f`"),
+        ("scale web -1", "write `procman scale web-1`"),
+        ("scale --replicas=3 web", "write `procman scale web=3`"),
+        ("scale deployment/web --replicas 3", "write `procman scale web=3`"),
+        ("signal web", "the signal comes first, such as `procman signal HUP web`"),
+        ("reload all", "it applies what has changed, of all types; `procman restart` restarts them all"),
+        ("shutdown now", "it ends procman and everything at once: `procman shutdown`"),
+        ("init .", "without --from it works in the current folder: `procman init`"),
+        ("debug web", "`procman debug replay FILE` runs a trace again; `procman why web.1` explains an instance"),
+    ],
+)
+def test_a_line_in_another_tools_form_is_shown_in_procmans(typed, hint):
+    assert refused(*typed.split())[1] == hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("start app.js", "write a line with its command into the Procfile, such as `web: node app.js`"),
+        ("start ecosystem.config.js", "`procman init --from ecosystem.config.js` makes a Procfile of it"),
+        ("run -e A=1 env", "-e names a file; the shell sets a variable: `A=1 procman run …`"),
+    ],
+)
+def test_a_file_or_a_variable_in_the_wrong_place_leads_to_the_right_one(tmp_path, typed, hint):
+    (tmp_path / "Procfile").write_text("web: x\n")
+    assert refused(*typed.split(), cwd=tmp_path)[1] == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("0", "instances have names, such as web.1: `procman ps` lists them"),
+        ("web:web_00", "write `procman restart web.1`"),
+    ],
+)
+def test_the_instances_of_other_supervisors_are_shown_by_procmans_names(name, hint):
+    advice = of_refused(["restart", name], f"cannot find an instance or process type '{name}'")
+    assert advice is not None
+    assert advice.hint == hint
+
+
 @pytest.mark.parametrize(("verb", "option"), [(verb, option) for verb, known in OPTIONS.items() for option in known])
 def test_an_option_of_another_tool_leads_to_what_procman_has(verb, option):
     parameters = procman.get_command(click.Context(procman), verb).params
@@ -80,7 +161,7 @@ def test_an_option_of_another_tool_leads_to_what_procman_has(verb, option):
 def test_the_hint_for_an_option_is_shown():
     assert refused("start", "-l", "web") == [
         "cannot understand the option '-l' of 'procman start'",
-        "name the types: `procman start web worker`; --except leaves some out (try 'procman start --help')",
+        "write `procman start web`",
     ]
 
 
@@ -167,7 +248,8 @@ def test_a_value_that_is_no_number_is_answered_in_plain_words():
     assert refused("start", "-p", "abc")[0] == "cannot use '-p' / '--port': 'abc' is not a whole number"
     assert refused("logs", "-n", "x")[0] == "cannot use '-n' / '--lines': 'x' is not a whole number"
     assert refused("logs", "-n", "-1")[0] == "cannot use '-n' / '--lines': -1 is not 0 or more"
-    assert refused("wait", "-t", "soon")[0] == "cannot use '-t' / '--timeout': 'soon' is not a number"
+    soon = "'soon' is not a number, nor a time such as 90s, 5m or 12h"
+    assert refused("wait", "-t", "soon")[0] == f"cannot use '-t' / '--timeout': {soon}"
 
 
 def test_status_never_leads_to_start():

@@ -165,7 +165,7 @@ def test_what_happens_while_a_program_has_the_screen_leaves_it_alone(person, kin
     assert ("[procman: a text]" in at.sees("seen.")) == (kind in BETWEEN_RUNS)
 
 
-def test_keys_typed_between_two_lives_are_the_last_ones(person):
+def test_keys_typed_between_two_runs_are_the_last_ones(person):
     at = person()
     at.script.answers["input"] = Taken(0)
     at.types("old")
@@ -173,7 +173,7 @@ def test_keys_typed_between_two_lives_are_the_last_ones(person):
     at.script.tell(KeyboardChanged(1, NONE), output("seen."))
     at.sees("seen.")
     at.types("x\x03")  # which would leave somebody who never could type
-    at.sees("cannot type into web.1: it has no terminal, or does not run; Ctrl-] detaches]")
+    at.sees("cannot type into web.1: it has no terminal, or is not running; Ctrl-] detaches]")
     at.script.answers["input"] = Taken(3)
     at.script.tell(KeyboardChanged(1, MINE), output("new."))
     at.sees("new.")
@@ -207,7 +207,7 @@ def test_what_is_piped_in_and_not_taken_before_the_instance_ends_is_an_error(scr
     script.tell(KeyboardChanged(1, NONE))
     _, err = child.communicate(timeout=20)
     assert child.returncode == 1
-    assert err.endswith(b"procman: cannot type into web.1: it has no terminal, or does not run\n")
+    assert err.endswith(b"procman: cannot type into web.1: it has no terminal, or is not running\n")
 
 
 def test_what_is_piped_in_while_somebody_else_types_is_an_error(script):

@@ -64,6 +64,11 @@ def test_without_a_type_that_is_scaled():
     assert table({}, NOW)[0].startswith("no count follows demand")
 
 
+def test_a_type_without_a_decision_yet():
+    assert table({}, NOW, ["job"]) == ["job: nothing is decided yet"]
+    assert table({"web": status_of(2, 20)}, NOW, ["job"])[-1] == "job: nothing is decided yet"
+
+
 def test_the_last_hour_as_a_chart():
     history = [Point(NOW - 60 * age, 1 + (age < 20), 3 if age < 30 else 1) for age in range(59, -1, -1)]
     assert chart("web", history, NOW, ASCII) == [
@@ -76,7 +81,7 @@ def test_the_last_hour_as_a_chart():
     ]
 
 
-def test_a_minute_without_a_look_is_empty_and_what_is_older_is_left_out():
+def test_a_minute_without_a_poll_is_empty_and_what_is_older_is_left_out():
     lines = chart("web", [Point(NOW - 7200, 9, 9), Point(NOW - 1800, 1, None)], NOW, ASCII)
     assert lines[1].count("#") == 1
     assert not any("9" in line for line in lines)

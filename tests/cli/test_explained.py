@@ -39,6 +39,12 @@ def test_who_waits_for_whom_is_told_in_the_order_of_the_start(explained):
     assert "1. redis\nworker\n2. migrate when redis is ready\n3. web when redis is ready and migrate is done" in text
 
 
+def test_a_type_that_does_not_start_has_no_place_in_the_order(explained):
+    text = explained(SHOP, ORDER, leave_out=("redis", "worker"))
+    assert "1. migrate not waiting for redis" in text
+    assert "worker\n" not in text.partition("Ready:")[0]
+
+
 def test_a_dependency_that_stands_at_0_is_told(explained):
     assert "not waiting for redis, whose count is 0" in explained(SHOP, ORDER, leave_out=("redis",))
 
@@ -53,8 +59,8 @@ def test_stages_hold_every_type_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ("ready: tcp", "web tcp 127.0.0.1:5000, within 1m 0s"),
-        ("ready: {http: /health, timeout: 5}", "web http /health, within 5.0 s"),
+        ("ready: tcp", "web tcp 127.0.0.1:5000, within 60 s"),
+        ("ready: {http: /health, timeout: 5}", "web http /health, within 5 s"),
         ("ready: notify", "web notify (sd_notify; MAINPID is not followed), within"),
         ("ready: {log: up}", "web a line that matches 'up', within"),
         ("ready: {exec: check}", "web exec 'check', within"),
@@ -71,23 +77,27 @@ def test_who_is_ready_by_what(explained, keys, told):
 @pytest.mark.parametrize(
     ("keys", "count", "told"),
     [
-        ("ready: tcp", 1, "requests are dropped: it is the only instance"),
-        ("ready: {tcp: 80}", 1, "no second one may run beside it: a second one finds port 80 taken"),
-        ("ready: tcp", 4, "web 1 of 4 at once"),
-        ("ready: tcp, rolling: {unavailable: 50%}", 4, "web 2 of 4 at once"),
-        ("recycle: {age: 1h}", 2, "without `ready:` an instance counts after a second"),
-        ("ready: tcp, rolling: {surge: 1}", 1, "web an extra instance first, then 1 of 1 at once: none is missing"),
-        ("ready: tcp, rolling: {surge: 1}", 4, "web an extra instance first, then 1 of 4 at once"),
-        ("ready: tcp, balancer: run/haproxy.sock", 2, "web an extra instance first"),
-        ("ready: tcp, balancer: run/haproxy.sock, rolling: {surge: 0}", 2, "web 1 of 2 at once"),
-        ("rolling: {surge: 1}", 2, "without `ready:` an instance counts after a second"),
-        ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "no second one may run beside it: `max: 1`"),
+        ("ready: tcp", 1, "requests fail meanwhile, as it is the only instance"),
+        ("ready: {tcp: 80}", 1, "because only one may run: a second one finds port 80 taken"),
+        ("ready: tcp", 4, "web 1 of 4 at a time"),
+        ("ready: tcp, rolling: {unavailable: 50%}", 4, "web 2 of 4 at a time"),
+        ("recycle: {age: 1h}", 2, "without `ready:` an instance counts as ready after a second"),
+        (
+            "ready: tcp, rolling: {surge: 1}",
+            1,
+            "web an extra instance starts first, then 1 of 1 at a time: none is missing",
+        ),
+        ("ready: tcp, rolling: {surge: 1}", 4, "web an extra instance starts first, then 1 of 4 at a time"),
+        ("ready: tcp, balancer: run/haproxy.sock", 2, "web an extra instance starts first"),
+        ("ready: tcp, balancer: run/haproxy.sock, rolling: {surge: 0}", 2, "web 1 of 2 at a time"),
+        ("rolling: {surge: 1}", 2, "without `ready:` an instance counts as ready after a second"),
+        ("ready: tcp, rolling: {surge: 1}, max: 1", 1, "because only one may run: `max: 1`"),
         (
             "ready: tcp",
             2,
-            "the next when the new one has been ready for three seconds; `stop: {drain: 2.5}` gives its clients time to notice",
+            "the next once the new one has been ready for 3 s; `stop: {drain: 2.5}` announces each stop 2.5 s before it",
         ),
-        ("health: {http: /up}", 2, "without `ready:` an instance counts after a second"),
+        ("health: {http: /up}", 2, "without `ready:` an instance counts as ready after a second"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
     ],
 )
@@ -96,7 +106,7 @@ def test_whom_a_restart_costs_requests(explained, keys, count, told):
 
 
 def test_a_known_server_is_one_without_a_probe_and_a_port_too(explained):
-    line = "db: postgres -D data\napi: node server.js\nworker: w\n"
+    line = "db: postgres -D data\napi: node server.js\napi-worker: node worker.js\nworker: w\n"
     text = explained(line, "processes: {worker: {depends_on: [db]}}", formation=("api=2", "worker=2"))
     restarted = text.partition("Restarted or reloaded:")[2].partition("\n\n")[0]
     assert [row.split()[0] for row in restarted.split("\n") if row] == ["db", "api"]
@@ -127,7 +137,7 @@ def test_a_shell_before_a_program_with_a_socket_is_told(explained, line, told):
 
 
 def test_a_second_redis_is_dangerous_and_no_advice_leads_to_one(explained):
-    alone = "it is away until the new one is ready, since no second one may run beside it: a second one writes the same files"
+    alone = "it is away until the new one is ready, because only one may run: a second one writes the same files"
     assert f"redis {alone}" in explained(SHOP, "processes: {redis: {ready: {tcp: 6379}}}")
     danger = "redis a second instance is dangerous: a second one writes the same files"
     assert danger not in explained(SHOP, "processes: {redis: {ready: {tcp: 6379}}}")
@@ -139,7 +149,7 @@ def test_a_second_redis_is_dangerous_and_no_advice_leads_to_one(explained):
     ("line", "keys", "told"),
     [
         ("serve", "ready: {file: up}", "its instances share the file up"),
-        ("npm start", "socket: 'tcp://127.0.0.1:80'", "npm and the like close the socket"),
+        ("npm start", "socket: 'tcp://127.0.0.1:80'", "npm and similar tools close the socket"),
     ],
 )
 def test_what_does_not_do_what_it_seems_to_is_told(explained, line, keys, told):
@@ -149,7 +159,6 @@ def test_what_does_not_do_what_it_seems_to_is_told(explained, line, keys, told):
 def test_groups_are_told_with_what_a_crash_means(explained):
     text = explained(SHOP, "groups: {jobs: {members: [redis, worker], strategy: rest_for_one}}")
     assert (
-        "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 1m 0s: all are failed"
-        in text
+        "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 60 s: all are failed" in text
     )
     assert "2. worker when redis is ready, before it in its group" in text

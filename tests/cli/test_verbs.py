@@ -102,7 +102,7 @@ def test_stop_waits_and_tells_how_each_ended(procman, script):
     assert procman("stop", "web").out == "stopped: web.1 exit 0, web.2 SIGTERM\n"
 
 
-def test_stop_without_waiting_does_not_look(procman, script):
+def test_stop_without_waiting_polls_nothing(procman, script):
     script.answers["stop"] = Accepted(("web.1",), {"web": 1})
     assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
     assert script.asked == [("stop", {"all": True})]
@@ -150,7 +150,7 @@ def test_a_signal_that_does_not_exist_is_a_mistake(procman, script, word):
 
 def test_reload_tells_what_it_touched(procman, script):
     script.answers["reload"] = Accepted(("web.1",), {"web": 1})
-    assert procman("reload").out == "reloaded; stopped or started: web.1\n"
+    assert procman("reload").out == "reloaded; affects web.1\n"
 
 
 def test_a_reload_that_finds_faults_tells_each_and_ends_with_two(procman, script):
@@ -248,10 +248,7 @@ def test_ps_shows_how_far_a_rollout_is():
 def test_ps_shows_companions_where_they_are_asked_for(procman, script):
     script.fleets = [
         FleetView(
-            formation={"web": 1},
-            instances=(instance("web.1"),),
-            stopping=False,
-            companions=(instance("@watch.1"),),
+            formation={"web": 1}, instances=(instance("web.1"),), stopping=False, companions=(instance("@watch.1"),)
         )
     ]
     assert "@watch.1" not in procman("ps").out
@@ -371,13 +368,7 @@ def test_events_are_one_line_each(procman, script):
 def test_events_as_json_are_one_object_a_line(procman, script):
     script.stream = [happened(Kind.READY, "web.1 is ready", instance="web.1", pid=42), END]
     (line,) = procman("events", "--json").out.splitlines()
-    assert json.loads(line) == {
-        "time": NOW,
-        "event": "ready",
-        "text": "web.1 is ready",
-        "instance": "web.1",
-        "pid": 42,
-    }
+    assert json.loads(line) == {"time": NOW, "event": "ready", "text": "web.1 is ready", "instance": "web.1", "pid": 42}
 
 
 # ---- upgrade

@@ -24,12 +24,7 @@ from procman.errors import ConfigError, ProcmanError
 
 def web(number, *, ready=True, draining=False, generation=1):
     return BalancedInstance(
-        name=f"web.{number}",
-        type="web",
-        generation=generation,
-        port=20010 + number,
-        ready=ready,
-        draining=draining,
+        name=f"web.{number}", type="web", generation=generation, port=20010 + number, ready=ready, draining=draining
     )
 
 

@@ -64,13 +64,7 @@ SLOT_TABLE = {
         (),
         ("web.1",),
     ),
-    "drained, it goes": (
-        [LEAVING],
-        [slot(1, 20011, **READY, drain=True)],
-        ["web1 state maint"],
-        ("web.1",),
-        (),
-    ),
+    "drained, it goes": ([LEAVING], [slot(1, 20011, **READY, drain=True)], ["web1 state maint"], ("web.1",), ()),
     "its time is over, it goes with its connections": (
         [at(1, serves=False, hurried=True)],
         [slot(1, 20011, **READY, drain=True, used=3)],
@@ -140,12 +134,7 @@ DYNAMIC_TABLE = {
         (),
     ),
     "a leaving one drains": ([LEAVING], [server(1, used=1)], ["set server web/web.1 state drain"], ()),
-    "drained, it goes": (
-        [LEAVING],
-        [server(1, drain=True)],
-        ["set server web/web.1 state maint"],
-        ("web.1",),
-    ),
+    "drained, it goes": ([LEAVING], [server(1, drain=True)], ["set server web/web.1 state maint"], ("web.1",)),
     "whose instance is gone is deleted": (
         [],
         [server(1)],

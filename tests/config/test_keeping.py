@@ -8,7 +8,7 @@ import os
 import pytest
 from msgspec.structs import replace
 
-from procman.app.keeping import CountsFile, with_kept
+from procman.app.kept_counts import CountsFile, with_kept
 from procman.config.options import Options
 from procman.control.places import state_files
 from procman.core.spec import Plan, ProcessSpec

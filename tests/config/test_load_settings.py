@@ -228,3 +228,12 @@ def test_a_shell_that_is_not_there_is_refused_at_once(folder, shell, why):
     assert only_fault(Options(shell=shell), {"PATH": "/usr/bin:/bin"}).startswith(f"cannot use --shell {shell}: {why}")
     with pytest.raises(ConfigError, match="cannot use --shell"):
         load_one_off(Options(shell=shell), {"PATH": "/usr/bin:/bin"}, "web")
+
+
+def test_a_shell_is_found_by_the_path_of_a_type(folder):
+    shell = folder / "bin" / "our-sh"
+    shell.parent.mkdir()
+    shell.symlink_to("/bin/sh")
+    (folder / "procman.yml").write_text(f"processes: {{web: {{env: {{PATH: '{shell.parent}:/bin'}}}}}}\n")
+    assert load(Options(shell="our-sh"), {"PATH": "/bin"}).counts["web"] == 1
+    assert load_one_off(Options(shell="our-sh"), {"PATH": "/bin"}, "web").spec is not None

@@ -156,12 +156,7 @@ def test_a_current_folder_that_is_gone_is_a_fault(tmp_path, monkeypatch):
 
 
 def test_the_faults_of_all_inputs_come_in_one_run(folder):
-    write(
-        folder,
-        Procfile="web: a\nx.y: b\n",
-        env="FOO\nPORT=x\n",
-        yml="processes:\n  web: {port: x}\n  wbe: {}\n",
-    )
+    write(folder, Procfile="web: a\nx.y: b\n", env="FOO\nPORT=x\n", yml="processes:\n  web: {port: x}\n  wbe: {}\n")
     faults = faults_of(Options(formation=("web=x", "weeb=1"), timeout=-1, env_files=(".env", "gone")))
     assert [fault[: fault.index("cannot")] for fault in faults] == [
         "Procfile:2: ", ".env:1: ", "", "procman.yml:2: processes.web.port: ", ".env:2: ", "procman.yml:3: processes.wbe: ",

@@ -18,8 +18,13 @@ def answer(text):
     ("text", "line", "said", "hint"),
     [
         ("processes:\n\tweb: {}\n", 2, "there is a tab in it", "indent with blanks, not with tabs"),
-        ("processes:\n    web: {}\n  worker: {}\n", 3, "the line does not fit those above it", "indent the keys"),
-        ("processes:\n  web:\n   env: {A: 1}\n    cwd: b\n", 4, "the line does not fit", "indent the keys"),
+        (
+            "processes:\n    web: {}\n  worker: {}\n",
+            3,
+            "its indentation does not match the lines above it",
+            "indent the keys",
+        ),
+        ("processes:\n  web:\n   env: {A: 1}\n    cwd: b\n", 4, "its indentation does not match", "indent the keys"),
         ("processes:\n  web\n    tty: true\n", 3, "a ':' is not expected here", "indent the keys"),
         ("a: b: c\n", 1, "a ':' is not expected here", "put a value with ': ' into quotation marks"),
         ("processes:\n  web: {cwd: 'x}\n  worker: {}\n", 2, "a quotation mark is not closed", "close it"),
@@ -49,8 +54,8 @@ def test_a_mistake_of_syntax_is_said_in_plain_words_with_its_line(text, line, sa
         ("processes:\n  web:{}", "write a blank after the ':': `web: {}`"),
         ("processes:\n  web:\n    tty:true", "write a blank after the ':': `tty: true`"),
         ("formation:\n  web:2", "write a blank after the ':': `web: 2`"),
-        ("processes: {web: [a]}", "write its settings: `web: {tty: true}`; the command stands in the Procfile"),
-        ("processes: {web: sleep 1}", "write its settings: `web: {tty: true}`; the command stands in the Procfile"),
+        ("processes: {web: [a]}", "write its settings: `web: {tty: true}`; the command is in the Procfile"),
+        ("processes: {web: sleep 1}", "write its settings: `web: {tty: true}`; the command is in the Procfile"),
         ("processes: {web: }", "indent what belongs to it, or leave the key out"),
         ("processes: {web: {env: [A=1]}}", "write `env: {NAME: value}`"),
         ("processes: {web: {env: A=1}}", "write `env: {NAME: value}`"),
@@ -87,15 +92,15 @@ def test_every_example_can_be_written(key):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("autoscale: {web: 1..4}", "it stands under the name of a type: `processes: {web: {autoscale: …}}`"),
-        ("ready: tcp", "it stands under the name of a type: `processes: {web: {ready: …}}`"),
+        ("autoscale: {web: 1..4}", "it belongs under the name of a type: `processes: {web: {autoscale: …}}`"),
+        ("ready: tcp", "it belongs under the name of a type: `processes: {web: {ready: …}}`"),
         (
             "stop: {grace: 3}",
-            "it stands under the name of a type: `processes: {web: {stop: …}}`, or for every type under `defaults: {stop: …}`",
+            "it belongs under the name of a type: `processes: {web: {stop: …}}`, or for every type under `defaults: {stop: …}`",
         ),
-        ("processes: {web: {release: true}}", "`release:` stands at the top of the file, not under a type"),
-        ("processes: {web: {formation: 3}}", "`formation:` stands at the top of the file, not under a type"),
-        ("processes: {web: {restart: {release: true}}}", "`release:` stands at the top of the file, not under a type"),
+        ("processes: {web: {release: true}}", "`release:` belongs at the top of the file, not under a type"),
+        ("processes: {web: {formation: 3}}", "`formation:` belongs at the top of the file, not under a type"),
+        ("processes: {web: {restart: {release: true}}}", "`release:` belongs at the top of the file, not under a type"),
     ],
 )
 def test_a_key_in_another_place_is_told_its_own(text, hint):

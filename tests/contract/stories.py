@@ -118,21 +118,13 @@ STORIES = {
         Nature.IGNORES, (Up(1), TERM), ("Spawned 1", "Exited 1 137", "Emptied 1"), grace=0.4
     ),
     "a second interrupt kills": Story(
-        Nature.IGNORES,
-        (Up(1), TERM, Ask(KillAsked())),
-        ("Spawned 1", "Exited 1 137", "Emptied 1"),
-        code=130,
+        Nature.IGNORES, (Up(1), TERM, Ask(KillAsked())), ("Spawned 1", "Exited 1 137", "Emptied 1"), code=130
     ),
     "each of a chain is adopted when the one above has gone": Story(
-        Nature.TREE,
-        (Up(1), TERM),
-        ("Spawned 1", "Exited 1 143", "Adopted 1 inside", "Adopted 1 inside", "Emptied 1"),
+        Nature.TREE, (Up(1), TERM), ("Spawned 1", "Exited 1 143", "Adopted 1 inside", "Adopted 1 inside", "Emptied 1")
     ),
     "a leftover member that ignores the signal is killed": Story(
-        Nature.STUBBORN_TREE,
-        (Up(1), TERM),
-        ("Spawned 1", "Exited 1 143", "Adopted 1 inside", "Emptied 1"),
-        grace=0.4,
+        Nature.STUBBORN_TREE, (Up(1), TERM), ("Spawned 1", "Exited 1 143", "Adopted 1 inside", "Emptied 1"), grace=0.4
     ),
     "what a crash leaves in the group is killed before the next run": Story(
         Nature.STUBBORN_TREE,

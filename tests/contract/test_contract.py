@@ -40,10 +40,7 @@ def test_the_real_kernel_tells_the_story(name: str, tmp_path: Path) -> None:
     story: Story = STORIES[name]
     env = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
     done = subprocess.run(
-        [sys.executable, str(HERE / "real.py"), name, str(tmp_path)],
-        env=env,
-        capture_output=True,
-        timeout=DEADLINE,
+        [sys.executable, str(HERE / "real.py"), name, str(tmp_path)], env=env, capture_output=True, timeout=DEADLINE
     )
     assert done.returncode == 0, done.stderr.decode()
     answer = json.loads(done.stdout)

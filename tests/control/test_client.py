@@ -139,11 +139,7 @@ def test_no_answer_in_time_is_an_error(path):
     ],
 )
 def test_what_was_not_answered_may_still_be_done_if_it_was_asked_for(path, ask, hint):
-    with (
-        Script(path, [[]], close=False),
-        Client(path, timeout=0.02) as client,
-        pytest.raises(ProcmanError) as caught,
-    ):
+    with Script(path, [[]], close=False), Client(path, timeout=0.02) as client, pytest.raises(ProcmanError) as caught:
         ask(client)
     assert hint in str(caught.value.hint)
 

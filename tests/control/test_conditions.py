@@ -82,9 +82,7 @@ def test_backoff_without_a_crash_loop_is_waited_out():
 
 
 def test_a_crash_loop_fails_it_once_the_instance_backs_off():
-    assert "exit 1 (crash loop)" in failure(
-        instance("web.1", "backoff", crash_loop=True, reason="exit 1 (crash loop)"),
-    )
+    assert "exit 1 (crash loop)" in failure(instance("web.1", "backoff", crash_loop=True, reason="exit 1 (crash loop)"))
 
 
 def test_a_crash_loop_fails_it_once_the_instance_was_restarted_since():

@@ -174,6 +174,39 @@ def test_a_node_application_is_run_by_its_script(package, others, command):
     assert settings(found, "web") == {"ready": "tcp"}
 
 
+TAILWIND = "tailwindcss -i a.css -o b.css --watch"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "expected"),
+    [
+        ({"start": "node app.js", "css": TAILWIND}, {"web": "node app.js", "css": "npm run css"}),
+        ({"dev": "next dev", "watch:css": TAILWIND}, {"web": "npm run dev", "css": "npm run watch:css"}),
+        ({"start": "node app.js", "watch": "npx tsc -w"}, {"web": "node app.js", "watch": "npm run watch"}),
+        ({"start": "node app.js", "build": "esbuild a.js --bundle"}, {"web": "node app.js"}),
+        ({"dev": "npm run css & next dev", "css": TAILWIND}, {"web": "npm run dev"}),
+        ({"dev": "concurrently 'npm:watch:*'", "watch:css": TAILWIND}, {"web": "npm run dev"}),
+        ({"start": "node app.js", "typecheck": "tsc --noEmit --watch"}, {"web": "node app.js"}),
+        ({"start": "node app.js", "test": "vitest --watch"}, {"web": "node app.js"}),
+    ],
+)
+def test_a_script_that_builds_at_each_change_is_a_type_unless_the_server_runs_it(scripts, expected):
+    found = looked({"package.json": {"scripts": scripts, "dependencies": {"next": "14"}}})
+    assert commands(found) == expected
+
+
+def test_a_watcher_that_ends_with_its_input_keeps_it_open():
+    found = looked({"package.json": {"scripts": {"start": "node app.js", "css": TAILWIND}}})
+    assert settings(found, "css") == {"stdin": "open"}
+
+
+def test_the_watcher_of_a_package_has_its_name_and_folder():
+    package = {"scripts": {"dev": "next dev", "css": TAILWIND}, "dependencies": {"next": "14"}}
+    found = looked({"package.json": {"workspaces": ["apps/*"]}, "apps/shop/package.json": package})
+    assert commands(found) == {"shop": "npm run dev", "shop-css": "npm run css"}
+    assert settings(found, "shop-css") == {"stdin": "open", "cwd": "apps/shop"}
+
+
 def test_a_front_end_beside_a_back_end_has_a_name_of_its_own():
     found = looked(
         {

@@ -5,7 +5,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from procman.core.actions import Action, Finish, Publish, SetTimer, Signal, Spawn, Target
-from procman.core.events import Emptied, Event, Exited, ExitStatus, FormationStarted, Spawned, TimerFired
+from procman.core.events import (
+    Command,
+    Commanded,
+    Emptied,
+    Event,
+    Exited,
+    ExitStatus,
+    FormationStarted,
+    Spawned,
+    TimerFired,
+)
 from procman.core.fleet import Fleet
 from procman.core.phases import (
     AfterClearing,
@@ -30,7 +40,7 @@ from procman.core.phases import (
 )
 from procman.core.readiness import READY_AFTER
 from procman.core.spec import Plan, ProcessSpec, RestartPolicy, StopPolicy
-from procman.core.timers import SlotTimer, TimerKey
+from procman.core.timers import RolloutTimer, SlotTimer, TimerKey
 from procman.core.view import Kind, Reason, ReasonCode
 
 NOW = 1000.0
@@ -184,3 +194,32 @@ class Story:
 
 def finish_codes(actions) -> list[int]:
     return [action.code for action in of_type(actions, Finish)]
+
+
+def running(counts: dict[str, int], *specs: ProcessSpec) -> Story:
+    """A formation whose instances are all ready."""
+    story = Story(plan_of(counts, *specs))
+    story.ready(*(i.name for i in story.fleet.instances()))
+    return story
+
+
+def ask(story: Story, command: Command) -> list[Action]:
+    return story.happens(Commanded(command, 5))
+
+
+def asked_to_end(actions) -> list[str]:
+    """Who gets the stop signal."""
+    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
+
+
+def settles(story: Story) -> list[Action]:
+    """The batch of a rollout has stayed ready for long enough."""
+    return story.fleet_timer(RolloutTimer("web"))
+
+
+def rollout(story: Story) -> str | None:
+    return story.fleet.view(story.now).types[0].rollout
+
+
+def names(story: Story) -> list[str]:
+    return [i.name for i in story.fleet.instances()]

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
+from making import NOW, Story, ask, of_type, plan_of, running, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from procman.core.actions import Finish, OperationEnded, Publish, Refuse, Remove, Reply, Signal, Target
 from procman.core.desired import Closing
-from procman.core.events import Commanded, Restart, Scale, SendSignal, Stop
+from procman.core.events import Restart, Scale, SendSignal, Stop
 from procman.core.phases import Down, Ready, Stopping
 from procman.core.requests import MAX_COUNT
 from procman.core.timers import WaitingLineTimer
 from procman.core.view import Kind
-
-
-def running(counts: dict[str, int], *specs) -> Story:
-    """A formation whose instances are all ready."""
-    story = Story(plan_of(counts, *specs))
-    story.ready(*(i.name for i in story.fleet.instances()))
-    return story
-
-
-def ask(story: Story, command) -> list:
-    return story.happens(Commanded(command, 5))
 
 
 def reply(actions) -> Reply:

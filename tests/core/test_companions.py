@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, asked_to_end, of_type, plan_of, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from procman.companions import registry
@@ -12,9 +12,9 @@ from procman.core.phases import Backoff, Ready
 from procman.core.spec import Plan, When
 from procman.core.timers import SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
-from procman.core.why import COMPANIONS
 
-WATCH = spec_of("@watch", restart={"policy": When.ALWAYS})
+WORDS = {row.name: row.words for row in registry.COMPANIONS}
+WATCH = spec_of("@watch", restart={"policy": When.ALWAYS}, words=WORDS["@watch"])
 
 
 def beside(counts: dict[str, int], *specs, companion=WATCH) -> Plan:
@@ -26,10 +26,6 @@ def running(counts: dict[str, int], *specs) -> Story:
     story = Story(beside(counts, *specs))
     story.ready(*(i.name for i in story.fleet.instances()), "@watch.1")
     return story
-
-
-def signalled(actions) -> list[str]:
-    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
 
 
 def test_it_starts_after_the_formation():
@@ -51,7 +47,7 @@ def test_it_comes_back_after_its_backoff_whatever_it_ended_with():
 
 def test_it_does_not_keep_a_formation_going_that_has_ended():
     story = running({"job": 1})
-    assert "@watch.1" in signalled(story.ends("job.1", 0))
+    assert "@watch.1" in asked_to_end(story.ends("job.1", 0))
     assert of_type(story.ends("@watch.1", 143, "TERM"), Finish) == [Finish(0)]
 
 
@@ -71,7 +67,7 @@ def test_a_formation_of_nothing_goes_on_beside_it():
 def test_a_shutdown_ends_it_with_all_others_and_waits_for_it():
     story = running({"web": 1})
     actions = story.happens(ShutdownAsked("asked"))
-    assert signalled(actions) == ["web.1", "@watch.1"]
+    assert asked_to_end(actions) == ["web.1", "@watch.1"]
     assert told(actions, Kind.SHUTDOWN) == ["stopping 1 instance: asked"]
     assert of_type(story.ends("web.1", 143, "TERM"), Finish) == []
     assert of_type(story.ends("@watch.1", 143, "TERM"), Finish) == [Finish(0)]
@@ -120,13 +116,13 @@ def test_one_that_cannot_do_its_work_says_so_and_is_not_restarted_for_it():
     assert [a.change.logged for a in of_type(actions, Publish)] == [False]
     (row,) = story.fleet.view(story.now).companions
     assert (row.phase, row.reason, row.reason_code) == ("unhealthy", "unhealthy: no HAProxy", "unhealthy")
-    assert signalled(story.happens(Reported("@watch.1", 1, "another fault"))) == []
+    assert asked_to_end(story.happens(Reported("@watch.1", 1, "another fault"))) == []
     assert story.fleet.view(story.now).companions[0].probe == "another fault"
     story.happens(Reported("@watch.1", 1, ""))
     assert story.phase("@watch.1") is Ready
 
 
-def test_what_a_life_before_reported_means_nothing():
+def test_what_a_run_before_reported_means_nothing():
     story = running({"web": 1})
     story.happens(Reported("@watch.1", 0, "no HAProxy"))
     assert story.phase("@watch.1") is Ready
@@ -135,7 +131,7 @@ def test_what_a_life_before_reported_means_nothing():
 def test_one_that_cannot_do_its_work_ends_with_all_others():
     story = running({"web": 1})
     story.happens(Reported("@watch.1", 1, "no HAProxy"))
-    assert signalled(story.happens(ShutdownAsked("asked"))) == ["web.1", "@watch.1"]
+    assert asked_to_end(story.happens(ShutdownAsked("asked"))) == ["web.1", "@watch.1"]
 
 
 # ---- reload
@@ -147,20 +143,20 @@ def reload(story: Story, plan: Plan) -> list:
 
 def test_a_reload_leaves_it_alone_when_it_is_the_same():
     story = running({"web": 1})
-    assert signalled(reload(story, beside({"web": 1}))) == []
+    assert asked_to_end(reload(story, beside({"web": 1}))) == []
 
 
 def test_a_reload_that_changes_it_restarts_it_and_nobody_else():
     story = running({"web": 1})
     changed = spec_of("@watch", command="watch more", restart={"policy": When.ALWAYS})
-    assert signalled(reload(story, beside({"web": 1}, companion=changed))) == ["@watch.1"]
+    assert asked_to_end(reload(story, beside({"web": 1}, companion=changed))) == ["@watch.1"]
     story.ends("@watch.1", 143, "TERM")
     assert story.instance("@watch.1").spec.command == "watch more"
 
 
 def test_a_reload_without_it_ends_it():
     story = running({"web": 1})
-    assert signalled(reload(story, beside({"web": 1}, companion=None))) == ["@watch.1"]
+    assert asked_to_end(reload(story, beside({"web": 1}, companion=None))) == ["@watch.1"]
     story.ends("@watch.1", 143, "TERM")
     assert story.fleet.get("@watch.1") is None
 
@@ -207,5 +203,11 @@ def test_why_has_no_advice_for_one_that_works():
     )
 
 
-def test_why_knows_every_companion():
-    assert COMPANIONS.keys() == {row.name for row in registry.COMPANIONS}
+def test_every_companion_says_what_it_is_for_and_what_does_not_happen_without_it():
+    assert all(words.purpose and words.without for words in WORDS.values())
+
+
+def test_why_says_less_of_one_that_a_version_without_these_words_started():
+    story = Story(beside({"web": 1}, companion=spec_of("@watch")))
+    story.ready("web.1", "@watch.1")
+    assert story.fleet.why("@watch.1", story.now)[1:] == ("`procman logs @watch.1` shows what it reported",)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from making import Story, of_type, plan_of, spec_of, told
+from making import Story, ask, of_type, plan_of, spec_of, told
 
 from procman.core.actions import Reply, RunHelper, SetTimer, Signal, Target
-from procman.core.events import Commanded, Hold, KillAsked, Released, Scale, ShutdownAsked, Stop
+from procman.core.events import Hold, KillAsked, Released, Scale, ShutdownAsked, Stop
 from procman.core.phases import Down, Draining, Stopping
 from procman.core.policies import Drain
 from procman.core.timers import SlotTimer
@@ -16,10 +16,6 @@ def running(count: int = 1, drain: Drain | None = None, **stop) -> Story:
     story = Story(plan_of({"web": count}, spec_of(stop={"drain": drain} | stop)))
     story.ready(*(f"web.{n}" for n in range(1, count + 1)))
     return story
-
-
-def ask(story: Story, command) -> list:
-    return story.happens(Commanded(command, 5))
 
 
 def hold(story: Story, by: str = "balancer", seconds: float = 10.0) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from making import NOW, Story, of_type, plan_of, spawned_names, spec_of, told
+from making import NOW, Story, finish_codes, of_type, plan_of, spawned_names, spec_of, told
 
 from procman.core.actions import (
-    Finish,
     OperationEnded,
     ReclaimDaemons,
     Remove,
@@ -25,6 +24,7 @@ from procman.core.events import (
     FormationStarted,
     Orphaned,
     OrphanReaped,
+    Probed,
     Scale,
     SpawnFailed,
     Stop,
@@ -32,16 +32,13 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.phases import Backoff, Starting, Stopping
+from procman.core.policies import Health, Readiness, TcpProbe
 from procman.core.spec import OnEnd, When
 from procman.core.timers import CrashLoopTimer, SlotTimer
 from procman.core.view import Kind
 
 EXIT = {"on_end": OnEnd.EXIT}
 ONE_LIFE = {"restart": {"policy": When.NEVER}}
-
-
-def finish(actions) -> list[int]:
-    return [a.code for a in of_type(actions, Finish)]
 
 
 def scaled(story: Story, **counts: int):
@@ -122,8 +119,8 @@ def test_a_removed_slot_forgets_its_history():
 def test_all_done_ends_procman_with_0():
     story = Story(plan_of({"web": 1, "job": 1}))
     story.ready("web.1", "job.1")
-    assert finish(story.ends("web.1", 0)) == []
-    assert finish(story.ends("job.1", 0)) == [0]
+    assert finish_codes(story.ends("web.1", 0)) == []
+    assert finish_codes(story.ends("job.1", 0)) == [0]
 
 
 def test_the_failure_that_came_first_in_time_decides_not_the_first_by_name():
@@ -133,7 +130,7 @@ def test_the_failure_that_came_first_in_time_decides_not_the_first_by_name():
     story.now += 1
     story.ends("b.1", 3)
     story.now += 1
-    assert finish(story.ends("a.1", 4)) == [3]
+    assert finish_codes(story.ends("a.1", 4)) == [3]
 
 
 def test_a_failure_is_as_old_as_its_end_not_as_the_end_of_what_it_left_behind():
@@ -143,25 +140,25 @@ def test_a_failure_is_as_old_as_its_end_not_as_the_end_of_what_it_left_behind():
     story.now += 1
     story.ends("a.1", 4)
     story.now += 1
-    assert finish(story.emptied("b.1")) == [3]
+    assert finish_codes(story.emptied("b.1")) == [3]
 
 
 def test_a_signal_is_told_as_128_and_its_number():
     story = Story(plan_of({"a": 1}, spec_of("a", **ONE_LIFE)))
     story.ready("a.1")
-    assert finish(story.ends("a.1", 139, "SEGV")) == [139]
+    assert finish_codes(story.ends("a.1", 139, "SEGV")) == [139]
 
 
 def test_a_start_that_failed_for_good_ends_procman_with_its_code():
     story = Story(plan_of({"a": 1}, spec_of("a", **ONE_LIFE)))
-    assert finish(story.happens(SpawnFailed("a.1", 1, 127, "no such command"))) == [127]
+    assert finish_codes(story.happens(SpawnFailed("a.1", 1, 127, "no such command"))) == [127]
 
 
 def test_one_in_backoff_keeps_procman_running():
     story = Story(plan_of({"a": 1, "b": 1}))
     story.ready("a.1", "b.1")
     story.ends("a.1", 0)
-    assert finish(story.ends("b.1", 1)) == []
+    assert finish_codes(story.ends("b.1", 1)) == []
 
 
 def test_a_stopped_one_keeps_procman_running():
@@ -169,7 +166,7 @@ def test_a_stopped_one_keeps_procman_running():
     story.ready("a.1", "b.1")
     story.happens(Commanded(Stop(("b.1",)), 1))
     story.ends("b.1", 143, "TERM")
-    assert finish(story.ends("a.1", 0)) == []
+    assert finish_codes(story.ends("a.1", 0)) == []
 
 
 def test_counts_of_nought_keep_procman_running():
@@ -177,7 +174,7 @@ def test_counts_of_nought_keep_procman_running():
     story.ready("web.1", "web.2")
     scaled(story, web=0)
     story.ends("web.1", 143, "TERM")
-    assert finish(story.ends("web.2", 143, "TERM")) == []
+    assert finish_codes(story.ends("web.2", 143, "TERM")) == []
 
 
 # ---- on_end: exit
@@ -189,8 +186,8 @@ def test_the_end_of_a_type_that_everything_hangs_on_stops_everything_with_its_co
     story.ready("a.1", "b.1")
     actions = story.ends("a.1", code)
     assert [s.name for s in of_type(actions, Signal) if s.signal == "TERM" and s.name == "b.1"] == ["b.1"]
-    assert finish(actions) == []
-    assert finish(story.ends("b.1", 143, "TERM")) == [result]
+    assert finish_codes(actions) == []
+    assert finish_codes(story.ends("b.1", 143, "TERM")) == [result]
 
 
 def test_the_first_end_decides_also_where_what_it_left_takes_longer_than_the_second():
@@ -201,7 +198,7 @@ def test_the_first_end_decides_also_where_what_it_left_takes_longer_than_the_sec
     story.exited("b.1", 3)
     assert story.phase("a.1") is Stopping
     story.ends("a.1", 4)
-    assert finish(story.emptied("b.1")) == [3]
+    assert finish_codes(story.emptied("b.1")) == [3]
 
 
 @pytest.mark.parametrize("policy", When)
@@ -213,7 +210,7 @@ def test_its_first_end_stops_everything_with_its_status_whatever_the_policy_says
     actions = story.ends("a.1", code, signal)
     assert spawned_names(actions) == []
     assert "starting again" not in told(actions, Kind.ENDED)[0]
-    assert finish(story.ends("b.1", 143, "TERM")) == [code]
+    assert finish_codes(story.ends("b.1", 143, "TERM")) == [code]
 
 
 @pytest.mark.parametrize(("code", "ends"), [(0, False), (3, True)])
@@ -224,7 +221,42 @@ def test_a_type_may_end_everything_only_by_its_failure(code, ends):
     story.ends("a.1", code)
     assert story.fleet.stopping is ends
     if ends:
-        assert finish(story.ends("b.1", 143, "TERM")) == [code]
+        assert finish_codes(story.ends("b.1", 143, "TERM")) == [code]
+
+
+UNREADY = {"ready": Readiness(probe=TcpProbe(), timeout=5.0)}
+UNHEALTHY = {"health": Health(probe=TcpProbe(), failures=1)}
+
+
+@pytest.mark.parametrize("state", [UNREADY, UNHEALTHY], ids=["not ready in time", "unhealthy"])
+@pytest.mark.parametrize(
+    "ends",
+    [EXIT, EXIT | ONE_LIFE, {"on_end": OnEnd.EXIT_ON_FAILURE, "restart": {"max_restarts": 0}}],
+    ids=["exit", "no restart", "exit on failure"],
+)
+def test_an_end_for_its_state_is_its_end_too_and_a_failure(state, ends):
+    story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **state, **ends)))
+    story.ready("b.1")
+    if state is UNREADY:
+        story.spawned("a.1")
+        story.now += 5.0
+        actions = story.timer("a.1")
+    else:
+        story.ready("a.1")
+        actions = story.happens(Probed("a.1", 1, ok=False, answer="refused"))
+    assert any("a.1 is ended: " in text for text in told(actions, Kind.UNHEALTHY))
+    assert story.phase("b.1") is Stopping
+    story.ends("a.1", 0)
+    assert finish_codes(story.ends("b.1", 143, "TERM")) == [1]
+
+
+@pytest.mark.parametrize("ends", [EXIT | UNREADY, UNREADY | {"restart": {"max_restarts": 0}}], ids=["exit", "stay"])
+def test_an_exit_0_before_it_was_ready_is_no_success_of_the_whole(ends):
+    story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **ends)))
+    story.spawned("a.1")
+    story.ready("b.1")
+    story.ends("a.1", 0)
+    assert finish_codes(story.ends("b.1", 0)) == [1]
 
 
 def test_a_failure_that_is_tried_again_ends_nothing():
@@ -246,7 +278,7 @@ def test_a_failed_start_of_such_a_type_is_an_end():
     story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **EXIT, **ONE_LIFE)))
     story.ready("b.1")
     story.happens(SpawnFailed("a.1", 1, 126, "not executable"))
-    assert finish(story.ends("b.1", 143, "TERM")) == [126]
+    assert finish_codes(story.ends("b.1", 143, "TERM")) == [126]
 
 
 # ---- daemons of a type
@@ -267,7 +299,7 @@ def test_the_daemons_are_inherited_once():
     assert of_type(story.exited("web.1"), ReclaimDaemons) == []
 
 
-def test_what_a_life_that_is_over_left_behind_is_ended_at_once():
+def test_what_a_run_that_is_over_left_behind_is_ended_at_once():
     story = Story(plan_of({"web": 1}))
     story.ready("web.1")
     story.ends("web.1")
@@ -292,8 +324,8 @@ def test_an_orphan_is_left_alone_and_holds_up_the_end_until_it_is_reaped():
     assert story.happens(Orphaned(77)) == []
     actions = story.ends("a.1", 0)
     assert SignalProcess(77, "TERM") in actions
-    assert finish(actions) == []
-    assert finish(story.happens(OrphanReaped(77))) == [0]
+    assert finish_codes(actions) == []
+    assert finish_codes(story.happens(OrphanReaped(77))) == [0]
 
 
 # ---- crash loops

@@ -51,7 +51,7 @@ from procman.core.events import (
     Unreadable,
     WaitWanted,
 )
-from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, LeaderEnded, Rested, Started
+from procman.core.facts import BecameReady, Died, EndedItself, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.phases import (
     ALIVE,
@@ -139,9 +139,6 @@ def stopping(leader, reason, why, timer_at, *, wanted, **more):
     return asked | more, (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, timer_at)), ()
 
 
-UNREADY = (BecameUnready("web.1"),)
-
-
 def with_facts(facts, moved):
     return (*moved[:2], facts)
 
@@ -212,10 +209,8 @@ MOVES = {
     (Starting, "RestartWanted"): stopping(YOUNG, StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True, spec=NEW),
     (Spawning, "HaltWanted"): (in_phase(Spawning, then=AfterSpawn.REGROUP, why=HALT_ASKED), (), ()),
     (Starting, "HaltWanted"): stopping(YOUNG, StopReason.REGROUPED, HALT_ASKED, REPEAT, wanted=True),
-    (Ready, "HaltWanted"): with_facts(UNREADY, stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True)),
-    (Unhealthy, "HaltWanted"): with_facts(
-        UNREADY, stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True)
-    ),
+    (Ready, "HaltWanted"): stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True),
+    (Unhealthy, "HaltWanted"): stopping(OLD, StopReason.REGROUPED, HALT_ASKED, DEADLINE, wanted=True),
     (Backoff, "WaitWanted"): (
         {"phase": Waiting(("redis",), retry=True), "phase_since": NOW, "token": 41},
         (Kind.WAITING,),
@@ -227,14 +222,10 @@ MOVES = {
         (Kind.READY,),
         (BecameReady("web.1", 7),),
     ),
-    (Ready, "StopWanted"): with_facts(UNREADY, stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False)),
-    (Ready, "RestartWanted"): with_facts(
-        UNREADY, stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW)
-    ),
-    (Unhealthy, "StopWanted"): with_facts(UNREADY, stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False)),
-    (Unhealthy, "RestartWanted"): with_facts(
-        UNREADY, stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW)
-    ),
+    (Ready, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
+    (Ready, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
+    (Unhealthy, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
+    (Unhealthy, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
     (Unhealthy, "Exited"): clearing(OLD, AfterClearing.BACKOFF, CRASHED, early=0, facts=DIED),
     (Unhealthy, "Probed"): (
         {"phase": Ready(OLD, NOW - 49.0), "phase_since": NOW, "token": 41},
@@ -245,7 +236,7 @@ MOVES = {
     (Ready, "Reported"): (
         {"phase": Unhealthy(OLD, NOW - 49.0, 0, "no HAProxy"), "phase_since": NOW, "token": 41},
         (Kind.UNHEALTHY,),
-        UNREADY,
+        (),
     ),
     (Draining, "StartWanted"): ({"wanted": True}, (), ()),
     (Draining, "StopWanted"): (
@@ -376,7 +367,7 @@ LATE = [
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
 @pytest.mark.parametrize("event", LATE, ids=lambda event: f"{type(event).__name__}-{event}"[-40:])
-def test_an_event_of_another_life_or_another_deadline_changes_nothing(phase, event):
+def test_an_event_of_another_run_or_another_deadline_changes_nothing(phase, event):
     before = instance_in(phase)
     assert step(before, event, NOW) == (before, (), ())
 
@@ -449,7 +440,7 @@ CIRCUMSTANCES = {
     "and what is ready": (
         instance_in(Ready),
         FAIL,
-        with_facts(UNREADY, stopping(OLD, StopReason.GROUP_FAILED, GROUP_FAILED, DEADLINE, wanted=True)),
+        stopping(OLD, StopReason.GROUP_FAILED, GROUP_FAILED, DEADLINE, wanted=True),
     ),
     "and what is stopped to be replaced": (
         instance_in(Stopping, wanted=True, reason=StopReason.REPLACED),
@@ -680,7 +671,7 @@ def test_circumstances_decide_where_a_cell_leads(name):
     assert meant == facts
 
 
-def test_a_life_is_stopped_by_the_rules_it_was_started_with():
+def test_a_run_is_stopped_by_the_rules_it_was_started_with():
     """A reload may change the grace; what runs was promised the old one."""
     after, _, _ = step(instance_in(Ready), EVENTS["RestartWanted"], NOW)
     assert after.phase.kill_at == NOW + SPEC.stop.grace

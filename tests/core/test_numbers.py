@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of
+from making import Story, names, of_type, plan_of, spawned_names, spec_of
 from msgspec.structs import replace
 
 from procman.core.actions import Refuse, Remove, Reply
@@ -26,10 +26,6 @@ def running(count: int, *specs, **of_plan) -> Story:
 
 def scale(story: Story, count: int) -> list:
     return story.happens(Commanded(Scale(to={"web": count}), 5))
-
-
-def names(story: Story) -> list[str]:
-    return [i.name for i in story.fleet.instances()]
 
 
 def draining_above(count: int, before: int, *specs, **of_plan) -> Story:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from making import TERMINATED, Story, of_type, plan_of, spec_of, told
+from making import TERMINATED, Story, of_type, plan_of, running, spec_of, told
 
 from procman.core.actions import OperationEnded, Reply, Signal
 from procman.core.events import (
@@ -31,12 +31,6 @@ from procman.core.timers import RolloutTimer
 from procman.core.view import Kind, OperationState, ReasonCode
 
 RUNNING, DONE, FAILED, SUPERSEDED = OperationState
-
-
-def running(counts: dict[str, int], *specs) -> Story:
-    story = Story(plan_of(counts, *specs))
-    story.ready(*(i.name for i in story.fleet.instances()))
-    return story
 
 
 def ask(story: Story, command: Command) -> int:
@@ -336,7 +330,7 @@ def test_a_signal_that_means_no_type_and_one_below_zero_are_told():
     assert told(running({"web": 0}).happens(ScaleAsked(-1)), Kind.COMMAND)[0].endswith("(asked by signal)")
 
 
-def test_a_life_from_before_is_none_of_a_restart_though_it_becomes_ready_again():
+def test_a_run_from_before_is_none_of_a_restart_though_it_becomes_ready_again():
     story = running({"web": 2})
     number = ask(story, Restart(("web",)))
     story.happens(Notified("web.2", 1, reloading=True))

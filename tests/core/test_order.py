@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, finish_codes, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, asked_to_end, finish_codes, of_type, plan_of, spawned_names, spec_of, told
 
 from procman.core.actions import Signal
 from procman.core.events import Commanded, InterruptAsked, Restart, Scale, ShutdownAsked, Stop, Wait
@@ -19,10 +19,6 @@ def depending(type_name: str, *on: str, until: Until = Until.READY, every: bool 
 
 
 WEB = depending("web", "redis")
-
-
-def stopped(actions) -> list[str]:
-    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
 
 
 def up(counts: dict[str, int], *specs) -> Story:
@@ -118,30 +114,30 @@ def test_a_scaling_waits_as_the_start_does():
 
 def test_what_is_needed_stops_after_what_needs_it():
     story = up({"web": 1, "worker": 1, "redis": 1}, WEB, depending("worker", "redis"))
-    assert stopped(story.happens(ShutdownAsked("SIGTERM"))) == ["web.1", "worker.1"]
-    assert stopped(story.ends("web.1", 143, "TERM")) == []
-    assert stopped(story.exited("worker.1", 143, "TERM")) == []
-    assert stopped(story.emptied("worker.1")) == ["redis.1"]
+    assert asked_to_end(story.happens(ShutdownAsked("SIGTERM"))) == ["web.1", "worker.1"]
+    assert asked_to_end(story.ends("web.1", 143, "TERM")) == []
+    assert asked_to_end(story.exited("worker.1", 143, "TERM")) == []
+    assert asked_to_end(story.emptied("worker.1")) == ["redis.1"]
     assert finish_codes(story.ends("redis.1", 143, "TERM")) == [0]
 
 
 def test_a_chain_stops_link_by_link():
     story = up({"a": 1, "b": 1, "c": 1}, depending("a", "b"), depending("b", "c"))
-    assert stopped(story.happens(InterruptAsked(terminal=False))) == ["a.1"]
-    assert stopped(story.ends("a.1", 143, "TERM")) == ["b.1"]
-    assert stopped(story.ends("b.1", 143, "TERM")) == ["c.1"]
+    assert asked_to_end(story.happens(InterruptAsked(terminal=False))) == ["a.1"]
+    assert asked_to_end(story.ends("a.1", 143, "TERM")) == ["b.1"]
+    assert asked_to_end(story.ends("b.1", 143, "TERM")) == ["c.1"]
 
 
 def test_the_order_holds_over_a_type_that_is_not_there():
     story = up({"a": 1, "b": 0, "c": 1}, depending("a", "b"), depending("b", "c"))
-    assert stopped(story.happens(ShutdownAsked("SIGTERM"))) == ["a.1"]
+    assert asked_to_end(story.happens(ShutdownAsked("SIGTERM"))) == ["a.1"]
 
 
 def test_two_seconds_before_the_end_everyone_is_asked_and_all_are_killed_together():
     story = up({"web": 1, "redis": 1}, WEB)
     story.happens(ShutdownAsked("SIGTERM"))
     began = story.now
-    assert stopped(story.fleet_timer(ClosingTimer())) == ["redis.1"]
+    assert asked_to_end(story.fleet_timer(ClosingTimer())) == ["redis.1"]
     assert story.now == began + 8.0
     assert {i.phase.kill_at for i in story.fleet.instances()} == {began + 10.0}
 
@@ -163,7 +159,7 @@ def test_a_kill_asks_nobody_for_its_turn():
 
 def test_a_stop_that_is_no_end_keeps_no_order():
     story = up({"web": 1, "redis": 1}, WEB)
-    assert stopped(story.happens(Commanded(Stop(all=True), 5))) == ["web.1", "redis.1"]
+    assert asked_to_end(story.happens(Commanded(Stop(all=True), 5))) == ["web.1", "redis.1"]
 
 
 def test_a_circle_that_no_plan_should_have_stops_all_the_same():
@@ -172,7 +168,7 @@ def test_a_circle_that_no_plan_should_have_stops_all_the_same():
     circle = plan_of({"a": 1, "b": 1}, depending("a", "b"), depending("b", "a"))
     story.fleet._formation.plan = circle
     story.happens(ShutdownAsked("SIGTERM"))
-    assert set(stopped(story.fleet_timer(ClosingTimer()))) <= {"a.1", "b.1"}
+    assert set(asked_to_end(story.fleet_timer(ClosingTimer()))) <= {"a.1", "b.1"}
     assert not any(isinstance(i.phase, Ready) for i in story.fleet.instances())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, asked_to_end, of_type, plan_of, running, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from procman.core.actions import CloseSockets, OpenSockets, Remove, Reply, Signal, Spawn
@@ -18,18 +18,8 @@ from procman.core.view import Kind
 CHANGED = spec_of("web", command="serve better")
 
 
-def running(counts: dict[str, int], *specs) -> Story:
-    story = Story(plan_of(counts, *specs))
-    story.ready(*(i.name for i in story.fleet.instances()))
-    return story
-
-
 def reload(story: Story, plan: Plan) -> list:
     return story.happens(Commanded(Reload(plan), 9))
-
-
-def stopped_names(actions) -> list[str]:
-    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
 
 
 def test_the_same_inputs_change_nothing():
@@ -45,7 +35,7 @@ def test_the_same_inputs_change_nothing():
 def test_a_removed_type_stops_and_is_forgotten():
     story = running({"web": 1, "job": 2})
     actions = reload(story, plan_of({"web": 1}))
-    assert stopped_names(actions) == ["job.2", "job.1"]
+    assert asked_to_end(actions) == ["job.2", "job.1"]
     assert story.fleet.counts == {"web": 1}
     assert of_type([*story.ends("job.1", 143, "TERM"), *story.ends("job.2", 143, "TERM")], Remove) == [
         Remove("job.1"),
@@ -67,7 +57,7 @@ def test_a_new_type_starts_with_its_configured_count():
 def test_a_changed_type_restarts_and_the_others_keep_their_processes():
     story = running({"web": 2, "job": 1})
     actions = reload(story, plan_of({"web": 2, "job": 1}, CHANGED))
-    assert stopped_names(actions) == ["web.1"]
+    assert asked_to_end(actions) == ["web.1"]
     (spawn,) = [a for a in story.ends("web.1", 143, "TERM") if spawned_names([a])]
     assert spawn.spec == CHANGED
 
@@ -105,7 +95,7 @@ def test_counts_set_at_run_time_stay():
 
 def test_a_count_nobody_touched_follows_the_inputs():
     story = running({"web": 3})
-    assert stopped_names(reload(story, plan_of({"web": 1}))) == ["web.3", "web.2"]
+    assert asked_to_end(reload(story, plan_of({"web": 1}))) == ["web.3", "web.2"]
 
 
 def test_a_count_set_at_run_time_gives_way_to_a_new_limit():

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, both, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, ask, asked_to_end, both, of_type, plan_of, rollout, settles, spawned_names, spec_of, told
 from msgspec.structs import replace
 
 from pretended import Nature
 from procman.core.actions import Finish, Reply, Signal, Spawn, Target
-from procman.core.events import (
-    Commanded,
-    Hold,
-    Measured,
-    Probed,
-    Reload,
-    Restart,
-    Scale,
-    ShutdownAsked,
-    Stop,
-    TimerFired,
-)
+from procman.core.events import Hold, Measured, Probed, Reload, Restart, Scale, ShutdownAsked, Stop, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.phases import Failed, Ready, Stopping, Waiting
 from procman.core.policies import Dependency, Drain, Health, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
-from procman.core.timers import RecycleTimer, RolloutTimer
+from procman.core.timers import RecycleTimer
 from procman.core.view import Kind, OperationState
 from simulation import SimulatedOS, simulated
 
@@ -38,44 +27,28 @@ def running(count: int, spec=None) -> Story:
     return story
 
 
-def ask(story: Story, command) -> list:
-    return story.happens(Commanded(command, 5))
-
-
-def asked(actions) -> list[str]:
-    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
-
-
 def comes_back(story: Story, name: str) -> None:
     story.ends(name, 143, "TERM")
     story.ready(name)
-
-
-def settles(story: Story) -> list:
-    return story.fleet_timer(RolloutTimer("web"))
 
 
 def commands_of(story: Story) -> list[str]:
     return [i.spec.command for i in story.fleet.instances()]
 
 
-def rollout(story: Story) -> str | None:
-    return story.fleet.view(story.now).types[0].rollout
-
-
 def test_one_after_the_other_each_ready_before_the_next():
     story = running(3)
-    assert asked(ask(story, Restart(("web",)))) == ["web.1"]
+    assert asked_to_end(ask(story, Restart(("web",)))) == ["web.1"]
     assert rollout(story) == "0 of 3"  # it is not back yet
     comes_back(story, "web.1")
     assert rollout(story) == "1 of 3"
-    assert asked(story.seen).count("web.2") == 0
-    assert asked(settles(story)) == ["web.2"]
+    assert asked_to_end(story.seen).count("web.2") == 0
+    assert asked_to_end(settles(story)) == ["web.2"]
     story.ends("web.2", 143, "TERM")
     story.spawned("web.2")
     story.now += 1.0
-    assert asked(story.timer("web.2")) == []
-    assert asked(settles(story)) == ["web.3"]
+    assert asked_to_end(story.timer("web.2")) == []
+    assert asked_to_end(settles(story)) == ["web.3"]
     comes_back(story, "web.3")
     assert rollout(story) == "3 of 3"
     assert story.fleet.operation(2).state is OperationState.RUNNING
@@ -103,11 +76,11 @@ def test_a_batch_that_has_lost_one_settles_anew():
     story.ready("web.1", "web.2")
     story.now += 1.0
     story.ends("web.1", 1)
-    assert asked(settles(story)) == []
+    assert asked_to_end(settles(story)) == []
     story.timer("web.1")
     story.ready("web.1")
     ready_at = story.now
-    assert asked(settles(story)) == ["web.3", "web.4"]
+    assert asked_to_end(settles(story)) == ["web.3", "web.4"]
     assert story.now == ready_at + SETTLE
 
 
@@ -119,13 +92,13 @@ def test_a_death_of_one_that_was_replaced_before_holds_up_the_next_batch():
             story.ends(name, 143, "TERM")
         story.ready(*names)
         if names[0] == "web.1":
-            assert asked(settles(story)) == ["web.3", "web.4"]
+            assert asked_to_end(settles(story)) == ["web.3", "web.4"]
     story.ends("web.1", 1)
-    assert asked(settles(story)) == []
+    assert asked_to_end(settles(story)) == []
     story.timer("web.1")
     story.ready("web.1")
     ready_at = story.now
-    assert asked(settles(story)) == ["web.5", "web.6"]
+    assert asked_to_end(settles(story)) == ["web.5", "web.6"]
     assert story.now == ready_at + SETTLE
 
 
@@ -135,9 +108,9 @@ def test_one_that_is_unhealthy_on_trial_settles_anew():
     ask(story, Restart(("web",)))
     comes_back(story, "web.1")
     story.happens(Probed("web.1", story.instance("web.1").generation, ok=False))
-    assert asked(settles(story)) == []
+    assert asked_to_end(settles(story)) == []
     story.happens(Probed("web.1", story.instance("web.1").generation, ok=True))
-    assert asked(settles(story)) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.2"]
 
 
 @pytest.mark.parametrize(("count", "unavailable"), [(1, 0.25), (3, 3)])
@@ -145,7 +118,10 @@ def test_where_the_first_batch_is_the_whole_type_it_goes_back_as_well(count, una
     rolling = Rolling(unavailable=unavailable)
     story = running(count, spec_of(rolling=rolling))
     names = [f"web.{n}" for n in range(1, count + 1)]
-    assert asked(ask(story, Reload(plan_of({"web": count}, spec_of(command="serve better", rolling=rolling))))) == names
+    assert (
+        asked_to_end(ask(story, Reload(plan_of({"web": count}, spec_of(command="serve better", rolling=rolling)))))
+        == names
+    )
     for name in names:
         story.ends(name, 143, "TERM")
     story.ready(*names)
@@ -203,26 +179,26 @@ def test_a_one_off_that_fails_with_new_settings_is_not_run_with_the_old_ones():
 @pytest.mark.parametrize(("unavailable", "count", "first"), [(0.25, 8, 2), (0.25, 3, 1), (3, 4, 3), (0.5, 4, 2)])
 def test_so_many_are_away_at_once_as_the_type_says(unavailable, count, first):
     story = running(count, spec_of(rolling=Rolling(unavailable=unavailable)))
-    assert asked(ask(story, Restart(("web",)))) == [f"web.{n}" for n in range(1, first + 1)]
+    assert asked_to_end(ask(story, Restart(("web",)))) == [f"web.{n}" for n in range(1, first + 1)]
 
 
 def test_all_at_once_where_that_is_asked_for():
-    assert asked(ask(running(3), Restart(("web",), together=True))) == ["web.1", "web.2", "web.3"]
+    assert asked_to_end(ask(running(3), Restart(("web",), together=True))) == ["web.1", "web.2", "web.3"]
 
 
 def test_one_that_is_named_is_restarted_at_once():
-    assert asked(ask(running(3), Restart(("web.2", "web.3")))) == ["web.2", "web.3"]
+    assert asked_to_end(ask(running(3), Restart(("web.2", "web.3")))) == ["web.2", "web.3"]
 
 
 def test_a_single_one_is_restarted_at_once():
-    assert asked(ask(running(1), Restart(("web",)))) == ["web.1"]
+    assert asked_to_end(ask(running(1), Restart(("web",)))) == ["web.1"]
 
 
 def test_who_is_out_of_rotation_anyway_is_replaced_at_once_and_counts_as_away():
     story = running(3)
     story.ends("web.3", 1)
     actions = ask(story, Restart(("web",)))
-    assert asked(actions) == []
+    assert asked_to_end(actions) == []
     assert spawned_names(actions) == ["web.3"]
 
 
@@ -230,13 +206,13 @@ def test_who_is_stopped_or_failed_holds_nobody_up():
     story = running(3)
     ask(story, Stop(("web.3",)))
     story.ends("web.3", 143, "TERM")
-    assert asked(ask(story, Restart(("web.1", "w*")))) == ["web.1"]
+    assert asked_to_end(ask(story, Restart(("web.1", "w*")))) == ["web.1"]
     assert "web.3" in spawned_names(story.seen)
 
 
 def test_a_reload_replaces_a_changed_type_in_the_same_way():
     story = running(2)
-    assert asked(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
+    assert asked_to_end(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
     comes_back(story, "web.1")
     assert commands_of(story) == ["serve better", "serve web"]
     settles(story)
@@ -347,7 +323,7 @@ def test_the_next_reload_tries_again():
         if not told(actions, Kind.ABORTED):
             story.timer("web.1")
     story.ready("web.1")
-    assert asked(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
+    assert asked_to_end(ask(story, Reload(plan_of({"web": 2}, BETTER)))) == ["web.1"]
     assert rollout(story) == "0 of 2"
 
 
@@ -381,16 +357,16 @@ def test_a_stop_of_one_takes_it_out_of_the_rollout():
     ask(story, Stop(("web.2",)))
     story.ends("web.2", 143, "TERM")
     comes_back(story, "web.1")
-    assert asked(settles(story)) == ["web.3"]
+    assert asked_to_end(settles(story)) == ["web.3"]
 
 
 def test_a_stop_of_the_first_one_lets_the_next_be_the_first():
     story = running(3)
     ask(story, Restart(("web",)))
     at_once = ask(story, Stop(("web.1",)))
-    assert asked([*at_once, *story.ends("web.1", 143, "TERM")]) == ["web.2"]
+    assert asked_to_end([*at_once, *story.ends("web.1", 143, "TERM")]) == ["web.2"]
     comes_back(story, "web.2")
-    assert asked(settles(story)) == ["web.3"]
+    assert asked_to_end(settles(story)) == ["web.3"]
 
 
 def test_a_scaling_down_ends_it_for_those_that_go_and_a_scaling_up_starts_the_new_spec():
@@ -405,7 +381,7 @@ def test_a_scaling_down_ends_it_for_those_that_go_and_a_scaling_up_starts_the_ne
 def test_a_shutdown_ends_it():
     story = running(3)
     ask(story, Restart(("web",)))
-    assert asked(story.happens(ShutdownAsked("SIGTERM"))) == ["web.2", "web.3"]
+    assert asked_to_end(story.happens(ShutdownAsked("SIGTERM"))) == ["web.2", "web.3"]
     assert rollout(story) is None
 
 
@@ -414,7 +390,7 @@ def test_a_death_of_another_one_makes_the_next_wait():
     ask(story, Restart(("web",)))
     comes_back(story, "web.1")
     story.ends("web.1", 1)
-    assert asked(settles(story)) == []
+    assert asked_to_end(settles(story)) == []
 
 
 def test_it_goes_on_where_another_program_took_over():
@@ -424,7 +400,7 @@ def test_it_goes_on_where_another_program_took_over():
     before = decode(encode(story.fleet.state()))
     story.fleet = Fleet(before.plan, before)
     assert story.fleet.state() == before
-    assert asked(settles(story)) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.2"]
 
 
 @pytest.mark.parametrize("replaced", [1, 2, 3])
@@ -455,10 +431,10 @@ def test_one_of_a_version_that_knew_no_batches_ends(replaced):
 def test_one_that_is_too_large_is_replaced_and_one_at_a_time():
     story = running(3, spec_of(recycle=Recycle(memory=100)))
     assert story.happens(Measured("web.1", 1, 100)) == []
-    assert asked(story.happens(Measured("web.1", 1, 101))) == ["web.1"]
-    assert asked(story.happens(Measured("web.2", 1, 101))) == []
+    assert asked_to_end(story.happens(Measured("web.1", 1, 101))) == ["web.1"]
+    assert asked_to_end(story.happens(Measured("web.2", 1, 101))) == []
     comes_back(story, "web.1")
-    assert asked(settles(story)) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.2"]
 
 
 def test_one_that_is_too_old_is_replaced_and_those_of_one_age_not_at_once():

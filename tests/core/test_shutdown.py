@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, of_type, plan_of, spawned_names, spec_of, told
+from making import Story, finish_codes, of_type, plan_of, running, spawned_names, spec_of, told
 
-from procman.core.actions import Finish, Reply, SetTimer, Signal, SignalProcess, Target
+from procman.core.actions import Reply, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import Adopted, Commanded, KillAsked, Orphaned, Restart, Shutdown, ShutdownAsked, TimerFired
 from procman.core.phases import Down
 from procman.core.timers import OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 
 TERM = ShutdownAsked("SIGTERM")
-
-
-def running(counts: dict[str, int], *specs) -> Story:
-    story = Story(plan_of(counts, *specs))
-    story.ready(*(i.name for i in story.fleet.instances()))
-    return story
-
-
-def finish(actions) -> list[int]:
-    return [a.code for a in of_type(actions, Finish)]
 
 
 def sent(actions, signal: str) -> list[str]:
@@ -39,8 +29,8 @@ def test_all_are_asked_at_the_same_moment_and_the_end_is_0_whatever_they_return(
     story = running({"web": 2, "job": 1})
     assert sent(story.happens(TERM), "TERM") == ["web.1", "web.2", "job.1"]
     assert len({i.phase.kill_at for i in story.fleet.instances()}) == 1
-    assert finish([*story.ends("web.1", 1), *story.ends("job.1", 9)]) == []
-    assert finish(story.ends("web.2", 143, "TERM")) == [0]
+    assert finish_codes([*story.ends("web.1", 1), *story.ends("job.1", 9)]) == []
+    assert finish_codes(story.ends("web.2", 143, "TERM")) == [0]
 
 
 def test_procman_ends_at_once_where_nothing_lives():
@@ -48,7 +38,7 @@ def test_procman_ends_at_once_where_nothing_lives():
     story.ends("web.1", 1)
     actions = story.happens(TERM)
     assert story.phase("web.1") is Down
-    assert finish(actions) == [0]
+    assert finish_codes(actions) == [0]
 
 
 def test_a_second_term_changes_nothing():
@@ -60,8 +50,8 @@ def test_a_second_term_changes_nothing():
 def test_the_group_is_waited_for_not_only_the_leader():
     story = running({"web": 1})
     story.happens(TERM)
-    assert finish(story.exited("web.1", 143, "TERM")) == []
-    assert finish(story.emptied("web.1")) == [0]
+    assert finish_codes(story.exited("web.1", 143, "TERM")) == []
+    assert finish_codes(story.emptied("web.1")) == [0]
 
 
 def test_nothing_is_spawned_after_a_shutdown():
@@ -79,14 +69,14 @@ def test_nothing_is_spawned_after_a_shutdown():
     for name in ("web.1", "again.1", "starting.1"):
         actions += story.ends(name, 143, "TERM")
     assert spawned_names(actions) == []
-    assert finish(actions) == [0]
+    assert finish_codes(actions) == [0]
 
 
 def test_a_restart_under_way_ends_with_the_stop():
     story = running({"web": 1})
     story.happens(Commanded(Restart(), 1))
     story.happens(Commanded(Shutdown(), 1))
-    assert finish(story.ends("web.1", 143, "TERM")) == [0]
+    assert finish_codes(story.ends("web.1", 143, "TERM")) == [0]
 
 
 def test_shutdown_answers_with_whom_it_stops():
@@ -102,13 +92,13 @@ def test_a_kill_reaches_everything_at_once_and_ends_with_130():
     actions = story.happens(KillAsked())
     assert of_type(actions, Signal) == [Signal(name, 1, "KILL", Target.ALL) for name in ("web.1", "job.1")]
     story.ends("web.1", 137, "KILL")
-    assert finish(story.ends("job.1", 137, "KILL")) == [130]
+    assert finish_codes(story.ends("job.1", 137, "KILL")) == [130]
 
 
 def test_a_kill_without_a_stop_before_it_is_a_stop_as_well():
     story = running({"web": 1})
     assert "KILL" in {s.signal for s in of_type(story.happens(KillAsked()), Signal)}
-    assert finish(story.ends("web.1", 137, "KILL")) == [130]
+    assert finish_codes(story.ends("web.1", 137, "KILL")) == [130]
 
 
 def test_a_kill_during_a_spawn_reaches_the_new_process():
@@ -124,16 +114,16 @@ def test_kills_again_and_again_do_not_put_off_the_end():
     deadline = TimerFired(SlotTimer("web.1"), story.instance("web.1").token)
     for _ in range(4):
         assert sent(story.happens(KillAsked(), after=1.0), "KILL") == ["web.1"]
-    assert finish(story.happens(deadline, after=1.0)) == [1]
+    assert finish_codes(story.happens(deadline, after=1.0)) == [1]
 
 
 def test_what_cannot_be_killed_is_named_and_ends_procman_with_1():
     story = running({"web": 2})
     story.happens(TERM)
-    assert finish(story.ends("web.1", 143, "TERM")) == []
+    assert finish_codes(story.ends("web.1", 143, "TERM")) == []
     actions = unkillable(story, "web.2")
     assert len(told(actions, Kind.UNKILLABLE)) == 1
-    assert finish(actions) == [1]
+    assert finish_codes(actions) == [1]
 
 
 def test_one_that_was_unkillable_and_went_after_all_is_not_held_against_procman():
@@ -141,7 +131,7 @@ def test_one_that_was_unkillable_and_went_after_all_is_not_held_against_procman(
     story.happens(TERM)
     unkillable(story, "web.1")
     story.ends("web.1", 137, "KILL")
-    assert finish(story.ends("web.2", 143, "TERM")) == [0]
+    assert finish_codes(story.ends("web.2", 143, "TERM")) == [0]
 
 
 def test_procman_finishes_once():
@@ -151,7 +141,7 @@ def test_procman_finishes_once():
     story.ends("web.1", 137, "KILL")
     story.happens(TERM)
     story.happens(KillAsked())
-    assert finish(story.seen) == [1]
+    assert finish_codes(story.seen) == [1]
 
 
 def test_orphans_are_asked_at_the_end_and_killed_with_the_longest_grace():
@@ -163,7 +153,7 @@ def test_orphans_are_asked_at_the_end_and_killed_with_the_longest_grace():
     story.ends("slow.1", 143, "TERM")
     assert SignalProcess(77, "KILL") in story.fleet_timer(OrphansTimer())
     assert story.now == asked_at + 30.0
-    assert finish(story.fleet_timer(OrphansTimer())) == [1]
+    assert finish_codes(story.fleet_timer(OrphansTimer())) == [1]
 
 
 def test_what_appears_after_a_kill_is_killed():
@@ -182,7 +172,7 @@ def test_one_that_ended_by_itself_just_before_is_waited_for_and_named(code):
     (line,) = told(story.fleet_timer(WaitingLineTimer()), Kind.WAITING)
     assert "job.1" in line
     story.ends("web.1", 143, "TERM")
-    assert finish(story.emptied("job.1")) == [0]
+    assert finish_codes(story.emptied("job.1")) == [0]
 
 
 def test_the_last_line_says_how_each_ended():

@@ -41,8 +41,7 @@ def test_each_mode_asks_its_own_part_first(mode, target):
 
 
 @pytest.mark.parametrize(
-    ("grace", "lead"),
-    [(25.0, 2.0), (10.0, 2.0), (4.0, 2.0), (3.9, 1.95), (2.0, 1.0), (0.1, 0.05)],
+    ("grace", "lead"), [(25.0, 2.0), (10.0, 2.0), (4.0, 2.0), (3.9, 1.95), (2.0, 1.0), (0.1, 0.05)]
 )
 def test_where_a_shell_still_lives_its_group_is_asked_two_seconds_before_the_deadline_or_at_half_time(grace, lead):
     i, actions = stop(ready(grace=grace, shell=True))

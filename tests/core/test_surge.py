@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, finish_codes, of_type, plan_of, spawned_names, spec_of, told
+from making import (
+    Story,
+    ask,
+    asked_to_end,
+    finish_codes,
+    names,
+    of_type,
+    plan_of,
+    rollout,
+    settles,
+    spawned_names,
+    spec_of,
+    told,
+)
 from msgspec.structs import replace
 
 from pretended import Nature
 from procman.core.actions import Refuse, Remove, Reply, Signal, Spawn
-from procman.core.events import (
-    Commanded,
-    Measured,
-    Reload,
-    Restart,
-    Scale,
-    SendSignal,
-    ShutdownAsked,
-    Stop,
-    TimerFired,
-    Wait,
-)
+from procman.core.events import Measured, Reload, Restart, Scale, SendSignal, ShutdownAsked, Stop, TimerFired, Wait
 from procman.core.fleet import Fleet
 from procman.core.phases import Ready, Stopping
 from procman.core.policies import Drain, Readiness, Recycle, Rolling, TcpProbe
 from procman.core.rollout import SETTLE
 from procman.core.snapshot import decode, encode
 from procman.core.spec import OnEnd
-from procman.core.timers import RecycleTimer, RolloutTimer
+from procman.core.timers import RecycleTimer
 from procman.core.view import Kind, OperationState
 from simulation import SimulatedOS, simulated
 
@@ -41,21 +43,9 @@ def running(count: int, spec=SURGE, **of_plan) -> Story:
     return story
 
 
-def ask(story: Story, command) -> list:
-    return story.happens(Commanded(command, 5))
-
-
-def asked(actions) -> list[str]:
-    return [s.name for s in of_type(actions, Signal) if s.signal == "TERM"]
-
-
 def comes_back(story: Story, name: str) -> None:
     story.ends(name, *TERM)
     story.ready(name)
-
-
-def settles(story: Story) -> list:
-    return story.fleet_timer(RolloutTimer("web"))
 
 
 def stays_back(story: Story, name: str) -> list:
@@ -64,16 +54,8 @@ def stays_back(story: Story, name: str) -> list:
     return settles(story)
 
 
-def rollout(story: Story) -> str | None:
-    return story.fleet.view(story.now).types[0].rollout
-
-
 def row(story: Story, name: str):
     return next(row for row in story.fleet.view(story.now).instances if row.name == name)
-
-
-def names(story: Story) -> list[str]:
-    return [i.name for i in story.fleet.instances()]
 
 
 def commands_of(story: Story) -> dict[str, str]:
@@ -106,16 +88,16 @@ def test_the_extra_one_comes_first_then_each_under_its_own_name_then_it_goes():
     story = running(2)
     actions = ask(story, Restart(("web",)))
     assert spawned_names(actions) == ["web.3"]
-    assert asked(actions) == []
+    assert asked_to_end(actions) == []
     assert rollout(story) == "0 of 2"
     story.ready("web.3")
-    assert asked(settles(story)) == ["web.1"]
-    assert asked(stays_back(story, "web.1")) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.1"]
+    assert asked_to_end(stays_back(story, "web.1")) == ["web.2"]
     story.ends("web.2", *TERM)
     story.spawned("web.2")
     story.now += 1.0
-    assert asked(story.timer("web.2")) == []
-    assert asked(settles(story)) == ["web.3"]
+    assert asked_to_end(story.timer("web.2")) == []
+    assert asked_to_end(settles(story)) == ["web.3"]
     assert rollout(story) is None
     assert of_type(story.ends("web.3", *TERM), Remove) == [Remove("web.3")]
     assert names(story) == ["web.1", "web.2"]
@@ -127,7 +109,7 @@ def test_nobody_is_replaced_before_it_has_stayed_ready_for_a_moment():
     ask(story, Restart(("web",)))
     story.spawned("web.3")
     story.now += 1.0
-    assert asked(story.timer("web.3")) == []
+    assert asked_to_end(story.timer("web.3")) == []
     ready_at = story.now
     settles(story)
     assert story.now == ready_at + SETTLE
@@ -137,13 +119,13 @@ def test_a_single_instance_is_replaced_without_a_gap():
     story = running(1)
     assert spawned_names(ask(story, Restart(("web",)))) == ["web.2"]
     story.ready("web.2")
-    assert asked(settles(story)) == ["web.1"]
-    assert asked(stays_back(story, "web.1")) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.1"]
+    assert asked_to_end(stays_back(story, "web.1")) == ["web.2"]
 
 
 def test_a_named_instance_and_all_together_need_none():
     assert spawned_names(ask(running(2), Restart(("web.1",)))) == []
-    assert asked(ask(running(2), Restart(("web",), together=True))) == ["web.1", "web.2"]
+    assert asked_to_end(ask(running(2), Restart(("web",), together=True))) == ["web.1", "web.2"]
 
 
 def test_it_has_the_lowest_number_that_is_free():
@@ -165,7 +147,7 @@ def test_where_no_number_is_free_the_rollout_does_without(spec, step):
     story = running(2, spec, port_step=step)
     actions = ask(story, Restart(("web",)))
     assert spawned_names(actions) == []
-    assert asked(actions) == ["web.1"]
+    assert asked_to_end(actions) == ["web.1"]
 
 
 def test_it_does_not_take_the_port_of_another_type():
@@ -177,7 +159,7 @@ def test_it_does_not_take_the_port_of_another_type():
 
 def test_a_singleton_stops_before_it_starts():
     story = running(1, replace(SURGE, max=1))
-    assert asked(ask(story, Restart(("web",)))) == ["web.1"]
+    assert asked_to_end(ask(story, Restart(("web",)))) == ["web.1"]
     assert names(story) == ["web.1"]
 
 
@@ -203,8 +185,8 @@ def test_one_that_is_recycled_has_an_extra_one_in_its_place():
     assert story.happens(Measured("web.1", 1, 101)) == []
     assert rollout(story) == "0 of 2"
     story.ready("web.3")
-    assert asked(settles(story)) == ["web.2"]
-    assert asked(stays_back(story, "web.2")) == ["web.1"]
+    assert asked_to_end(settles(story)) == ["web.2"]
+    assert asked_to_end(stays_back(story, "web.2")) == ["web.1"]
 
 
 def test_the_extra_one_is_not_recycled():
@@ -256,7 +238,7 @@ def test_after_a_reload_the_large_are_replaced_again_at_once():
     story = aborted_for_its_memory()
     ask(story, Reload(plan_of({"web": 1}, replace(BETTER, recycle=Recycle(memory=100)))))
     story.ready("web.2")
-    assert asked(settles(story)) == ["web.1"]
+    assert asked_to_end(settles(story)) == ["web.1"]
     stays_back(story, "web.1")
     story.ends("web.2", *TERM)
     assert spawned_names(story.happens(Measured("web.1", 2, 101), after=10.0)) == ["web.2"]
@@ -350,7 +332,7 @@ def test_it_stays_until_those_that_go_back_are_ready():
     assert commands_of(story)["web.1"] == "serve web"
     story.spawned("web.1")
     story.now += 1.0
-    assert asked(story.timer("web.1")) == ["web.3"]
+    assert asked_to_end(story.timer("web.1")) == ["web.3"]
 
 
 def test_one_that_fails_late_goes_back_itself_and_holds_nobody_up():
@@ -421,7 +403,7 @@ def test_scaling_down_takes_the_regular_ones():
 @pytest.mark.parametrize("command", [Scale(to={"web": 0}), Stop(("web",)), Stop(all=True)])
 def test_where_all_others_go_it_goes_with_them(command):
     story = begun(2)
-    assert "web.3" in asked(ask(story, command))
+    assert "web.3" in asked_to_end(ask(story, command))
     assert rollout(story) is None
 
 
@@ -429,7 +411,7 @@ def test_one_that_has_not_settled_goes_with_the_others_too():
     story = running(2)
     ask(story, Restart(("web",)))
     story.ready("web.3")
-    assert "web.3" in asked(ask(story, Scale(to={"web": 0})))
+    assert "web.3" in asked_to_end(ask(story, Scale(to={"web": 0})))
     assert rollout(story) is None
 
 
@@ -437,7 +419,7 @@ def test_a_stop_of_one_takes_that_out_of_the_rollout():
     story = begun(2)
     ask(story, Stop(("web.2",)))
     story.ends("web.2", *TERM)
-    assert asked(stays_back(story, "web.1")) == ["web.3"]
+    assert asked_to_end(stays_back(story, "web.1")) == ["web.3"]
 
 
 @pytest.mark.parametrize("command", [Stop(("web.3",)), Restart(("web.3",)), Wait(("web.3",))])
@@ -473,7 +455,7 @@ def test_a_reload_meanwhile_leaves_it_where_it_is_ready_and_tries_the_newest_wit
     ask(story, Reload(plan_of({"web": 2}, best)))
     assert story.instance("web.3").generation == 1
     comes_back(story, "web.1")
-    assert asked(settles(story)) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.2"]
     stays_back(story, "web.2")
     story.ends("web.3", *TERM)
     assert commands_of(story) == {"web.1": "serve best", "web.2": "serve best"}
@@ -502,11 +484,11 @@ def test_what_it_runs_proves_nothing_about_a_later_version():
     story = running(2)
     ask(story, Reload(plan_of({"web": 2}, BETTER)))
     story.ready("web.3")
-    assert asked(ask(story, Reload(plan_of({"web": 2}, BEST)))) == ["web.1"]
+    assert asked_to_end(ask(story, Reload(plan_of({"web": 2}, BEST)))) == ["web.1"]
     story.now += SETTLE
     comes_back(story, "web.1")
-    assert "web.2" not in asked(story.seen)
-    assert asked(settles(story)) == ["web.2"]
+    assert "web.2" not in asked_to_end(story.seen)
+    assert asked_to_end(settles(story)) == ["web.2"]
 
 
 def test_its_deaths_abort_a_rollout_of_a_later_version_too():
@@ -524,7 +506,7 @@ def test_its_deaths_abort_a_rollout_of_a_later_version_too():
 
 def test_it_serves_while_a_reload_to_settings_without_an_extra_one_restarts_the_only_other():
     story = begun(1, command=Reload(plan_of({"web": 1}, BETTER)))
-    assert asked(ask(story, Reload(plan_of({"web": 1}, spec_of(command="serve best"))))) == []
+    assert asked_to_end(ask(story, Reload(plan_of({"web": 1}, spec_of(command="serve best"))))) == []
     assert story.phase("web.2") is Ready
     stays_back(story, "web.1")
     assert commands_of(story)["web.1"] == "serve best"
@@ -543,7 +525,7 @@ def test_after_an_abort_it_is_tried_again_with_the_old_settings():
 
 def test_a_reload_that_removes_the_type_removes_it():
     story = begun(2)
-    assert "web.3" in asked(ask(story, Reload(plan_of({"job": 1}))))
+    assert "web.3" in asked_to_end(ask(story, Reload(plan_of({"job": 1}))))
     for name in ("web.1", "web.2", "web.3"):
         story.ends(name, *TERM)
     assert names(story) == ["job.1"]
@@ -553,11 +535,11 @@ def test_a_death_of_it_makes_the_next_wait():
     story = begun(3)
     story.ends("web.4", 1)
     comes_back(story, "web.1")
-    assert asked(story.seen).count("web.2") == 0
+    assert asked_to_end(story.seen).count("web.2") == 0
     story.now = story.instance("web.4").phase.until
     story.timer("web.4")
     story.ready("web.4")
-    assert asked(settles(story)) == ["web.2"]
+    assert asked_to_end(settles(story)) == ["web.2"]
 
 
 def test_a_death_of_another_one_makes_the_next_wait():
@@ -566,12 +548,12 @@ def test_a_death_of_another_one_makes_the_next_wait():
     story.ready("web.3")
     story.ends("web.2", 1)
     story.spawned("web.2")
-    assert asked(settles(story)) == []
+    assert asked_to_end(settles(story)) == []
 
 
 def test_a_shutdown_ends_it():
     story = begun()
-    assert "web.3" in asked(story.happens(ShutdownAsked("SIGTERM")))
+    assert "web.3" in asked_to_end(story.happens(ShutdownAsked("SIGTERM")))
     assert rollout(story) is None
 
 
@@ -583,7 +565,7 @@ def test_it_goes_on_where_another_program_took_over():
     story.fleet = Fleet(before.plan, before)
     assert story.fleet.state() == before
     assert row(story, "web.3").role == "surge"
-    assert asked(settles(story)) == ["web.1"]
+    assert asked_to_end(settles(story)) == ["web.1"]
 
 
 # ---- on a pretended system
@@ -653,7 +635,7 @@ def test_where_the_end_of_a_type_ends_everything_that_of_its_extra_one_does_too(
     story = running(2, spec)
     ask(story, Restart(("web",)))
     story.spawned("web.3")
-    assert {"web.1", "web.2"} <= set(asked(story.exited("web.3", 4)))
+    assert {"web.1", "web.2"} <= set(asked_to_end(story.exited("web.3", 4)))
     story.emptied("web.3")
     story.ends("web.1", *TERM)
     assert finish_codes(story.ends("web.2", *TERM)) == [4]

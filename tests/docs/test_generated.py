@@ -35,9 +35,10 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    schema = tmp_path / "src" / "procman" / "config" / "procman.schema.json"
-    schema.parent.mkdir(parents=True)
-    shutil.copy(ROOT / schema.relative_to(tmp_path), schema)
+    for name in ("config/procman.schema.json", "known/programs.json"):
+        made = tmp_path / "src" / "procman" / name
+        made.parent.mkdir(parents=True)
+        shutil.copy(ROOT / made.relative_to(tmp_path), made)
     return tmp_path
 
 

@@ -148,7 +148,7 @@ def test_nothing_can_be_piped_into_what_reads_nothing(world: World) -> None:
     with (world.folder / "input").open("rb") as source:
         done = world.run("attach", "a.1", stdin=source)
     assert (done.code, done.out) == (1, "")
-    assert "procman: cannot type into a.1: it has no terminal, or does not run\n" in done.err
+    assert "procman: cannot type into a.1: it has no terminal, or is not running\n" in done.err
 
 
 def test_output_can_be_piped_on(world: World) -> None:

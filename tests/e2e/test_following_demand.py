@@ -41,8 +41,27 @@ def counts(supervisor: Supervisor, wanted: int) -> None:
 
 
 def asks(supervisor: Supervisor, *words: str) -> None:
-    """Until the autoscaler has decided once, there is nothing that can be asked of it."""
-    eventually(lambda: supervisor.world.run(*words).code == 0, " ".join(words))
+    done = supervisor.world.run(*words)
+    assert done.code == 0, done.err
+
+
+def test_everything_can_be_asked_before_the_autoscaler_has_decided(world):
+    """It never does here: the interpreter of procman's own programs starts with a wait."""
+    world.file("procman.yml", SCALED)
+    world.file(
+        "site/sitecustomize.py", "import sys, time\nif 'autoscaler' in ' '.join(sys.orig_argv): time.sleep(1000)\n"
+    )
+    world.env["PYTHONPATH"] = str(world.folder / "site")
+    world.procfile(job=IDLE, other=IDLE)
+    supervisor = world.start()
+    supervisor.phase(job_1="ready")
+    asks(supervisor, "autoscale", "pause", "job")
+    asks(supervisor, "scale", "job=2..3")
+    asks(supervisor, "autoscale", "resume", "job")
+    assert world.run("autoscale").out == world.run("autoscale", "job").out == "job: nothing is decided yet\n"
+    for words in (("autoscale", "pause", "other"), ("autoscale", "other"), ("scale", "other=2..3")):
+        refused = world.run(*words)
+        assert (refused.code, "other" in refused.err) == (1, True)
 
 
 def test_a_count_follows_what_waits_and_goes_on_after_the_autoscaler_was_killed(scaled):

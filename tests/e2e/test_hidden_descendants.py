@@ -11,7 +11,7 @@ from harness import World, alive, eventually
 HIDES = """
 # Leaves session and group, hides its environment, and lives on: under a parent that stays, or (argv 1) under none.
 import ctypes, os, signal, sys
-if sys.argv[1:] and os.fork():
+if sys.argv[1:] and "stays" not in sys.argv and os.fork():
     os._exit(0)
 os.setsid()
 ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as ssh-agent
@@ -19,7 +19,7 @@ os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", '''
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 os.write(1, b"hidden %d\\\\n" % os.getpid())
-if sys.argv[1:] == ["silent"]:
+if sys.argv[1:2] == ["silent"]:
     os.closerange(0, 3)
 while True: signal.pause()
 ''', *sys.argv[1:]], {})
@@ -134,6 +134,15 @@ def test_a_daemon_that_goes_on_in_new_processes_is_listed_and_logged_once(world:
     assert supervisor.stop() == 0
     assert supervisor.seen.count("(forks-on) has left its instance") <= 1
     assert world.left() == []
+
+
+@pytest.mark.parametrize("shape", ["{} silent stays & wait", "sh -c '{} silent stays & exec sleep 1000'"])
+def test_at_the_end_of_everything_nothing_hidden_is_left_either(world: World, hides: str, shape: str) -> None:
+    world.procfile(a=shape.format(hides), b="exec sleep 1000")
+    supervisor = world.start("-t", "10")
+    pid = int(supervisor.expect(r"hidden (\d+)")[1])
+    assert supervisor.stop() == 0
+    assert not alive(pid)
 
 
 def test_ssh_agent_is_ended_or_named(world: World) -> None:

@@ -52,7 +52,7 @@ def test_a_start_meanwhile_waits_says_so_and_goes_on(world: World) -> None:
     second.expect("up$")
     assert not alive(old)
     assert not alive(guardian)
-    waits = f"procman: procman (pid {first.pid}) was killed; waiting until what it left has ended\n"
+    waits = f"procman: procman (pid {first.pid}) has gone; waiting until what it left has ended\n"
     assert world.errors().count(waits) == 1
 
 

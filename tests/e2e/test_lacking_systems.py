@@ -30,14 +30,14 @@ def without(what: str) -> tuple[str, ...]:
 def test_without_proc_it_is_said_once_and_by_check(world: World) -> None:
     world.procfile(a=world.script("polite.py", POLITE))
     supervisor = world.start(before=without("/proc"))
-    supervisor.expect("cannot keep every promise here: there is no /proc")
+    supervisor.expect("cannot guarantee everything on this system: there is no /proc")
     supervisor.expect("up")
     assert supervisor.stop() == 0
-    assert supervisor.seen.count("cannot keep every promise") == 1
+    assert supervisor.seen.count("cannot guarantee everything") == 1
     assert "asked to end" in supervisor.seen
     done = subprocess.run([*without("/proc"), world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
     assert done.returncode == 0
-    assert b"cannot keep every promise here: there is no /proc" in done.stderr
+    assert b"cannot guarantee everything on this system: there is no /proc" in done.stderr
 
 
 def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> None:
@@ -47,7 +47,7 @@ def test_where_prctl_is_refused_it_is_said_once_and_by_check(world: World) -> No
     supervisor.expect(r"the system refuses prctl\(PR_SET_CHILD_SUBREAPER\)")
     supervisor.expect("up")
     assert supervisor.stop() == 0
-    assert supervisor.seen.count("cannot keep every promise") == 1
+    assert supervisor.seen.count("cannot guarantee everything") == 1
     done = subprocess.run([*before, world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
     assert (done.returncode, b"refuses prctl" in done.stderr) == (0, True)
 
@@ -79,7 +79,36 @@ def test_where_limits_can_be_neither_read_nor_raised_all_else_works(world: World
     world.procfile(a="echo up; exec sleep 1000")
     supervisor = world.start(before=refusing(world, 302))  # prlimit64
     supervisor.expect("up$")
+    assert world.run("restart", "a").code == 0
+    supervisor.expect("up$")
     assert supervisor.stop() == 0
+
+
+@pytest.mark.parametrize("call", [233, 293], ids=["epoll_ctl", "pipe2"])
+def test_what_cannot_begin_names_the_system_and_what_helps(world: World, call: int) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    done = subprocess.run(
+        [*refusing(world, call), world.bin, "start"], cwd=world.folder, env=world.env, capture_output=True
+    )
+    assert done.returncode == 1
+    assert b"the system refuses a call that procman needs (Operation not permitted); a seccomp filter" in done.stderr
+
+
+def test_a_procman_that_cannot_see_who_connects_is_not_said_to_have_ended(world: World) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start(before=refusing(world, 55))  # getsockopt, which asks for the peer's user
+    supervisor.expect("up$")
+    done = world.run("ps")
+    assert (done.code, "procman closed the connection" in done.err) == (1, True)
+    assert supervisor.stop() == 0
+
+
+def test_where_links_of_proc_are_refused_no_other_reason_is_given(world: World) -> None:
+    world.procfile(a="true")
+    before = refusing(world, 89)  # readlink
+    done = subprocess.run([*before, world.bin, "check"], cwd=world.folder, env=world.env, capture_output=True)
+    assert b"the system refuses to read /proc/self (Operation not permitted)" in done.stderr
+    assert b"namespace" not in done.stderr
 
 
 def test_where_memory_files_are_refused_start_and_check_say_so(world: World) -> None:
@@ -130,8 +159,8 @@ def test_where_nothing_is_lacking_nothing_is_said(world: World) -> None:
     world.procfile(a="echo up; exec sleep 1000")
     supervisor = world.start()
     supervisor.expect("up$")
-    assert "promise" not in supervisor.seen
-    assert "promise" not in world.run("check").err
+    assert "cannot guarantee" not in supervisor.seen
+    assert "cannot guarantee" not in world.run("check").err
 
 
 @needs_mounts

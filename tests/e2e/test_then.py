@@ -27,6 +27,7 @@ def test_the_commands_output_and_status_are_those_of_the_whole(world: World) -> 
     assert (done.returncode, done.stdout) == (3, "for 5000\n")
     assert "why\n" in done.stderr
     assert "web.1  | up" in done.stderr
+    assert "stopping 1 instance: the command of --then has ended: exit 3" in done.stderr
     assert world.left() == []
 
 

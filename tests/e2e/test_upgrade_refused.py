@@ -24,7 +24,7 @@ BROKEN = {
     ),
     "a mistake in it": ("import nosuchmodule", "exit 1: ModuleNotFoundError: No module named 'nosuchmodule'"),
     "a crash": ("import os; os.abort()", "SIGABRT"),
-    "one that says nothing and ends with 0": ("raise SystemExit(0)", "exit 0: it said nothing"),
+    "one that says nothing and ends with 0": ("raise SystemExit(0)", "exit 0: it printed nothing"),
     "an older one without upgrades": (
         "import sys; print('procman: cannot understand the option --upgrade-check', file=sys.stderr); sys.exit(2)",
         "exit 2: cannot understand the option --upgrade-check",
@@ -94,11 +94,12 @@ def test_a_program_that_goes_after_its_check_is_refused(supervisor: Supervisor, 
     upgrade(supervisor)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["all loaded", "bytecode held"])
 def test_the_state_is_written_by_the_version_that_runs_whatever_has_been_installed_since(
-    world: World, installed: Installed
+    world: World, installed: Installed, *, compiled: bool
 ) -> None:
     """The program that runs loads nothing of the next one, which would call an old state a new one."""
-    package = installed.copy()
+    package = installed.copy(compiled=compiled)
     supervisor = world.start()
     supervisor.phase(a_1="ready")
     eventually(lambda: len(all_children_of(supervisor.pid)) == 2, "it has a guardian")

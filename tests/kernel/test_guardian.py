@@ -77,7 +77,7 @@ def test_the_session_of_a_marked_process_that_does_not_lead_it_is_somebody_elses
     assert sorted(scanned([], process(20, group=7), process(7), process(8, group=7), marked=[20]).members) == [20]
 
 
-def test_a_descendant_seen_once_belongs_for_its_life():
+def test_a_descendant_seen_once_belongs_until_its_end():
     made = scanned([leader(10)], process(10), process(11, parent=10))
     made.scan({11: process(11, parent=INIT)})
     assert list(made.members) == [11]
@@ -95,6 +95,11 @@ def test_what_is_known_by_mark_alone_and_orphans_get_the_longest_grace():
         [leader(10, grace=3.0), leader(11, grace=7.0), orphan], process(10), process(20), process(30), marked=[20]
     )
     assert {pid: member.record.grace for pid, member in made.members.items()} == {10: 3.0, 20: 7.0, 30: 7.0}
+
+
+def test_where_no_instance_runs_any_more_orphans_have_the_grace_of_their_record():
+    made = scanned([Record(30, EntryKind.ORPHAN, 0, 15, NOW, 2.0)], process(20), process(30), marked=[20])
+    assert {pid: member.record.grace for pid, member in made.members.items()} == {20: 2.0, 30: 2.0}
 
 
 # ---- who gets the stop signal when
@@ -141,7 +146,7 @@ def test_nobody_is_called_where_the_shell_has_ended():
     assert asked(asking, made, 8.0) == []
 
 
-def test_what_is_started_after_the_last_call_to_clean_up_with_is_left_in_peace():
+def test_what_is_started_after_the_last_call_to_clean_up_with_is_left_alone():
     asking, made = Asking(NOW), scanned([leader(10, shell=True)], process(10))
     asking.due(made.members, 8.0)
     made.scan({10: process(10), 11: process(11, parent=10, group=10)})
@@ -201,7 +206,7 @@ def test_the_guardian_reads_what_the_ledger_writes():
     assert table.mark == b"PROCMAN_INSTANCE=7-abc/"
     assert [(r.pid, r.kind, r.mode, r.signal, r.grace, r.shell, r.repeat) for r in table.records] == [
         (10, guardian.LEADER, LEADER_MODE, 2, 2.5, False, True),
-        (12, guardian.ORPHAN, guardian.TOP_DOWN, 15, 10.0, False, False),
+        (12, guardian.ORPHAN, guardian.TOP_DOWN, 15, 2.5, False, False),
     ]
 
 
@@ -232,5 +237,5 @@ def test_what_could_not_be_ended_is_named():
     ending.killed = {(10, 1)}
     ending.family.members = {10: Member(process(10), leader(10))}
     assert guardian.report(ending, 7) == (
-        "procman (pid 7) was killed; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
+        "procman (pid 7) has gone; ended what it left: 2 processes, 1 by KILL; cannot end pid 10: still there after KILL"
     )

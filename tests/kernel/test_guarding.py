@@ -182,7 +182,7 @@ def test_it_says_in_one_line_what_it_ended(tmp_path: Path) -> None:
         return [os.getpid()]
 
     [pid] = killed(do)
-    assert log.read_text() == f"procman: procman (pid {pid}) was killed; ended what it left: 3 processes, 2 by KILL\n"
+    assert log.read_text() == f"procman: procman (pid {pid}) has gone; ended what it left: 3 processes, 2 by KILL\n"
 
 
 # ---- while the supervisor lives

@@ -45,6 +45,16 @@ def test_the_file_follows_every_change(ledger):
     assert pids(ledger) == [300]
 
 
+def test_an_orphan_has_the_longest_grace_of_a_leader_also_when_none_runs_any_more(ledger):
+    ledger.open()
+    ledger.note(1, EntryKind.LEADER, StopPolicy(grace=3.0))
+    ledger.note(2, EntryKind.LEADER, StopPolicy(grace=2.0))
+    ledger.forget(1)
+    ledger.forget(2)
+    ledger.note(3, EntryKind.ORPHAN, StopPolicy())
+    assert [record.grace for record in read_table(os.pread(ledger.fd, 1 << 20, 0)).records] == [3.0]
+
+
 def test_a_slot_is_used_again(ledger):
     ledger.open()
     for pid in range(1, 1000):

@@ -71,10 +71,7 @@ def test_a_file_is_for_its_user_and_group_alone(files, tmp_path):
 # ---- by size
 
 
-@given(
-    st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=8), max_size=30),
-    st.integers(1, 64),
-)
+@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=8), max_size=30), st.integers(1, 64))
 @settings(max_examples=100)
 def test_no_line_is_torn_lost_or_doubled_by_rotations(tmp_path_factory, chunks, limit):
     folder = tmp_path_factory.mktemp("logs")

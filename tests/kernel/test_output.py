@@ -395,12 +395,12 @@ def test_the_rest_of_a_slot_that_dies_again_replaces_the_older_and_is_counted_in
     bench.out.log("end")
     found = bench.shown(b"system | end")
     assert found[found.index(b"system") :] == (
-        b"system | web.1: 4 lines of earlier runs dropped: the output was held up\n"
+        b"system | web.1: 4 lines of earlier runs dropped: the output was blocked\n"
         b"web.1  | third\nweb.1  | more\nsystem | end\n"
     )
 
 
-def test_both_streams_of_one_life_are_kept(bench):
+def test_both_streams_of_one_run_are_kept(bench):
     bench.stall()
     out, err = bench.open("web.1", "stdout"), bench.open("web.1", "stderr")
     os.write(out[1], b"to stdout\n")
@@ -410,7 +410,7 @@ def test_both_streams_of_one_life_are_kept(bench):
     assert bench.shown(b"to stderr").endswith(b"web.1  | to stdout\nweb.1  | to stderr\n")
 
 
-def test_one_ended_life_leaves_at_most_64_kib_and_says_what_is_lost(bench):
+def test_one_ended_run_leaves_at_most_64_kib_and_says_what_is_lost(bench):
     bench.stall()
     stream, write = bench.open("web.1")
     os.write(write, (b"x" * 1023 + b"\n") * 64)
@@ -426,10 +426,10 @@ def test_procmans_own_lines_are_bounded_and_the_dropped_ones_are_counted(bench):
     bench.stall()
     for number in range(10_000):
         bench.out.log(f"line {number:05}")
-    found = bench.shown(b"the output was held up")
+    found = bench.shown(b"the output was blocked")
     kept = found.count(b"system | line")
     assert 3000 < kept < 4100
-    assert found.endswith(b"system | %d lines of procman's own dropped: the output was held up\n" % (10_000 - kept))
+    assert found.endswith(b"system | %d lines of procman's own dropped: the output was blocked\n" % (10_000 - kept))
 
 
 def test_a_reader_that_has_gone_never_holds_a_worker_back(bench):

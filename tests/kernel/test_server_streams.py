@@ -260,7 +260,4 @@ def test_a_later_kind_of_event_is_a_command_to_who_has_not_said_that_it_takes_an
         open_stream(peer, "events")
     served.server.publish(1.0, Change(event=Kind("drained"), text="web.1 is drained"))
     told = [peer.messages(1)[0]["params"]["change"] for peer in (older, newer)]
-    assert told == [
-        {"event": "command", "text": "web.1 is drained"},
-        {"event": "drained", "text": "web.1 is drained"},
-    ]
+    assert told == [{"event": "command", "text": "web.1 is drained"}, {"event": "drained", "text": "web.1 is drained"}]

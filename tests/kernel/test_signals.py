@@ -32,11 +32,7 @@ def installed(log: Path, **counts: int) -> Kernel:
     history = History()
     out = Multiplexer(reactor, Sink(reactor, os.open(log, os.O_WRONLY | os.O_CREAT)), history, Format())
     kernel = Kernel(
-        reactor,
-        Fleet(plan),
-        out,
-        history,
-        KernelSettings(lambda old: old, SpawnContext(), f"{plan.root}/trace"),
+        reactor, Fleet(plan), out, history, KernelSettings(lambda old: old, SpawnContext(), f"{plan.root}/trace")
     )
     signals.install(reactor, kernel)
     return kernel
@@ -88,7 +84,7 @@ def test_an_inherited_mask_is_lifted_for_all_that_is_handled(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("ignored", "number"), [(signal.SIGINT, signal.SIGINT), (signal.SIGQUIT, signal.SIGQUIT)])
-def test_what_a_shell_ignores_for_its_background_jobs_is_heard(tmp_path: Path, ignored: int, number: int) -> None:
+def test_what_a_shell_ignores_for_its_background_jobs_is_handled(tmp_path: Path, ignored: int, number: int) -> None:
     def body() -> None:
         signal.signal(ignored, signal.SIG_IGN)
         installed(tmp_path / "log", web=0)

@@ -198,3 +198,13 @@ def test_a_worker_depends_on_the_queue_that_runs_beside_it():
     assert order("rq worker", "postgres -D data") == {}
     assert order("sidekiq", "redis-server", written=frozenset({"depends_on"})) == {}
     assert order("sidekiq", "redis-server", count=0) == {}
+
+
+@pytest.mark.parametrize("command", ["bin/shop daemon", "_build/prod/rel/shop/bin/shop daemon_iex"])
+def test_a_release_that_goes_to_the_background_is_told_its_verb_for_the_foreground(command):
+    assert said(command) == ["write `start` in place of `daemon`"]
+
+
+@pytest.mark.parametrize("command", ["bin/shop start", "/usr/bin/ipfs daemon", "ipfs daemon", "bin/shop daemon x"])
+def test_another_daemon_is_not_taken_for_a_release(command):
+    assert said(command) == []

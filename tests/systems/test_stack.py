@@ -80,11 +80,7 @@ def stack() -> Iterator[Example]:
             },
             "migrate": {"oneshot": True, "depends_on": ["postgres"]},
             "web": {"ready": {"http": "/"}, "depends_on": ["redis", "migrate"]},
-            "worker": {
-                "ready": {"log": "ready\\.$"},
-                "depends_on": ["redis", "migrate"],
-                "stop": {"grace": 60},
-            },
+            "worker": {"ready": {"log": "ready\\.$"}, "depends_on": ["redis", "migrate"], "stop": {"grace": 60}},
         }
         world.file("procman.yml", json.dumps({"processes": settings}))
         yield made

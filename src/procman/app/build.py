@@ -27,17 +27,26 @@ from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process.launcher import SpawnContext
 from procman.kernel.wiring import KernelSettings
+from procman.later import later
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from procman.app.keeping import CountsFile
+    from procman.app import save
+    from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
     from procman.kernel.saved import Handover
-    from procman.kernel.survive.upgrading import LiveUpgrade
+else:
+    save = later(__name__, "procman.app.save")
+
+for each in (
+    *("saved", "survive.handover", "survive.upgrading", "output.logfiles"),
+    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
+):
+    later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
 
 FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
@@ -77,7 +86,7 @@ def build(
 
     settings = replace(
         _settings(reach, options, inputs),
-        upgrading=lambda: _upgrading(parts),
+        upgrading=lambda: save.upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:
@@ -99,7 +108,7 @@ def build(
 
 
 def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
-    """The control socket, which hears of what the kernel does. None where procman runs without one."""
+    """The control socket, to which the kernel passes its changes. None where procman runs without one."""
     if claimed is None:
         return None
     server = LazyServer(reactor, claimed.listeners, kernel)
@@ -115,9 +124,9 @@ def _keeper(
 
     @cache
     def counts_file(place: Claim) -> CountsFile:
-        from procman.app import keeping  # noqa: PLC0415  only where counts are kept
+        from procman.app import kept_counts  # noqa: PLC0415  only where counts are kept
 
-        return keeping.counts_file(place, inputs, root, log)
+        return kept_counts.counts_file(place, inputs, root, log)
 
     def keep(counts: Mapping[str, int]) -> None:
         if claimed is not None:
@@ -157,16 +166,10 @@ def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs
     service.start()
 
 
-def _upgrading(parts: RunningParts) -> LiveUpgrade:
-    from procman.app.save import upgrading  # noqa: PLC0415  2 ms that no instance should wait for
-
-    return upgrading(parts)
-
-
 def _log_files(
     reactor: Reactor, options: OutputOptions, claimed: Claim | None, before: FilesState | None
 ) -> LogFiles | None:
-    """The log files, where they are wanted. Releases the claim where they cannot be opened."""
+    """The log files, if any were asked for. Releases the claim where they cannot be opened."""
     if options.log_dir is None:
         return None
     from procman.kernel.output.logfiles import LogFiles, Rotation  # noqa: PLC0415  only where they are wanted

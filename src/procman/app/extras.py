@@ -38,9 +38,7 @@ def _installer() -> str:
 
 
 def _source() -> str | None:
-    """A folder, the path of a wheel or an address, as the installer has recorded it (packaging.python.org, "Direct
-    URL").
-    """
+    """A folder, a wheel or an address, as the installer has recorded it (packaging.python.org, "Direct URL")."""
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  30 ms, to explain an upgrade
 
     try:

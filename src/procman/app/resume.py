@@ -47,9 +47,7 @@ def check(fd: int) -> int:
 
 
 class Restored:
-    """The state that this program has taken over. `restore()` and `go_on()` are called while the parts are put
-    together.
-    """
+    """The state that was taken over. `restore()` and `go_on()` are called while the parts are put together."""
 
     def __init__(self, fd: int) -> None:
         """Raises RefusedError."""
@@ -76,7 +74,7 @@ class Restored:
         return Handover(whole.kernel, output.restore(whole.output), whole.upgrades, notice)
 
     def go_on(self, server: LazyServer | None) -> None:
-        """The last step before it runs: handlers are installed by now, so signals that arrived meanwhile are let in."""
+        """The last step before it runs: handlers are installed by now, so signals that arrived meanwhile are unblocked."""
         assert self._whole is not None
         whole, self._whole = self._whole, None  # a large part of it is of no use any more
         if server is not None:

@@ -104,7 +104,7 @@ def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Lis
 
 def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:
     """With the counts that the procman before has kept, where they are wanted."""
-    from procman.app.keeping import counts_file, with_kept  # noqa: PLC0415  only where counts are kept
+    from procman.app.kept_counts import counts_file, with_kept  # noqa: PLC0415  only where counts are kept
 
     file = counts_file(claimed, inputs, plan.root, output.warn)
     if forget:
@@ -114,4 +114,4 @@ def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) 
 
 
 def _waits(pid: int) -> None:
-    output.warn(f"procman (pid {pid}) was killed; waiting until what it left has ended")
+    output.warn(f"procman (pid {pid}) has gone; waiting until what it left has ended")

@@ -42,9 +42,7 @@ class Claimed(Struct, frozen=True):
 
 
 class SavedState(Struct, frozen=True, kw_only=True, rename={"output_options": "looks"}):
-    """The state of everything. `upgrades` is how often procman has been upgraded, including this time; `blocked` its
-    signal mask.
-    """
+    """The state of everything. `upgrades` counts the upgrades, this one included; `blocked` is its signal mask."""
 
     pid: int
     upgrades: int
@@ -81,7 +79,7 @@ def upgrading(parts: RunningParts) -> LiveUpgrade:
 
 
 def _nobody() -> None:
-    """Without a control socket there is no client to tell."""
+    """Does nothing, as without a control socket there are no clients."""
 
 
 def _write(parts: RunningParts, blocked: Iterable[int]) -> Written:

@@ -1,10 +1,11 @@
-"""`procman scale worker=2..6`: sets the bounds of a type whose count follows demand."""
+"""Types whose count follows demand: which those are, and `procman scale worker=2..6`, which sets their bounds."""
 
 from __future__ import annotations
 
 import re
 
 from procman.companions.autoscaler.store import AutoscaleStore
+from procman.control.client import Client
 from procman.core.demand import Bounds
 from procman.core.requests import MAX_COUNT
 from procman.errors import ConfigError, Fault, RefusedError, nearest
@@ -16,7 +17,7 @@ def set_bounds(socket: str, words: list[str]) -> list[str]:
     """Set the bounds, all or none; returns a line for each. Raises ConfigError, RefusedError."""
     wanted = [_read(word) for word in words]
     store = AutoscaleStore.beside(socket)
-    known = store.status().types
+    known = autoscaled_types(socket, store)
     for name, _ in wanted:
         if name not in known:
             text = f"cannot set bounds of {name}: its count does not follow demand"
@@ -24,6 +25,13 @@ def set_bounds(socket: str, words: list[str]) -> list[str]:
     for name, bounds in wanted:
         store.control(name, bounds=bounds)
     return [f"{name} between {bounds.min} and {bounds.max}" for name, bounds in wanted]
+
+
+def autoscaled_types(socket: str, store: AutoscaleStore) -> list[str]:
+    """Their names, also before the autoscaler has decided anything. An older procman reports only those that were decided."""
+    with Client(socket) as client:
+        types = client.ps().fleet.types
+    return list(dict.fromkeys([*(one.type for one in types if one.autoscaled), *store.status().types]))
 
 
 def _read(word: str) -> tuple[str, Bounds]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.cli.background import Background, split
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Waited, WaitParams
 from procman.control.waiting import EndedError

@@ -83,7 +83,13 @@ class LazyGroup(click.Group):
         if args[0] not in VERBS and not args[0].startswith("-"):
             from procman.cli.line.advice import of_misspelt_verb, of_unknown_verb  # noqa: PLC0415  only on the way to an error
 
-            hint = of_unknown_verb(args) or _of_type(args[0]) or of_misspelt_verb(args, VERBS) or _all_verbs()
+            types = _types()
+            hint = (
+                of_unknown_verb(args, types)
+                or _of_type(args[0], types)
+                or of_misspelt_verb(args, VERBS)
+                or _all_verbs()
+            )
             raise UsageError(f"cannot find the verb '{args[0]}'", hint)
         return super().resolve_command(ctx, args)
 
@@ -118,14 +124,22 @@ def procman(context: click.Context) -> None:
         context.exit(2)
 
 
-def _of_type(word: str) -> str:
-    """The hint where the word is a type of the Procfile here, "" otherwise."""
+def _types() -> set[str]:
+    """The types of the Procfile here, none where it cannot be read."""
     try:
         with open("Procfile", encoding="utf-8", errors="replace") as lines:
-            known = any(line.partition(":")[0].strip() == word for line in lines)
+            return {line.partition(":")[0].strip() for line in lines if ":" in line}
     except OSError:  # there is no Procfile
-        return ""
-    return f"`procman start {word}` starts that type alone, `procman logs {word}` shows its output" if known else ""
+        return set()
+
+
+def _of_type(word: str, types: set[str]) -> str:
+    """The hint where the word is a type, "" otherwise."""
+    return (
+        f"`procman start {word}` starts that type alone, `procman logs {word}` shows its output"
+        if word in types
+        else ""
+    )
 
 
 def _all_verbs() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -39,9 +40,7 @@ class OneOff(Struct, frozen=True):
 
 
 def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
-    """The command of `words`: of a process type, if the first word is one, as `inputs` say; else with `shell` where
-    needed.
-    """
+    """The command of `words`: of a process type if the first word names one, else by `shell` where needed."""
     command, *args = words
     spec = inputs.spec
     if spec is None:
@@ -49,6 +48,11 @@ def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
         return OneOff([*words] if args else argv(command, shell, env=environment), inputs.root, environment, shell)
     environment = {**spec.environment(), **inputs.ports, "PS": "run.1", "PWD": spec.cwd}
     return OneOff(argv(spec.command, spec.shell, args, command, environment), spec.cwd, environment, spec.shell)
+
+
+def takes_port(command: str) -> bool:
+    """Whether the command reads PORT, which a one-off has not, unless it says what to do without one (`${PORT:-80}`)."""
+    return re.search(r"\$PORT\b|\$\{PORT\}", command) is not None
 
 
 def execute(what: OneOff) -> NoReturn:

@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from procman.cli.early import load_msgspec, loaded
-from procman.errors import ProcmanError
+from procman.errors import ProcmanError, refused_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +63,8 @@ def _of_system(error: OSError) -> ProcmanError:
         )
     if error.errno in OUTPUT_FAILS:
         return ProcmanError(f"cannot write to standard output: {why}")
+    if refused := refused_call(error):
+        return ProcmanError(refused)
     name = errno.errorcode.get(error.errno or 0, "")
     return ProcmanError(f"cannot continue: {why}{f' ({name})' if name else ''}")
 
@@ -110,7 +112,9 @@ def _print(error: ProcmanError) -> int:
 
 
 def _abandon_output() -> None:
-    """Redirect standard output to nowhere; otherwise the interpreter would try to write again at its end, and complain."""
+    """Redirect standard output to nowhere; otherwise the interpreter would write to it once more at its end, and report
+    that this failed.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

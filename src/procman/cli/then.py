@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from msgspec import Struct
 
+from procman import libc
 from procman.cli.background import Background, split
 from procman.cli.one_off import SHELL, OneOff, execute
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Waited, WaitParams
 from procman.control.streaming import data_of
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 LAST_LINES = 10
 """Lines shown of each instance that did not become ready."""
+
+THEN = "`procman start --then`"
 
 PR_SET_PDEATHSIG = 1
 """An option of prctl(2): the signal that this process gets when its parent ends."""
@@ -55,20 +58,30 @@ class Then(Struct, frozen=True):
         if not made.path:
             return made.code()  # procman has said why
         signal.signal(signal.SIGTERM, _interrupt)
+        why = f"{THEN} has failed"
+        try:
+            code, why = self._attend(plan, made)
+        finally:
+            if why:
+                _stop(made, why)
+        return code
+
+    def _attend(self, plan: Plan, made: Background) -> tuple[int, str]:
+        """Wait and run the command; returns the exit code, and why everything is to stop: "" where procman has ended."""
         try:
             waited = _wait(made)
             if waited.outcome == "failed":
                 _show_failed(made, waited)
-                return 1
-            if waited.outcome == "ending" and made.code():
-                return 1  # procman has said why
-            return _run(self._one_off(plan, made.path))
+                return 1, "not everything became ready"
+            has_ended = waited.outcome == "ending"
+            if has_ended and made.code():
+                return 1, ""  # procman has said why
+            code = _run(self._one_off(plan, made.path))
         except _TerminatedError:
-            return 128 + signal.SIGTERM
+            return 128 + signal.SIGTERM, f"{THEN} got SIGTERM"
         except KeyboardInterrupt:
-            return 128 + signal.SIGINT
-        finally:
-            _stop(made)
+            return 128 + signal.SIGINT, f"{THEN} got SIGINT"
+        return code, "" if has_ended else f"the command of --then has ended: exit {code}"
 
     def _one_off(self, plan: Plan, path: str) -> OneOff:
         """The command, in the environment of all types and the root, with every type's first port."""
@@ -99,9 +112,7 @@ def _behind() -> None:
 def _end_with_parent() -> None:
     """Get TERM when the parent ends, where the system can do that. It lasts over an exec."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415  2 ms, only needed here
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.call("prctl", PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _wait(made: Background) -> Waited:
@@ -148,12 +159,11 @@ def _run(what: OneOff) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _stop(made: Background) -> None:
+def _stop(made: Background, why: str) -> None:
     """Stop everything, and wait for that. A second Ctrl-C makes procman kill everything."""
     while True:
         try:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(made.pid, signal.SIGTERM)
+            _ask_to_end(made, why)
             made.code()
         except ChildProcessError:  # procman has ended before
             return
@@ -162,3 +172,13 @@ def _stop(made: Background) -> None:
                 os.kill(made.pid, signal.SIGINT)
         else:
             return
+
+
+def _ask_to_end(made: Background, why: str) -> None:
+    """A request says why in the log; a signal ends also a procman that does not answer."""
+    try:
+        with Client(made.path) as client:
+            client.shutdown(why)
+    except (ProcmanError, OSError):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(made.pid, signal.SIGTERM)

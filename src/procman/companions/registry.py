@@ -1,7 +1,7 @@
 """The companions: a row for each, and how a row becomes a `ProcessSpec` in `Plan.companions`.
 
-To add a companion, add a package with a `main(settings)` in its `__main__`, and a row here. Its settings are one value,
-a frozen Struct, made from the plan; the program reads it with `own_settings`.
+To add a companion, add a package with `settings(plan)` and a `__main__`, and a row here. Its settings are one value, a
+frozen Struct; the program reads it with `own_settings`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from procman.core.spec import BaseEnvironment, ProcessSpec, RestartPolicy, StopPolicy, When
+from procman.core.spec import BaseEnvironment, CompanionWords, ProcessSpec, RestartPolicy, StopPolicy, When
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,21 +35,43 @@ S = TypeVar("S")
 
 
 class Companion(NamedTuple):
-    """`program` is its package, which has `settings(plan) -> Struct | None` (None: nothing to do for this plan).
-    `option` is the option of `start` that asks for it; None: only procman.yml asks for it. `needs` is a module that
-    procman itself does without.
+    """`program` is its package, which has `settings(plan) -> Struct | None` (None: nothing to do for this plan). `words`
+    are what `procman why` says of it. `option` is the option of `start` that asks for it; None: only procman.yml asks
+    for it. `needs` is a module that procman itself does without.
     """
 
     name: str
     program: str
+    words: CompanionWords
     option: str | None = None
     needs: str | None = None
 
 
 COMPANIONS = (
-    Companion("@watch", "watcher", option="watch", needs="watchfiles"),
-    Companion("@autoscale", "autoscaler"),
-    Companion("@balancer", "balancer"),
+    Companion(
+        "@watch",
+        "watcher",
+        CompanionWords("it restarts the types whose files change", "until then no change of a file restarts anything"),
+        option="watch",
+        needs="watchfiles",
+    ),
+    Companion(
+        "@autoscale",
+        "autoscaler",
+        CompanionWords(
+            "it scales the types that have `autoscale:` by their metrics",
+            "until then the counts that depend on it stay, or go to their `fallback`",
+            "`procman autoscale` shows readings and decisions; `procman scale TYPE=N --force` sets a count meanwhile",
+        ),
+    ),
+    Companion(
+        "@balancer",
+        "balancer",
+        CompanionWords(
+            "it keeps the load balancer in step with the instances that are ready",
+            "until then new instances may get no requests, and a stop waits for its `drain` at most",
+        ),
+    ),
 )
 
 
@@ -78,6 +100,7 @@ def spec_of(row: Companion, settings: Struct, root: str, environ: Mapping[str, s
         env={SETTINGS: msgspec.json.encode(settings).decode()},
         restart=RestartPolicy(policy=When.ALWAYS),
         stop=StopPolicy(grace=GRACE),
+        words=row.words,
     )
 
 

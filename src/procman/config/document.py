@@ -33,7 +33,7 @@ class Document(Struct, frozen=True):
 
     @property
     def named(self) -> set[str]:
-        """Every process type that it speaks of."""
+        """Every process type that is named in it."""
         if self.settings is None:
             return set()
         needed = [section.depends_on for section in self.processes.values() if section.depends_on is not UNSET]

@@ -1,4 +1,5 @@
-r"""Environment files: text -> assignments -> the variables that a child gets. Pure; the grammar is python-dotenv's.
+r"""Environment files: their text becomes assignments, and these become the variables that a child gets. Pure; the
+grammar is python-dotenv's.
 
 Three things differ from python-dotenv. A line that cannot be parsed is a fault, where python-dotenv skips it. A
 reference is replaced with the value that the child gets in the end, wherever that is set, where python-dotenv always
@@ -33,7 +34,7 @@ every start fail.
 _OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
 
 PORT_VARIABLE = "PROCMAN_PORT_"
-"""How the variables begin that tell the ports of the types."""
+"""The start of the names of variables that hold the ports of the types."""
 
 _MAX_DEPTH = 50
 """How many names one reference may lead through. Nobody needs three, and Python's stack is limited."""
@@ -47,7 +48,7 @@ _OF_PROCMAN_ALONE = frozenset(
     "NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE NODE_UNIQUE_ID GUNICORN_FD GUNICORN_PID "
     "WERKZEUG_SERVER_FD WERKZEUG_RUN_MAIN".split()
 )
-"""Variables by which the program that started procman speaks to this one process."""
+"""Variables that the program that started procman meant for procman alone."""
 
 _JOB_SERVER = re.compile(r"--jobserver-(?:auth|fds)=-?\d+,-?\d+")
 _JOBS = re.compile(rf"(?:^|(?<=\s))(?:-j\d*|{_JOB_SERVER.pattern})(?:\s+|$)")
@@ -174,7 +175,7 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
         if not name.strip():
             return "cannot read the statement: there is no name before its '='", "write NAME=value"
         if value.lstrip()[:1] in ("'", '"'):
-            why = "its quotation marks do not fit"
+            why = "its quotation marks do not match"
             return f"cannot read the value of {brief(name.strip())}: {why}", "close the one it begins with, at its end"
         return "cannot read the statement", "write NAME=value"
     if binding.key is None:

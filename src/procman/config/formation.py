@@ -41,9 +41,7 @@ class RequestedCounts(Struct, frozen=True, kw_only=True):
 
 
 def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
-    """The counts in `web=2,worker=0`, by type (or `all`), from one text or several. A name may occur once in all of
-    them.
-    """
+    """The counts in `web=2,worker=0`, by type (or `all`), from one text or several. A name may occur once."""
     counts: dict[str, int] = {}
     faults: list[Fault] = []
     for item in _items(texts):
@@ -82,7 +80,7 @@ def choose_counts(names: Iterable[str], asked: RequestedCounts) -> dict[str, int
 
 
 def leaves_open(name: str, asked: RequestedCounts) -> bool:
-    """Whether the command line says nothing of how many there are to be of a type."""
+    """Whether the command line leaves the count of a type open."""
     if name in asked.leave_out or name in asked.formation or (name == RELEASE and asked.release):
         return False
     return not (asked.types and name not in asked.types) and (ALL not in asked.formation or name == RELEASE)

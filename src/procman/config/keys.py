@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -32,24 +32,23 @@ from procman.config.values import AsWritten, Counted, ExitCode, Filled, Most, Po
 from procman.core.autoscale_settings import Autoscale
 from procman.core.balancer_settings import Balancer
 from procman.core.spec import OnEnd, Stdin
+from procman.text.quantities import about
 
 ROW = "row"
 """The key in `Meta.extra` of a `KeyRow`."""
 
 
 class KeyRow(NamedTuple):
-    """What a key of procman.yml means. A key without a policy is kept for a companion that asks for it:
-    `Plan.sections`.
-    """
+    """What a key of procman.yml means. One without a policy is kept for companions that ask for it: `Plan.sections`."""
 
     policy: Policy | None = None
     check: Check | None = None
     default: str | None = None
 
 
-def key(about: str, policy: Policy | None = None, check: Check | None = None, default: str | None = None) -> Meta:
-    """The row of a key; `about` is its description in the reference."""
-    return Meta(description=about, extra={ROW: KeyRow(policy, check, default)})
+def key(text: str, policy: Policy | None = None, check: Check | None = None, default: str | None = None) -> Meta:
+    """The row of a key; `text` is its description in the reference."""
+    return Meta(description=text, extra={ROW: KeyRow(policy, check, default)})
 
 
 class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,181 +63,133 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "`{}`",
         ),
     ] = {}
-    port: (
-        Annotated[
-            Port,
-            key(
-                "PORT of the first instance; the next ones count up",
-                policies.field("port"),
-                default="by the type's place in the Procfile",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    cwd: (
-        Annotated[Filled, key("Working directory, relative to the root", policies.folder, checks.folder, "the root")]
-        | UnsetType
-    ) = UNSET
+    port: Annotated[
+        Port | UnsetType,
+        key(
+            "PORT of the first instance; the next ones count up",
+            policies.field("port"),
+            default="by the type's place in the Procfile",
+        ),
+    ] = UNSET
+    cwd: Annotated[
+        Filled | UnsetType, key("Working directory, relative to the root", policies.folder, checks.folder, "the root")
+    ] = UNSET
     restart: Annotated[
         RestartSection, key("When and how soon an ended instance is started again", policies.restart)
     ] = RestartSection()
     stop: Annotated[StopSection, key("How an instance is stopped", policies.stop, checks.stop)] = StopSection()
-    success_exit_codes: (
-        Annotated[
-            tuple[ExitCode, ...],
-            key("Exit codes that mean done, besides 0", policies.successes, default="`[0]`"),
-        ]
-        | UnsetType
-    ) = UNSET
-    on_end: (
-        Annotated[
-            OnEnd,
-            key(
-                "exit: the first end of an instance stops everything; exit-on-failure: only the end of one that failed and is not restarted",
-                policies.field("on_end"),
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    stdin: (
-        Annotated[
-            Stdin,
-            key(
-                "open: a pipe that nobody writes to, for programs that end when their input ends",
-                policies.field("stdin"),
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    tty: (
-        Annotated[
-            bool,
-            key(
-                "Each instance has a terminal of its own: colours, prompts, debuggers",
-                policies.field("tty"),
-                default="whether standard output is a terminal",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    watch: (
-        Annotated[
-            tuple[Filled, ...],
-            key(
-                "With `start --watch`: patterns of files, relative to the root. When such a file changes, the type is restarted",
-                check=checks.patterns,
-                default="every file, where no type has this key",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    ready: (
-        Annotated[
-            ProbeWord | ReadySection,
-            key(
-                "When a new process counts as ready: tcp, notify, or a mapping",
-                policies.ready,
-                checks.probe,
-                "a second after its start",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    health: (
-        Annotated[
-            ProbeWord | HealthSection,
-            key(
-                "Whether a ready process still works: the same probes, repeated",
-                policies.health,
-                checks.probe,
-                "not checked",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    depends_on: (
-        Annotated[
-            tuple[Filled, ...] | dict[str, Needed],
-            key("Types that it waits for at the start. They stop after it", policies.depends_on, checks.dependencies),
-        ]
-        | UnsetType
-    ) = UNSET
-    rolling: (
-        Annotated[RollingSection, key("How instances are replaced one after another", policies.rolling, default="")]
-        | UnsetType
-    ) = UNSET
-    recycle: (
-        Annotated[
-            RecycleSection,
-            key("When an instance is replaced although it works", policies.recycle, checks.recycling, "never"),
-        ]
-        | UnsetType
-    ) = UNSET
-    socket: (
-        Annotated[
-            Filled | dict[str, Filled],
-            key(
-                "A listening socket that all its instances share: tcp://HOST:PORT or unix://PATH, or several by name",
-                policies.sockets,
-                checks.sockets,
-                "each instance opens its own",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    oneshot: (
-        Annotated[
-            bool,
-            key(
-                "A one-off runs to its end: no port, and no restart unless `restart.max_restarts` is set",
-                policies.field("oneshot"),
-                default="`true` for `release`, else `false`",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    autoscale: (
-        Annotated[
-            Filled | Autoscale,
-            key(
-                "Let the count follow demand: MIN..MAX by CPU, or a mapping",
-                check=checks.autoscale,
-                default="a fixed count",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    balancer: (
-        Annotated[
-            Filled | Balancer,
-            key(
-                "Keep a load balancer in step with the ready instances: the path of HAProxy's socket, or a mapping",
-                check=checks.balancer,
-                default="none",
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    max: (
-        Annotated[Most, key("Most instances; with 1 there is never a second one", policies.field("max"))] | UnsetType
-    ) = UNSET
+    success_exit_codes: Annotated[
+        tuple[ExitCode, ...] | UnsetType,
+        key("Exit codes that mean done, besides 0", policies.successes, default="`[0]`"),
+    ] = UNSET
+    on_end: Annotated[
+        OnEnd | UnsetType,
+        key(
+            "exit: the first end of an instance stops everything; exit-on-failure: only the end of one that failed and is not restarted",
+            policies.field("on_end"),
+        ),
+    ] = UNSET
+    stdin: Annotated[
+        Stdin | UnsetType,
+        key("open: a pipe that nobody writes to, for programs that end when their input ends", policies.field("stdin")),
+    ] = UNSET
+    tty: Annotated[
+        bool | UnsetType,
+        key(
+            "Each instance has a terminal of its own: colours, prompts, debuggers",
+            policies.field("tty"),
+            default="whether standard output is a terminal",
+        ),
+    ] = UNSET
+    watch: Annotated[
+        tuple[Filled, ...] | UnsetType,
+        key(
+            "With `start --watch`: patterns of files, relative to the root. When such a file changes, the type is restarted",
+            check=checks.patterns,
+            default="every file, where no type has this key",
+        ),
+    ] = UNSET
+    ready: Annotated[
+        ProbeWord | ReadySection | UnsetType,
+        key(
+            "When a new process counts as ready: tcp, notify, or a mapping",
+            policies.ready,
+            checks.probe,
+            "a second after its start",
+        ),
+    ] = UNSET
+    health: Annotated[
+        ProbeWord | HealthSection | UnsetType,
+        key(
+            "Whether a ready process still works: the same probes, repeated",
+            policies.health,
+            checks.probe,
+            "not checked",
+        ),
+    ] = UNSET
+    depends_on: Annotated[
+        tuple[Filled, ...] | dict[str, Needed] | UnsetType,
+        key("Types that it waits for at the start. They stop after it", policies.depends_on, checks.dependencies),
+    ] = UNSET
+    rolling: Annotated[
+        RollingSection | UnsetType, key("How instances are replaced one after another", policies.rolling, default="")
+    ] = UNSET
+    recycle: Annotated[
+        RecycleSection | UnsetType,
+        key("When an instance is replaced although it works", policies.recycle, checks.recycling, "never"),
+    ] = UNSET
+    socket: Annotated[
+        Filled | dict[str, Filled] | UnsetType,
+        key(
+            "A listening socket that all its instances share: tcp://HOST:PORT or unix://PATH, or several by name",
+            policies.sockets,
+            checks.sockets,
+            "each instance opens its own",
+        ),
+    ] = UNSET
+    oneshot: Annotated[
+        bool | UnsetType,
+        key(
+            "A one-off runs to its end: no port, and no restart unless `restart.max_restarts` is set",
+            policies.field("oneshot"),
+            default="`true` for `release`, else `false`",
+        ),
+    ] = UNSET
+    autoscale: Annotated[
+        Filled | Autoscale | UnsetType,
+        key(
+            "Let the count follow demand: MIN..MAX by CPU, or a mapping",
+            check=checks.autoscale,
+            default="a fixed count",
+        ),
+    ] = UNSET
+    balancer: Annotated[
+        Filled | Balancer | UnsetType,
+        key(
+            "Keep a load balancer in step with the ready instances: the path of HAProxy's socket, or a mapping",
+            check=checks.balancer,
+            default="none",
+        ),
+    ] = UNSET
+    max: Annotated[
+        Most | UnsetType, key("Most instances; with 1 there is never a second one", policies.field("max"))
+    ] = UNSET
 
 
 class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to run the process types of the Procfile."""
 
-    formation: Annotated[dict[str, Counted], Meta(description="Instances of each process type at the start")] = {}
+    formation: Annotated[dict[str, Counted], about("Instances of each process type at the start")] = {}
     defaults: DefaultsSection = DefaultsSection()
-    processes: Annotated[dict[str, ProcessSection], Meta(description="Settings by process type")] = {}
+    processes: Annotated[dict[str, ProcessSection], about("Settings by process type")] = {}
     groups: Annotated[
-        dict[str, GroupSection], Meta(description="Process types that are started, restarted and stopped together")
+        dict[str, GroupSection], about("Process types that are started, restarted and stopped together")
     ] = {}
     release: Annotated[
-        bool, Meta(description="Run the type `release` to success before anything else, as `start --release` does")
+        bool, about("Run the type `release` to success before anything else, as `start --release` does")
     ] = False
     keep_counts: Annotated[
-        bool,
-        Meta(description="Counts that a person or the autoscaler set while procman ran are kept for the next start"),
+        bool, about("Counts that a person or the autoscaler set while procman ran are kept for the next start")
     ] = False
 
 
@@ -247,8 +198,7 @@ def rows() -> dict[str, KeyRow]:
     """The rows of a process type, by key."""
     found = {}
     for field in msgspec.structs.fields(ProcessSection):
-        kinds = [field.type, *get_args(field.type)]
-        metas = [meta for kind in kinds for meta in getattr(kind, "__metadata__", ())]
+        metas = field.type.__metadata__
         found[field.encode_name] = next(meta.extra[ROW] for meta in metas if meta.extra and ROW in meta.extra)
     return found
 

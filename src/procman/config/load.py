@@ -1,4 +1,5 @@
-"""The only module that opens the inputs: Procfile, environment files, procman.yml -> Plan, or every fault at once.
+"""The only module that opens the inputs: it makes a Plan of Procfile, environment files and procman.yml, or reports
+every fault at once.
 
 A reload calls it again with the options and the environment of the start.
 """
@@ -25,7 +26,7 @@ from procman.core.spec import BaseEnvironment, port_variables
 from procman.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from procman.core.spec import Plan, ProcessSpec
 
@@ -54,10 +55,7 @@ class OneOffInputs(Struct, frozen=True):
 
 
 def load(
-    options: Options,
-    environ: Mapping[str, str],
-    positions: Mapping[str, int] = _NO_POSITIONS,
-    kept: Kept | None = None,
+    options: Options, environ: Mapping[str, str], positions: Mapping[str, int] = _NO_POSITIONS, kept: Kept | None = None
 ) -> Plan:
     """Read all inputs. `positions` are those of the types known so far; inputs that can be read only once are taken
     from `kept` and added to it. Raises ConfigError with every fault of every input.
@@ -67,7 +65,7 @@ def load(
     plan, faults = build_plan(inputs, options, positions)
     if files.name_ports and not (files.faults or faults):
         plan, faults = build_plan(files.knowing_ports(inputs, environ, plan.port_variables()), options, positions)
-    faults += _refuse_shell(options.shell, inputs)
+    faults += _refuse_shell(options.shell, inputs, plan.types.values())
     if files.faults or faults:
         raise ConfigError(files.faults + faults)
     return plan
@@ -82,7 +80,7 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     files = _Files(options, location, {})
     absent = options.procfile is None and not os.path.lexists(location.procfile)
     inputs = files.inputs(environ, procfile=not absent)
-    faults = files.faults + refuse_config(inputs) + _refuse_shell(options.shell, inputs)
+    faults = files.faults + refuse_config(inputs)
     ports: dict[str, str] = {}
     if not faults:
         base, wrong = base_port(inputs.port, options)
@@ -94,20 +92,24 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     if name in inputs.entries:
         spec, more = SpecBuilder(inputs, options).build(name, None)
         faults += more
+    faults += _refuse_shell(options.shell, inputs, [spec] if spec is not None else [])
     if faults:
         raise ConfigError(faults)
     return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root, ports)
 
 
-def _refuse_shell(shell: str | None, inputs: Inputs) -> list[Fault]:
-    """Refuse a shell that is not there: every type that needs one would fail, again and again."""
+def _refuse_shell(shell: str | None, inputs: Inputs, specs: Iterable[ProcessSpec]) -> list[Fault]:
+    """Refuse a shell that is not there: every type that needs one would fail, again and again. One that only a type's own
+    PATH leads to is there for that type.
+    """
     if shell is None:
         return []
     import shutil  # noqa: PLC0415  3 ms, only where a shell is named
 
-    path = {**inputs.base.inherited, **inputs.base.files}.get("PATH", os.defpath)
+    paths = [{**inputs.base.inherited, **inputs.base.files}.get("PATH", os.defpath)]
+    paths += [spec.env["PATH"] for spec in specs if "PATH" in spec.env]
     full = os.path.join(inputs.root, shell)
-    if shutil.which(full if "/" in shell else shell, path=path):
+    if any(shutil.which(full if "/" in shell else shell, path=path) for path in paths):
         return []
     if "/" not in shell:
         return [

@@ -45,9 +45,7 @@ class Location(Struct, frozen=True, kw_only=True):
 
 
 def is_handle(path: str) -> bool:
-    """Whether the path names an open descriptor, a pipe or a device. It has no folder, and its content may be readable
-    only once.
-    """
+    """Whether the path names an open descriptor, a pipe or a device: no folder, and perhaps readable only once."""
     named = os.path.normpath(path)
     if path == STDIN or (named.startswith(("/dev/", "/proc/")) and re.fullmatch(_DESCRIPTOR, named)):
         return True

@@ -1,4 +1,4 @@
-"""What people write into procman.yml who know another tool's file, and what they mean by it: hints for what was refused. Pure."""
+"""Hints for keys and values of procman.yml that are refused and that people know from another tool's file. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 from procman.text.signals import KNOWN
 
-COUNTS = "how many there are stands under `formation: {{{name}: 3}}`"
-COMMAND = "the command stands in the Procfile"
+COUNTS = "the count is set under `formation: {{{name}: 3}}`"
+COMMAND = "the command is in the Procfile"
 GRACE = "write `stop: {{grace: 30}}`"
 SIGNAL = "write `stop: {{signal: INT}}`"
 RESTART = "write `restart: {{policy: always}}`, or `max_restarts` in it"
@@ -19,7 +19,9 @@ OF_A_TYPE = {
     **dict.fromkeys(("replicas", "instances", "count", "numprocs", "scale", "concurrency", "number"), COUNTS),
     **dict.fromkeys(("command", "cmd", "exec", "run", "script", "entrypoint", "args"), COMMAND),
     **dict.fromkeys(("environment", "environ", "envs", "vars"), "did you mean 'env'?"),
-    **dict.fromkeys(("env_file", "envfile"), "everybody's stand in .env, or in FILE of `procman start -e FILE`"),
+    **dict.fromkeys(
+        ("env_file", "envfile"), "the variables of all types are in .env, or in FILE of `procman start -e FILE`"
+    ),
     **dict.fromkeys(
         ("directory", "dir", "working_dir", "workdir", "working_directory", "chdir", "root"), "did you mean 'cwd'?"
     ),
@@ -36,7 +38,9 @@ OF_A_TYPE = {
 AT_THE_TOP = {
     **dict.fromkeys(("services", "programs", "program", "apps", "types", "process", "procs", "jobs", "workers"), TYPES),
     **dict.fromkeys(("counts", "scale", "replicas", "concurrency"), "did you mean 'formation'?"),
-    **dict.fromkeys(("env", "environment"), "everybody's variables stand in .env, those of a type under its `env`"),
+    **dict.fromkeys(
+        ("env", "environment"), "the variables of all types are in .env, those of one type under its `env`"
+    ),
     "version": "leave it out",
 }
 
@@ -56,7 +60,7 @@ SECTIONS = {
     "autoscale": "write `autoscale: 1..4`",
     "depends_on": "write `depends_on: [redis]`",
 }
-"""An example of each section, for what is none: by its key, and at the top."""
+"""An example of each section, by its key ("": the whole file), for a value that is not a section."""
 
 UNTIL = {"healthy": "ready", "running": "started", "completed": "done", "completed_successfully": "done"}
 """Conditions of Docker Compose and process-compose, without their prefix."""

@@ -1,4 +1,6 @@
-"""What was read -> Plan: counts, ports, one ProcessSpec for each type, and what does not go together. Opens nothing."""
+"""Makes a Plan of what was read: counts, ports, one ProcessSpec for each type, and what does not go together. Opens
+nothing.
+"""
 
 from __future__ import annotations
 

@@ -29,9 +29,7 @@ NO_PLACE = -1
 
 
 def place_types(names: Iterable[str], positions: Mapping[str, int], one_offs: Container[str] = ()) -> dict[str, int]:
-    """Give each type its position. Known types keep theirs, new types follow after all that ever existed; one-offs get
-    none.
-    """
+    """Give each type its position: known types keep theirs, new ones follow after all that ever existed."""
     placed = dict(positions)
     following = max(placed.values(), default=NO_PLACE) + 1
     for name in names:
@@ -48,9 +46,7 @@ def port_step(options: Options) -> int:
 
 
 def base_port(port: Assignment, options: Options) -> tuple[int, list[Fault]]:
-    """The first type's port: --port, else PORT of the environment. An empty PORT counts as unset, as in a shell's
-    ${PORT:-5000}.
-    """
+    """The first type's port: --port, else PORT of the environment. An empty PORT is unset, as in ${PORT:-5000}."""
     if options.no_port or not port.value:
         return DEFAULT_PORT, []
     digits = port.value.strip()
@@ -81,9 +77,7 @@ def refuse_probes(document: Document, plan: Plan) -> list[Fault]:
 
 
 def refuse_overlap(document: Document, plan: Plan) -> list[Fault]:
-    """Refuse ports that instances of two types would share, which is possible only where one type has a `port:` of its
-    own.
-    """
+    """Refuse ports that two types would share, which is possible only where one has a `port:` of its own."""
     faults: list[Fault] = []
     own = {name: section.port for name, section in document.processes.items() if isinstance(section.port, int)}
     if not own:

@@ -78,7 +78,7 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
 
 
 def _kind_of(data: bytes) -> str:
-    """What it is where it is another tool's file: the header of a section, an object, or a key without a value."""
+    """Which tool's file it seems to be: the header of a section, an object, or a key without a value."""
     said = [line.rstrip() for line in _lines(data) if line.strip() and line.strip()[:1] not in b"#;"]
     first = said[0] if said else b""
     if first.startswith(b"[") and first.endswith(b"]"):

@@ -71,9 +71,7 @@ def native(text: str) -> str:
 
 
 def refuse_utf16(data: bytes, name: str) -> Fault | None:
-    """Refuse UTF-16, which PowerShell's `>` writes, with one fault for the file: as UTF-8 every single line would be
-    faulty.
-    """
+    """Refuse UTF-16, which PowerShell's `>` writes, with one fault for the file instead of one for each line."""
     if data.startswith(_UTF16_BOMS):
         return Fault(name, 1, "cannot read the file: it is UTF-16", "save it as UTF-8")
     return None

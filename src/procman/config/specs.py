@@ -1,4 +1,6 @@
-"""What was read of one type -> its `ProcessSpec`. The command line wins over procman.yml, and that over the defaults."""
+"""Makes the `ProcessSpec` of a type from what was read. The command line wins over procman.yml, and that over the
+defaults.
+"""
 
 from __future__ import annotations
 
@@ -60,14 +62,12 @@ class SpecBuilder:
         self._inputs = inputs
         self._options = options
         grace = INIT_GRACE if options.init else DEFAULT_GRACE
-        self._plain = self._overridden({"stop": StopPolicy(grace=grace)})
+        self._plain = self._overridden({"env": {}, "stop": StopPolicy(grace=grace)})
         self._one_offs = one_offs(inputs)
         self._context = self._context_of(grace) if inputs.document.settings is not None else None
 
     def build(self, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
-        """How a type is run, and faults in its settings. `port` is that of its position; None where no type gets a
-        port.
-        """
+        """How a type is run, and faults in its settings. `port` is that of its position; None: types get no ports."""
         fields, faults = (self._plain, []) if self._context is None else self._read(name)
         fields = {"cwd": self._inputs.root, "port": port, **fields}
         if port is None:

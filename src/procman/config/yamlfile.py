@@ -1,4 +1,4 @@
-"""Text of a procman.yml -> its settings, with the line of everything and every fault in one run. Pure.
+"""Reads the text of a procman.yml: its settings, the line of everything, and every fault in one run. Pure.
 
 msgspec's own errors give no line and only the first fault. So the nodes are walked along the types of keys.py, and each
 single value is converted by itself. Whether values make sense together (does that type exist?) is checked by plan.py.
@@ -78,7 +78,7 @@ class _Walk:
         self.lines[path] = line_of(node)
         try:
             kind = _fitting(node, _written(kind))
-            bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+            bare = _bare(kind)
             if isinstance(bare, type) and issubclass(bare, Struct):
                 return self._struct(node, bare, path)
             if get_origin(bare) is dict:
@@ -91,9 +91,7 @@ class _Walk:
             return _Faulty.FAULTY
 
     def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
-        """A section. If a required key is missing the section is left out, unless another of its faults explains that
-        already.
-        """
+        """A section. Without a required key it is left out, unless another of its faults explains that already."""
         faults = len(self.faults)
         members = self._members(node, _fields(kind), path)
         absent = [name for name in _needed(kind) if name not in members]
@@ -114,7 +112,7 @@ class _Walk:
                 near = nearest(key, kinds)
                 known = otherwords.of_key(path, key) or _of_other_place(path, key)
                 if not known and not near.startswith("did") and not path and isinstance(child, yaml.MappingNode):
-                    known = f"settings of a type stand under `processes: {{{plain(key)}: …}}`"
+                    known = f"settings of a type belong under `processes: {{{plain(key)}: …}}`"
                 self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", known or near))
                 continue
             value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
@@ -168,9 +166,9 @@ def _of_other_place(path: str, key: str) -> str:
     """The hint for a key that exists elsewhere: at the top, or in a type."""
     if not path and key in _fields(ProcessSection):
         every = "" if key not in _fields(DefaultsSection) else f", or for every type under `defaults: {{{key}: …}}`"
-        return f"it stands under the name of a type: `processes: {{web: {{{key}: …}}}}`{every}"
+        return f"it belongs under the name of a type: `processes: {{web: {{{key}: …}}}}`{every}"
     at_the_top = path.startswith("processes.") and key in _fields(ProcmanYml)
-    return f"`{key}:` stands at the top of the file, not under a type" if at_the_top else ""
+    return f"`{key}:` belongs at the top of the file, not under a type" if at_the_top else ""
 
 
 @cache
@@ -183,12 +181,18 @@ def _needed(struct: type[Struct]) -> tuple[str, ...]:
     return tuple(field.encode_name for field in msgspec.structs.fields(struct) if field.required)
 
 
+def _bare(kind: Any) -> Any:  # noqa: ANN401  a type
+    """The type without its description."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
 def _written(kind: Any) -> Any:  # noqa: ANN401  a type
-    """`X` for `X | UnsetType`, as a written value is never UNSET; without the description around it."""
-    if UnsetType in get_args(kind):
-        kind = next(other for other in get_args(kind) if other is not UnsetType)
-    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    return bare if get_origin(bare) in _UNIONS else kind
+    """`X` for `X | UnsetType`, as a written value is never UNSET."""
+    bare = _bare(kind)
+    if get_origin(bare) not in _UNIONS:
+        return kind
+    kinds = tuple(one for one in get_args(bare) if one is not UnsetType)
+    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007  made at run time
 
 
 def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
@@ -203,7 +207,7 @@ def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
 
 
 def _shape(kind: Any) -> type[yaml.Node]:  # noqa: ANN401  a type
-    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    bare = _bare(kind)
     if get_origin(bare) is dict or (isinstance(bare, type) and issubclass(bare, Struct)):
         return yaml.MappingNode
     return yaml.SequenceNode if get_origin(bare) is tuple else yaml.ScalarNode
@@ -214,7 +218,7 @@ def _called(kind: Any) -> str:  # noqa: ANN401  a type
     shape = _shape(kind)
     if shape is not yaml.ScalarNode:
         return "a mapping" if shape is yaml.MappingNode else "a list"
-    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    bare = _bare(kind)
     if isinstance(bare, type) and issubclass(bare, Enum):
         return " or ".join(str(member.value) for member in bare)
     return _WORDS.get({float: "float", int: "int", str: "str", bool: "bool"}.get(bare, "null"), "a value")
@@ -225,14 +229,14 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        bare = _bare(kind)
         if isinstance(bare, type) and issubclass(bare, Enum):
             raise _not_one_of(node, value, [member.value for member in bare]) from None
         raise Unusable(_expected(str(error)), _example(kind)) from None
 
 
 def _example(kind: Any) -> str:  # noqa: ANN401  a type
-    """An example for a type with a pattern, which tells people little."""
+    """An example for a type with a pattern, because a pattern alone helps few people."""
     metas = [meta for one in (kind, *get_args(kind)) for meta in getattr(one, "__metadata__", ())]
     return next((f"such as {meta.examples[0]}" for meta in metas if meta.examples), "")
 

@@ -1,4 +1,4 @@
-"""YAML text -> nodes that know their lines. Decides which parts of YAML are allowed; knows no key of procman.yml.
+"""Reads YAML text as nodes with their lines. Decides which parts of YAML are allowed; knows no key of procman.yml.
 
 PyYAML's loader forgets lines, silently keeps the last of two equal keys, and turns `on:` into a boolean and `1.10` into
 a number; nodes avoid all that. Tags other than YAML's plain ones, and merge keys, are refused. An alias refers to the
@@ -21,7 +21,7 @@ _VALUES = {_TAG + name for name in ("null", "bool", "int", "float")}
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "value")}
 
 
-QUOTE = "what begins with '!', '&' or '*' needs quotation marks around it, unless YAML is to obey it"
+QUOTE = "what begins with '!', '&' or '*' needs quotation marks around it, unless it is meant as YAML"
 
 
 INDENT = "indent the keys of one section alike, with blanks"
@@ -29,7 +29,7 @@ INDENT = "indent the keys of one section alike, with blanks"
 _SYNTAX = (
     (r"'\\t' that cannot start", "there is a tab in it", "indent with blanks, not with tabs"),
     (r"cannot start any token", "", "put the value into quotation marks"),
-    (r"<block end>", "the line does not fit those above it", INDENT),
+    (r"<block end>", "its indentation does not match the lines above it", INDENT),
     (
         r"mapping values are not allowed",
         "a ':' is not expected here",

@@ -109,9 +109,7 @@ class Channel:
         return ProcmanError(text, f"{then}; see `procman ps`")
 
     def connect_again(self) -> None:
-        """Open a new connection after the old one has ended, as it does when procman is upgraded. Raises
-        NotRunningError.
-        """
+        """Open a new connection after the end of the old one, as when procman is upgraded. Raises NotRunningError."""
         if self._hung_up:
             raise ClosedError("cannot connect again: this client has hung up")
         fresh = _connect(self.path, self.timeout)

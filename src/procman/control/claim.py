@@ -65,12 +65,7 @@ class Claim:
     """
 
     def __init__(
-        self,
-        place: Place,
-        listener: socket.socket,
-        locks: tuple[int, ...],
-        names: Names | None = None,
-        label: str = "",
+        self, place: Place, listener: socket.socket, locks: tuple[int, ...], names: Names | None = None, label: str = ""
     ) -> None:
         self.label = label
         self.place = place

@@ -42,7 +42,6 @@ from procman.core.view import Change
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
-    from procman.control.engine import Engine
     from procman.control.streaming import EventStream, LogStream
 
 __all__ = ["Client", "ClosedError", "LackingError"]
@@ -92,7 +91,7 @@ class Client:
             self._greeted = self.channel.made
         return self._hello
 
-    # ---- looking
+    # ---- reading
 
     def ps(self) -> Ps:
         """The formation and every instance."""
@@ -188,9 +187,9 @@ class Client:
         """Let the installed program take procman's place."""
         return self._call(methods.UPGRADE, NoParams())
 
-    def shutdown(self) -> Accepted:
+    def shutdown(self, why: str = "") -> Accepted:
         """Stop everything and end."""
-        return self._call(methods.SHUTDOWN, Shutdown())
+        return self._call(methods.SHUTDOWN, Shutdown(why))
 
     # ---- being attached; the answers are waited for by who also waits for keys
 
@@ -235,7 +234,3 @@ class Client:
             return None
         text = f"cannot do that: the running procman ({hello.version}) does not know {', '.join(lacking)}"
         return LackingError(text, "`procman upgrade` replaces it with the installed version")
-
-
-if TYPE_CHECKING:
-    _engine: type[Engine] = Client

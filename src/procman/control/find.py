@@ -178,9 +178,7 @@ def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
 
 
 def has_open(pid: int, fd: int) -> bool:
-    """Whether this process has the same file open as `fd`, `fd` itself excepted. A pid alone may belong to another
-    process by now.
-    """
+    """Whether this process has the same file open as `fd`. A pid alone may belong to another process by now."""
     folder, file = f"/proc/{pid}/fd", os.fstat(fd)
     besides = str(fd) if pid == os.getpid() else ""
     try:

@@ -52,9 +52,7 @@ Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class AttachParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An instance, or a type that has exactly one; the size of the screen that shows it. With `read_only` nothing can
-    be typed.
-    """
+    """An instance, or a type that has exactly one; the size of its screen. With `read_only` nothing can be typed."""
 
     instance: Name
     read_only: bool = False

@@ -53,7 +53,7 @@ R = TypeVar("R", bound=Struct)
 class Access(Enum):
     """What a caller must be allowed to do."""
 
-    LOOK = "look"
+    READ = "read"
     CHANGE = "change"
 
 
@@ -84,20 +84,20 @@ def _row(method: Method[P, R]) -> Method[P, R]:
     return method
 
 
-_LOOK, _CHANGE = Access.LOOK, Access.CHANGE
+_READ, _CHANGE = Access.READ, Access.CHANGE
 _STREAM, _OF_STREAM = MethodKind.STREAM, MethodKind.OF_STREAM
 
-HELLO = _row(Method("hello", HelloParams, Hello, _LOOK, "ask who answers, and what it can do"))
-PS = _row(Method("ps", NoParams, Ps, _LOOK, "show the formation and every instance"))
+HELLO = _row(Method("hello", HelloParams, Hello, _READ, "ask who answers, and what it can do"))
+PS = _row(Method("ps", NoParams, Ps, _READ, "show the formation and every instance"))
 SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, show them"))
 RESTART = _row(Method("restart", Restart, Accepted, _CHANGE, "restart the named instances; starts stopped ones"))
 STOP = _row(Method("stop", Stop, Accepted, _CHANGE, "stop the named instances and keep them stopped"))
 WAIT = _row(
-    Method("wait", WaitParams, Waited, _LOOK, "answer once the named instances are as wanted, or never will be")
+    Method("wait", WaitParams, Waited, _READ, "answer once the named instances are as wanted, or never will be")
 )
 SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
 WHY = _row(
-    Method("why", WhyParams, Why, _LOOK, "say why an instance is as it is, what comes next, and what can be done")
+    Method("why", WhyParams, Why, _READ, "say why an instance is as it is, what comes next, and what can be done")
 )
 HOLD = _row(
     Method(
@@ -112,11 +112,11 @@ RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let a stop t
 REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "report what is wrong with what a companion serves"))
 LOGS = _row(
     Method(
-        "logs", LogsParams, StreamStarted, _LOOK, "stream kept output, then `output` and `end` notifications", _STREAM
+        "logs", LogsParams, StreamStarted, _READ, "stream kept output, then `output` and `end` notifications", _STREAM
     )
 )
 EVENTS = _row(
-    Method("events", EventsParams, StreamStarted, _LOOK, "stream every change as an `event` notification", _STREAM)
+    Method("events", EventsParams, StreamStarted, _READ, "stream every change as an `event` notification", _STREAM)
 )
 ATTACH = _row(
     Method(

@@ -99,7 +99,7 @@ def digest(path: bytes) -> str:
 
 
 def pid_namespace() -> int:
-    """The number of our PID namespace; 0 where the system does not tell."""
+    """The number of our PID namespace; 0 where the system does not show it."""
     return _inode("/proc/self/ns/pid")
 
 

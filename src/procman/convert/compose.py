@@ -1,7 +1,8 @@
-"""docker-compose.yml (compose-spec.io) -> process types.
+"""Makes process types of a docker-compose.yml (compose-spec.io).
 
-A service with a command becomes that command; if its image is built, the command may be in the Dockerfile. A service that is
-only an image (a database) stays a container, run by `docker compose up`: its type is as good a dependency as any other.
+A service with a command becomes that command; if its image is built, the command may be in the Dockerfile. A service
+that is only an image (a database) stays a container, run by `docker compose up`: its type is as good a dependency as
+any other.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def _words(service: Section, key: str) -> list[str]:
     text = service.as_text(item, key)
     words = split(text)
     if words is None:
-        fail(service.file, item.line, f"cannot read {service.what}.{key}: its quotation marks do not fit")
+        fail(service.file, item.line, f"cannot read {service.what}.{key}: its quotation marks do not match")
     return words
 
 

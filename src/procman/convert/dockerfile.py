@@ -1,4 +1,5 @@
-"""A Dockerfile -> what its image runs (Dockerfile reference: CMD, ENTRYPOINT, ENV, EXPOSE, WORKDIR, STOPSIGNAL). Pure.
+"""Reads from a Dockerfile what its image runs (Dockerfile reference: CMD, ENTRYPOINT, ENV, EXPOSE, WORKDIR,
+STOPSIGNAL). Pure.
 
 Nothing is built, so the results of RUN and COPY are unknown here.
 """
@@ -26,9 +27,7 @@ _OF_THE_IMAGE = re.compile(r"[\w.-]*entrypoint[\w.-]*")
 
 
 class ImageStart(Struct, frozen=True, kw_only=True):
-    """What an image runs, and the line that says so. `port` is the first EXPOSE, 0 for none; `variables` are those of
-    ENV.
-    """
+    """What an image runs, and the line that says so. `port` is the first EXPOSE or 0; `variables` are those of ENV."""
 
     entrypoint: Started = ()
     command: Started = ()

@@ -23,6 +23,11 @@ _TAKES_PORT_OPTION = re.compile(
 _FIXED_PORT = re.compile(r"(?:--port|-p|\bPORT)[ =](\d{1,5})\b")
 _NODE = re.compile(r"node [\w./-]+")
 _WORKER = re.compile(r"(?:start:)?(worker|workers|queue|jobs|scheduler|cron)")
+_WATCHES = re.compile(
+    r"\b(?:tailwindcss|@tailwindcss/cli|esbuild|sass|postcss|rollup|webpack|parcel|tsc|tsup|swc|babel|vite build)\b.* (?:--watch|-w|watch)\b"
+)
+_NO_BUILD = re.compile(r"test|spec|e2e|lint|types?|check|storybook", re.IGNORECASE)
+"""Names of scripts that watch for a person, and build nothing that the application needs."""
 _MAINS = ("server.js", "index.js", "app.js", "src/server.js", "src/index.js")
 _ORCHESTRATED = re.compile(
     r"\b(turbo|nx|lerna|concurrently|npm-run-all2?|run-p|wsrun|moon|rush|foreman|overmind|yarn workspaces?|pnpm -r|pnpm run -r)\b|"
@@ -108,6 +113,7 @@ def _package(finds: Finds, path: str, tool: str) -> None:
             draft.put("ready", port)
         if place:
             finds.put_folder(draft, place)
+    _watchers(finds, scripts, chosen, place)
     workers: dict[str, str] = {}
     for script in sorted(scripts, key=len):  # `worker` before `start:worker`, which is usually the same
         match = _WORKER.fullmatch(script)
@@ -118,6 +124,22 @@ def _package(finds: Finds, path: str, tool: str) -> None:
         draft = finds.add(name, _script(scripts, script, tool), otherwise=f"node-{worker}")
         if place:
             finds.put_folder(draft, place)
+
+
+def _watchers(finds: Finds, scripts: dict[str, str], chosen: str, place: str) -> None:
+    """The types of scripts that build again at each change (`css: tailwindcss --watch`), unless the server's script runs them."""
+    runs = scripts.get(chosen, "")
+    for script, text in scripts.items():
+        called = "*" in runs or re.search(rf"(?<![\w-]){re.escape(script)}(?![\w-])", runs) is not None
+        if script == chosen or called or _NO_BUILD.search(script) or not _WATCHES.search(text):
+            continue
+        bare = re.sub(r"(?:^|[^A-Za-z0-9]+)(?:watch|dev|build|start)(?=[^A-Za-z0-9]|$)", "", script)
+        name = re.sub(r"[^A-Za-z0-9]+", "-", bare).strip("-") or "watch"
+        name = f"{basename(place)}-{name}" if place else name
+        if name not in finds:
+            draft = finds.add(name, _run(_tool(finds.folder), script), script=text)
+            if place:
+                finds.put_folder(draft, place)
 
 
 def _script(scripts: dict[str, str], name: str, tool: str) -> str:

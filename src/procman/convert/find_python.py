@@ -103,9 +103,9 @@ def _application(finds: Finds, needed: set[str], runner: str) -> None:
             continue
         module, name = _defined(folder, kind)
         if not module:
-            finds.hint(f"{kind} is asked for, but no module has an application: write its line into the Procfile")
+            finds.hint(f"{kind} is a dependency, but no module has an application: write its line into the Procfile")
             continue
-        finds.say(f"{'FastAPI or its kind' if kind == 'fastapi' else 'Flask'} ({module})")
+        finds.say(f"{'FastAPI or similar' if kind == 'fastapi' else 'Flask'} ({module})")
         if kind == "fastapi":
             factory = " --factory" if name.endswith("()") else ""
             command = f"uvicorn {module}:{name.removesuffix('()')}{factory} --host 0.0.0.0 --port $PORT"
@@ -156,7 +156,7 @@ def _workers(finds: Finds, needed: set[str], runner: str, project: str) -> None:
             if "flower" in needed:
                 finds.add("flower", f"{runner}celery -A {app} flower --port=$PORT", serves=True)
         else:
-            finds.hint("celery is asked for, but no module has a Celery(…): write its line into the Procfile")
+            finds.hint("celery is a dependency, but no module has a Celery(…): write its line into the Procfile")
     elif "django-rq" in needed:
         finds.say("django-rq (requirements)")
         finds.add("worker", f"{runner}python manage.py rqworker default")
@@ -171,7 +171,7 @@ def _workers(finds: Finds, needed: set[str], runner: str, project: str) -> None:
         finds.say(f"{command.removeprefix('run').strip('_').capitalize()} (requirements)")
         finds.add("worker", f"{runner}python manage.py {command}")
     elif "dramatiq" in needed:
-        finds.hint("dramatiq is asked for: write `worker: dramatiq MODULE` into the Procfile")
+        finds.hint("dramatiq is a dependency: write `worker: dramatiq MODULE` into the Procfile")
 
 
 def _worker_settings(folder: Folder) -> str:

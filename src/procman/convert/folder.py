@@ -1,4 +1,4 @@
-"""The files of a folder -> process types. Pure: the verb reads the files that `wanted` names.
+"""Makes process types of the files of a folder. Pure: the verb reads the files that `wanted` names.
 
 Each language has a rule in a file of its own. This file has what they share: the folder as a value, names that are
 taken, and the advice for known programs.
@@ -75,9 +75,7 @@ class Folder(Struct, frozen=True):
 
 
 class Finds:
-    """What the rules have found so far. They search `folder`, which is inside the folder of the user if `place` is its
-    name.
-    """
+    """What the rules have found so far in `folder`, which is inside the user's folder if `place` is its name."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
@@ -104,8 +102,10 @@ class Finds:
         """Whether a rule has used this type name in this folder."""
         return name in self._here
 
-    def add(self, name: str, command: str, *, serves: bool = False, otherwise: str = "") -> Draft:
-        """Add a process type; under the name `otherwise` where an earlier rule has taken the first."""
+    def add(self, name: str, command: str, *, serves: bool = False, otherwise: str = "", script: str = "") -> Draft:
+        """Add a process type; under the name `otherwise` where an earlier rule has taken the first. `script` is what the
+        command runs in the end, where that is known.
+        """
         name = otherwise if name in self._here and otherwise else name
         self._here.add(name)
         name = self._placed(name)
@@ -114,7 +114,7 @@ class Finds:
         draft.command = command
         if serves:
             draft.put("ready", "tcp")
-        for finding in advise([TypeInput(name=name, command=command)], SETTABLE):
+        for finding in advise([TypeInput(name=name, command=script or command)], SETTABLE):
             _take(draft, finding)
         if self.place:
             self.put_folder(draft, "")

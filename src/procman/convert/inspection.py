@@ -63,9 +63,7 @@ def _rule(finds: Finds) -> None:
 
 
 def _inside(finds: Finds, folder: Folder) -> None:
-    """Search the parts of an application that are side by side: all where the folder itself runs nothing, else a front
-    end.
-    """
+    """Search the parts that are side by side: all where the folder itself runs nothing, else a front end."""
     whole = bool(finds.said)
     for place in folder.places():
         part = folder.below(place)

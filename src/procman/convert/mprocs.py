@@ -1,4 +1,4 @@
-"""mprocs.yaml or .json (github.com/pvolok/mprocs) -> process types."""
+"""Makes process types of an mprocs.yaml or .json (github.com/pvolok/mprocs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pitchfork.toml (pitchfork.jdx.dev/reference/configuration) -> process types."""
+"""Makes process types of a pitchfork.toml (pitchfork.jdx.dev/reference/configuration)."""
 
 from __future__ import annotations
 

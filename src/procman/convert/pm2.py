@@ -1,4 +1,5 @@
-"""ecosystem.config.js, .cjs or .json of PM2 (pm2.keymetrics.io/docs/usage/application-declaration) -> process types.
+"""Makes process types of PM2's ecosystem.config.js, .cjs or .json
+(pm2.keymetrics.io/docs/usage/application-declaration).
 
 A .js file is a program: `node` prints what it exports as JSON, which is read here together with the source, for line
 numbers.
@@ -168,7 +169,7 @@ def _words(draft: Draft, app: Section, item: Item | None) -> list[str]:
         return [app.as_text(one, "args") for one in item.value]
     words = split(app.as_text(item, "args"))
     if words is None:
-        draft.leave(item.line, "args: the quotation marks do not fit")
+        draft.leave(item.line, "args: the quotation marks do not match")
     return words or []
 
 

@@ -1,4 +1,4 @@
-"""process-compose.yaml (github.com/F1bonacc1/process-compose) -> process types."""
+"""Makes process types of a process-compose.yaml (github.com/F1bonacc1/process-compose)."""
 
 from __future__ import annotations
 

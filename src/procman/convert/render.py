@@ -1,4 +1,4 @@
-"""A `Converted` -> the texts of the Procfile, procman.yml and .env. Pure."""
+"""Writes a `Converted` as the texts of the Procfile, procman.yml and .env. Pure."""
 
 from __future__ import annotations
 

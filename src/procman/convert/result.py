@@ -180,9 +180,7 @@ class Builder:
                 self.leave(line, f"the variable {name!r}", "procman cannot set it")
 
     def build(self) -> Converted:
-        """The result. A type without a command is left out, with a note. A type that others need to be done is a
-        one-off.
-        """
+        """The result. A type without a command is left out, with a note. A type that others need done is a one-off."""
         finished = {name for draft in self._drafts for name, until in draft.depends.items() if until == "done"}
         for draft in self._drafts:
             if draft.name in finished:

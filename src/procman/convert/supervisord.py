@@ -1,4 +1,4 @@
-"""supervisord.conf (supervisord.org/configuration.html) -> process types."""
+"""Makes process types of a supervisord.conf (supervisord.org/configuration.html)."""
 
 from __future__ import annotations
 
@@ -190,12 +190,10 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
 
 
 def _command(draft: Draft, value: _Value, first: int) -> str:
-    """Supervisor runs no shell: each word is quoted for the shell that procman may need, and `%(…)s` becomes a
-    variable.
-    """
+    """Supervisor runs no shell: each word is quoted for the shell that may be needed; `%(…)s` becomes a variable."""
     words = split(value.text.replace("\n", " "))
     if words is None:
-        draft.leave(value.line, "its command: the quotation marks do not fit")
+        draft.leave(value.line, "its command: the quotation marks do not match")
         return ""
     known = [_formatted(word.replace("$", "$$"), first) for word in words]
     if any("%(" in word for word in known):

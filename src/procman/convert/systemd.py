@@ -1,4 +1,4 @@
-"""A systemd unit (systemd.service(5), systemd.exec(5), systemd.kill(5)) -> one process type."""
+"""Makes a process type of a systemd unit (systemd.service(5), systemd.exec(5), systemd.kill(5))."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class _Unit:
         marks = prefix[0] if prefix else ""
         words = split(entry.value[len(marks) :].replace("%%", "\0"))
         if not words:
-            self.draft.leave(entry.line, f"{entry.key}: its quotation marks do not fit")
+            self.draft.leave(entry.line, f"{entry.key}: its quotation marks do not match")
             return ""
         if "@" in marks and len(words) > 1:
             del words[1]

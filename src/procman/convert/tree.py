@@ -203,9 +203,7 @@ def _scalar(node: yaml.ScalarNode) -> object:
 
 
 def _clean(text: str) -> str:
-    """Without characters that no file name, argument or UTF-8 can contain: NUL and lone surrogates, which escapes can
-    create.
-    """
+    """Without NUL and lone surrogates, which escapes can create and no file name, argument or UTF-8 can contain."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 

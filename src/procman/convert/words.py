@@ -1,4 +1,4 @@
-"""Words of a command line -> text for a shell. Pure."""
+"""Writes words of a command line as text for a shell. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,5 @@ def split(text: str) -> list[str] | None:
 
 
 def assigned(texts: Sequence[str]) -> dict[str, str]:
-    """`["A=1", "B"]` -> `{"A": "1"}`: names without `=` are passed on from the environment in every format that has
-    them.
-    """
+    """`["A=1", "B"]` -> `{"A": "1"}`: names without `=` are passed on from the environment in every format."""
     return {name: value for name, sign, value in (text.partition("=") for text in texts) if sign}

@@ -13,17 +13,7 @@ import math
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.core.demand import (
-    Because,
-    Decided,
-    Decision,
-    Mark,
-    Observation,
-    Pace,
-    Proposal,
-    Scaler,
-    ScalingRule,
-)
+from procman.core.demand import Because, Decided, Decision, Mark, Observation, Pace, Proposal, Scaler, ScalingRule
 from procman.core.proposals import is_active, propose
 
 WAKE_EVERY = 1.0
@@ -91,7 +81,7 @@ def replay(decided: Decided) -> Decision:
 
 
 def bounds_of(rule: ScalingRule, seen: Observation) -> tuple[int, int]:
-    """The bounds in force: a person's, else the schedule's, else the rule's. A minimum above the maximum gives way."""
+    """The bounds in force: a person's, else the schedule's, else the rule's. The minimum is at most the maximum."""
     low, high = rule.min, rule.max
     for bounds in (seen.window, seen.asked):
         if bounds is not None:

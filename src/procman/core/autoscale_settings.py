@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from procman.core.addresses import expanded, masked
 from procman.core.demand import Measure, MetricRule, Pace, ScalingRule
-from procman.text.quantities import SECONDS, read_seconds, worded
+from procman.text.quantities import SECONDS, about, read_seconds, worded
 
 MOST_INSTANCES = 1000
 
@@ -40,24 +40,19 @@ class HaproxyNumber(Enum):
 class RedisSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where items wait in redis: a key of one of redis's types, or the queue of a known library by its name."""
 
-    redis: Annotated[
-        Word, Meta(description="redis://host:port/db, rediss:// or unix://; `$NAME` is replaced by the variable")
-    ]
-    list: Annotated[Word, Meta(description="A list: its length")] | UnsetType = UNSET
-    stream: (
-        Annotated[Word, Meta(description="A stream: the entries that its group has not acknowledged")] | UnsetType
-    ) = UNSET
-    group: Annotated[Word, Meta(description="The consumer group of the stream")] | UnsetType = UNSET
-    sorted_set: Annotated[Word, Meta(description="A sorted set: its number of members")] | UnsetType = UNSET
-    unacked: (
-        Annotated[Word, Meta(description="A hash of items that are taken and not done; its length is added")]
-        | UnsetType
-    ) = UNSET
-    celery: Annotated[Word, Meta(description="A queue of Celery: waiting and unacknowledged")] | UnsetType = UNSET
-    rq: Annotated[Word, Meta(description="A queue of RQ: waiting and running")] | UnsetType = UNSET
-    sidekiq: Annotated[Word, Meta(description="A queue of Sidekiq: waiting and running")] | UnsetType = UNSET
-    arq: Annotated[Word, Meta(description="A queue of arq: due and running")] | UnsetType = UNSET
-    dramatiq: Annotated[Word, Meta(description="A queue of Dramatiq: waiting and running")] | UnsetType = UNSET
+    redis: Annotated[Word, about("redis://host:port/db, rediss:// or unix://; `$NAME` is replaced by the variable")]
+    list: Annotated[Word | UnsetType, about("A list: its length")] = UNSET
+    stream: Annotated[Word | UnsetType, about("A stream: the entries that its group has not acknowledged")] = UNSET
+    group: Annotated[Word | UnsetType, about("The consumer group of the stream")] = UNSET
+    sorted_set: Annotated[Word | UnsetType, about("A sorted set: its number of members")] = UNSET
+    unacked: Annotated[Word | UnsetType, about("A hash of items that are taken and not done; its length is added")] = (
+        UNSET
+    )
+    celery: Annotated[Word | UnsetType, about("A queue of Celery: waiting and unacknowledged")] = UNSET
+    rq: Annotated[Word | UnsetType, about("A queue of RQ: waiting and running")] = UNSET
+    sidekiq: Annotated[Word | UnsetType, about("A queue of Sidekiq: waiting and running")] = UNSET
+    arq: Annotated[Word | UnsetType, about("A queue of arq: due and running")] = UNSET
+    dramatiq: Annotated[Word | UnsetType, about("A queue of Dramatiq: waiting and running")] = UNSET
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({masked(self.redis)!r}, {', '.join(sources_of(self))})"
@@ -66,19 +61,17 @@ class RedisSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class HaproxySource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number of one of HAProxy's backends."""
 
-    socket: Annotated[Word, Meta(description="HAProxy's `stats socket`, relative to the root")]
-    backend: Annotated[Word, Meta(description="The backend's name")]
-    of: Annotated[HaproxyNumber, Meta(description="Which number is read")] = HaproxyNumber.QUEUE
+    socket: Annotated[Word, about("HAProxy's `stats socket`, relative to the root")]
+    backend: Annotated[Word, about("The backend's name")]
+    of: Annotated[HaproxyNumber, about("Which number is read")] = HaproxyNumber.QUEUE
 
 
 class HttpSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number in a JSON document."""
 
-    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` is replaced by the variable")]
-    json: Annotated[Word, Meta(description="Where the number is: names and indexes, separated by dots")]
-    ratio: Annotated[bool, Meta(description="true: the number is not divided among the instances, such as an age")] = (
-        False
-    )
+    url: Annotated[Word, about("http:// or https://; `$NAME` is replaced by the variable")]
+    json: Annotated[Word, about("Where the number is: names and indexes, separated by dots")]
+    ratio: Annotated[bool, about("true: the number is not divided among the instances, such as an age")] = False
 
     def __repr__(self) -> str:
         return f"HttpSource({masked(self.url)!r}, {self.json!r})"
@@ -87,11 +80,9 @@ class HttpSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PrometheusSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A sample of a page in Prometheus's text format."""
 
-    url: Annotated[Word, Meta(description="http:// or https://; `$NAME` is replaced by the variable")]
-    metric: Annotated[Word, Meta(description='`name` or `name{label="value"}`; samples that match are added')]
-    ratio: Annotated[bool, Meta(description="true: the number is not divided among the instances, such as an age")] = (
-        False
-    )
+    url: Annotated[Word, about("http:// or https://; `$NAME` is replaced by the variable")]
+    metric: Annotated[Word, about('`name` or `name{label="value"}`; samples that match are added')]
+    ratio: Annotated[bool, about("true: the number is not divided among the instances, such as an age")] = False
 
     def __repr__(self) -> str:
         return f"PrometheusSource({masked(self.url)!r}, {self.metric!r})"
@@ -100,84 +91,65 @@ class PrometheusSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One metric: exactly one kind, and its target."""
 
-    target: Annotated[Positive, Meta(description="How much of it each instance should have")] | UnsetType = UNSET
-    timeout: Annotated[Duration, Meta(description="Most seconds that a reading takes")] = 5.0
-    cpu: (
-        Annotated[
-            Positive,
-            Meta(
-                description="CPU time of all processes of an instance, as a share of one core; the number is the target"
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    queue: (
-        Annotated[RedisSource, Meta(description="Number of items in redis that wait or are being worked on")]
-        | UnsetType
-    ) = UNSET
-    latency: (
-        Annotated[RedisSource, Meta(description="Age of the oldest item in redis that waits, in seconds")] | UnsetType
-    ) = UNSET
-    haproxy: Annotated[HaproxySource, Meta(description="A number of a backend of HAProxy")] | UnsetType = UNSET
-    http: Annotated[HttpSource, Meta(description="A number in a JSON document")] | UnsetType = UNSET
-    prometheus: Annotated[PrometheusSource, Meta(description="A sample in Prometheus's text format")] | UnsetType = (
+    target: Annotated[Positive | UnsetType, about("How much of it each instance should have")] = UNSET
+    timeout: Annotated[Duration, about("Most seconds that a reading takes")] = 5.0
+    cpu: Annotated[
+        Positive | UnsetType,
+        about("CPU time of all processes of an instance, as a share of one core; the number is the target"),
+    ] = UNSET
+    queue: Annotated[RedisSource | UnsetType, about("Number of items in redis that wait or are being worked on")] = (
         UNSET
     )
-    command: Annotated[Word, Meta(description="A command that prints a number")] | UnsetType = UNSET
+    latency: Annotated[RedisSource | UnsetType, about("Age of the oldest item in redis that waits, in seconds")] = UNSET
+    haproxy: Annotated[HaproxySource | UnsetType, about("A number of a backend of HAProxy")] = UNSET
+    http: Annotated[HttpSource | UnsetType, about("A number in a JSON document")] = UNSET
+    prometheus: Annotated[PrometheusSource | UnsetType, about("A sample in Prometheus's text format")] = UNSET
+    command: Annotated[Word | UnsetType, about("A command that prints a number")] = UNSET
 
 
 class Movement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast the count may change in one direction: by the larger of the two in a period."""
 
-    percent: Annotated[Percent, Meta(description="Largest change in a period, in percent of the count")] | UnsetType = (
-        UNSET
-    )
-    count: Annotated[Capacity, Meta(description="Largest change in a period, in instances")] | UnsetType = UNSET
-    period: Annotated[Interval, Meta(description="Seconds of a period")] | UnsetType = UNSET
-    window: (
-        Annotated[Duration, Meta(description="Seconds. The most cautious of all counts computed in that time is used")]
-        | UnsetType
-    ) = UNSET
+    percent: Annotated[Percent | UnsetType, about("Largest change in a period, in percent of the count")] = UNSET
+    count: Annotated[Capacity | UnsetType, about("Largest change in a period, in instances")] = UNSET
+    period: Annotated[Interval | UnsetType, about("Seconds of a period")] = UNSET
+    window: Annotated[
+        Duration | UnsetType, about("Seconds. The most cautious of all counts computed in that time is used")
+    ] = UNSET
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds from a time of the calendar on, until the next entry's time, or for a while."""
 
-    cron: Annotated[Word, Meta(description="Five fields: minute, hour, day, month, day of the week")]
-    min: Annotated[Capacity, Meta(description="Fewest instances")] | UnsetType = UNSET
-    max: Annotated[Capacity, Meta(description="Most instances")] | UnsetType = UNSET
-    seconds: Annotated[Interval, Meta(description="Seconds that the entry is in force")] | UnsetType = UNSET
-    timezone: Annotated[Word, Meta(description="Such as Europe/Berlin; default: that of the machine")] | UnsetType = (
-        UNSET
-    )
+    cron: Annotated[Word, about("Five fields: minute, hour, day, month, day of the week")]
+    min: Annotated[Capacity | UnsetType, about("Fewest instances")] = UNSET
+    max: Annotated[Capacity | UnsetType, about("Most instances")] = UNSET
+    seconds: Annotated[Interval | UnsetType, about("Seconds that the entry is in force")] = UNSET
+    timezone: Annotated[Word | UnsetType, about("Such as Europe/Berlin; default: that of the machine")] = UNSET
 
 
 class Autoscale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the count of a type follows demand."""
 
-    min: Annotated[
-        Capacity, Meta(description="Fewest instances; 0 needs a metric that can be read while none runs")
-    ] = 1
-    max: Annotated[Capacity, Meta(description="Most instances")]
-    metrics: Annotated[tuple[Metric, ...], Meta(description="Each metric asks for a count; the largest is used")] = ()
-    every: Annotated[Interval, Meta(description="Seconds between two polls")] = 15.0
+    min: Annotated[Capacity, about("Fewest instances; 0 needs a metric that can be read while none runs")] = 1
+    max: Annotated[Capacity, about("Most instances")]
+    metrics: Annotated[tuple[Metric, ...], about("Each metric asks for a count; the largest is used")] = ()
+    every: Annotated[Interval, about("Seconds between two polls")] = 15.0
     tolerance: Annotated[
         float, Meta(ge=0, lt=1, description="A difference up to this share of the target changes nothing")
     ] = 0.1
-    up: Annotated[Movement, Meta(description="How fast the count goes up")] = Movement()
-    down: Annotated[Movement, Meta(description="How fast the count goes down")] = Movement()
-    young: (
-        Annotated[Duration, Meta(description="Seconds that an instance must be ready before its load counts")]
-        | UnsetType
-    ) = UNSET
-    idle: Annotated[
-        Duration, Meta(description="With `min: 0`: seconds without demand before the last instance is stopped")
-    ] = 300.0
-    fallback: (
-        Annotated[Capacity, Meta(description="The count that a metric asks for after three failed readings in a row")]
-        | UnsetType
-    ) = UNSET
-    schedule: Annotated[tuple[Schedule, ...], Meta(description="Other bounds at times of the calendar")] = ()
+    up: Annotated[Movement, about("How fast the count goes up")] = Movement()
+    down: Annotated[Movement, about("How fast the count goes down")] = Movement()
+    young: Annotated[Duration | UnsetType, about("Seconds that an instance must be ready before its load counts")] = (
+        UNSET
+    )
+    idle: Annotated[Duration, about("With `min: 0`: seconds without demand before the last instance is stopped")] = (
+        300.0
+    )
+    fallback: Annotated[
+        Capacity | UnsetType, about("The count that a metric asks for after three failed readings in a row")
+    ] = UNSET
+    schedule: Annotated[tuple[Schedule, ...], about("Other bounds at times of the calendar")] = ()
 
 
 KINDS: tuple[str, ...] = ("cpu", "queue", "latency", "haproxy", "http", "prometheus", "command")

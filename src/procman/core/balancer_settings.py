@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from procman.core.autoscale_settings import Duration, Word
+from procman.text.quantities import about
 
 LAST_PORT = 65535
 
@@ -18,47 +19,33 @@ LAST_PORT = 65535
 class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backend of HAProxy 2.6 or newer: by its runtime API, or by answers to its agent checks."""
 
-    backend: Annotated[Word, Meta(description="Name of the backend; default: that of the type")] | UnsetType = UNSET
-    socket: (
-        Annotated[Word, Meta(description="HAProxy's `stats socket` with `level admin`, relative to the root")]
-        | UnsetType
-    ) = UNSET
-    slots: (
-        Annotated[Word, Meta(description="Prefix of the backend's `server-template`; default: the name of the type")]
-        | UnsetType
-    ) = UNSET
-    file: (
-        Annotated[
-            Word,
-            Meta(
-                description="With slots: HAProxy's `server-state-file`. Without: a file with the backend, with which "
-                "HAProxy is started besides its own configuration"
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    options: Annotated[str, Meta(description="Without slots: the options after the address of a server")] = "check"
-    section: Annotated[
-        tuple[Word, ...], Meta(description="Without slots: the lines of the backend before its servers")
-    ] = ()
-    agent: Annotated[Word, Meta(description="HOST:PORT on which agent checks are answered")] | UnsetType = UNSET
+    backend: Annotated[Word | UnsetType, about("Name of the backend; default: that of the type")] = UNSET
+    socket: Annotated[Word | UnsetType, about("HAProxy's `stats socket` with `level admin`, relative to the root")] = (
+        UNSET
+    )
+    slots: Annotated[
+        Word | UnsetType, about("Prefix of the backend's `server-template`; default: the name of the type")
+    ] = UNSET
+    file: Annotated[
+        Word | UnsetType,
+        about(
+            "With slots: HAProxy's `server-state-file`. Without: a file with the backend, with which HAProxy is started besides its own configuration"
+        ),
+    ] = UNSET
+    options: Annotated[str, about("Without slots: the options after the address of a server")] = "check"
+    section: Annotated[tuple[Word, ...], about("Without slots: the lines of the backend before its servers")] = ()
+    agent: Annotated[Word | UnsetType, about("HOST:PORT on which agent checks are answered")] = UNSET
 
 
 class Balancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The load balancer that is kept in step with the ready instances: HAProxy, or any other by a file made from a
-    template.
-    """
+    """The load balancer that is kept in step with the ready instances: HAProxy, or any other by a file."""
 
-    haproxy: Annotated[HaproxyBalancer, Meta(description="A backend of HAProxy")] | UnsetType = UNSET
-    file: Annotated[Word, Meta(description="The file that is written, relative to the root")] | UnsetType = UNSET
-    template: Annotated[Word, Meta(description="The Jinja template that the file is made from")] | UnsetType = UNSET
-    reload: Annotated[Word, Meta(description="The command that makes the balancer read the file")] | UnsetType = UNSET
-    gather: Annotated[
-        Duration, Meta(description="Seconds for which changes are collected before they are passed on")
-    ] = 0.1
-    drain: Annotated[
-        Duration, Meta(description="Most seconds that a leaving instance may take to finish its requests")
-    ] = 10.0
+    haproxy: Annotated[HaproxyBalancer | UnsetType, about("A backend of HAProxy")] = UNSET
+    file: Annotated[Word | UnsetType, about("The file that is written, relative to the root")] = UNSET
+    template: Annotated[Word | UnsetType, about("The Jinja template that the file is made from")] = UNSET
+    reload: Annotated[Word | UnsetType, about("The command that makes the balancer read the file")] = UNSET
+    gather: Annotated[Duration, about("Seconds for which changes are collected before they are passed on")] = 0.1
+    drain: Annotated[Duration, about("Most seconds that a leaving instance may take to finish its requests")] = 10.0
 
 
 def short(text: str) -> Balancer:

@@ -41,9 +41,7 @@ class World(NamedTuple):
 
 
 class Granted(Struct, frozen=True):
-    """A command that is granted: what is desired now, which slots it affects, what its operation needs, and the change
-    to publish.
-    """
+    """A command that is granted: what is desired now, the slots concerned, what its operation needs, and the change."""
 
     desired: Desired
     touched: list[str] = []
@@ -94,9 +92,7 @@ def scale(command: Scale, world: World) -> Decision:
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
-    """Why these instances cannot be removed; None where they can. Each must be one of as many as the count is lowered
-    by.
-    """
+    """Why these instances cannot be removed; None where they can. The count must be lowered by as many."""
     if not names:
         return None
     standing = {i.name for i in world.standing()}
@@ -130,9 +126,7 @@ def scale_by_signal(by: int, world: World) -> Decision:
 def resized(
     world: World, type_name: str, count: int, why: Reason, remove: Collection[int] = ()
 ) -> tuple[Desired, list[str]]:
-    """What is desired with another count of a type, and the slots that start or stop. `remove` are numbers to stop
-    first.
-    """
+    """What is desired with another count of a type, and the slots that start or stop; `remove` are stopped first."""
     desired, taken = world.desired, world.slots.taken(world.plan.types[type_name])
     room = room_of(world.plan, type_name)
     after = wanted.resize(desired, Resizing(type_name, count, taken, room, why, remove))
@@ -223,9 +217,7 @@ def _granted(desired: Desired, chosen: list[Instance], needs: dict[str, Need], w
 
 
 def decide(command: Scale | Restart | Stop | SendSignal | Wait | Hold, world: World) -> Decision:
-    """The decision on a command, except Reload and Shutdown, which the fleet handles as they change more than what is
-    desired.
-    """
+    """The decision on a command, except Reload and Shutdown, which change more than what is desired."""
     match command:
         case Scale():
             return scale(command, world)

@@ -33,9 +33,7 @@ class Crashes:
         return watch is not None and watch.looping
 
     def loops(self, i: Instance, now: float) -> bool:
-        """Whether this instance is in the crash loop of its type: it is being restarted, and died within the last
-        minute.
-        """
+        """Whether it is in the crash loop of its type: it is being restarted, and died within the last minute."""
         died_at = i.record.died_at
         recent = died_at is not None and now - died_at < WINDOW
         return recent and not isinstance(i.phase, AT_REST) and self.looping(i.spec.type)

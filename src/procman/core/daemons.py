@@ -9,8 +9,7 @@ from procman.core.slots import Slots
 
 def reclaim(i: Instance, slots: Slots) -> list[Action]:
     """The leader of this instance has ended. If it was the last of its type, the type's daemons end with it."""
-    # searched from the end: when a thousand are stopped together, the last ones end last
-    if any(other.alive for other in slots.last_first(i.spec.type)):
+    if slots.any_alive(i.spec.type):
         return []
     stop = i.leader.stop if i.leader is not None else i.spec.stop
     return [ReclaimDaemons(i.name, i.generation, stop.signal)]

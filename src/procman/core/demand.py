@@ -148,7 +148,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
 
 
 class Because(Enum):
-    """The rule that had the last word."""
+    """The rule that decided the count."""
 
     STEADY = "steady"
     UP = "up"

@@ -94,7 +94,7 @@ class Desired(Struct, frozen=True, kw_only=True):
 
     def numbers(self, type_name: str) -> Sequence[int]:
         """The numbers of a type's regular slots, in ascending order."""
-        return self.gapped.get(type_name) or range(1, self.count(type_name) + 1)
+        return self.gapped.get(type_name) or range(1, self.counts.get(type_name, 0) + 1)
 
     def names(self, type_name: str) -> list[str]:
         """The names of its regular slots."""

@@ -48,74 +48,63 @@ class FormationStarted(Struct, frozen=True, tag=True):
     """Start the formation: the first event of a fleet, unless it continues after an upgrade."""
 
 
-class Spawned(Struct, frozen=True, tag=True):
-    """The process exists. `shell`: it is a shell, and not the program of the command itself."""
+class ProcessEvent(Struct, frozen=True):
+    """An event of the run that it names; an instance in another run drops it."""
 
     name: str
     generation: int
+
+
+class Spawned(ProcessEvent, frozen=True, tag=True):
+    """The process exists. `shell`: it is a shell, and not the program of the command itself."""
+
     pid: int
     shell: bool = False
 
 
-class SpawnFailed(Struct, frozen=True, tag=True):
+class SpawnFailed(ProcessEvent, frozen=True, tag=True):
     """The process could not be made. `code`: 127 not found, 126 not executable, 1 the machine lacks a resource."""
 
-    name: str
-    generation: int
     code: int
     why: str
     jitter: float = 0.0
 
 
-class SpawnCancelled(Struct, frozen=True, tag=True):
+class SpawnCancelled(ProcessEvent, frozen=True, tag=True):
     """A start that was still to come has been cancelled: there is no process."""
 
-    name: str
-    generation: int
 
-
-class Unreadable(Struct, frozen=True, tag=True):
+class Unreadable(ProcessEvent, frozen=True, tag=True):
     """The process exists, but its output cannot be read for lack of a resource: it would block at some time, unseen."""
 
-    name: str
-    generation: int
     why: str
 
 
-class Exited(Struct, frozen=True, tag=True):
+class Exited(ProcessEvent, frozen=True, tag=True):
     """The leader has ended (and is not reaped yet). `note` is a fact about the reason, such as which process holds its
     port; `daemon` the pid of a process that had left it before, 0 without one.
     """
 
-    name: str
-    generation: int
     status: ExitStatus
     note: str = ""
     jitter: float = 0.0
     daemon: int = 0
 
 
-class Emptied(Struct, frozen=True, tag=True):
+class Emptied(ProcessEvent, frozen=True, tag=True):
     """The leader is reaped, its group is empty and nothing that was adopted from it is left."""
 
-    name: str
-    generation: int
 
-
-class Adopted(Struct, frozen=True, tag=True):
+class Adopted(ProcessEvent, frozen=True, tag=True):
     """A process of this run lost its parent and became procman's own child. Reported once for each pid."""
 
-    name: str
-    generation: int
     pid: int
     in_group: bool
 
 
-class Released(Struct, frozen=True, tag=True):
+class Released(ProcessEvent, frozen=True, tag=True):
     """A companion releases a stop that it held."""
 
-    name: str
-    generation: int
     by: str
 
 
@@ -131,24 +120,20 @@ class OrphanReaped(Struct, frozen=True, tag=True):
     pid: int
 
 
-class Probed(Struct, frozen=True, tag=True):
+class Probed(ProcessEvent, frozen=True, tag=True):
     """An answer of the probe in force: whether it succeeded, and what was seen (`http /health answered 503`). A success
     with the same answer as before is not repeated.
     """
 
-    name: str
-    generation: int
     ok: bool
     answer: str = ""
 
 
-class Notified(Struct, frozen=True, tag=True):
+class Notified(ProcessEvent, frozen=True, tag=True):
     """What a program reports besides being ready (sd_notify(3)). `extend`: seconds that its start or stop may take from
     now on. `main_pid`: the process that it names as its main one.
     """
 
-    name: str
-    generation: int
     status: str | None = None
     stopping: bool = False
     reloading: bool = False
@@ -156,11 +141,9 @@ class Notified(Struct, frozen=True, tag=True):
     main_pid: int | None = None
 
 
-class Reported(Struct, frozen=True, tag=True):
+class Reported(ProcessEvent, frozen=True, tag=True):
     """What a companion reports about its work: the fault, "" for none."""
 
-    name: str
-    generation: int
     fault: str
 
 

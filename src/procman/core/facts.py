@@ -23,12 +23,6 @@ class BecameReady(Struct, frozen=True, gc=False):
     generation: int
 
 
-class BecameUnready(Struct, frozen=True, gc=False):
-    """It was ready and has left the rotation: unhealthy, draining, or stopping."""
-
-    name: str
-
-
 class LeaderEnded(Struct, frozen=True, gc=False):
     """The leader has ended, asked or not; processes of it may be left."""
 
@@ -60,4 +54,4 @@ class Rested(Struct, frozen=True, gc=False):
     name: str
 
 
-Fact: TypeAlias = Started | BecameReady | BecameUnready | LeaderEnded | EndedItself | Died | Rested
+Fact: TypeAlias = Started | BecameReady | LeaderEnded | EndedItself | Died | Rested

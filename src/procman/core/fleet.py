@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
-from procman.core.actions import Action, Finish, Publish, Refuse, Reply
+from procman.core.actions import Action, Finish
 from procman.core.formation import Formation
-from procman.core.operations import Need, Want
-from procman.core.phases import AT_REST, ENDING, Instance
+from procman.core.phases import ENDING, Instance
 from procman.core.snapshot import FleetState
 from procman.core.spec import Plan
 from procman.core.timers import (
@@ -30,9 +29,9 @@ from procman.core.view import FleetView, Kind, Operation
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import commands, overview, replacing, why, wording
+    from procman.core import execution, overview, replacing, why, wording
 else:
-    commands = later(__name__, "procman.core.commands")
+    execution = later(__name__, "procman.core.execution")
     overview = later(__name__, "procman.core.overview")
     replacing = later(__name__, "procman.core.replacing")
     why = later(__name__, "procman.core.why")
@@ -63,7 +62,7 @@ class Fleet:
 
     @property
     def stopping(self) -> bool:
-        return self._formation.desired.closing is not None
+        return self._formation.stopping
 
     @property
     def ending(self) -> bool:
@@ -96,13 +95,12 @@ class Fleet:
 
     def handle(self, event: saw.Event, now: float) -> list[Action]:
         """What to do about an event."""
-        if isinstance(event, saw.RunEvent):
+        if isinstance(event, saw.ProcessEvent) and not isinstance(event, saw.Adopted):
             self._step(event.name, event, now)
         else:
             self._happened(event, now)
         self._formation.reconcile(now)
         self._formation.end_startup(now)
-        self._formation.keep_counts()
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out
@@ -127,11 +125,11 @@ class Fleet:
             case saw.TimerFired():
                 self._timer(event, now)
             case saw.Commanded():
-                self._command(event.command, event.request, now)
+                execution.execute(self._formation, event.command, event.request, now)
             case saw.ShutdownAsked() | saw.KillAsked() | saw.InterruptAsked():
                 self._asked_to_end(event, now)
             case saw.ScaleAsked():
-                self._scale_asked(event.by, now)
+                execution.scale_by_signal(self._formation, event.by, now)
             case _:
                 assert_never(event)
 
@@ -160,53 +158,6 @@ class Fleet:
                 pass  # slots that may change by then are moved after every event
             case _:
                 assert_never(event.key)
-
-    # ---- commands
-
-    def _command(self, command: saw.Command, request: int, now: float) -> None:
-        formation = self._formation
-        match command:
-            case saw.Shutdown():
-                names = tuple(i.name for i in formation.slots if not isinstance(i.phase, AT_REST))
-                number = formation.begin("procman shutdown", dict.fromkeys(names, Need(Want.DOWN)))
-                formation.out.append(Reply(request, names, dict(self.counts), number))
-                formation.shut_down(0, "procman shutdown", now)
-                formation.move_on(number, dict.fromkeys(names), now)
-            case _ if self.stopping:
-                formation.out.append(Refuse(request, wording.STOPPING))
-            case saw.Reload(plan):
-                self._carry_out(formation.reload(plan), request, now)
-            case _:
-                decision = commands.decide(command, formation.world)
-                if isinstance(decision, commands.Granted):
-                    self._carry_out(decision, request, now)
-                else:
-                    formation.out.append(Refuse(request, *decision))
-
-    def _carry_out(self, granted: commands.Granted, request: int, now: float) -> None:
-        """Change what is desired, make the moves that are possible, and answer."""
-        formation = self._formation
-        formation.desired = formation.roll(granted.desired, formation.plan)
-        if granted.holds is not None:
-            formation.hold(granted.holds)
-        formation.out += granted.actions
-        if granted.change is not None:
-            formation.out.append(Publish(granted.change))
-        number = formation.begin(granted.what, granted.needs) if granted.what else 0
-        if request:
-            formation.out.append(Reply(request, tuple(granted.touched), dict(self.counts), number))
-        formation.move_on(number, granted.needs, now)
-        if granted.touched:
-            formation.watch_stop(now)
-
-    def _scale_asked(self, by: int, now: float) -> None:
-        """Scale by a signal, which names no type."""
-        stopped = (wording.STOPPING, "") if self.stopping else None
-        decision = stopped or commands.scale_by_signal(by, self._formation.world)
-        if isinstance(decision, commands.Granted):
-            self._carry_out(decision, 0, now)
-        else:
-            self._formation.publish(Kind.COMMAND, wording.by_signal(decision[0]))
 
     # ---- the end
 

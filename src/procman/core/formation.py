@@ -1,5 +1,5 @@
-"""All slots, what is desired of them, and what follows when one has changed: for its type, for operations, for
-everything.
+"""Owns all slots and what is desired of them, and decides what a change of one means for its type, for operations, and
+for everything.
 
 Commands change `desired`; `reconcile` starts and stops the slots that may be. What concerns one slot is decided in
 `instance.step`, which returns facts about what a step means for others; they are handled here.
@@ -17,10 +17,9 @@ from procman.core import desired as wanted
 from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, Remove, SetTimer
 from procman.core.counters import Counters
 from procman.core.crashes import Crashes
-from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove, Role, StartMove, StopMove, is_rolling
+from procman.core.desired import Closing, Move, RegroupMove, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
     Adopted,
-    Hold,
     KillAsked,
     RestartWanted,
     SlotEvent,
@@ -29,7 +28,7 @@ from procman.core.events import (
     StopWanted,
     WaitWanted,
 )
-from procman.core.facts import BecameReady, BecameUnready, Died, EndedItself, Fact, LeaderEnded, Rested, Started
+from procman.core.facts import BecameReady, Died, EndedItself, Fact, LeaderEnded, Rested, Started
 from procman.core.instance import step
 from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
@@ -37,7 +36,7 @@ from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState, GroupsState, StartupState
-from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
+from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, WaitingLineTimer
 from procman.core.turn import Pacers, Turn
 from procman.core.view import Change, Kind, Reason, ReasonCode
@@ -45,10 +44,9 @@ from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import commands, daemons, followers, groups, order, recycling, reload, replacing, startup, wording
+    from procman.core import daemons, followers, groups, order, recycling, reload, replacing, startup, wording
     from procman.core.blockers import Blockers
 else:
-    commands = later(__name__, "procman.core.commands")
     daemons = later(__name__, "procman.core.daemons")
     followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
@@ -104,6 +102,10 @@ class Formation:
             groups=self.groups.state() if self.groups is not None else GroupsState(),
         )
 
+    @property
+    def stopping(self) -> bool:
+        return self.desired.closing is not None
+
     # ---- one slot
 
     def reconcile(self, now: float) -> None:
@@ -125,20 +127,16 @@ class Formation:
     def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
         """Whether the move is made, or not needed any more."""
         type_name, _, index = name.rpartition(".")
-        spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
-        i = self.slots.get(name)
+        i = self.slots.at(type_name, int(index))
         if isinstance(move, StopMove):
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
                     return False
                 self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
-        if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
-            i = self.slots.new(spec, int(index), now)
-            if self.rollouts.release(name):
-                self.out.append(Remove(name))
-            if self._role(i) is Role.SURGE:
-                self.out.append(wording.extra_comes(i))
+        spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
+        if i is None and spec is not None and isinstance(move, StartMove):
+            i = self._new(name, spec, int(index), now)
         if i is None or spec is None or turn.is_moot(i, move):
             return True
         if isinstance(move, RegroupMove):
@@ -168,13 +166,15 @@ class Formation:
             return
         self.desired = self.desired.moving(regroup.moves)
         self.out.append(groups.publish(i, regroup))
-        if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
+        if regroup.failed and any(self.plan.types[t].on_end is not OnEnd.STAY for t in regroup.group.members):
             self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
         """Whether its backoff is over during an ordered start of its group: from now on it waits for its turn."""
+        if self.groups is None:
+            return False
         i = self.slots.get(name)
-        if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:
+        if i is None or not isinstance(i.phase, Backoff) or i.token != token:
             return False
         move = self.desired.moves.get(i.name)
         if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
@@ -200,16 +200,23 @@ class Formation:
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
     def keep_counts(self) -> None:
-        """Publish the counts that have to outlast procman, if they have changed."""
+        """Publish the counts that have to outlast procman, if a command has changed them."""
         kept = wanted.kept(self.plan, self.desired)
         if kept != self._kept:
             self._kept = kept
             self.out.append(KeepCounts(kept))
 
-    def has_place(self, type_name: str, index: int) -> bool:
-        if is_companion(type_name):
-            return index == 1
-        return self.desired.role(type_name, index) is not Role.LEAVING
+    def _new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance | None:
+        """A new slot with that name and number, where its type has a place for it."""
+        role = self.desired.role(spec.type, index)
+        if not (index == 1 if is_companion(spec.type) else role is not Role.LEAVING):
+            return None
+        i = self.slots.new(name, spec, index, now)
+        if self.rollouts.release(name):
+            self.out.append(Remove(name))
+        if role is Role.SURGE:
+            self.out.append(wording.extra_comes(i))
+        return i
 
     def _role(self, i: Instance) -> Role:
         return self.desired.role(i.spec.type, i.index)
@@ -227,45 +234,41 @@ class Formation:
             self.slots.remove(after)
             if not self.rollouts.keeps(after.name):
                 self.out.append(Remove(after.name))
+        if not self.operations.open:
+            return
         if (facts or gone or after.unkillable) and not self.rollouts.is_on_trial(after):
             self.out += self.operations.moved(after.name, None if gone else after, self.looping(now))
 
     def _heed(self, fact: Fact, i: Instance, now: float) -> None:
         """What a step of one instance means for others."""
-        match fact:
+        match fact:  # what is frequent comes first
+            case BecameReady():
+                pass
             case Started():
                 self.counters.started(i.spec.type)
                 if i.spec.recycle is not None:
                     self.out += recycling.begin(i, now)
+            case LeaderEnded(status=status):
+                self.counters.ended(i.spec.type, status)
+                self.out += daemons.reclaim(i, self.slots)
+                if self.plan.has_followers:
+                    self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
+            case Rested():
+                if not isinstance(i.phase, Down) and self._role(i) is Role.SURGE:
+                    replacing.ended(self, i, now)
             case Died():
                 self.out += self.crashes.death(i, fact, now)
                 self._regroup(i, fact, now)
                 rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
-                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                if i.spec.on_end is not OnEnd.STAY and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
-            case LeaderEnded(status=status):
-                self.counters.ended(i.spec.type, status)
-                self.out += daemons.reclaim(i, self.slots)
-                if self.plan.has_followers:
-                    self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
-                    self.shut_down(status.code, f"{i.name} ended", now)
-            case Rested():
-                if not isinstance(i.phase, Down) and self._role(i) is Role.SURGE:
-                    replacing.ended(self, i, now)
-            case BecameReady() | BecameUnready():
-                pass
+                    self.shut_down(closing.status_of(i, status), f"{i.name} ended", now)
             case _:
                 assert_never(fact)
-
-    def hold(self, hold: Hold) -> None:
-        """Let stops of these types wait for the client that asks for it."""
-        self.holds.pop(hold.by, None)
-        if hold.seconds > 0 and hold.names:
-            self.holds[hold.by] = hold
 
     def looping(self, now: float) -> Callable[[Instance], bool]:
         return lambda i: self.crashes.loops(i, now)
@@ -310,33 +313,6 @@ class Formation:
         settled = {name: self.slots.get(name) for name in concerned if name not in moving}
         self.out += self.operations.settle(number, settled, self.looping(now))
 
-    @property
-    def world(self) -> commands.World:
-        """What a command is judged by."""
-        return commands.World(self.plan, self.desired, self.slots)
-
-    def reload(self, plan: Plan) -> commands.Granted:
-        """Take the new plan, and return what is desired under it."""
-        reloaded = reload.decide(plan, self.world)
-        before, self.plan = self.plan, plan
-        for type_name in reloaded.difference.removed:
-            self.crashes.forget(type_name)
-            self.rollouts.forget(type_name)
-        self.groups = (self.groups or groups.Groups()) if plan.groups else None
-        self.share_sockets(before)
-        self.desired = self.roll(reloaded.granted.desired, before)
-        self.slots.arrange(plan.types)
-        for i in reloaded.respecified:
-            self.slots.put(i)
-        return replace(reloaded.granted, desired=self.desired)
-
-    def roll(self, desired: Desired, before: Plan) -> Desired:
-        """What is desired, in order, with the rollouts that a command leads to. Those that fail go back to the specs of before."""
-        desired = followers.in_order(desired, self.plan) if self.plan.has_followers else desired
-        if self.groups is not None:
-            self.groups.begin(self.grouped, desired.moves)
-        return replacing.begin(self, desired, before) if any(map(is_rolling, desired.moves.values())) else desired
-
     def share_sockets(self, before: Plan) -> None:
         """Open the shared sockets of another plan, and keep those of the one before for as long as an instance may need
         them.
@@ -370,7 +346,7 @@ class Formation:
         if self.groups is not None:
             self.groups.clear()
         self.out += self.orphans.end_all(now, grace)
-        if order.has_order(self.plan) or self.holds:
+        if self.plan.has_order or self.holds:
             self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))
         self.watch_stop(now)
         self.out += self.operations.close(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))

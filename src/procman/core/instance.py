@@ -43,9 +43,11 @@ from procman.core.events import (
     KillAsked,
     Notified,
     Probed,
+    ProcessEvent,
     Released,
     Reported,
     RestartWanted,
+    RunEvent,
     SlotEvent,
     SpawnCancelled,
     Spawned,
@@ -100,23 +102,28 @@ else:
 
 def step(i: Instance, event: SlotEvent, now: float) -> Step:
     """The instance after the event, what to do, and what it means. Late and foreign events change nothing."""
-    match event:
+    if isinstance(event, ProcessEvent):
+        return _happened(i, event, now) if event.generation == i.generation else Step(i)
+    match event:  # what is frequent comes first
+        case TimerFired():
+            return _timer(i, now) if event.token == i.token else Step(i)
         case StartWanted():
             return _start_wanted(i, now)
-        case WaitWanted():
-            return _wait_wanted(i, event, now)
         case StopWanted():
             return _stop_wanted(i, event, now)
+        case WaitWanted():
+            return _wait_wanted(i, event, now)
         case RestartWanted():
             return _restart_wanted(i, event, now)
         case HaltWanted():
             return halting.halt(i, event, now)
         case KillAsked():
             return _kill_asked(i, now)
-        case TimerFired():
-            return _timer(i, now) if event.token == i.token else Step(i)
-    if event.generation != i.generation:
-        return Step(i)
+        case _:
+            assert_never(event)
+
+
+def _happened(i: Instance, event: RunEvent | Adopted, now: float) -> Step:
     match event:
         case Exited():
             return ends.exited(i, event, now)

@@ -4,7 +4,7 @@ One press of Ctrl-C reaches procman from the terminal, and once more, some milli
 it that passes its own signal on (cross-env, dotenv-cli, concurrently). A second press arrives from the terminal again
 or, where none came from there, from the same program again. A program that passes Ctrl-C on as TERM may be faster than
 the terminal: the TERM that begins a stop counts as the press, if a key follows. Some pass it on by a kill(1) that has
-ended before anybody can ask whose it was (nodemon). The sender is unknown where the system cannot tell it, and of what
+ended before anybody can ask whose it was (nodemon). The sender is unknown where the system cannot report it, and of what
 came during a start or an upgrade.
 """
 

@@ -16,7 +16,20 @@ from msgspec.structs import replace
 
 from procman.core.actions import Action, OperationEnded
 from procman.core.desired import Desired
-from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready, Stopping, StopReason
+from procman.core.phases import (
+    AT_REST,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Failed,
+    Instance,
+    Ready,
+    Spawning,
+    Starting,
+    Stopping,
+    StopReason,
+)
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Operation, OperationState, Reason, ReasonCode
 from procman.later import later
@@ -80,20 +93,20 @@ Loops = Callable[[Instance], bool]
 
 
 class Operations:
-    """Operations under way, and the last that have ended."""
+    """Operations under way (`open`), and the last that have ended."""
 
     def __init__(self, state: OperationsState = OperationsState()) -> None:  # noqa: B008  frozen
         self._last = state.last
-        self._open = {one.id: OpenOperation(one.id, one.what, dict(one.needs)) for one in state.open}
+        self.open = {one.id: OpenOperation(one.id, one.what, dict(one.needs)) for one in state.open}
         self._ended = {one.id: one for one in state.ended}
 
     def state(self) -> OperationsState:
-        under_way = tuple(replace(one, needs=dict(one.needs)) for one in self._open.values())
+        under_way = tuple(replace(one, needs=dict(one.needs)) for one in self.open.values())
         return OperationsState(self._last, under_way, tuple(self._ended.values()))
 
     def get(self, number: int) -> Operation | None:
         """Its state; None where there is no operation of that number, or none any more."""
-        one = self._open.get(number)
+        one = self.open.get(number)
         if one is not None:
             return Operation(id=one.id, what=one.what, state=OperationState.RUNNING, left=tuple(one.needs))
         return self._ended.get(number)
@@ -102,52 +115,50 @@ class Operations:
         """A new operation. Operations that need the opposite of a slot are superseded."""
         self._last += 1
         opposite = [
-            one for one in self._open.values() if any(_contrary(one.needs.get(n), need) for n, need in needs.items())
+            one for one in self.open.values() if any(_contrary(one.needs.get(n), need) for n, need in needs.items())
         ]
         actions = [self._end(one, OperationState.SUPERSEDED, wording.superseded(what)) for one in opposite]
-        if len(self._open) >= OPEN:
-            actions.append(self._end(next(iter(self._open.values())), OperationState.FAILED, wording.too_many(OPEN)))
-        self._open[self._last] = OpenOperation(self._last, what, dict(needs))
+        if len(self.open) >= OPEN:
+            actions.append(self._end(next(iter(self.open.values())), OperationState.FAILED, wording.too_many(OPEN)))
+        self.open[self._last] = OpenOperation(self._last, what, dict(needs))
         return self._last, actions
 
     def settle(self, number: int, slots: Mapping[str, Instance | None], loops: Loops) -> list[Action]:
         """Judge a new operation by these slots, as its needs may be met already."""
-        one = self._open.get(number)
+        one = self.open.get(number)
         if one is None:
             return []
         for name, i in slots.items():
             if name in one.needs:
-                actions = self._judge(one, name, i, loops=i is not None and loops(i))
+                actions = self._judge(one, name, i, loops)
                 if actions:
                     return actions
         return self._done(one)
 
     def moved(self, name: str, i: Instance | None, loops: Loops) -> list[Action]:
         """A slot has moved, or has been removed."""
-        if not self._open:
-            return []
         actions: list[Action] = []
-        for one in [one for one in self._open.values() if name in one.needs]:
-            actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
+        for one in [*self.open.values()]:
+            if name in one.needs:
+                actions += self._judge(one, name, i, loops) or self._done(one)
         return actions
 
     def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:
         """These instances cannot come up as asked, because of what happened to one of them."""
         hit = [
             one
-            for one in self._open.values()
+            for one in self.open.values()
             if any(n in names and one.needs[n].want is not Want.DOWN for n in one.needs)
         ]
         return [self._end(one, OperationState.FAILED, reason, by) for one in hit]
 
     def close(self, reason: Reason) -> list[Action]:
         """Everything ends: no instance comes up any more."""
-        hit = [one for one in self._open.values() if any(need.want is not Want.DOWN for need in one.needs.values())]
+        hit = [one for one in self.open.values() if any(need.want is not Want.DOWN for need in one.needs.values())]
         return [self._end(one, OperationState.FAILED, reason) for one in hit]
 
-    def _judge(self, one: OpenOperation, name: str, i: Instance | None, *, loops: bool) -> list[Action]:
-        need = one.needs[name]
-        verdict = judge(need, i, loops=loops)
+    def _judge(self, one: OpenOperation, name: str, i: Instance | None, loops: Loops) -> list[Action]:
+        verdict = judge(one.needs[name], i, loops)
         if verdict is True:
             del one.needs[name]
         elif isinstance(verdict, Reason):
@@ -155,10 +166,10 @@ class Operations:
         return []
 
     def _done(self, one: OpenOperation) -> list[Action]:
-        return [] if one.needs or one.id not in self._open else [self._end(one, OperationState.DONE, None)]
+        return [] if one.needs or one.id not in self.open else [self._end(one, OperationState.DONE, None)]
 
     def _end(self, one: OpenOperation, state: OperationState, reason: Reason | None, by: str | None = None) -> Action:
-        del self._open[one.id]
+        del self.open[one.id]
         ended = Operation(id=one.id, what=one.what, state=state, reason=reason, left=tuple(one.needs), instance=by)
         self._ended[one.id] = ended
         while len(self._ended) > KEPT:
@@ -170,18 +181,7 @@ def _contrary(old: Need | None, new: Need) -> bool:
     return old is not None and (old.want is Want.DOWN) is not (new.want is Want.DOWN)
 
 
-def _death(i: Instance) -> Reason | None:
-    """Why its last life is over, or about to be, without a command that asked for it; None where it is not."""
-    match i.phase:
-        case Backoff(why=why) | Clearing(why=why):
-            return why
-        case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
-            return why
-        case _:
-            return None
-
-
-def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
+def judge(need: Need, i: Instance | None, loops: Loops) -> bool | Reason:
     """Whether the need is met; a reason where it cannot be met any more."""
     if need.want is Want.DOWN:
         if i is None or isinstance(i.phase, AT_REST):
@@ -189,12 +189,20 @@ def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
         return wording.UNKILLABLE if i.unkillable else False
     if i is None:
         return Reason(ReasonCode.REMOVED, "is no longer there")
-    if isinstance(i.phase, Failed):
-        return replace(i.phase.why, text=f"failed: {i.phase.why.text}")
-    if isinstance(i.phase, Down) and not i.wanted and i.phase.why is not None:
-        return replace(i.phase.why, text=f"is stopped: {i.phase.why.text}")
-    if loops and (why := _death(i)) is not None:
-        return replace(why, text=f"is in a crash loop: {why.text}")
-    if i.generation <= need.after:
-        return False
-    return isinstance(i.phase, Done) or (need.want is Want.UP and isinstance(i.phase, Ready))
+    match i.phase:  # what is frequent comes first
+        case Spawning() | Starting():
+            return False
+        case Ready():
+            return need.want is Want.UP and i.generation > need.after
+        case Done():
+            return i.generation > need.after
+        case Failed(why):
+            return replace(why, text=f"failed: {why.text}")
+        case Down(why) if not i.wanted and why is not None:
+            return replace(why, text=f"is stopped: {why.text}")
+        case (
+            Backoff(why=why) | Clearing(why=why) | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)
+        ) if loops(i):
+            return replace(why, text=f"is in a crash loop: {why.text}")
+        case _:
+            return False

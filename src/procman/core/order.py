@@ -97,10 +97,6 @@ def dependents(plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def has_order(plan: Plan) -> bool:
-    return bool(plan.groups) or any(spec.depends_on for spec in plan.types.values())
-
-
 def may_stop(type_name: str, needed_by: Mapping[str, list[str]], slots: Slots) -> bool:
     """Whether nothing is left of the types that need it."""
     return needed_until_its_end(type_name, needed_by, slots) is None

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from procman.core import blockers, followers, order, replacing, wording
 from procman.core.blockers import Blockers
+from procman.core.commands import AUTOSCALE
 from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
 from procman.core.formation import Formation
 from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
@@ -86,7 +87,8 @@ def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
     name, desired = spec.type, formation.desired.count(spec.type)
     slots, looping = formation.slots.of(name), formation.crashes.looping(name)
     rollout = formation.rollouts.shown(name, formation.desired, slots)
-    return formation.counters.view(spec, desired, slots, crash_loop=looping, rollout=rollout)
+    view = formation.counters.view(spec, desired, slots, crash_loop=looping, rollout=rollout)
+    return replace(view, autoscaled=True) if name in formation.plan.sections.get(AUTOSCALE, {}) else view
 
 
 def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:

@@ -208,7 +208,7 @@ AT_REST = (Down, Failed, Done)
 """The phases in which nothing of the instance is left and nothing is on its way."""
 
 UP = (Starting, Ready, Unhealthy)
-"""The phases in which the leader lives and has not been asked to end."""
+"""The phases in which the leader runs and has not been asked to end."""
 
 ENDING = (Stopping, Clearing)
 """The phases in which the rest of a run is being ended."""
@@ -231,6 +231,10 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
     died_at: float | None = None
 
 
+NO_RECORD = SlotRecord()
+"""That of a new slot."""
+
+
 class Instance(Struct, frozen=True, kw_only=True):
     """One slot. Times are monotonic seconds. `spec` is how its next run is started."""
 
@@ -242,7 +246,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     wanted: bool = False
     generation: int = 0
     token: int = 0
-    record: SlotRecord = SlotRecord()
+    record: SlotRecord = NO_RECORD
 
     @property
     def leader(self) -> Leader | None:
@@ -263,7 +267,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def ended_for_good(self) -> bool:
-        """It ended by itself and will not be started again, also while what it left is being ended."""
+        """It ended by itself and will not be started again, even while its remaining processes are still being ended."""
         phase = self.phase
         if isinstance(phase, Clearing):
             return phase.then in (AfterClearing.DONE, AfterClearing.FAILED)
@@ -286,9 +290,9 @@ class Step(NamedTuple):
 # ---- the ways from phase to phase
 
 
-def enter(i: Instance, phase: Phase, now: float) -> Instance:
+def enter(i: Instance, phase: Phase, now: float, **changes: int | bool) -> Instance:
     """Enter another phase, in which the deadline of the one before does not apply."""
-    return replace(i, phase=phase, phase_since=now, token=i.token + 1)
+    return replace(i, phase=phase, phase_since=now, token=i.token + 1, **changes)
 
 
 def noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
@@ -307,9 +311,9 @@ def counted(i: Instance, now: float) -> Instance:
 
 def afresh(i: Instance) -> Instance:
     """A person's command resets the counts of failures."""
-    return noted(i, failures=0, early_exits=0, died_at=None)
+    return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)
 
 
 def spawn(i: Instance, now: float) -> Step:
-    i = replace(enter(i, Spawning(i.spec.stop), now), wanted=True, generation=i.generation + 1)
+    i = enter(i, Spawning(i.spec.stop), now, wanted=True, generation=i.generation + 1)
     return Step(i, (Spawn(i.name, i.generation, i.spec, i.index),))

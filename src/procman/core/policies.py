@@ -21,8 +21,8 @@ class TcpProbe(Struct, frozen=True, tag="tcp"):
 
 
 class HttpProbe(Struct, frozen=True, tag="http"):
-    """A GET is answered with one of `status` (none given: 200 to 399). `url` is a path on the instance's port, or a
-    whole URL.
+    """A GET is answered with one of `status` (none: 200 to 399). `url` is a path on the instance's port, or a whole
+    URL.
     """
 
     url: str
@@ -159,9 +159,7 @@ class Strategy(Enum):
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Types that are started and restarted together. With more than `intensity` restarts in `period` seconds the group
-    is failed.
-    """
+    """Types that are restarted together. With over `intensity` restarts in `period` seconds the group is failed."""
 
     name: str
     members: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The proposal of one metric: a reading -> a count, as the HorizontalPodAutoscaler computes it. Pure.
+"""The proposal of one metric: the count that a reading asks for, as the HorizontalPodAutoscaler computes it. Pure.
 
 The rule and its treatment of missing, unready and young instances are those of the Kubernetes documentation,
 "Horizontal Pod Autoscaling", section "Algorithm details". It differs in two points: without a ready instance a ratio

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from procman.core import restart, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
 from procman.core.events import Notified, Probed, Reported
-from procman.core.facts import BecameReady, BecameUnready, Died
+from procman.core.facts import BecameReady, Died
 from procman.core.phases import Instance, Ready, Starting, Step, Stopping, StopReason, Unhealthy, counted, enter, noted
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
@@ -51,18 +51,18 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
 
 
 def silence(probe: policies.Probe) -> str:
-    """What is missing where nothing was answered."""
+    """What is missing while nothing has been answered."""
     match probe:
         case policies.LogProbe(pattern):
             return f"no line matches {pattern!r}"
         case policies.NotifyProbe():
-            return "it has not said READY=1"
+            return "it has not sent READY=1"
         case _:
             return "its probe has not answered"
 
 
 def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
-    """A report about its state."""
+    """Handle a report about its state."""
     match event:
         case Probed():
             return _probed(i, event, now)
@@ -110,7 +110,7 @@ def _notified(i: Instance, event: Notified, now: float) -> Step:
         case Ready(leader, ready_at) if event.stopping or event.reloading:
             answer = wording.IS_STOPPING if event.stopping else wording.IS_RELOADING
             i = enter(i, Unhealthy(leader, ready_at, 0, answer), now)
-            return Step(i, (wording.is_unhealthy(i, answer),), (BecameUnready(i.name),))
+            return Step(i, (wording.is_unhealthy(i, answer),))
         case Ready() as phase if event.status is not None:
             return Step(replace(i, phase=replace(phase, status=event.status)))
         case _:
@@ -122,7 +122,7 @@ def _reported(i: Instance, event: Reported, now: float) -> Step:
     match i.phase:
         case Ready(leader, ready_at) if event.fault:
             i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
-            return Step(i, (wording.reports(i, event.fault),), (BecameUnready(i.name),))
+            return Step(i, (wording.reports(i, event.fault),))
         case Unhealthy() as phase if event.fault:
             return Step(replace(i, phase=replace(phase, answer=event.fault)))
         case Unhealthy(leader, ready_at):
@@ -133,7 +133,8 @@ def _reported(i: Instance, event: Reported, now: float) -> Step:
 
 
 def _become_ready(i: Instance, phase: Starting, now: float) -> Step:
-    i = enter(noted(i, early_exits=0), Ready(phase.leader, now), now)
+    i = noted(i, early_exits=0) if i.record.early_exits else i
+    i = enter(i, Ready(phase.leader, now), now)
     actions: list[Action] = [wording.is_ready(i)]
     if i.spec.ready is not None:
         actions.append(StopProbe(i.name, i.generation))
@@ -146,12 +147,11 @@ def _become_ready(i: Instance, phase: Starting, now: float) -> Step:
 def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
     health = i.spec.health
     assert health is not None
-    facts = (BecameUnready(i.name),) if isinstance(i.phase, Ready) else ()
-    i = enter(i, phase, now) if facts else replace(i, phase=phase)
+    first = isinstance(i.phase, Ready)
+    i = enter(i, phase, now) if first else replace(i, phase=phase)
     if health.on_failure is policies.OnUnhealthy.RESTART and phase.failed_checks >= health.failures:
-        step = _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failed_checks), now)
-        return step._replace(facts=(*facts, *step.facts))
-    return Step(i, (wording.is_unhealthy(i, phase.answer),) if facts else (), facts)
+        return _end(i, StopReason.UNHEALTHY, wording.unhealthy(phase.answer, phase.failed_checks), now)
+    return Step(i, (wording.is_unhealthy(i, phase.answer),) if first else ())
 
 
 def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
@@ -164,4 +164,5 @@ def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
     outcome, _ = restart.judge_failed_start(i.spec, 1, i.record.failures)
     step = stopping.begin(i, leader, stopping.StopCause(reason, why), now)
     died = Died(i.name, outcome is Outcome.RETRY, reason is StopReason.NOT_READY)
-    return Step(step.instance, (wording.ended_for_its_state(i, why), *step.actions), (died,))
+    published = wording.ended_for_its_state(i, why, retried=died.retried)
+    return Step(step.instance, (published, *step.actions), (died,))

@@ -73,9 +73,7 @@ def closable(lingering: Lingering, rollouts: Collection[str], desired: Desired) 
 
 
 def counts_after(plan: Plan, counts: Mapping[str, int], scaled: Collection[str]) -> dict[str, int]:
-    """Counts under the new plan: those that were set at run time stay if they are still allowed; the others come from
-    the inputs.
-    """
+    """Counts under the new plan: those set at run time stay where they are allowed; the others come from the inputs."""
     after = {}
     for type_name, configured in plan.counts.items():
         count = counts.get(type_name, 0) if type_name in scaled else configured

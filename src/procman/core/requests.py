@@ -86,4 +86,6 @@ class Hold(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defau
 
 
 class Shutdown(Struct, frozen=True, tag=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
+    """Stop everything and end. A program gives `why`, which the log shows."""
+
+    why: Annotated[str, Meta(max_length=256)] = ""

@@ -39,9 +39,7 @@ def matching(names: Sequence[str], instances: Sequence[Instance], types: Collect
 
 
 class Selector:
-    """The names of a request, to be tested on many instances: a plain name costs the same, however many others there
-    are.
-    """
+    """The names of a request, to be tested on many instances: a plain name costs the same however many there are."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names

@@ -14,9 +14,7 @@ from procman.core.spec import ProcessSpec, is_companion
 
 
 class SlotsState(Struct, frozen=True):
-    """The slots as a value: the types in order, their instances by number, and the generations and tokens of removed
-    ones.
-    """
+    """The slots as a value: types in order, instances by number, and the generations and tokens of removed ones."""
 
     types: tuple[str, ...]
     instances: tuple[Instance, ...] = ()
@@ -38,14 +36,16 @@ class Slots:
 
     def __iter__(self) -> Iterator[Instance]:
         """In the Procfile's order, then by number."""
-        return (i for i in self.everyone() if not is_companion(i.spec.type))
+        types = self._by_type.items()
+        return (i for name, slots in types if not is_companion(name) for i in slots if i is not None)
 
     def everyone(self) -> Iterator[Instance]:
         """Every slot, including companions."""
         return (i for slots in self._by_type.values() for i in slots if i is not None)
 
     def companions(self) -> list[Instance]:
-        return [i for i in self.everyone() if is_companion(i.spec.type)]
+        types = self._by_type.items()
+        return [i for name, slots in types if is_companion(name) for i in slots if i is not None]
 
     @property
     def settled(self) -> bool:
@@ -55,9 +55,14 @@ class Slots:
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
-    def last_first(self, type_name: str) -> Iterator[Instance]:
-        """Those of a type, by falling number."""
-        return (i for i in reversed(self._by_type.get(type_name, ())) if i is not None)
+    def any_alive(self, type_name: str) -> bool:
+        """Whether a leader of this type lives. Searched from the end: when a thousand are stopped together, the last ones
+        end last.
+        """
+        for i in reversed(self._by_type.get(type_name, ())):  # noqa: SIM110  a generator is slower, at each end
+            if i is not None and i.alive:
+                return True
+        return False
 
     def taken(self, spec: ProcessSpec) -> set[int]:
         """The numbers that a type's slots have, and those whose port a slot of another type has."""
@@ -73,20 +78,14 @@ class Slots:
 
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
-        if not index.isdecimal():
-            return None
-        slots, number = self._by_type.get(type_name, ()), int(index)
-        return slots[number - 1] if 0 < number <= len(slots) else None
+        return self.at(type_name, int(index)) if index.isdecimal() else None
 
     def is_busy(self, i: Instance) -> bool:
         """Whether something of it exists or is about to."""
         return i.name in self._busy
 
-    def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
-        """A new slot. Its generations and tokens continue where an earlier one of its name ended, whose timers may
-        still fire.
-        """
-        name = f"{spec.type}.{index}"
+    def new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance:
+        """A new slot. Generations and tokens continue those of an earlier one, whose timers may still fire."""
         generation, token = self._past.pop(name, (0, 0))
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
 

@@ -1,7 +1,7 @@
-"""The wanted world: what to run and how, compared by value.
+"""What to run and how, compared by value.
 
-Everything here is a frozen value. A reload is "did the value change?", so nothing that merely describes where the
-value came from (a line number, a file) belongs here.
+Everything here is a frozen value. A reload is "did the value change?", so nothing that merely describes where the value
+came from (a line number, a file) belongs here.
 """
 
 from __future__ import annotations
@@ -99,12 +99,20 @@ class BaseEnvironment(Struct, frozen=True, kw_only=True):
     """What the environment files add to it, or override."""
 
 
+class CompanionWords(Struct, frozen=True):
+    """What a companion is there for, what does not happen while it cannot work, and what a person can do meanwhile."""
+
+    purpose: str = ""
+    without: str = ""
+    help: str = ""
+
+
 class ProcessSpec(Struct, frozen=True, kw_only=True):
     """How every instance of one process type is run. `env` is the type's own layer of the environment, over the `base`
     of all types; variables of one instance (PORT, PS, PROCMAN_*) come on top.
 
     `port` is the first instance's port, None where instances get none. `cwd` is absolute. With `tty` an instance has a
-    terminal of its own, which is also its input, and `stdin` is ignored.
+    terminal of its own, which is also its input, and `stdin` is ignored. `words` are what `procman why` says of a companion.
     """
 
     type: str
@@ -128,9 +136,10 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     rolling: policies.Rolling | None = None
     recycle: policies.Recycle | None = None
     sockets: tuple[policies.ListenSocket, ...] = ()
+    words: CompanionWords | None = None
 
     def environment(self) -> dict[str, str]:
-        """All layers as one, a new dictionary."""
+        """All layers merged into a new dictionary."""
         return {**self.base.inherited, **self.base.files, **self.env}
 
     def port_of(self, index: int) -> int | None:
@@ -164,6 +173,11 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
     def has_followers(self) -> bool:
         """Whether a type is to be restarted after another one has been (`depends_on: {x: {restart: true}}`)."""
         return any(one.restart for spec in self.types.values() for one in spec.depends_on)
+
+    @cached_property  # asked at each signal of a stop
+    def has_order(self) -> bool:
+        """Whether a type starts after another one, and ends before it."""
+        return bool(self.groups) or any(spec.depends_on for spec in self.types.values())
 
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""

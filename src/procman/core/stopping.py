@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from procman.core import wording
 from procman.core.actions import Action, RunHelper, SetTimer, Signal, SignalProcess, StopProbe, Target
 from procman.core.events import Adopted, HaltWanted, Released, RestartWanted, StopWanted, Unreadable
-from procman.core.facts import BecameUnready
 from procman.core.phases import (
     UP,
     Clearing,
@@ -80,15 +79,13 @@ def ask(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | Hal
     drain = leader.stop.drain
     seconds = terms.hold if terms.held_by else drain.seconds if drain is not None else 0.0
     until = _drained_by(now + seconds, terms.kill_by, leader) if seconds else now
-    unready = () if isinstance(i.phase, Starting) else (BecameUnready(i.name),)
     if isinstance(i.phase, Starting) or until <= now:
-        step = begin(i, leader, StopCause(reason, event.why, terms.kill_by), now)
-        return Step(step.instance, step.actions, unready)
+        return begin(i, leader, StopCause(reason, event.why, terms.kill_by), now)
     phase = Draining(leader, reason, event.why, until, terms.held_by, terms.kill_by)
     probes = _stop_probe(i)
     i = enter(i, phase, now)
     own = () if terms.held_by else _drain_actions(i, leader)
-    return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)), unready)
+    return Step(i, (*probes, wording.draining(i), *own, SetTimer(SlotTimer(i.name), i.token, until)))
 
 
 def go_on(i: Instance, reason: StopReason, event: StopWanted | RestartWanted | HaltWanted) -> Step:

@@ -92,12 +92,15 @@ class Turn:
         """At the end of everything, whether nothing needs this one any more."""
         if closing is None or not isinstance(i.phase, UP):
             return True
+        type_name = i.spec.type
+        if type_name not in self._stops:
+            self._stops[type_name] = self._may_stop(type_name, closing, companions_last=companions_last)
+        return self._stops[type_name]
+
+    def _may_stop(self, type_name: str, closing: Closing, *, companions_last: bool) -> bool:
         if self._now >= order.all_asked_at(closing.since, closing.grace):
             return True
-        type_name = i.spec.type
         if is_companion(type_name):
             return not companions_last or not any(self._slots.is_busy(other) for other in self._slots)
-        if type_name not in self._stops:
-            self._needed_by = order.dependents(self._plan) if self._needed_by is None else self._needed_by
-            self._stops[type_name] = order.may_stop(type_name, self._needed_by, self._slots)
-        return self._stops[type_name]
+        self._needed_by = order.dependents(self._plan) if self._needed_by is None else self._needed_by
+        return order.may_stop(type_name, self._needed_by, self._slots)

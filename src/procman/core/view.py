@@ -167,6 +167,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
 class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One type: how many instances are wanted, ready, and run from the spec in force; how many processes were started
     and exits by code since procman's start; whether it is in a crash loop; the progress of a rolling restart.
+    `autoscaled`: its count follows demand.
     """
 
     type: str
@@ -177,6 +178,7 @@ class TypeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exits: dict[int, int] = {}
     crash_loop: bool = False
     rollout: str | None = None
+    autoscaled: bool = False
 
 
 class OrphanView(Struct, frozen=True):

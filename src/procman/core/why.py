@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-from procman.core import order, overview, readiness
+from procman.core import order, overview, readiness, recycling
 from procman.core.blockers import Blockers
 from procman.core.desired import RegroupMove, Role, is_rolling
 from procman.core.formation import Formation
@@ -25,34 +23,9 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.policies import OnUnhealthy
-from procman.core.spec import is_companion
+from procman.core.spec import CompanionWords, is_companion
 from procman.core.view import InstanceView, ReasonCode
 from procman.text.words import duration
-
-
-class CompanionWords(Struct, frozen=True):
-    """What a companion is there for, what does not happen while it cannot work, and what a person can do meanwhile."""
-
-    purpose: str
-    without: str
-    help: str = ""
-
-
-COMPANIONS = {
-    "@watch": CompanionWords(
-        "it restarts the types whose files change", "until then no change of a file restarts anything"
-    ),
-    "@autoscale": CompanionWords(
-        "it scales the types that have `autoscale:` by their metrics",
-        "until then the counts that depend on it stay, or go to their `fallback`",
-        "`procman autoscale` shows readings and decisions; `procman scale TYPE=N --force` sets a count meanwhile",
-    ),
-    "@balancer": CompanionWords(
-        "it keeps the load balancer in step with the instances that are ready",
-        "until then new instances may get no requests, and a stop waits for its `drain` at most",
-    ),
-}
-"""By type. Every companion of the registry has a row here."""
 
 
 def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
@@ -98,14 +71,14 @@ def _role(formation: Formation, i: Instance) -> list[str]:
             rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
             return [f"it is stopped when the others of {type_name} have been replaced: {rollout}"]
         case Role.LEAVING:
-            return [f"{type_name} does without it: its number is free when nothing of it is left"]
+            return [f"{type_name} needs it no longer: its number is free when its last process has ended"]
         case _:
             return []
 
 
 def _companion(formation: Formation, i: Instance, now: float) -> tuple[str, ...]:
     """It is started again whatever it ends with, so it never needs a person to do that."""
-    words = COMPANIONS.get(i.spec.type, CompanionWords("", ""))  # one of another version has none
+    words = i.spec.words or CompanionWords()  # one of an older version has none
     lines = [_state(i, overview.row(formation, i, now)), words.purpose]
     match i.phase:
         case Unhealthy():
@@ -174,6 +147,8 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):
             return f"it is started again in {duration(until - now)}"
+        case Ready() if i.spec.recycle is not None:
+            return recycling.limits(i.spec.recycle)
         case Ready() if i.spec.oneshot:
             return "it is a one-off: done when it has ended with success"
         case Down() | Ready() | Failed() | Done():

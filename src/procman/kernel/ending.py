@@ -17,7 +17,7 @@ from procman.kernel.process.deaths import Deaths
 LAST_REST = 5.0
 """Seconds to wait, after KILL, for a process that appeared after the end."""
 
-REST_LOOK = 0.01
+REST_SCAN = 0.01
 """Seconds between two scans of the children where the loop no longer runs."""
 
 
@@ -77,4 +77,4 @@ class Ending:
             if not left or time.monotonic() > give_up_at:
                 return
             self._adoption.kill(left)
-            time.sleep(REST_LOOK)
+            time.sleep(REST_SCAN)

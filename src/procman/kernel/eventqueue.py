@@ -86,8 +86,8 @@ class EventQueue:
             self._waiting.append(cancelled)
 
     def _decide(self, event: Event, now: float) -> None:
-        """Decide on an event and perform the actions. Half a decision is worse than none: if the core or an action
-        raises, the fallback takes over.
+        """Decide on an event and perform the actions. If the core or an action raises, the fallback takes over, as a
+        decision must not be carried out in part.
         """
         first = not self._faults.fallen_back
         try:

@@ -1,5 +1,4 @@
-"""The kernel turns what happens into events of the core, and performs the actions that the core returns, in one flat
-match.
+"""The kernel turns what happens into events of the core, and performs the actions that the core returns, by one match.
 
 Handlers run to completion and never wait; anything that takes time is a state of the core and a later event.
 """
@@ -129,11 +128,12 @@ class Kernel:
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
-                if process := self._processes.find(name, generation):
-                    if signal != "CONT":  # it follows a stop signal, before which all was remembered
-                        self._adoption.remember(process)
+                if process := self._processes.find(name, generation, target):
+                    if signal != "CONT":  # it follows a stop signal, for which all this has been done
+                        if self.fleet.plan.has_order or not self.fleet.stopping:  # else all end at once
+                            self._adoption.remember(process)
+                        self._adoption.sweep_soon()
                     self._processes.signal(process, signal, target)
-                    self._adoption.sweep_soon()
             case actions.Spawn():
                 self._events.spawns.add(action)
             case actions.CancelSpawn():

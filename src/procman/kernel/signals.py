@@ -134,7 +134,7 @@ def _ignore(_outcome: object) -> None:
 
 
 def programs_above() -> set[int]:
-    """The pids of the programs that started procman, as far as the system tells."""
+    """The pids of the programs that started procman, as far as the system shows them."""
     found: set[int] = set()
     pid = os.getppid()
     while pid > 1 and pid not in found:

@@ -1,4 +1,4 @@
-"""What to tell the user about the programs of a Procfile. Pure: types and their settings in, findings out.
+"""What to advise about the programs of a Procfile. Pure: types and their settings in, findings out.
 
 There is advice only where the user has not decided yet: a key in procman.yml is left alone, whatever its value.
 """
@@ -33,7 +33,7 @@ class TypeInput(Struct, frozen=True, kw_only=True):
 
 class Finding(Struct, frozen=True, kw_only=True):
     """One piece of advice about a type. With a `key` (a path below `processes.NAME`) it is the `value` for that key;
-    without one, `say` tells how to write the command.
+    without one, `say` is how to write the command.
     """
 
     type: str

@@ -1,6 +1,6 @@
 """The table of known programs: the shape of programs.toml, and its reader. Knows no command line and no YAML.
 
-`python -c 'from procman.known.programs import write_compiled; write_compiled()'` makes programs.json of programs.toml.
+`python docs/generate.py` makes programs.json of programs.toml.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class KnownProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One program or tool.
 
     `match`: patterns of words. The first is the command's name (`python*`: any that starts so); the others follow in this
-    order; `!word` must be absent, and `$` means that only options follow. A program that `uses` what another type of the
+    order; `bin/*` is any file in a `bin` of the application's own; `!word` must be absent, and `$` means that only options follow. A program that `uses` what another type of the
     formation `provides` (`redis`, `amqp`) should depend on that type. `measured` holds what was seen of it under procman,
     with its version, and `note` what its documentation says.
     """
@@ -90,21 +90,17 @@ def programs() -> tuple[KnownProgram, ...]:
         return msgspec.json.decode(stream.read(), type=ProgramTable).program
 
 
-def compiled() -> bytes:
-    """The content of programs.json: programs.toml is for people, and reading TOML would take a fifth of `procman
-    check`.
-    """
-    import tomllib  # noqa: PLC0415  only needed when the table is made
+def source() -> ProgramTable:
+    """The table as people write it. Reading TOML would take a fifth of `procman check`, which therefore reads JSON."""
+    import tomllib  # noqa: PLC0415  only needed when the documentation is made
 
     with open(_beside("programs.toml"), "rb") as stream:
-        table = msgspec.convert(tomllib.load(stream), ProgramTable)
-    return msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n"
+        return msgspec.convert(tomllib.load(stream), ProgramTable)
 
 
-def write_compiled() -> None:
-    """Write programs.json, after a change of programs.toml."""
-    with open(_beside("programs.json"), "wb") as stream:
-        stream.write(compiled())
+def compiled() -> str:
+    """The content of programs.json."""
+    return msgspec.json.format(msgspec.json.encode(source()), indent=1).decode() + "\n"
 
 
 def _beside(name: str) -> str:

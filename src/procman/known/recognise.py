@@ -134,7 +134,9 @@ def _known(words: tuple[str, ...], before: dict[str, str], *, alone: bool, last:
 
 
 def unwrapped(words: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, ...]]]:
-    """The variables that are set for a simple command, and the command without one more wrapper each."""
+    """The variables that are set for a simple command, and what it runs: the whole command, then without its first
+    wrapper, then without the second, and so on.
+    """
     env: dict[str, str] = {}
     stages: list[tuple[str, ...]] = []
     while words and len(stages) < _MAX_DEPTH:
@@ -157,10 +159,22 @@ def _in_shell(words: tuple[str, ...], depth: int) -> Known | None:
     return None
 
 
+OWN_BIN = "bin/*"
+"""The name in a pattern that stands for any file in a folder `bin` of the application's own: a release of Mix has one."""
+
+
+def _in_own_bin(word: str) -> bool:
+    """Whether the file is in a folder `bin` that is not the system's."""
+    folder = word.rpartition("/")[0]
+    return basename(folder) == "bin" and folder not in ("/bin", "/usr/bin", "/usr/local/bin")
+
+
 def matches(pattern: str, words: tuple[str, ...]) -> bool:
     """Whether a pattern of programs.toml matches a command; see `KnownProgram`."""
     name, *others = pattern.split()
     given = words[0].rpartition("/")[2]
+    if name == OWN_BIN:
+        name = given if _in_own_bin(words[0]) else ""
     if name not in (given, words[0]) and not (name.endswith("*") and given.startswith(name[:-1])):
         return False
     rest = list(words[1:])

@@ -143,9 +143,7 @@ def scalar(value: str | float | bool) -> str:  # noqa: FBT001  a value, not a sw
 
 
 def _quoted(text: str) -> str:
-    """In double quotes, with escapes for what YAML does not allow. (JSON's escapes are YAML's, except for surrogate
-    pairs.)
-    """
+    """In double quotes, with escapes for what YAML does not allow. (JSON's escapes are YAML's, but for surrogates.)"""
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(text, ensure_ascii=False))
 
 

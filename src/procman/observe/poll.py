@@ -5,6 +5,7 @@ Owns the connection over several polls, and makes it again when procman is upgra
 
 from __future__ import annotations
 
+import contextlib
 import select
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -45,15 +46,16 @@ class Poller:
 
     def poll(self) -> Poll:
         """The current state. Raises NotRunningError where procman has ended since, else ProcmanError."""
-        for _ in range(TRIES):
-            try:
-                answer = self._client.ps()
-            except ClosedError:
-                self._connect_again()
-            else:
-                table = process_table() if self._client.channel.peer in (answer.pid, 0) else {}
-                return Poll(answer, Trees(table))
-        raise _ended()
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(ClosedError):
+                return self._ask()
+            self._connect_again()
+        return self._ask()  # it accepts connections, and so has not ended
+
+    def _ask(self) -> Poll:
+        answer = self._client.ps()
+        table = process_table() if self._client.channel.peer in (answer.pid, 0) else {}
+        return Poll(answer, Trees(table))
 
     @property
     def client(self) -> Client:
@@ -69,8 +71,4 @@ class Poller:
         try:
             self._client = Client(self._path)
         except NotRunningError:
-            raise _ended() from None
-
-
-def _ended() -> NotRunningError:
-    return NotRunningError("cannot keep polling: procman has ended")
+            raise NotRunningError("cannot keep polling: procman has ended") from None

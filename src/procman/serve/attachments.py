@@ -283,7 +283,7 @@ class ServedAttachment:
                 Code.REFUSED, f"{what}: {who} types there, since {for_long}", "watch until that one detaches"
             )
         if slot.keyboard is None:
-            return Failure(Code.REFUSED, f"{what}: it has no terminal, or does not run", NO_TERMINAL)
+            return Failure(Code.REFUSED, f"{what}: it has no terminal, or is not running", NO_TERMINAL)
         slot.take(self)
         return Taken(slot.keyboard.type(data))
 

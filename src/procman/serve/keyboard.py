@@ -86,7 +86,7 @@ def _hung_up(fd: int) -> bool:
     """Whether every program has closed it. Then it is always ready for writing, and may be full (measured: on Linux no
     write to such a master fails).
     """
-    if not hasattr(select, "poll"):  # select(2) cannot tell
+    if not hasattr(select, "poll"):  # select(2) does not report it
         return False
     poll = select.poll()
     poll.register(fd, 0)

@@ -54,9 +54,7 @@ def json_prefix(name: str, time: str, stream: str | None) -> bytes:
 
 
 def text_lines(prefix: bytes, chunk: bytes, rest: int = 0) -> memoryview:
-    """Each line with the prefix before it. The chunk starts with a prefix and ends with `rest` bytes that are not shown
-    yet.
-    """
+    """Each line with the prefix before it. The chunk starts with a prefix; its last `rest` bytes are not shown yet."""
     return _insert(chunk, prefix, len(prefix) + rest)
 
 

@@ -47,6 +47,11 @@ SECONDS = r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$"
 """A pattern of the words that `read_seconds` accepts, for a JSON Schema."""
 
 
+def about(text: str) -> Meta:
+    """The description of a key, for its schema and the reference."""
+    return Meta(description=text)
+
+
 def worded(read: Callable[[str], float], example: str, pattern: str, **limits: Any) -> Meta:  # noqa: ANN401  of msgspec.Meta
     """The type of a number that may also be written as a word."""
     return Meta(

@@ -111,9 +111,7 @@ class _CommandLine:
         return True
 
     def _word(self) -> tuple[str | None, str | None]:
-        """The name that the word assigns to, if any, and the word without its quotes if the shell replaces nothing in
-        it.
-        """
+        """The name that the word assigns to, if any, and the word unquoted if the shell replaces nothing in it."""
         text, start = self._text, self._at
         assignment = _ASSIGNMENT.match(text, start)
         literal: str | None = ""

@@ -42,14 +42,14 @@ class Typed:
         return AHEAD - len(self._waiting)
 
     def add(self, data: bytes) -> bool:
-        """Add input, as far as there is room; whether there was room for all of it."""
+        """Add as much of this input as there is room for; returns whether that was all of it."""
         fits = len(data) <= self.room
         self._waiting += data[: self.room]
         self._go_on()
         return fits
 
     def taken(self, count: int) -> None:
-        """The answer to a request: so many of its bytes were accepted."""
+        """Handle the answer to a request: this many of its bytes were accepted."""
         self._waiting = self._waiting[count:]
         self._full = count < self._asked
         self._asked = 0
@@ -61,7 +61,7 @@ class Typed:
         self._go_on()
 
     def refused(self) -> None:
-        """The answer to a request: the terminal is gone, or another client types."""
+        """Handle the refusal of a request: the terminal is gone, or another client types."""
         self._waiting, self._asked, self._full = b"", 0, False
 
     def _go_on(self) -> None:
@@ -89,7 +89,9 @@ class DetachKeys:
         """The keys as text: `Ctrl-p then Ctrl-q`."""
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """The input without keys that may be, or are, the keys that detach; and whether they are."""
+        """Returns the input without the keys that detach, and whether all of these were pressed. Keys that may be the
+        first of them are held back.
+        """
         passed: list[bytes] = []
         for key in _KEY.findall(data):
             if key not in self._keys[len(self._held)]:

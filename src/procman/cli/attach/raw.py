@@ -86,9 +86,7 @@ def _restore(before: Settings, undo: Callable[[], None]) -> None:
 
 
 class _Keeper:
-    """The shell that restores the terminal if this process is killed. Without a shell or stty, KILL alone leaves the
-    terminal raw.
-    """
+    """The shell that restores the terminal if this process is killed. Without it KILL leaves the terminal raw."""
 
     def __init__(self) -> None:
         self._ours, theirs = socket.socketpair()

@@ -118,7 +118,7 @@ class AttachSession:
             case AttachEnd.DETACHED:
                 self._print(f"detached from {self._name}")
             case AttachEnd.REMOVED:
-                self._print(f"{self._name} is no more")
+                self._print(f"{self._name} was removed")
             case AttachEnd.LOST:
                 raise NotRunningError(f"cannot continue with {self._name}: procman has ended")
             case AttachEnd.NO_MORE_INPUT | AttachEnd.UPGRADED:
@@ -206,7 +206,7 @@ class AttachSession:
 
     def _refuse_keys(self) -> None:
         """Discard input. Input from a pipe ends the attachment."""
-        why = f"{self._typist()} types there" if self._keyboard.terminal else "it has no terminal, or does not run"
+        why = f"{self._typist()} types there" if self._keyboard.terminal else "it has no terminal, or is not running"
         refusal = f"cannot type into {self._name}: {why}"
         if not self._way.person:
             raise RefusedError(refusal)

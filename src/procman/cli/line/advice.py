@@ -1,4 +1,4 @@
-"""Knows what people type who are used to another tool. Only asked where a command line was refused.
+"""Advice for people who type what another tool understands. Used only where a command line was refused.
 
 Pure: takes the words that were typed, returns a better message and a hint. The hint repeats the words as procman takes
 them.
@@ -11,6 +11,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from procman.cli.line.foreign import (
+    ALL,
+    COMMANDS,
+    FOLLOW,
+    FORMATS,
+    HARMLESS,
+    INTERPRETERS,
+    KINDS,
+    NAMELESS,
+    NEEDLESS,
+    OPTIONS,
+    REWRITTEN,
+    SHORT,
+    STREAMS,
+    SYNONYMS,
+    TOOLS,
+)
 from procman.errors import nearest
 
 if TYPE_CHECKING:
@@ -24,198 +41,8 @@ class Advice(Struct, frozen=True):
     message: str = ""
 
 
-LISTING = "`procman ps{}` lists the instances"
-ENDING = "`procman shutdown` stops everything and ends procman; `procman stop NAME` stops instances"
-
-REMOVING = "`procman scale NAME=0` removes the instances of a type"
-SERVICE = "systemd starts it at boot: a unit for `procman start` is in docs/how-to/systemd.md"
-
-SYNONYMS = {
-    "status": LISTING,
-    "stat": LISTING,
-    "stats": LISTING,
-    "state": LISTING,
-    "list": LISTING,
-    "ls": LISTING,
-    "show": LISTING,
-    "up": "`procman start{}` runs the formation, with --detach in the background",
-    "serve": "`procman start{}` runs the formation",
-    "down": ENDING,
-    "quit": "`procman shutdown` stops everything and ends procman",
-    "exit": "`procman shutdown` stops everything and ends procman",
-    "halt": "`procman shutdown` stops everything and ends procman",
-    "end": ENDING,
-    "kill": "`procman stop{}` stops instances; `procman signal KILL NAME` sends a signal",
-    "interrupt": "`procman stop{}` stops instances; `procman signal INT NAME` sends a signal",
-    "tail": "`procman logs -f{}` follows the output",
-    "echo": "`procman logs -f{}` follows the output",
-    "log": "`procman logs{}` shows the output",
-    "output": "`procman logs{}` shows the output",
-    "connect": "`procman attach{}` connects the keyboard to an instance",
-    "console": "`procman attach{}` connects the keyboard to an instance",
-    "fg": "`procman attach{}` connects the keyboard to an instance",
-    "maintail": "`procman logs system` shows procman's own lines, `procman logs -f` follows all output",
-    "exec": "`procman run{}` runs a one-off command in the application's environment",
-    "shell": "`procman run sh` runs a shell in the application's environment",
-    "version": "`procman --version` prints it",
-    "update": "`procman reload` reads the Procfile again; `procman upgrade` replaces procman itself",
-    "refresh": "`procman reload` reads the Procfile again",
-    "reread": "`procman reload` reads the Procfile again",
-    "validate": "`procman check{}` checks the Procfile",
-    "lint": "`procman check{}` checks the Procfile",
-    "config": "`procman check{}` prints the types and what is wrong",
-    "monit": "`procman top` is a live screen",
-    "monitor": "`procman top` is a live screen",
-    "dashboard": "`procman top` is a live screen",
-    "watch": "`procman ps --watch` shows the table in place; `procman start --watch` restarts what has changed",
-    "delete": REMOVING,
-    "remove": REMOVING,
-    "rm": REMOVING,
-    "del": REMOVING,
-    "add": "`procman scale NAME+1` adds an instance of a type",
-    "import": "`procman init --from FILE` makes a Procfile of another supervisor's file",
-    "convert": "`procman init --from FILE` makes a Procfile of another supervisor's file",
-    "new": "`procman init` writes a Procfile for the folder",
-    "create": "`procman init` writes a Procfile for the folder",
-    "export": "there is no export yet; a unit of systemd runs `procman start` (docs/how-to/systemd.md)",
-    "startup": SERVICE,
-    "install": SERVICE,
-    "enable": SERVICE,
-    "disable": SERVICE,
-    "save": "write the counts into `formation:` of procman.yml: `procman scale` prints them",
-    "dump": "write the counts into `formation:` of procman.yml: `procman scale` prints them",
-    "pid": "`procman ps{}` lists the instances with their pids",
-    "port": "`procman ps{}` lists the instances with their ports",
-    "describe": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
-    "info": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
-    "inspect": "`procman why{}` says what an instance waits for and what comes next; `procman ps --json{}` has all of it",
-    "avail": "`procman check` lists the types of the Procfile",
-    "doctor": "`procman check` looks at the Procfile and at what the machine lacks",
-    "clear": "log files are rotated by themselves (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
-    "flush": "log files are rotated by themselves (`--log-max-bytes`); `procman logs -f -n 0` shows only what is new",
-    "pause": "`procman stop{}` stops instances, `procman restart{}` starts them again",
-    "resume": "`procman restart{}` starts instances that were stopped",
-    "unpause": "`procman restart{}` starts instances that were stopped",
-    "process": "the verbs follow `procman` itself: `procman ps`, `procman scale web=3`, `procman logs`",
-    "completion": 'for bash: eval "$(_PROCMAN_COMPLETE=bash_source procman)"; zsh and fish are in docs/reference/cli.md',
-    "build": "procman builds nothing: `procman run COMMAND` runs a command in the application's environment",
-    "ctl": "the verbs follow `procman` itself: `procman ps`",
-}
-"""Verbs of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose and systemctl. `{}` stands for the words after
-the verb.
-"""
-
-SHORT = {
-    "s": SYNONYMS["up"],
-    "r": "`procman restart{}` restarts instances",
-    "i": SYNONYMS["interrupt"],
-    "c": SYNONYMS["connect"],
-    "q": SYNONYMS["quit"],
-    "k": SYNONYMS["kill"],
-    "e": SYNONYMS["exec"],
-    "l": SYNONYMS["list"],
-}
-"""Verbs of one letter, as overmind and PM2 have them. No typing error is taken for one of these."""
-
-FOLLOW = ("-f", "-F", "--follow")
-"""Words after `tail` that mean the same as the option."""
-
-STREAMS = ("stdout", "stderr")
-"""Words after the name in supervisord's `tail`: procman keeps both in one."""
-
-DAEMON = "it stays in the foreground, as service managers want it; --detach sends it to the background"
-ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"
-ONLY = "name the types: `procman start web worker`; --except leaves some out"
-DETACH = "--detach sends it to the background once everything is ready"
-LINES = "-n N shows only the last N lines"
-ALL_SHOWN = "instances that are stopped are listed as well"
-AS_JSON = "--json prints all of it for programs: `procman ps --json`"
-FOLLOWS = "it shows every change until you press Ctrl-C: `procman events`"
-COUNTS = "counts need no option: `procman scale web=2`"
-SIGNAL = "write `stop: {signal: INT}` under the type in procman.yml"
-GRACE = "the time until KILL is `stop: {grace: …}` in procman.yml, or --timeout of `procman start`"
-
-OPTIONS: dict[str, dict[str, str]] = {
-    "start": {
-        **dict.fromkeys(("-l", "--processes", "--only", "--services"), ONLY),
-        **dict.fromkeys(("--daemon", "--daemonize", "--background", "--wait"), DETACH),
-        **dict.fromkeys(("-n", "--nodaemon", "--no-daemon", "--foreground"), DAEMON),
-        **dict.fromkeys(
-            ("-k", "--kill-others", "--abort-on-container-exit", "--exit-code-from", "--abort-on-exit"), ENDS
-        ),
-        **dict.fromkeys(("--instances", "--scale", "--replicas"), "-m web=4 gives the counts"),
-        "-i": f"-m web=4 gives the counts; to set a stop signal, {SIGNAL}",
-        **dict.fromkeys(
-            ("-r", "--auto-restart", "--restart"), "what crashes is restarted, unless you say --no-restart"
-        ),
-        **dict.fromkeys(
-            ("--can-die", "--any-can-die"),
-            "an end does not end the others, unless you say --exit-on",
-        ),
-        **dict.fromkeys(("-x", "--ignored-processes", "--exclude"), "--except worker leaves a type out"),
-        "--stop-signals": SIGNAL,
-        **dict.fromkeys(("--env-file", "--dotenv"), "-e FILE, or --env FILE, reads another file than .env"),
-        **dict.fromkeys(("-o", "--logfile", "--log-file", "--output"), "--log-dir DIR writes a file for each instance"),
-        **dict.fromkeys(("--stop-timeout", "--shutdown-timeout", "--grace"), "-t SECONDS is the time until KILL"),
-        "-N": "did you mean '--no-port'?",
-        "-P": "did you mean '--port-step'?",
-        "-H": "did you mean '--shell'?",
-        "-s": "did you mean '--socket'?",
-        "-T": "each line has its time, unless you say --no-timestamps",
-        **dict.fromkeys(
-            ("--restart-delay", "--delay", "--backoff"), "write `restart: {delay: 2}` under the type in procman.yml"
-        ),
-        "-X": "--except worker leaves a type out; `procman scale worker=1` starts it later",
-        "-b": "each type has a colour of its own; --color never shows none",
-        "--max-memory-restart": "write `recycle: {memory: 512MB}` under the type in procman.yml",
-    },
-    "logs": {
-        **dict.fromkeys(("--tail", "--num", "--head"), LINES),
-        **dict.fromkeys(("--since", "--until"), f"each line has its time; {LINES}"),
-        **dict.fromkeys(("-t", "--timestamps"), "each line has its time"),
-    },
-    "ps": dict.fromkeys(("-a", "--all", "-A", "-e"), ALL_SHOWN)
-    | dict.fromkeys(("-q", "--quiet", "-o", "--output", "--format"), AS_JSON),
-    "events": dict.fromkeys(("-f", "--follow"), FOLLOWS),
-    "scale": dict.fromkeys(("-m", "--formation", "-c", "--concurrency"), COUNTS),
-    "stop": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
-    | {"-s": "`procman signal INT NAME` sends another signal", "-a": "did you mean '--all'?"},
-    "restart": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
-    | dict.fromkeys(("-a", "--all"), "without a name it restarts them all: `procman restart`")
-    | {"--update-env": "`procman reload` reads .env again"},
-    "run": {"--rm": "a one-off leaves nothing behind"},
-}
-"""Options of the same tools, by verb."""
-
-ALL = {
-    "start": "without a type it starts them all: `procman start`",
-    "restart": "without a name it restarts them all: `procman restart`",
-    "stop": "that is an option: `procman stop --all`",
-    "logs": "without a name it shows the output of all: `procman logs{}`",
-    "ps": "without a name it lists them all: `procman ps`",
-    "scale": "name each type: `procman scale` prints them",
-    "signal": "a pattern names them all: `procman signal {} '*'`",
-    "wait": "without a name it waits for all: `procman wait`",
-}
-"""What to say for `all`, which names no type, by verb."""
-
-NAMELESS = {
-    "reload": "it restarts only what has changed, of all types; `procman restart {}` restarts that in any case",
-    "shutdown": "it ends procman and everything; `procman stop {}` stops only that",
-    "upgrade": "it replaces procman itself; `procman reload` applies a changed Procfile",
-    "init": "write `procman init --from {}`",
-    "events": "it shows the changes of all; `procman logs -f {}` follows that",
-    "top": "it shows all instances; `/` filters them",
-}
-"""What to say for a name after a verb that takes none."""
-
-EXAMPLES = {
-    "run": "such as `procman run python3 manage.py migrate`, or a type: `procman run release`",
-    "attach": "name an instance, such as `procman attach web.1`; `procman ps` lists them",
-    "why": "name an instance, such as `procman why web.1`; `procman ps` lists them",
-    "signal": "name a signal and instances, such as `procman signal HUP web`",
-}
-"""What to say for a verb without the words that it needs."""
+SIMILAR = 0.8
+"""How like a misspelt word must be to another tool's verb, from 0 to 1 (difflib)."""
 
 _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
@@ -224,18 +51,71 @@ _PROCFILE = re.compile(r"(.*/)?procfile(\.|$)", re.IGNORECASE)
 _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)"
 
 
-def of_unknown_verb(words: Sequence[str]) -> str:
-    """The hint for an unknown verb; "" where there is none."""
-    verb = words[0].lower()
-    rest = [word for word in words[1:] if word not in FOLLOW and word not in STREAMS]
-    names = [] if any(word.startswith("-") for word in rest) else rest  # options have other meanings there
+def of_unknown_verb(words: Sequence[str], types: Collection[str] = ()) -> str:
+    """The hint for an unknown verb; "" where there is none. `types` are those of the Procfile, if they are known."""
+    verb, rest = words[0].lower(), [word for word in words[1:] if word not in FOLLOW]
+    if verb in TOOLS:
+        return of_unknown_verb(rest, types) or f"the verbs follow `procman` itself: `procman {' '.join(rest) or 'ps'}`"
     if verb in ("kill", "k"):
         signal, named = _signal_and_names(rest)
         if signal:
             return f"`procman signal {signal} {' '.join(named) or 'NAME'}` sends it; `procman stop` stops instances for good"
-        names = names or ["--all"]
-    hint = SYNONYMS.get(verb) or SHORT.get(verb, "")
-    return hint.replace("{}", "".join(f" {name}" for name in names))
+    if verb in ("up", "start") and (rewritten := _rewritten(verb, rest)):
+        return f"write `procman start {rewritten}`"
+    both = " ".join((verb, *rest[:1])).lower()
+    hint = SYNONYMS.get(both) or SYNONYMS.get(verb) or SHORT.get(verb, "")
+    if verb == "up" and {"-d", "--detach"} & set(rest):
+        hint = "`procman start --detach{}` runs the formation in the background"
+    if hint.startswith("`procman logs{}`") and set(words[1:]) & set(FOLLOW):
+        hint = SYNONYMS["tail"]
+    names = _names(verb, rest[1:] if both in SYNONYMS and rest else rest)
+    if verb in COMMANDS and len(names) > 1 and names[0].partition(".")[0] in types:
+        return f"`procman run {' '.join(names[1:])}` runs it as a one-off; `procman attach {names[0]}` connects the keyboard"
+    if verb in ("kill", "k") and not names:
+        names = ["--all"]
+    return _filled(hint, names)
+
+
+def _names(verb: str, words: Sequence[str]) -> list[str]:
+    """The names among the words after an unknown verb, as procman writes them; none where they may be values of options."""
+    words = [word for word in words if word not in HARMLESS and not re.fullmatch(r"-\d+", word)]
+    if any(word.startswith("-") for word in words):
+        return []
+    if verb in COMMANDS:
+        return words
+    if verb in ("get", "describe", "delete", "rollout", "explain", "edit", "patch") or len(words) > 1:
+        words = [word for word in words if word not in KINDS]
+    return [_name(word) for word in words if word not in STREAMS and not word.isdecimal()]
+
+
+def _name(word: str) -> str:
+    """`deployment/web`, `web.service` and `web:*` as `web`; `web#1` and `web:web_00` as `web.1`."""
+    word = re.sub(r"^[a-z]+/|\.service$|:\*$", "", word)
+    if counted := re.fullmatch(r"(?P<group>[\w-]+):(?P=group)_(?P<at>\d+)", word):  # supervisord counts from 0
+        return f"{counted['group']}.{int(counted['at']) + 1}"
+    return re.sub(r"#(\d+)$", r".\1", word)
+
+
+def _filled(hint: str, names: Sequence[str]) -> str:
+    """The hint with the names in it."""
+
+    def changes(found: re.Match[str]) -> str:
+        return "".join(f" {name.partition('.')[0]}{found[1]}" for name in names or ["NAME"])
+
+    return re.sub(r"\{([=+]\d)\}", changes, hint).replace("{}", "".join(f" {name}" for name in names))
+
+
+def _rewritten(verb: str, rest: Sequence[str]) -> str:
+    """The words after the verb with another tool's option and its value in procman's form; "" without such an option."""
+    forms = REWRITTEN.get(verb, {})
+    for at, word in enumerate(rest):
+        option, joined, value = word.partition("=")
+        others = rest[at + 1 :] if joined else rest[at + 2 :]
+        value = value if joined else "".join(rest[at + 1 : at + 2])
+        if option in forms and value and not value.startswith("-"):
+            form = forms[option].replace("{}", value.replace(",", " ") if forms[option] == "{}" else value)
+            return " ".join([*rest[:at], form, *others])
+    return ""
 
 
 def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
@@ -243,11 +123,19 @@ def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
     word = words[0].lower()
     if _PROCFILE.match(word):
         return f"`procman start -f {words[0]}` runs what it says"
-    known = [*verbs, *SYNONYMS]
+    known = [*verbs, *(name for name in SYNONYMS if " " not in name)]
     swapped = next((name for name in known if sorted(name) == sorted(word)), "")
     near = f"did you mean '{swapped}'?" if swapped else nearest(word, known)
     meant = near.removeprefix("did you mean '").removesuffix("'?")
+    if meant in SYNONYMS and not swapped and not _similar(word, meant):
+        return ""  # most short words are somewhat like another tool's verb
     return of_unknown_verb([meant, *words[1:]]) or (near if meant in known else "")
+
+
+def _similar(word: str, other: str) -> bool:
+    from difflib import SequenceMatcher  # noqa: PLC0415  8 ms at import, as in errors.nearest
+
+    return SequenceMatcher(None, word, other).ratio() >= SIMILAR
 
 
 def of_unknown_option(verb: str, option: str) -> str:
@@ -273,17 +161,12 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
     verb, *rest = words or ("",)
     plain = [word for word in rest if not word.startswith("-")]
     match verb:
-        case "scale" if (changes := _meant_changes([word for word in rest if not _is_option(word)])) is not None:
+        case _ if "understand the option" in message and (rewritten := _rewritten(verb, rest)):
+            return Advice(f"write `procman {verb} {rewritten}`", message)
+        case "scale" if changes := _meant_counts(rest):
             return Advice(f"write `procman scale {changes}`", f"cannot use '{' '.join(rest)}' as counts")
-        case "signal" if "understand" in message and (found := _signal_and_names(rest))[0]:
-            signal, names = found
-            return Advice(f"the signal comes first, without '-': `procman signal {signal} {' '.join(names) or 'NAME'}`")
-        case "signal" if len(plain) > 1 and not _is_signal(plain[0]) and _is_signal(plain[-1]):
-            *names, name = plain
-            return Advice(
-                f"the signal comes first: `procman signal {name} {' '.join(names)}`",
-                f"cannot send '{names[0]}': no such signal",
-            )
+        case "signal" if advice := _of_signal(rest, plain, message):
+            return advice
         case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
@@ -291,11 +174,21 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
             return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+        case "start" if "process type" in message and (
+            file := _named(message, (word for word in plain if "." in word))
+        ):
+            return _of_file(file)
+        case "run" if variable := _named_variable(message, rest):
+            return Advice(f"-e names a file; the shell sets a variable: `{variable} procman run …`")
         case "start" if other := _named(message, (word for word in plain if word in verbs)):
             image = f"in an image: `docker run --entrypoint procman IMAGE {other}`"
             return Advice(f"`procman {other}` is a verb of its own, without start ({image})")
+        case _ if "cannot find an instance" in message and (advice := _of_names(verb, message, plain)):
+            return advice
         case "logs" if "'procman'" in message and "procman" in plain:
             return Advice("`procman logs system` shows procman's own lines")
+        case _ if verb in NEEDLESS and plain in (["all"], ["now"], ["."], ["*"]) and "unexpected" in message:
+            return Advice(NEEDLESS[verb], f"cannot use '{plain[0]}': `procman {verb}` takes no name")
         case _ if verb in NAMELESS and plain and "unexpected extra argument" in message:
             return Advice(
                 NAMELESS[verb].replace("{}", " ".join(plain)),
@@ -303,6 +196,68 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             )
         case _:
             return None
+
+
+def _of_signal(rest: Sequence[str], plain: Sequence[str], message: str) -> Advice | None:
+    """What to say for a signal in another place, or in another form."""
+    if "understand" in message and (found := _signal_and_names(rest))[0]:
+        signal, names = found
+        return Advice(f"the signal comes first, without '-': `procman signal {signal} {' '.join(names) or 'NAME'}`")
+    if len(plain) == 1 and "no such signal" in message and not plain[0].isupper():
+        return Advice(f"the signal comes first, such as `procman signal HUP {plain[0]}`")
+    if len(plain) > 1 and not _is_signal(plain[0]) and _is_signal(plain[-1]):
+        *names, name = plain
+        return Advice(
+            f"the signal comes first: `procman signal {name} {' '.join(names)}`",
+            f"cannot send '{names[0]}': no such signal",
+        )
+    return None
+
+
+def _of_file(file: str) -> Advice | None:
+    """What to say for a file in the place of a type."""
+    if file.endswith(FORMATS):
+        return Advice(f"`procman init --from {file}` makes a Procfile of it")
+    runner = INTERPRETERS.get(file.rpartition(".")[2])
+    return (
+        Advice(f"write a line with its command into the Procfile, such as `web: {runner} {file}`") if runner else None
+    )
+
+
+def _of_names(verb: str, message: str, words: Sequence[str]) -> Advice | None:
+    """What to say for another tool's name or number of an instance."""
+    word = _named(message, words)
+    if word.isdecimal():
+        return Advice("instances have names, such as web.1: `procman ps` lists them")
+    if word and ":" in word and (name := _name(word)) != word:
+        return Advice(f"write `procman {verb} {name}`")
+    return None
+
+
+def _named_variable(message: str, words: Sequence[str]) -> str:
+    """`A=1` after -e, where the message says that there is no such file."""
+    assigned = (word for word in words if re.match(r"[A-Za-z_]\w*=", word) and f"cannot read {word}:" in message)
+    return next(assigned, "")
+
+
+def _meant_counts(words: Sequence[str]) -> str:
+    """The words of `scale` as procman takes them; "" where they are right as they are, or nothing is similar."""
+    plain, counts = [word for word in words if not _is_option(word)], _counts(words)
+    return _meant_changes(counts) or (" ".join(counts) if counts != plain else "")
+
+
+def _counts(words: Sequence[str]) -> list[str]:
+    """The words of `scale` that are counts, with `--replicas=3 web` as `web=3`."""
+    plain: list[str] = []
+    count = ""
+    rest = iter(words)
+    for word in rest:
+        option, _, value = word.partition("=")
+        if option in ("--replicas", "--instances", "-i", "-n"):
+            count = value or next(rest, "")
+        elif not _is_option(word):
+            plain.append(re.sub(r"^[a-z]+/", "", word))
+    return [f"{name}={count}" for name in plain] if count else plain
 
 
 def _named(message: str, words: Iterable[str]) -> str:
@@ -324,6 +279,9 @@ def _meant_changes(words: Sequence[str]) -> str | None:
             meant.append(f"{odd['name']}{sign}{odd['count']}")
         elif word.startswith("--"):
             meant.append(word[2:])
+        elif word.isidentifier() and following and re.fullmatch(r"[+-]\d+", following[0]):
+            meant.append(word + following[0])
+            at += 1
         elif word.rstrip("=:").isidentifier() and following and following[0].lstrip("=").isdecimal():
             meant.append(f"{word.rstrip('=:')}={following[0].lstrip('=')}")
             at += 1
@@ -343,7 +301,7 @@ def _is_signal(word: str) -> bool:
 
 def _is_option(word: str) -> bool:
     """Whether it is an option, and no count that somebody wrote as one: `--web=2`."""
-    return word.startswith("-") and (word.startswith("--wait=") or re.fullmatch(r"--[\w-]+=\d+", word) is None)
+    return word.startswith("-") and (word.startswith("--wait=") or re.fullmatch(r"--[\w-]+=\d+|-\d+", word) is None)
 
 
 def _signal_and_names(words: Sequence[str]) -> tuple[str, list[str]]:

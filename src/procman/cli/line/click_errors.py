@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.app.usage import UsageError
-from procman.cli.line.advice import EXAMPLES, of_early_option, of_unknown_option
+from procman.cli.line.advice import of_early_option, of_unknown_option
+from procman.cli.line.foreign import EXAMPLES, PATTERNS
 from procman.errors import nearest
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def explained(error: click.UsageError, words: Sequence[str] = ()) -> UsageError:
-    """Click's error as "cannot …", with a hint: the nearest known name, or where to find help. `words` were typed after
-    `procman`.
-    """
+    """Click's error as "cannot …", with a hint: the nearest name, or where to find help. `words` follow `procman`."""
     path = error.ctx.command_path if error.ctx else "procman"
     hint = f"try '{path} --help'"
     match error:
@@ -26,17 +25,30 @@ def explained(error: click.UsageError, words: Sequence[str] = ()) -> UsageError:
             near = of_unknown_option(path, error.option_name) or of_early_option(words, group.list_commands(context))
             return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", near)
         case click.NoSuchOption():
-            near = of_unknown_option(path.rpartition(" ")[2], error.option_name) or _near(error.option_name, error.ctx)
+            near = of_unknown_option(path.rpartition(" ")[2], error.option_name) or _near(
+                error.option_name, error.ctx, words
+            )
             close = f"{near} ({hint})" if near else hint
             return UsageError(f"cannot understand the option '{error.option_name}' of '{path}'", close)
         case click.BadOptionUsage() if "requires an argument" in error.message:
             return UsageError(f"cannot use {error.option_name} without a value", _with_value(error, path))
+        case click.BadOptionUsage() if "does not take a value" in error.message:
+            plain = (
+                PATTERNS
+                if (path, error.option_name) == ("procman start", "--watch")
+                else f"write `{path} {error.option_name}`"
+            )
+            return UsageError(f"cannot use {error.option_name} with a value", plain)
         case click.MissingParameter(param=click.Parameter() as param):
             return UsageError(
                 f"cannot do '{path}' without {param.human_readable_name}", EXAMPLES.get(path.rpartition(" ")[2], hint)
             )
+        case click.BadParameter(param=click.Argument()):
+            example = EXAMPLES.get(path.rpartition(" ")[2], hint)
+            return UsageError(f"cannot use the word after '{path}': {_clause(error.message)}", example)
         case click.BadParameter(param=click.Parameter() as param, ctx=click.Context() as context):
-            return UsageError(f"cannot use {param.get_error_hint(context)}: {_clause(error.message)}", hint)
+            what = f"cannot use {param.get_error_hint(context)}: {_clause(error.message)}"
+            return UsageError(what, hint)
         case _:
             return UsageError(f"cannot understand the command line: {_clause(error.message)}", hint)
 
@@ -45,12 +57,13 @@ _COLORS = re.compile(r"--(?P<no>no-?)?colou?rs?|--monochrome")
 """How other tools spell `--color always` and `--color never`."""
 
 
-def _near(typed: str, context: click.Context | None) -> str:
+def _near(typed: str, context: click.Context | None, words: Sequence[str]) -> str:
     """`did you mean '--no-timestamps'?`, but never the opposite of what was typed."""
     known = list(_options(context))
     color = _COLORS.fullmatch(typed)
     if color and "--color" in known:
-        return f"did you mean '--color {'never' if color['no'] or 'mono' in typed else 'always'}'?"
+        never = color["no"] or "mono" in typed or "never" in words or f"{typed}=never" in words
+        return f"did you mean '--color {'never' if never else 'always'}'?"
     same = [name for name in known if name.startswith("--no-") == typed.startswith("--no-")]
     bare = {name.lstrip("-"): name for name in same}  # the dashes are alike in all of them
     near = nearest(typed.lstrip("-"), bare)

@@ -42,12 +42,13 @@ UNICODE = Glyphs("█", "░", "└", "│", "─")
 ASCII = Glyphs("#", ".", "+", "|", "-")
 
 
-def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
+def table(types: Mapping[str, TypeStatus], now: float, undecided: Sequence[str] = ()) -> list[str]:
     """A row for each metric of each type, then a line for each type: the decision, its reason, and the time of the next
-    check. `now` is seconds since the epoch, as in the status.
+    check. `now` is seconds since the epoch, as in the status. `undecided`: types without a decision yet.
     """
+    waiting = [f"{name}: nothing is decided yet" for name in undecided]
     if not types:
-        return ["no count follows demand: no type has `autoscale:` in procman.yml, or nothing was decided yet"]
+        return waiting or ["no count follows demand: no type has `autoscale:` in procman.yml"]
     rows: list[Sequence[str]] = [HEADER]
     for name, status in types.items():
         decision = status.decided.decision
@@ -56,7 +57,7 @@ def table(types: Mapping[str, TypeStatus], now: float) -> list[str]:
         rows += [(*own, *first) for first in metrics[:1] or [("-", "-", "")]]
         rows += [("", "", "", "", "", *more) for more in metrics[1:]]
     lines = columns(rows, NUMBERS).split("\n")
-    return [*lines, "", *(decided(name, status, now) for name, status in types.items())]
+    return [*lines, "", *(decided(name, status, now) for name, status in types.items()), *waiting]
 
 
 def decided(name: str, status: TypeStatus, now: float) -> str:

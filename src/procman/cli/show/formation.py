@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from procman.cli.show.table import columns
@@ -11,25 +12,26 @@ from procman.known.recognise import recognise
 from procman.later import later
 from procman.text.shell import is_plain
 from procman.text.shellline import may_exec
-from procman.text.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procman.core import policies
+    from procman.core import policies, rollout
     from procman.core.spec import Plan, ProcessSpec
 else:
     policies = later(__name__, "procman.core.policies")
+    rollout = later(__name__, "procman.core.rollout")
 
+
+_WORKS = re.compile(r"(?:^|[-_])(?:worker|queue|job|scheduler|cron|clock)s?$", re.IGNORECASE)
+"""Names of types that serve no requests, although their program could (`node worker.js`)."""
 
 LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 """Programs that start others without the descriptors that they were handed."""
 
 
 def explanation(plan: Plan) -> list[str]:
-    """The explanation; empty where the plan has none of this: then all start at once, and are ready after a second of
-    run.
-    """
+    """The explanation; empty where all types start at once and are ready after a second."""
     if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
         return []
     sections: dict[str, list[tuple[str, ...]]] = {
@@ -74,9 +76,10 @@ def stages(plan: Plan) -> list[list[str]]:
 def _order(plan: Plan) -> list[tuple[str, ...]]:
     if not (plan.groups or any(spec.depends_on for spec in plan.types.values())):
         return []
+    started = [[name for name in stage if plan.counts[name]] for stage in stages(plan)]
     return [
         (f"{number}." if name == stage[0] else "", name, _needs(plan, name))
-        for number, stage in enumerate(stages(plan), 1)
+        for number, stage in enumerate(filter(None, started), 1)
         for name in stage
     ]
 
@@ -117,7 +120,7 @@ def _readiness(plan: Plan) -> list[tuple[str, ...]]:
 
 def _ready_by(spec: ProcessSpec) -> str:
     if spec.ready is not None:
-        return f"{_probe(spec.ready.probe, spec)}, within {duration(spec.ready.timeout)}"
+        return f"{_probe(spec.ready.probe, spec)}, within {spec.ready.timeout:g} s"
     return "when it has ended, with success" if spec.oneshot else "a second after its start"
 
 
@@ -126,7 +129,7 @@ def _health_of(spec: ProcessSpec) -> str:
     if health is None:
         return ""
     then = "it is restarted" if health.on_failure is policies.OnUnhealthy.RESTART else "it is out of rotation"
-    return f"then {_probe(health.probe, spec)} every {duration(health.interval)}; {health.failures} failures: {then}"
+    return f"then {_probe(health.probe, spec)} every {health.interval:g} s; {health.failures} failures: {then}"
 
 
 def _probe(probe: policies.Probe, spec: ProcessSpec) -> str:
@@ -162,7 +165,7 @@ def _serves(spec: ProcessSpec) -> bool:
     known = recognise(spec.command)
     return (
         bool(spec.sockets)
-        or (known is not None and known.program.listens is not None)
+        or (known is not None and known.program.listens is not None and not _WORKS.search(spec.type))
         or any(isinstance(probe, policies.TcpProbe | policies.HttpProbe) for probe in asked)
         or "PORT" in spec.command
     )
@@ -195,17 +198,18 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         return "no connection is refused: the socket stays open"
     alone = _alone(spec)
     if count < 2 and not surge and alone is not None:
-        return f"it is away until the new one is ready, since no second one may run beside it: {alone}"
+        return f"it is away until the new one is ready, because only one may run: {alone}"
     if count < 2 and not surge:
-        return (
-            "requests are dropped: it is the only instance; `rolling: {surge: 1}`, `socket:` or a second one keep them"
-        )
+        return "requests fail meanwhile, as it is the only instance; a second one, `rolling: {surge: 1}` or `socket:` prevents that"
     if spec.ready is None:
-        return "requests may be dropped: without `ready:` an instance counts after a second, whether it listens or not"
+        return (
+            "requests may fail: without `ready:` an instance counts as ready after a second, whether it listens or not"
+        )
     if surge:
-        return f"an extra instance first, then 1 of {count} at once: none is missing"
-    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` gives its clients time to notice"
-    return f"{(spec.rolling or policies.Rolling()).away(count)} of {count} at once, the next when the new one has been ready for three seconds{drain}"
+        return f"an extra instance starts first, then 1 of {count} at a time: none is missing"
+    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` announces each stop 2.5 s before it"
+    away = (spec.rolling or policies.Rolling()).away(count)
+    return f"{away} of {count} at a time, the next once the new one has been ready for {rollout.SETTLE:g} s{drain}"
 
 
 # ---- what may surprise
@@ -220,9 +224,9 @@ def _strategy(word: str) -> str:
 
 
 def _intensity(group: policies.Group) -> str:
-    """`more than 3 restarts in 1m 0s: all are failed`."""
+    """`more than 3 restarts in 60 s: all are failed`."""
     many = "restart" if group.intensity == 1 else "restarts"
-    return f"more than {group.intensity} {many} in {duration(group.period)}: all are failed"
+    return f"more than {group.intensity} {many} in {group.period:g} s: all are failed"
 
 
 def _cautions(plan: Plan) -> list[tuple[str, ...]]:
@@ -243,7 +247,7 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
     if isinstance(probe, policies.FileProbe) and plan.counts[spec.type] > 1:
         yield f"its instances share the file {probe.path}: one counts as ready by what another has written since"
     if spec.sockets and spec.command.removeprefix("exec ").split(" ")[0] in LOSES_SOCKETS:
-        yield "npm and the like close the socket that is handed on: start the program itself (`node server.js`)"
+        yield "npm and similar tools close the socket that is handed on: start the program itself (`node server.js`)"
     if spec.oneshot and plan.counts[spec.type] > 1:
         yield f"it runs to its end {plan.counts[spec.type]} times at once"
 

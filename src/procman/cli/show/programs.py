@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 class ConfigTexts(Struct, frozen=True):
-    """The Procfile's lines by type, and procman.yml: its name, its path, its text ("": there is no file) and the paths
-    set in it.
-    """
+    """The Procfile's lines by type; procman.yml's name, path and text ("": no file), and the paths set in it."""
 
     lines: dict[str, int]
     name: str
@@ -106,9 +104,7 @@ def report(found: list[Finding], procfile: str) -> list[str]:
 
 
 def fix(found: list[Finding], texts: ConfigTexts) -> list[str]:
-    """Put the advice for procman.yml into it; returns lines that say so. Raises RefusedError where it cannot be
-    written.
-    """
+    """Put the advice for procman.yml into it; returns lines about that. Raises RefusedError if it cannot be written."""
     from procman.config.yamlfile import parse_settings  # noqa: PLC0415  as above
     from procman.known.yamltext import CannotInsertError, insert  # noqa: PLC0415  as above
 

@@ -47,7 +47,7 @@ def _folders(place: str, depth: int) -> Iterator[str]:
             inner = sorted(
                 one.path for one in entries if one.is_dir() and one.name != _SKIP and not one.name.startswith(".")
             )
-    except OSError:  # a folder that cannot be read has nothing to tell
+    except OSError:  # a folder that cannot be read is left out
         return
     for path in inner:
         yield path

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 import click
 
 from procman.app.usage import UsageError
+from procman.cli.bounds import autoscaled_types
 from procman.cli.line.completion import complete_types
 from procman.cli.show import autoscale as show
 from procman.cli.target import TargetOptions, client_options
@@ -16,9 +16,6 @@ from procman.companions.autoscaler.store import AutoscaleStatus, AutoscaleStore
 from procman.core.autoscale import replay
 from procman.errors import RefusedError, nearest
 from procman.text.lines import clean, json_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 ACTIONS = ("pause", "resume")
 
@@ -59,26 +56,27 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
         raise UsageError(f"expected one process type: procman autoscale {action or ''} TYPE".replace("  ", " "))
     if flags["replay"] and not action:
         return _replay(store, names)
-    status = _decided_now(place, path) if flags["dry_run"] and not action else store.status()
+    known = autoscaled_types(path, store)
     for name in names:
-        _refuse_unknown(name, status.types)
+        _refuse_unknown(name, known)
     if action:
         store.control(names[0], paused=action == "pause")
         click.echo(f"{names[0]}: {'paused' if action == 'pause' else 'follows demand again'}")
     else:
-        _show(status, names, json=flags["json"])
+        status = _decided_now(place, path) if flags["dry_run"] else store.status()
+        _show(status, known, names, json=flags["json"])
     return 0
 
 
-def _show(status: AutoscaleStatus, names: tuple[str, ...], *, json: bool) -> None:
+def _show(status: AutoscaleStatus, known: list[str], names: tuple[str, ...], *, json: bool) -> None:
     """All types, or those that were named with their last hour as a chart."""
     chosen = {name: of_type for name, of_type in status.types.items() if not names or name in names}
     if json:
         click.echo(json_object(AutoscaleStatus(types=chosen)).decode())
         return
     now = time.time()
-    lines = show.table(chosen, now)
-    for name in names:
+    lines = show.table(chosen, now, [name for name in names or known if name not in chosen])
+    for name in [name for name in names if name in chosen]:
         lines += ["", *show.chart(name, chosen[name].history, now)]
     for line in lines:
         click.echo(clean(line))
@@ -100,19 +98,18 @@ def _replay(store: AutoscaleStore, names: tuple[str, ...]) -> int:
     return code
 
 
-def _refuse_unknown(name: str, known: Iterable[str]) -> None:
+def _refuse_unknown(name: str, known: list[str]) -> None:
     if name not in known:
-        names = list(known)
         hint = (
-            nearest(name, names)
-            if names
+            nearest(name, known)
+            if known
             else "write `autoscale:` under the type in procman.yml (docs/how-to/autoscaling.md)"
         )
         raise RefusedError(f"cannot find an autoscaled process type '{name}'", hint)
 
 
 def _decided_now(place: TargetOptions, path: str) -> AutoscaleStatus:
-    from procman.companions.autoscaler.dry import decide_once  # noqa: PLC0415  reads metrics; only needed here
+    from procman.companions.autoscaler.dry_run import decide_once  # noqa: PLC0415  reads metrics; only needed here
     from procman.config.load import load  # noqa: PLC0415  as above
     from procman.config.options import Options  # noqa: PLC0415  as above
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from procman.app.promises import broken_here
+from procman.app.limitations import limitations_here
 from procman.cli.line.click_options import input_options, nearest_inputs
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
@@ -48,7 +48,7 @@ def check(options: Options, *, fix: bool) -> None:
     advice = programs.fix(found, texts) if fix else programs.report(found, plan.procfile)
     for line in [*explanation(plan), *advice]:
         click.echo(fitted(line, wide))
-    for line in broken_here():
+    for line in limitations_here():
         if line:
             click.echo(f"procman: {line}", err=True)
 

@@ -92,7 +92,7 @@ def converted_file(path: str) -> Converted:
 
 
 def _beside(path: str, names: list[str]) -> dict[str, str]:
-    """The texts of these files that can be read, by their names; what is not there tells nothing. A name may be a shell
+    """The texts of these files that can be read, by their names; files that are missing are left out. A name may be a shell
     pattern.
     """
     folder = os.path.dirname(path) or os.curdir
@@ -110,7 +110,8 @@ def _printed(path: str) -> str:
     node = shutil.which("node")
     if node is None:
         raise RefusedError(
-            f"cannot read {path}: it is a program, and node is not here", "install Node.js, or write it as .json"
+            f"cannot read {path}: it is a program, and Node.js is not installed",
+            "install Node.js, or write it as .json",
         )
     try:
         done = subprocess.run(  # noqa: S603  the user named the file to run
@@ -145,7 +146,7 @@ def _existing(folder: str) -> dict[str, list[Entry]]:
 
 
 def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
-    """Existing Procfiles are kept, and get a procman.yml."""
+    """Keep the Procfiles that exist, and write a procman.yml for them."""
     text = f"# How to run the process types of {' and '.join(procfiles)}. Made by `procman init`.\n\n"
     advised: dict[str, list[Finding]] = {}
     for procfile, entries in procfiles.items():
@@ -239,7 +240,7 @@ def _write(folder: str, converted: Converted, origin: str) -> None:
 
 
 def _shown(made: ProcessType) -> str:
-    return f"{made.name}: {made.command}" + (f"  ({made.count} of it)" if made.count != 1 else "")
+    return f"{made.name}: {made.command}" + (f"  ({made.count} instances)" if made.count != 1 else "")
 
 
 def _put(folder: str, targets: list[NewFile]) -> None:

@@ -6,7 +6,7 @@ import click
 
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import WaitingCommand, until_ready, wait_option
+from procman.cli.wait_option import WaitingCommand, until_ready, wait_option
 
 
 @click.command(cls=WaitingCommand)

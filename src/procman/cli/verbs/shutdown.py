@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import until_gone
+from procman.cli.wait_option import until_gone
 from procman.control.client import Client
 
 

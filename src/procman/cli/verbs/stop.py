@@ -7,7 +7,7 @@ import click
 from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.client import Client, ClosedError
 from procman.control.messages import Accepted, WaitParams
 from procman.control.waiting import EndedError

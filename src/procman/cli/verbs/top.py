@@ -41,7 +41,7 @@ def top(place: TargetOptions) -> int:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         text = "cannot show a live screen: textual is not installed"
-        hint = f"`{how_to_install('textual')}` installs it; `procman ps --watch` does without"
+        hint = f"`{how_to_install('textual')}` installs it; `procman ps --watch` needs no package"
         raise ProcmanError(text, hint) from None
     screen = Top(path)
     screen.run()

@@ -10,8 +10,9 @@ import click
 from msgspec.structs import replace
 
 from procman.cli.line.completion import complete_instances
+from procman.cli.option_types import TimeType
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait import print_change
+from procman.cli.wait_option import print_change
 from procman.control.conditions import listed
 from procman.control.messages import WaitParams
 from procman.control.waiting import EndedError
@@ -25,7 +26,7 @@ TIMED_OUT = 124
 """The exit code of timeout(1)."""
 
 PAUSE = 0.1
-"""Seconds between two looks for a procman that is still to be started."""
+"""Seconds between two attempts to find a procman that is still to be started."""
 
 
 @click.command()
@@ -41,7 +42,7 @@ PAUSE = 0.1
 @click.option(
     "-t",
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=TimeType(),
     metavar="SECONDS",
     show_envvar=True,
     help="Wait so many seconds at most.  [default: without limit]",

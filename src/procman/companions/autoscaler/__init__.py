@@ -1,8 +1,8 @@
 """The autoscaler: sets the counts of process types by demand, which it reads every few seconds.
 
 The rule is core/autoscale.py; here are the readings (metrics/), the calendar, the loop, and the files. It works from
-the present state: if it is killed and started again it continues, and takes nothing away for a whole window. It does
-nothing about a metric that it cannot read.
+the present state: if it is killed and started again it continues, and lowers no count for a whole window. A metric that
+it cannot read changes nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The settings of a type -> what the loop needs: the rule, the gauges, the schedule."""
+"""Turns the settings of a type into what the loop needs: the rule, the gauges, the schedule."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 Debian's cron.
 
 cronsim is maintained (releases through 2026, used by Home Assistant and Healthchecks) and can search backwards. The
-author of croniter, the other parser, gave it up in 2024, and it has changed hands since.
+other parser, croniter, lost its author in 2024.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def _local(entry: Schedule, now: datetime) -> datetime:
 
 
 def _machines_zone() -> ZoneInfo | None:
-    """The machine's timezone with its rules, of which datetime only has the present offset: without them a time in the
-    hour that a change of the clock skips would lie before that hour, and one in the hour that it repeats would come once.
-    None where the rules are not known, as of TZ=CET-1CEST.
+    """The machine's timezone with its rules; datetime only has the present offset. Without the rules, a time in the
+    hour that a change of the clock skips would lie before that hour, and a time in the hour that it repeats would come
+    once. None where the rules are not known, as of TZ=CET-1CEST.
     """
     try:
         name = os.environ.get("TZ", "").removeprefix(":")
@@ -83,9 +83,7 @@ def _machines_zone() -> ZoneInfo | None:
 
 
 def _last(entry: Schedule, local: datetime) -> datetime:
-    """The latest time of the entry that is not after `local`. Raises CronSimError, or StopIteration where there is
-    none.
-    """
+    """The latest time of the entry up to `local`. Raises CronSimError, or StopIteration where there is none."""
     found = next(CronSim(entry.cron, _second_after(local), reverse=True))
     if not local.fold or local.tzinfo is None:
         return found

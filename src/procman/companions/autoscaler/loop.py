@@ -23,16 +23,7 @@ from procman.companions.autoscaler.store import (
     remembered,
 )
 from procman.core.autoscale import decide
-from procman.core.demand import (
-    Bounds,
-    Decided,
-    MetricReading,
-    Observation,
-    Replica,
-    ReplicaState,
-    Scaler,
-    ScalingRule,
-)
+from procman.core.demand import Bounds, Decided, MetricReading, Observation, Replica, ReplicaState, Scaler, ScalingRule
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
@@ -51,7 +42,7 @@ LATE_EVERY = 0.25
 """Seconds until a reading that took longer is asked for again."""
 
 SAMPLE_EVERY = 2.0
-"""Seconds between two samples, while instances are young or not ready yet."""
+"""Seconds between two samples, while an instance has just become ready or is not ready yet."""
 
 
 class ScaledType(Struct, frozen=True):
@@ -70,9 +61,7 @@ class ScaledType(Struct, frozen=True):
 
 
 class Asleep(Struct, frozen=True):
-    """A type with a count of 0: its state at the last full poll, how often its metrics are read, and until when that is
-    enough.
-    """
+    """A type with a count of 0: its last full poll, how often its metrics are read, and until when that is enough."""
 
     seen: TypeSeen
     every: float
@@ -114,6 +103,7 @@ class Autoscaler:
         self._asleep: dict[str, Asleep] = {}
         self._late: set[str] = set()  # those whose metrics are still being read
         self._unsettled: set[str] = set()  # those with new instances, which are to be sampled
+        self._overtaken: set[str] = set()  # those that are decided again, as their count has changed meanwhile
         self._states = {name: Scaler() for name in types}
         self._promised = 0  # bytes for instances that were added since the poll
         self._status: dict[str, TypeStatus] = {}
@@ -215,9 +205,11 @@ class Autoscaler:
         before = self._states[name]
         at = self._around.monotonic()
         state, decision = decide(scaled.rule, before, observation, at)
-        if decision.changes and self._is_overtaken(name, seen.count):
+        if decision.changes and name not in self._overtaken and self._is_overtaken(name, seen.count):
+            self._overtaken.add(name)  # once: clients that keep changing the count must not keep it polling
             self._due[name] = at
             return
+        self._overtaken.discard(name)
         decided = Decided(type=name, at=at, rule=scaled.rule, state=before, seen=observation, decision=decision)
         carried_out = self._carry_out(decided)
         self._states[name] = state if carried_out else replace(state, changes=before.changes)
@@ -340,7 +332,7 @@ def _usual_size(seen: TypeSeen) -> int | None:
 
 
 def _reserved(everyone: Iterable[TypeSeen]) -> int:
-    """Bytes that instances on their way will still take: a machine is not free as long as they have not grown."""
+    """Bytes of memory that starting instances will still need: as much of the free memory is not for others."""
     return sum(
         max(0, (_usual_size(seen) or 0) - (i.memory or 0))
         for seen in everyone

@@ -18,9 +18,7 @@ CGROUP = "/sys/fs/cgroup"
 
 
 def free_memory(meminfo: str = MEMINFO, cgroup: str = CGROUP) -> int | None:
-    """Bytes that new processes can use: those of the machine, or the rest of the cgroup's limit; None where both are
-    unknown.
-    """
+    """Bytes that new processes can use: those of the machine, or the rest of the cgroup's limit; None where unknown."""
     known = [free for free in (_available(meminfo), _left_of_limit(cgroup)) if free is not None]
     return min(known, default=None)
 
@@ -39,9 +37,7 @@ def _available(path: str) -> int | None:
 
 
 def _left_of_limit(folder: str) -> int | None:
-    """The rest of the limit of cgroup version 2: memory.max less memory.current, without the caches that can be
-    dropped.
-    """
+    """The rest of the limit of cgroup version 2: memory.max less memory.current, without caches that can be dropped."""
     limit, used = _number(f"{folder}/memory.max"), _number(f"{folder}/memory.current")
     if limit is None or used is None:
         return None

@@ -1,4 +1,4 @@
-"""The settings of a type -> the target that is kept in step with its instances."""
+"""Turns the settings of a type into the target that is kept in step with its instances."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 class AgentTarget:
-    """Instances whose servers ask for their state. Holds no stop, as it never learns when the last connection is
-    closed.
-    """
+    """Instances whose servers ask for their state. Holds no stop, as it never learns when connections are closed."""
 
     holds = 0.0
 
@@ -33,7 +31,7 @@ class AgentTarget:
         self._agent: AgentServer | None = None
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Start to listen the first time: before that, servers would be told that all instances are down."""
+        """Start to listen the first time: before that, the answer to every server would be that its instance is down."""
         del now
         if self._agent is None:
             try:

@@ -35,6 +35,6 @@ def write_whole(path: str, content: str) -> bool:
             raise
     except OSError as error:
         raise ProcmanError(
-            f"cannot write {path}: {error.strerror or error}", "may procman's user write there?"
+            f"cannot write {path}: {error.strerror or error}", "check that procman's user may write there"
         ) from None
     return True

@@ -51,9 +51,7 @@ class HaproxyRuntime(Protocol):
 
 
 class StepResult(Struct, frozen=True, kw_only=True):
-    """The result of a step: instances (name, generation) to release, a fault as text ("": none), and seconds until the
-    next poll.
-    """
+    """Instances (name, generation) to release, a fault as text ("": none), and seconds until the next poll."""
 
     released: tuple[tuple[str, int], ...] = ()
     fault: str = ""

@@ -40,12 +40,7 @@ def main(settings: WatchSettings) -> int:
     print(f"watching {', '.join(os.path.relpath(place, root) for place in places) or 'nothing'}", flush=True)
     try:
         for changes in watchfiles.watch(
-            *places,
-            watch_filter=None,
-            step=QUIET_MS,
-            debounce=LATEST_MS,
-            rust_timeout=0,
-            ignore_permission_denied=True,
+            *places, watch_filter=None, step=QUIET_MS, debounce=LATEST_MS, rust_timeout=0, ignore_permission_denied=True
         ):
             paths = {os.path.relpath(path, root) for _, path in changes}
             _restart(concerned(rules, paths))

@@ -27,7 +27,7 @@ OneShotSelector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector
 
 
 RETRY = 0.1
-"""Seconds after which a deadline is handled again that failed for lack of memory."""
+"""Seconds until a deadline whose handler failed for lack of memory is handled again."""
 
 ROUND = 0.01
 """Seconds after which the remaining descriptors wait for the next round: five hundred clients with a request each make

@@ -75,7 +75,7 @@ class Backpressure:
         lost = self._sink.discard(older)
         if lost:
             self._waiting[stream.name] = stream.output
-            text = f"{stream.name}: {lost} lines of earlier runs dropped: the output was held up"
+            text = f"{stream.name}: {lost} lines of earlier runs dropped: the output was blocked"
             self._sink.write(notice(text), stream.output, lost)
 
     def flow(self) -> None:
@@ -85,7 +85,7 @@ class Backpressure:
         self._waiting.clear()
         if self._own_lost:
             lost, self._own_lost = self._own_lost, 0
-            self._notify(f"{lost} lines of procman's own dropped: the output was held up")
+            self._notify(f"{lost} lines of procman's own dropped: the output was blocked")
 
     def _pause(self) -> None:
         self._own_rest = 0

@@ -208,8 +208,8 @@ class History:
     """The kept output of all instances, `limit_each` bytes for each and `limit_all` in total.
 
     A ring starts small and doubles as it fills. When there is no room in total, the largest ring is halved in favour of
-    one that stays at half its size or less: in the end a few chatty instances share what the silent ones leave. Each
-    may have 4 KiB in any case.
+    one that stays at half its size or less: in the end a few instances that write much share what the others do not
+    use. Each may have 4 KiB in any case.
 
     `terminals` holds the names whose output comes from a terminal, for readers that show it. `listeners` are called
     with the name after each append; they must return at once.
@@ -303,7 +303,7 @@ class History:
                 other.limit = self._limit_each
 
     def relieve(self) -> None:
-        """After a lack of memory: drop the output of the instance with most, without needing memory for that."""
+        """Drop the output of the instance that has most, without allocating memory: none is left."""
         ring = max(self._rings.values(), key=lambda ring: ring.size, default=None)
         if ring is not None and ring.size > _FIRST_SIZE:
             size = ring.empty()

@@ -34,9 +34,7 @@ class Rotation(Struct, frozen=True):
 
 
 class FilesState(Struct, frozen=True):
-    """The descriptor whose lock keeps other procmans out of the folder, and the files that cannot be written at
-    present, by name.
-    """
+    """The descriptor that locks the folder, and the files that cannot be written at present, by name."""
 
     lock: int
     failed: dict[str, SinkState]
@@ -157,7 +155,7 @@ class _File:
                 os.rename(self._path, f"{self._path}.1")
         except OSError as error:
             self._limit = 0
-            self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it grows on")
+            self._on_trouble(f"cannot rotate {self._path}: {error.strerror}; it keeps growing")
 
     def renew(self) -> None:
         """Allow another rotation."""

@@ -110,9 +110,7 @@ class Multiplexer:
             self._reader.fit_terminals()
 
     def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
-        """Log procman's own line (or lines) with `time` (seconds since the epoch; now where None); `trouble` is shown
-        in red.
-        """
+        """Log procman's own lines with `time` (seconds since the epoch; None: now); `trouble` is shown in red."""
         self._fanout.log(text, time, trouble=trouble)
 
     def reopen(self) -> bool:

@@ -110,21 +110,23 @@ class Reader:
         self._fanout.dress_terminal(stream)
         self.terminals.add(stream)
 
-    def drain(self, stream: ChildStream) -> None:
-        """At a death: read what the pipe holds now, and not up to its end, as a grandchild may keep it open.
+    def drain(self, stream: ChildStream) -> int:
+        """At a death: read what the pipe holds now, and not up to its end, as a grandchild may keep it open. Returns how
+        many bytes of that are left.
 
         While the output is stalled a process may leave MAX_REST bytes, in place of those that an earlier process of the
         slot left.
         """
         if self._pressure.stalled:
             self._fanout.drop_older(stream)
-        left = CHUNK if stream.terminal else stream.held()  # a terminal holds more than FIONREAD tells: 19 kB in all
+        left = CHUNK if stream.terminal else stream.held()  # a terminal holds more than FIONREAD reports: 19 kB in all
         while left > 0:
             room = self._pressure.room(stream.output) if self._pressure.stalled else CHUNK
             data = self._read(stream, min(left, room, CHUNK)) if room > 0 else b""
             if not data:
-                return
+                return left
             left -= len(data)
+        return 0
 
     def end_line(self, stream: ChildStream) -> None:
         """End an unfinished line with the missing newline."""
@@ -135,9 +137,10 @@ class Reader:
         """The process and its group have ended: read what the pipe still holds, and close it."""
         if stream.fd < 0:
             return
-        self.drain(stream)
+        unread = self.drain(stream)
         self.end_line(stream)
-        unread = stream.held()
+        if stream.terminal:  # nobody knows how much a terminal held before
+            unread = stream.held()
         self._forget(stream)
         if stream.terminal:
             self.terminals.discard(stream)

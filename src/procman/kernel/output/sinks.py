@@ -158,9 +158,7 @@ class QueuedWrite(Struct, frozen=True):
 
 
 class SinkState(Struct, frozen=True, kw_only=True):
-    """What is not written yet, and what could not be. `head` continues an interrupted write; `lost` are lines and
-    bytes.
-    """
+    """What is not written yet, and what could not be. `head` continues a write; `lost` are lines and bytes."""
 
     head: bytes = b""
     queue: tuple[QueuedWrite, ...] = ()
@@ -262,9 +260,7 @@ class Sink:
             self._pump()
 
     def flush(self, deadline: float) -> None:
-        """At the very end: wait for the reader until `deadline` (monotonic seconds), then drop the rest, and report
-        that.
-        """
+        """At the very end: wait for the reader until `deadline` (monotonic), then drop the rest and report it."""
         selector = OneShotSelector()
         selector.register(self._way.fd, WRITE)
         while self.stalled and (left := deadline - time.monotonic()) > 0:

@@ -22,9 +22,7 @@ UNKNOWN_SIZE = (80, 24)
 
 
 class ProcessOutput:
-    """One process of a slot, as far as output goes: its open streams, and how many bytes of its last output wait for
-    the reader.
-    """
+    """One process of a slot, for output: its open streams, and how much of its last output waits for the reader."""
 
     __slots__ = ("open", "rest")
 

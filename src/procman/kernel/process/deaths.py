@@ -33,7 +33,7 @@ KILLED = 128 + 9
 
 class Deaths:
     """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `can_search`:
-    whether /proc can tell who holds a port.
+    whether /proc shows who holds a port.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Deaths:
             process = self._processes.leader(pid)
             if process is not None:
                 process.ended = True
-                if self._processes.subreaper:
+                if process.adopted or process.daemons:
                     self._processes.remember(process, time.monotonic())
                 self._leader_ended(process, status, unasked=unasked(process))
             else:
@@ -91,12 +91,14 @@ class Deaths:
         for stream in process.streams:
             self._output.drain(stream)
             self._output.end_line(stream)
-        unasked = unasked and status.code != 0
-        note = self._port_note(process) if unasked else ""
+        note = ""
         if unasked and status.code == KILLED:  # also as a shell reports it of its last command
-            note = self._oom.note() or note
+            note = self._oom.note()
+        elif unasked and status.code != 0:
+            note = self._port_note(process)
+        delay = jitter() if unasked else 0.0  # what was asked to end is not started again after a delay
         daemon = min((*process.daemons, *process.adopted), default=0)
-        self._post(Exited(process.name, process.generation, status, note, jitter(), daemon))
+        self._post(Exited(process.name, process.generation, status, note, delay, daemon))
 
     def _port_note(self, process: Process) -> str:
         self._ports = self._ports or ports.PortNotes(can_search=self._can_search, is_own=self._processes.is_own)

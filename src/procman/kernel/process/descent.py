@@ -27,17 +27,23 @@ FRESH = 0.05
 MAIN_THREAD_ONLY = 3
 """The links of a folder with one folder in it, as `/proc/PID/task` of a process with one thread."""
 
+PF_EXITING = 0x4
+"""A flag in proc_pid_stat(5): the process ends, and has neither memory nor an environment any more."""
+
 TIOCGPTN = 0x80045430
 """The number of a terminal, asked at its master (ioctl_tty(2))."""
 
 
 class RunningProcess(Struct, frozen=True, gc=False):
-    """One process. `start_ticks`, since the boot, distinguishes it from a later process with its pid."""
+    """One process. `start_ticks`, since the boot, distinguishes it from a later process with its pid. `ended`: it is a
+    zombie, or about to be one.
+    """
 
     pid: int
     parent: int
     start_ticks: int
     name: str
+    ended: bool
 
 
 class Descent:
@@ -136,7 +142,9 @@ def read_process(pid: int) -> RunningProcess | None:
         return None
     head, _, rest = stat.rpartition(b")")
     fields = rest.split()
-    return RunningProcess(pid, int(fields[1]), int(fields[19]), head.partition(b"(")[2].decode(errors="replace"))
+    name = head.partition(b"(")[2].decode(errors="replace")
+    ended = int(fields[6]) & PF_EXITING != 0 and int(fields[17]) <= 1  # other threads may go on without the first
+    return RunningProcess(pid, int(fields[1]), int(fields[19]), name, ended)
 
 
 def all_ended(group: int) -> bool:

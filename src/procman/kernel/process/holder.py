@@ -4,7 +4,7 @@ When the leader of a session ends, the system sends HUP to everything in the for
 (credentials(7)). The first process of most commands is a shell or npm, which ends at once at the stop signal, and then
 the program behind it got HUP before it could end in order; Node.js and others do not let it be ignored.
 
-So a small shell is the leader: it does nothing, keeps group and terminal as long as anything of the instance lives, and
+So a small shell is the leader: it does nothing, keeps group and terminal as long as any process of the instance runs, and
 is ended by procman. The program is its grandchild, and becomes procman's own child once the process in between has
 ended (procman is a subreaper): pid, status and signals are those of the program itself.
 """

@@ -30,7 +30,9 @@ from procman.text.shell import is_led_by_shell
 from procman.text.words import index_of
 
 PLAIN_TERM = "xterm"
-"""TERM of an instance with a terminal where procman itself has none (cron, a container): that of `docker run -t`."""
+"""The value of TERM for an instance with a terminal where procman itself has none (cron, a container). `docker run -t`
+sets the same.
+"""
 
 SPAWNS_A_ROUND = 32
 """Limits a round, so that a large formation delays others by some 15 ms only."""

@@ -36,8 +36,8 @@ MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
 
 
 class EntryKind(IntEnum):
-    """What a record is about. The pid of a leader or a holder is also its group and session; an orphan has no grace of
-    its own.
+    """What a record is about. The pid of a leader or a holder is also its group and session; an orphan has the longest
+    grace.
     """
 
     LEADER = 1
@@ -85,6 +85,7 @@ class Ledger:
         self._slots: dict[int, int] = {}  # offset by pid
         self._free: list[int] = []
         self._has_reported = False
+        self._longest = 0.0  # the longest grace of a leader so far: the one of an orphan
 
     def state(self) -> tuple[Noted, ...]:
         """The state from which it can be continued."""
@@ -94,6 +95,7 @@ class Ledger:
         """Continue with these records, before there is a file."""
         self._data[: HEADER.size] = HEADER.pack(VERSION, os.getpid(), mark.encode())
         for r in records:
+            self._longest = max(self._longest, r.grace)
             self._slots[r.pid] = len(self._data)
             self._data += RECORD.pack(*astuple(r))
 
@@ -120,7 +122,10 @@ class Ledger:
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
         noted_at = time.clock_gettime(CLOCK)
-        policy = MODES[stop.mode], signal_number(stop.signal), noted_at, stop.grace
+        if kind is EntryKind.LEADER:
+            self._longest = max(self._longest, stop.grace)
+        grace = (self._longest if kind is EntryKind.ORPHAN else 0.0) or stop.grace
+        policy = MODES[stop.mode], signal_number(stop.signal), noted_at, grace
         self._write(at, RECORD.pack(pid, kind, *policy, how.shell, how.repeat))
 
     def forget(self, pid: int) -> None:

@@ -49,7 +49,7 @@ class NotifySockets:
         address = f"@procman/{self._ident}/{name}"
         if name not in self._open:
             if not hasattr(socket, "SO_PASSCRED"):
-                raise OSError(errno.EOPNOTSUPP, "this system vouches for no sender")
+                raise OSError(errno.EOPNOTSUPP, "this system does not report the sender of a message")
             made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

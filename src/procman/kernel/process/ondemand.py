@@ -229,7 +229,7 @@ class OnDemand:
     # ---- handing it on
 
     def probe_states(self) -> tuple[ProbeState, ...]:
-        """The probes in force."""
+        """The state of every probe."""
         return self._probes.state() if self._probes is not None else ()
 
     def open_listeners(self) -> tuple[Listener, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 ROOT = "/sys/fs/cgroup"
-NOTE = "out of memory: the kernel's OOM killer was at work"
+NOTE = "out of memory: the kernel's OOM killer has killed a process"
 
 
 class OomNotes:

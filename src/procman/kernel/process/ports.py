@@ -76,9 +76,7 @@ class PortNotes:
 
 
 def is_taken(port: int) -> bool:
-    """Whether a process listens on the port, by an attempt to bind: microseconds, where a scan of all processes takes 7
-    ms.
-    """
+    """Whether a process listens on the port, by an attempt to bind: microseconds, where a scan takes 7 ms."""
     for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # noqa: S104  bound, never listened on
         try:
             with socket.socket(family, socket.SOCK_STREAM) as attempt:

@@ -63,9 +63,7 @@ class Process:
 
 
 class ProcessState(Struct, frozen=True, kw_only=True, rename={"started_at": "born"}):
-    """A process as a value: `spec` is an index into the table's `specs`, `streams` are the descriptors of its open
-    streams.
-    """
+    """A process as a value: `spec` is an index into the table's `specs`, `streams` are descriptors of open streams."""
 
     name: str
     generation: int

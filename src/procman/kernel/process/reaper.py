@@ -1,8 +1,8 @@
 """The one owner of wait: which children have ended.
 
-A zombie keeps its pid and its group's number. So a dead child is first looked at (WNOWAIT), its group can be killed
-safely, and only then is it reaped. A zombie that was looked at hides all others from the next look, so it must be
-reaped in the same turn.
+A zombie keeps its pid and its group's number. So a dead child is first read without reaping it (WNOWAIT), its group can
+be killed safely, and only then is it reaped. Until it is reaped the same child is returned again and hides all others,
+so it must be reaped in the same turn.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ a fault, and what was interrupted by it is repeated.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from procman.core.decider import AT_FAULT, Decider, Survivor
 from procman.core.events import Event, FormationStarted, ShutdownAsked
 from procman.core.fleet import Fleet
 from procman.core.trace import FORMAT, Trace, TraceHeader
+from procman.errors import refused_call
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.reader import LOG_AGAIN
@@ -32,11 +32,6 @@ else:
 
 MOST_FAULTS = 100
 """Faults of procman, after which the fallback itself cannot be relied on."""
-
-REFUSED = (errno.EPERM, errno.ENOSYS)
-"""What a seccomp filter answers, and a system without the call."""
-
-REFUSAL = "cannot continue: the system refuses a call that procman needs ({}); a seccomp filter that allows it helps"
 
 RESERVE = 2 << 20
 """Bytes that are freed where there is no memory, so that procman can continue: Python allocates 1 MiB at a time for
@@ -84,8 +79,8 @@ class Faults:
     def report(self, error: BaseException, consequence: str = "") -> None:
         """Log a fault, or what the system refuses."""
         text = f"procman is at fault, please report it: {_named(error)}"
-        if isinstance(error, OSError) and error.errno in REFUSED and not error.filename:
-            text = REFUSAL.format(error.strerror)
+        if isinstance(error, OSError):
+            text = refused_call(error) or text
         self._log(f"{text}{consequence}")
 
     def fall_back(self, survivors: Iterable[Survivor], now: float, *, stop: bool) -> list[Action]:

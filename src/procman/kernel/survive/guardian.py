@@ -109,7 +109,7 @@ class Family:
     """
 
     def __init__(self, records: list[Record], is_marked: Callable[[Listed], bool]) -> None:
-        graces = [record.grace for record in records if record.kind == LEADER]
+        graces = [r.grace for r in records if r.kind == LEADER] or [r.grace for r in records]
         self._rest = Record(0, ORPHAN, TOP_DOWN, signal.SIGTERM, 0.0, max(graces, default=DEFAULT_GRACE))
         rest = self._rest
         self._records = [rest._replace(pid=r.pid, noted_at=r.noted_at) if r.kind == ORPHAN else r for r in records]
@@ -365,7 +365,7 @@ def report(ending: GuardedStop, procman: int) -> str:
         return ""
     many = "1 process" if len(ending.seen) == 1 else f"{len(ending.seen)} processes"
     by_kill = f", {len(ending.killed)} by KILL" if ending.killed else ""
-    text = f"procman (pid {procman}) was killed; ended what it left: {many}{by_kill}"
+    text = f"procman (pid {procman}) has gone; ended what it left: {many}{by_kill}"
     if ending.left:
         text += f"; cannot end pid {', '.join(map(str, ending.left))}: still there after KILL"
     return text

@@ -94,9 +94,7 @@ def _is_up(view: FleetView) -> bool:
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float:
-    """Seconds within which WATCHDOG=1 is expected; 0.0 where it is not, or is meant for another process
-    (sd_watchdog_enabled(3)).
-    """
+    """Seconds within which WATCHDOG=1 is expected from this process, else 0.0 (sd_watchdog_enabled(3))."""
     usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     mine = not pid or pid == str(os.getpid())
     return int(usec) / 1_000_000 if mine and usec.isdecimal() else 0.0

@@ -124,7 +124,9 @@ class LiveUpgrade:
             self._refuse(f"the installed program gave no answer within {CHECK_WITHIN:g} s")
         elif end.status.code or not can:
             last = (
-                lines[-1].removeprefix("procman: ").removeprefix("cannot take over: ") if lines else "it said nothing"
+                lines[-1].removeprefix("procman: ").removeprefix("cannot take over: ")
+                if lines
+                else "it printed nothing"
             )
             self._refuse(f"the installed program cannot take over ({end.status}: {last})")
         else:

@@ -67,8 +67,8 @@ class Page:
                 raise ReadingError(f"{self.address.shown} answered {response.status}")
             body = response.read(LONGEST + 1)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            told = getattr(error, "strerror", None) or str(error)  # without "[Errno 111]"
-            text = self.address.scrub(told) or type(error).__name__
+            reason = getattr(error, "strerror", None) or str(error)  # without "[Errno 111]"
+            text = self.address.scrub(reason) or type(error).__name__
             raise ReadingError(f"{self.address.shown}: {text}") from None
         finally:
             connection.close()

@@ -38,9 +38,7 @@ own.
 
 
 class ProbedProcess(Struct, frozen=True):
-    """One process, as far as probes go. `started_at` is in seconds since the epoch; `environment` is made when it is
-    needed.
-    """
+    """One process, for probes. `started_at` is in seconds since the epoch; `environment` is made when needed."""
 
     name: str
     generation: int

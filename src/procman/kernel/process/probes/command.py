@@ -14,7 +14,7 @@ from procman.text.lines import clean
 def run_command(
     helpers: Helpers, command: str, process: ProbedProcess, seconds: float, on_exit: Callable[[HelperEnd], None]
 ) -> int:
-    """Start it in the instance's folder; its group is killed after `seconds`. Returns the pid. Raises OSError or
+    """Start it in the instance's folder, and kill its group after `seconds`. Returns the pid. Raises OSError,
     SpawnError.
     """
     env = process.environment()

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 LONGEST = 64 * 1024
 """Most bytes of an unfinished line that are kept."""
 
-LOOKED_AT = 4096
+SEARCHED = 4096
 """Most characters of a line that are searched."""
 
 SECONDS = 0.05
-"""How long a search may take, in processor time: a sane pattern takes a hundredth of it for a chunk of output."""
+"""How long a search may take, in processor time: a usual pattern takes a hundredth of it for a chunk of output."""
 
 GIVEN_UP_AFTER = 5
 """Searches that took too long, after which there are no more."""
@@ -39,9 +39,7 @@ class _TooLongError(Exception):
 
 
 class LimitedPattern:
-    """A regular expression whose search is given up after `SECONDS`. Only in the main thread, where signals are
-    handled.
-    """
+    """A regular expression whose search is given up after `SECONDS`. For the main thread, which handles signals."""
 
     def __init__(self, pattern: str) -> None:
         """Raises re.error."""
@@ -53,7 +51,7 @@ class LimitedPattern:
         """The first line in which it is found. A line that takes too long counts as one without a match."""
         before = signal.signal(signal.SIGVTALRM, self._expired)
         try:
-            return next((line for line in lines if self._is_in(line[:LOOKED_AT])), None)
+            return next((line for line in lines if self._is_in(line[:SEARCHED])), None)
         finally:
             signal.signal(signal.SIGVTALRM, before)
 

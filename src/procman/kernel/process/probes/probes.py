@@ -68,7 +68,7 @@ class Watchdog:
         self._answer(ProbeAnswer(ok=True, text="WATCHDOG=1"))
 
     def trigger(self) -> None:
-        """The program itself reports that it is not well."""
+        """The program itself reports that it is unhealthy."""
         self._answer(failed("WATCHDOG=trigger"))
 
     def _expired(self) -> None:

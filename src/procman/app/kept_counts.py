@@ -3,9 +3,9 @@
 The file is replaced by rename, so that a kill at any moment leaves the last one. Its content never prevents a start:
 what cannot be read or used is reported and ignored.
 
-There is no fsync: procman's loop would wait for the disk (measured: 1 to 14 ms, 180 ms while another process writes). The
-kernel is only told to begin writing, which takes no longer than without, so that a power cut has milliseconds, not the
-30 s of the page cache, in which it may leave an empty file; ext4 and btrfs leave none after a rename anyway.
+There is no fsync: procman's loop would wait for the disk (measured: 1 to 14 ms, 180 ms while another process writes).
+The kernel is only asked to begin writing, which takes no time. A power cut can leave an empty file only if it comes in
+the milliseconds that this takes, not in the 30 s of the page cache; on ext4 and btrfs a rename never leaves one.
 """
 
 from __future__ import annotations
