@@ -126,7 +126,7 @@ def test_a_full_disk_is_told_without_a_traceback(script):
     assert done.stderr == f"procman: cannot write to standard output: {os.strerror(errno.ENOSPC)}\n"
 
 
-def test_a_reader_that_went_away_is_no_news(script):
+def test_a_reader_that_went_away_is_not_reported(script):
     script.fleets = [fleet(*(instance(f"web.{n}") for n in range(1, 1000)))]
     reader, writer = os.pipe()
     os.close(reader)
@@ -135,7 +135,7 @@ def test_a_reader_that_went_away_is_no_news(script):
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_closed_output_is_no_news(script):
+def test_a_closed_output_is_not_reported(script):
     done = subprocess.run(f"exec {sys.executable} -c '{MAIN[2]}' ps >&-", shell=True, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

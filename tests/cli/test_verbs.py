@@ -102,7 +102,7 @@ def test_stop_waits_and_tells_how_each_ended(procman, script):
     assert procman("stop", "web").out == "stopped: web.1 exit 0, web.2 SIGTERM\n"
 
 
-def test_stop_without_waiting_does_not_look(procman, script):
+def test_stop_without_waiting_polls_nothing(procman, script):
     script.answers["stop"] = Accepted(("web.1",), {"web": 1})
     assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
     assert script.asked == [("stop", {"all": True})]

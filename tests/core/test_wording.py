@@ -82,7 +82,7 @@ def test_the_end_of_many_types_is_counted_by_how_it_was():
 
 
 @pytest.mark.parametrize("before", [None, FAILURE, TERMINATED])
-def test_what_could_not_be_killed_has_not_the_exit_of_a_life_before(before):
+def test_what_could_not_be_killed_has_not_the_exit_of_a_run_before(before):
     stuck = instance_in(Stopping, step=StopStep.UNKILLABLE, last_exit=before)
     assert ended_line([stuck]) == "stopped: web.1 unkillable"
     many = [instance_in(Stopping, name=f"web.{n}", step=StopStep.UNKILLABLE, last_exit=before) for n in range(12)]

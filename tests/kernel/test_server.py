@@ -239,7 +239,7 @@ def test_a_companion_reports_of_itself_and_nobody_else_does(served, peer):
     assert "error" in peer.ask("report", {"instance": "web.1", "generation": 2})
 
 
-def test_a_release_is_passed_on_with_the_life(served, peer):
+def test_a_release_is_passed_on_with_the_run(served, peer):
     assert peer.ask("release", {"by": "balancer", "instance": "web.1", "generation": 3})["result"]["instances"] == [
         "web.1"
     ]

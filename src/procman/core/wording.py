@@ -114,8 +114,8 @@ def is_healthy(i: Instance) -> Publish:
     return _publish(i, Kind.READY, f"{i.name} is healthy again")
 
 
-def ended_for_its_state(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.UNHEALTHY, f"{i.name} is restarted: {why.text}")
+def ended_for_its_state(i: Instance, why: Reason, *, retried: bool) -> Publish:
+    return _publish(i, Kind.UNHEALTHY, f"{i.name} is {'restarted' if retried else 'ended'}: {why.text}")
 
 
 def waits(i: Instance, on: Sequence[str]) -> Publish:
