@@ -244,14 +244,14 @@ MUTATIONS = [
     Mutation(
         "a number on its way out is taken",
         "desired",
-        "frozenset(to.taken) if to.count > 1 else frozenset[int]()",
+        "frozenset(to.taken()) if to.count > 1 else frozenset[int]()",
         "frozenset[int]()",
     ),
     Mutation(
         "a single instance does not wait",
         "desired",
-        "frozenset(to.taken) if to.count > 1 else",
-        "frozenset(to.taken) if True else",
+        "frozenset(to.taken()) if to.count > 1 else",
+        "frozenset(to.taken()) if True else",
     ),
     Mutation(
         "numbers above the room stay",
@@ -361,8 +361,8 @@ MUTATIONS = [
     Mutation(
         "a slot that comes back runs the old command",
         "formation",
-        "isinstance(move, RestartMove) or i.spec != spec",
-        "isinstance(move, RestartMove)",
+        "restart is not None or i.spec != spec",
+        "restart is not None",
     ),
     Mutation(
         "a restart reaches what is on its way out",

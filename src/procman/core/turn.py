@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove
+from procman.core.desired import Closing, Desired, RegroupMove, RestartMove
 from procman.core.events import StopTerms
 from procman.core.phases import AT_REST, UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollouts
@@ -60,15 +60,12 @@ class Turn:
             return groups.left_behind(i)
         return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
 
-    def is_moot(self, i: Instance, move: Move) -> bool:
+    def is_moot(self, i: Instance, move: RestartMove) -> bool:
         """Whether a restart that is due is not needed any more."""
-        owed = isinstance(move, RestartMove) and move.after
-        return bool(owed) and followers.is_moot(i, move, self._desired, self._slots)
+        return bool(move.after) and followers.is_moot(i, move, self._desired, self._slots)
 
-    def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
+    def may_replace(self, spec: ProcessSpec, i: Instance, move: RestartMove) -> bool:
         """Whether the rollout of its type allows its restart: at once if it is out of rotation anyway."""
-        if not isinstance(move, RestartMove):
-            return True
         gated = move.after and not isinstance(i.phase, Waiting)
         if gated and followers.is_held(move, self._desired, self._slots):
             return False
