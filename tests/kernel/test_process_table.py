@@ -143,7 +143,7 @@ def test_the_mark_of_another_procman_counts_for_nothing(bench: Bench) -> None:
     assert bench.table.adopt(foreign) is None
 
 
-def test_an_environment_that_is_empty_is_looked_at_again_for_a_while(bench: Bench) -> None:
+def test_an_environment_that_is_empty_is_read_again_for_a_while(bench: Bench) -> None:
     """In the midst of an exec it is, for a moment; so the process must not be taken for nobody's at once."""
     bare = bench.spawn()
     assert bench.table.is_changing(bare, 10.0)

@@ -136,7 +136,7 @@ class Formation:
             return True
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         if i is None and spec is not None and isinstance(move, StartMove):
-            i = self._new(spec, int(index), now)
+            i = self._new(name, spec, int(index), now)
         if i is None or spec is None:
             return True
         if isinstance(move, RegroupMove):
@@ -169,7 +169,7 @@ class Formation:
             return
         self.desired = self.desired.moving(regroup.moves)
         self.out.append(groups.publish(i, regroup))
-        if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
+        if regroup.failed and any(self.plan.types[t].on_end is not OnEnd.STAY for t in regroup.group.members):
             self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
@@ -209,14 +209,14 @@ class Formation:
             self._kept = kept
             self.out.append(KeepCounts(kept))
 
-    def _new(self, spec: ProcessSpec, index: int, now: float) -> Instance | None:
-        """A new slot with that number, where its type has a place for it."""
+    def _new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance | None:
+        """A new slot with that name and number, where its type has a place for it."""
         role = self.desired.role(spec.type, index)
         if not (index == 1 if is_companion(spec.type) else role is not Role.LEAVING):
             return None
-        i = self.slots.new(spec, index, now)
-        if self.rollouts.release(i.name):
-            self.out.append(Remove(i.name))
+        i = self.slots.new(name, spec, index, now)
+        if self.rollouts.release(name):
+            self.out.append(Remove(name))
         if role is Role.SURGE:
             self.out.append(wording.extra_comes(i))
         return i
@@ -265,11 +265,11 @@ class Formation:
                 rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
-                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                if i.spec.on_end is not OnEnd.STAY and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
-                    self.shut_down(status.code, f"{i.name} ended", now)
+                    self.shut_down(closing.status_of(i, status), f"{i.name} ended", now)
             case _:
                 assert_never(fact)
 

@@ -7,11 +7,11 @@ sockets.
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from procman.control.codec import Code, encode_notification
@@ -116,7 +116,7 @@ class LogsStream(_Notifications):
         try:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
-            text, encoded = None, b2a_base64(entry.data, newline=False).decode()
+            text, encoded = None, msgspec.to_builtins(entry.data)  # base64
         terminal = entry.name in self._history.terminals
         output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed, terminal, entry.after)
         return encode_notification("output", output)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from procman.text.ansi import SharedView
 
 
+MAX_LINES = 1_000_000_000
+"""Stands for every larger number: the most that the protocol takes, and more than is kept."""
+
+
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @click.option(
@@ -56,7 +60,7 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
         screen = sys.stdout.isatty()
         log_format = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)
         out = sys.stdout.buffer
-        for output in client.logs(names, lines, follow=follow):
+        for output in client.logs(names, lines if lines is None else min(lines, MAX_LINES), follow=follow):
             out.write(log_format.as_json(output) if json else log_format.as_text(output))
             out.flush()
 
