@@ -184,7 +184,7 @@ class Fleet:
         more.
         """
         formation = self._formation
-        if not self.stopping:
+        if not formation.stopping:
             if not closing.all_ended(formation.slots):
                 return
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)

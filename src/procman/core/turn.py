@@ -95,9 +95,12 @@ class Turn:
         return self._stops[type_name]
 
     def _may_stop(self, type_name: str, closing: Closing, *, companions_last: bool) -> bool:
+        is_last = is_companion(type_name)
+        if not (is_last or self._plan.has_order):
+            return True
         if self._now >= order.all_asked_at(closing.since, closing.grace):
             return True
-        if is_companion(type_name):
+        if is_last:
             return not companions_last or not any(self._slots.is_busy(other) for other in self._slots)
         self._needed_by = order.dependents(self._plan) if self._needed_by is None else self._needed_by
         return order.may_stop(type_name, self._needed_by, self._slots)
