@@ -131,7 +131,7 @@ def test_other_forms_of_reference_are_literal():
 
 @pytest.mark.parametrize("value", ["ab${9#z}", "${X-y}", "${X%.*}", "${#X}", "pa${ss!word}", "${X?no}", "${ }"])
 def test_what_no_variable_can_be_named_is_no_reference_but_part_of_the_value(value):
-    assert parse_env(f"A={value}\nB=\"{value}\"".encode(), ".env", {})[0] == {"A": value, "B": value}
+    assert parse_env(f'A={value}\nB="{value}"'.encode(), ".env", {})[0] == {"A": value, "B": value}
 
 
 def test_a_name_of_another_form_that_is_set_can_be_referred_to():
