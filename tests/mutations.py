@@ -361,8 +361,8 @@ MUTATIONS = [
     Mutation(
         "a slot that comes back runs the old command",
         "formation",
-        "isinstance(move, RestartMove) or i.spec != spec",
-        "isinstance(move, RestartMove)",
+        "restart is not None or i.spec != spec",
+        "restart is not None",
     ),
     Mutation(
         "a restart reaches what is on its way out",
@@ -386,6 +386,14 @@ MUTATIONS = [
         "                if i.spec.on_end is OnEnd.EXIT:",
         "                if False:",
     ),
+    Mutation(
+        "what was ended for its state ends nothing",
+        "formation",
+        "is not OnEnd.STAY and not fact",
+        "is None and not fact",
+    ),
+    Mutation("an exit 0 before it was ready is a success", "closing", "return failure_of(i) if fails else", "return"),
+    Mutation("a failure may end procman with 0", "closing", "else 0) or 1\n", "else 0)\n"),
     Mutation(
         "on_end waits for the last try",
         "restart",

@@ -17,8 +17,8 @@ from importlib._bootstrap_external import MAGIC_NUMBER  # also in importlib.util
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from marshal import loads
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as in procman.cli
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

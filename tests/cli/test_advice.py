@@ -100,9 +100,6 @@ def test_a_word_that_is_only_somewhat_like_another_tools_verb_is_not_taken_for_i
         ("start -l web,worker", "write `procman start web worker`"),
         ("start -x worker", "write `procman start --except worker`"),
         ("start --scale=web=3 worker", "write `procman start -m web=3 worker`"),
-        ("start --timeout 5s", "write `--timeout 5`: it takes seconds, without a unit"),
-        ("start -t 500ms", "write `--timeout 0.5`: it takes seconds, without a unit"),
-        ("wait -t 2m", "write `--timeout 120`: it takes seconds, without a unit"),
         ("start --watch=src", "write `watch: [PATTERN]` under the type in procman.yml, and `procman start --watch`"),
         ("start --colour never", "did you mean '--color never'? (try 'procman start --help')"),
         ("ps --watch=2", "write `procman ps --watch`"),
@@ -186,6 +183,12 @@ def test_a_misspelt_verb_leads_to_the_verb(typed, verb):
     assert of_misspelt_verb([typed, "web"], VERBS) == f"did you mean '{verb}'?"
 
 
+@pytest.mark.parametrize("line", ["node app.js", "./start.sh", "python3 -m http.server"])
+def test_a_command_in_the_place_of_a_verb_leads_to_run_and_to_the_procfile(line):
+    hint = f"`procman run {line}` runs it once; a line of the Procfile, such as `web: {line}`, keeps it running"
+    assert of_misspelt_verb(line.split(), VERBS) == hint
+
+
 @pytest.mark.parametrize("word", ["", "frobnicate", "k8", "-"])
 def test_a_word_that_is_like_no_verb_has_no_hint(word):
     assert of_misspelt_verb([word], VERBS) == ""
@@ -251,7 +254,8 @@ def test_a_value_that_is_no_number_is_answered_in_plain_words():
     assert refused("start", "-p", "abc")[0] == "cannot use '-p' / '--port': 'abc' is not a whole number"
     assert refused("logs", "-n", "x")[0] == "cannot use '-n' / '--lines': 'x' is not a whole number"
     assert refused("logs", "-n", "-1")[0] == "cannot use '-n' / '--lines': -1 is not 0 or more"
-    assert refused("wait", "-t", "soon")[0] == "cannot use '-t' / '--timeout': 'soon' is not a number"
+    soon = "'soon' is not a number, nor a time such as 90s, 5m or 12h"
+    assert refused("wait", "-t", "soon")[0] == f"cannot use '-t' / '--timeout': {soon}"
 
 
 def test_status_never_leads_to_start():

@@ -165,6 +165,17 @@ def test_client_verbs_load_nothing_heavy(script, verb):
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+def test_ctrl_c_at_a_terminal_begins_a_line_for_the_prompt(script):
+    control, terminal = os.openpty()
+    child = subprocess.Popen([*MAIN, "events"], stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    script.wait_for("events")
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=20)[0] == b""
+    assert os.read(control, 100) == b"\r\n"
+    os.close(control)
+
+
 def test_the_first_process_of_a_container_cannot_go_to_the_background(procman, nobody, monkeypatch):
     monkeypatch.setattr(os, "getpid", lambda: 1)
     done = procman("start", "--detach")

@@ -39,14 +39,14 @@ TEXTS = st.one_of(
     st.sampled_from(["web", "web=2,worker=0", "a b", "-", "--", "-f", "--no-port", "Procfile.dev", "=", "x=", "", "ﬀ"]),
     st.text(max_size=5),
 )
-SIZES = st.sampled_from(["10M", "1g", "4096", "0", "M", "", "1.5M", "٣K", " 1K ", "-1"])
+SIZES = st.sampled_from(["10M", "1g", "4096", "0", "M", "", "1.5M", "2MiB", "٣K", " 1K ", "-1"])
 
 
 def worth(option: Option) -> st.SearchStrategy[str]:
     match option.kind:
         case OptionKind.CHOICE:
             return st.sampled_from([*option.choices, "TEXT", "no"])
-        case OptionKind.SIZE:
+        case OptionKind.SIZE | OptionKind.MEBIBYTES:
             return SIZES
         case OptionKind.INTEGER | OptionKind.COUNT | OptionKind.SECONDS:
             return NUMBERS
@@ -98,7 +98,7 @@ def test_everyday_lines_are_plain(line):
     "line",
     ["--help", "-h", "--", "--prot 8000", "-fProcfile", "-f", "-f -p",
      "--port=", "--no-port=1", "-p x", "-p 1234567890", "--color blue",
-     "--log-max-bytes 1.5M", "--take-over 3", "--upgrade-check 3"],
+     "--log-max-bytes 1.5X", "-t 90s", "--history 64MB", "--take-over 3", "--upgrade-check 3"],
 )  # fmt: skip
 def test_the_rest_is_left_to_click(line):
     assert plain.read(line.split(), {}) is None
@@ -116,13 +116,36 @@ def test_a_variable_reaches_a_start_that_is_plain_but_for_it(procman, nobody, mo
     assert done.err.startswith("procman: cannot find the process type 'nosuch' of --quiet")
 
 
-@pytest.mark.parametrize("size", ["", " ", "M", "1.5M", "-1"])
+@pytest.mark.parametrize("size", ["", " ", "M", "1.5X", "-1"])
 def test_what_is_no_size_is_a_mistake(procman, nobody, size):
     done = procman("start", "--log-max-bytes", size)
     assert (done.code, done.err.splitlines()[0]) == (
         2,
         f"procman: cannot use '--log-max-bytes': '{size}' is not a size, such as 50M",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        ("-t 90s", "-t 90"),
+        ("--timeout 1.5m", "-t 90"),
+        ("-t 500ms", "-t 0.5"),
+        ("--history 64MiB", "--history 64"),
+        ("--history 1MB", "--history 1"),
+        ("--log-max-bytes 512MB", "--log-max-bytes 512000000"),
+        ("--log-max-bytes 1.5GiB", "--log-max-bytes 1536M"),
+    ],
+)
+def test_times_and_sizes_are_written_as_in_procman_yml(words, numbers):
+    assert by_click(words.split()) == by_click(numbers.split()) is not None
+
+
+@pytest.mark.parametrize("word", ["2x", "s", "1h30m", ""])
+def test_what_is_no_time_is_a_mistake(procman, nobody, word):
+    done = procman("start", "-t", word)
+    assert done.code == 2
+    assert f"'{word}' is not a number, nor a time such as 90s, 5m or 12h" in done.err
 
 
 def test_a_plain_start_never_loads_click(tmp_path):

@@ -150,7 +150,7 @@ def test_a_signal_that_does_not_exist_is_a_mistake(procman, script, word):
 
 def test_reload_tells_what_it_touched(procman, script):
     script.answers["reload"] = Accepted(("web.1",), {"web": 1})
-    assert procman("reload").out == "reloaded; stopped or started: web.1\n"
+    assert procman("reload").out == "reloaded; affects web.1\n"
 
 
 def test_a_reload_that_finds_faults_tells_each_and_ends_with_two(procman, script):

@@ -40,6 +40,8 @@ def test_wait_may_stand_before_the_change_and_take_a_number_with_or_without_a_si
     assert procman("scale", "--wait", "web=1").code == 0
     assert procman("scale", "--wait", "5", "web=1").code == 0
     assert procman("scale", "--wait=5", "web=1").code == 0
+    assert procman("scale", "--wait", "5s", "web=1").code == 0
+    assert procman("scale", "--wait=1.5m", "web=1").code == 0
 
 
 def test_the_deadline_names_who_is_waited_for(procman, script):
@@ -74,7 +76,7 @@ def test_no_wait_does_not_subscribe(procman, script):
     assert "events" not in [name for name, _ in script.asked]
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "soon"])
+@pytest.mark.parametrize("number", ["0", "-1", "soon", "nan", "0s"])
 def test_a_wait_needs_a_time_above_zero(procman, script, number):
     assert procman("restart", f"--wait={number}").code == 2
 

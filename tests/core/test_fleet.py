@@ -24,6 +24,7 @@ from procman.core.events import (
     FormationStarted,
     Orphaned,
     OrphanReaped,
+    Probed,
     Scale,
     SpawnFailed,
     Stop,
@@ -31,6 +32,7 @@ from procman.core.events import (
 )
 from procman.core.fleet import Fleet
 from procman.core.phases import Backoff, Starting, Stopping
+from procman.core.policies import Health, Readiness, TcpProbe
 from procman.core.spec import OnEnd, When
 from procman.core.timers import CrashLoopTimer, SlotTimer
 from procman.core.view import Kind
@@ -220,6 +222,41 @@ def test_a_type_may_end_everything_only_by_its_failure(code, ends):
     assert story.fleet.stopping is ends
     if ends:
         assert finish_codes(story.ends("b.1", 143, "TERM")) == [code]
+
+
+UNREADY = {"ready": Readiness(probe=TcpProbe(), timeout=5.0)}
+UNHEALTHY = {"health": Health(probe=TcpProbe(), failures=1)}
+
+
+@pytest.mark.parametrize("state", [UNREADY, UNHEALTHY], ids=["not ready in time", "unhealthy"])
+@pytest.mark.parametrize(
+    "ends",
+    [EXIT, EXIT | ONE_LIFE, {"on_end": OnEnd.EXIT_ON_FAILURE, "restart": {"max_restarts": 0}}],
+    ids=["exit", "no restart", "exit on failure"],
+)
+def test_an_end_for_its_state_is_its_end_too_and_a_failure(state, ends):
+    story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **state, **ends)))
+    story.ready("b.1")
+    if state is UNREADY:
+        story.spawned("a.1")
+        story.now += 5.0
+        actions = story.timer("a.1")
+    else:
+        story.ready("a.1")
+        actions = story.happens(Probed("a.1", 1, ok=False, answer="refused"))
+    assert any("a.1 is ended: " in text for text in told(actions, Kind.UNHEALTHY))
+    assert story.phase("b.1") is Stopping
+    story.ends("a.1", 0)
+    assert finish_codes(story.ends("b.1", 143, "TERM")) == [1]
+
+
+@pytest.mark.parametrize("ends", [EXIT | UNREADY, UNREADY | {"restart": {"max_restarts": 0}}], ids=["exit", "stay"])
+def test_an_exit_0_before_it_was_ready_is_no_success_of_the_whole(ends):
+    story = Story(plan_of({"a": 1, "b": 1}, spec_of("a", **ends)))
+    story.spawned("a.1")
+    story.ready("b.1")
+    story.ends("a.1", 0)
+    assert finish_codes(story.ends("b.1", 0)) == [1]
 
 
 def test_a_failure_that_is_tried_again_ends_nothing():

@@ -327,8 +327,9 @@ def test_procman_ends_with_the_status_of_the_failure_where_nothing_else_runs():
     assert finish_codes(stops(story, "fetch.1")) == [7]
 
 
-def test_a_failed_group_ends_everything_where_the_failure_of_a_member_does():
-    spec = spec_of("fetch", on_end=OnEnd.EXIT_ON_FAILURE)
+@pytest.mark.parametrize("on_end", [OnEnd.EXIT, OnEnd.EXIT_ON_FAILURE])
+def test_a_failed_group_ends_everything_where_the_failure_of_a_member_does(on_end):
+    spec = spec_of("fetch", on_end=on_end)
     story = started(Strategy.ONE_FOR_ALL, spec, intensity=0)
     story.ends("store.1", 7)
     assert story.fleet.stopping

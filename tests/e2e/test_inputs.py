@@ -36,6 +36,12 @@ def test_a_procfile_from_standard_input_by_its_path_does_so_too(world: World, pa
     assert f"{os.path.realpath(world.folder)}\n" in done.stdout.decode()
 
 
+def test_settings_from_a_shells_pipe_can_be_checked_too(world: World) -> None:
+    world.file("Procfile", "web: true\n")
+    done = bash(world, "procman check --config <(echo 'formation: {web: 3}')")
+    assert (done.returncode, b"web" in done.stdout, done.stderr) == (0, True, b"")
+
+
 def test_what_could_be_read_once_is_there_after_a_reload_and_an_upgrade(world: World) -> None:
     world.file("Procfile", f"web: {SHOW}\n")
     world.env["S"] = "SECRET"
@@ -47,7 +53,7 @@ def test_what_could_be_read_once_is_there_after_a_reload_and_an_upgrade(world: W
     supervisor.expect(r"web\.1 +\| hunter2")
     for _ in range(2):
         done = world.run("reload")
-        assert (done.code, "nothing to stop or start" in done.out) == (0, True), done
+        assert (done.code, "affects no instance" in done.out) == (0, True), done
         upgrade(supervisor)
     world.run("restart", "web")
     supervisor.expect(r"web\.1 +\| hunter2")
@@ -65,6 +71,18 @@ def test_pwd_is_the_working_directory_on_every_route(world: World, command: str,
     for line in ("start --no-restart --no-prefix -d sub", "run -d sub web"):
         done = bash(world, f"procman {line}", PWD=str(world.folder))
         assert f"True {name}\n" in done.stdout.decode(), done
+
+
+@pytest.mark.parametrize("before", ["", "/usr"])
+def test_oldpwd_is_that_of_the_start_also_where_a_shell_has_entered_the_folder(world: World, before: str) -> None:
+    script = "import os; print('OLDPWD', os.environ.get('OLDPWD', 'none'))"
+    world.file("deep/show.py", script)
+    world.file("Procfile", f"web: {PYTHON} show.py\n")
+    world.file("procman.yml", "processes: {web: {cwd: deep}}")
+    change = "export OLDPWD=/usr" if before else "unset OLDPWD"
+    for line in ("start --no-restart --no-prefix", "start --no-restart --no-prefix --tty", "run web"):
+        done = bash(world, f"{change}; procman {line}")
+        assert f"OLDPWD {before or 'none'}" in done.stdout.decode(), done
 
 
 @pytest.mark.parametrize("locale", ["en_US.ISO-8859-1", "C", "POSIX", "C.UTF-8"])

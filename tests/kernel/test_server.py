@@ -12,6 +12,7 @@ from procman.control import methods
 from procman.control.schema import json_schema
 from procman.core.actions import Reply
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.view import TypeView
 from procman.errors import ConfigError, Fault
 
 
@@ -220,6 +221,16 @@ def test_why_answers_for_a_companion(served, peer):
 def test_why_refuses_what_means_no_one_instance(served, peer):
     assert peer.ask("why", {"instance": "web"})["error"]["message"] == "cannot explain web: it has 2 instances"
     assert "error" in peer.ask("why", {"instance": "wbe"})
+
+
+@pytest.mark.parametrize("name", ["worker", "worker.1"])
+def test_why_says_of_a_type_at_zero_what_would_start_one(served, peer, name):
+    error = peer.ask("why", {"instance": name})["error"]
+    assert error["message"] == f"cannot explain {name}: worker has no instance"
+    assert error["data"]["hint"] == "`procman scale worker=1` starts one"
+    served.backend.types = (TypeView(type="worker", desired=0, ready=0, updated=0, autoscaled=True),)
+    hint = peer.ask("why", {"instance": name})["error"]["data"]["hint"]
+    assert hint == "its count follows demand: `procman autoscale worker` shows readings and decisions"
 
 
 def test_a_companion_reports_of_itself_and_nobody_else_does(served, peer):

@@ -16,6 +16,7 @@ from procman.text.colour import wants_color
         ({"TERM": "xterm"}, True, True),
         ({"TERM": "xterm"}, False, False),
         ({"TERM": "dumb"}, True, False),
+        ({"TERM": ""}, True, False),
         ({}, True, False),
         ({"NO_COLOR": "1", "TERM": "xterm"}, True, False),
         ({"NO_COLOR": "", "TERM": "xterm"}, True, True),

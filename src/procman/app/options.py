@@ -66,6 +66,8 @@ class OptionKind(Enum):
     COUNT = auto()
     """An integer from 0."""
     SECONDS = auto()
+    MEBIBYTES = auto()
+    """A number of MiB, or a size."""
     SIZE = auto()
     """Bytes: `50M`, `1G`, `4096`."""
     CHOICE = auto()
@@ -140,7 +142,9 @@ OUTPUT = (
     Option(("--no-prefix",), "Lines as the processes write them, without time and name.", OptionKind.FLAG),
     Option(("-q", "--quiet"), "Show no output of these types.", OptionKind.NAMES, "TYPE,...", types=True),
     Option(("--color",), "Show each type in a colour of its own.", OptionKind.CHOICE, "auto|always|never", "auto"),
-    Option(("--history",), "Output kept for `logs`, of all instances.  [default: 32]", OptionKind.COUNT, "MIB", "32"),
+    Option(
+        ("--history",), "Output kept for `logs`, of all instances.  [default: 32]", OptionKind.MEBIBYTES, "MIB", "32"
+    ),
     Option(("--log-dir",), "Also write a file for each instance into this folder: web.1.log.", OptionKind.TEXT, "DIR"),
     Option(
         ("--log-max-bytes",),
@@ -184,15 +188,24 @@ WORDS = "words"
 """The words after `--`, if any."""
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+"""Units that are read without another module."""
 
 
 def size(word: str) -> int:
-    """Bytes. Raises ValueError."""
+    """Bytes: a number of them, or a size as in procman.yml. Raises ValueError."""
     word = word.strip().upper()
     digits, unit = (word[:-1], word[-1:]) if word[-1:] in UNITS else (word, "")
-    if not (digits.isascii() and digits.isdecimal()):
-        raise ValueError
-    return int(digits) * UNITS[unit]
+    if digits.isascii() and digits.isdecimal():
+        return int(digits) * UNITS[unit]
+    from procman.text.quantities import read_size  # noqa: PLC0415  `512MB`, `1GiB`: few are written so
+
+    return read_size(word)
+
+
+def mebibytes(word: str) -> int:
+    """MiB, rounded up: a number of them, or a size. Raises ValueError."""
+    word = word.strip()
+    return int(word) if word.isascii() and word.isdecimal() else -(-size(word) // UNITS["M"])
 
 
 def split(values: tuple[str, ...]) -> tuple[str, ...]:

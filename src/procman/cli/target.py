@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from msgspec import Struct
 
-from procman.cli.name_option import NameOption
+from procman.cli.option_types import NameOption
 from procman.control.client import Client
 from procman.control.find import find
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procman.cli.option_types import TimeType, read_time
 from procman.control.client import Client
 from procman.control.messages import WaitParams
 from procman.core.view import Kind
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 DEFAULT = 60.0
 
+SHORTEST = 0.001
+"""The least number of seconds to wait."""
+
 
 class WaitingCommand(click.Command):
     """A verb with `--wait[=SECONDS]`. Click alone would take the word after a bare `--wait` as its value."""
@@ -27,21 +31,21 @@ class WaitingCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         following = [*args[1:], ""]
         words = [
-            f"--wait={DEFAULT:g}" if word == "--wait" and not _is_number(following[n]) else word
+            f"--wait={DEFAULT:g}" if word == "--wait" and not _is_time(following[n]) else word
             for n, word in enumerate(args)
         ]
         return super().parse_args(ctx, words)
 
 
-def _is_number(word: str) -> bool:
-    return word.replace(".", "", 1).isdecimal()
+def _is_time(word: str) -> bool:
+    return word[:1].isdecimal() and read_time(word) is not None
 
 
 def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declares `--wait[=SECONDS]`; the verb gets `wait: float | None`."""
     return click.option(
         "--wait",
-        type=click.FloatRange(min=0, min_open=True),
+        type=TimeType(SHORTEST),
         metavar="[=SECONDS]",
         show_envvar=True,
         help=f"Wait {what}, at most {DEFAULT:g} seconds unless SECONDS is given; end with 1 and the reason if that fails.",

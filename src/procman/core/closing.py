@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from procman.core.actions import Action, Publish
 from procman.core.desired import Closing, Desired, Move, StopMove
-from procman.core.events import Hold, StopTerms
-from procman.core.phases import AT_REST, ENDED_ITSELF, UP, Failed, Instance
+from procman.core.events import ExitStatus, Hold, StopTerms
+from procman.core.phases import AT_REST, ENDED_ITSELF, UP, AfterClearing, Clearing, Failed, Instance, Stopping
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
 from procman.core.view import Change, Kind, Reason, ReasonCode
@@ -97,8 +97,17 @@ def all_ended(slots: Slots) -> bool:
 
 
 def failure_of(i: Instance) -> int:
-    """The status with which everything ends for the failure of this instance."""
-    return i.record.last_exit.code if i.record.last_exit is not None else 1
+    """The status with which everything ends for the failure of this instance. One that procman ends for its state has no
+    exit of its own yet.
+    """
+    status = i.record.last_exit if not isinstance(i.phase, Stopping) else None
+    return (status.code if status is not None else 0) or 1
+
+
+def status_of(i: Instance, status: ExitStatus) -> int:
+    """The status with which everything ends for this end of an instance: an exit 0 before it was ready is a failure."""
+    fails = isinstance(i.phase, Clearing) and i.phase.then is AfterClearing.FAILED
+    return failure_of(i) if fails else status.code
 
 
 def first_failure(slots: Slots) -> int:
@@ -106,4 +115,4 @@ def first_failure(slots: Slots) -> int:
     failed = [i.record for i in slots if isinstance(i.phase, Failed)]
     # instances that fail with their group do so after the last death, or at the same moment
     first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)
-    return first.last_exit.code if first is not None and first.last_exit is not None else 0
+    return (first.last_exit.code if first.last_exit is not None else 0) or 1 if first is not None else 0

@@ -137,7 +137,7 @@ class Formation:
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         if i is None and spec is not None and isinstance(move, StartMove):
             i = self._new(name, spec, int(index), now)
-        if i is None or spec is None or turn.is_moot(i, move):
+        if i is None or spec is None:
             return True
         if isinstance(move, RegroupMove):
             halted = turn.regroup(i, move, self.terms(i, now))
@@ -145,17 +145,20 @@ class Formation:
                 if halted.event is not None:
                     self.step(i, halted.event, now)
                 return halted.done
+        restart = move if isinstance(move, RestartMove) else None
+        if restart is not None and turn.is_moot(i, restart):
+            return True
         blocked = turn.waits_for(spec, i)
         if blocked:
             self._wait(i, blocked, now)
             return False
-        if not turn.may_replace(spec, i, move):
+        if restart is not None and not turn.may_replace(spec, i, restart):
             return False
-        if isinstance(move, RestartMove) or i.spec != spec:
-            why = move.why if isinstance(move, RestartMove) else wording.RELOADED
+        if restart is not None or i.spec != spec:
+            why = restart.why if restart is not None else wording.RELOADED
             self.step(i, RestartWanted(spec, why, self.terms(i, now)), now)
             i = self.slots.get(name) or i
-        if not isinstance(move, RestartMove) or isinstance(i.phase, Waiting):
+        if restart is None or isinstance(i.phase, Waiting):
             self.step(i, StartWanted(), now)
         return True
 
@@ -166,7 +169,7 @@ class Formation:
             return
         self.desired = self.desired.moving(regroup.moves)
         self.out.append(groups.publish(i, regroup))
-        if regroup.failed and any(self.plan.types[t].on_end is OnEnd.EXIT_ON_FAILURE for t in regroup.group.members):
+        if regroup.failed and any(self.plan.types[t].on_end is not OnEnd.STAY for t in regroup.group.members):
             self.shut_down(closing.failure_of(i), regroup.why.text, now)
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
@@ -262,11 +265,11 @@ class Formation:
                 rollout = self.rollouts.died(i, fact, extra=self._role(i) is Role.SURGE)
                 if rollout is not None:
                     replacing.abort(self, rollout, i, now)
-                if i.spec.on_end is OnEnd.EXIT_ON_FAILURE and not fact.retried:
+                if i.spec.on_end is not OnEnd.STAY and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
             case EndedItself(_, status):
                 if i.spec.on_end is OnEnd.EXIT:
-                    self.shut_down(status.code, f"{i.name} ended", now)
+                    self.shut_down(closing.status_of(i, status), f"{i.name} ended", now)
             case _:
                 assert_never(fact)
 

@@ -123,7 +123,8 @@ class Groups:
 
     def _fail(self, group: Group, restarts: int, world: GroupWorld) -> Regroup:
         self.forget(group.name)
-        text = f"{restarts} restarts within {duration(group.period)} are more than its intensity of {group.intensity}"
+        many = "1 restart within {} is" if restarts == 1 else f"{restarts} restarts within {{}} are"
+        text = f"{many.format(duration(group.period))} more than its intensity of {group.intensity}"
         why = Reason(ReasonCode.GROUP_FAILED, f"group {group.name} failed: {text}")
         names = [i.name for i in _members(group.members, world.slots)]
         return Regroup(group, dict.fromkeys(names, RegroupMove(why, failed=True)), why, failed=True)

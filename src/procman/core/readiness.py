@@ -164,4 +164,5 @@ def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
     outcome, _ = restart.judge_failed_start(i.spec, 1, i.record.failures)
     step = stopping.begin(i, leader, stopping.StopCause(reason, why), now)
     died = Died(i.name, outcome is Outcome.RETRY, reason is StopReason.NOT_READY)
-    return Step(step.instance, (wording.ended_for_its_state(i, why), *step.actions), (died,))
+    published = wording.ended_for_its_state(i, why, retried=died.retried)
+    return Step(step.instance, (published, *step.actions), (died,))

@@ -43,4 +43,4 @@ def wants_color(environ: Mapping[str, str], *, terminal: bool, choice: str = "au
     forced = environ.get("FORCE_COLOR")
     if forced:
         return forced.lower() not in OFF
-    return terminal and environ.get("TERM", "dumb") != "dumb"
+    return terminal and (environ.get("TERM") or "dumb") != "dumb"

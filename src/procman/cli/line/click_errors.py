@@ -48,7 +48,7 @@ def explained(error: click.UsageError, words: Sequence[str] = ()) -> UsageError:
             return UsageError(f"cannot use the word after '{path}': {_clause(error.message)}", example)
         case click.BadParameter(param=click.Parameter() as param, ctx=click.Context() as context):
             what = f"cannot use {param.get_error_hint(context)}: {_clause(error.message)}"
-            return UsageError(what, _without_unit(param, error.message) or hint)
+            return UsageError(what, hint)
         case _:
             return UsageError(f"cannot understand the command line: {_clause(error.message)}", hint)
 
@@ -78,15 +78,6 @@ def _with_value(error: click.BadOptionUsage, path: str) -> str:
     metavar = next((p.metavar for p in parameters if isinstance(p, click.Option) and name in p.opts), None)
     others = "; colours are `--color always`" if name == "-c" else ""
     return f"write `{path} {name} {metavar or 'VALUE'}`{others}"
-
-
-def _without_unit(param: click.Parameter, message: str) -> str:
-    """`write --timeout 5, in seconds` for `5s`, `1m` or `500ms`; "" for what is no time."""
-    time = re.match(r"'(?P<number>\d+)(?P<unit>ms|s|m|min)' is not a valid float", message)
-    if time is None:
-        return ""
-    seconds = int(time["number"]) * {"ms": 0.001, "s": 1, "m": 60, "min": 60}[time["unit"]]
-    return f"write `{param.opts[-1]} {seconds:g}`: it takes seconds, without a unit"
 
 
 def _options(context: click.Context | None) -> Iterable[str]:

@@ -22,12 +22,13 @@ from procman.app.options import (
     TYPES,
     Option,
     OptionKind,
+    mebibytes,
     size,
     split,
 )
 from procman.app.options import input_options as options_of
 from procman.cli.line.completion import complete_types
-from procman.cli.name_option import NameOption
+from procman.cli.option_types import NameOption, TimeType
 from procman.config.location import note_of, search_upwards
 
 if TYPE_CHECKING:
@@ -45,8 +46,16 @@ class VerbatimText(click.types.StringParamType):
 
 
 def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    return _bytes(size, value)
+
+
+def _mebibytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    return _bytes(mebibytes, value)
+
+
+def _bytes(read: Callable[[str], int], value: str) -> int:
     try:
-        return size(value)
+        return read(value)
     except ValueError:
         raise click.BadParameter(f"'{value}' is not a size, such as 50M") from None
 
@@ -60,9 +69,9 @@ TAKEN_AS = {
     OptionKind.NAMES: VerbatimText(),
     OptionKind.INTEGER: click.INT,
     OptionKind.COUNT: click.IntRange(0),
-    OptionKind.SECONDS: click.FLOAT,
+    OptionKind.SECONDS: TimeType(None),
 }
-CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size}
+CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size, OptionKind.MEBIBYTES: _mebibytes}
 
 
 def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:

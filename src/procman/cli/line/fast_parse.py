@@ -98,7 +98,7 @@ def _converted(option: Option, word: str) -> Value:
     """The value of a word. Raises _NotPlainError for a wrong value, and for one written in a way that only click knows."""
     plain = word.isascii() and word.replace(".", "", 1).isdecimal() and len(word) <= DIGITS
     match option.kind:
-        case OptionKind.INTEGER | OptionKind.COUNT if plain and "." not in word:
+        case OptionKind.INTEGER | OptionKind.COUNT | OptionKind.MEBIBYTES if plain and "." not in word:
             return int(word)
         case OptionKind.SECONDS if plain:
             return float(word)

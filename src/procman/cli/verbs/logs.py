@@ -14,6 +14,7 @@ from msgspec import Struct
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.control.streaming import data_of
+from procman.errors import ProcmanError
 from procman.text import lines as display
 from procman.text.colour import color_of, system_color, wants_color
 from procman.text.words import type_of
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from procman.control.messages import Output
     from procman.core.view import FleetView
     from procman.text.ansi import SharedView
+
+
+MAX_LINES = 1_000_000_000
+"""Stands for every larger number: the most that the protocol takes, and more than is kept."""
 
 
 @click.command()
@@ -51,12 +56,14 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
       procman logs system
       procman logs worker --json | jq -r .message
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    if sys.stdout is None:
+        raise ProcmanError("cannot show lines: standard output is closed", "leave out `>&-`; > FILE keeps them")
     with place.connect() as client:
         fleet = client.ps().fleet
-        screen = sys.stdout.isatty()
+        screen = os.isatty(1)
         log_format = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)
         out = sys.stdout.buffer
-        for output in client.logs(names, lines, follow=follow):
+        for output in client.logs(names, lines if lines is None else min(lines, MAX_LINES), follow=follow):
             out.write(log_format.as_json(output) if json else log_format.as_text(output))
             out.flush()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from procman.cli.line.completion import complete_instances
+from procman.cli.option_types import TimeType
 from procman.cli.show.instances import shown
 from procman.cli.show.screen import Screen, can_redraw, width
 from procman.cli.target import TargetOptions, client_options
@@ -19,7 +20,7 @@ from procman.text.lines import json_object
 @click.option("-w", "--watch", is_flag=True, show_envvar=True, help="Show the table again and again, until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=TimeType(0.1),
     default=2.0,
     metavar="SECONDS",
     show_envvar=True,

@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 
 from procman.cli.line.completion import complete_instances
+from procman.cli.option_types import TimeType
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait_option import print_change
 from procman.control.conditions import listed
@@ -41,7 +42,7 @@ PAUSE = 0.1
 @click.option(
     "-t",
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=TimeType(),
     metavar="SECONDS",
     show_envvar=True,
     help="Wait so many seconds at most.  [default: without limit]",
