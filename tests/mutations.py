@@ -361,8 +361,8 @@ MUTATIONS = [
     Mutation(
         "a slot that comes back runs the old command",
         "formation",
-        "isinstance(move, RestartMove) or i.spec != spec",
-        "isinstance(move, RestartMove)",
+        "restart is not None or i.spec != spec",
+        "restart is not None",
     ),
     Mutation(
         "a restart reaches what is on its way out",

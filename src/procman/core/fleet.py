@@ -99,10 +99,12 @@ class Fleet:
             self._step(event.name, event, now)
         else:
             self._happened(event, now)
-        self._formation.reconcile(now)
-        self._formation.end_startup(now)
-        self._settle(now)
-        out, self._formation.out = self._formation.out, []
+        formation = self._formation
+        formation.reconcile(now)
+        formation.end_startup(now)
+        if not self._finished:
+            self._settle(now)
+        out, formation.out = formation.out, []
         return out
 
     def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
@@ -182,9 +184,7 @@ class Fleet:
         more.
         """
         formation = self._formation
-        if self._finished:
-            return
-        if not self.stopping:
+        if not formation.stopping:
             if not closing.all_ended(formation.slots):
                 return
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)
