@@ -275,6 +275,13 @@ MUTATIONS = [
         "scaled=desired.scaled",
     ),
     Mutation(
+        "counts are answered before they are kept",
+        "execution",
+        "formation.keep_counts()  # before the answer: counts that are answered are kept\n    if request:\n"
+        "        formation.out.append(",
+        "late = formation.keep_counts\n    if request:\n        (lambda reply: (formation.out.append(reply), late()))(",
+    ),
+    Mutation(
         "what is desired is not handed over",
         "formation",
         "self.desired = state.desired",
@@ -407,15 +414,13 @@ MUTATIONS = [
     ),
     # ---- operations
     Mutation("the opposite supersedes nothing", "operations", "old is not None and (old.want", "False and (old.want"),
-    Mutation("a failure fails nothing", "operations", "if isinstance(i.phase, Failed):", "if False:"),
-    Mutation(
-        "a crash loop fails nothing", "operations", "if loops and (why := _death(i)) is not None:", "if (why := None):"
-    ),
+    Mutation("a failure fails nothing", "operations", "case Failed(why):", "case Failed(why) if False:"),
+    Mutation("a crash loop fails nothing", "operations", ") if loops(i):", ") if False:"),
     Mutation(
         "starts that are never ready are no crash loop for who waits",
         "operations",
-        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return why",
-        "case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):\n            return None",
+        " | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)",
+        "",
     ),
     Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
     # ---- readiness and health
@@ -611,7 +616,7 @@ MUTATIONS = [
     Mutation(
         "a backoff ends out of turn",
         "formation",
-        "if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:",
+        "if i is None or not isinstance(i.phase, Backoff) or i.token != token:",
         "if True:",
     ),
     Mutation(

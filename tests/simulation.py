@@ -187,6 +187,8 @@ class SimulatedOS:
                 case SetTimer():
                     self.timers.append(action)
                 case Reply() | Refuse():
+                    if isinstance(action, Reply):
+                        assert self.kept_counts.items() <= action.formation.items(), "it is answered before it is kept"
                     self.answers[action.request] = action
                 case Finish():
                     self.finished.append(action.code)

@@ -4,6 +4,9 @@ hundred.
 Python asks three finders for each module, lists its folder, tries five suffixes, and looks at the file twice; where
 `package/module.py` has valid bytecode beside it, all of that leads to the same code. In any other case (a package,
 another folder, no bytecode, old bytecode, `-O`, a zip file) Python's own import is used.
+
+Bytecode can also be held in memory until its module is first used: a third of what the module takes, and nobody can
+replace it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import sys
 from importlib._bootstrap_external import MAGIC_NUMBER  # also in importlib.util, which takes 1 ms to import
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from marshal import loads
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ _PIECE = 1 << 16
 """Bytes of a read. All but a few files are shorter; a larger buffer would be memory of its own each time (mallopt(3))."""
 
 
+_held: dict[str, bytes] = {}
+"""Bytecode of modules that are not imported yet, by name."""
+
+
 class _Loader(SourceFileLoader):
     """The standard loader, with the code already read."""
 
@@ -38,34 +45,62 @@ class _Loader(SourceFileLoader):
         return self._code if fullname == self.name else super().get_code(fullname)
 
 
+class _HeldLoader(_Loader):
+    """The same for code that was held, until it has been executed without an error."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        _held.pop(self.name, None)
+
+
 class _Finder:
     """A finder that comes before all others, and only answers where it is certain."""
-
-    def __init__(self) -> None:
-        self._suffix = f".{sys.implementation.cache_tag}.pyc"
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
         if path is None or not name.startswith(_OURS):
             return None
-        folder, module = path[0], name.rpartition(".")[2]
-        source, cached = f"{folder}/{module}.py", f"{folder}/__pycache__/{module}{self._suffix}"
-        code = _code(source, cached)
+        source, cached = _files(name, path[0])
+        data, loader = (_held[name], _HeldLoader) if name in _held else (_read(source, cached), _Loader)
+        code = None if data is None else _code(data, source)
         if code is None:
             return None
-        spec = ModuleSpec(name, _Loader(name, source, code), origin=source)
+        spec = ModuleSpec(name, loader(name, source, code), origin=source)
         spec.has_location = True
         spec.cached = cached
         return spec
 
 
+_FINDER = _Finder()
+
+
 def use() -> None:
     """Install the finder, where possible."""
     if not sys.flags.optimize and sys.pycache_prefix is None and sys.implementation.cache_tag is not None:
-        sys.meta_path.insert(0, _Finder())
+        sys.meta_path.insert(0, _FINDER)
 
 
-def _code(source: str, cached: str) -> CodeType | None:
-    """The code; None where the bytecode does not fit the present source."""
+def hold(name: str) -> bool:
+    """Keep the bytecode of a module until it is imported, whatever becomes of the file; False where that is impossible."""
+    if _FINDER not in sys.meta_path:
+        return False
+    package = name.rpartition(".")[0]
+    __import__(package)
+    source, cached = _files(name, sys.modules[package].__path__[0])
+    data = _read(source, cached)
+    if data is None or _code(data, source) is None:
+        return False
+    _held[name] = data
+    return True
+
+
+def _files(name: str, folder: str) -> tuple[str, str]:
+    """Where a module's source and its bytecode are."""
+    module = name.rpartition(".")[2]
+    return f"{folder}/{module}.py", f"{folder}/__pycache__/{module}.{sys.implementation.cache_tag}.pyc"
+
+
+def _read(source: str, cached: str) -> bytes | None:
+    """The bytecode; None where it does not fit the present source."""
     try:
         now = os.stat(source)
         file = os.open(cached, os.O_RDONLY | os.O_CLOEXEC)
@@ -80,8 +115,11 @@ def _code(source: str, cached: str) -> CodeType | None:
         return None
     finally:
         os.close(file)
-    if data[:_HEADER] != _header(now):
-        return None
+    return data if data[:_HEADER] == _header(now) else None
+
+
+def _code(data: bytes, source: str) -> CodeType | None:
+    """The code in the bytecode of this source; None where there is none."""
     try:
         code = loads(memoryview(data)[_HEADER:])  # noqa: S302  what Python itself would execute next
     except (EOFError, TypeError, ValueError):  # cut short: Python reports it, or writes it again

@@ -1,12 +1,12 @@
 """Loads modules that a start does not need before its first process: each when it is first used.
 
-`load_all` loads the rest once procman is idle, because later the files may be those of another version.
+`keep_all` holds the rest in memory once procman is idle, because later the files may be those of another version.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 _waiting: list[Later] = []
 _room: list[Callable[[], None]] = []
@@ -35,10 +35,18 @@ def keep_room(make_room: Callable[[], None]) -> None:
     _room[:] = [make_room]
 
 
-def load_all() -> None:
-    """Load every module that has not been used yet. Raises ImportError, OSError and MemoryError."""
-    while _waiting:
-        _load(_waiting[-1])
+def keep_all(soon: Iterable[str], hold: Callable[[str], bool]) -> None:
+    """Need no file any more: load the modules that are used soon, and hold the code of all others that have not been used
+    yet, or load those that cannot be held. Raises what an import raises.
+    """
+    for name in soon:
+        __import__(name)
+    kept = set(sys.modules)
+    while names := {one._module for one in _waiting} - kept:  # noqa: SLF001  as below
+        for name in names:
+            if not hold(name):
+                __import__(name)
+        kept |= names
 
 
 def _load(one: Later) -> object:

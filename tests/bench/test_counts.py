@@ -161,7 +161,7 @@ def end(trial: Trial) -> None:
     trial.process.wait(PATIENCE)
 
 
-def test_a_life_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
+def test_a_run_takes_few_system_calls(stage: Stage, tmp_path: Path) -> None:
     """Counted from start to end: 40, and up to 47 on a busy machine, where deaths and lines come one by one. It
     includes the look-up of its program, its pipe and its output, and one look at its children before its stop. A poll, a look
     at the whole process table or a retry for each would add tens more."""

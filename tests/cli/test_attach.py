@@ -165,7 +165,7 @@ def test_what_happens_while_a_program_has_the_screen_leaves_it_alone(person, kin
     assert ("[procman: a text]" in at.sees("seen.")) == (kind in BETWEEN_RUNS)
 
 
-def test_keys_typed_between_two_lives_are_the_last_ones(person):
+def test_keys_typed_between_two_runs_are_the_last_ones(person):
     at = person()
     at.script.answers["input"] = Taken(0)
     at.types("old")

@@ -81,7 +81,7 @@ def test_the_last_hour_as_a_chart():
     ]
 
 
-def test_a_minute_without_a_look_is_empty_and_what_is_older_is_left_out():
+def test_a_minute_without_a_poll_is_empty_and_what_is_older_is_left_out():
     lines = chart("web", [Point(NOW - 7200, 9, 9), Point(NOW - 1800, 1, None)], NOW, ASCII)
     assert lines[1].count("#") == 1
     assert not any("9" in line for line in lines)

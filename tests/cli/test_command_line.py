@@ -126,7 +126,7 @@ def test_a_full_disk_is_told_without_a_traceback(script):
     assert done.stderr == f"procman: cannot write to standard output: {os.strerror(errno.ENOSPC)}\n"
 
 
-def test_a_reader_that_went_away_is_no_news(script):
+def test_a_reader_that_went_away_is_not_reported(script):
     script.fleets = [fleet(*(instance(f"web.{n}") for n in range(1, 1000)))]
     reader, writer = os.pipe()
     os.close(reader)
@@ -135,7 +135,7 @@ def test_a_reader_that_went_away_is_no_news(script):
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_closed_output_is_no_news(script):
+def test_a_closed_output_is_not_reported(script):
     done = subprocess.run(f"exec {sys.executable} -c '{MAIN[2]}' ps >&-", shell=True, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -163,6 +163,17 @@ def test_client_verbs_load_nothing_heavy(script, verb):
     code = f"import sys; from procman.cli.outcome import run; run([{verb!r}]); print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_at_a_terminal_begins_a_line_for_the_prompt(script):
+    control, terminal = os.openpty()
+    child = subprocess.Popen([*MAIN, "events"], stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    script.wait_for("events")
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=20)[0] == b""
+    assert os.read(control, 100) == b"\r\n"
+    os.close(control)
 
 
 def test_the_first_process_of_a_container_cannot_go_to_the_background(procman, nobody, monkeypatch):

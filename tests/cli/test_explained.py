@@ -39,6 +39,12 @@ def test_who_waits_for_whom_is_told_in_the_order_of_the_start(explained):
     assert "1. redis\nworker\n2. migrate when redis is ready\n3. web when redis is ready and migrate is done" in text
 
 
+def test_a_type_that_does_not_start_has_no_place_in_the_order(explained):
+    text = explained(SHOP, ORDER, leave_out=("redis", "worker"))
+    assert "1. migrate not waiting for redis" in text
+    assert "worker\n" not in text.partition("Ready:")[0]
+
+
 def test_a_dependency_that_stands_at_0_is_told(explained):
     assert "not waiting for redis, whose count is 0" in explained(SHOP, ORDER, leave_out=("redis",))
 

@@ -42,7 +42,7 @@ def test_what_is_written_for_an_application_is_taken_by_check(procman, folder, a
     assert procman("check").code == 0
 
 
-def test_files_below_are_looked_at_and_installed_packages_are_not(procman, folder):
+def test_files_below_are_read_and_installed_packages_are_not(procman, folder):
     for place in ("apps/api", "node_modules/x", ".git/y"):
         (folder / place).mkdir(parents=True)
         (folder / place / "package.json").write_text('{"scripts": {"start": "node a.js"}}')

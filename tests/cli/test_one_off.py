@@ -54,6 +54,16 @@ def test_it_runs_with_its_name_and_without_a_port(nobody):
     assert run(nobody, "sh", "-c", "echo $PS-${PORT-none}").stdout == "run.1-none\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "noted"),
+    [("echo $PORT", True), ('echo "${PORT}"', True), ("echo ${PORT:-80}", False), ("echo $PORTS", False)],
+)
+def test_it_says_that_a_type_that_reads_port_has_none(nobody, command, noted):
+    (nobody / "Procfile").write_text(f"web: {command}\n")
+    said = "procman: a one-off has no PORT; `procman start web` runs the type with its port\n"
+    assert run(nobody, "web").stderr == (said if noted else "")
+
+
 def test_another_shell_is_used_for_a_command_of_its_own_too(nobody):
     assert run(nobody, "--shell", "/bin/echo", "a | b").stdout == "-c a | b\n"
 

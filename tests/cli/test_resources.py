@@ -66,7 +66,7 @@ def test_a_part_of_a_tree_that_ended_unwaited_makes_no_negative_use():
     assert meter.percent(("web.1", 1), cpu=1.0, uptime=11.0) == 0.0
 
 
-def test_two_looks_at_the_same_moment_tell_no_use():
+def test_two_polls_at_the_same_moment_tell_no_use():
     meter = Meter()
     meter.percent(("web.1", 1), cpu=1.0, uptime=10.0)
     assert meter.percent(("web.1", 1), cpu=1.0, uptime=10.0) is None

@@ -4,7 +4,9 @@ import os
 
 import pytest
 
+from procman.app.output import counts_of
 from procman.cli.attach.screen_state import LEAVE_SCREEN, USUAL, USUAL_KEYS, ScreenState, without_queries
+from procman.config.load import Options, load
 
 
 @pytest.mark.parametrize(
@@ -127,3 +129,17 @@ def test_what_a_program_did_to_the_screen_is_undone_once(pages_of, data, undone)
         shown.undo()
         shown.undo()
         assert pages.out == data + undone
+
+
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        (2, "t0 1 (port 5000), t1 1 (port 5100)"),
+        (12, "t0 1 (port 5000), t1 1 (port 5100), "),
+        (13, "13 types, 13 instances, ports from 5000"),
+    ],
+)
+def test_the_first_line_names_the_types_unless_they_are_many(tmp_path, monkeypatch, types, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Procfile").write_text("".join(f"t{n}: x\n" for n in range(types)))
+    assert counts_of(load(Options(), {})).startswith(told)

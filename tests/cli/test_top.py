@@ -175,6 +175,14 @@ def test_a_key_asks_procman(two, keys, method, params):
     on_screen(two, story)
 
 
+@pytest.mark.parametrize("keys", [["q"], ["ctrl+c"], ["slash", "w", "ctrl+c"], ["question_mark", "escape", "ctrl+c"]])
+def test_it_is_left_by_a_key(two, keys):
+    async def story(shown):
+        await shown.pilot.press(*keys)
+
+    assert on_screen(two, story) == 0
+
+
 def test_a_stop_that_is_thought_better_of_asks_nothing(two):
     async def story(shown):
         await shown.pilot.press("s", "n", "r")

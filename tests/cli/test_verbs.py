@@ -102,7 +102,7 @@ def test_stop_waits_and_tells_how_each_ended(procman, script):
     assert procman("stop", "web").out == "stopped: web.1 exit 0, web.2 SIGTERM\n"
 
 
-def test_stop_without_waiting_does_not_look(procman, script):
+def test_stop_without_waiting_polls_nothing(procman, script):
     script.answers["stop"] = Accepted(("web.1",), {"web": 1})
     assert procman("stop", "--all", "--no-wait").out == "stopping web.1\n"
     assert script.asked == [("stop", {"all": True})]
@@ -150,7 +150,7 @@ def test_a_signal_that_does_not_exist_is_a_mistake(procman, script, word):
 
 def test_reload_tells_what_it_touched(procman, script):
     script.answers["reload"] = Accepted(("web.1",), {"web": 1})
-    assert procman("reload").out == "reloaded; stopped or started: web.1\n"
+    assert procman("reload").out == "reloaded; affects web.1\n"
 
 
 def test_a_reload_that_finds_faults_tells_each_and_ends_with_two(procman, script):

@@ -30,7 +30,7 @@ def test_scale_waits_until_all_are_ready(procman, script):
     assert script.fleets == UP[2:]
 
 
-def test_each_change_is_one_look(procman, script):
+def test_each_change_is_one_poll(procman, script):
     procman("scale", "web=1", "--wait")
     assert looks(script) == 3  # one for each fleet
 

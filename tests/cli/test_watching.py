@@ -30,7 +30,7 @@ def names(line: str) -> list[str]:
     return [row["name"] for row in json.loads(line)["instances"]]
 
 
-def test_each_look_is_an_object_on_a_line_of_its_own(script, watching):
+def test_each_poll_is_an_object_on_a_line_of_its_own(script, watching):
     assert names(watching.stdout.readline()) == ["web.1"]
     script.fleets = [fleet(instance("web.1"), instance("web.2"))]
     while names(watching.stdout.readline()) != ["web.1", "web.2"]:

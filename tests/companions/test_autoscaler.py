@@ -156,7 +156,7 @@ def test_killed_and_started_again_it_takes_nothing_away_for_a_whole_window(world
     assert world.fleet.count == 1
 
 
-def test_killed_at_any_look_it_comes_to_the_same_count(tmp_path):
+def test_killed_at_any_poll_it_comes_to_the_same_count(tmp_path):
     for looks in range(5):
         world = World(tmp_path)
         world.gauge.value = 60
@@ -254,7 +254,7 @@ def test_a_type_that_a_reload_has_removed_is_left_alone(world):
     assert world.lines == []
 
 
-def test_at_zero_the_metric_alone_is_read_between_two_looks(tmp_path):
+def test_at_zero_the_metric_alone_is_read_between_two_polls(tmp_path):
     rule = ScalingRule(min=0, max=8, metrics=(msgspec.structs.replace(QUEUE, cheap=True),))
     world = World(tmp_path, rule=rule, count=0)
     world.scaler.step()
@@ -269,7 +269,7 @@ def test_at_zero_the_metric_alone_is_read_between_two_looks(tmp_path):
     assert world.fleet.count == 1
 
 
-def test_at_zero_a_person_is_heard_at_once(tmp_path):
+def test_at_zero_a_request_of_a_person_counts_at_once(tmp_path):
     world = World(tmp_path, rule=ScalingRule(min=0, max=8, metrics=(QUEUE,)), count=0)
     world.scaler.step()
     world.store.control("web", bounds=Bounds(min=2, max=None))
@@ -458,7 +458,7 @@ def cpu_seen(*used, generation=1):
     return TypeSeen(type="web", count=len(used), instances=instances)
 
 
-def test_cpu_is_what_was_used_since_the_look_before():
+def test_cpu_is_what_was_used_since_the_poll_before():
     gauge = CpuGauge()
     assert gauge.read(cpu_seen(100.0, 5.0), 0.0) == {}
     assert gauge.read(cpu_seen(107.5, 5.0), 10.0) == {"web.1": 0.75, "web.2": 0.0}
@@ -472,7 +472,7 @@ def test_a_new_run_and_one_that_cannot_be_read_are_missing():
     assert gauge.read(cpu_seen(None), 20.0) == {}
 
 
-def test_two_looks_within_a_moment_are_compared_with_the_one_before():
+def test_two_polls_within_a_moment_are_compared_with_the_one_before():
     gauge = CpuGauge()
     gauge.read(cpu_seen(100.0), 0.0)
     assert gauge.read(cpu_seen(100.1), 0.1) == {}
@@ -488,7 +488,7 @@ def test_a_new_instance_is_measured_from_its_first_sample_when_it_is_ready():
     assert gauge.read(cpu_seen(65.0), 12.0) == {"web.1": 0.5}
 
 
-def test_while_there_are_new_instances_samples_are_taken_between_two_looks(tmp_path):
+def test_while_there_are_new_instances_samples_are_taken_between_two_polls(tmp_path):
     world, sampled = World(tmp_path), []
     world.start(samplers=(lambda seen, now: sampled.append(now),))
     world.gauge.value = 60

@@ -158,7 +158,7 @@ def test_rq_with_what_runs(server, client):
     assert waiting(server, rq="mail") == 3
 
 
-def test_rq_keeps_what_runs_where_we_look(server, client):
+def test_rq_keeps_what_runs_where_it_is_read(server, client):
     rq = pytest.importorskip("rq")
     registry = rq.registry.StartedJobRegistry("mail", connection=client)
     assert registry.key == "rq:wip:mail"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 
 import pytest
@@ -63,6 +64,33 @@ def test_settings_are_kept_for_the_next_reading(folder, handle):
     options, kept = Options(config=handle(b"formation: {web: 3}")), Kept()
     assert load(options, {}, kept=kept) == load(options, {}, kept=kept)
     assert load(options, {}, kept=kept).counts["web"] == 3
+
+
+def test_a_pipe_that_two_options_name_is_refused_as_the_second_would_find_it_empty(folder):
+    for option in ("env_files", "config"):
+        path = piped(b"x: y\n")
+        other = path.replace("/dev/fd", "/proc/self/fd")
+        fault = only_fault(Options(procfile=path, **{option: (other,) if option == "env_files" else other}))
+        assert f"cannot read {other} for -" in fault
+        assert "-f has read the same pipe" in fault
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_a_socket_is_read_although_its_path_cannot_be_opened(folder, path):
+    """As a program of Node.js has as its standard input, if another one writes to it."""
+    ours, theirs = socket.socketpair()
+    ours.sendall(b"x: y\n")
+    ours.close()
+    options, kept = Options(procfile=path.format(theirs.fileno())), Kept()
+    assert [*load(options, {}, kept=kept).types] == ["x"]
+    theirs.close()
+    assert [*load(options, {}, kept=kept).types] == ["x"]
+
+
+def test_a_dash_for_an_environment_file_gets_the_name_of_standard_input_as_a_hint(folder):
+    write(folder)
+    for options in (Options(env_files=("-",)), Options(config="-")):
+        assert "cannot read -: no such file or directory (/dev/stdin names" in only_fault(options)
 
 
 def test_with_a_root_the_root_is_that(folder, handle):

@@ -107,6 +107,6 @@ def named(made: Converted) -> list[tuple[int, str]]:
 @given(
     st.text(alphabet='CMDENTRYPOIF ROM[]",\\\n$#<E=/a', max_size=80) | st.text(max_size=60), st.sampled_from(["", "a"])
 )
-def test_any_text_is_read_in_peace(text, target):
+def test_any_text_is_read_without_an_error(text, target):
     line, _ = image_start(text, target).line("")
     assert isinstance(line, str)

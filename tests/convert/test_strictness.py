@@ -197,7 +197,7 @@ def test_a_small_file_of_aliases_of_aliases_is_refused_at_once():
         max_size=8,
     )
 )
-def test_whatever_a_folder_holds_it_is_looked_at_in_peace(texts):
+def test_whatever_a_folder_holds_it_is_read_without_an_error(texts):
     readable(inspect(Folder(frozenset(texts), texts)).converted)
 
 

@@ -122,7 +122,7 @@ def test_one_that_cannot_do_its_work_says_so_and_is_not_restarted_for_it():
     assert story.phase("@watch.1") is Ready
 
 
-def test_what_a_life_before_reported_means_nothing():
+def test_what_a_run_before_reported_means_nothing():
     story = running({"web": 1})
     story.happens(Reported("@watch.1", 0, "no HAProxy"))
     assert story.phase("@watch.1") is Ready

@@ -221,7 +221,7 @@ def test_stopping_a_tree_signals_each_member_when_its_parent_has_gone():
     assert {s.target.value for s in system.signals()} == {"top"}
 
 
-def test_the_rest_of_a_crashed_group_is_gone_before_the_next_life():
+def test_the_rest_of_a_crashed_group_is_gone_before_the_next_run():
     system = simulated({"web": 1}, natures=(Nature.STUBBORN_TREE,))
     system.run(5.0)
     system.exit("web.1", 1)
@@ -242,7 +242,7 @@ def test_11_a_daemon_lives_as_long_as_an_instance_of_its_type():
     assert (system.runs, system.kept) == ({}, {})
 
 
-def test_11_a_daemon_of_the_only_instance_is_gone_before_the_next_life():
+def test_11_a_daemon_of_the_only_instance_is_gone_before_the_next_run():
     system = simulated({"web": 1}, natures=(Nature.DAEMON,))
     system.run(5.0)
     system.exit("web.1", 1)

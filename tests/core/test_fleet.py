@@ -299,7 +299,7 @@ def test_the_daemons_are_inherited_once():
     assert of_type(story.exited("web.1"), ReclaimDaemons) == []
 
 
-def test_what_a_life_that_is_over_left_behind_is_ended_at_once():
+def test_what_a_run_that_is_over_left_behind_is_ended_at_once():
     story = Story(plan_of({"web": 1}))
     story.ready("web.1")
     story.ends("web.1")

@@ -367,7 +367,7 @@ LATE = [
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.__name__)
 @pytest.mark.parametrize("event", LATE, ids=lambda event: f"{type(event).__name__}-{event}"[-40:])
-def test_an_event_of_another_life_or_another_deadline_changes_nothing(phase, event):
+def test_an_event_of_another_run_or_another_deadline_changes_nothing(phase, event):
     before = instance_in(phase)
     assert step(before, event, NOW) == (before, (), ())
 
@@ -671,7 +671,7 @@ def test_circumstances_decide_where_a_cell_leads(name):
     assert meant == facts
 
 
-def test_a_life_is_stopped_by_the_rules_it_was_started_with():
+def test_a_run_is_stopped_by_the_rules_it_was_started_with():
     """A reload may change the grace; what runs was promised the old one."""
     after, _, _ = step(instance_in(Ready), EVENTS["RestartWanted"], NOW)
     assert after.phase.kill_at == NOW + SPEC.stop.grace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from making import Story, of_type, plan_of, spec_of
 from msgspec.structs import replace
 
-from procman.core.actions import KeepCounts
+from procman.core.actions import KeepCounts, Reply
 from procman.core.desired import first
 from procman.core.events import Commanded, Reload, Scale, ScaleAsked, ShutdownAsked
 from procman.core.fleet import Fleet
@@ -34,6 +34,12 @@ def test_a_count_that_is_set_to_what_it_was_is_kept_as_well():
     story = Story(keeping(web=1))
     assert scaled(story, web=1) == [{"web": 1}]
     assert scaled(story, web=1) == []
+
+
+def test_a_count_is_kept_before_that_is_answered():
+    actions = Story(keeping(web=1)).happens(Commanded(Scale(to={"web": 3}), 1))
+    kept, answered = (next(n for n, one in enumerate(actions) if isinstance(one, kind)) for kind in (KeepCounts, Reply))
+    assert kept < answered
 
 
 def test_a_signal_sets_a_count_too():

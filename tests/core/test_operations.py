@@ -330,7 +330,7 @@ def test_a_signal_that_means_no_type_and_one_below_zero_are_told():
     assert told(running({"web": 0}).happens(ScaleAsked(-1)), Kind.COMMAND)[0].endswith("(asked by signal)")
 
 
-def test_a_life_from_before_is_none_of_a_restart_though_it_becomes_ready_again():
+def test_a_run_from_before_is_none_of_a_restart_though_it_becomes_ready_again():
     story = running({"web": 2})
     number = ask(story, Restart(("web",)))
     story.happens(Notified("web.2", 1, reloading=True))

@@ -38,12 +38,12 @@ def test_an_orphan_that_appears_after_the_grace_is_killed_at_once(orphans):
     assert orphans.orphaned(7, now=10.0)[0] == KILL
 
 
-def test_what_a_life_left_behind_is_ended_at_once_with_its_own_grace(orphans):
+def test_what_a_run_left_behind_is_ended_at_once_with_its_own_grace(orphans):
     assert orphans.left_behind(7, StopPolicy(), now=0.0) == [*ASKED, SetTimer(OrphansTimer(), 1, 10.0)]
     assert orphans.deadline(1, now=10.0)[0] == KILL
 
 
-def test_what_a_life_left_behind_gets_the_stop_signal_and_the_grace_of_its_type(orphans):
+def test_what_a_run_left_behind_gets_the_stop_signal_and_the_grace_of_its_type(orphans):
     stop = StopPolicy(signal="QUIT", exit_code=131, grace=3.0)
     quit_, _, timer = orphans.left_behind(7, stop, now=0.0)
     assert (quit_, timer) == (SignalProcess(7, "QUIT"), SetTimer(OrphansTimer(), 1, 3.0))

@@ -89,7 +89,7 @@ def test_an_end_before_ready_is_a_failed_start_whatever_its_status(code):
     story = started()
     (line,) = told(story.ends("web.1", code), Kind.ENDED)
     assert story.phase("web.1") is Backoff
-    assert re.search(rf"exit {code} after \S+ s before it was ready", line)
+    assert re.search(rf"exit {code} after \S+ s, before it was ready", line)
     assert ("stay in the foreground" in line) is (code == 0)
 
 

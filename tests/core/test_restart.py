@@ -81,7 +81,7 @@ def test_half_a_minute_of_ready_life_starts_the_count_anew(ready_for, failures):
     assert after.record.failures == failures
 
 
-def test_a_life_that_was_never_ready_never_starts_the_count_anew():
+def test_a_run_that_was_never_ready_never_starts_the_count_anew():
     before = instance_in(Starting, failures=5, started_at=NOW - 100.0)
     assert step(before, Exited("web.1", 7, ExitStatus(1)), NOW)[0].record.failures == 6
 

@@ -17,6 +17,7 @@ from procman.core.policies import (
     LogProbe,
     NotifyProbe,
     Readiness,
+    Recycle,
     Strategy,
     TcpProbe,
     Until,
@@ -45,6 +46,21 @@ def test_one_that_waits_in_vain_says_what_would_help():
     story.ends("db.1", 3)
     assert why(story)[-1] == "`procman restart db.1` starts what it waits for"
     assert why(story, "db.1")[0].startswith("db.1 failed 0.0 s ago: exit 3")
+
+
+@pytest.mark.parametrize(
+    ("recycle", "told"),
+    [
+        (Recycle(age=43200.0), "it is replaced when it is older than 12h 0m"),
+        (Recycle(memory=300 << 20), "it is replaced when it is larger than 300 MiB"),
+        (Recycle(age=60.0, memory=1 << 20), "it is replaced when it is older than 1m 0s or larger than 1 MiB"),
+    ],
+)
+def test_one_that_is_ready_says_when_it_is_replaced(recycle, told):
+    story = Story(plan_of({"web": 1}, spec_of("web", recycle=recycle)))
+    story.spawned("web.1")
+    story.timer("web.1")
+    assert why(story) == ["web.1 has been ready for 0.0 s", told]
 
 
 def test_one_that_starts_says_what_its_probe_has_found():

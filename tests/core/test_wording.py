@@ -73,8 +73,16 @@ def test_the_end_names_few_and_counts_many():
     assert ended_line([instance_in(Down, last_exit=None)]) == ""
 
 
+def test_the_end_of_many_types_is_counted_by_how_it_was():
+    ends = [
+        instance_in(Down, name=f"t{n}.1", spec=spec_of(f"t{n}"), last_exit=FAILURE if n == 4 else TERMINATED)
+        for n in range(20)
+    ]
+    assert ended_line(ends) == "stopped: 19 instances SIGTERM, 1 instance exit 1"
+
+
 @pytest.mark.parametrize("before", [None, FAILURE, TERMINATED])
-def test_what_could_not_be_killed_has_not_the_exit_of_a_life_before(before):
+def test_what_could_not_be_killed_has_not_the_exit_of_a_run_before(before):
     stuck = instance_in(Stopping, step=StopStep.UNKILLABLE, last_exit=before)
     assert ended_line([stuck]) == "stopped: web.1 unkillable"
     many = [instance_in(Stopping, name=f"web.{n}", step=StopStep.UNKILLABLE, last_exit=before) for n in range(12)]

@@ -139,7 +139,7 @@ def test_one_types_and_a_second_is_told_who(world: World, attach: Attach) -> Non
     second.shows("^51$")
 
 
-def test_who_only_looks_types_nothing(world: World, attach: Attach) -> None:
+def test_who_only_watches_types_nothing(world: World, attach: Attach) -> None:
     start_at_terminal(world, f"{REPL} -c 'print(\"ready\")'")
     shown = attach("a.1", "--read-only")
     shown.shows("watching a.1; Ctrl-C detaches")
@@ -194,7 +194,7 @@ def test_a_restart_is_followed_and_told_and_so_is_a_crash(world: World, attach: 
     assert supervisor.ps()["a.1"]["generation"] == 3
 
 
-def test_a_new_life_has_the_typists_size_and_the_screen_as_it_was(world: World, attach: Attach) -> None:
+def test_a_new_run_has_the_typists_size_and_the_screen_as_it_was(world: World, attach: Attach) -> None:
     start_at_terminal(world, "printf '\\033[?1049h\\033[2Jtaken '; stty size; read -r key; kill -9 $$")
     shown = attach("a.1", rows=30, columns=90)
     shown.shows("^taken")

@@ -92,7 +92,7 @@ def test_the_failure_that_came_first_in_time_decides(world: World) -> None:
     assert supervisor.wait() == 9
 
 
-def test_policy_never_gives_one_life(world: World) -> None:
+def test_policy_never_gives_one_run(world: World) -> None:
     world.file("procman.yml", "defaults: {restart: {policy: never}}\n")
     world.procfile(a="exit 7", b=SLEEPER)
     supervisor = world.start()

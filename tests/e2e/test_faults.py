@@ -271,7 +271,7 @@ def test_a_fork_storm_that_ends_leaves_nothing(world: World) -> None:
     assert world.left() == []
 
 
-def test_a_descendant_tree_that_survives_its_leader_is_gone_before_the_next_life(world: World) -> None:
+def test_a_descendant_tree_that_survives_its_leader_is_gone_before_the_next_run(world: World) -> None:
     """Sessions of their own, deep below a leader that was killed: each level appears only when the one above is gone."""
     deep = world.script(
         "deep.py",
@@ -378,7 +378,7 @@ def test_a_working_directory_that_vanishes_is_a_failed_start(world: World) -> No
     assert all(map(alive, supervisor.pids().values()))
 
 
-def test_a_daemon_that_outlives_its_life_can_go_on_writing(world: World) -> None:
+def test_a_daemon_that_outlives_its_run_can_go_on_writing(world: World) -> None:
     """It is kept for its type, so its pipe is too."""
     daemon = world.script(
         "daemon.py",

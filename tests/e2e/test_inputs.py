@@ -36,6 +36,12 @@ def test_a_procfile_from_standard_input_by_its_path_does_so_too(world: World, pa
     assert f"{os.path.realpath(world.folder)}\n" in done.stdout.decode()
 
 
+def test_settings_from_a_shells_pipe_can_be_checked_too(world: World) -> None:
+    world.file("Procfile", "web: true\n")
+    done = bash(world, "procman check --config <(echo 'formation: {web: 3}')")
+    assert (done.returncode, b"web" in done.stdout, done.stderr) == (0, True, b"")
+
+
 def test_what_could_be_read_once_is_there_after_a_reload_and_an_upgrade(world: World) -> None:
     world.file("Procfile", f"web: {SHOW}\n")
     world.env["S"] = "SECRET"
@@ -47,7 +53,7 @@ def test_what_could_be_read_once_is_there_after_a_reload_and_an_upgrade(world: W
     supervisor.expect(r"web\.1 +\| hunter2")
     for _ in range(2):
         done = world.run("reload")
-        assert (done.code, "nothing to stop or start" in done.out) == (0, True), done
+        assert (done.code, "affects no instance" in done.out) == (0, True), done
         upgrade(supervisor)
     world.run("restart", "web")
     supervisor.expect(r"web\.1 +\| hunter2")

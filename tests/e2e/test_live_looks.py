@@ -28,7 +28,7 @@ def test_a_watched_table_changes_in_place(world: World) -> None:
         assert shown.code() == 130
 
 
-def test_the_watched_cpu_is_that_of_the_last_look(world: World) -> None:
+def test_the_watched_cpu_is_that_of_the_last_poll(world: World) -> None:
     world.procfile(web=f"{PYTHON} {world.file('w.py', BURNS)}")
     supervisor = world.start()
     supervisor.expect("burnt")

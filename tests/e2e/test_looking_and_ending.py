@@ -53,7 +53,7 @@ def test_logs_follow_shows_what_comes_until_procman_ends(world: World) -> None:
     assert follower.wait() == 0
 
 
-def test_events_as_json_tell_of_a_life_from_start_to_end(world: World) -> None:
+def test_events_as_json_report_a_run_from_start_to_end(world: World) -> None:
     world.procfile(a=SLEEPER, b=SLEEPER)
     supervisor = world.start()
     supervisor.phase(a_1="ready")

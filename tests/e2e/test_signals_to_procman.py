@@ -202,7 +202,7 @@ def test_twenty_ttin_at_once_add_one_to_twenty_and_ps_agrees(world: World) -> No
     assert len([pid for pid in supervisor.pids().values() if alive(pid)]) == len(now)
 
 
-def test_int_and_quit_ignored_by_a_shell_in_the_background_are_heard_all_the_same(world: World) -> None:
+def test_int_and_quit_ignored_by_a_shell_in_the_background_are_handled_all_the_same(world: World) -> None:
     """A shell without job control starts `procman start &` with INT and QUIT ignored."""
     world.procfile(a=world.script("polite.py", POLITE))
     supervisor = world.start(before=("sh", "-c", "trap '' INT QUIT; exec \"$@\"", "-"))

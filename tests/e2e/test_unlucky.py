@@ -1,4 +1,4 @@
-"""Nights of other kinds than FAULTS.md tells of: what a child, a client, a cleaner or a clumsy parent does to procman.
+"""What a child, a client, a program that cleans up or a parent may do to procman, as docs/explanation/reliability.md lists it.
 
 Each was run 20 times on a machine that was busy with other things.
 """
@@ -35,7 +35,7 @@ def _cpu(pid: int) -> float:
 
 
 def test_one_line_of_fifty_megabytes_takes_no_memory_and_lets_others_through(world: World) -> None:
-    """FAULTS 25."""
+    """Fault 25."""
     endless = (
         "import os, time\n"
         "left, piece = 50_000_000, b'x' * 65536\n"
@@ -60,7 +60,7 @@ def test_one_line_of_fifty_megabytes_takes_no_memory_and_lets_others_through(wor
 
 
 def test_a_hundred_megabytes_of_any_bytes_leave_the_lines_of_others_whole(world: World) -> None:
-    """FAULTS 26."""
+    """Fault 26."""
     world.procfile(
         calm="while :; do echo tick tock; sleep 0.01; done", random="head -c 100000000 /dev/urandom; sleep 1000"
     )
@@ -280,7 +280,7 @@ def test_five_hundred_clients_that_break_off_anywhere_leave_nothing_behind(world
 
 
 def test_three_hundred_clients_of_whom_many_do_not_read_are_served_in_bounded_memory(world: World) -> None:
-    """FAULTS 43, with a real procman."""
+    """Fault 43, with a real procman."""
     world.procfile(loud="while :; do head -c 20000 /dev/zero | tr '\\0' x; echo; sleep 0.01; done")
     with open(os.devnull, "wb") as out:
         supervisor = world.start(

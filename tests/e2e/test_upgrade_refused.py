@@ -94,11 +94,12 @@ def test_a_program_that_goes_after_its_check_is_refused(supervisor: Supervisor, 
     upgrade(supervisor)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["all loaded", "bytecode held"])
 def test_the_state_is_written_by_the_version_that_runs_whatever_has_been_installed_since(
-    world: World, installed: Installed
+    world: World, installed: Installed, *, compiled: bool
 ) -> None:
     """The program that runs loads nothing of the next one, which would call an old state a new one."""
-    package = installed.copy()
+    package = installed.copy(compiled=compiled)
     supervisor = world.start()
     supervisor.phase(a_1="ready")
     eventually(lambda: len(all_children_of(supervisor.pid)) == 2, "it has a guardian")

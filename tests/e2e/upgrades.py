@@ -92,12 +92,14 @@ class Installed:
         done = subprocess.run([client, "upgrade"], capture_output=True, cwd=self._world.folder, env=self._world.env)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def copy(self) -> Path:
-        """Run a copy of the package, as pip replaces one in place; the folder that it is in."""
+    def copy(self, *, compiled: bool = False) -> Path:
+        """Run a copy of the package, as pip replaces one in place; the folder that it is in. `compiled`: with bytecode."""
         look = [self.python.removeprefix("#!"), "-c", "import procman; print(procman.__path__[0])"]
         package = subprocess.run(look, capture_output=True, text=True, check=True).stdout.strip()
         copy = self._world.folder / "lib" / "procman"
         shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        if compiled:
+            subprocess.run([self.python.removeprefix("#!"), "-m", "compileall", "-q", copy], check=True)
         self.put(f"import sys; sys.path.insert(0, {str(copy.parent)!r})")
         return copy
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Released, Reported
-from procman.core.view import Change, FleetView, InstanceView, Kind
+from procman.core.view import Change, FleetView, InstanceView, Kind, TypeView
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.serve.connection import ConnectionLimits
@@ -24,6 +24,7 @@ class Backend:
         self.history = History()
         self.output = None  # see test_attachments
         self.formation = {"web": 2, "worker": 0}
+        self.types: tuple[TypeView, ...] = ()
         self.companions = ()
         self.commands = []
         self.faults = []
@@ -37,7 +38,9 @@ class Backend:
     def view(self):
         names = [f"{t}.{n + 1}" for t, count in self.formation.items() for n in range(count)]
         rows, companions = tuple(map(instance, names)), tuple(map(instance, self.companions))
-        return FleetView(formation=self.formation, instances=rows, companions=companions, stopping=False)
+        return FleetView(
+            formation=self.formation, instances=rows, companions=companions, stopping=False, types=self.types
+        )
 
     @property
     def counts(self):

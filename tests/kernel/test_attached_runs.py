@@ -20,7 +20,7 @@ def stage(tmp_path):
 # ---- sizes
 
 
-def test_the_terminal_has_the_size_of_the_typists_screen_in_every_life(stage):
+def test_the_terminal_has_the_size_of_the_typists_screen_in_every_run(stage):
     stream, side = stage.terminal()
     other = stage.terminal("web.2")[1]
     shared = size_of(side)
@@ -61,7 +61,7 @@ def test_a_size_that_no_terminal_has_is_a_wrong_parameter(stage, size):
 # ---- runs and slots
 
 
-def test_a_new_life_is_followed(stage):
+def test_a_new_run_is_followed(stage):
     stream, side = stage.terminal()
     peer = stage.peer()
     attached = attach(peer)

@@ -159,7 +159,7 @@ def test_once_the_typist_leaves_the_next_who_types_does(stage):
     assert stage.read(side, 1) == b"x"
 
 
-def test_who_only_looks_neither_types_nor_keeps_others_from_it(stage):
+def test_who_only_watches_neither_types_nor_keeps_others_from_it(stage):
     stage.terminal()
     first, second = stage.peer(), stage.peer()
     looking = attach(first, read_only=True)
@@ -224,7 +224,7 @@ def test_what_was_typed_arrives_though_its_typist_has_left_and_another_types_on(
     stage.drive(lambda: not stage.out._reader.taps)  # nothing is kept
 
 
-def test_a_life_that_ends_takes_along_what_waits_for_it(stage):
+def test_a_run_that_ends_takes_along_what_waits_for_it(stage):
     stream, side = stage.terminal()
     type_and_leave(stage, "a" * 40_000)
     master = stream.fd

@@ -191,7 +191,7 @@ def serving_commands() -> list[object]:
 
 
 @pytest.mark.parametrize("command", serving_commands())
-def test_workers_share_a_socket_that_is_open_before_and_between_their_lives(tmp_path: Path, command: str) -> None:
+def test_workers_share_a_socket_that_is_open_before_and_between_their_runs(tmp_path: Path, command: str) -> None:
     """Every request is answered, by whoever of them is there, over a restart and while the number changes."""
     (tmp_path / "app.py").write_text(GUNICORN)
     (tmp_path / "app.js").write_text(NODE)

@@ -77,7 +77,7 @@ def test_the_session_of_a_marked_process_that_does_not_lead_it_is_somebody_elses
     assert sorted(scanned([], process(20, group=7), process(7), process(8, group=7), marked=[20]).members) == [20]
 
 
-def test_a_descendant_seen_once_belongs_for_its_life():
+def test_a_descendant_seen_once_belongs_until_its_end():
     made = scanned([leader(10)], process(10), process(11, parent=10))
     made.scan({11: process(11, parent=INIT)})
     assert list(made.members) == [11]
@@ -146,7 +146,7 @@ def test_nobody_is_called_where_the_shell_has_ended():
     assert asked(asking, made, 8.0) == []
 
 
-def test_what_is_started_after_the_last_call_to_clean_up_with_is_left_in_peace():
+def test_what_is_started_after_the_last_call_to_clean_up_with_is_left_alone():
     asking, made = Asking(NOW), scanned([leader(10, shell=True)], process(10))
     asking.due(made.members, 8.0)
     made.scan({10: process(10), 11: process(11, parent=10, group=10)})

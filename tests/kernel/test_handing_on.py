@@ -209,7 +209,7 @@ def test_what_lies_in_a_pipe_and_in_the_backlog_comes_in_order_once_it_is_read(b
     assert bench.out.state().rests == (0,)
 
 
-def test_the_rest_of_an_earlier_life_still_makes_room_for_that_of_the_next(bench):
+def test_the_rest_of_an_earlier_run_still_makes_room_for_that_of_the_next(bench):
     bench.stall()
     for word in (b"first", b"second"):
         stream, write = bench.open("a.1")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.processes
 DEADLINE = 20.0
 
 
-def test_a_life_is_told_from_its_start_to_its_end(tmp_path: Path) -> None:
+def test_a_run_is_reported_from_its_start_to_its_end(tmp_path: Path) -> None:
     def body() -> None:
         bench = Bench(tmp_path, "sleep 1000")
         bench.on(Kind.READY, bench.end)
@@ -46,7 +46,7 @@ def test_the_last_words_come_before_the_line_of_the_end(tmp_path: Path) -> None:
     alone(body)
 
 
-def test_each_life_bears_a_mark_of_its_own(tmp_path: Path) -> None:
+def test_each_run_bears_a_mark_of_its_own(tmp_path: Path) -> None:
     def body() -> None:
         bench = Bench(tmp_path, f"echo ${MARK}; exec sleep 1000", 2)
         bench.on(Kind.READY, lambda: bench.kernel.command(Restart(("a.1",)), bench.answers.append))
@@ -103,7 +103,7 @@ def test_a_reload_that_fails_is_told_and_changes_nothing(tmp_path: Path) -> None
     alone(body)
 
 
-def test_a_reload_with_another_command_is_another_life(tmp_path: Path) -> None:
+def test_a_reload_with_another_command_is_another_run(tmp_path: Path) -> None:
     def body() -> None:
         bench = Bench(tmp_path, "sleep 1000")
         spec = replace(bench.plan.types["a"], command="sleep 2000")
@@ -204,7 +204,7 @@ def test_a_mark_that_a_child_has_made_up_is_no_trouble(tmp_path: Path) -> None:
 def test_a_wall_clock_that_jumps_by_a_year_changes_no_deadline_and_no_uptime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: float
 ) -> None:
-    """FAULTS 36: once while an instance waits to be started again, once while one runs."""
+    """Fault 36 of docs/explanation/reliability.md: once while an instance waits to be started again, once while one runs."""
     wall = time.time
 
     def body() -> None:

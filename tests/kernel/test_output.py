@@ -400,7 +400,7 @@ def test_the_rest_of_a_slot_that_dies_again_replaces_the_older_and_is_counted_in
     )
 
 
-def test_both_streams_of_one_life_are_kept(bench):
+def test_both_streams_of_one_run_are_kept(bench):
     bench.stall()
     out, err = bench.open("web.1", "stdout"), bench.open("web.1", "stderr")
     os.write(out[1], b"to stdout\n")
@@ -410,7 +410,7 @@ def test_both_streams_of_one_life_are_kept(bench):
     assert bench.shown(b"to stderr").endswith(b"web.1  | to stdout\nweb.1  | to stderr\n")
 
 
-def test_one_ended_life_leaves_at_most_64_kib_and_says_what_is_lost(bench):
+def test_one_ended_run_leaves_at_most_64_kib_and_says_what_is_lost(bench):
     bench.stall()
     stream, write = bench.open("web.1")
     os.write(write, (b"x" * 1023 + b"\n") * 64)

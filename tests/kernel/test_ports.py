@@ -79,7 +79,7 @@ def test_one_of_another_user_that_shows_nothing_is_named_by_the_user(monkeypatch
     assert holder_of(80, listener, NOBODY, lambda _pid: False) == "port 80 is held by a process of uid 54321"
 
 
-def test_the_second_of_two_crashes_is_told_the_name_as_well_without_a_look() -> None:
+def test_the_second_of_two_crashes_is_told_the_name_as_well_without_a_search() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         spec = ProcessSpec(type="a", command="x", cwd="/", env={}, port=server.getsockname()[1])
         notes = PortNotes(can_search=True, is_own=lambda _pid: False)

@@ -327,7 +327,7 @@ def test_a_pattern_that_takes_too_long_for_a_line_is_given_up_and_holds_nobody_u
     os.close(out)
 
 
-def test_only_the_beginning_of_a_long_line_is_looked_at(bench: Bench) -> None:
+def test_only_the_beginning_of_a_long_line_is_searched(bench: Bench) -> None:
     out = written(bench)
     bench.start(LogProbe("ready"))
     os.write(out, b"x" * SEARCHED + b"ready\n")
@@ -438,7 +438,7 @@ def test_a_watchdog_that_is_not_fed_is_a_failure_each_time_and_one_that_is_a_suc
 # ---- when
 
 
-def test_every_failure_of_a_health_check_is_posted_and_a_success_only_where_it_is_news(
+def test_every_failure_of_a_health_check_is_posted_and_a_success_only_where_it_is_a_change(
     bench: Bench, serving: Callable[..., Server]
 ) -> None:
     server = serving(response(200))
@@ -464,7 +464,7 @@ def test_what_was_stopped_answers_no_more_and_another_generation_stops_nothing(b
     assert bench.probes.state() == ()
 
 
-def test_a_life_that_is_over_is_probed_no_more(bench: Bench) -> None:
+def test_a_run_that_is_over_is_probed_no_more(bench: Bench) -> None:
     bench.start(TcpProbe(free_port()))
     bench.turn(bench.answers)
     bench.process = None

@@ -79,7 +79,16 @@ def test_a_process_is_over_when_leader_and_group_are_gone(bench: Bench) -> None:
     bench.ended(member)
     assert bench.table.emptied() == [process]
     assert bench.table.current == {}
-    assert not bench.table.ending()
+    assert not bench.table.ending
+
+
+def test_the_number_of_a_reaped_leader_may_be_a_strangers(bench: Bench) -> None:
+    process, other = bench.leader(), bench.leader("a.2")
+    os.kill(process.pid, signal.SIGKILL)
+    bench.ended(process.pid)
+    assert bench.table.unknown({process.pid, other.pid}) == set()
+    bench.table.gone(process.pid)
+    assert bench.table.unknown({process.pid, other.pid}) == {process.pid}
 
 
 def test_an_adopted_process_outside_the_group_keeps_the_process_in_the_table(bench: Bench) -> None:
@@ -134,7 +143,7 @@ def test_the_mark_of_another_procman_counts_for_nothing(bench: Bench) -> None:
     assert bench.table.adopt(foreign) is None
 
 
-def test_an_environment_that_is_empty_is_looked_at_again_for_a_while(bench: Bench) -> None:
+def test_an_environment_that_is_empty_is_read_again_for_a_while(bench: Bench) -> None:
     """In the midst of an exec it is, for a moment; so the process must not be taken for nobody's at once."""
     bare = bench.spawn()
     assert bench.table.is_changing(bare, 10.0)

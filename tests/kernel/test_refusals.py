@@ -23,7 +23,7 @@ def test_a_signal_that_is_not_permitted_is_told_once_with_pid_name_and_reason(
         raise PermissionError
 
     table, told = ProcessTable("x"), []
-    table.on_refusal = told.append
+    table.signaller.on_refusal = told.append
     process = Process("a.1", 1, ProcessSpec(type="a", command="x", cwd="/", env={}), os.getpid(), 0.0)
     table.add(process)
     monkeypatch.setattr(os, "geteuid", lambda: user)

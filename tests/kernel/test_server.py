@@ -12,6 +12,7 @@ from procman.control import methods
 from procman.control.schema import json_schema
 from procman.core.actions import Reply
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.view import TypeView
 from procman.errors import ConfigError, Fault
 
 
@@ -222,13 +223,23 @@ def test_why_refuses_what_means_no_one_instance(served, peer):
     assert "error" in peer.ask("why", {"instance": "wbe"})
 
 
+@pytest.mark.parametrize("name", ["worker", "worker.1"])
+def test_why_says_of_a_type_at_zero_what_would_start_one(served, peer, name):
+    error = peer.ask("why", {"instance": name})["error"]
+    assert error["message"] == f"cannot explain {name}: worker has no instance"
+    assert error["data"]["hint"] == "`procman scale worker=1` starts one"
+    served.backend.types = (TypeView(type="worker", desired=0, ready=0, updated=0, autoscaled=True),)
+    hint = peer.ask("why", {"instance": name})["error"]["data"]["hint"]
+    assert hint == "its count follows demand: `procman autoscale worker` shows readings and decisions"
+
+
 def test_a_companion_reports_of_itself_and_nobody_else_does(served, peer):
     assert peer.ask("report", {"instance": "@balancer.1", "generation": 2, "fault": "no HAProxy"})["result"]
     assert served.backend.reported == [("@balancer.1", 2, "no HAProxy")]
     assert "error" in peer.ask("report", {"instance": "web.1", "generation": 2})
 
 
-def test_a_release_is_passed_on_with_the_life(served, peer):
+def test_a_release_is_passed_on_with_the_run(served, peer):
     assert peer.ask("release", {"by": "balancer", "instance": "web.1", "generation": 3})["result"]["instances"] == [
         "web.1"
     ]

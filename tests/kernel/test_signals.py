@@ -84,7 +84,7 @@ def test_an_inherited_mask_is_lifted_for_all_that_is_handled(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("ignored", "number"), [(signal.SIGINT, signal.SIGINT), (signal.SIGQUIT, signal.SIGQUIT)])
-def test_what_a_shell_ignores_for_its_background_jobs_is_heard(tmp_path: Path, ignored: int, number: int) -> None:
+def test_what_a_shell_ignores_for_its_background_jobs_is_handled(tmp_path: Path, ignored: int, number: int) -> None:
     def body() -> None:
         signal.signal(ignored, signal.SIG_IGN)
         installed(tmp_path / "log", web=0)

@@ -120,7 +120,7 @@ def test_a_folder_of_its_own_is_entered_whatever_its_name(spec: ProcessSpec) -> 
     assert output_of(launch) == (0, f"{folder.resolve()}\n".encode())
 
 
-def test_a_program_is_looked_for_in_the_childs_path_and_folder(spec: ProcessSpec) -> None:
+def test_a_program_is_searched_in_the_childs_path_and_folder(spec: ProcessSpec) -> None:
     tool = Path(spec.cwd) / "bin" / "mytool"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho mine\n")

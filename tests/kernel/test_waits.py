@@ -112,7 +112,7 @@ def test_there_is_an_end_to_how_many_wait(served, peer, phases):
     assert peer.ask("hello")["result"]
 
 
-def test_a_burst_of_changes_is_one_look(served, peer, phases):
+def test_a_burst_of_changes_is_one_check(served, peer, phases):
     ask(peer)
     served.is_alive()
     looks = []
@@ -135,7 +135,7 @@ def test_those_who_come_and_go_leave_no_alarm_for_long(served, phases):
     assert all(when < time.monotonic() + 61 for when, _, _ in served.reactor._timers)
 
 
-def test_a_fault_in_a_look_ends_no_procman(served, peer, phases):
+def test_a_fault_in_a_check_ends_no_procman(served, peer, phases):
     ask(peer)
     served.is_alive()
     view = served.backend.view

@@ -178,7 +178,7 @@ def test_variables_in_front_are_kept():
 
 
 @given(st.text(alphabet="abc $'\"\\&|;()<>=-./\n#~`", max_size=60) | st.text(max_size=40))
-def test_any_text_is_looked_at_in_peace(command):
+def test_any_text_is_read_without_an_error(command):
     recognise(command)
 
 

@@ -27,17 +27,26 @@ from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process.launcher import SpawnContext
 from procman.kernel.wiring import KernelSettings
+from procman.later import later
 from procman.serve.lazyserver import LazyServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from procman.app import save
     from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import FilesState, LogFiles
     from procman.kernel.saved import Handover
-    from procman.kernel.survive.upgrading import LiveUpgrade
+else:
+    save = later(__name__, "procman.app.save")
+
+for each in (
+    *("saved", "survive.handover", "survive.upgrading", "output.logfiles"),
+    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
+):
+    later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
 
 FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
@@ -77,7 +86,7 @@ def build(
 
     settings = replace(
         _settings(reach, options, inputs),
-        upgrading=lambda: _upgrading(parts),
+        upgrading=lambda: save.upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:
@@ -155,12 +164,6 @@ def _tell_service_manager(reactor: Reactor, kernel: Kernel, inputs: ReloadInputs
     service = Service(reactor, inputs.environ, kernel.view)
     kernel.listeners.append(service.changed)
     service.start()
-
-
-def _upgrading(parts: RunningParts) -> LiveUpgrade:
-    from procman.app.save import upgrading  # noqa: PLC0415  2 ms that no instance should wait for
-
-    return upgrading(parts)
 
 
 def _log_files(

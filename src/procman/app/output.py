@@ -60,21 +60,33 @@ def open_standard_descriptors() -> None:
         warn("cannot write to standard output: it is closed; all output is dropped (`procman logs` has it)")
 
 
+MOST_TYPES = 12
+"""Most process types that the first line names at a terminal."""
+
+
 def headline(plan: Plan, claimed: Claim | None) -> str:
     """The line that says what runs. At a terminal it also shows the ports of each type, and how to reach procman."""
     if os.isatty(1):
-        counts = ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
         reached = (
             f"\n`procman ps` and the other commands work in another terminal; socket {claimed.place.socket}"
             if claimed
             else NO_SOCKET.format(why_no_socket())
         )
-        return f"procman {__version__} (pid {os.getpid()}): {counts}{reached}"
+        return f"procman {__version__} (pid {os.getpid()}): {counts_of(plan)}{reached}"
     counts = ", ".join(f"{name} {count}{_kept(plan, name)}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
     where = f"; ports from {min(ports)}" if ports else ""
     reached = "; `procman ps` in another terminal" if claimed else NO_SOCKET.format(why_no_socket())
     return f"procman {__version__}: {counts}{where}{reached}"
+
+
+def counts_of(plan: Plan) -> str:
+    """Each type with its count and ports; a summary where they are more than a person reads."""
+    if len(plan.counts) <= MOST_TYPES:
+        return ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
+    ports = [spec.port for spec in plan.types.values() if spec.port is not None]
+    where = f", ports from {min(ports)}" if ports else ""
+    return f"{len(plan.counts)} types, {sum(plan.counts.values())} instances{where}"
 
 
 def _kept(plan: Plan, name: str) -> str:

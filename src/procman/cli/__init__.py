@@ -7,6 +7,7 @@ on. Exit codes and error messages are in `outcome`.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import gc
 import os
@@ -35,11 +36,19 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
         code = run(words)
     except KeyboardInterrupt:
+        _end_line()
         code = 130  # 128 + SIGINT
     except (OSError, ImportError, SystemError) as error:  # no descriptor left to load what would report it better
         os.write(2, f"procman: cannot load the program: {_why(error)}\n".encode(errors="replace"))
         code = 1
     _leave(code)
+
+
+def _end_line() -> None:
+    """Begin a line after the `^C` that a terminal shows: a shell does so only for a program that the signal has killed."""
+    if os.isatty(2):
+        with contextlib.suppress(OSError):  # the terminal may have gone meanwhile
+            os.write(2, b"\n")
 
 
 def _why(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -47,6 +48,11 @@ def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
         return OneOff([*words] if args else argv(command, shell, env=environment), inputs.root, environment, shell)
     environment = {**spec.environment(), **inputs.ports, "PS": "run.1", "PWD": spec.cwd}
     return OneOff(argv(spec.command, spec.shell, args, command, environment), spec.cwd, environment, spec.shell)
+
+
+def takes_port(command: str) -> bool:
+    """Whether the command reads PORT, which a one-off has not, unless it says what to do without one (`${PORT:-80}`)."""
+    return re.search(r"\$PORT\b|\$\{PORT\}", command) is not None
 
 
 def execute(what: OneOff) -> NoReturn:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from msgspec import Struct
 
+from procman import libc
 from procman.cli.background import Background, split
 from procman.cli.one_off import SHELL, OneOff, execute
 from procman.cli.wait_option import print_change
@@ -111,9 +112,7 @@ def _behind() -> None:
 def _end_with_parent() -> None:
     """Get TERM when the parent ends, where the system can do that. It lasts over an exec."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415  2 ms, only needed here
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.call("prctl", PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _wait(made: Background) -> Waited:

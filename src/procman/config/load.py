@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from procman.config.document import Document
 from procman.config.envfile import PORT_VARIABLE, Assignment, inherited, is_ours, layer_over, read_assignments
-from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_handle, locate
+from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_handle, locate, pipe_of
 from procman.config.options import Options
 from procman.config.plan import build_plan, build_specs, place, refuse_config
 from procman.config.ports import DEFAULT_PORT, base_port
@@ -39,6 +39,7 @@ here.
 
 _NO_POSITIONS: Mapping[str, int] = MappingProxyType({})
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_STDIN_HINT = "/dev/stdin names standard input"
 
 
 class OneOffInputs(Struct, frozen=True):
@@ -126,6 +127,7 @@ class _Files:
         self._options = options
         self._location = location
         self._kept = kept
+        self._pipes: dict[str, str] = {}  # the option that reads each
         self._statements: list[Assignment] | None = None
         self._named = {
             "-f": options.procfile is not None,
@@ -168,6 +170,10 @@ class _Files:
         if path in self._kept:
             return self._kept[path]
         once = self._named[option] and is_handle(path)
+        other = self._pipes.setdefault(pipe_of(path), option) if once else option
+        if other != option:
+            why = f"{other} has read the same pipe, and a pipe can be read once"
+            return Fault("", 0, f"cannot read {name} for {option}: {why}", "give one of them a file")
         data = read(0 if path == STDIN else path, name, hint, option=option, pipes=once)
         if once and isinstance(data, bytes):
             self._kept[path] = data
@@ -236,7 +242,7 @@ class _Files:
 
     def _read_assignments(self) -> Iterator[Assignment]:
         for path, name in self._env_files():
-            data = self._read(path, name, "-e")
+            data = self._read(path, name, "-e", _STDIN_HINT if name == STDIN else "")
             if isinstance(data, Fault):
                 self.faults.append(data)
                 continue
@@ -261,7 +267,8 @@ class _Files:
         if self._options.config is None and not os.path.lexists(self._location.config):
             self._refuse_yaml()
             return Document()
-        data = self._read(self._location.config, self._location.config_name, "--config")
+        hint = _STDIN_HINT if self._location.config_name == STDIN else ""
+        data = self._read(self._location.config, self._location.config_name, "--config", hint)
         if isinstance(data, Fault):
             self.faults.append(data)
             return Document()

@@ -56,6 +56,16 @@ def is_handle(path: str) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def pipe_of(path: str) -> str:
+    """What a handle leads to, by which two names of one pipe or socket are recognized."""
+    try:
+        status = os.fstat(0) if path == STDIN else os.stat(path)
+    except (OSError, ValueError):  # reported when it is read
+        return path
+    is_read_once = stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode)
+    return f"{status.st_dev} {status.st_ino}" if is_read_once else path
+
+
 def current_folder(environ: Mapping[str, str]) -> str:
     """The folder that procman was started in, by the shell's name for it: PWD, where that is the same folder.
 

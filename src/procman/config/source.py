@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import sys
 
@@ -25,7 +27,7 @@ def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipe
     A named pipe is refused unless `pipes`, with a hint how `option` can read it.
     """
     try:
-        with open(path, "rb", closefd=isinstance(path, str), opener=None if pipes else _open) as stream:
+        with open(path, "rb", closefd=isinstance(path, str), opener=_open_handle if pipes else _open) as stream:
             data = stream.read(MAX_SIZE + 1)
     except _NamedPipeError:
         hint = f"{option} <(cat {name}) reads it once, and a reload then uses what it contained"
@@ -36,6 +38,19 @@ def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipe
     if len(data) > MAX_SIZE:
         return Fault("", 0, f"cannot read {name}: it is longer than {MAX_SIZE // 1024 // 1024} MiB")
     return data
+
+
+def _open_handle(path: str, flags: int) -> int:
+    """A descriptor of what the path leads to. The path of a socket, which Node.js gives its children as standard input,
+    cannot be opened (ENXIO): then it is the descriptor that the path names.
+    """
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        named = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", "/dev/fd/0" if path == "/dev/stdin" else path)
+        if error.errno != errno.ENXIO or named is None:
+            raise
+        return os.dup(int(named[1]))
 
 
 def _open(path: str, flags: int) -> int:

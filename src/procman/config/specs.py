@@ -62,7 +62,7 @@ class SpecBuilder:
         self._inputs = inputs
         self._options = options
         grace = INIT_GRACE if options.init else DEFAULT_GRACE
-        self._plain = self._overridden({"stop": StopPolicy(grace=grace)})
+        self._plain = self._overridden({"env": {}, "stop": StopPolicy(grace=grace)})
         self._one_offs = one_offs(inputs)
         self._context = self._context_of(grace) if inputs.document.settings is not None else None
 

@@ -67,6 +67,7 @@ def _carry_out(formation: Formation, granted: Granted, request: int, now: float)
     if granted.change is not None:
         formation.out.append(Publish(granted.change))
     number = formation.begin(granted.what, granted.needs) if granted.what else 0
+    formation.keep_counts()  # before the answer: counts that are answered are kept
     if request:
         formation.out.append(Reply(request, tuple(granted.touched), dict(formation.desired.counts), number))
     formation.move_on(number, granted.needs, now)

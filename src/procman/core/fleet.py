@@ -101,7 +101,6 @@ class Fleet:
             self._happened(event, now)
         self._formation.reconcile(now)
         self._formation.end_startup(now)
-        self._formation.keep_counts()
         self._settle(now)
         out, self._formation.out = self._formation.out, []
         return out

@@ -36,7 +36,7 @@ from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
 from procman.core.rollout import Rollouts
 from procman.core.slots import Slots, SlotsState
 from procman.core.snapshot import FleetState, GroupsState, StartupState
-from procman.core.spec import OnEnd, Plan, StopPolicy, is_companion
+from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, WaitingLineTimer
 from procman.core.turn import Pacers, Turn
 from procman.core.view import Change, Kind, Reason, ReasonCode
@@ -135,12 +135,8 @@ class Formation:
                 self.step(i, StopWanted(move.why, self.terms(i, now)), now)
             return True
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
-        if i is None and spec is not None and isinstance(move, StartMove) and self.has_place(type_name, int(index)):
-            i = self.slots.new(spec, int(index), now)
-            if self.rollouts.release(name):
-                self.out.append(Remove(name))
-            if self._role(i) is Role.SURGE:
-                self.out.append(wording.extra_comes(i))
+        if i is None and spec is not None and isinstance(move, StartMove):
+            i = self._new(name, spec, int(index), now)
         if i is None or spec is None or turn.is_moot(i, move):
             return True
         if isinstance(move, RegroupMove):
@@ -175,8 +171,10 @@ class Formation:
 
     def takes_its_turn(self, name: str, token: int, now: float) -> bool:
         """Whether its backoff is over during an ordered start of its group: from now on it waits for its turn."""
+        if self.groups is None:
+            return False
         i = self.slots.get(name)
-        if self.groups is None or i is None or not isinstance(i.phase, Backoff) or i.token != token:
+        if i is None or not isinstance(i.phase, Backoff) or i.token != token:
             return False
         move = self.desired.moves.get(i.name)
         if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
@@ -202,18 +200,23 @@ class Formation:
         return closing.stop_terms(i.spec.type, self.holds.values(), self.desired.closing, now)
 
     def keep_counts(self) -> None:
-        """Publish the counts that have to outlast procman, if they have changed."""
-        if not (self.plan.keep_counts or self._kept):
-            return
+        """Publish the counts that have to outlast procman, if a command has changed them."""
         kept = wanted.kept(self.plan, self.desired)
         if kept != self._kept:
             self._kept = kept
             self.out.append(KeepCounts(kept))
 
-    def has_place(self, type_name: str, index: int) -> bool:
-        if is_companion(type_name):
-            return index == 1
-        return self.desired.role(type_name, index) is not Role.LEAVING
+    def _new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance | None:
+        """A new slot with that name and number, where its type has a place for it."""
+        role = self.desired.role(spec.type, index)
+        if not (index == 1 if is_companion(spec.type) else role is not Role.LEAVING):
+            return None
+        i = self.slots.new(name, spec, index, now)
+        if self.rollouts.release(name):
+            self.out.append(Remove(name))
+        if role is Role.SURGE:
+            self.out.append(wording.extra_comes(i))
+        return i
 
     def _role(self, i: Instance) -> Role:
         return self.desired.role(i.spec.type, i.index)

@@ -16,7 +16,20 @@ from msgspec.structs import replace
 
 from procman.core.actions import Action, OperationEnded
 from procman.core.desired import Desired
-from procman.core.phases import AT_REST, Backoff, Clearing, Done, Down, Failed, Instance, Ready, Stopping, StopReason
+from procman.core.phases import (
+    AT_REST,
+    Backoff,
+    Clearing,
+    Done,
+    Down,
+    Failed,
+    Instance,
+    Ready,
+    Spawning,
+    Starting,
+    Stopping,
+    StopReason,
+)
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.view import Operation, OperationState, Reason, ReasonCode
 from procman.later import later
@@ -117,7 +130,7 @@ class Operations:
             return []
         for name, i in slots.items():
             if name in one.needs:
-                actions = self._judge(one, name, i, loops=i is not None and loops(i))
+                actions = self._judge(one, name, i, loops)
                 if actions:
                     return actions
         return self._done(one)
@@ -127,7 +140,7 @@ class Operations:
         actions: list[Action] = []
         for one in [*self.open.values()]:
             if name in one.needs:
-                actions += self._judge(one, name, i, loops=i is not None and loops(i)) or self._done(one)
+                actions += self._judge(one, name, i, loops) or self._done(one)
         return actions
 
     def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:
@@ -144,9 +157,8 @@ class Operations:
         hit = [one for one in self.open.values() if any(need.want is not Want.DOWN for need in one.needs.values())]
         return [self._end(one, OperationState.FAILED, reason) for one in hit]
 
-    def _judge(self, one: OpenOperation, name: str, i: Instance | None, *, loops: bool) -> list[Action]:
-        need = one.needs[name]
-        verdict = judge(need, i, loops=loops)
+    def _judge(self, one: OpenOperation, name: str, i: Instance | None, loops: Loops) -> list[Action]:
+        verdict = judge(one.needs[name], i, loops)
         if verdict is True:
             del one.needs[name]
         elif isinstance(verdict, Reason):
@@ -169,18 +181,7 @@ def _contrary(old: Need | None, new: Need) -> bool:
     return old is not None and (old.want is Want.DOWN) is not (new.want is Want.DOWN)
 
 
-def _death(i: Instance) -> Reason | None:
-    """Why its last life is over, or about to be, without a command that asked for it; None where it is not."""
-    match i.phase:
-        case Backoff(why=why) | Clearing(why=why):
-            return why
-        case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
-            return why
-        case _:
-            return None
-
-
-def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
+def judge(need: Need, i: Instance | None, loops: Loops) -> bool | Reason:
     """Whether the need is met; a reason where it cannot be met any more."""
     if need.want is Want.DOWN:
         if i is None or isinstance(i.phase, AT_REST):
@@ -188,12 +189,20 @@ def judge(need: Need, i: Instance | None, *, loops: bool) -> bool | Reason:
         return wording.UNKILLABLE if i.unkillable else False
     if i is None:
         return Reason(ReasonCode.REMOVED, "is no longer there")
-    if isinstance(i.phase, Failed):
-        return replace(i.phase.why, text=f"failed: {i.phase.why.text}")
-    if isinstance(i.phase, Down) and not i.wanted and i.phase.why is not None:
-        return replace(i.phase.why, text=f"is stopped: {i.phase.why.text}")
-    if loops and (why := _death(i)) is not None:
-        return replace(why, text=f"is in a crash loop: {why.text}")
-    if i.generation <= need.after:
-        return False
-    return isinstance(i.phase, Done) or (need.want is Want.UP and isinstance(i.phase, Ready))
+    match i.phase:  # what is frequent comes first
+        case Spawning() | Starting():
+            return False
+        case Ready():
+            return need.want is Want.UP and i.generation > need.after
+        case Done():
+            return i.generation > need.after
+        case Failed(why):
+            return replace(why, text=f"failed: {why.text}")
+        case Down(why) if not i.wanted and why is not None:
+            return replace(why, text=f"is stopped: {why.text}")
+        case (
+            Backoff(why=why) | Clearing(why=why) | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)
+        ) if loops(i):
+            return replace(why, text=f"is in a crash loop: {why.text}")
+        case _:
+            return False

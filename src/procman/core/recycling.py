@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procman.core.actions import Action, SetTimer
 from procman.core.phases import Instance
 from procman.core.timers import RecycleTimer
 from procman.core.view import Reason, ReasonCode
 from procman.text.words import duration
+
+if TYPE_CHECKING:
+    from procman.core.policies import Recycle
 
 GOLDEN = 0.618034
 """Its multiples, modulo 1, are far apart: instances that were started together are not replaced together."""
@@ -29,6 +34,13 @@ def again(i: Instance, now: float) -> list[Action]:
     if i.spec.recycle is None or i.spec.recycle.age is None:
         return []
     return [SetTimer(RecycleTimer(i.name), i.generation, now + min(i.spec.recycle.age, RETRY_AFTER))]
+
+
+def limits(recycle: Recycle) -> str:
+    """`it is replaced when it is older than 12h 0m or larger than 300 MiB`."""
+    age = [f"older than {duration(recycle.age)}"] if recycle.age is not None else []
+    size = [f"larger than {recycle.memory >> 20} MiB"] if recycle.memory is not None else []
+    return f"it is replaced when it is {' or '.join(age + size)}"
 
 
 def too_old(i: Instance) -> Reason | None:

@@ -84,9 +84,8 @@ class Slots:
         """Whether something of it exists or is about to."""
         return i.name in self._busy
 
-    def new(self, spec: ProcessSpec, index: int, now: float) -> Instance:
+    def new(self, name: str, spec: ProcessSpec, index: int, now: float) -> Instance:
         """A new slot. Generations and tokens continue those of an earlier one, whose timers may still fire."""
-        name = f"{spec.type}.{index}"
         generation, token = self._past.pop(name, (0, 0))
         return Instance(name=name, index=index, spec=spec, generation=generation, token=token, phase_since=now)
 

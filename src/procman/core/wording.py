@@ -161,7 +161,8 @@ def end_of(i: Instance, event: Exited, lived: float, *, again: bool, unready: bo
         when += WENT_AWAY
     row = f" {times(i.record.failures)}" if again and i.record.failures > 1 else ""
     note = f": {event.note}" if event.note else ""
-    return EndWords(how + when + row + note, f"{how} after {duration(lived)}{when}{',' if row else ''}{row}{note}")
+    reason = f"{how}{when}{',' if when and row else ''}{row}{note}"
+    return EndWords(reason, f"{how} after {duration(lived)}{',' if when else ''}{when}{',' if row else ''}{row}{note}")
 
 
 def ended(i: Instance, outcome: Outcome, how: EndWords, rule: str) -> Publish:
@@ -303,13 +304,18 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 
 def ended_line(instances: Sequence[Instance]) -> str:
-    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type. Empty where none ever ran."""
+    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type, and many types by how they ended.
+    Empty where none ever ran.
+    """
     ends = [(i, _end_shown(i)) for i in instances if i.record.last_exit is not None or i.unkillable]
     if not ends:
         return ""
     if len(ends) <= LISTED:
         return "stopped: " + ", ".join(f"{i.name} {end}" for i, end in ends)
     counts = Counter((i.spec.type, end) for i, end in ends)
+    if len(counts) > LISTED:
+        by_end = Counter(end for _, end in ends)
+        return "stopped: " + ", ".join(f"{n} instance{'s' * (n > 1)} {end}" for end, n in by_end.items())
     return "stopped: " + ", ".join(f"{n} {type_name} {end}" for (type_name, end), n in counts.items())
 
 

@@ -128,7 +128,7 @@ class Kernel:
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
-                if process := self._processes.find(name, generation):
+                if process := self._processes.find(name, generation, target):
                     if signal != "CONT":  # it follows a stop signal, for which all this has been done
                         if self.fleet.plan.has_order or not self.fleet.stopping:  # else all end at once
                             self._adoption.remember(process)

@@ -9,6 +9,7 @@ selector, as its socket is then watched for WRITE. A client that does not read i
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -287,6 +288,9 @@ class Connection:
                 if owed:
                     self._owed -= 1
                     self._turn(self._send_more)
+                else:  # at once, as a command may still have signals to send
+                    with contextlib.suppress(OSError):  # the turn meets it again, and closes
+                        self._flush()
 
         try:
             self._perform(request, answer)

@@ -45,6 +45,7 @@ from procman.errors import ConfigError, nearest
 from procman.kernel.output.history import History
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
+from procman.text.words import type_of
 
 MOST_HELD = 256
 """Names under which one connection may hold stops: a companion has one for each type that it serves."""
@@ -340,6 +341,13 @@ def instance_of(word: str, view: FleetView, what: str) -> str | Failure:
             f"cannot {what} {word}: it has {len(of_type)} instances",
             f"name one of them, such as {of_type[0]}",
         )
-    if word in view.formation:
-        return Failure(Code.REFUSED, f"cannot {what} {word}: it has no instance", f"`procman scale {word}=1`")
+    type_name = word if word in view.formation else type_of(word)
+    if type_name in view.formation and all(row.type != type_name for row in view.instances):
+        autoscaled = any(one.autoscaled for one in view.types if one.type == type_name)
+        demand = f"its count follows demand: `procman autoscale {type_name}` shows readings and decisions"
+        return Failure(
+            Code.REFUSED,
+            f"cannot {what} {word}: {type_name} has no instance",
+            demand if autoscaled else f"`procman scale {type_name}=1` starts one",
+        )
     return Failure(Code.REFUSED, f"cannot find an instance '{word}'", nearest(word, [*names, *view.formation]))

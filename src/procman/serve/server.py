@@ -1,6 +1,6 @@
 """The control socket: who may connect, how many, and who is sent what happens.
 
-Owns the listeners and the connections. What a connection means is in `connection` and `methods`. No number of clients
+Owns the connections. What a connection means is in `connection` and `methods`. No number of clients
 may stop procman, whatever they do: everything that they can fill has a limit.
 """
 
@@ -11,10 +11,8 @@ import itertools
 import os
 import resource
 import socket
-import time
 from collections import deque
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,27 +20,20 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
-from procman.core.events import Hold
 from procman.core.view import Change, Operation
-from procman.kernel.loop.reactor import READ, Reactor
+from procman.kernel.loop.reactor import Reactor
+from procman.serve.accepting import Acceptor
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.methods import MOST_HELD, Backend, Failure, StreamParams, instance_of
+from procman.serve.holds import Holds
+from procman.serve.methods import Backend, Failure, StreamParams, instance_of
 from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
 
-ACCEPTS_A_TURN = 32
-
 RECENT = 256
 """Changes that are kept for clients that reconnect after an upgrade."""
-
-SPARES = 4
-"""Descriptors kept for clients, so that procman can be reached when its instances have taken all others."""
-
-RETRY = 1.0
-"""Seconds until the listener is tried again after there was no descriptor for a client."""
 
 
 class ServerState(Struct, frozen=True, rename={"published": "told"}):
@@ -66,21 +57,14 @@ class Server:
         self.backend = backend
         self.limits = limits or ConnectionLimits()
         self.waits = Waits(reactor, backend)
-        self._listeners = [*listeners]
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
         self._numbers = itertools.count(1)
-        self._spares: list[int] = []
         self._attachments: Attachments | None = None
-        self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
         self._published = 0
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
-        self._listening = False
-        self._closed = False
-        for listener in self._listeners:
-            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
-        self._fill_spares()
-        self._listen()
+        self._holds = Holds(reactor, backend, self.limits.returns, self._held)
+        self.acceptor = Acceptor(reactor, listeners, self._admit)
         backend.history.listeners.append(self._on_append)
 
     def publish(self, time: float, change: Change) -> None:
@@ -112,8 +96,7 @@ class Server:
 
     def stop_listening(self) -> None:
         """Accept no more clients. Call this before the listener is closed."""
-        self._closed = True
-        self._pause()
+        self.acceptor.stop()
 
     def close(self) -> None:
         """Procman ends: send to the streams what their readers accept at once, and close everything."""
@@ -122,63 +105,17 @@ class Server:
         self.backend.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
-        for listener in self._listeners:
-            listener.close()
-        while self._spares:
-            os.close(self._spares.pop())
+        self.acceptor.close()
 
     # ---- who connects
 
-    def _listen(self) -> None:
-        if not self._listening:
-            self._listening = True
-            for listener in self._listeners:
-                self._register(listener)
-
-    def _register(self, listener: socket.socket) -> None:
-        self.reactor.register(listener.fileno(), READ, partial(self._on_connect, listener))
-
     def listen(self, listener: socket.socket) -> None:
         """Serve clients of this socket, too."""
-        self._listeners.append(listener)
-        if self._listening:
-            self._register(listener)
+        self.acceptor.add(listener)
 
     def replace(self, before: socket.socket, listener: socket.socket) -> None:
         """Listen on a new socket in place of `before`, which no client can find any more."""
-        self._listeners.remove(before)
-        if self._listening:
-            self.reactor.unregister(before.fileno())
-        before.close()
-        self.listen(listener)
-
-    def _listen_again(self) -> None:
-        if not self._closed:
-            self._fill_spares()
-            self._listen()
-
-    def _pause(self) -> None:
-        if self._listening:
-            self._listening = False
-            for listener in self._listeners:
-                self.reactor.unregister(listener.fileno())
-
-    def _on_connect(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_A_TURN):
-            try:
-                connected, _address = listener.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError:  # EMFILE, ENFILE, ENOMEM: the client stays in the queue, so pause instead of spinning
-                if not self._spares:
-                    self._pause()
-                    self.reactor.call_at(time.monotonic() + RETRY, self._listen_again)
-                    return
-                os.close(self._spares.pop())
-                continue
-            self._admit(connected)
+        self.acceptor.replace(before, listener)
 
     def _admit(self, connected: socket.socket) -> None:
         if not _is_trusted(connected):
@@ -202,38 +139,15 @@ class Server:
             return self.limits.connections
         return self.limits.connections if soft == resource.RLIM_INFINITY else min(self.limits.connections, soft // 2)
 
-    def _fill_spares(self) -> None:
-        with contextlib.suppress(OSError):  # none left: the next client that leaves frees one
-            while len(self._spares) < SPARES:
-                self._spares.append(os.dup(self._listeners[0].fileno()))
-
     def closed(self, connection: Connection) -> None:
         """A connection has ended: its descriptor is free for the next client."""
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
-        self._leave(connection.holders)
-        self._listen_again()
+        self._holds.leave(connection.holders)
+        self.acceptor.listen_again()
 
-    def _leave(self, names: set[str]) -> None:
-        """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
-        now = time.monotonic()
-        for by in names:
-            stays = by in self._returning or len(self._returning) < MOST_HELD
-            self._returning[by] = now + self.limits.returns if stays else now
-        if names:
-            self.reactor.call_at(now, self._let_go)  # not at once: the core may be in the middle of an event
-            self.reactor.call_at(now + self.limits.returns, self._let_go)
-
-    def _let_go(self) -> None:
-        """A client that has not come back holds no stop any more; an instance whose stop was held is stopped at its own
-        deadline at the latest.
-        """
-        now = time.monotonic()
-        held = {by for connection in self._connections for by in connection.holders}
-        for by in [by for by, until in self._returning.items() if until <= now]:
-            del self._returning[by]
-            if by not in held:
-                self.backend.command(Hold(by, (), 0.0), lambda _reply: None)
+    def _held(self) -> set[str]:
+        return {by for connection in self._connections for by in connection.holders}
 
     def relieve(self) -> None:
         """If all connections together hold too much, close those that hold most and do not read."""

@@ -7,11 +7,11 @@ sockets.
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from procman.control.codec import Code, encode_notification
@@ -116,7 +116,7 @@ class LogsStream(_Notifications):
         try:
             text, encoded = entry.data.decode(), None
         except UnicodeDecodeError:
-            text, encoded = None, b2a_base64(entry.data, newline=False).decode()
+            text, encoded = None, msgspec.to_builtins(entry.data)  # base64
         terminal = entry.name in self._history.terminals
         output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed, terminal, entry.after)
         return encode_notification("output", output)
@@ -154,6 +154,8 @@ class EventsStream(_Notifications):
 
     def pull(self, *, any_word: bool) -> bytes:
         """The next notifications, later kinds of events under their own name or not; empty where there are none."""
+        if not self._queue:
+            return b""
         time, change = self._queue.popleft()
         missed, self._missed = self._missed, 0
         self._before += missed + 1

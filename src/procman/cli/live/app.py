@@ -48,7 +48,7 @@ KEYS = [
     ("a", "attach to the instance (procman attach)"),
     ("/", "show only names that contain a text; Esc shows all"),
     ("?", "these keys"),
-    ("q", "leave"),
+    ("q, Ctrl-C", "leave; Ctrl-Z suspends"),
 ]
 
 
@@ -72,22 +72,25 @@ class Top(App[None]):
     Log { height: 1fr; min-height: 3; padding: 0 1; scrollbar-size: 0 1; }
     #title { border-top: solid ansi_default; height: 2; }
     #filter { display: none; height: 1; border: none; padding: 0 1; }
-    #filter.open { display: block; }
     Footer, FooterKey, FooterKey .footer-key--key { background: ansi_default; color: ansi_default; }
     FooterKey .footer-key--key { text-style: bold; }
     ModalScreen { align: center middle; background: ansi_default; }
-    .dialog { width: auto; max-width: 90%; height: auto; padding: 1 2; border: round ansi_default; }
+    .dialog { width: auto; max-width: 90%; height: auto; max-height: 100%; padding: 0 2; border: round ansi_default; }
     .dialog Static { width: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "keys", "Keys", key_display="?"),  # first, as a narrow screen cuts the last ones off
+        Binding("q", "leave", "Quit"),
         Binding("plus,equals_sign", "scale(1)", "Scale up", key_display="+"),
         Binding("minus", "scale(-1)", "Scale down", key_display="-"),
         Binding("r", "restart", "Restart"),
         Binding("s", "stop", "Stop"),
         Binding("a", "attach", "Attach"),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("question_mark", "keys", "Keys", key_display="?"),
-        Binding("q", "leave", "Quit"),
+        Binding(
+            "slash", "filter", "Filter", key_display="/", priority=True
+        ),  # before the keys that follow are handed on
+        Binding("ctrl+c", "leave", show=False, key_display="Ctrl-C", priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, key_display="Ctrl-Z"),
         Binding("escape", "no_filter", show=False),
     ]
 
@@ -250,21 +253,21 @@ class Top(App[None]):
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
-        field.add_class("open")
-        field.focus()
+        field.display = True  # at once: a key that follows must not wait for the style
+        self.screen.set_focus(field)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         self._filter = message.value
         self._show()
 
     def on_input_submitted(self) -> None:
-        self.query_one("#filter", Input).set_class(bool(self._filter), "open")
+        self.query_one("#filter", Input).display = bool(self._filter)
         self._instances.focus()
 
     def action_no_filter(self) -> None:
         field = self.query_one("#filter", Input)
         field.value = ""
-        field.remove_class("open")
+        field.display = False
         self._instances.focus()
 
     def action_keys(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
@@ -43,7 +44,13 @@ class Keys(ModalScreen[None]):
         self._rows = rows
 
     def compose(self) -> ComposeResult:
-        width = max(len(key) for key, _ in self._rows)
+        width = max(len(key) for key, _ in self._rows) + 2
+        room = max(self.app.size.width * 9 // 10 - 6 - width, 20)  # without the dialog's border and padding
+        lines = [
+            f"{key if number == 0 else '':<{width}}{line}"
+            for key, what in self._rows
+            for number, line in enumerate(textwrap.wrap(what, room))
+        ]
         with Vertical(classes="dialog"):
-            yield Static("\n".join(f"{key:<{width}}  {what}" for key, what in self._rows), markup=False)
+            yield Static("\n".join(lines), markup=False)
             yield Static("\nEsc: close", markup=False)

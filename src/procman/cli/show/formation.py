@@ -76,9 +76,10 @@ def stages(plan: Plan) -> list[list[str]]:
 def _order(plan: Plan) -> list[tuple[str, ...]]:
     if not (plan.groups or any(spec.depends_on for spec in plan.types.values())):
         return []
+    started = [[name for name in stage if plan.counts[name]] for stage in stages(plan)]
     return [
         (f"{number}." if name == stage[0] else "", name, _needs(plan, name))
-        for number, stage in enumerate(stages(plan), 1)
+        for number, stage in enumerate(filter(None, started), 1)
         for name in stage
     ]
 

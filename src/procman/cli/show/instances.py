@@ -34,7 +34,9 @@ def shown(listing: Listing, width: int | None = None, *, companions: bool = Fals
     """
     rows = [*listing.instances, *(listing.companions if companions else ())]
     if not rows:
-        return "no instances; `procman scale TYPE=N` starts some"
+        demand = "; `procman autoscale` explains the counts that follow demand"
+        follows = any(one.autoscaled for one in listing.types)
+        return f"no instances; `procman scale TYPE=N` starts some{demand if follows else ''}"
     table = [HEAD, *map(cells, rows)]
     text = columns(table, right=NUMBERS)
     if width is not None and max(map(len, text.splitlines())) > width:

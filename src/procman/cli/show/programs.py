@@ -45,7 +45,7 @@ def read_texts(options: Options, plan: Plan, kept: Kept) -> ConfigTexts:
     if os.path.lexists(path):
         from procman.config.yamlfile import parse_settings  # noqa: PLC0415  brings yaml (25 ms), rarely there
 
-        content = read(path, name)
+        content = kept[path] if path in kept else read(path, name)
         decoded = content if isinstance(content, Fault) else decode(content, name)
         if isinstance(content, Fault) or isinstance(decoded, Fault):
             raise ConfigError([fault for fault in (content, decoded) if isinstance(fault, Fault)])

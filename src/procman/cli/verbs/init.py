@@ -240,7 +240,7 @@ def _write(folder: str, converted: Converted, origin: str) -> None:
 
 
 def _shown(made: ProcessType) -> str:
-    return f"{made.name}: {made.command}" + (f"  ({made.count} of it)" if made.count != 1 else "")
+    return f"{made.name}: {made.command}" + (f"  ({made.count} instances)" if made.count != 1 else "")
 
 
 def _put(folder: str, targets: list[NewFile]) -> None:

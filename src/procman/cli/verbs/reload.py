@@ -26,7 +26,7 @@ def reload(place: TargetOptions, wait: float | None) -> None:
     with place.connect() as client:
         answer = client.reload()
         touched = ", ".join(dict.fromkeys(answer.instances))
-        click.echo(f"reloaded; stopped or started: {touched}" if touched else "reloaded; nothing to stop or start")
+        click.echo(f"reloaded; affects {touched}" if touched else "reloaded; affects no instance")
         types = [name for name in answer.formation if any(type_of(each) == name for each in answer.instances)]
         if wait is not None and types:
             until_ready(client, answer, types, wait)

@@ -10,7 +10,7 @@ from procman.app.usage import UsageError
 from procman.cli.line.click_options import file_options, nearest_inputs
 from procman.cli.line.completion import complete_types
 from procman.cli.line.grouped import GroupedCommand
-from procman.cli.one_off import SHELL, execute, one_off
+from procman.cli.one_off import SHELL, execute, one_off, takes_port
 from procman.config.load import load_one_off
 from procman.config.options import Options
 
@@ -34,6 +34,7 @@ def run(options: Options, command: str, args: tuple[str, ...]) -> None:
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     if not command.strip():
         raise UsageError("cannot run an empty command", "try 'procman run --help'")
-    execute(
-        one_off(load_one_off(nearest_inputs(options), os.environ, command), options.shell or SHELL, (command, *args))
-    )
+    inputs = load_one_off(nearest_inputs(options), os.environ, command)
+    if inputs.spec is not None and takes_port(inputs.spec.command):
+        click.echo(f"procman: a one-off has no PORT; `procman start {command}` runs the type with its port", err=True)
+    execute(one_off(inputs, options.shell or SHELL, (command, *args)))

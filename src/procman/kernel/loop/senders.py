@@ -8,6 +8,7 @@ import struct
 import sys
 from collections.abc import Callable
 
+from procman import libc
 from procman.kernel.loop.reactor import READ, Reactor
 
 INFO = struct.Struct("=IiiII108x")
@@ -49,8 +50,6 @@ def _signalfd(number: int) -> int:
     if sys.platform != "linux":
         return -1
     try:
-        import ctypes  # noqa: PLC0415  becoming a subreaper needs it anyway; alone it would take 2 ms
-
-        return int(ctypes.CDLL(None).signalfd(-1, MASK.pack(1 << (number - 1)), SFD_NONBLOCK | SFD_CLOEXEC))
+        return libc.call("signalfd", -1, MASK.pack(1 << (number - 1)), SFD_NONBLOCK | SFD_CLOEXEC)
     except (ImportError, OSError, AttributeError):  # Python without it, or another C library
         return -1

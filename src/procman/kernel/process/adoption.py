@@ -84,19 +84,16 @@ class Adoption:
         for line in limitations(known=self.known, subreaper=self._processes.subreaper):
             self._output.log(line)
 
-    def children(self) -> list[int]:
+    def children(self) -> set[int]:
         """Every child except procman's own helpers and earlier children."""
-        apart = self.not_ours.union(self._helpers.pids)
-        return [pid for pid in self._children() if pid not in apart]
+        return set(self._children()).difference(self.not_ours, self._helpers.pids)
 
     # ---- scanning
 
     def scan_children(self) -> None:
         """Find children that procman did not start."""
         self._scanned_at = now = time.monotonic()
-        for pid in self.children() if self._processes.subreaper else ():
-            if self._processes.known(pid):
-                continue
+        for pid in sorted(self._processes.unknown(self.children())) if self._processes.subreaper else ():
             if self._processes.is_changing(pid, now):
                 self.sweep_soon()
             else:
@@ -179,7 +176,7 @@ class Adoption:
             return
         self._sweep_at = math.inf
         self._host.check_children()
-        if self._processes.ending() or self._host.clearing:
+        if self._processes.ending or self._host.clearing:
             self._sweep_in(min(pause * 2, SWEEP_LAST))
         else:
             self._processes.forget_seen()
@@ -191,7 +188,7 @@ class Adoption:
         reported = {
             pid for process in self._processes.current.values() for pid in (process.pid, *process.adopted)
         }.union(stuck)
-        return [pid for pid in (self.children() if self._processes.subreaper else ()) if pid not in reported]
+        return sorted(self.children() - reported) if self._processes.subreaper else []
 
     def kill(self, pids: Iterable[int]) -> None:
         """Send KILL to children that may be new to the table."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from procman import libc
+
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphaned descendants become this process's children instead of init's."""
 
@@ -16,9 +18,7 @@ def become_subreaper() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        import ctypes  # noqa: PLC0415  2 ms and 0.5 MB, which PID 1 does not need
-
-        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+        return libc.call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     except (ImportError, OSError, AttributeError):  # Python without it, or another C library
         return False
 
@@ -55,7 +55,7 @@ class Children:
         while part := os.pread(self._list, 65536, at):  # a page at a time
             parts.append(part)
             at += len(part)
-        return [int(pid) for pid in b"".join(parts).split()]
+        return list(map(int, b"".join(parts).split()))
 
 
 def _children_by_parent(parent: int) -> list[int]:

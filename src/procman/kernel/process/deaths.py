@@ -91,10 +91,11 @@ class Deaths:
         for stream in process.streams:
             self._output.drain(stream)
             self._output.end_line(stream)
-        failed = unasked and status.code != 0
-        note = self._port_note(process) if failed else ""
-        if failed and status.code == KILLED:  # also as a shell reports it of its last command
-            note = self._oom.note() or note
+        note = ""
+        if unasked and status.code == KILLED:  # also as a shell reports it of its last command
+            note = self._oom.note()
+        elif unasked and status.code != 0:
+            note = self._port_note(process)
         delay = jitter() if unasked else 0.0  # what was asked to end is not started again after a delay
         daemon = min((*process.daemons, *process.adopted), default=0)
         self._post(Exited(process.name, process.generation, status, note, delay, daemon))

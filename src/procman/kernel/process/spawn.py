@@ -234,13 +234,14 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
 def find_program(word: str, path: str, folder: str) -> str:
     """The file that a shell in `folder` would execute for this word; raises SpawnError(127 or 126)."""
     candidates = [word] if "/" in word else [f"{place or '.'}/{word}" for place in path.split(":")]
-    seen = ""
     for candidate in candidates:
-        full = os.path.join(folder, candidate)
-        if os.path.isfile(full):
-            if os.access(full, os.X_OK):
+        full = candidate if candidate[0] == "/" else os.path.join(folder, candidate)
+        try:
+            if os.access(full, os.X_OK) and os.path.isfile(full):
                 return full
-            seen = seen or candidate
+        except ValueError:  # a NUL, which no path has
+            continue
+    seen = next((one for one in candidates if os.path.isfile(os.path.join(folder, one))), "")
     if seen:
         raise SpawnError(NOT_EXECUTABLE, f"{seen}: not executable (chmod +x?)")
     if "/" in word:

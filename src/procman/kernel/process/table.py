@@ -1,8 +1,7 @@
-"""All processes: every instance's leader, its group, and what was adopted from it. The module that sends signals.
+"""All processes: every instance's leader, its group, and what was adopted from it.
 
-It only signals pids in its table, which are children that no other process can have reaped, and groups that still
-exist, whose number the system gives to no other (kill(2)). The jobs of a shell at a terminal are neither: those are
-signalled through a descriptor (`descent.send`).
+Owns which pid belongs to which instance, and signals only what is in the table: children that are not reaped, and
+groups that still exist.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from procman.kernel.process.process import (
     state_of,
     without,
 )
+from procman.kernel.process.signalling import Signaller
 from procman.later import later
 from procman.text.lines import clean
 from procman.text.signals import signal_number
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 else:
     descent = later(__name__, "procman.kernel.process.descent")
 
-EXEC_TAKES = 0.05
-"""Seconds."""
+EXEC_TAKES = 0.05  # seconds
 
 
 class ProcessTableState(Struct, frozen=True, kw_only=True, rename={"processes": "lives", "orphans": "strays"}):
@@ -73,15 +72,14 @@ class ProcessTable:
         self.current: dict[str, Process] = {}  # by instance
         self._by_pid: dict[int, Process] = {}  # by leader
         self._by_group: dict[int, Process] = {}  # by group, which is also the session, and by its holder
-        self._ending: list[Process] = []  # the leader is reaped, something may be left
+        self.ending: list[Process] = []  # the leader is reaped, something may be left
         self.lingering: list[Process] = []  # over, except for a daemon that may still write
         self._adopted: dict[int, Process] = {}
         self._kept: dict[int, Process] = {}
         self._orphans: set[int] = set()
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of daemons that were ever shared
-        self._refused_pids: set[int] = set()  # procman may not signal them, which has been reported
-        self.on_refusal = on_refusal
+        self.signaller = Signaller(on_refusal)
         self._descent: descent.Descent | None = None
 
     # ---- handing it on
@@ -99,10 +97,8 @@ class ProcessTable:
             specs[known:] = specs[known:] or [process.spec]
             return known
 
-        tables = [
-            {pid: of(process) for pid, process in table.items()} for table in (self._adopted, self._kept, self._origins)
-        ]
-        lists = (self.current.values(), self._by_pid.values(), self._ending, self.lingering)
+        tables = [{pid: of(one) for pid, one in table.items()} for table in (self._adopted, self._kept, self._origins)]
+        lists = (self.current.values(), self._by_pid.values(), self.ending, self.lingering)
         current, by_pid, ending, lingering = (tuple(map(of, processes)) for processes in lists)
         return ProcessTableState(
             ident=self.ident,
@@ -129,7 +125,7 @@ class ProcessTable:
         self.current = {processes[n].name: processes[n] for n in state.current}
         self._by_pid = {processes[n].pid: processes[n] for n in state.by_pid}
         self._by_group = {processes[n].group: processes[n] for n in state.by_pid}
-        self._ending = [processes[n] for n in state.ending]
+        self.ending = [processes[n] for n in state.ending]
         self.lingering = [processes[n] for n in state.lingering]
         self._adopted = {pid: processes[n] for pid, n in state.adopted.items()}
         self._kept = {pid: processes[n] for pid, n in state.kept.items()}
@@ -140,10 +136,11 @@ class ProcessTable:
 
     # ---- coming and going
 
-    def find(self, name: str, generation: int) -> Process | None:
-        """The process of that number, as long as something of it is left."""
+    def find(self, name: str, generation: int, part: Target = Target.ALL) -> Process | None:
+        """The process of that number, as long as something of it, or of that part of it, may be left."""
         process = self.current.get(name)
-        return process if process is not None and process.generation == generation else None
+        found = process and process.generation == generation and (process.adopted or part is not Target.ADOPTED)
+        return process if found else None
 
     def add(self, process: Process, *, led_by_shell: bool = False) -> None:
         self.current[process.name] = process
@@ -165,7 +162,7 @@ class ProcessTable:
         process = self.leader(pid)
         if process is not None:
             process.reaped = True
-            self._ending.append(process)
+            self.ending.append(process)
             return False
         self.ledger.forget(pid)
         if self._holds(pid):
@@ -184,22 +181,18 @@ class ProcessTable:
 
     def emptied(self) -> list[Process]:
         """Processes of which nothing is left; they are removed from the table."""
-        alone = [process for process in self._ending if not process.adopted]
+        alone = [process for process in self.ending if not process.adopted]
         for process in alone:
             if process.held:  # only the holder of the terminal is left of the group
-                self._kill(process.group, signal.SIGKILL)
+                self.signaller.kill(process.group, signal.SIGKILL)
         over = [p for p in alone if not group_is_alive(p) or (not self.subreaper and descent.all_ended(p.group))]
         for process in over:
-            self._ending.remove(process)
+            self.ending.remove(process)
             del self._by_pid[process.pid], self._by_group[process.group]
             self.ledger.forget(process.pid)
             if self.current.get(process.name) is process:
                 del self.current[process.name]
         return over
-
-    def ending(self) -> bool:
-        """Whether a leader has ended while something of its instance is left."""
-        return bool(self._ending)
 
     # ---- adoption
 
@@ -226,9 +219,15 @@ class ProcessTable:
         seen = self._descent.seen(pid) if self._descent is not None else None
         return seen or descent.whose_output(pid, self._by_pid.values())
 
+    def unknown(self, children: set[int]) -> set[int]:
+        """Those children that are not in the table. All at once, as there may be a thousand."""
+        new = children.difference(self._by_pid, self._by_group)
+        for process in self.ending:  # it is reaped, so that its number may be another process's by now
+            new |= children & ({process.pid} if process.held else {process.pid, process.group})
+        return new.difference(self._adopted, self._kept, self._orphans)
+
     def known(self, pid: int) -> bool:
-        tables = (self._adopted, self._kept, self._orphans)
-        return self.leader(pid) is not None or self._holds(pid) or any(pid in table for table in tables)
+        return not self.unknown({pid})
 
     def is_own(self, pid: int) -> bool:
         """Whether it comes from something that procman started, as far as is known."""
@@ -312,8 +311,8 @@ class ProcessTable:
             del self._kept[pid]
             self._adopted[pid] = process
             process.adopted |= {pid}
-            self._kill(pid, number)
-            self._kill(pid, signal.SIGCONT)
+            self.signaller.kill(pid, number)
+            self.signaller.kill(pid, signal.SIGCONT)
 
     def adopted(self) -> dict[str, tuple[int, ...]]:
         """What `ps` lists below each instance: adopted processes, and daemons that it brought into its type."""
@@ -331,70 +330,17 @@ class ProcessTable:
     # ---- signals
 
     def signal(self, process: Process, name: str, target: Target) -> None:
-        """Send a signal to a part of an instance. Processes that have ended meanwhile are no error."""
-        number = signal_number(name)
-        match target:
-            case Target.TOP if self.subreaper:
-                self._to_leader(process, number)
-                for pid in process.adopted:  # also a process that has left the group since (setsid)
-                    self._kill(pid, number)
-            case Target.LEADER:
-                self._to_leader(process, number)
-            case Target.GROUP | Target.TOP:
-                self._to_group(process, number)
-            case Target.ADOPTED:
-                self._to_adopted(process, number)
-            case Target.ALL:
-                self._to_group(process, number)
-                self._to_adopted(process, number)
+        """Send a signal to a part of an instance."""
+        self.signaller.send(process, signal_number(name), target, top_down=self.subreaper)
 
     def signal_process(self, pid: int, name: str) -> None:
         """Send a signal to one adopted process or orphan."""
         if pid in self._adopted or pid in self._kept or pid in self._orphans:
-            self._kill(pid, signal_number(name))
+            self.signaller.kill(pid, signal_number(name))
 
     def kill_all(self) -> None:
         """Send KILL to everything in the table."""
         for process in self._by_pid.values():
-            self._to_group(process, signal.SIGKILL)
+            self.signaller.to_group(process, signal.SIGKILL)
         for pid in [*self._adopted, *self._kept, *self._orphans]:
-            self._kill(pid, signal.SIGKILL)
-
-    def _to_leader(self, process: Process, number: int) -> None:
-        if not process.reaped:
-            self._kill(process.pid, number)
-
-    def _to_group(self, process: Process, number: int) -> None:
-        jobs = [] if process.reaped or process.group == process.pid else descent.jobs_of(process)
-        if not process.reaped or group_is_alive(process):
-            try:
-                os.killpg(process.group, number)
-            except ProcessLookupError:  # empty by now
-                pass
-            except PermissionError:
-                self._refused(process.pid)
-        for job in jobs:
-            descent.send(job, number)
-
-    def _kill(self, pid: int, number: int) -> None:
-        """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        except PermissionError:  # mostly it runs as another user: set-uid, or one that changed its user
-            self._refused(pid)
-
-    def _refused(self, pid: int) -> None:
-        """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
-        if pid not in self._refused_pids:
-            self._refused_pids.add(pid)
-            one = descent.read_process(pid)
-            name = clean(one.name) if one else "gone"
-            why = "the system refuses it" if descent.runs_as_we_do(pid) else "it runs as another user"
-            self.on_refusal(f"cannot signal pid {pid} ({name}): {why} (EPERM)")
-
-    def _to_adopted(self, process: Process, number: int) -> None:
-        for pid in process.adopted:
-            if group_of(pid) != process.group:
-                self._kill(pid, number)
+            self.signaller.kill(pid, signal.SIGKILL)

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from procman import __version__
 from procman.errors import RefusedError
+
+if TYPE_CHECKING:
+    import mmap
 
 VERSION = 4
 """The version of the state, raised with any change that a program without it would misread; a test notices changes."""
@@ -120,6 +122,8 @@ class Received:
 
 
 def _mapped(fd: int) -> mmap.mmap:
+    import mmap  # noqa: PLC0415  only the program that takes over needs it
+
     try:
         sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # EINVAL where it is not a memory file
         owner = os.fstat(fd).st_uid
