@@ -99,10 +99,12 @@ class Fleet:
             self._step(event.name, event, now)
         else:
             self._happened(event, now)
-        self._formation.reconcile(now)
-        self._formation.end_startup(now)
-        self._settle(now)
-        out, self._formation.out = self._formation.out, []
+        formation = self._formation
+        formation.reconcile(now)
+        formation.end_startup(now)
+        if not self._finished:
+            self._settle(now)
+        out, formation.out = formation.out, []
         return out
 
     def _step(self, name: str, event: saw.SlotEvent, now: float) -> None:
@@ -111,7 +113,11 @@ class Fleet:
             self._formation.step(i, event, now)
 
     def _happened(self, event: saw.FormationEvent, now: float) -> None:
-        match event:
+        match event:  # what is frequent comes first
+            case saw.TimerFired():
+                self._timer(event, now)
+            case saw.Commanded():
+                execution.execute(self._formation, event.command, event.request, now)
             case saw.FormationStarted():
                 self._formation.start(now)
             case saw.Measured():
@@ -122,10 +128,6 @@ class Fleet:
                 self._formation.out += self._formation.orphans.orphaned(event.pid, now)
             case saw.OrphanReaped():
                 self._formation.orphans.reaped(event.pid)
-            case saw.TimerFired():
-                self._timer(event, now)
-            case saw.Commanded():
-                execution.execute(self._formation, event.command, event.request, now)
             case saw.ShutdownAsked() | saw.KillAsked() | saw.InterruptAsked():
                 self._asked_to_end(event, now)
             case saw.ScaleAsked():
@@ -182,9 +184,7 @@ class Fleet:
         more.
         """
         formation = self._formation
-        if self._finished:
-            return
-        if not self.stopping:
+        if not formation.stopping:
             if not closing.all_ended(formation.slots):
                 return
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)

@@ -137,7 +137,7 @@ class Formation:
         spec = self.plan.types.get(type_name) or self.plan.companions.get(type_name)
         if i is None and spec is not None and isinstance(move, StartMove):
             i = self._new(name, spec, int(index), now)
-        if i is None or spec is None or turn.is_moot(i, move):
+        if i is None or spec is None:
             return True
         if isinstance(move, RegroupMove):
             halted = turn.regroup(i, move, self.terms(i, now))
@@ -145,17 +145,20 @@ class Formation:
                 if halted.event is not None:
                     self.step(i, halted.event, now)
                 return halted.done
+        restart = move if isinstance(move, RestartMove) else None
+        if restart is not None and turn.is_moot(i, restart):
+            return True
         blocked = turn.waits_for(spec, i)
         if blocked:
             self._wait(i, blocked, now)
             return False
-        if not turn.may_replace(spec, i, move):
+        if restart is not None and not turn.may_replace(spec, i, restart):
             return False
-        if isinstance(move, RestartMove) or i.spec != spec:
-            why = move.why if isinstance(move, RestartMove) else wording.RELOADED
+        if restart is not None or i.spec != spec:
+            why = restart.why if restart is not None else wording.RELOADED
             self.step(i, RestartWanted(spec, why, self.terms(i, now)), now)
             i = self.slots.get(name) or i
-        if not isinstance(move, RestartMove) or isinstance(i.phase, Waiting):
+        if restart is None or isinstance(i.phase, Waiting):
             self.step(i, StartWanted(), now)
         return True
 

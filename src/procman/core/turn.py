@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procman.core.desired import Closing, Desired, Move, RegroupMove, RestartMove
+from procman.core.desired import Closing, Desired, RegroupMove, RestartMove
 from procman.core.events import StopTerms
 from procman.core.phases import AT_REST, UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollouts
@@ -60,15 +60,12 @@ class Turn:
             return groups.left_behind(i)
         return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
 
-    def is_moot(self, i: Instance, move: Move) -> bool:
+    def is_moot(self, i: Instance, move: RestartMove) -> bool:
         """Whether a restart that is due is not needed any more."""
-        owed = isinstance(move, RestartMove) and move.after
-        return bool(owed) and followers.is_moot(i, move, self._desired, self._slots)
+        return bool(move.after) and followers.is_moot(i, move, self._desired, self._slots)
 
-    def may_replace(self, spec: ProcessSpec, i: Instance, move: Move) -> bool:
+    def may_replace(self, spec: ProcessSpec, i: Instance, move: RestartMove) -> bool:
         """Whether the rollout of its type allows its restart: at once if it is out of rotation anyway."""
-        if not isinstance(move, RestartMove):
-            return True
         gated = move.after and not isinstance(i.phase, Waiting)
         if gated and followers.is_held(move, self._desired, self._slots):
             return False
@@ -98,9 +95,12 @@ class Turn:
         return self._stops[type_name]
 
     def _may_stop(self, type_name: str, closing: Closing, *, companions_last: bool) -> bool:
+        is_last = is_companion(type_name)
+        if not (is_last or self._plan.has_order):
+            return True
         if self._now >= order.all_asked_at(closing.since, closing.grace):
             return True
-        if is_companion(type_name):
+        if is_last:
             return not companions_last or not any(self._slots.is_busy(other) for other in self._slots)
         self._needed_by = order.dependents(self._plan) if self._needed_by is None else self._needed_by
         return order.may_stop(type_name, self._needed_by, self._slots)

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from procman.core.restart import backoff
 from procman.core.spec import RestartPolicy
-from procman.kernel.loop.reactor import Reactor
+from procman.kernel.loop.reactor import READ, OneShotSelector, Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
 from procman.kernel.process.ledger import Ledger
 from procman.kernel.process.spawn import in_session
@@ -104,7 +104,7 @@ class Guarding:
             started = self._spawn()
         except OSError as error:
             if self._failures == 0:
-                why = error.strerror or str(error)
+                why = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
                 self._log(f"cannot start the guardian: {why}; if procman is killed, what it runs is left behind")
             self._try_again()
         else:
@@ -159,9 +159,10 @@ class Guarding:
         """
         self._helpers.unwatch(kept.pid)
         os.kill(kept.pid, signal.SIGKILL)
-        until = time.monotonic() + END_WITHIN
-        while os.waitpid(kept.pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
-            time.sleep(0.0002)  # it takes about as long
+        with OneShotSelector() as selector:
+            selector.register(kept.pipe, READ)  # ready once nobody can read from it: the guardian has ended
+            if selector.select(END_WITHIN):
+                os.waitpid(kept.pid, 0)
         os.close(kept.pipe)
 
     def _spawn(self) -> Kept:
