@@ -93,7 +93,7 @@ class Deaths:
             self._output.end_line(stream)
         note = ""
         if unasked and status.code == KILLED:  # also as a shell reports it of its last command
-            note = self._oom.note()
+            note = self._oom.note(time.monotonic())
         elif unasked and status.code != 0:
             note = self._port_note(process)
         delay = jitter() if unasked else 0.0  # what was asked to end is not started again after a delay
