@@ -111,7 +111,8 @@ class Deaths:
         for one in map(descent.read_process, unknown):
             if one is None or one.ended or leader is None:
                 continue
-            if one.name == leader.name or self._processes.is_of(one.pid, process):
+            hidden = one.name == leader.name and not self._processes.is_own(one.pid)
+            if hidden or self._processes.is_of(one.pid, process):
                 return one.pid
         return 0
 
