@@ -244,14 +244,14 @@ MUTATIONS = [
     Mutation(
         "a number on its way out is taken",
         "desired",
-        "frozenset(to.taken) if to.count > 1 else frozenset[int]()",
+        "frozenset(to.taken()) if to.count > 1 else frozenset[int]()",
         "frozenset[int]()",
     ),
     Mutation(
         "a single instance does not wait",
         "desired",
-        "frozenset(to.taken) if to.count > 1 else",
-        "frozenset(to.taken) if True else",
+        "frozenset(to.taken()) if to.count > 1 else",
+        "frozenset(to.taken()) if True else",
     ),
     Mutation(
         "numbers above the room stay",
@@ -277,9 +277,8 @@ MUTATIONS = [
     Mutation(
         "counts are answered before they are kept",
         "execution",
-        "formation.keep_counts()  # before the answer: counts that are answered are kept\n    if request:\n"
-        "        formation.out.append(",
-        "late = formation.keep_counts\n    if request:\n        (lambda reply: (formation.out.append(reply), late()))(",
+        "formation.out.append(Reply(request, tuple(granted.touched)",
+        "formation.out.insert(0, Reply(request, tuple(granted.touched)",
     ),
     Mutation(
         "what is desired is not handed over",

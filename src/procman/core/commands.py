@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import NamedTuple, TypeAlias, assert_never
 
 from msgspec import Struct
@@ -69,32 +70,29 @@ def scale(command: Scale, world: World) -> Decision:
             return refusal
         if type_name in plan.sections.get(AUTOSCALE, {}) and not command.force:
             return wording.autoscaled(type_name)
-    refusal = _refuse_extras(command.remove, world) or _refuse_removal(command.remove, target, world)
-    if refusal:
-        return refusal
+    if command.remove:
+        refusal = _refuse_extras(command.remove, world) or _refuse_removal(command.remove, target, world)
+        if refusal:
+            return refusal
     counts = desired.counts
-    changed = {t: (counts[t], n) for t, n in target.items() if counts[t] != n}
+    changed = {t: CountChange(counts[t], n) for t, n in target.items() if counts[t] != n}
     after = replace(desired, scaled=tuple(sorted({*desired.scaled, *target})))
     touched: list[str] = []
     for t, n in target.items():
         remove = [index_of(name) for name in command.remove if type_of(name) == t]
-        after, names = resized(world._replace(desired=after), t, n, wording.SCALED_DOWN, remove)
+        after, names = resized(World(plan, after, world.slots), t, n, wording.SCALED_DOWN, remove)
         touched += names
     change = None
     if changed:
         text = f"{wording.scaled(changed)}{f': {command.why}' if command.why else ''}"
         one = next(iter(changed)) if len(changed) == 1 else None
-        change = Change(
-            event=Kind.SCALED, text=text, type=one, counts={t: CountChange(*both) for t, both in changed.items()}
-        )
+        change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     return Granted(after, touched, needs_of_counts(after, target, touched, plan), what, change)
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
     """Why these instances cannot be removed; None where they can. The count must be lowered by as many."""
-    if not names:
-        return None
     standing = {i.name for i in world.standing()}
     chosen = dict.fromkeys(names)
     for name in chosen:
@@ -127,12 +125,10 @@ def resized(
     world: World, type_name: str, count: int, why: Reason, remove: Collection[int] = ()
 ) -> tuple[Desired, list[str]]:
     """What is desired with another count of a type, and the slots that start or stop; `remove` are stopped first."""
-    desired, taken = world.desired, world.slots.taken(world.plan.types[type_name])
-    room = room_of(world.plan, type_name)
-    after = wanted.resize(desired, Resizing(type_name, count, taken, room, why, remove))
-    old, new = set(desired.numbers(type_name)), set(after.numbers(type_name))
-    gone = [n for n in sorted(old - new, reverse=True) if world.slots.at(type_name, n) is not None]
-    return after, [f"{type_name}.{n}" for n in [*gone, *sorted(new - old)]]
+    taken, room = partial(world.slots.taken, world.plan.types[type_name]), room_of(world.plan, type_name)
+    after, start, stop = wanted.resize(world.desired, Resizing(type_name, count, taken, room, why, remove))
+    gone = [n for n in stop if world.slots.at(type_name, n) is not None]
+    return after, [f"{type_name}.{n}" for n in [*gone, *start]]
 
 
 def restart(command: Restart, world: World) -> Decision:

@@ -4,10 +4,10 @@ everything ends.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from itertools import chain, islice
-from typing import TypeAlias, TypeGuard
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -131,13 +131,13 @@ def first(plan: Plan) -> Desired:
 
 
 class Resizing(Struct, frozen=True):
-    """Another count of a type. `taken` are numbers of existing slots, `room` is the highest possible number, `remove`
-    are numbers to stop first.
+    """Another count of a type. `taken` returns the numbers of existing slots, `room` is the highest possible number,
+    `remove` are numbers to stop first.
     """
 
     type: str
     count: int
-    taken: Collection[int]
+    taken: Callable[[], Collection[int]]
     room: int
     why: Reason
     remove: Collection[int] = ()
@@ -148,21 +148,28 @@ def kept(plan: Plan, desired: Desired) -> dict[str, int]:
     return {name: desired.counts[name] for name in desired.scaled} if plan.keep_counts else {}
 
 
-def resize(desired: Desired, to: Resizing) -> Desired:
-    """The same, with another count of a type: the lowest free numbers are started, the highest existing ones stop.
+class Resized(NamedTuple):
+    """What is desired with another count of a type; the numbers that start, rising, and those that stop, falling."""
+
+    desired: Desired
+    start: list[int]
+    stop: list[int]
+
+
+def resize(desired: Desired, to: Resizing) -> Resized:
+    """With another count of a type the lowest free numbers are started, and the highest existing ones stop.
 
     A number is free if no slot has it. If there are not enough free numbers, leaving slots are started again once they
     are down, and finally the extra instance of a rollout becomes a regular one. A single instance always waits for its
     number: others know its port, and it may be one that must not run twice.
     """
     before = desired.numbers(to.type)
-    kept = [number for number in before if number <= to.room and number not in to.remove][: to.count]
-    if len(kept) < to.count:
-        kept += _next_numbers(desired, to, to.count - len(kept))
-    start = {f"{to.type}.{number}": StartMove() for number in sorted(set(kept) - set(before))}
-    stop = {f"{to.type}.{number}": StopMove(to.why) for number in sorted(set(before) - set(kept), reverse=True)}
-    moves: dict[str, Move] = {**start, **stop}
-    return desired.moving(moves).numbered(to.type, kept)
+    stay = [number for number in before if number <= to.room and number not in to.remove][: to.count]
+    start = sorted(_next_numbers(desired, to, to.count - len(stay))) if len(stay) < to.count else []
+    stop = sorted(set(before).difference(stay), reverse=True)
+    moves: dict[str, Move] = {f"{to.type}.{number}": StartMove() for number in start}
+    moves |= {f"{to.type}.{number}": StopMove(to.why) for number in stop}
+    return Resized(desired.moving(moves).numbered(to.type, stay + start), start, stop)
 
 
 def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
@@ -170,7 +177,7 @@ def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
     a thousand.
     """
     held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
-    late = frozenset(to.taken) if to.count > 1 else frozenset[int]()
+    late = frozenset(to.taken()) if to.count > 1 else frozenset[int]()
     extras = [extra] if extra is not None and extra <= to.room and extra not in held else []
     numbers = range(1, to.room + 1)
     free = (number for number in numbers if number not in held and number != extra and number not in late)

@@ -73,13 +73,14 @@ def _carry_out(formation: Formation, granted: Granted, request: int, now: float)
     formation.desired = _in_order(formation, granted.desired, formation.plan)
     if granted.holds is not None:
         _hold(formation, granted.holds)
+    formation.keep_counts()  # before the answer: counts that are answered are kept
+    number, superseded = formation.operations.begin(granted.what, granted.needs) if granted.what else (0, [])
+    if request:  # the client waits for nothing of the rest
+        formation.out.append(Reply(request, tuple(granted.touched), dict(formation.desired.counts), number))
     formation.out += granted.actions
     if granted.change is not None:
         formation.out.append(Publish(granted.change))
-    number = formation.begin(granted.what, granted.needs) if granted.what else 0
-    formation.keep_counts()  # before the answer: counts that are answered are kept
-    if request:
-        formation.out.append(Reply(request, tuple(granted.touched), dict(formation.desired.counts), number))
+    formation.out += superseded
     formation.move_on(number, granted.needs, now)
     if granted.touched:
         formation.watch_stop(now)

@@ -113,7 +113,11 @@ class Fleet:
             self._formation.step(i, event, now)
 
     def _happened(self, event: saw.FormationEvent, now: float) -> None:
-        match event:
+        match event:  # what is frequent comes first
+            case saw.TimerFired():
+                self._timer(event, now)
+            case saw.Commanded():
+                execution.execute(self._formation, event.command, event.request, now)
             case saw.FormationStarted():
                 self._formation.start(now)
             case saw.Measured():
@@ -124,10 +128,6 @@ class Fleet:
                 self._formation.out += self._formation.orphans.orphaned(event.pid, now)
             case saw.OrphanReaped():
                 self._formation.orphans.reaped(event.pid)
-            case saw.TimerFired():
-                self._timer(event, now)
-            case saw.Commanded():
-                execution.execute(self._formation, event.command, event.request, now)
             case saw.ShutdownAsked() | saw.KillAsked() | saw.InterruptAsked():
                 self._asked_to_end(event, now)
             case saw.ScaleAsked():

@@ -29,7 +29,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.restart import Outcome, described
-from procman.core.view import Change, Kind, PathStep, Reason, ReasonCode
+from procman.core.view import Change, CountChange, Kind, PathStep, Reason, ReasonCode
 from procman.text.words import LISTED, duration, times
 
 # ---- why an instance is as it is
@@ -350,8 +350,8 @@ def too_many(most: int) -> Reason:
     return Reason(ReasonCode.SUPERSEDED, f"given up: {most} later operations are under way, and no more are kept")
 
 
-def scaled(changed: Mapping[str, tuple[int, int]]) -> str:
-    return "scaled " + ", ".join(f"{t} from {before} to {n}" for t, (before, n) in changed.items())
+def scaled(changed: Mapping[str, CountChange]) -> str:
+    return "scaled " + ", ".join([f"{t} from {count.before} to {count.after}" for t, count in changed.items()])
 
 
 def autoscaled(type_name: str) -> tuple[str, str]:

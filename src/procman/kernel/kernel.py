@@ -136,6 +136,8 @@ class Kernel:
                     self._processes.signal(process, signal, target)
             case actions.Spawn():
                 self._events.spawns.add(action)
+            case actions.Reply() | actions.Refuse():
+                self._requests.answer(action)
             case actions.CancelSpawn():
                 self._events.cancel(action)
             case actions.SignalProcess(pid, signal):
@@ -151,8 +153,6 @@ class Kernel:
                 self._on_demand.forget(name)
             case actions.KeepCounts(counts):
                 self._keep(counts)
-            case actions.Reply() | actions.Refuse():
-                self._requests.answer(action)
             case actions.OperationEnded(operation):
                 self._publisher.end(operation)
             case actions.Finish(code):
