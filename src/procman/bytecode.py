@@ -17,8 +17,8 @@ from importlib._bootstrap_external import MAGIC_NUMBER  # also in importlib.util
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from marshal import loads
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as in procman.cli
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,10 +39,12 @@ class _Loader(SourceFileLoader):
 
     def __init__(self, name: str, path: str, code: CodeType) -> None:
         super().__init__(name, path)
-        self._code = code
+        self._code: CodeType | None = code
 
     def get_code(self, fullname: str) -> CodeType | None:
-        return self._code if fullname == self.name else super().get_code(fullname)
+        """The code, once: it is executed, and no loader should keep what only the import needs."""
+        code, self._code = self._code, None
+        return code if code is not None else super().get_code(fullname)
 
 
 class _HeldLoader(_Loader):
@@ -64,6 +66,7 @@ class _Finder:
         code = None if data is None else _code(data, source)
         if code is None:
             return None
+        source = code.co_filename  # the same text, which the code keeps anyway
         spec = ModuleSpec(name, loader(name, source, code), origin=source)
         spec.has_location = True
         spec.cached = cached

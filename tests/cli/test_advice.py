@@ -183,6 +183,12 @@ def test_a_misspelt_verb_leads_to_the_verb(typed, verb):
     assert of_misspelt_verb([typed, "web"], VERBS) == f"did you mean '{verb}'?"
 
 
+@pytest.mark.parametrize("line", ["node app.js", "./start.sh", "python3 -m http.server"])
+def test_a_command_in_the_place_of_a_verb_leads_to_run_and_to_the_procfile(line):
+    hint = f"`procman run {line}` runs it once; a line of the Procfile, such as `web: {line}`, keeps it running"
+    assert of_misspelt_verb(line.split(), VERBS) == hint
+
+
 @pytest.mark.parametrize("word", ["", "frobnicate", "k8", "-"])
 def test_a_word_that_is_like_no_verb_has_no_hint(word):
     assert of_misspelt_verb([word], VERBS) == ""

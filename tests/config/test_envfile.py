@@ -126,7 +126,22 @@ def test_a_value_of_the_environment_that_is_not_utf8_survives():
 
 
 def test_other_forms_of_reference_are_literal():
-    assert values("A=$HOME ${} $(x) `y`", {"HOME": "/h"})["A"] == "$HOME  $(x) `y`"
+    assert values("A=$HOME ${} $(x) `y`", {"HOME": "/h"})["A"] == "$HOME ${} $(x) `y`"
+
+
+@pytest.mark.parametrize("value", ["ab${9#z}", "${X-y}", "${X%.*}", "${#X}", "pa${ss!word}", "${X?no}", "${ }"])
+def test_what_no_variable_can_be_named_is_no_reference_but_part_of_the_value(value):
+    assert parse_env(f'A={value}\nB="{value}"'.encode(), ".env", {})[0] == {"A": value, "B": value}
+
+
+def test_a_name_of_another_form_that_is_set_can_be_referred_to():
+    assert parse_env(b"X-y=1\nA=${X-y}", ".env", {})[0]["A"] == "1"
+
+
+def test_appending_is_a_fault_with_what_to_write_instead():
+    (fault,) = parse_env(b"A+=x", ".env", {})[1]
+    assert "'A+'" in str(fault)
+    assert "write A=${A}" in str(fault)
 
 
 def test_without_files_the_environment_stays_as_it_is():

@@ -194,13 +194,19 @@ def test_a_pattern_that_begins_with_a_slash_is_refused(folder):
         ("procfile", "procfile is there: -f procfile"),
         ("PROCFILE", "PROCFILE is there: -f PROCFILE"),
         ("Procfile.txt", "Procfile.txt is there: -f Procfile.txt"),
-        ("other", "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"),
+        ("other", "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"),
     ],
 )
 def test_a_procfile_under_nearly_its_name_is_named_in_the_hint(folder, present, hint):
     (folder / "Procfile").unlink(missing_ok=True)
     (folder / present).write_text("web: x\n")
     assert faults_of(Options())[0].endswith(f"({hint})")
+
+
+def test_the_hint_for_a_file_named_with_f_is_about_that_file(folder):
+    hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
+    assert faults_of(Options(procfile="nope"))[0].endswith(f"no such file or directory ({hint})")
+    assert faults_of(Options(procfile="."))[0].endswith(f"is a directory ({hint})")
 
 
 def test_settings_under_the_ending_yaml_are_refused_rather_than_ignored(folder):

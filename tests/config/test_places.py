@@ -23,7 +23,7 @@ def test_a_missing_procfile_names_the_path_and_what_to_do(tmp_path, monkeypatch)
     fault = only_fault()
     assert fault.startswith(f"cannot read {tmp_path}/Procfile: no such file or directory")
     assert "-f FILE" in fault
-    assert "web: python app.py" in fault
+    assert "`procman init` writes a Procfile" in fault
     assert str(tmp_path / "x") in only_fault(Options(procfile="x"))
 
 

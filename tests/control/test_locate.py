@@ -251,6 +251,18 @@ def test_without_any_procman_the_folder_asked_from_is_named(root, environ):
         find(str(root), None, environ)
 
 
+def test_without_a_procfile_the_hint_names_the_way_to_another_folder(root, environ):
+    with pytest.raises(NotRunningError) as error:
+        find(str(root), None, environ)
+    assert error.value.hint == "start it with `procman start`, or name the folder of one that runs: -d DIR"
+
+
+def test_a_folder_that_is_not_there_is_named(root, environ):
+    with pytest.raises(NotRunningError) as error:
+        find(str(root / "nope"), None, environ)
+    assert error.value.message == f"cannot reach procman: there is no folder {root / 'nope'}"
+
+
 def test_a_procman_that_died_is_not_running(root, environ, claimed):
     made = claimed(root, environ)
     made.listener.close()

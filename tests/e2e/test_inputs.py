@@ -73,6 +73,18 @@ def test_pwd_is_the_working_directory_on_every_route(world: World, command: str,
         assert f"True {name}\n" in done.stdout.decode(), done
 
 
+@pytest.mark.parametrize("before", ["", "/usr"])
+def test_oldpwd_is_that_of_the_start_also_where_a_shell_has_entered_the_folder(world: World, before: str) -> None:
+    script = "import os; print('OLDPWD', os.environ.get('OLDPWD', 'none'))"
+    world.file("deep/show.py", script)
+    world.file("Procfile", f"web: {PYTHON} show.py\n")
+    world.file("procman.yml", "processes: {web: {cwd: deep}}")
+    change = "export OLDPWD=/usr" if before else "unset OLDPWD"
+    for line in ("start --no-restart --no-prefix", "start --no-restart --no-prefix --tty", "run web"):
+        done = bash(world, f"{change}; procman {line}")
+        assert f"OLDPWD {before or 'none'}" in done.stdout.decode(), done
+
+
 @pytest.mark.parametrize("locale", ["en_US.ISO-8859-1", "C", "POSIX", "C.UTF-8"])
 @pytest.mark.parametrize("text", ["Zoë", "Łódź", "日本"])
 def test_the_bytes_of_a_file_reach_the_process_in_any_locale(world: World, locale: str, text: str) -> None:

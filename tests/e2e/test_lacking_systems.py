@@ -189,6 +189,28 @@ def test_without_dev_fd_no_descriptor_reaches_a_child(world: World) -> None:
         os.close(300)
 
 
+@needs_mounts
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_without_a_shell_programs_run_and_it_is_named_where_it_is_needed(world: World, tty: str) -> None:
+    """As in an image that has nothing but an interpreter."""
+    world.procfile(a=world.script("polite.py", POLITE), b="cd . && true")
+    script = 'shell=$(readlink -f /bin/sh) && mount --bind "$0" "$shell" && exec "$@"'
+    supervisor = world.start(tty, before=("unshare", "-m", "sh", "-c", script, str(world.file("empty", ""))))
+    supervisor.expect(r"cannot start the guardian: Permission denied: /bin/sh")
+    supervisor.phase(a_1="ready")
+    assert supervisor.stop() == 0
+    assert "b.1 did not start: /bin/sh: not executable" in supervisor.seen
+    assert "asked to end" in supervisor.seen
+
+
+@needs_mounts
+def test_without_dev_pts_the_reason_names_it(world: World) -> None:
+    world.procfile(a="exec sleep 1000")
+    supervisor = world.start("--tty", before=without("/dev/pts"))
+    supervisor.expect(r"cannot make a terminal: /dev/pts is not mounted \(ENODEV\); --no-tty")
+    assert supervisor.stop() == 0
+
+
 def test_a_guardian_without_an_interpreter_is_told_at_the_start(world: World) -> None:
     """As where the interpreter was replaced or removed by the time that it is needed."""
     gone = world.folder / "gone"

@@ -161,6 +161,16 @@ def test_head_closes_our_output_and_the_workers_go_on(world: World) -> None:
     assert world.errors().count("cannot write to standard output") == 1
 
 
+@pytest.mark.parametrize("verb", ["check", "ps", "top", "logs", "logs -f", "why a", "scale", "start"])
+def test_no_verb_stumbles_over_a_closed_standard_output(world: World, verb: str) -> None:
+    world.procfile(a="echo up; exec sleep 1000")
+    supervisor = world.start()
+    supervisor.expect("up$")
+    line = f"{world.bin} {verb} >&-"
+    done = subprocess.run(["sh", "-c", line], cwd=world.folder, env=world.env, stderr=subprocess.PIPE, timeout=20)
+    assert b"fault of procman" not in done.stderr, done
+
+
 def test_a_full_disk_ends_nothing(world: World) -> None:
     world.procfile(a=f"{world.script('ticks.py', TICKS)}")
     with open("/dev/full", "wb") as full:

@@ -66,7 +66,7 @@ def test_a_type_with_one_instance_is_that_one(stage):
     assert attach(peer, "web")["instance"] == "web.1"
     for word, message in {
         "worker": "cannot attach to worker: it has 2 instances",
-        "idle": "cannot attach to idle: it has no instance",
+        "idle": "cannot attach to idle: idle has no instance",
         "wob": "cannot find an instance 'wob'",
     }.items():
         assert peer.ask("attach", {"instance": word})["error"]["message"] == message

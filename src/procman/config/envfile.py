@@ -1,9 +1,10 @@
 r"""Environment files: their text becomes assignments, and these become the variables that a child gets. Pure; the
 grammar is python-dotenv's.
 
-Three things differ from python-dotenv. A line that cannot be parsed is a fault, where python-dotenv skips it. A
+Four things differ from python-dotenv. A line that cannot be parsed is a fault, where python-dotenv skips it. A
 reference is replaced with the value that the child gets in the end, wherever that is set, where python-dotenv always
-takes the file's value. Single quotes are literal, as in every shell. Outside them `\$` is a literal `$`.
+takes the file's value. Single quotes are literal, as in every shell. Outside them `\$` is a literal `$`, and `${9#z}`,
+whose name no variable can have, stays as it is.
 
 Messages never show a value, as it may be a secret.
 """
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.config.source import brief, decode, native
+from procman.config.source import brief, decode, native, plain
 from procman.errors import Fault
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ _ESCAPED_DOLLAR = r"(?<!\\)((?:\\\\)*)\\\$"
 
 _SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'"
 """The start of a statement whose value is in single quotes (python-dotenv's own grammar)."""
+
+
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""What is taken for a variable's name in a reference to one that is not set."""
 
 
 class Assignment(Struct, frozen=True):
@@ -185,6 +190,12 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
         return ("cannot read the statement: it has no '='", "write NAME=value")
     if "=" in binding.key or "\0" in binding.key:
         return f"cannot use {brief(binding.key)} as the name of a variable", ""
+    if binding.key.endswith("+"):
+        name = binding.key[:-1]
+        return (
+            f"cannot use {brief(binding.key)} as the name of a variable",
+            f"to append, write {plain(name)}=${{{plain(name)}}}…",
+        )
     if "\0" in binding.value:
         return f"cannot set {brief(binding.key)}: its value holds a NUL", "no program can be given one: environ(7)"
     return None
@@ -254,6 +265,8 @@ class _Expansion:
         size = len(assignment.name) + 2
         for atom in parse_variables(assignment.value):
             value = self.value(atom.name, depth + 1) if isinstance(atom, Variable) else None
+            if value is None and isinstance(atom, Variable) and atom.default is None and not _NAME.fullmatch(atom.name):
+                value = f"${{{atom.name}}}"  # such as `${9#z}`: no reference, but part of a secret
             if value is None:  # the reference as it is written, or its default after `:-`
                 value = atom.resolve({})
                 value = value.replace(assignment.dollar, "$") if assignment.dollar else value

@@ -185,7 +185,9 @@ class _Files:
         if self._options.procfile == STDIN:
             data = self._read(STDIN, location.procfile_name, "-f")
         else:
-            hint = "run procman in the project's folder or say -f FILE; a line of it is such as 'web: python app.py'"
+            hint = "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"
+            if self._options.procfile is not None:
+                hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
             other = _similar_file(location.procfile) if self._options.procfile is None else ""
             if other:
                 hint = f"{other} is there: -f {os.path.join(os.path.dirname(location.procfile_name), other)}"

@@ -134,7 +134,7 @@ def _entry(line: _ProcfileLine, seen: dict[str, int]) -> Entry | None:
     _check_name(name)
     first = seen.setdefault(name, line.number)
     if first != line.number:
-        hint = f"to run several of it: --formation {name}=2"
+        hint = f"to run several instances: --formation {name}=2"
         raise _BadLine(f"cannot define '{name}' twice: line {first} does it", hint)
     if not command:
         raise _BadLine(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")

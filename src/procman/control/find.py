@@ -44,6 +44,8 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
         if os.path.exists(os.path.join(seen[-1], "Procfile")):
             break
     where = next((folder for folder in seen if os.path.exists(os.path.join(folder, "Procfile"))), seen[0])
+    if not os.path.isdir(named):
+        raise NotRunningError(f"cannot reach procman: there is no folder {named}", "-d names the application's folder")
     raise _unreachable(where, environ, label)
 
 
@@ -60,6 +62,8 @@ def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunni
         return NotRunningError(text, f"run the command as that user: `sudo -u {user} procman …`")
     others = [name for name in names.labels(names_of(where)) if name != label]
     hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
+    if not os.path.exists(os.path.join(where, "Procfile")):
+        hint += ", or name the folder of one that runs: -d DIR"
     if len(others) == 1:
         hint = f"the formation {others[0]} runs here: `--name {others[0]}`, or PROCMAN_NAME={others[0]}, talks to it"
     elif others:

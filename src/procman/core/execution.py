@@ -5,19 +5,29 @@ Whether a command is granted is decided in commands.py and reload.py.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
-from procman.core import commands, followers, reload, replacing, wording
+from procman.core import commands, wording
 from procman.core.actions import Publish, Refuse, Reply
 from procman.core.commands import Granted, World
 from procman.core.desired import Desired, is_rolling
 from procman.core.events import Command, Hold, Reload, Shutdown
 from procman.core.formation import Formation
-from procman.core.groups import Groups
 from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST
 from procman.core.spec import Plan
 from procman.core.view import Kind
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import followers, groups, reload, replacing
+else:
+    followers = later(__name__, "procman.core.followers")
+    groups = later(__name__, "procman.core.groups")
+    reload = later(__name__, "procman.core.reload")
+    replacing = later(__name__, "procman.core.replacing")
 
 
 def execute(formation: Formation, command: Command, request: int, now: float) -> None:
@@ -90,7 +100,7 @@ def _reload(formation: Formation, plan: Plan) -> Granted:
     for type_name in reloaded.difference.removed:
         formation.crashes.forget(type_name)
         formation.rollouts.forget(type_name)
-    formation.groups = (formation.groups or Groups()) if plan.groups else None
+    formation.groups = (formation.groups or groups.Groups()) if plan.groups else None
     formation.share_sockets(before)
     formation.desired = _in_order(formation, reloaded.granted.desired, before)
     formation.slots.arrange(plan.types)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
-from procman.core import blockers, followers, order, replacing, wording
+from procman.core import blockers, order, wording
 from procman.core.blockers import Blockers
 from procman.core.commands import AUTOSCALE
 from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
@@ -13,6 +15,13 @@ from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stoppin
 from procman.core.policies import Dependency
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.core import followers, replacing
+else:
+    followers = later(__name__, "procman.core.followers")
+    replacing = later(__name__, "procman.core.replacing")
 
 HOST = "127.0.0.1"
 """The address at which instances can be reached from the same machine."""

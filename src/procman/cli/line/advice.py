@@ -22,6 +22,7 @@ from procman.cli.line.foreign import (
     NAMELESS,
     NEEDLESS,
     OPTIONS,
+    PROGRAMS,
     REWRITTEN,
     SHORT,
     STREAMS,
@@ -123,6 +124,8 @@ def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
     word = words[0].lower()
     if _PROCFILE.match(word):
         return f"`procman start -f {words[0]}` runs what it says"
+    if word in PROGRAMS or "/" in word:
+        return f"`procman run {' '.join(words)}` runs it once; a line of the Procfile, such as `web: {' '.join(words)}`, keeps it running"
     known = [*verbs, *(name for name in SYNONYMS if " " not in name)]
     swapped = next((name for name in known if sorted(name) == sorted(word)), "")
     near = f"did you mean '{swapped}'?" if swapped else nearest(word, known)

@@ -51,6 +51,11 @@ SYNONYMS = {
     "show": LISTING,
     "up": "`procman start{}` runs what the Procfile says, with --detach in the background",
     "serve": "`procman start{}` runs the formation",
+    "supervise": "`procman start{}` runs the formation",
+    "startall": "`procman start` runs the formation",
+    "stopall": "`procman stop --all` stops all instances",
+    "restartall": "`procman restart` restarts all instances",
+    "terminate": "`procman stop{}` stops instances",
     "down": ENDING,
     "quit": "`procman shutdown` stops everything and ends procman",
     "exit": "`procman shutdown` stops everything and ends procman",
@@ -83,9 +88,13 @@ SYNONYMS = {
     "validate": "`procman check{}` checks the Procfile",
     "lint": "`procman check{}` checks the Procfile",
     "config": "`procman check{}` prints the types and what is wrong",
+    "configtest": "`procman check{}` prints the types and what is wrong",
     "test": "`procman check` checks the files; `procman start -- COMMAND` runs tests against the formation",
     "monit": "`procman top` is a live screen",
     "monitor": "`procman top` is a live screen",
+    "tui": "`procman top` is a live screen",
+    "ui": "`procman top` is a live screen",
+    "metrics": "`procman ps --json{}` has CPU, memory, restarts and exits; `procman top` shows them",
     "dashboard": "`procman top` is a live screen",
     "watch": "`procman ps --watch` shows the table in place; `procman start --watch` restarts what has changed",
     "delete": REMOVING,
@@ -167,6 +176,24 @@ TOOLS = (
 )
 """Words between `procman` and the verb that procman does without."""
 
+PROGRAMS = (
+    "node",
+    "npm",
+    "npx",
+    "yarn",
+    "pnpm",
+    "bun",
+    "python",
+    "python3",
+    "ruby",
+    "bundle",
+    "rails",
+    "java",
+    "go",
+    "php",
+)
+"""Programs that somebody names in the place of a verb."""
+
 COMMANDS = ("exec", "e", "run")
 """Verbs with a command behind them, whose words are no names."""
 
@@ -183,6 +210,7 @@ ALL_SHOWN = "instances that are stopped are listed as well"
 AS_JSON = "--json prints all of it for programs: `procman ps --json`"
 FOLLOWS = "it shows every change until you press Ctrl-C: `procman events`"
 COUNTS = "counts need no option: `procman scale web=2`"
+WAIT = "did you mean '--wait'?"
 SIGNAL = "write `stop: {signal: INT}` under the type in procman.yml"
 GRACE = "the time until KILL is `stop: {grace: …}` in procman.yml, or --timeout of `procman start`"
 
@@ -229,18 +257,23 @@ OPTIONS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("-t", "--timestamps"), "each line has its time"),
         **dict.fromkeys(("-u", "--unit", "-c"), "name the type: `procman logs web`"),
         **dict.fromkeys(("--nostream", "--no-follow"), "without -f it ends by itself"),
+        **dict.fromkeys(("-a", "--all"), "without a name it shows the output of all: `procman logs`"),
+        **dict.fromkeys(
+            ("--raw", "--no-log-prefix", "--no-prefix"), "--json has each line without its name, as `message`"
+        ),
         **dict.fromkeys(("--err", "--out", "--stderr", "--stdout"), "it shows both streams in one"),
     },
     "ps": dict.fromkeys(("-a", "--all", "-A", "-e"), ALL_SHOWN)
     | dict.fromkeys(("-q", "--quiet", "-o", "--output", "--format"), AS_JSON)
-    | {"--filter": "name the types: `procman ps web`"},
+    | {"--filter": "name the types: `procman ps web`", "-f": "did you mean '--watch'?"},
     "events": dict.fromkeys(("-f", "--follow"), FOLLOWS),
-    "scale": dict.fromkeys(("-m", "--formation", "-c", "--concurrency"), COUNTS),
+    "scale": dict.fromkeys(("-m", "--formation", "-c", "--concurrency"), COUNTS) | {"-w": WAIT},
     "stop": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
+    | dict.fromkeys(("-f", "--force", "--kill", "--now"), "what does not stop is killed after its grace period")
     | {"-s": "`procman signal INT NAME` sends another signal", "-a": "did you mean '--all'?"},
     "restart": dict.fromkeys(("-t", "--timeout", "--time"), GRACE)
     | dict.fromkeys(("-a", "--all"), "without a name it restarts them all: `procman restart`")
-    | {"--update-env": "`procman reload` reads .env again"},
+    | {"--update-env": "`procman reload` reads .env again", "-w": WAIT},
     "run": {"--rm": "a one-off leaves nothing behind"}
     | dict.fromkeys(("-i", "-t", "-T"), "a one-off has your terminal")
     | dict.fromkeys(("--no-deps", "--service-ports"), "a one-off starts nothing else, and has no PORT"),

@@ -18,7 +18,7 @@ NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
 
 def can_redraw() -> bool:
     """Whether standard output is a terminal whose cursor can be moved."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def width() -> int | None:

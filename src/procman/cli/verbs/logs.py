@@ -14,6 +14,7 @@ from msgspec import Struct
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.control.streaming import data_of
+from procman.errors import ProcmanError
 from procman.text import lines as display
 from procman.text.colour import color_of, system_color, wants_color
 from procman.text.words import type_of
@@ -55,9 +56,11 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
       procman logs system
       procman logs worker --json | jq -r .message
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    if sys.stdout is None:
+        raise ProcmanError("cannot show lines: standard output is closed", "leave out `>&-`; > FILE keeps them")
     with place.connect() as client:
         fleet = client.ps().fleet
-        screen = sys.stdout.isatty()
+        screen = os.isatty(1)
         log_format = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)
         out = sys.stdout.buffer
         for output in client.logs(names, lines if lines is None else min(lines, MAX_LINES), follow=follow):

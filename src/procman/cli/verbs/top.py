@@ -4,7 +4,7 @@ be shown.
 
 from __future__ import annotations
 
-import sys
+import os
 
 import click
 
@@ -33,7 +33,7 @@ def top(place: TargetOptions) -> int:
     path = place.find()
     with Poller(path) as poller:
         poller.poll()  # a missing or refusing procman is reported before the screen changes
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (os.isatty(0) and os.isatty(1)):
         raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")
     try:
         from procman.cli.live.app import Top  # noqa: PLC0415  textual is an extra, and 0.1 s at import

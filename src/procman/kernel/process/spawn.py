@@ -36,16 +36,29 @@ SIGNALS_RESET = [n for n in (*range(1, 32), *_REAL_TIME) if n not in (signal.SIG
 """Every signal gets its default action in a child: Python itself ignores PIPE and XFSZ, and exec would keep that. Those
 between 31 and SIGRTMIN belong to the C library. `signal.valid_signals()` makes an enum's member of each first: 0.5 ms."""
 
+SHELL = "/bin/sh"
+"""What does a step before the program, and leads a terminal's session."""
+
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 NO_ROOM = 1
 """Exit codes of a failed start; the first two as in sh."""
 
 
+NO_TERMINAL = {
+    errno.ENOENT: "/dev/ptmx is missing",
+    errno.ENODEV: "/dev/pts is not mounted",
+    errno.ENOSPC: "as many as the system allows are open; sysctl kernel.pty.max raises that",
+}
+"""What an error of openpty(3) means, where its usual text leads astray."""
+
 NOHUP = "trap '' HUP; "
 """Where no other process can lead the session (holder.py), HUP is ignored: processes inherit that unless they set it
 themselves, as with nohup(1). Not where HUP is the stop signal.
 """
+
+ENTER = 'before=$OLDPWD; cd "$0" && {} && '
+"""Enters the folder. OLDPWD, which cd sets as well, stays as it would be where no shell is on the way."""
 
 FIRST_SOCKET = 3
 """The first descriptor of a program's sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -101,18 +114,25 @@ class Launch(Struct, frozen=True):
 
     @property
     def has_holder(self) -> bool:
-        return self.spec.tty and self.held and len(self.sockets) <= holder.MOST_SOCKETS
+        return self.spec.tty and self.held and len(self.sockets) <= holder.MOST_SOCKETS and _has_shell()
 
     def steps(self) -> Iterator[str]:
         """What a shell does before it becomes the program: commands, each with its terminator."""
-        if self.spec.tty and not self.has_holder and self.spec.stop.signal != "HUP":
+        if self.spec.tty and not self.has_holder and self.spec.stop.signal != "HUP" and _has_shell():
             yield NOHUP
         if self.nofile is not None:
             yield f"ulimit -Sn {self.nofile}; "
         if self.spec.cwd != self.root:
-            yield 'cd "$0" && '
+            yield ENTER.format("OLDPWD=$before" if "OLDPWD" in self.env else "unset OLDPWD")
         if self.sockets:
             yield LISTEN_PID.format("$pid" if self.has_holder else "$$")
+
+
+def _has_shell() -> bool:
+    """Whether the system has a shell, which images without a distribution have not: then a program leads its session
+    itself.
+    """
+    return os.access(SHELL, os.X_OK)
 
 
 class _Ends(Struct, frozen=True):
@@ -142,7 +162,7 @@ def start(launch: Launch) -> SpawnedProcess:
         raise
     except (OSError, ValueError) as error:
         _close(opened)
-        raise _explained(error, argv[0]) from error
+        raise _explained(error, SHELL if launch.has_holder else argv[0]) from error
     _close(ends.theirs)
     return SpawnedProcess(pid, *ends.ours, held_by)
 
@@ -167,8 +187,9 @@ def _terminal(launch: Launch, opened: list[int]) -> _Ends:
     try:
         made = terminals.open_terminal(launch.size)
     except OSError as error:
+        what = NO_TERMINAL.get(error.errno or 0, os.strerror(error.errno or 0))
         name = errno.errorcode.get(error.errno or 0, "?")
-        why = f"cannot make a terminal: {os.strerror(error.errno or 0)} ({name}); --no-tty or 'tty: false' starts it without one"
+        why = f"cannot make a terminal: {what} ({name}); --no-tty or 'tty: false' starts it without one"
         raise SpawnError(NO_ROOM, why, descriptors=error.errno == errno.EMFILE) from error
     opened += [made.master, made.slave]
     actions: list[FileAction] = [
@@ -262,7 +283,7 @@ def _argv(launch: Launch) -> list[str]:
 def _by_shell(launch: Launch, argv: list[str]) -> list[str]:
     """The command through a shell, where something has to be done before it."""
     script = "".join(launch.steps())
-    return ["/bin/sh", "-c", f'{script}exec "$@"', launch.spec.cwd, *argv] if script else argv
+    return [SHELL, "-c", f'{script}exec "$@"', launch.spec.cwd, *argv] if script else argv
 
 
 # ---- limits

@@ -104,7 +104,7 @@ class Guarding:
             started = self._spawn()
         except OSError as error:
             if self._failures == 0:
-                why = error.strerror or str(error)
+                why = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
                 self._log(f"cannot start the guardian: {why}; if procman is killed, what it runs is left behind")
             self._try_again()
         else:
