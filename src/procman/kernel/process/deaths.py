@@ -106,7 +106,7 @@ class Deaths:
         """A daemon that the leader has left behind at its end, and that is not adopted yet; 0 where there is none. One
         that hides its origin (redis) still has the leader's name.
         """
-        unknown = [pid for pid in self._adoption.children() if not self._processes.known(pid)]
+        unknown = sorted(self._processes.unknown(self._adoption.children()))
         leader = descent.read_process(process.pid) if unknown else None
         for one in map(descent.read_process, unknown):
             if one is None or one.ended or leader is None:
