@@ -18,8 +18,11 @@ ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as ssh-agent
 os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", '''
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+if sys.argv[1:2] == ["saves"]:
+    saved = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+    signal.signal(signal.SIGINT, lambda *_: (os.write(saved, b"saved"), os._exit(0)))
 os.write(1, b"hidden %d\\\\n" % os.getpid())
-if sys.argv[1:2] == ["silent"]:
+if sys.argv[1:2] in (["silent"], ["saves"]):
     os.closerange(0, 3)
 while True: signal.pause()
 ''', *sys.argv[1:]], {})
@@ -143,6 +146,18 @@ def test_at_the_end_of_everything_nothing_hidden_is_left_either(world: World, hi
     pid = int(supervisor.expect(r"hidden (\d+)")[1])
     assert supervisor.stop() == 0
     assert not alive(pid)
+
+
+def test_at_the_end_of_everything_it_gets_the_stop_signal_of_its_type(world: World, hides: str) -> None:
+    saved = world.folder / "saved"
+    world.procfile(a=f"{hides} saves {saved} stays & wait")
+    world.file("procman.yml", "processes: {a: {stop: {signal: INT}}}\n")
+    supervisor = world.start("-t", "10")
+    supervisor.expect(r"hidden (\d+)")
+    supervisor.phase(a_1="ready")
+    assert supervisor.stop() == 0
+    assert saved.read_text() == "saved"
+    assert "which is unknown" not in supervisor.seen
 
 
 def test_ssh_agent_is_ended_or_named(world: World) -> None:

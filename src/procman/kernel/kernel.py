@@ -130,7 +130,8 @@ class Kernel:
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation, target):
                     if signal != "CONT":  # it follows a stop signal, for which all this has been done
-                        if self.fleet.plan.has_order or not self.fleet.stopping:  # else all end at once
+                        # at the end of everything a process of an unknown instance gets TERM, and none waits for it
+                        if signal != "TERM" or self.fleet.plan.has_order or not self.fleet.stopping:
                             self._adoption.remember(process)
                         self._adoption.sweep_soon()
                     self._processes.signal(process, signal, target)
@@ -185,6 +186,10 @@ class Kernel:
     @property
     def clearing(self) -> bool:
         return self.fleet.ending
+
+    @property
+    def stopping(self) -> bool:
+        return self.fleet.stopping
 
     # ---- what others ask
 

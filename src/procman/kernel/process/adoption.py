@@ -43,6 +43,10 @@ class AdoptionHost(Protocol):
     def clearing(self) -> bool:
         """Whether an instance is stopping."""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether everything ends."""
+
     def check_children(self) -> None:
         """Scan the children, close what has ended, and see whether procman can end."""
 
@@ -98,7 +102,8 @@ class Adoption:
                 self.sweep_soon()
             else:
                 owner = self._processes.adopt(pid)
-                if owner is None and self._me != 1:  # PID 1 gets many, which need not come from an instance
+                # PID 1 gets many, which need not come from an instance; at the end of everything it ends, too
+                if owner is None and self._me != 1 and not self._host.stopping:
                     self._report(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
