@@ -258,7 +258,8 @@ def test_without_a_terminal_it_is_refused(procman, script):
 def test_without_textual_the_way_to_it_is_told(script):
     code = (
         "import os, sys; sys.modules['textual'] = None; from procman.cli.outcome import run;"
-        "sys.stdin = sys.stdout = open(os.openpty()[1], 'w'); code = run(['top']); os._exit(code)"
+        "slave = os.openpty()[1]; os.dup2(slave, 0); os.dup2(slave, 1);"
+        "sys.stdin = sys.stdout = open(slave, 'w'); os._exit(run(['top']))"
     )
     done = subprocess.run([sys.executable, "-c", code], stderr=-1, text=True)
     assert done.returncode == 1

@@ -101,6 +101,10 @@ def test_a_daemon_that_was_seen_before_the_end_is_in_its_line():
     text = line(daemon=DAEMON)
     assert f"it went to the background (pid {DAEMON})" in text
     assert "`stdin: open`" not in text
+    assert "policy: always" not in text
+    i, _, _ = ended(daemon=DAEMON)
+    assert i.phase.why.text == "exit 0; it went to the background"
+    assert told(step(i, Adopted("web.1", 7, DAEMON, in_group=False), NOW).actions, Kind.ADOPTED) == []
 
 
 @pytest.mark.parametrize(("lived", "spec"), [(60.0, {}), (0.2, {"oneshot": True})])

@@ -57,6 +57,8 @@ from procman.core.spec import Plan, ProcessSpec, When
 from procman.core.view import ReasonCode
 from simulation import SimulatedOS
 
+pytestmark = pytest.mark.timeout(600)  # a few seconds alone, and more than a minute where others need the processors
+
 TYPES = ("a", "b", "c", "d", "e")
 STEPS = 60
 CALM = 3600.0

@@ -232,8 +232,9 @@ class Supervisor:
 
     def descriptors(self) -> int:
         """How many it has open, once all clients have gone and all that was put off at the start is loaded."""
+        eventually(lambda: not self._keeps_room(), "all is being loaded")
+        self.ps()  # answered once that is done: until then the file of a module may be open
         eventually(lambda: self.clients() == 0, "no client")
-        eventually(lambda: not self._keeps_room(), "all is loaded")
         return len(self.links())
 
     def _keeps_room(self) -> bool:

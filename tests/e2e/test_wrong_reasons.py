@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from harness import World, eventually
+from harness import PYTHON, World, eventually
 from seccomp import ALLOW, LOAD_NUMBER, REFUSE, equal, filtered
 
 CHILDREN_REFUSED = [
@@ -84,3 +84,17 @@ def test_a_folder_of_log_files_that_was_removed_is_made_again(world: World) -> N
     shutil.rmtree(folder)
     supervisor.signal(signal.SIGUSR1)
     eventually(lambda: list(folder.glob("a.1*")), "there again")
+
+
+@pytest.mark.parametrize("mark", ["", "env -i "], ids=["marked", "hides its environment"])
+def test_a_program_that_makes_itself_a_daemon_is_told_so_and_not_to_be_started_again(world: World, mark: str) -> None:
+    code = "import os, time; os.fork() and os._exit(0); os.setsid(); os.dup2(os.open('/dev/null', 2), 1); os.dup2(1, 2); time.sleep(1000)"
+    world.script("daemon.py", code)
+    world.procfile(a=f"{mark}{PYTHON} daemon.py", other="exec sleep 1000")
+    supervisor = world.start()
+    line = supervisor.expect("a.1 is done: exit 0 .*")[0]
+    assert "it went to the background (pid " in line
+    assert "policy: always" not in line
+    assert supervisor.stop() == 0
+    assert supervisor.seen.count("went to the background") == 1
+    assert world.left() == []

@@ -25,14 +25,24 @@ def test_each_kill_is_told_once(line: str, file: str, tmp_path: Path) -> None:
     counts.parent.mkdir(parents=True, exist_ok=True)
     counts.write_text("oom 3\noom_kill 2\noom_group_kill 0\n")
     notes = OomNotes(str(tmp_path), str(membership))
-    assert notes.note() == ""
+    now = notes._read_at
+    assert notes.note(now) == ""
     counts.write_text("oom 4\noom_kill 3\noom_group_kill 0\n")
-    assert (notes.note(), notes.note()) == (NOTE, "")
+    assert (notes.note(now + 1), notes.note(now + 1)) == (NOTE, "")
+
+
+def test_a_kill_that_may_be_long_ago_is_not_told_as_the_reason_of_this_death(tmp_path: Path) -> None:
+    (tmp_path / "membership").write_text("0::/app\n")
+    counts = tmp_path / "memory.events"
+    counts.write_text("oom_kill 2\n")
+    notes = OomNotes(str(tmp_path), str(tmp_path / "membership"))
+    counts.write_text("oom_kill 3\n")
+    assert notes.note(notes._read_at + 3600) == f"{NOTE} in the last 1h 0m"
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0::/app\n", "4:memory:/\n"])
 def test_where_nothing_counts_nothing_is_told(text: str, tmp_path: Path) -> None:
     membership = tmp_path / "membership"
     membership.write_text(text)
-    assert OomNotes(str(tmp_path / "none"), str(membership)).note() == ""
-    assert OomNotes(str(tmp_path / "none"), str(tmp_path / "missing")).note() == ""
+    assert OomNotes(str(tmp_path / "none"), str(membership)).note(0.0) == ""
+    assert OomNotes(str(tmp_path / "none"), str(tmp_path / "missing")).note(0.0) == ""

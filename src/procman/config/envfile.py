@@ -44,10 +44,12 @@ _OF_PROCMAN_ALONE = frozenset(
     # sd_notify(3), sd_listen_fds(3), systemd.exec(5): a child would report that procman is ready, and find descriptors
     # that it does not have; its output is procman's pipe, and not the journal
     "NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_PID LISTEN_FDS LISTEN_FDNAMES LISTEN_PIDFDID "  # noqa: SIM905  as a list of words
-    "SYSTEMD_EXEC_PID JOURNAL_STREAM "
+    "FDSTORE SYSTEMD_EXEC_PID JOURNAL_STREAM "
     # a parent that is Node.js (pm2, fork), gunicorn or Flask's reloader: descriptors of procman, and its part there
     "NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE NODE_UNIQUE_ID GUNICORN_FD GUNICORN_PID "
-    "WERKZEUG_SERVER_FD WERKZEUG_RUN_MAIN".split()
+    "WERKZEUG_SERVER_FD WERKZEUG_RUN_MAIN "
+    # the numbers of sockets that einhorn, start_server and upstart opened, and the number of the instance in pm2
+    "EINHORN_FDS EINHORN_SOCK_FD SERVER_STARTER_PORT SERVER_STARTER_GENERATION UPSTART_FDS pm_id".split()
 )
 """Variables that the program that started procman meant for procman alone."""
 

@@ -103,7 +103,8 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     hint = hints.of_success(i.spec, event.status, lived, event.daemon) if outcome is Outcome.DONE else rule
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     then, code = _AFTER_END[outcome]
-    why = Reason(code, f"{how.reason}; {rule}" if outcome is Outcome.GIVE_UP else how.reason)
+    besides = {Outcome.GIVE_UP: rule, Outcome.DONE: hints.IN_BACKGROUND if hint.startswith(hints.IN_BACKGROUND) else ""}
+    why = Reason(code, "; ".join(filter(None, (how.reason, besides.get(outcome)))))
     facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
     if outcome is not Outcome.DONE:
         i = noted(i, died_at=now)

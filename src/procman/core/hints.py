@@ -28,7 +28,7 @@ _READS_INPUT = (
 """Commands that may end because their input is empty; `echo one` simply ends."""
 
 FOREGROUND = (
-    "where procman ends it: its command needs the option that keeps it in the foreground (`procman check` names that of "
+    "where procman does not keep it: its command needs the option that keeps it in the foreground (`procman check` names that of "
     "many programs)"
 )
 

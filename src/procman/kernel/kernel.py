@@ -57,7 +57,7 @@ class Kernel:
         self._launcher = launcher = Launcher(settings.given, self._processes, output, self._on_demand)
         self._events = EventQueue(reactor, self._faults, launcher, self._perform, self._adoption.scan_soon)
         self.post = self._events.post
-        self._deaths = Deaths(self._processes, output, self.helpers, self.post, can_search=self._adoption.known)
+        self._deaths = Deaths(self._processes, output, self.helpers, self.post, self._adoption)
         self._guarding = Guarding(reactor, self.helpers, self._processes.ledger, settings.guarded or (), output.log)
         self._deadlines = Deadlines(reactor, lambda key, token: self.post(events.TimerFired(key, token)))
         self._ending = Ending(reactor, self._adoption, self._deaths, self._publisher.publish, lambda: self.fleet.stuck)

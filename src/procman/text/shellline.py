@@ -20,6 +20,9 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _NOT_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\+=|\[)")
 """bash reads `A+=1` and `A[1]=1` as assignments, dash as commands."""
 
+_BELOW_A_VARIABLE = re.compile(r'"?\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})"?/[A-Za-z0-9_@%+,./:"-]+')
+"""A program such as `$HOME/bin/web`: with its slash it is no builtin, whatever the variable contains."""
+
 _ORDINARY = re.compile(r"[^\s\\'\"$`;&|<>()#*?\[\]{}~!\n]+")
 _REDIRECTION = re.compile(r"\d*(?:>>|>&|<&|<>|>|<)[ \t]*(?![<>&|(])")
 
@@ -54,7 +57,7 @@ def with_exec(command: str) -> str:
 def program_of(command: str) -> tuple[int, str] | None:
     """Where the program of a line starts, and its name; None where the line needs its shell.
 
-    A line needs its shell for operators, several lines, builtins and keywords, for a program whose name contains a
+    A line needs its shell for operators, several lines, builtins and keywords, for a program whose name is that of a
     variable, and where an assignment before the program is used in the same line: shells differ in when it takes
     effect.
     """
@@ -84,7 +87,8 @@ class _CommandLine:
             if found is None and name is not None:
                 assigned.append(name)
             elif found is None:
-                found = (start, self._refuse_program(literal))
+                word = self._text[start : self._at]
+                found = (start, word if _BELOW_A_VARIABLE.fullmatch(word) else self._refuse_program(literal))
         if found is None or any(re.search(rf"\$\{{?#?{name}\b", self._text) for name in assigned):
             raise _UnsafeError
         return found

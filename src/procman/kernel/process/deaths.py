@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procman.core.events import Event, Exited, ExitStatus, OrphanReaped
+from procman.core.spec import When
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import reaper
 from procman.kernel.process.helpers import Helpers
@@ -20,8 +21,10 @@ from procman.kernel.process.table import ProcessTable
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.kernel.process import ports
+    from procman.kernel.process import descent, ports
+    from procman.kernel.process.adoption import Adoption
 else:
+    descent = later(__name__, "procman.kernel.process.descent")
     ports = later(__name__, "procman.kernel.process.ports")
 
 REAPS_A_ROUND = 256
@@ -32,9 +35,7 @@ KILLED = 128 + 9
 
 
 class Deaths:
-    """Takes processes that have ended out of the table. `post` handles an event completely before it returns; `can_search`:
-    whether /proc shows who holds a port.
-    """
+    """Takes processes that have ended out of the table. `post` handles an event completely before it returns."""
 
     def __init__(
         self,
@@ -42,13 +43,12 @@ class Deaths:
         output: Multiplexer,
         helpers: Helpers,
         post: Callable[[Event], None],
-        *,
-        can_search: bool,
+        adoption: Adoption,
     ) -> None:
         self._processes = processes
         self._output = output
         self._helpers = helpers
-        self._can_search = can_search
+        self._adoption = adoption
         self._ports: ports.PortNotes | None = None
         self._oom = OomNotes()
         self._post = post
@@ -93,15 +93,31 @@ class Deaths:
             self._output.end_line(stream)
         note = ""
         if unasked and status.code == KILLED:  # also as a shell reports it of its last command
-            note = self._oom.note()
+            note = self._oom.note(time.monotonic())
         elif unasked and status.code != 0:
             note = self._port_note(process)
         delay = jitter() if unasked else 0.0  # what was asked to end is not started again after a delay
         daemon = min((*process.daemons, *process.adopted), default=0)
+        if not daemon and unasked and status.code == 0 and process.spec.restart.policy is When.ON_FAILURE:
+            daemon = self._left_behind(process)
         self._post(Exited(process.name, process.generation, status, note, delay, daemon))
 
+    def _left_behind(self, process: Process) -> int:
+        """A daemon that the leader has left behind at its end, and that is not adopted yet; 0 where there is none. One
+        that hides its origin (redis) still has the leader's name.
+        """
+        unknown = sorted(self._processes.unknown(self._adoption.children()))
+        leader = descent.read_process(process.pid) if unknown else None
+        for one in map(descent.read_process, unknown):
+            if one is None or one.ended or leader is None:
+                continue
+            hidden = one.name == leader.name and not self._processes.is_own(one.pid)
+            if hidden or self._processes.is_of(one.pid, process):
+                return one.pid
+        return 0
+
     def _port_note(self, process: Process) -> str:
-        self._ports = self._ports or ports.PortNotes(can_search=self._can_search, is_own=self._processes.is_own)
+        self._ports = self._ports or ports.PortNotes(can_search=self._adoption.known, is_own=self._processes.is_own)
         return self._ports.note(process, time.monotonic())
 
 

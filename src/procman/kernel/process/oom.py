@@ -5,9 +5,15 @@ only.
 from __future__ import annotations
 
 import os
+import time
+
+from procman.text.words import duration
 
 ROOT = "/sys/fs/cgroup"
 NOTE = "out of memory: the kernel's OOM killer has killed a process"
+
+AT_ONCE = 10.0
+"""Seconds between two readings for which a new count is about the death at hand; later it may be about an older one."""
 
 
 class OomNotes:
@@ -16,11 +22,15 @@ class OomNotes:
     def __init__(self, root: str = ROOT, membership: str = "/proc/self/cgroup") -> None:
         self._fd = _open(root, membership)
         self._count = self._read()
+        self._read_at = time.monotonic()
 
-    def note(self) -> str:
-        """NOTE where the OOM killer has killed a process since the last call, else ""."""
+    def note(self, now: float) -> str:
+        """NOTE where the OOM killer has killed a process since the last call, and how long ago that may be; else ""."""
         before, self._count = self._count, self._read()
-        return NOTE if self._count > before else ""
+        passed, self._read_at = now - self._read_at, now
+        if self._count <= before:
+            return ""
+        return NOTE if passed < AT_ONCE else f"{NOTE} in the last {duration(passed)}"
 
     def _read(self) -> int:
         if self._fd < 0:
