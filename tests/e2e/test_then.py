@@ -31,6 +31,15 @@ def test_the_commands_output_and_status_are_those_of_the_whole(world: World) -> 
     assert world.left() == []
 
 
+def test_a_python_without_ctypes_is_enough(world: World) -> None:
+    world.procfile(web=SERVER)
+    world.file("without/sitecustomize.py", "import sys; sys.modules['_ctypes'] = sys.modules['ctypes'] = None")
+    world.env["PYTHONPATH"] = str(world.folder / "without")
+    done = then(world, "--then", "echo ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert world.left() == []
+
+
 def test_words_behind_two_dashes_are_a_command_as_it_is(world: World) -> None:
     world.procfile(web=SERVER, other="echo not this; sleep 1000")
     done = then(world, "web", "--", "printf", "%s;", "a b", "--", "$HOME")

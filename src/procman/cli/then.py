@@ -112,7 +112,8 @@ def _behind() -> None:
 def _end_with_parent() -> None:
     """Get TERM when the parent ends, where the system can do that. It lasts over an exec."""
     if sys.platform == "linux":
-        libc.call("prctl", PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        with contextlib.suppress(ImportError, OSError, AttributeError):  # as in `become_subreaper`
+            libc.call("prctl", PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _wait(made: Background) -> Waited:
