@@ -85,6 +85,16 @@ def test_oldpwd_is_that_of_the_start_also_where_a_shell_has_entered_the_folder(w
         assert f"OLDPWD {before or 'none'}" in done.stdout.decode(), done
 
 
+@pytest.mark.parametrize("option", ["--tty", "--no-tty"])
+def test_a_shell_on_the_way_changes_no_variable_of_the_program(world: World, option: str) -> None:
+    names = ("before", "pid", "name", "state", "parent", "rest", "go")
+    world.file("deep/show.py", f"import os; print(*(os.environ.get(name) for name in {names}))")
+    world.file("Procfile", f"web: {PYTHON} show.py\n")
+    world.file("procman.yml", "processes: {web: {cwd: deep}}")
+    done = bash(world, f"procman start --no-restart --no-prefix {option}", **dict.fromkeys(names, "mine"))
+    assert " ".join(["mine"] * len(names)) in done.stdout.decode(), done
+
+
 @pytest.mark.parametrize("locale", ["en_US.ISO-8859-1", "C", "POSIX", "C.UTF-8"])
 @pytest.mark.parametrize("text", ["Zoë", "Łódź", "日本"])
 def test_the_bytes_of_a_file_reach_the_process_in_any_locale(world: World, locale: str, text: str) -> None:

@@ -34,7 +34,8 @@ between.
 CLOSED = f"{TELL}>&- {WAIT}<&- {GO}>&-"
 
 HOLD = (
-    f": ; (( read pid name state parent rest </proc/self/stat; echo $pid >&{TELL}; kill -PIPE $parent; read go <&{WAIT}; "
+    f": ; (( read _pm_pid _pm_rest _pm_rest _pm_parent _pm_rest </proc/self/stat; echo $_pm_pid >&{TELL}; "
+    f"kill -PIPE $_pm_parent; read _pm_rest <&{WAIT}; "
     f'@BEFORE@ exec {CLOSED} "$@" ); : ); echo >&{GO}; echo >&{TELL}; '
     "trap '' HUP INT QUIT TERM USR1 USR2 PIPE ALRM; "
     f"exec 3>&- 4>&- 5>&- 6>&- {CLOSED} /bin/sh -c 'while kill -STOP $$; do :; done' holds-a-terminal"
@@ -42,7 +43,8 @@ HOLD = (
 """The script. It does not run the program with `&`, where a shell makes it ignore INT and QUIT for good. PIPE ends the
 process in between silently; it must be gone before the program can end, else it would take the status that procman
 needs. The holder is stopped, so that it takes no time; it has none of the program's sockets, and its command line does
-not contain the program's, by which some look for it.
+not contain the program's, by which some look for it. A variable of the program's environment would keep what a shell
+assigns to it, so the names here are none that a program has.
 """
 
 PATIENCE = 10.0

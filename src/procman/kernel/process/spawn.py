@@ -57,8 +57,10 @@ NOHUP = "trap '' HUP; "
 themselves, as with nohup(1). Not where HUP is the stop signal.
 """
 
-ENTER = 'before=$OLDPWD; cd "$0" && {} && '
-"""Enters the folder. OLDPWD, which cd sets as well, stays as it would be where no shell is on the way."""
+ENTER = '_pm_before=$OLDPWD; cd "$0" && {} && '
+"""Enters the folder. OLDPWD, which cd sets as well, stays as it would be where no shell is on the way. The variable's name
+is none that a program's environment has, as the program would get the change.
+"""
 
 FIRST_SOCKET = 3
 """The first descriptor of a program's sockets: SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -123,9 +125,9 @@ class Launch(Struct, frozen=True):
         if self.nofile is not None:
             yield f"ulimit -Sn {self.nofile}; "
         if self.spec.cwd != self.root:
-            yield ENTER.format("OLDPWD=$before" if "OLDPWD" in self.env else "unset OLDPWD")
+            yield ENTER.format("OLDPWD=$_pm_before" if "OLDPWD" in self.env else "unset OLDPWD")
         if self.sockets:
-            yield LISTEN_PID.format("$pid" if self.has_holder else "$$")
+            yield LISTEN_PID.format("$_pm_pid" if self.has_holder else "$$")
 
 
 def _has_shell() -> bool:
