@@ -130,10 +130,7 @@ class Kernel:
             case actions.Signal(name, generation, signal, target):
                 if process := self._processes.find(name, generation, target):
                     if signal != "CONT":  # it follows a stop signal, for which all this has been done
-                        # at the end of everything a process of an unknown instance gets TERM, and none waits for it
-                        if signal != "TERM" or self.fleet.plan.has_order or not self.fleet.stopping:
-                            self._adoption.remember(process)
-                        self._adoption.sweep_soon()
+                        self._adoption.foresee(process, always=signal != "TERM" or self.fleet.plan.has_order)
                     self._processes.signal(process, signal, target)
             case actions.Spawn():
                 self._events.spawns.add(action)
@@ -182,14 +179,6 @@ class Kernel:
         self._adoption.scan_children()
         self._adoption.close_ended()
         self._ending.check()
-
-    @property
-    def clearing(self) -> bool:
-        return self.fleet.ending
-
-    @property
-    def stopping(self) -> bool:
-        return self.fleet.stopping
 
     # ---- what others ask
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Protocol
 
+from procman.core.decider import Decider
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
@@ -40,12 +41,8 @@ class AdoptionHost(Protocol):
     """What adoption needs of the kernel."""
 
     @property
-    def clearing(self) -> bool:
-        """Whether an instance is stopping."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether everything ends."""
+    def fleet(self) -> Decider:
+        """Knows what is stopping."""
 
     def check_children(self) -> None:
         """Scan the children, close what has ended, and see whether procman can end."""
@@ -103,7 +100,7 @@ class Adoption:
             else:
                 owner = self._processes.adopt(pid)
                 # PID 1 gets many, which need not come from an instance; at the end of everything it ends, too
-                if owner is None and self._me != 1 and not self._host.stopping:
+                if owner is None and self._me != 1 and not self._host.fleet.stopping:
                     self._report(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
@@ -117,11 +114,12 @@ class Adoption:
             text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
             self._output.log(f"pid {pid} ({name}) {text}")
 
-    def remember(self, process: Process) -> None:
-        """The process is about to be stopped: look for its descendants, and for what it left behind, now, as later they may be
-        impossible to find.
+    def foresee(self, process: Process, *, always: bool) -> None:
+        """A process is about to be stopped: find its descendants, and what it left behind, now, as later they may be
+        impossible to find. When everything ends, only with `always`, as every process then gets TERM.
         """
-        if self._processes.subreaper:
+        self.sweep_soon()
+        if self._processes.subreaper and (always or not self._host.fleet.stopping):
             now = time.monotonic()
             if now >= self._scanned_at + FRESH:  # one scan for all that are stopped together
                 self.scan_children()
@@ -181,7 +179,7 @@ class Adoption:
             return
         self._sweep_at = math.inf
         self._host.check_children()
-        if self._processes.ending or self._host.clearing:
+        if self._processes.ending or self._host.fleet.ending:
             self._sweep_in(min(pause * 2, SWEEP_LAST))
         else:
             self._processes.forget_seen()
