@@ -211,3 +211,10 @@ def test_why_says_less_of_one_that_a_version_without_these_words_started():
     story = Story(beside({"web": 1}, companion=spec_of("@watch")))
     story.ready("web.1", "@watch.1")
     assert story.fleet.why("@watch.1", story.now)[1:] == ("`procman logs @watch.1` shows what it reported",)
+
+
+def test_a_reload_gives_such_a_one_its_words_without_a_restart():
+    story = Story(beside({"web": 1}, companion=replace(WATCH, words=None)))
+    story.ready("web.1", "@watch.1")
+    assert asked_to_end(reload(story, beside({"web": 1}))) == []
+    assert story.fleet.why("@watch.1", story.now)[1] == "it restarts the types whose files change"

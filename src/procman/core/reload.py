@@ -114,6 +114,7 @@ def decide(plan: Plan, world: World) -> Reloaded:
         respecified += stay
     needs = {name: _need(name, desired, plan, world.slots) for name in touched}
     desired = desired.moving(companions(plan, world.slots))
+    respecified += _reworded(plan, world.slots)
     change = Change(event=Kind.RELOADED, text=f"reloaded: {difference}")
     return Reloaded(Granted(desired, touched, needs, "procman reload", change), difference, respecified)
 
@@ -160,6 +161,12 @@ def _can_go_back(i: Instance) -> bool:
     A one-off is not run again for that.
     """
     return isinstance(i.phase, Ready) and not i.spec.oneshot
+
+
+def _reworded(plan: Plan, slots: Slots) -> list[Instance]:
+    """Companions with other words, as after an upgrade, and otherwise the same: nothing has to be restarted for that."""
+    known = [(i, plan.companions[i.spec.type]) for i in slots.companions() if i.spec.type in plan.companions]
+    return [replace(i, spec=spec) for i, spec in known if replace(i.spec, words=spec.words) == spec]
 
 
 def companions(plan: Plan, slots: Slots) -> dict[str, Move]:
