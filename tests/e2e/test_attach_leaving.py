@@ -154,8 +154,8 @@ def test_nothing_can_be_piped_into_what_reads_nothing(world: World) -> None:
 def test_output_can_be_piped_on(world: World) -> None:
     start_at_terminal(world, "while :; do echo y; done", "--quiet", "a")  # nobody reads procman's own output here
     read = pexpect.spawn("/bin/sh", ["-c", f"{BIN} attach a.1 | head -n 3"], cwd=str(world.folder), env=world.env)
-    read.expect("y\r+\n(y\r+\n){2}", timeout=DEADLINE)
     read.expect(pexpect.EOF, timeout=DEADLINE)
+    assert read.before.split().count(b"y") == 3, read.before  # how to leave may stand between them
     assert termios.tcgetattr(read.child_fd)[1] & termios.OPOST
     read.close()
 
