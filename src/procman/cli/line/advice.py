@@ -49,6 +49,8 @@ _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
 )
 _PROCFILE = re.compile(r"(.*/)?procfile(\.|$)", re.IGNORECASE)
+_INSTANCE = re.compile(r"[\w-]+(?:\.\d+|#\d+|:\*|:[\w-]+_\d+)")
+"""An instance, or all of a type, as procman, overmind and supervisord write it."""
 _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)"
 
 
@@ -73,7 +75,7 @@ def of_unknown_verb(words: Sequence[str], types: Collection[str] = ()) -> str:
     if verb in COMMANDS and len(names) > 1 and names[0].partition(".")[0] in types:
         return f"`procman run {' '.join(names[1:])}` runs it as a one-off; `procman attach {names[0]}` connects the keyboard"
     if verb in ("kill", "k") and not names:
-        names = ["--all"]
+        names, hint = ["--all"], f"{hint}; `procman shutdown` ends procman, too"
     return _filled(hint, names)
 
 
@@ -177,6 +179,8 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
             return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+        case "start" if instance := _named(message, (word for word in plain if _INSTANCE.fullmatch(word))):
+            return Advice(f"if procman runs already, `procman restart {_name(instance)}` starts what is stopped")
         case "start" if "process type" in message and (
             file := _named(message, (word for word in plain if "." in word))
         ):
