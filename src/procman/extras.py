@@ -14,13 +14,19 @@ from urllib.parse import unquote, urlsplit
 DISTRIBUTION = "procman-supervisor"
 """The name of the installed distribution (`pip show`); the command and the package are called `procman`."""
 
-WANTED = {"textual": "textual>=8", "watchfiles": "watchfiles>=1"}
-"""The extras `tui` and `watch` of pyproject.toml."""
+WANTED = {
+    "textual": "textual>=8",
+    "watchfiles": "watchfiles>=1",
+    "redis": "redis>=5",
+    "cronsim": "cronsim>=2.6",
+    "jinja2": "jinja2>=3.1",
+}
+"""The extras `tui`, `watch`, `autoscale` and `balancer` of pyproject.toml."""
 
 
 def how_to_install(package: str) -> str:
-    """The command that installs this package of WANTED for the running procman."""
-    return f"{_installer()} {shlex.quote(WANTED[package])}"
+    """The command that installs this package for the running procman."""
+    return f"{_installer()} {shlex.quote(WANTED.get(package, package))}"
 
 
 def how_to_upgrade() -> str:
