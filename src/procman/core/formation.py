@@ -341,7 +341,7 @@ class Formation:
             return
         living = closing.living(self.slots)
         if living:
-            self.publish(Kind.SHUTDOWN, wording.shutdown_line(len(living), why))
+            self.publish(Kind.SHUTDOWN, wording.shutdown_line(living, why))
         grace = closing.grace_of(living, self.plan)
         stopped = [*living, *self.slots.companions()]
         self.desired = closing.close(self.desired, stopped, Closing(code, now, grace), why)
