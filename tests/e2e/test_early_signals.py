@@ -140,3 +140,35 @@ def test_a_start_that_goes_to_the_background_can_be_ended_while_it_waits(world: 
     assert world.run("shutdown").code == 0
     assert waiting.stdout is not None
     waiting.stdout.close()
+
+
+IMPORTS = """
+import os, signal, sys
+def press(event, details):
+    if event == "import" and details[0] == {name!r}:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(press)
+sys.argv = ["procman", {verb!r}]
+from procman.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("verb", ["ps", "start"])
+@pytest.mark.parametrize("name", ["procman.bytecode", "procman.cli.early", "procman.cli.outcome"])
+def test_a_ctrl_c_while_procman_is_imported_is_quiet(world: World, name: str, verb: str) -> None:
+    world.file("Procfile", UP)
+    done = python(world, IMPORTS.format(name=name, verb=verb))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("handler", ["SIG_IGN", "SIG_DFL", "default_int_handler"])
+def test_a_program_that_imports_the_command_line_keeps_its_own_ctrl_c(world: World, handler: str) -> None:
+    code = f"import signal; signal.signal(2, signal.{handler}); import procman.cli; print(signal.getsignal(2) == signal.{handler})"
+    assert python(world, code).stdout == "True\n"
+
+
+def python(world: World, code: str) -> subprocess.CompletedProcess[str]:
+    """Code run by the Python that has procman."""
+    argv = [os.path.join(os.path.dirname(world.bin), "python"), "-c", code]
+    return subprocess.run(argv, cwd=world.folder, env=world.env, capture_output=True, text=True, timeout=30)
