@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.app.limitations import limitations_here
-from procman.cli.line.click_options import input_options, nearest_inputs
+from procman.cli.line.click_options import input_options, nearest_inputs, refuse_unknown_variables
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
 from procman.cli.show.formation import explanation
@@ -39,6 +39,7 @@ def check(options: Options, *, fix: bool) -> None:
       procman check -f Procfile.dev -m web=2,worker=0
       procman check --fix
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
+    refuse_unknown_variables(os.environ)
     options = nearest_inputs(options)
     kept: Kept = {}
     plan = load(options, os.environ, kept=kept)
