@@ -95,7 +95,7 @@ def test_who_is_ready_by_what(explained, keys, told):
         (
             "ready: tcp",
             2,
-            "the next once the new one has been ready for 3 s; `stop: {drain: 2.5}` announces each stop 2.5 s before it",
+            "the next once the new one has been ready for 3 s; with `stop: {drain: 2.5}` a load balancer learns of each stop 2.5 s before it",
         ),
         ("health: {http: /up}", 2, "without `ready:` an instance counts as ready after a second"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),

@@ -193,7 +193,9 @@ class _Files:
                 hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
             other = _similar_file(location.procfile) if self._options.procfile is None else ""
             if other:
-                hint = f"{other} is there: -f {os.path.join(os.path.dirname(location.procfile_name), other)}"
+                hint = (
+                    f"{other} is there: name it by `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
+                )
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)

@@ -298,7 +298,8 @@ class Formation:
             self.groups.begin(self.grouped, self.desired.moves)
         needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
         number = self.begin("start", needs)
-        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+        wanted = [spec for t, spec in self.plan.types.items() if self.desired.counts.get(t, 0) > 0]
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in wanted):
             self.startup = StartupState(number, now)
         self.move_on(number, needs, now)
 

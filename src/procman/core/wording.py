@@ -205,8 +205,12 @@ def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
 # ---- a stop
 
 
+_UNASKED = frozenset({ReasonCode.FOLLOWED, ReasonCode.RECYCLED})
+"""Restarts that no other line of the log explains: no command was given, and nothing has died."""
+
+
 def stopping(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=False)
+    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=why.code in _UNASKED)
 
 
 def has_more_time(i: Instance, seconds: float) -> Publish:

@@ -219,7 +219,7 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         )
     if surge:
         return f"an extra instance starts first, then 1 of {count} at a time: none is missing"
-    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` announces each stop 2.5 s before it"
+    drain = "" if spec.stop.drain else "; with `stop: {drain: 2.5}` a load balancer learns of each stop 2.5 s before it"
     away = (spec.rolling or policies.Rolling()).away(count)
     return f"{away} of {count} at a time, the next once the new one has been ready for {rollout.SETTLE:g} s{drain}"
 
