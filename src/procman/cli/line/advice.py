@@ -180,14 +180,8 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
             return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
-        case "start" if program := _program(message, plain):
-            line = f"run {shlex.join(rest)}"
-            image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
-            return Advice(f"`procman {line}` runs a command ({image})", f"cannot find the process type '{program}'")
-        case "start" if "process type" in message and (
-            file := _named(message, (word for word in plain if "." in word))
-        ):
-            return _of_file(file)
+        case "start" if advice := _of_program(message, rest, plain) or _of_file(message, plain):
+            return advice
         case "run" if variable := _named_variable(message, rest):
             return Advice(f"-e names a file; the shell sets a variable: `{variable} procman run …`")
         case "start" if other := _named(message, (word for word in plain if word in verbs)):
@@ -224,8 +218,9 @@ def _of_signal(rest: Sequence[str], plain: Sequence[str], message: str) -> Advic
     return None
 
 
-def _of_file(file: str) -> Advice | None:
+def _of_file(message: str, words: Sequence[str]) -> Advice | None:
     """What to say for a file in the place of a type."""
+    file = _named(message, (word for word in words if "." in word)) if "process type" in message else ""
     if file.endswith(FORMATS):
         return Advice(f"`procman init --from {file}` makes a Procfile of it")
     runner = INTERPRETERS.get(file.rpartition(".")[2])
@@ -244,12 +239,18 @@ def _of_names(verb: str, message: str, words: Sequence[str]) -> Advice | None:
     return None
 
 
-def _program(message: str, words: Sequence[str]) -> str:
-    """The program that somebody named in the place of a type: the message names it, or takes its -c for counts."""
-    if words and words[0] in SHELLS and " as a count" in message:
-        return words[0]
-    word = _named(message, words) if "process type" in message else ""
-    return word if word in INSIDE or ("/" in word and "." not in word) else ""
+def _of_program(message: str, rest: Sequence[str], plain: Sequence[str]) -> Advice | None:
+    """What to say for a program in the place of a type, as behind an image: the message names it, or takes a shell's -c
+    for counts.
+    """
+    word = _named(message, plain) if "process type" in message else ""
+    if plain and plain[0] in SHELLS and " as a count" in message:
+        word = plain[0]
+    if word not in INSIDE and ("/" not in word or "." in word):
+        return None
+    line = f"run {shlex.join(rest)}"
+    image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
+    return Advice(f"`procman {line}` runs a command ({image})", f"cannot find the process type '{word}'")
 
 
 def _named_variable(message: str, words: Sequence[str]) -> str:
