@@ -86,6 +86,21 @@ MASTODON = {
 }
 
 
+@pytest.mark.parametrize("name", ["made", "with a blank"])
+def test_what_to_do_next_names_the_other_folder(procman, folder, name):
+    (folder / name).mkdir()
+    (folder / "app.service").write_text("[Service]\nExecStart=/bin/sleep 1000\n")
+    said = procman("init", "--from", "app.service", "-d", name).out
+    option = f"-d '{name}'" if " " in name else f"-d {name}"
+    assert f"next: `procman check {option}`, then `procman start {option}`" in said
+    assert procman("check", "-d", name).code == 0
+    (folder / name / "Procfile").rename(folder / name / "Procfile.dev")
+    (folder / name / "procman.yml").unlink(missing_ok=True)
+    said = procman("init", "-d", str(folder / name)).out
+    assert f"`procman check {option} -f " in said
+    assert procman("check", "-d", name, "-f", f"{name}/Procfile.dev").code == 0
+
+
 def test_a_procfile_and_a_procfile_dev_get_one_procman_yml(procman, folder):
     """What each type wants stands in it, but for a name under which the two run something else."""
     (folder / "bin").mkdir()
@@ -174,7 +189,7 @@ ECOSYSTEM = """\
 const port = 4000;
 module.exports = {
   apps: [
-    { name: 'web', script: 'server.js',
+    { name: 'web', script: 'server.js', instances: -1,
       env: { PORT: port },
       cron_restart: '0 0 * * *' },
   ],
@@ -190,6 +205,7 @@ def test_a_javascript_file_is_run_by_node(procman, folder):
     assert (folder / "Procfile").read_text().endswith("web: node server.js\n")
     assert "port: 4000" in (folder / "procman.yml").read_text()
     assert "ecosystem.config.js:6: web: cron_restart" in done.out
+    assert "web: node server.js  (cpus-1 instances; cpus is the number of processors)" in done.out
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node: apt-get install nodejs")
