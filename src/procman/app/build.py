@@ -52,18 +52,20 @@ FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
 
 
-class PreviousProgram(Protocol):
-    """What the program before an upgrade has handed over."""
+if TYPE_CHECKING:
 
-    files: FilesState | None
+    class PreviousProgram(Protocol):
+        """What the program before an upgrade has handed over."""
 
-    def restore(self, history: History, output: Multiplexer) -> Handover:
-        """Fill the history and the output, and return what the kernel needs."""
-        ...
+        files: FilesState | None
 
-    def go_on(self, server: LazyServer | None) -> None:
-        """The last step before it runs."""
-        ...
+        def restore(self, history: History, output: Multiplexer) -> Handover:
+            """Fill the history and the output, and return what the kernel needs."""
+            ...
+
+        def go_on(self, server: LazyServer | None) -> None:
+            """The last step before it runs."""
+            ...
 
 
 def build(

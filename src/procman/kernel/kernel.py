@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from procman.core import actions, events
-from procman.core.decider import AT_FAULT, Decider
+from procman.core.decider import AT_FAULT
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
@@ -34,6 +35,9 @@ from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade
 from procman.kernel.wiring import KernelParts, KernelSettings
 from procman.text.signals import signal_number
+
+if TYPE_CHECKING:
+    from procman.core.decider import Decider
 
 
 class Kernel:

@@ -25,12 +25,14 @@ from procman.kernel.loop.reactor import Reactor
 from procman.serve.accepting import Acceptor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.holds import Holds
-from procman.serve.methods import Backend, Failure, StreamParams, instance_of
-from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+from procman.serve.methods import Failure, StreamParams, instance_of
+from procman.serve.streams import EventsStream, LogsStream, refuse_names
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
     from procman.serve.attachments import Attachments
+    from procman.serve.methods import Backend
+    from procman.serve.streams import ServedStream
 
 RECENT = 256
 """Changes that are kept for clients that reconnect after an upgrade."""

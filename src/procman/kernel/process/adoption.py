@@ -12,9 +12,8 @@ import os
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from procman.core.decider import Decider
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
@@ -23,6 +22,9 @@ from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.limitations import limitations
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import ProcessTable
+
+if TYPE_CHECKING:
+    from procman.core.decider import Decider
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -37,17 +39,19 @@ scan serves all that were started together, as it looks at all children.
 """
 
 
-class AdoptionHost(Protocol):
-    """What adoption needs of the kernel."""
+if TYPE_CHECKING:
 
-    @property
-    def fleet(self) -> Decider:
-        """Knows what is stopping."""
+    class AdoptionHost(Protocol):
+        """What adoption needs of the kernel."""
 
-    def check_children(self) -> None:
-        """Scan the children, close what has ended, and see whether procman can end."""
+        @property
+        def fleet(self) -> Decider:
+            """Knows what is stopping."""
 
-    def post(self, event: Event) -> None: ...
+        def check_children(self) -> None:
+            """Scan the children, close what has ended, and see whether procman can end."""
+
+        def post(self, event: Event) -> None: ...
 
 
 class Adoption:
