@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
-    from procman.kernel.output.logfiles import FilesState, LogFiles
+    from procman.kernel.output.logfiles import LogFiles
+    from procman.kernel.output.sinks import FilesState
     from procman.kernel.saved import Handover
 else:
     save = later(__name__, "procman.app.save")
 
 for each in (
-    *("saved", "survive.handover", "survive.upgrading", "output.logfiles"),
+    *("saved", "survive.handover", "survive.upgrading"),
     *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
 ):
     later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procman.core import order
-from procman.core.policies import Dependency
 from procman.core.slots import Slots
 from procman.core.spec import ProcessSpec
 from procman.later import later
@@ -15,6 +14,7 @@ from procman.later import later
 if TYPE_CHECKING:
     from procman.core import groups
     from procman.core.desired import Desired
+    from procman.core.policies import Dependency
 else:
     groups = later(__name__, "procman.core.groups")
 

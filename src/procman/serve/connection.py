@@ -23,8 +23,7 @@ from procman.control.messages import InputParams, ResizeParams, StreamEnded, Str
 from procman.control.methods import METHODS, MethodKind
 from procman.control.sockets import peer_of
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
-from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, parameters, parse
-from procman.serve.streams import NOT_ATTACHED
+from procman.serve.methods import HANDLERS, NOT_ATTACHED, Answer, Failure, StreamParams, parameters, parse
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:

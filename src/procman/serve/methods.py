@@ -59,6 +59,8 @@ class Failure(Struct, frozen=True):
     hint: str = ""
 
 
+NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
+
 Answer = Callable[[Struct], None]
 """A function that takes the result, or a Failure."""
 

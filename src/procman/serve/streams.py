@@ -20,13 +20,10 @@ from procman.control.messages import Happened, InputParams, LogsParams, Output, 
 from procman.core.select import Selector
 from procman.core.view import Change, FleetView
 from procman.kernel.output.history import History, HistoryEntry
-from procman.serve.methods import Failure
+from procman.serve.methods import NOT_ATTACHED, Failure
 
 PIECE = 64 * 1024
 """Bytes of one instance's output that are sent before it is the turn of another."""
-
-
-NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
 
 
 class _Notifications:
