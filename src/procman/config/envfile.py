@@ -11,7 +11,6 @@ Messages never show a value, as it may be a secret.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 import sys
@@ -159,10 +158,12 @@ def _load_dotenv() -> None:
     """
     if "dotenv" in sys.modules or "dotenv.parser" in sys.modules:
         return
-    spec = importlib.util.find_spec("dotenv")
+    from importlib.util import find_spec, module_from_spec  # noqa: PLC0415  only where there is a .env
+
+    spec = find_spec("dotenv")
     if spec is None:
         return  # whoever imports it says so
-    sys.modules["dotenv"] = importlib.util.module_from_spec(spec)  # not executed
+    sys.modules["dotenv"] = module_from_spec(spec)  # not executed
     try:
         import dotenv.parser  # noqa: PLC0415
         import dotenv.variables  # noqa: PLC0415, F401

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from procman.serve.streams import EventsStream, LogsStream, ServedStream
 else:
     streams = later(__name__, "procman.serve.streams")
+    later(__name__, "procman.control.first_version")  # what `streams` imports is kept together with it
 
 RECENT = 256
 """Changes that are kept for clients that reconnect after an upgrade."""
