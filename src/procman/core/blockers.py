@@ -4,7 +4,9 @@ decides and explains.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from procman.core import order
 from procman.core.slots import Slots
@@ -19,7 +21,7 @@ else:
     groups = later(__name__, "procman.core.groups")
 
 
-class Blockers(NamedTuple):
+class Blockers(Struct, frozen=True):
     dependencies: tuple[Dependency, ...] = ()
     ahead: tuple[groups.Ahead, ...] = ()
 
