@@ -12,7 +12,6 @@ never shown.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
 from struct import Struct as Layout
 from typing import TYPE_CHECKING
 
@@ -128,6 +127,8 @@ class _Ring:
 
     def _prune(self) -> None:
         """Forget the rows whose bytes are lost. Only done sometimes, as it moves the others."""
+        from bisect import bisect_right  # noqa: PLC0415  0.04 MB, where no instance has written much
+
         ends = self.ends()
         gone = max(bisect_right(ends, self.floor), len(ends) - max(self.size, _GRANTED) // _BYTES_A_ROW)
         if gone > 0:
@@ -141,7 +142,7 @@ class _Ring:
 
     def resize(self, size: int) -> None:
         """Change the size, keeping the newest bytes. A MemoryError leaves everything unchanged."""
-        floor = max(self.floor, self.end - size)
+        floor, before = max(self.floor, self.end - size), self.size
         first = max(0, floor - 1)
         kept = self.get(first, self.end)
         data = bytearray(size + 1)
@@ -149,7 +150,8 @@ class _Ring:
         self.size = size
         self.data = data
         self._place(first, kept)
-        self._prune()
+        if size < before:
+            self._prune()
 
     def empty(self) -> int:
         """Start again with the least size, as if everything had been read; returns the size before. `end` stays."""
@@ -270,6 +272,8 @@ class History:
         at = max(offset, start)
         missed = at - offset
         entries: list[HistoryEntry] = []
+        from bisect import bisect_right  # noqa: PLC0415  as above
+
         ends = ring.ends()
         for number in range(bisect_right(ends, at), len(ends)):
             time, end, _ = ring.row(number)
