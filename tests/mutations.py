@@ -392,6 +392,12 @@ MUTATIONS = [
         "is None and not fact",
     ),
     Mutation("an exit 0 before it was ready is a success", "closing", "return failure_of(i) if fails else", "return"),
+    Mutation(
+        "what follows procman's signal is a status of its own",
+        "closing",
+        "if not record.exit_asked else",
+        "if True else",
+    ),
     Mutation("a failure may end procman with 0", "closing", "else 0) or 1\n", "else 0)\n"),
     Mutation(
         "on_end waits for the last try",

@@ -53,7 +53,7 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
         return Step(i)
     status = ExitStatus(event.code)
     then, stopped = i.phase.then, i.phase.why
-    i = noted(i, last_exit=status)
+    i = noted(i, last_exit=status, exit_asked=False)
     if not i.wanted:
         return down(i, stopped, now)
     if then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
@@ -87,7 +87,7 @@ def spawn_cancelled(i: Instance, now: float) -> Step:
 def exited(i: Instance, event: Exited, now: float) -> Step:
     if not i.alive:
         return Step(i)
-    i = noted(i, last_exit=event.status)
+    i = noted(i, last_exit=event.status, exit_asked=isinstance(i.phase, Stopping))
     gone = LeaderEnded(i.name, i.generation, event.status)
     if isinstance(i.phase, Stopping):
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))

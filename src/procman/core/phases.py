@@ -221,10 +221,12 @@ ENDED_ITSELF = (Done, Failed)
 class SlotRecord(Struct, frozen=True, kw_only=True):
     """What outlasts a run. `failures` and `early_exits` count ends in a row (early: before ready), `restarts` the
     automatic restarts since the slot was made; `ended_at` is when it last ended by itself, `died_at` without success, and
-    `died_before` when it had died before that.
+    `died_before` when it had died before that. `exit_asked`: the last exit followed a signal of procman's, and so says
+    nothing about the program.
     """
 
     last_exit: ExitStatus | None = None
+    exit_asked: bool = False
     failures: int = 0
     early_exits: int = 0
     restarts: int = 0
