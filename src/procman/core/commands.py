@@ -88,7 +88,15 @@ def scale(command: Scale, world: World) -> Decision:
         one = next(iter(changed)) if len(changed) == 1 else None
         change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
-    return Granted(after, touched, needs_of_counts(after, target, touched, plan), what, change)
+    needs = needs_of_counts(after, target, touched, plan)
+    stopped = {i.name for i in world.standing() if _is_stopped(i, after)}  # no scaling starts them, or ends their stop
+    needs = {name: need for name, need in needs.items() if name not in stopped or need.want is Want.DOWN}
+    return Granted(after, touched, needs, what, change)
+
+
+def _is_stopped(i: Instance, desired: Desired) -> bool:
+    """Whether it was stopped by a person, or is being stopped."""
+    return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
