@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from procman.core import actions, events
-from procman.core.decider import AT_FAULT, Decider
+from procman.core import actions, decider, events
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
@@ -73,7 +72,7 @@ class Kernel:
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
-    def fleet(self) -> Decider:
+    def fleet(self) -> decider.Decider:
         """What decides: the fleet, or the fallback once the fleet has raised."""
         return self._faults.decider
 
@@ -234,7 +233,7 @@ class Kernel:
     def why_not(self) -> str:
         """Why procman cannot be upgraded now; "" where it can."""
         if self._faults.fallen_back:
-            return AT_FAULT
+            return decider.AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property
