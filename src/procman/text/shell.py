@@ -75,9 +75,20 @@ def is_pipeline(command: str) -> bool:
     """Whether the status of the line is only that of the last command of a pipeline, which hides how the others ended."""
     if "|" not in command or "pipefail" in command:
         return False
-    while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # removes brackets from the inside out
-        command = text
+    text = _operators(command)
     if re.search(r"\bcase\b", text):
         return False
     last = re.split(_NEXT_COMMAND, text.rstrip(" \t\n;"))[-1]
     return any("|" in part for part in last.split("||"))
+
+
+def ends_in_background(command: str) -> bool:
+    """Whether the shell does not wait for the last command of the line (`server &`), and so ends before it."""
+    return "&" in command and re.search(r"(?<![&<>|])&[\s;)}]*\Z", _operators(command)) is not None
+
+
+def _operators(command: str) -> str:
+    """The line without places where an operator is none."""
+    while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # removes brackets from the inside out
+        command = text
+    return text
