@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -40,7 +41,14 @@ def test_a_synonym_leads_to_verbs_that_exist(word):
         ("tail -f web", "`procman logs -f web` follows the output"),
         ("tail -n 5 web", "`procman logs -f` follows the output"),
         ("kill web", "`procman stop web` stops instances; `procman signal KILL NAME` sends a signal"),
-        ("kill", "`procman stop --all` stops instances; `procman signal KILL NAME` sends a signal"),
+        (
+            "kill",
+            "`procman stop --all` stops instances; `procman signal KILL NAME` sends a signal; `procman shutdown` ends procman, too",
+        ),
+        (
+            "drain web.1",
+            "`procman stop web.1` takes instances out of rotation, waits for their requests, and stops them",
+        ),
         ("kill -9 web", "`procman signal 9 web` sends it; `procman stop` stops instances for good"),
         ("kill -s HUP web", "`procman signal HUP web` sends it; `procman stop` stops instances for good"),
         ("kill -USR1", "`procman signal USR1 NAME` sends it; `procman stop` stops instances for good"),
@@ -337,6 +345,26 @@ def test_a_verb_after_start_is_shown_without_it(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("typed", "program"),
+    [
+        (["bash"], "bash"),
+        (["sh", "-c", "echo hi"], "sh"),
+        (["python", "manage.py", "migrate"], "python"),
+        (["bin/rails", "console"], "bin/rails"),
+        (["env"], "env"),
+    ],
+)
+def test_a_program_behind_an_image_is_shown_as_a_one_off(tmp_path, typed, program):
+    (tmp_path / "Procfile").write_text("web: x\n")
+    line = f"run {shlex.join(typed)}"
+    image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
+    assert refused("start", *typed, cwd=tmp_path) == [
+        f"cannot find the process type '{program}'",
+        f"`procman {line}` runs a command ({image})",
+    ]
+
+
 def test_procmans_own_lines_are_found_under_its_name():
     advice = of_refused(["logs", "procman"], "cannot find an instance or process type 'procman'")
     assert advice is not None
@@ -352,7 +380,19 @@ def test_start_all_is_refused_with_the_way_to_all(tmp_path):
     (tmp_path / "Procfile").write_text("web: sleep 1\n")
     told = refused("start", "all", cwd=tmp_path)
     assert told[0].startswith("cannot find the process type 'all'")
-    assert told[1:] == ["without a type it starts them all: `procman start`"]
+    assert told[1:] == [
+        "without a type it starts them all: `procman start`; if it runs already, `procman restart` starts what is stopped"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("web.2", "web.2"), ("web:*", "web"), ("web:web_00", "web.1"), ("web#2", "web.2")]
+)
+def test_a_start_of_an_instance_leads_to_restart(tmp_path, typed, meant):
+    (tmp_path / "Procfile").write_text("web: sleep 1000\n")
+    assert refused("start", typed, cwd=tmp_path)[1:] == [
+        f"if procman runs already, `procman restart {meant}` starts what is stopped"
+    ]
 
 
 def test_a_signal_behind_the_name_is_told_in_the_right_order():

@@ -6,7 +6,7 @@ import pytest
 from making import Story, plan_of, spec_of
 from msgspec.structs import replace
 
-from procman.core.events import Commanded, Probed, Restart, ShutdownAsked, Stop
+from procman.core.events import Commanded, Hold, Probed, Restart, ShutdownAsked, Stop
 from procman.core.policies import (
     Dependency,
     Drain,
@@ -63,6 +63,18 @@ def test_one_that_is_ready_says_when_it_is_replaced(recycle, told):
     assert why(story) == ["web.1 has been ready for 0.0 s", told]
 
 
+@pytest.mark.parametrize(("crashes", "told"), [(1, "exit 3"), (2, "exit 3, twice in a row")])
+def test_one_that_starts_again_says_how_the_runs_before_have_ended(crashes, told):
+    story = Story(plan_of({"web": 1}, spec_of(ready=READY)))
+    for _ in range(crashes):
+        story.spawned("web.1")
+        story.ends("web.1", 3)
+        story.timer("web.1")
+    story.spawned("web.1")
+    assert why(story)[1] == f"the run before ended: {told}"
+    assert why(story)[2].startswith("not ready so far: ")
+
+
 def test_one_that_starts_says_what_its_probe_has_found():
     story = Story(plan_of({"web": 1}, spec_of(ready=READY)))
     story.spawned("web.1")
@@ -95,6 +107,17 @@ def test_one_that_drains_says_what_follows():
         "after the stop signal it is started again",
     ]
     assert why(story, "web.2")[1] == "after the stop signal it stays down"
+
+
+def test_one_that_a_balancer_holds_says_what_is_waited_for():
+    story = Story(plan_of({"web": 1}))
+    story.ready("web.1")
+    story.happens(Commanded(Hold("@balancer/web", ("web",), 10.0), 1))
+    story.happens(Commanded(Stop(("web.1",)), 2))
+    assert (
+        why(story)[1]
+        == "it gets no new requests; when none is left, @balancer/web lets it stop at once; then it stays down"
+    )
 
 
 def test_one_that_was_stopped_says_by_whom_and_how_it_is_started():

@@ -205,8 +205,12 @@ def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
 # ---- a stop
 
 
+_UNASKED = frozenset({ReasonCode.FOLLOWED, ReasonCode.RECYCLED})
+"""Restarts that no other line of the log explains: no command was given, and nothing has died."""
+
+
 def stopping(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=False)
+    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=why.code in _UNASKED)
 
 
 def has_more_time(i: Instance, seconds: float) -> Publish:
@@ -304,9 +308,7 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 
 def ended_line(instances: Sequence[Instance]) -> str:
-    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type, and many types by how they ended.
-    Empty where none ever ran.
-    """
+    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many are counted by type, or by how they ended. Empty where none ever ran."""
     ends = [(i, _end_shown(i)) for i in instances if i.record.last_exit is not None or i.unkillable]
     if not ends:
         return ""
@@ -338,8 +340,9 @@ def before_its_turn(needing: Instance) -> str:
     return f"before its turn, as {needing.name} has not ended"
 
 
-def shutdown_line(count: int, why: str) -> str:
-    return f"stopping {count} instance{'' if count == 1 else 's'}: {why}"
+def shutdown_line(stopped: Sequence[Instance], why: str) -> str:
+    count = sum(not isinstance(i.phase, Waiting | Backoff) for i in stopped)  # those have no process to stop
+    return f"stopping {count} instance{'' if count == 1 else 's'}: {why}" if count else f"stopping: {why}"
 
 
 def superseded(what: str) -> Reason:

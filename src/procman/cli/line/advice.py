@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from procman.cli.line.foreign import (
     FOLLOW,
     FORMATS,
     HARMLESS,
+    INSIDE,
     INTERPRETERS,
     KINDS,
     NAMELESS,
@@ -30,6 +32,7 @@ from procman.cli.line.foreign import (
     TOOLS,
 )
 from procman.errors import nearest
+from procman.text.shell import SHELLS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -49,6 +52,8 @@ _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
 )
 _PROCFILE = re.compile(r"(.*/)?procfile(\.|$)", re.IGNORECASE)
+_INSTANCE = re.compile(r"[\w-]+(?:\.\d+|#\d+|:\*|:[\w-]+_\d+)")
+"""An instance, or all of a type, as procman, overmind and supervisord write it."""
 _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)"
 
 
@@ -73,7 +78,7 @@ def of_unknown_verb(words: Sequence[str], types: Collection[str] = ()) -> str:
     if verb in COMMANDS and len(names) > 1 and names[0].partition(".")[0] in types:
         return f"`procman run {' '.join(names[1:])}` runs it as a one-off; `procman attach {names[0]}` connects the keyboard"
     if verb in ("kill", "k") and not names:
-        names = ["--all"]
+        names, hint = ["--all"], f"{hint}; `procman shutdown` ends procman, too"
     return _filled(hint, names)
 
 
@@ -177,6 +182,12 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
             return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+        case "start" if instance := _named(message, (word for word in plain if _INSTANCE.fullmatch(word))):
+            return Advice(f"if procman runs already, `procman restart {_name(instance)}` starts what is stopped")
+        case "start" if program := _program(message, plain):
+            line = f"run {shlex.join(rest)}"
+            image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
+            return Advice(f"`procman {line}` runs a command ({image})", f"cannot find the process type '{program}'")
         case "start" if "process type" in message and (
             file := _named(message, (word for word in plain if "." in word))
         ):
@@ -235,6 +246,14 @@ def _of_names(verb: str, message: str, words: Sequence[str]) -> Advice | None:
     if word and ":" in word and (name := _name(word)) != word:
         return Advice(f"write `procman {verb} {name}`")
     return None
+
+
+def _program(message: str, words: Sequence[str]) -> str:
+    """The program that somebody named in the place of a type: the message names it, or takes its -c for counts."""
+    if words and words[0] in SHELLS and " as a count" in message:
+        return words[0]
+    word = _named(message, words) if "process type" in message else ""
+    return word if word in INSIDE or ("/" in word and "." not in word) else ""
 
 
 def _named_variable(message: str, words: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ Only tables: `advice` chooses the row and puts the words in that were typed. `{}
 
 from __future__ import annotations
 
+from procman.text.shell import SHELLS
+
 LISTING = "`procman ps{}` lists the instances"
 ENDING = "`procman shutdown` stops everything and ends procman; `procman stop NAME` stops instances"
 
@@ -53,6 +55,7 @@ SYNONYMS = {
     "serve": "`procman start{}` runs the formation",
     "supervise": "`procman start{}` runs the formation",
     "startall": "`procman start` runs the formation",
+    "drain": "`procman stop{}` takes instances out of rotation, waits for their requests, and stops them",
     "stopall": "`procman stop --all` stops all instances",
     "restartall": "`procman restart` restarts all instances",
     "terminate": "`procman stop{}` stops instances",
@@ -194,6 +197,9 @@ PROGRAMS = (
 )
 """Programs that somebody names in the place of a verb."""
 
+INSIDE = frozenset((*PROGRAMS, *SHELLS, "env", "ls", "cat", "sleep", "printenv", "rake", "uv", "poetry", "mix", "deno"))
+"""Programs that somebody names behind an image whose entry point is `procman start`."""
+
 COMMANDS = ("exec", "e", "run")
 """Verbs with a command behind them, whose words are no names."""
 
@@ -295,7 +301,7 @@ REWRITTEN = {
 """Options whose value is shown in procman's place for it."""
 
 ALL = {
-    "start": "without a type it starts them all: `procman start`",
+    "start": "without a type it starts them all: `procman start`; if it runs already, `procman restart` starts what is stopped",
     "restart": "without a name it restarts them all: `procman restart`",
     "stop": "that is an option: `procman stop --all`",
     "logs": "without a name it shows the output of all: `procman logs{}`",
