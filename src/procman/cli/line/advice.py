@@ -178,6 +178,29 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
         case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
+        case "start" | "check" if advice := _of_types(verb, rest, message, verbs):
+            return advice
+        case "run" if variable := _named_variable(message, rest):
+            return Advice(f"-e names a file; the shell sets a variable: `{variable} procman run …`")
+        case _ if "cannot find an instance" in message and (advice := _of_names(verb, message, plain)):
+            return advice
+        case "logs" if "'procman'" in message and "procman" in plain:
+            return Advice("`procman logs system` shows procman's own lines")
+        case _ if verb in NEEDLESS and plain in (["all"], ["now"], ["."], ["*"]) and "unexpected" in message:
+            return Advice(NEEDLESS[verb], f"cannot use '{plain[0]}': `procman {verb}` takes no name")
+        case _ if verb in NAMELESS and plain and "unexpected extra argument" in message:
+            return Advice(
+                NAMELESS[verb].replace("{}", " ".join(plain)),
+                f"cannot use '{plain[0]}': `procman {verb}` takes no name",
+            )
+        case _:
+            return None
+
+
+def _of_types(verb: str, rest: Sequence[str], message: str, verbs: Collection[str]) -> Advice | None:
+    """What to say for words in the place of process types."""
+    plain = [word for word in rest if not word.startswith("-")]
+    match verb:
         case "start" | "check" if file := _named(message, (word for word in plain if _PROCFILE.match(word))):
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
@@ -192,22 +215,9 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             file := _named(message, (word for word in plain if "." in word))
         ):
             return _of_file(file)
-        case "run" if variable := _named_variable(message, rest):
-            return Advice(f"-e names a file; the shell sets a variable: `{variable} procman run …`")
         case "start" if other := _named(message, (word for word in plain if word in verbs)):
             image = f"in an image: `docker run --entrypoint procman IMAGE {other}`"
             return Advice(f"`procman {other}` is a verb of its own, without start ({image})")
-        case _ if "cannot find an instance" in message and (advice := _of_names(verb, message, plain)):
-            return advice
-        case "logs" if "'procman'" in message and "procman" in plain:
-            return Advice("`procman logs system` shows procman's own lines")
-        case _ if verb in NEEDLESS and plain in (["all"], ["now"], ["."], ["*"]) and "unexpected" in message:
-            return Advice(NEEDLESS[verb], f"cannot use '{plain[0]}': `procman {verb}` takes no name")
-        case _ if verb in NAMELESS and plain and "unexpected extra argument" in message:
-            return Advice(
-                NAMELESS[verb].replace("{}", " ".join(plain)),
-                f"cannot use '{plain[0]}': `procman {verb}` takes no name",
-            )
         case _:
             return None
 
