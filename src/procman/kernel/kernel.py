@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from procman.core import actions, events
-from procman.core.decider import AT_FAULT
+from procman.core import actions, decider, events
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
@@ -35,9 +33,6 @@ from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade
 from procman.kernel.wiring import KernelParts, KernelSettings
 from procman.text.signals import signal_number
-
-if TYPE_CHECKING:
-    from procman.core.decider import Decider
 
 
 class Kernel:
@@ -77,7 +72,7 @@ class Kernel:
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
-    def fleet(self) -> Decider:
+    def fleet(self) -> decider.Decider:
         """What decides: the fleet, or the fallback once the fleet has raised."""
         return self._faults.decider
 
@@ -238,7 +233,7 @@ class Kernel:
     def why_not(self) -> str:
         """Why procman cannot be upgraded now; "" where it can."""
         if self._faults.fallen_back:
-            return AT_FAULT
+            return decider.AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property
