@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from procman.errors import nearest
 from procman.text.words import index_of, type_of
 
 
-class World(NamedTuple):
+class World(Struct, frozen=True):
     """What commands are judged by."""
 
     plan: Plan
@@ -134,9 +134,9 @@ def resized(
 ) -> tuple[Desired, list[str]]:
     """What is desired with another count of a type, and the slots that start or stop; `remove` are stopped first."""
     taken, room = partial(world.slots.taken, world.plan.types[type_name]), room_of(world.plan, type_name)
-    after, start, stop = wanted.resize(world.desired, Resizing(type_name, count, taken, room, why, remove))
-    gone = [n for n in stop if world.slots.at(type_name, n) is not None]
-    return after, [f"{type_name}.{n}" for n in [*gone, *start]]
+    to = wanted.resize(world.desired, Resizing(type_name, count, taken, room, why, remove))
+    gone = [n for n in to.stop if world.slots.at(type_name, n) is not None]
+    return to.desired, [f"{type_name}.{n}" for n in [*gone, *to.start]]
 
 
 def restart(command: Restart, world: World) -> Decision:
