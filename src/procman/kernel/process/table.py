@@ -324,7 +324,9 @@ class ProcessTable:
     def complete(self, view: FleetView) -> FleetView:
         """The view with adopted processes, and with orphans."""
         listed = self.adopted()
-        rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in view.instances)
+        rows = view.instances
+        if listed:
+            rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in rows)
         return replace(view, instances=rows, orphans=self.orphans())
 
     # ---- signals
