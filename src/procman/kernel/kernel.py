@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -55,7 +55,7 @@ class Kernel:
         self._adoption = Adoption(reactor, self._processes, output, self.helpers, self)
         self._on_demand = OnDemand(reactor, self._processes, self)
         self._launcher = launcher = Launcher(settings.given, self._processes, output, self._on_demand)
-        self._events = EventQueue(reactor, self._faults, launcher, self._perform, self._adoption.scan_soon)
+        self._events = EventQueue(reactor, self._faults, launcher, self._carry_out, self._adoption.scan_soon)
         self.post = self._events.post
         self._deaths = Deaths(self._processes, output, self.helpers, self.post, self._adoption)
         self._guarding = Guarding(reactor, self.helpers, self._processes.ledger, settings.guarded or (), output.log)
@@ -121,6 +121,11 @@ class Kernel:
     def _no_memory(self) -> None:
         self._faults.no_memory(lambda: self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self.on_child))
 
+    def _carry_out(self, decided: Sequence[actions.Action]) -> None:
+        self._adoption.decided = decided
+        for action in decided:
+            self._perform(action)
+
     def _perform(self, action: actions.Action) -> None:
         match action:  # what is frequent comes first
             case actions.Publish(change):
@@ -128,14 +133,19 @@ class Kernel:
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
+                if self._adoption.decided:  # before the first signal
+                    self._adoption.foresee()
                 if process := self._processes.find(name, generation, target):
-                    if signal != "CONT":  # it follows a stop signal, for which all this has been done
-                        self._adoption.foresee(process, always=signal != "TERM" or self.fleet.plan.has_order)
                     self._processes.signal(process, signal, target)
             case actions.Spawn():
                 self._events.spawns.add(action)
             case actions.Reply() | actions.Refuse():
                 self._requests.answer(action)
+            case actions.OperationEnded(operation):
+                self._publisher.end(operation)
+            case actions.Remove(name):
+                self.output.forget(name)
+                self._on_demand.forget(name)
             case actions.CancelSpawn():
                 self._events.cancel(action)
             case actions.SignalProcess(pid, signal):
@@ -146,13 +156,8 @@ class Kernel:
             case actions.ReclaimDaemons(name, generation, signal):
                 if process := self._processes.find(name, generation):
                     self._processes.inherit(process, signal_number(signal))
-            case actions.Remove(name):
-                self.output.forget(name)
-                self._on_demand.forget(name)
             case actions.KeepCounts(counts):
                 self._keep(counts)
-            case actions.OperationEnded(operation):
-                self._publisher.end(operation)
             case actions.Finish(code):
                 self._ending.begin(code)
             case _:

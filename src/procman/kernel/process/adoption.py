@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
+from procman.core.actions import Action, Signal
 from procman.core.decider import Decider
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
@@ -63,6 +64,7 @@ class Adoption:
         self._host = host
         self._children = children.Children()
         self._me = os.getpid()
+        self.decided: Sequence[Action] = ()  # until its first signal
         self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
         self._logged: dict[str, int] = {}  # how many orphans of that name, at most, have been logged
         self._scan_due = False
@@ -114,16 +116,21 @@ class Adoption:
             text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
             self._output.log(f"pid {pid} ({name}) {text}")
 
-    def foresee(self, process: Process, *, always: bool) -> None:
-        """A process is about to be stopped: find its descendants, and what it left behind, now, as later they may be
-        impossible to find. When everything ends, only with `always`, as every process then gets TERM.
+    def foresee(self) -> None:
+        """What is decided is about to stop processes: find their descendants, and what they left behind, now and all at
+        once, as later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
         """
+        decided, self.decided = self.decided, ()
         self.sweep_soon()
-        if self._processes.subreaper and (always or not self._host.fleet.stopping):
-            now = time.monotonic()
-            if now >= self._scanned_at + FRESH:  # one scan for all that are stopped together
+        fleet = self._host.fleet
+        spared = ("CONT", "TERM") if fleet.stopping and not fleet.plan.has_order else ("CONT",)
+        signals = [action for action in decided if isinstance(action, Signal) and action.signal not in spared]
+        found = [self._processes.find(one.name, one.generation, one.target) for one in signals]
+        stopped = [process for process in found if process is not None]
+        if stopped and self._processes.subreaper:
+            if time.monotonic() >= self._scanned_at + FRESH:
                 self.scan_children()
-            self._processes.remember(process, now)
+            self._processes.remember(stopped)
 
     def scan_soon(self) -> None:
         """After a start: what the process forks and leaves becomes procman's child."""
