@@ -18,12 +18,13 @@ except ModuleNotFoundError:  # the built wheel is tested end to end without it
 else:
     settings.register_profile(
         "ci",
-        derandomize=True,  # a red run is red again
+        derandomize=True,  # a red run is red again, with the same modules loaded: their constants are among the examples
+        print_blob=True,  # and this repeats its example whatever is loaded
         database=None,
         deadline=None,  # a shared machine stalls
         max_examples=400,
         stateful_step_count=60,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
-    settings.register_profile("long", settings.get_profile("ci"), derandomize=False, max_examples=5000, print_blob=True)
+    settings.register_profile("long", settings.get_profile("ci"), derandomize=False, max_examples=5000)
     settings.load_profile(os.environ.get("PROCMAN_HYPOTHESIS", "ci"))

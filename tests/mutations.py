@@ -118,7 +118,7 @@ MUTATIONS = [
     Mutation(
         "a person's word does not start anew",
         "phases",
-        "return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)",
+        "return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None, died_before=None)",
         "return i",
     ),
     Mutation(
@@ -392,6 +392,12 @@ MUTATIONS = [
         "is None and not fact",
     ),
     Mutation("an exit 0 before it was ready is a success", "closing", "return failure_of(i) if fails else", "return"),
+    Mutation(
+        "what follows procman's signal is a status of its own",
+        "closing",
+        "if not record.exit_asked else",
+        "if True else",
+    ),
     Mutation("a failure may end procman with 0", "closing", "else 0) or 1\n", "else 0)\n"),
     Mutation(
         "on_end waits for the last try",
@@ -400,7 +406,10 @@ MUTATIONS = [
         "if False and policy.policy",
     ),
     Mutation("what is given up is in a crash loop", "restart", "self.looping or (retried and (", "self.looping or (("),
-    Mutation("the healthy share the crash loop", "crashes", "return recent and not", "return not"),
+    Mutation("the healthy share the crash loop", "crashes", "return (again or", "return (True or"),
+    Mutation("two deaths a day are a crash loop", "crashes", " and died_at - before < WINDOW", ""),
+    Mutation("a crash loop of rare deaths is not shown", "crashes", " or i.record.early_exits >= EARLY_DEATHS", ""),
+    Mutation("a crash loop is shown for ever", "crashes", " or now - died_at >= WINDOW", ""),
     Mutation("leftovers have ten seconds", "closing", "default=longest_grace(plan))", "default=DEFAULT_GRACE)"),
     Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),

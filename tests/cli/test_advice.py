@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -334,6 +335,26 @@ def test_a_verb_after_start_is_shown_without_it(tmp_path):
     assert refused("start", "check", cwd=tmp_path) == [
         "cannot find the process type 'check' in Procfile",
         f"`procman check` is a verb of its own, without start ({image})",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "program"),
+    [
+        (["bash"], "bash"),
+        (["sh", "-c", "echo hi"], "sh"),
+        (["python", "manage.py", "migrate"], "python"),
+        (["bin/rails", "console"], "bin/rails"),
+        (["env"], "env"),
+    ],
+)
+def test_a_program_behind_an_image_is_shown_as_a_one_off(tmp_path, typed, program):
+    (tmp_path / "Procfile").write_text("web: x\n")
+    line = f"run {shlex.join(typed)}"
+    image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
+    assert refused("start", *typed, cwd=tmp_path) == [
+        f"cannot find the process type '{program}'",
+        f"`procman {line}` runs a command ({image})",
     ]
 
 

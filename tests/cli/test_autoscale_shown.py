@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from procman.cli.show.autoscale import ASCII, MINUTES, chart, table
+from msgspec.structs import replace
+
+from procman.cli.show.autoscale import ASCII, MINUTES, chart, in_words, table
 from procman.companions.autoscaler.store import Point, TypeStatus
 from procman.core.autoscale import decide
 from procman.core.demand import (
@@ -54,6 +56,15 @@ def test_why_nothing_is_done():
     assert "connection refused" in lines[2]
     assert lines[-2].startswith("web stays at 4: cannot read queue mail: connection refused (unreadable)")
     assert lines[-1] == "api stays at 2: cpu: 0.7 on average over 2, target 0.7; next poll in 15 s"
+
+
+def test_a_pause_is_named_once():
+    paused = replace(status_of(2, 60).decided.seen, paused=True)
+    _, decision = decide(RULE, Scaler(), paused, 0.0)
+    assert (
+        in_words("web", decision)
+        == "web stays at 2: paused; would go to 6: queue mail asks for 6: 60 at 10 an instance"
+    )
 
 
 def test_an_autoscaler_that_has_not_polled_for_long():

@@ -97,3 +97,17 @@ def test_variables_are_named_after_the_verb_and_the_option():
 )
 def test_a_line_is_continued_below_its_column(line, width, shown):
     assert fitted(line, width) == shown
+
+
+def test_check_names_the_settings_of_other_process_managers(procman, nobody, monkeypatch):
+    monkeypatch.setenv("OVERMIND_PORT", "3000")
+    (nobody / ".overmind.env").write_text("OVERMIND_PROCFILE=Procfile.dev\n")
+    (nobody / ".env").write_text("PROCMAN_START_FORMATION=web=2\n")
+    done = procman("check")
+    assert done.code == 0
+    assert [line.split(";")[0] for line in done.out.splitlines()[-4:]] == [
+        "",
+        "note: procman does not read .overmind.env, a file of overmind",
+        "note: OVERMIND_PORT has no effect",
+        "note: PROCMAN_START_FORMATION in the environment file has no effect",
+    ]

@@ -95,7 +95,7 @@ def test_who_is_ready_by_what(explained, keys, told):
         (
             "ready: tcp",
             2,
-            "the next once the new one has been ready for 3 s; `stop: {drain: 2.5}` announces each stop 2.5 s before it",
+            "the next once the new one has been ready for 3 s; with `stop: {drain: 2.5}` a load balancer learns of each stop 2.5 s before it",
         ),
         ("health: {http: /up}", 2, "without `ready:` an instance counts as ready after a second"),
         ("socket: 'tcp://127.0.0.1:80'", 1, "no connection is refused"),
@@ -162,3 +162,29 @@ def test_groups_are_told_with_what_a_crash_means(explained):
         "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 60 s: all are failed" in text
     )
     assert "2. worker when redis is ready, before it in its group" in text
+
+
+DEMAND = """
+processes:
+  worker: {autoscale: {min: 1, max: 6, metrics: [{queue: {redis: "redis://localhost/0", celery: celery}, target: 10}]}}
+  web: {autoscale: 2..8}
+"""
+
+
+def test_the_bounds_of_what_follows_demand_are_told(explained):
+    assert explained(SHOP, DEMAND) == (
+        "\nFollows demand:\n"
+        "worker 1 to 6 instances by queue celery (target 10), every 15 s\n"
+        "web 2 to 8 instances by cpu (target 0.7), every 15 s"
+    )
+
+
+def test_a_calendar_that_changes_the_bounds_is_told(explained):
+    yml = 'processes: {web: {autoscale: {max: 8, schedule: [{cron: "0 8 * * *", min: 4}]}}}'
+    assert "web 1 to 8 instances; other bounds by the calendar by nothing but its bounds" in explained(SHOP, yml)
+
+
+def test_they_are_told_beside_the_rest(explained):
+    text = explained(SHOP, f"{ORDER}  worker: {{autoscale: 1..3}}\n")
+    assert "Starts in this order" in text
+    assert "worker 1 to 3 instances" in text

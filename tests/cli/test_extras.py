@@ -19,6 +19,16 @@ def test_where_there_is_no_pip_uv_installs_into_this_environment(monkeypatch):
     assert extras.how_to_install("textual") == f"uv pip install --python {sys.executable} 'textual>=8'"
 
 
+def test_in_an_environment_of_pipx_it_is_pipx_that_installs(monkeypatch, tmp_path):
+    (tmp_path / "procman-supervisor").mkdir()
+    (tmp_path / "procman-supervisor/pipx_metadata.json").write_text("{}")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "procman-supervisor"))
+    recorded = '{"url": "file:///src/procman", "dir_info": {}}'
+    monkeypatch.setattr("importlib.metadata.PathDistribution.read_text", lambda self, name: recorded)
+    assert extras.how_to_install("watchfiles") == "pipx inject procman-supervisor 'watchfiles>=1'"
+    assert extras.how_to_upgrade() == "it was installed from /src/procman: `pipx install --force /src/procman`"
+
+
 @pytest.mark.parametrize(
     ("recorded", "source"),
     [

@@ -86,6 +86,21 @@ MASTODON = {
 }
 
 
+@pytest.mark.parametrize("name", ["made", "with a blank"])
+def test_what_to_do_next_names_the_other_folder(procman, folder, name):
+    (folder / name).mkdir()
+    (folder / "app.service").write_text("[Service]\nExecStart=/bin/sleep 1000\n")
+    said = procman("init", "--from", "app.service", "-d", name).out
+    option = f"-d '{name}'" if " " in name else f"-d {name}"
+    assert f"next: `procman check {option}`, then `procman start {option}`" in said
+    assert procman("check", "-d", name).code == 0
+    (folder / name / "Procfile").rename(folder / name / "Procfile.dev")
+    (folder / name / "procman.yml").unlink(missing_ok=True)
+    said = procman("init", "-d", str(folder / name)).out
+    assert f"`procman check {option} -f " in said
+    assert procman("check", "-d", name, "-f", f"{name}/Procfile.dev").code == 0
+
+
 def test_a_procfile_and_a_procfile_dev_get_one_procman_yml(procman, folder):
     """What each type wants stands in it, but for a name under which the two run something else."""
     (folder / "bin").mkdir()

@@ -88,7 +88,7 @@ def test_only_the_folder_above_a_pattern_need_be_watched(pattern, base):
 
 def test_folders_inside_others_and_those_not_there_yet_are_watched_once(tmp_path):
     pytest.importorskip("watchfiles")
-    from procman.companions.watcher.__main__ import folders
+    from procman.companions.watcher.tree import folders
 
     (tmp_path / "src" / "deep").mkdir(parents=True)
     (tmp_path / "lib").mkdir()

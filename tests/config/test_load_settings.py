@@ -190,10 +190,10 @@ def test_a_pattern_that_begins_with_a_slash_is_refused(folder):
 @pytest.mark.parametrize(
     ("present", "hint"),
     [
-        ("Procfile.dev", "Procfile.dev is there: -f Procfile.dev"),
-        ("procfile", "procfile is there: -f procfile"),
-        ("PROCFILE", "PROCFILE is there: -f PROCFILE"),
-        ("Procfile.txt", "Procfile.txt is there: -f Procfile.txt"),
+        ("Procfile.dev", "Procfile.dev is there: name it by `-f Procfile.dev`"),
+        ("procfile", "procfile is there: name it by `-f procfile`"),
+        ("PROCFILE", "PROCFILE is there: name it by `-f PROCFILE`"),
+        ("Procfile.txt", "Procfile.txt is there: name it by `-f Procfile.txt`"),
         ("other", "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"),
     ],
 )

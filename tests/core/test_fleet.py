@@ -25,6 +25,7 @@ from procman.core.events import (
     Orphaned,
     OrphanReaped,
     Probed,
+    Restart,
     Scale,
     SpawnFailed,
     Stop,
@@ -331,6 +332,10 @@ def test_an_orphan_is_left_alone_and_holds_up_the_end_until_it_is_reaped():
 # ---- crash loops
 
 
+def loops_shown(story: Story) -> list[bool]:
+    return [row.crash_loop for row in story.fleet.view(story.now).instances]
+
+
 def crash(story: Story, name: str = "web.1") -> list:
     story.spawned(name)
     actions = story.ends(name)
@@ -443,10 +448,72 @@ def test_an_instance_that_lives_for_a_minute_is_out_of_the_loop_though_its_type_
     for _ in range(3):
         crash(story)
     story.ready("web.1")
-    story.now += 55.0
-    story.ends("web.2")
-    story.now += 5.0
-    assert [row.crash_loop for row in story.fleet.view(story.now).instances] == [False, True]
+    story.now += 30.0
+    for _ in range(2):
+        crash(story, "web.2")
+    story.now += 30.0
+    assert loops_shown(story) == [False, True]
+
+
+def test_one_that_dies_once_beside_a_crash_loop_is_in_none():
+    story = Story(plan_of({"db": 3}))
+    story.ready("db.1", "db.3")
+    for _ in range(3):
+        crash(story, "db.2")
+    story.ends("db.1", 137, "KILL")
+    assert loops_shown(story) == [False, True, False]
+    story.timer("db.1")
+    story.ready("db.1")
+    assert loops_shown(story) == [False, True, False]
+
+
+def test_of_many_that_die_once_the_type_is_told_and_none_is_said_to_loop():
+    story = Story(plan_of({"web": 5}))
+    names = [f"web.{n}" for n in range(1, 6)]
+    story.ready(*names)
+    for name in names:
+        story.ends(name)
+    assert story.fleet._formation.crashes.looping("web")
+    assert not any(loops_shown(story))
+    story.timer("web.4")
+    crash(story, "web.4")
+    assert loops_shown(story) == [False, False, False, True, False]
+
+
+def test_two_deaths_with_more_than_a_minute_between_them_are_no_loop():
+    story = Story(plan_of({"web": 2}))
+    story.ready("web.1")
+    crash(story)
+    story.ready("web.1")
+    story.now += 60.0
+    for _ in range(3):
+        crash(story, "web.2")
+    story.ends("web.1")
+    assert loops_shown(story) == [False, True]
+
+
+def test_a_crash_loop_is_shown_however_long_the_pauses_are():
+    story = Story(plan_of({"web": 1}, spec_of(restart={"delay": 100.0, "max_delay": 100.0})))
+    for _ in range(2):
+        crash(story)
+    story.spawned("web.1")
+    story.ends("web.1")
+    assert loops_shown(story) == [True]
+
+
+def test_what_a_person_restarts_out_of_a_crash_loop_is_in_none_until_it_dies_again_and_again():
+    story = Story(plan_of({"web": 1}))
+    for _ in range(3):
+        crash(story)
+    story.spawned("web.1")
+    story.happens(Commanded(Restart(("web.1",)), 1))
+    story.ends("web.1", 143, "TERM")
+    story.spawned("web.1")
+    story.ends("web.1")
+    assert loops_shown(story) == [False]
+    story.timer("web.1")
+    crash(story)
+    assert loops_shown(story) == [True]
 
 
 def test_what_is_given_up_is_not_said_to_be_tried_again():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, plan_of, spawned_names, spec_of
+from making import Story, of_type, plan_of, spawned_names, spec_of
 from msgspec.structs import replace
 
+from procman.core.actions import Publish
 from procman.core.events import Commanded, Reload, Restart, Scale, ShutdownAsked, Stop, Wait
 from procman.core.fleet import Fleet
 from procman.core.phases import Backoff, Done, Down, Failed, Ready, Spawning, Starting, Stopping, Waiting
@@ -55,6 +56,15 @@ def test_a_follower_is_restarted_once_what_it_follows_is_ready_again():
     assert story.phase("web.1") is Stopping
     come_up(story)
     assert spawned_names(story.seen) == ["redis.1", "web.1"]
+
+
+def test_the_log_says_after_which_type_it_is_restarted():
+    story = up(*PAIR)
+    story.happens(Commanded(Restart(("redis",)), 7))
+    come_up(story)
+    logged = [a.change.text for a in of_type(story.seen, Publish) if a.change.logged]
+    assert "stopping web.1: restarted after redis" in logged
+    assert not any(line.startswith("stopping redis.1") for line in logged)
 
 
 def test_it_is_not_restarted_at_the_first_start_however_often_that_fails():

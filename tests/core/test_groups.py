@@ -327,6 +327,16 @@ def test_procman_ends_with_the_status_of_the_failure_where_nothing_else_runs():
     assert finish_codes(stops(story, "fetch.1")) == [7]
 
 
+def test_a_group_that_failed_because_a_member_was_unhealthy_ends_procman_with_1():
+    """All its members end of procman's signals: none has a status of its own."""
+    parse = spec_of("parse", health=Health(probe=TcpProbe(), failures=1))
+    story = started(Strategy.ONE_FOR_ALL, parse, counts=dict.fromkeys(MEMBERS, 1), intensity=0)
+    story.happens(Probed("parse.1", story.instance("parse.1").generation, ok=False))
+    for name in ("store.1", "parse.1", "fetch.1"):
+        actions = stops(story, name)
+    assert finish_codes(actions) == [1]
+
+
 @pytest.mark.parametrize("on_end", [OnEnd.EXIT, OnEnd.EXIT_ON_FAILURE])
 def test_a_failed_group_ends_everything_where_the_failure_of_a_member_does(on_end):
     spec = spec_of("fetch", on_end=on_end)

@@ -277,7 +277,7 @@ MOVES = {
         (),
     ),
     (Stopping, "Exited"): (
-        in_phase(Stopping, exit=FAILURE) | {"last_exit": FAILURE},
+        in_phase(Stopping, exit=FAILURE) | {"last_exit": FAILURE, "exit_asked": True},
         (),
         (LeaderEnded("web.1", 7, FAILURE),),
     ),

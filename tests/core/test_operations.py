@@ -229,6 +229,10 @@ def test_a_death_in_a_crash_loop_is_one_in_a_rollout_too():
     number = ask(story, Restart(("web",)))
     story.ends("web.1", 143, "TERM")
     story.spawned("web.1")
+    story.ends("web.1", 1)
+    assert state(story, number) is RUNNING
+    story.timer("web.1")
+    story.spawned("web.1")
     story.exited("web.1")
     assert state(story, number) is FAILED
 

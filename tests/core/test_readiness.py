@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from making import Story, of_type, plan_of, spec_of, told
+from making import Story, finish_codes, of_type, plan_of, spec_of, told
 from msgspec.structs import replace
 
 from procman.core.actions import SetTimer, Signal, Spawn, StartProbe, StopProbe
@@ -76,12 +76,32 @@ def test_what_is_not_ready_in_time_is_a_failed_start_with_the_last_answer():
     assert [a.generation for a in of_type(story.timer("web.1"), Spawn)] == [2]
 
 
-def test_one_that_is_never_ready_is_failed_where_its_restarts_are_used_up():
+@pytest.mark.parametrize("how", [(143, "TERM"), (137, "KILL"), (0, None), (7, None)])
+def test_one_that_is_never_ready_is_failed_where_its_restarts_are_used_up_and_ends_everything_with_1(how):
+    """Its exit follows a signal of procman's, so it says nothing about the program."""
     story = started(restart={"max_restarts": 0})
     story.now += 60.0
     story.timer("web.1")
-    story.ends("web.1", 143, "TERM")
+    actions = story.ends("web.1", *how)
     assert story.phase("web.1") is Failed
+    assert finish_codes(actions) == [1]
+
+
+def test_one_that_is_unhealthy_and_not_restarted_ends_everything_with_1():
+    story = started(restart={"max_restarts": 0}, health=Health(probe=TcpProbe(), failures=1))
+    probed(story, ok=True)
+    probed(story, ok=False)
+    assert finish_codes(story.ends("web.1", 143, "TERM")) == [1]
+
+
+def test_one_that_was_late_once_and_then_fails_by_itself_ends_everything_with_its_status():
+    story = started(restart={"max_restarts": 1})
+    story.now += 60.0
+    story.timer("web.1")
+    story.ends("web.1", 143, "TERM")
+    story.timer("web.1")
+    story.spawned("web.1")
+    assert finish_codes(story.ends("web.1", 7)) == [7]
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -7,7 +7,7 @@ from making import Story, ask, asked_to_end, both, of_type, plan_of, rollout, se
 from msgspec.structs import replace
 
 from pretended import Nature
-from procman.core.actions import Finish, Reply, Signal, Spawn, Target
+from procman.core.actions import Finish, Publish, Reply, Signal, Spawn, Target
 from procman.core.events import Hold, Measured, Probed, Reload, Restart, Scale, ShutdownAsked, Stop, TimerFired
 from procman.core.fleet import Fleet
 from procman.core.phases import Failed, Ready, Stopping, Waiting
@@ -431,7 +431,10 @@ def test_one_of_a_version_that_knew_no_batches_ends(replaced):
 def test_one_that_is_too_large_is_replaced_and_one_at_a_time():
     story = running(3, spec_of(recycle=Recycle(memory=100)))
     assert story.happens(Measured("web.1", 1, 100)) == []
-    assert asked_to_end(story.happens(Measured("web.1", 1, 101))) == ["web.1"]
+    actions = story.happens(Measured("web.1", 1, 101 << 20))
+    assert asked_to_end(actions) == ["web.1"]
+    (line,) = (a.change.text for a in of_type(actions, Publish) if a.change.event is Kind.STOPPING and a.change.logged)
+    assert line.startswith("stopping web.1: recycled: 101 MiB of at most")
     assert asked_to_end(story.happens(Measured("web.2", 1, 101))) == []
     comes_back(story, "web.1")
     assert asked_to_end(settles(story)) == ["web.2"]

@@ -7,7 +7,8 @@ from making import Story, finish_codes, of_type, plan_of, running, spawned_names
 
 from procman.core.actions import Reply, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import Adopted, Commanded, KillAsked, Orphaned, Restart, Shutdown, ShutdownAsked, TimerFired
-from procman.core.phases import Down
+from procman.core.phases import Backoff, Down, Waiting
+from procman.core.policies import Dependency, Readiness, TcpProbe
 from procman.core.timers import OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 
@@ -180,6 +181,23 @@ def test_the_last_line_says_how_each_ended():
     story.happens(TERM)
     story.ends("web.2", 143, "TERM")
     assert told(story.ends("web.1", 0), Kind.FINISHED) == ["stopped: web.1 exit 0, web.2 SIGTERM"]
+
+
+def test_only_what_runs_is_counted_by_the_line_that_begins_a_stop():
+    waits = spec_of("web", depends_on=(Dependency(type="db"),))
+    story = Story(plan_of({"db": 1, "web": 2, "job": 1}, spec_of("db", ready=Readiness(probe=TcpProbe())), waits))
+    story.spawned("db.1")
+    story.ready("job.1")
+    story.ends("job.1", 1)
+    assert (story.phase("web.1"), story.phase("job.1")) == (Waiting, Backoff)
+    assert told(story.happens(TERM), Kind.SHUTDOWN) == ["stopping 1 instance: SIGTERM"]
+
+
+def test_a_stop_while_nothing_runs_says_why_alone():
+    story = running({"job": 2})
+    story.ends("job.1", 1)
+    story.ends("job.2", 1)
+    assert told(story.happens(TERM), Kind.SHUTDOWN) == ["stopping: SIGTERM"]
 
 
 def test_what_is_left_behind_has_the_longest_grace_that_the_settings_give():

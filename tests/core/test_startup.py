@@ -125,6 +125,12 @@ def test_a_start_without_such_keys_tells_nothing_of_it():
     assert told(story.seen, Kind.ALL_READY) == []
 
 
+def test_a_type_that_is_not_started_has_no_such_key():
+    story = Story(plan_of({"web": 1, "release": 0}, spec_of("release", oneshot=True)))
+    story.ready("web.1")
+    assert told(story.seen, Kind.ALL_READY) == []
+
+
 def test_a_crash_before_it_was_ready_is_a_part_of_its_time():
     story = Story(plan_of({"web": 1}, spec_of("web", ready=READY)))
     story.ends("web.1", 1)

@@ -63,6 +63,18 @@ def test_one_that_is_ready_says_when_it_is_replaced(recycle, told):
     assert why(story) == ["web.1 has been ready for 0.0 s", told]
 
 
+@pytest.mark.parametrize(("crashes", "told"), [(1, "exit 3"), (2, "exit 3, twice in a row")])
+def test_one_that_starts_again_says_how_the_runs_before_have_ended(crashes, told):
+    story = Story(plan_of({"web": 1}, spec_of(ready=READY)))
+    for _ in range(crashes):
+        story.spawned("web.1")
+        story.ends("web.1", 3)
+        story.timer("web.1")
+    story.spawned("web.1")
+    assert why(story)[1] == f"the run before ended: {told}"
+    assert why(story)[2].startswith("not ready so far: ")
+
+
 def test_one_that_starts_says_what_its_probe_has_found():
     story = Story(plan_of({"web": 1}, spec_of(ready=READY)))
     story.spawned("web.1")

@@ -101,10 +101,35 @@ def test_a_crash_loop_is_told_and_procman_stays(behind: World) -> None:
     assert ps(behind)["web.1"] in ("starting", "ready")
 
 
-def test_an_end_of_everything_is_the_end_of_the_wait(behind: World) -> None:
-    behind.procfile(bad="sh -c 'exit 7'", web=IDLE)
+ENDS = {
+    "a failure": (
+        "sh -c 'echo cannot read x; exit 7'",
+        "bad.1 | cannot read x\nsystem | bad.1 failed: exit 7 after ",
+        7,
+    ),
+    "a start that fails": ("/nowhere/program", "bad.1 failed: cannot start: /nowhere/program: no such file", 127),
+    "success": (f"{PYTHON} -c pass", "bad.1 is done: exit 0 after ", 0),
+    "a daemon": ("sh -c 'setsid sleep 1000 & exit 0'", "went to the background (pid ", 0),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_an_end_of_everything_is_the_end_of_the_wait_and_says_why(behind: World, what: str) -> None:
+    command, why, code = ENDS[what]
+    behind.procfile(bad=command)
     done = behind.run("start", "-D", "--no-restart")
-    assert (done.code, done.err) == (7, "procman has ended again\n")
+    assert (done.code, done.out) == (code, "")
+    assert why in done.err
+    assert done.err.endswith("\nprocman has ended again\n")
+
+
+def test_where_everything_is_done_at_once_it_does_not_say_that_procman_runs(behind: World) -> None:
+    behind.procfile(a=f"{PYTHON} -c pass", b=f"{PYTHON} -c pass")
+    done = behind.run("start", "-D")
+    assert (done.code, done.out) == (0, "")
+    assert "a.1 is done: exit 0" in done.err
+    assert "b.1 is done: exit 0" in done.err
+    assert behind.run("ps").code == 3
 
 
 def test_a_second_one_is_refused_on_the_terminal(behind: World) -> None:

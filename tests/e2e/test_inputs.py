@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from harness import PYTHON, World
+from harness import BIN, PYTHON, World
 from upgrades import upgrade
 
 pytestmark = pytest.mark.processes
@@ -40,6 +41,38 @@ def test_settings_from_a_shells_pipe_can_be_checked_too(world: World) -> None:
     world.file("Procfile", "web: true\n")
     done = bash(world, "procman check --config <(echo 'formation: {web: 3}')")
     assert (done.returncode, b"web" in done.stdout, done.stderr) == (0, True, b"")
+
+
+@pytest.mark.parametrize(
+    ("option", "content"), [("-f", "web: true\n"), ("-e", "A=1\n"), ("--config", "formation: {web: 1}\n")]
+)
+def test_a_named_pipe_is_waited_for_and_a_line_says_so(world: World, option: str, content: str) -> None:
+    world.file("Procfile", "web: true\n")
+    pipe = world.folder / "pipe"
+    os.mkfifo(pipe)
+    check = subprocess.Popen(
+        [BIN, "check", option, "pipe"], cwd=world.folder, env=world.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert check.stdout is not None
+    assert check.stderr is not None
+    line = check.stderr.readline()
+    pipe.write_text(content)
+    out, rest = check.communicate(timeout=30)
+    assert re.fullmatch(rb"procman: waiting for \S*pipe: no process has written to it yet\n", line)
+    assert (check.returncode, b"web" in out, rest) == (0, True, b"")
+
+
+def test_a_reload_waits_for_no_pipe(world: World) -> None:
+    """A file that has become a named pipe since the start would keep procman from everything else."""
+    world.file("web.env", "A=1\n")
+    world.procfile(web="sleep 1000")
+    supervisor = world.start("-e", "web.env")
+    supervisor.up("web.1")
+    (world.folder / "web.env").unlink()
+    os.mkfifo(world.folder / "web.env")
+    done = world.run("reload")
+    assert done.code != 0
+    assert "cannot read web.env: it is a named pipe" in done.err
 
 
 def test_what_could_be_read_once_is_there_after_a_reload_and_an_upgrade(world: World) -> None:

@@ -199,7 +199,7 @@ def test_without_a_shell_programs_run_and_it_is_named_where_it_is_needed(world: 
     supervisor.expect(r"cannot start the guardian: Permission denied: /bin/sh")
     supervisor.phase(a_1="ready")
     assert supervisor.stop() == 0
-    assert "b.1 did not start: /bin/sh: not executable" in supervisor.seen
+    assert "b.1 did not start: its line needs a shell: /bin/sh: not executable" in supervisor.seen
     assert "asked to end" in supervisor.seen
 
 

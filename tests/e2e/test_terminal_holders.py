@@ -52,6 +52,66 @@ def test_a_shell_that_left_its_group_and_ignores_everything_is_killed(world: Wor
     assert "a.1 SIGKILL" in supervisor.seen
 
 
+LEAVES = """
+# Leaves the session of its terminal, as php-fpm does, and ignores every request to end; a child of it hides its environment.
+import os, signal, sys
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+os.setsid()
+if os.fork() == 0:
+    os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", "import os, signal; os.write(1, b'up %d\\\\n' % os.getpid()); signal.pause()"], {})
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture(params=["python", "setsid", "a shell's last command"])
+def leaves(world: World, request: pytest.FixtureRequest) -> World:
+    """A program that leads a session of its own, in which another one hides: after "up PID"."""
+    inner = "trap '' TERM HUP; env -i sh -c 'echo up $$; exec sleep 1000' & while :; do wait; done"
+    (world.folder / "inner.sh").write_text(inner)
+    shapes = {
+        "python": world.script("leaves.py", LEAVES),
+        "setsid": "setsid sh inner.sh",
+        "a shell's last command": f"cd . && exec {world.script('leaves.py', LEAVES)}",
+    }
+    world.file("procman.yml", "defaults: {restart: {delay: 0}}\n")
+    world.procfile(a=shapes[request.param])
+    return world
+
+
+def test_a_program_with_a_session_of_its_own_is_killed_with_all_of_it_at_the_end_of_its_grace(leaves: World) -> None:
+    supervisor = leaves.start("--tty", "-t", "1")
+    inner = int(supervisor.expect(r"up (\d+)")[1])
+    supervisor.ask("stop", names=["a"])
+    supervisor.phase(a_1="stopped")
+    assert not alive(inner)
+    assert leaves.run("restart", "a").code == 0
+    inner = int(supervisor.expect(r"up (\d+)")[1])
+    assert supervisor.stop() == 0
+    assert not alive(inner)
+    assert "unkillable" not in supervisor.seen
+
+
+def test_what_is_left_of_a_session_of_its_own_ends_with_a_crash(leaves: World) -> None:
+    supervisor = leaves.start("--tty", "-t", "1")
+    inner = int(supervisor.expect(r"up (\d+)")[1])
+    os.kill(supervisor.pids()["a.1"], signal.SIGKILL)
+    supervisor.expect(r"up (\d+)")
+    assert not alive(inner)
+    assert supervisor.stop() == 0
+    assert "which is unknown" not in supervisor.seen
+
+
+def test_a_signal_to_an_instance_reaches_a_session_of_its_own(leaves: World) -> None:
+    supervisor = leaves.start("--tty", "-t", "1")
+    inner = int(supervisor.expect(r"up (\d+)")[1])
+    assert leaves.run("signal", "KILL", "a").code == 0
+    eventually(lambda: not alive(inner), "killed")
+    supervisor.expect(r"up (\d+)")
+    assert supervisor.stop() == 0
+
+
 def test_each_instance_has_one_and_it_goes_with_it(world: World, command: str) -> None:
     world.procfile(a=command)
     supervisor = world.start("--tty", "-m", "a=3")

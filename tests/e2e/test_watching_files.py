@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -155,3 +156,68 @@ def test_the_watcher_goes_on_over_an_upgrade(watched: Supervisor) -> None:
     assert watcher_of(watched) == watcher
     changed(watched, "web/a.py")
     watched.until(lambda now: now["web.1"]["pid"] not in (None, before["web.1"]), "web is restarted")
+
+
+def swap(link: Path, target: str) -> None:
+    """Another link takes the name, as `ln -sfn` and Kubernetes do it."""
+    new = link.with_name("..new")
+    new.symlink_to(target)
+    new.rename(link)
+
+
+def test_a_config_map_that_is_swapped_restarts_whom_it_concerns_each_time(world: World) -> None:
+    """Kubernetes mounts the files as links into `..data`, and swaps that link."""
+    for release in range(4):
+        world.file(f"config/..{release}/app.yml", f"a: {release}")
+    folder = world.folder / "config"
+    (folder / "..data").symlink_to("..0")
+    (folder / "app.yml").symlink_to("..data/app.yml")
+    world.file("procman.yml", "processes: {web: {watch: [config/*.yml]}}")
+    world.procfile(web=IDLE, job=IDLE)
+    supervisor = world.start("--watch")
+    supervisor.phase(web_1="ready", job_1="ready")
+    supervisor.expect("@watch.1 +\\| watching config")
+    for release in (1, 2, 3):
+        before = supervisor.ps()["web.1"]["generation"]
+        swap(folder / "..data", f"..{release}")
+        supervisor.until(lambda rows, old=before: rows["web.1"]["generation"] > old, "web is restarted")
+    supervisor.expect(r"restarting web: config/app\.yml changed")
+    assert supervisor.ps()["job.1"]["generation"] == 1
+
+
+def test_a_file_behind_a_link_restarts_whom_it_concerns(watched: Supervisor) -> None:
+    target = watched.world.file("elsewhere/shared.py", "1")
+
+    def asked() -> int:
+        return watched.world.run("logs", "@watch").out.count("restarting web: web/0.py")
+
+    (watched.world.folder / "web" / "0.py").symlink_to(target)
+    eventually(asked, "the link is seen")
+    for text in ("12", "123"):
+        before = asked()
+        watched.world.file("elsewhere/shared.py", text)
+        eventually(lambda before=before: asked() > before, "the change behind it is seen")
+    watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web is restarted")
+
+
+def test_a_watched_folder_that_is_removed_and_made_again_is_watched_again(watched: Supervisor) -> None:
+    first_change(watched, "job/list.txt")
+
+    def asked() -> int:
+        return watched.world.run("logs", "@watch").out.count("restarting job: job/")
+
+    for name in ("job/c.txt", "job/b.txt"):  # each before what is removed, as the first is named
+        shutil.rmtree(watched.world.folder / "job")
+        changed(watched, name)
+        eventually(lambda name=name: f"restarting job: {name}" in watched.world.run("logs", "@watch").out, "it is seen")
+    before = asked()
+    changed(watched, "job/a.txt", text="later")
+    eventually(lambda: asked() > before, "a change in it is seen")
+
+
+def test_a_file_that_is_written_under_another_name_first_restarts_whom_it_concerns(watched: Supervisor) -> None:
+    """As editors do it."""
+    first_change(watched, "web/a.py")
+    seen = watched.until(lambda rows: rows["web.1"]["generation"] > 1, "web is restarted")["web.1"]["generation"]
+    watched.world.file("web/.a.py.swp", "new").rename(watched.world.folder / "web" / "a.py")
+    watched.until(lambda rows: rows["web.1"]["generation"] > seen, "web is restarted again")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from harness import PYTHON, World, eventually
+from harness import PYTHON, World, children_of, eventually
 from seccomp import ALLOW, LOAD_NUMBER, REFUSE, equal, filtered
 
 CHILDREN_REFUSED = [
@@ -97,4 +97,36 @@ def test_a_program_that_makes_itself_a_daemon_is_told_so_and_not_to_be_started_a
     assert "policy: always" not in line
     assert supervisor.stop() == 0
     assert supervisor.seen.count("went to the background") == 1
+    assert "which is unknown" not in supervisor.seen
     assert world.left() == []
+
+
+HIDES_NEXT = """
+# Goes to the background, and loses the mark in its environment just after its parent has ended, as redis-server does.
+import os, sys, time
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+os.setsid()
+null = os.open("/dev/null", os.O_RDWR)
+for fd in range(3):
+    os.dup2(null, fd)
+while os.getppid() == parent:
+    pass
+time.sleep(float(sys.argv[1]))
+os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(1000)"], {})
+"""
+
+
+@pytest.mark.parametrize("pause", ["0", "0.002", "0.05"])
+@pytest.mark.parametrize("policy", ["on-failure", "never", "always"])
+def test_a_daemon_that_hides_its_environment_next_is_its_instances_all_the_same(
+    world: World, policy: str, pause: str
+) -> None:
+    world.file("procman.yml", f"processes: {{a: {{restart: {{policy: {policy}, delay: 60, max_delay: 60}}}}}}\n")
+    world.procfile(a=f"{world.script('hides.py', HIDES_NEXT)} {pause}", b="exec sleep 1000")
+    supervisor = world.start()
+    supervisor.phase(a_1="backoff" if policy == "always" else "done")
+    assert children_of(supervisor.pid) == [supervisor.pids()["b.1"]]  # it has ended with its instance
+    assert supervisor.stop() == 0
+    assert "which is unknown" not in supervisor.seen

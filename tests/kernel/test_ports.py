@@ -17,7 +17,7 @@ NOBODY = 2**22
 
 def stranger_on(port: int, group: int, *, is_own: bool = False) -> str:
     listener = ports._listener(port)
-    return holder_of(port, listener, group, lambda _pid: is_own) if listener is not None else ""
+    return holder_of(port, listener, (group,), lambda _pid: is_own) if listener is not None else ""
 
 
 def test_a_free_port_has_no_stranger() -> None:
@@ -76,7 +76,7 @@ def test_one_that_no_process_shows_for_long_is_not_just_ending(monkeypatch: pyte
 def test_one_of_another_user_that_shows_nothing_is_named_by_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_holder", lambda _inode: None)
     listener = ports.ListeningSocket(b"1", 54321)
-    assert holder_of(80, listener, NOBODY, lambda _pid: False) == "port 80 is held by a process of uid 54321"
+    assert holder_of(80, listener, (NOBODY,), lambda _pid: False) == "port 80 is held by a process of uid 54321"
 
 
 def test_the_second_of_two_crashes_is_told_the_name_as_well_without_a_search() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from procman.text.shell import argv, is_pipeline
+from procman.text.shell import argv, is_led_by_shell, is_pipeline
 from procman.text.shellline import may_exec, with_exec
 
 if TYPE_CHECKING:
@@ -198,3 +198,36 @@ def test_a_pipeline_hides_how_its_first_part_ended(line):
 )
 def test_other_lines_have_a_status_of_their_own(line):
     assert not is_pipeline(line)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "exec python3 -c 'import time; time.sleep(9)'",
+        "cd app && exec celery -A shop worker",
+        "export A=1; B=2 exec celery -A shop worker",
+        "test -f new && exec ./new || exec ./old",
+        'cd app\nexec "$HOME/bin/web"',
+        "cd app && exec gunicorn app:app >>log 2>&1",
+    ],
+)
+def test_a_shell_that_becomes_the_program_does_not_lead(command: str) -> None:
+    assert not is_led_by_shell(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cd app && celery -A shop worker",
+        "exec celery -A shop worker | tee log",
+        "exec celery -A shop worker &",
+        "(cd app && exec celery -A shop worker)",
+        "{ cd app; exec celery -A shop worker; }",
+        "if test -f new; then exec ./new; fi",
+        "cd app && exec bash run.sh",
+        'exec bash -c "$COMMAND"',
+        "exec 3<settings; celery -A shop worker",
+    ],
+)
+def test_a_shell_that_stays_leads(command: str) -> None:
+    assert is_led_by_shell(command)

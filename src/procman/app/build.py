@@ -29,6 +29,7 @@ from procman.kernel.process.launcher import SpawnContext
 from procman.kernel.wiring import KernelSettings
 from procman.later import later
 from procman.serve.lazyserver import LazyServer
+from procman.text.lines import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,9 @@ for each in (
     *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
 ):
     later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
+
+LAST_LINES = 10
+"""How many lines the client of a procman that ends while it starts in the background shows: nobody could read them later."""
 
 FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
@@ -145,6 +149,14 @@ def run(parts: RunningParts) -> int:
             parts.server.stop_listening()
             parts.claimed.release()  # before connections are closed: a client that waits for their end may start the next procman at once
             parts.server.close()
+
+
+def last_lines(parts: RunningParts) -> list[str]:
+    """The last lines of all, each after its name."""
+    history = parts.kernel.history
+    entries, _ = history.tail(history.names(), LAST_LINES)
+    lines = ((entry.name, line) for entry in entries for line in entry.data.decode(errors="replace").splitlines())
+    return [f"{name} | {clean(line)}" for name, line in lines]
 
 
 def _settings(reach: Reach, options: OutputOptions, inputs: ReloadInputs) -> KernelSettings:

@@ -6,6 +6,7 @@ Everything that procman says about installation is here. It asks no index and na
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from importlib.util import find_spec
@@ -20,7 +21,8 @@ WANTED = {"textual": "textual>=8", "watchfiles": "watchfiles>=1"}
 
 def how_to_install(package: str) -> str:
     """The command that installs this package of WANTED for the running procman."""
-    return f"{_installer()} {shlex.quote(WANTED[package])}"
+    name = _pipx_name()
+    return f"{f'pipx inject {name}' if name else _installer()} {shlex.quote(WANTED[package])}"
 
 
 def how_to_upgrade() -> str:
@@ -28,7 +30,14 @@ def how_to_upgrade() -> str:
     source = _source()
     if source is None:
         return ""
-    return f"it was installed from {source}: `{_installer()} --upgrade {shlex.quote(source)}`"
+    installer = "pipx install --force" if _pipx_name() else f"{_installer()} --upgrade"
+    return f"it was installed from {source}: `{installer} {shlex.quote(source)}`"
+
+
+def _pipx_name() -> str:
+    """What pipx calls the environment of this procman, as a word of a shell; "" where it was not made by pipx."""
+    made = os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json"))
+    return shlex.quote(os.path.basename(sys.prefix)) if made else ""
 
 
 def _installer() -> str:

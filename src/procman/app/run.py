@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
@@ -30,10 +30,18 @@ from procman.kernel.process import spawn
 if TYPE_CHECKING:
     from procman.app.options import OutputOptions, StartOptions
 
-Listening: TypeAlias = Callable[[Claim | None], None]
-"""Called once nothing can be refused any more, with the place where procman listens."""
 
-Fork: TypeAlias = Callable[[Plan, Callable[[Listening], int]], int]
+class Foreground(Protocol):
+    """The process that has put procman into the background, as procman knows it."""
+
+    def listens(self, claimed: Claim | None) -> None:
+        """Nothing can be refused any more; where procman listens."""
+
+    def has_ended(self, last: list[str]) -> None:
+        """The formation has ended; its last lines."""
+
+
+Fork: TypeAlias = Callable[[Plan, Callable[[Foreground], int]], int]
 """Puts procman into the background: makes two processes, calls its argument in the one that becomes procman, and
 returns the exit code of either.
 """
@@ -78,7 +86,7 @@ def _absolute(output_options: OutputOptions) -> OutputOptions:
     )
 
 
-def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Listening | None = None) -> int:
+def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, foreground: Foreground | None = None) -> int:
     """Claim the root and supervise there."""
     output_options = _absolute(options.output)
     roots = (plan.root, logical(plan.root, inputs.environ))
@@ -94,12 +102,16 @@ def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, listening: Lis
     if claimed is not None and (plan.keep_counts or options.forget):
         plan = _as_kept(plan, inputs, claimed, forget=options.forget)
     signals.hold()
-    if listening is not None:
-        listening(claimed)
+    if foreground is not None:
+        foreground.listens(claimed)
     os.chdir(plan.root)
     root = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     inputs = replace(inputs, root=root, companions=inputs.companions if claimed is not None else None)
-    return build.run(build.build(with_companions(plan, inputs), claimed, output_options, inputs))
+    parts = build.build(with_companions(plan, inputs), claimed, output_options, inputs)
+    code = build.run(parts)
+    if foreground is not None:
+        foreground.has_ended(build.last_lines(parts))
+    return code
 
 
 def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:

@@ -6,15 +6,45 @@ on. Exit codes and error messages are in `outcome`.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import errno
-import gc
+import _signal  # type: ignore[import-not-found]  # no import time at all; `signal` takes 1 ms
 import os
-import sys
 
-from procman import bytecode
-from procman.cli import early
+
+def _end_line() -> None:
+    """Begin a line after the `^C` that a terminal shows: a shell does so only for a program that the signal has killed."""
+    try:
+        if os.isatty(2):
+            os.write(2, b"\n")
+    except OSError:  # the terminal may have gone meanwhile
+        return
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    """Exit at once: KeyboardInterrupt would be a traceback in an import, and lost in a callback of one."""
+    _end_line()
+    os._exit(130)  # 128 + SIGINT
+
+
+def _hand_interrupts(before: object, after: object) -> None:
+    """Another handler for Ctrl-C, unless it is ignored, or the program that imports this has one of its own."""
+    if _signal.getsignal(_signal.SIGINT) is before:
+        try:
+            _signal.signal(_signal.SIGINT, after)
+        except ValueError:  # imported by another thread than the main one
+            return
+
+
+_hand_interrupts(_signal.default_int_handler, _interrupted)
+
+import atexit  # noqa: E402  Ctrl-C is quiet from here on
+import errno  # noqa: E402
+import gc  # noqa: E402
+import sys  # noqa: E402
+
+from procman import bytecode  # noqa: E402
+from procman.cli import early  # noqa: E402
+
+_hand_interrupts(_interrupted, _signal.default_int_handler)  # of a program that only imports this
 
 TYPE_CHECKING = False  # typing itself takes 5 ms, before Ctrl-C ends it quietly
 if TYPE_CHECKING:
@@ -32,9 +62,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         if words[:1] == ["start"]:
             early.hold_signals()
+        _hand_interrupts(_signal.default_int_handler, _interrupted)
         bytecode.use()
         from procman.cli.outcome import run  # noqa: PLC0415  30 ms of imports, in which Ctrl-C may come
 
+        _hand_interrupts(_interrupted, _signal.default_int_handler)
         code = run(words)
     except KeyboardInterrupt:
         _end_line()
@@ -43,13 +75,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         os.write(2, f"procman: cannot load the program: {_why(error)}\n".encode(errors="replace"))
         code = 1
     _leave(code)
-
-
-def _end_line() -> None:
-    """Begin a line after the `^C` that a terminal shows: a shell does so only for a program that the signal has killed."""
-    if os.isatty(2):
-        with contextlib.suppress(OSError):  # the terminal may have gone meanwhile
-            os.write(2, b"\n")
 
 
 def _why(error: Exception) -> str:

@@ -6,10 +6,11 @@ reports refusals on the terminal itself; once it listens, the client gets its so
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from procman.cli.early import release_signals
 from procman.control.sockets import why_no_socket
@@ -18,14 +19,22 @@ from procman.errors import ProcmanError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from procman.app.run import Foreground
     from procman.control.claim import Claim
 
 
 class Background(NamedTuple):
-    """procman as its client knows it: `path` is its socket, "" where it refused to start and said why."""
+    """procman as its client knows it: `path` is its socket, "" where it refused to start and said why; `rest` ends with
+    procman.
+    """
 
     pid: int
     path: str
+    rest: BinaryIO
+
+    def last_lines(self) -> str:
+        """What it wrote last; waits for its end."""
+        return self.rest.read().decode(errors="replace")
 
     def code(self) -> int:
         """Its exit code once it has ended, as a shell reports it."""
@@ -34,7 +43,27 @@ class Background(NamedTuple):
         return code if code >= 0 else 128 - code
 
 
-def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[[], None]) -> Background | int:
+class ClientInForeground:
+    """The client as procman knows it (`app.run.Foreground`): the other end of a pipe, which may have no reader any more."""
+
+    def __init__(self, pipe: int, enter: Callable[[], None]) -> None:
+        self._pipe = pipe
+        self._enter = enter
+
+    def listens(self, claimed: Claim | None) -> None:
+        """Report where procman listens. Raises BrokenPipeError where the client has ended."""
+        if claimed is None:
+            text = f"cannot run in the background without a control socket: {why_no_socket()}"
+            raise ProcmanError(text, "--socket PATH names one")
+        self._enter()
+        os.write(self._pipe, os.fsencode(claimed.place.socket) + b"\n")
+
+    def has_ended(self, last: list[str]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._pipe, "".join(f"{line}\n" for line in last).encode(errors="replace")[-select.PIPE_BUF :])
+
+
+def split(run: Callable[[Foreground], int], enter: Callable[[], None]) -> Background | int:
     """Fork. In the background `run` becomes procman and calls `enter` once it listens; returns its exit code there. In
     the foreground returns the Background.
     """
@@ -46,18 +75,8 @@ def split(run: Callable[[Callable[[Claim | None], None]], int], enter: Callable[
     if not pid:
         os.close(reader)
         os.setsid()  # no terminal, and so none whose end would end it
-        return run(partial(_listens, writer, enter))
+        return run(ClientInForeground(writer, enter))
     release_signals()
     os.close(writer)
-    with open(reader, "rb") as pipe:
-        return Background(pid, os.fsdecode(pipe.read()))
-
-
-def _listens(to_foreground: int, enter: Callable[[], None], claimed: Claim | None) -> None:
-    """Report where procman listens. Raises BrokenPipeError where the client has ended."""
-    if claimed is None:
-        text = f"cannot run in the background without a control socket: {why_no_socket()}"
-        raise ProcmanError(text, "--socket PATH names one")
-    enter()
-    os.write(to_foreground, os.fsencode(claimed.place.socket))
-    os.close(to_foreground)
+    pipe = open(reader, "rb")  # noqa: SIM115  until procman has ended
+    return Background(pid, os.fsdecode(pipe.readline().rstrip(b"\n")), pipe)

@@ -18,11 +18,12 @@ from procman.errors import NotRunningError, ProcmanError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.control.claim import Claim
+    from procman.app.run import Foreground
     from procman.core.spec import Plan
+    from procman.core.view import FleetView
 
 
-def detached(_plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
+def detached(_plan: Plan, run: Callable[[Foreground], int]) -> int:
     """Fork; returns the exit code of either process."""
     made = split(run, _leave)
     return made if isinstance(made, int) else _wait(made)
@@ -46,14 +47,17 @@ def _wait(made: Background) -> int:
     try:
         with Client(made.path) as client:
             waited = client.wait(WaitParams(), print_change)
-            counts = client.ps().fleet.formation  # those that procman keeps may differ from the files'
+            fleet = client.ps().fleet
+            counts = fleet.formation  # those that procman keeps may differ from the files'
+            if _ends_now(fleet):
+                waited = Waited("ending")
     except (EndedError, ClosedError, NotRunningError):
         waited, counts = Waited("ending"), {}
     except KeyboardInterrupt:
         click.echo(f"procman: {goes_on}", err=True)
         raise
     if waited.outcome == "ending":
-        click.echo("procman has ended again", err=True)
+        click.echo(f"{made.last_lines()}procman has ended again", err=True)
         return made.code()
     if waited.outcome == "failed":
         raise ProcmanError(waited.reason, f"{waited.hint}; {goes_on}")
@@ -61,3 +65,9 @@ def _wait(made: Background) -> int:
     click.echo(f"procman runs in the background (pid {made.pid}, socket {made.path}): {formation}")
     click.echo("`procman logs -f` shows its output, `procman ps` what runs; `procman shutdown` ends it")
     return 0
+
+
+def _ends_now(fleet: FleetView) -> bool:
+    """Whether procman ends, as all instances have ended by themselves."""
+    rows = (*fleet.instances, *fleet.companions)
+    return fleet.stopping or (bool(rows) and all(row.phase == "done" for row in rows))

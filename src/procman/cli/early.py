@@ -61,7 +61,9 @@ HIDDEN = "typing_extensions"
 
 
 def load_msgspec() -> None:
-    """Import msgspec without what is put off."""
+    """Import msgspec without what is put off. Only in a process of the command line: msgspec cannot encode a UUID or a
+    Decimal afterwards, which a program that uses procman as a library may want to.
+    """
     if "msgspec" in sys.modules:
         return
     if sys.version_info < (3, 12) and "datetime" not in sys.modules:

@@ -31,7 +31,7 @@ from procman.text.shell import argv
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.control.claim import Claim
+    from procman.app.run import Foreground
     from procman.core.spec import Plan
 
 LAST_LINES = 10
@@ -49,7 +49,7 @@ class Then(Struct, frozen=True):
     line: str | None = None
     words: tuple[str, ...] = ()
 
-    def fork(self, plan: Plan, run: Callable[[Callable[[Claim | None], None]], int]) -> int:
+    def fork(self, plan: Plan, run: Callable[[Foreground], int]) -> int:
         """Fork; returns the exit code of either process."""
         made = split(run, _behind)
         return made if isinstance(made, int) else self._accompany(plan, made)

@@ -60,7 +60,7 @@ def load(
     """Read all inputs. `positions` are those of the types known so far; inputs that can be read only once are taken
     from `kept` and added to it. Raises ConfigError with every fault of every input.
     """
-    files = _Files(options, locate(options, environ), {} if kept is None else kept)
+    files = _Files(options, locate(options, environ), {} if kept is None else kept, running=bool(positions))
     inputs = files.inputs(environ)
     plan, faults = build_plan(inputs, options, positions)
     if files.name_ports and not (files.faults or faults):
@@ -120,13 +120,16 @@ def _refuse_shell(shell: str | None, inputs: Inputs, specs: Iterable[ProcessSpec
 
 
 class _Files:
-    """Opens each input once, and collects faults in `faults`, in the order of the inputs."""
+    """Opens each input once, and collects faults in `faults`, in the order of the inputs. A procman that is `running` waits
+    for no pipe.
+    """
 
-    def __init__(self, options: Options, location: Location, kept: Kept) -> None:
+    def __init__(self, options: Options, location: Location, kept: Kept, *, running: bool = False) -> None:
         self.faults: list[Fault] = []
         self._options = options
         self._location = location
         self._kept = kept
+        self._running = running
         self._pipes: dict[str, str] = {}  # the option that reads each
         self._statements: list[Assignment] | None = None
         self._named = {
@@ -169,7 +172,7 @@ class _Files:
         """
         if path in self._kept:
             return self._kept[path]
-        once = self._named[option] and is_handle(path)
+        once = self._named[option] and is_handle(path) and not self._running
         other = self._pipes.setdefault(pipe_of(path), option) if once else option
         if other != option:
             why = f"{other} has read the same pipe, and a pipe can be read once"
@@ -190,7 +193,9 @@ class _Files:
                 hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
             other = _similar_file(location.procfile) if self._options.procfile is None else ""
             if other:
-                hint = f"{other} is there: -f {os.path.join(os.path.dirname(location.procfile_name), other)}"
+                hint = (
+                    f"{other} is there: name it by `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
+                )
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -12,6 +13,9 @@ from procman.errors import Fault
 
 MAX_SIZE = 4 * 1024 * 1024
 """Most bytes of one input. Nobody writes as much by hand, and `-f /dev/zero` must not use up the machine's memory."""
+
+WAITING_AFTER = 2.0
+"""Seconds without a byte, after which a line says which pipe or terminal is waited for."""
 
 BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -28,6 +32,8 @@ def read(path: str | int, name: str, hint: str = "", *, option: str = "-f", pipe
     """
     try:
         with open(path, "rb", closefd=isinstance(path, str), opener=_open_handle if pipes else _open) as stream:
+            if pipes:
+                _await(stream.fileno(), name)
             data = stream.read(MAX_SIZE + 1)
     except _NamedPipeError:
         hint = f"{option} <(cat {name}) reads it once, and a reload then uses what it contained"
@@ -45,12 +51,30 @@ def _open_handle(path: str, flags: int) -> int:
     cannot be opened (ENXIO): then it is the descriptor that the path names.
     """
     try:
+        if sys.platform == "linux" and stat.S_ISFIFO(os.stat(path).st_mode):
+            flags |= os.O_NONBLOCK  # where nobody has opened it for writing yet, `_await` waits, and says so
         return os.open(path, flags)
     except OSError as error:
         named = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", "/dev/fd/0" if path == "/dev/stdin" else path)
         if error.errno != errno.ENXIO or named is None:
             raise
         return os.dup(int(named[1]))
+
+
+def _await(fd: int, name: str) -> None:
+    """Wait for the first byte, or the end. A line says so if it takes long: a pipe that nobody writes to would look like a
+    procman that hangs.
+    """
+    import select  # noqa: PLC0415  only for an input that may have to be waited for
+
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if not poll.poll(WAITING_AFTER * 1000):
+        why = "type it, and end it with Ctrl-D" if os.isatty(fd) else "no process has written to it yet"
+        with contextlib.suppress(OSError):  # nobody reads it
+            os.write(2, f"procman: waiting for {name}: {why}\n".encode())
+        poll.poll()
+    os.set_blocking(fd, True)
 
 
 def _open(path: str, flags: int) -> int:

@@ -59,7 +59,10 @@ def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunni
     if other is not None:
         user = names.user_name(other.uid)
         text = f"cannot reach procman: pid {other.pid} of user {user} runs for {where}, and only that user and root may use it"
-        return NotRunningError(text, f"run the command as that user: `sudo -u {user} procman …`")
+        return NotRunningError(
+            text,
+            f"run the command as that user: `sudo -u {user} procman …`, or in a container `docker exec -u {user} …`",
+        )
     others = [name for name in names.labels(names_of(where)) if name != label]
     hint = f"start it with `procman start{f' --name {label}' if label else ''}`"
     if not os.path.exists(os.path.join(where, "Procfile")):

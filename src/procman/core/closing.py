@@ -10,7 +10,17 @@ from msgspec.structs import replace
 from procman.core.actions import Action, Publish
 from procman.core.desired import Closing, Desired, Move, StopMove
 from procman.core.events import ExitStatus, Hold, StopTerms
-from procman.core.phases import AT_REST, ENDED_ITSELF, UP, AfterClearing, Clearing, Failed, Instance, Stopping
+from procman.core.phases import (
+    AT_REST,
+    ENDED_ITSELF,
+    UP,
+    AfterClearing,
+    Clearing,
+    Failed,
+    Instance,
+    SlotRecord,
+    Stopping,
+)
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
 from procman.core.view import Change, Kind, Reason, ReasonCode
@@ -100,9 +110,14 @@ def all_ended(slots: Slots) -> bool:
 
 def failure_of(i: Instance) -> int:
     """The status with which everything ends for the failure of this instance. One that procman ends for its state has no
-    exit of its own yet.
+    exit of its own.
     """
-    status = i.record.last_exit if not isinstance(i.phase, Stopping) else None
+    return _own_status(i.record) if not isinstance(i.phase, Stopping) else 1
+
+
+def _own_status(record: SlotRecord) -> int:
+    """That of its last exit, if that was a failure of its own; else 1."""
+    status = record.last_exit if not record.exit_asked else None
     return (status.code if status is not None else 0) or 1
 
 
@@ -117,4 +132,4 @@ def first_failure(slots: Slots) -> int:
     failed = [i.record for i in slots if isinstance(i.phase, Failed)]
     # instances that fail with their group do so after the last death, or at the same moment
     first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)
-    return (first.last_exit.code if first.last_exit is not None else 0) or 1 if first is not None else 0
+    return _own_status(first) if first is not None else 0

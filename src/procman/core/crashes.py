@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procman.core.actions import Action, Publish, SetTimer
 from procman.core.facts import Died
 from procman.core.phases import AT_REST, Instance
-from procman.core.restart import WINDOW, CrashWatch
+from procman.core.restart import EARLY_DEATHS, WINDOW, CrashWatch
 from procman.core.timers import CrashLoopTimer
 from procman.core.view import Change, Kind
 from procman.later import later
@@ -33,10 +33,14 @@ class Crashes:
         return watch is not None and watch.looping
 
     def loops(self, i: Instance, now: float) -> bool:
-        """Whether it is in the crash loop of its type: it is being restarted, and died within the last minute."""
-        died_at = i.record.died_at
-        recent = died_at is not None and now - died_at < WINDOW
-        return recent and not isinstance(i.phase, AT_REST) and self.looping(i.spec.type)
+        """Whether it is in the crash loop of its type: it is being restarted, died within the last minute, and not for the
+        first time. One that dies once while a sibling dies again and again is in none.
+        """
+        died_at, before = i.record.died_at, i.record.died_before
+        if died_at is None or now - died_at >= WINDOW or isinstance(i.phase, AT_REST):
+            return False
+        again = before is not None and died_at - before < WINDOW
+        return (again or i.record.early_exits >= EARLY_DEATHS) and self.looping(i.spec.type)
 
     def death(self, i: Instance, died: Died, now: float) -> list[Action]:
         """An instance has died. While its type is in a crash loop, each death postpones the end of that by a minute."""

@@ -34,6 +34,7 @@ from procman.core.phases import (
     counted,
     enter,
     noted,
+    noted_death,
     spawn,
 )
 from procman.core.restart import Outcome
@@ -52,7 +53,7 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
         return Step(i)
     status = ExitStatus(event.code)
     then, stopped = i.phase.then, i.phase.why
-    i = noted(i, last_exit=status)
+    i = noted(i, last_exit=status, exit_asked=False)
     if not i.wanted:
         return down(i, stopped, now)
     if then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
@@ -60,7 +61,7 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
     if then is not AfterSpawn.RUN:
         return spawn(afresh(i), now)
     record = i.record
-    i = noted(i, ended_at=now, died_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
+    i = noted(noted_death(i, now), ended_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
     outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
     facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
     reason = f"cannot start: {event.why}"
@@ -86,7 +87,7 @@ def spawn_cancelled(i: Instance, now: float) -> Step:
 def exited(i: Instance, event: Exited, now: float) -> Step:
     if not i.alive:
         return Step(i)
-    i = noted(i, last_exit=event.status)
+    i = noted(i, last_exit=event.status, exit_asked=isinstance(i.phase, Stopping))
     gone = LeaderEnded(i.name, i.generation, event.status)
     if isinstance(i.phase, Stopping):
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
@@ -107,7 +108,7 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     why = Reason(code, "; ".join(filter(None, (how.reason, besides.get(outcome)))))
     facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
     if outcome is not Outcome.DONE:
-        i = noted(i, died_at=now)
+        i = noted_death(i, now)
         facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
     phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
     i = enter(i, phase, now)

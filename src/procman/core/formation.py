@@ -298,7 +298,8 @@ class Formation:
             self.groups.begin(self.grouped, self.desired.moves)
         needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
         number = self.begin("start", needs)
-        if any(spec.ready or spec.depends_on or spec.oneshot for spec in self.plan.types.values()):
+        wanted = [spec for t, spec in self.plan.types.items() if self.desired.counts.get(t, 0) > 0]
+        if any(spec.ready or spec.depends_on or spec.oneshot for spec in wanted):
             self.startup = StartupState(number, now)
         self.move_on(number, needs, now)
 
@@ -341,7 +342,7 @@ class Formation:
             return
         living = closing.living(self.slots)
         if living:
-            self.publish(Kind.SHUTDOWN, wording.shutdown_line(len(living), why))
+            self.publish(Kind.SHUTDOWN, wording.shutdown_line(living, why))
         grace = closing.grace_of(living, self.plan)
         stopped = [*living, *self.slots.companions()]
         self.desired = closing.close(self.desired, stopped, Closing(code, now, grace), why)

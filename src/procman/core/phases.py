@@ -220,15 +220,19 @@ ENDED_ITSELF = (Done, Failed)
 
 class SlotRecord(Struct, frozen=True, kw_only=True):
     """What outlasts a run. `failures` and `early_exits` count ends in a row (early: before ready), `restarts` the
-    automatic restarts since the slot was made; `ended_at` is when it last ended by itself, `died_at` without success.
+    automatic restarts since the slot was made; `ended_at` is when it last ended by itself, `died_at` without success, and
+    `died_before` when it had died before that. `exit_asked`: the last exit followed a signal of procman's, and so says
+    nothing about the program.
     """
 
     last_exit: ExitStatus | None = None
+    exit_asked: bool = False
     failures: int = 0
     early_exits: int = 0
     restarts: int = 0
     ended_at: float = 0.0
     died_at: float | None = None
+    died_before: float | None = None
 
 
 NO_RECORD = SlotRecord()
@@ -309,9 +313,14 @@ def counted(i: Instance, now: float) -> Instance:
     return noted(i, ended_at=now, failures=failures + 1, early_exits=early)
 
 
+def noted_death(i: Instance, now: float) -> Instance:
+    """One more end without success."""
+    return noted(i, died_at=now, died_before=i.record.died_at)
+
+
 def afresh(i: Instance) -> Instance:
     """A person's command resets the counts of failures."""
-    return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None)
+    return i if i.record is NO_RECORD else noted(i, failures=0, early_exits=0, died_at=None, died_before=None)
 
 
 def spawn(i: Instance, now: float) -> Step:

@@ -13,7 +13,19 @@ from procman.core import restart, wording
 from procman.core.actions import Action, SetTimer, StartProbe, StopProbe
 from procman.core.events import Notified, Probed, Reported
 from procman.core.facts import BecameReady, Died
-from procman.core.phases import Instance, Ready, Starting, Step, Stopping, StopReason, Unhealthy, counted, enter, noted
+from procman.core.phases import (
+    Instance,
+    Ready,
+    Starting,
+    Step,
+    Stopping,
+    StopReason,
+    Unhealthy,
+    counted,
+    enter,
+    noted,
+    noted_death,
+)
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason
@@ -160,7 +172,7 @@ def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
     leader = i.phase.leader
     if not i.wanted:  # it is to be stopped anyway, in its turn
         return Step(i)
-    i = noted(counted(i, now), died_at=now)
+    i = noted_death(counted(i, now), now)
     outcome, _ = restart.judge_failed_start(i.spec, 1, i.record.failures)
     step = stopping.begin(i, leader, stopping.StopCause(reason, why), now)
     died = Died(i.name, outcome is Outcome.RETRY, reason is StopReason.NOT_READY)

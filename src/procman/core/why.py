@@ -25,7 +25,7 @@ from procman.core.phases import (
 from procman.core.policies import OnUnhealthy
 from procman.core.spec import CompanionWords, is_companion
 from procman.core.view import InstanceView, ReasonCode
-from procman.text.words import duration
+from procman.text.words import duration, times
 
 
 def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
     if is_companion(i.spec.type):
         return _companion(formation, i, now)
     due = overview.due_after(formation, i)
-    lines = [_state(i, overview.row(formation, i, now)), _next(formation, i, now)]
+    lines = [_state(i, overview.row(formation, i, now)), _before(i), _next(formation, i, now)]
     lines += [*_move(formation, i, due, now), *_role(formation, i)]
     return (*(line for line in lines if line), *_hint(formation, i, due))
 
@@ -108,6 +108,15 @@ def _state(i: Instance, row: InstanceView) -> str:
             return f"{i.name} is stopped{reason}"
         case _:
             return f"{i.name} has been {row.phase} for {age}{reason}"
+
+
+def _before(i: Instance) -> str:
+    """How the runs before this start have ended, where it was started because of that."""
+    record = i.record
+    if not isinstance(i.phase, Spawning | Starting) or not record.failures or record.last_exit is None:
+        return ""
+    row = f", {times(record.failures)}" if record.failures > 1 else ""
+    return f"the run before ended: {record.last_exit}{row}"
 
 
 def _waits_for(formation: Formation, i: Instance, now: float) -> list[str]:

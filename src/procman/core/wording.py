@@ -205,8 +205,12 @@ def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
 # ---- a stop
 
 
+_UNASKED = frozenset({ReasonCode.FOLLOWED, ReasonCode.RECYCLED})
+"""Restarts that no other line of the log explains: no command was given, and nothing has died."""
+
+
 def stopping(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=False)
+    return _publish(i, Kind.STOPPING, f"stopping {i.name}: {why.text}", logged=why.code in _UNASKED)
 
 
 def has_more_time(i: Instance, seconds: float) -> Publish:
@@ -338,8 +342,10 @@ def before_its_turn(needing: Instance) -> str:
     return f"before its turn, as {needing.name} has not ended"
 
 
-def shutdown_line(count: int, why: str) -> str:
-    return f"stopping {count} instance{'' if count == 1 else 's'}: {why}"
+def shutdown_line(stopped: Sequence[Instance], why: str) -> str:
+    """Only what runs is counted: an instance that waits to be started, or to be started again, has no process to stop."""
+    count = sum(not isinstance(i.phase, Waiting | Backoff) for i in stopped)
+    return f"stopping {count} instance{'' if count == 1 else 's'}: {why}" if count else f"stopping: {why}"
 
 
 def superseded(what: str) -> Reason:

@@ -34,16 +34,32 @@ def is_led_by_shell(command: str, shell: str = "/bin/sh") -> bool:
     """Whether a shell stays the leader of this command's processes. Such a shell passes no signal on to the program
     that it waits for.
     """
+    words = command.split(maxsplit=2)
     if is_plain(command):
-        return command.split(maxsplit=1)[0].rpartition("/")[2] in SHELLS
-    if command.split(maxsplit=1)[0] == "exec":
-        return not _OPERATORS.isdisjoint(command)
-    if begins_with_shell_word(command):
-        return True
-    from procman.text.shellline import may_exec, program_of  # noqa: PLC0415  most lines need none of it
+        return _is_shell(words[0])
+    if words[0] == "exec" and _OPERATORS.isdisjoint(command):
+        return len(words) > 1 and _is_shell(words[1])
+    if not begins_with_shell_word(command):
+        from procman.text.shellline import may_exec, program_of  # noqa: PLC0415  most lines need none of it
 
-    at = program_of(command) if may_exec(command, shell) else None
-    return at is None or at[1].rpartition("/")[2] in SHELLS
+        if may_exec(command, shell) and (at := program_of(command)) is not None:
+            return _is_shell(at[1])
+    return not _becomes_program(command)
+
+
+def _is_shell(program: str) -> bool:
+    return program.rpartition("/")[2] in SHELLS
+
+
+def _becomes_program(command: str) -> bool:
+    """Whether the shell becomes the program of its last command, as in `cd app && exec celery worker`.
+
+    Where it stays, as in `(exec a)`, `exec a | b` and `if …; then exec a; fi`, this is False.
+    """
+    line = _bare(command)
+    last = re.split(rf"\|\||{_NEXT_COMMAND}", line.rstrip(" \t\n;"))[-1]
+    found = re.match(r"\s*(?:[A-Za-z_]\w*=\S*\s+)*exec\s+([^\s|<>&]+)[^|]*$", last)
+    return found is not None and not re.search(r"[()]|(?:^|[\s;&|])\{\s", line) and not _is_shell(found[1])
 
 
 def argv(
@@ -66,7 +82,7 @@ def argv(
 
 
 _NO_OPERATOR = r"""(?s)\$\([^()]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|>\||(?<![^\s;&|])\#[^\n]*"""
-"""Places where a `|` does not make a pipeline of the line itself: in `$(…)`, in quotes, escaped, `>|`, in a comment."""
+"""Places whose characters are no operators of the line itself: `$(…)`, quotes, what is escaped, `>|`, a comment."""
 
 _NEXT_COMMAND = r"&&|;|\n|(?<![<>|&])&(?![>&])"
 
@@ -75,9 +91,15 @@ def is_pipeline(command: str) -> bool:
     """Whether the status of the line is only that of the last command of a pipeline, which hides how the others ended."""
     if "|" not in command or "pipefail" in command:
         return False
-    while (text := re.sub(_NO_OPERATOR, " ", command)) != command:  # removes brackets from the inside out
-        command = text
+    text = _bare(command)
     if re.search(r"\bcase\b", text):
         return False
     last = re.split(_NEXT_COMMAND, text.rstrip(" \t\n;"))[-1]
     return any("|" in part for part in last.split("||"))
+
+
+def _bare(command: str) -> str:
+    """The command line with `_` for the places whose characters are no operators."""
+    while (text := re.sub(_NO_OPERATOR, "_", command)) != command:  # removes brackets from the inside out
+        command = text
+    return text

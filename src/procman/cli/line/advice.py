@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from procman.cli.line.foreign import (
     FOLLOW,
     FORMATS,
     HARMLESS,
+    INSIDE,
     INTERPRETERS,
     KINDS,
     NAMELESS,
@@ -30,6 +32,7 @@ from procman.cli.line.foreign import (
     TOOLS,
 )
 from procman.errors import nearest
+from procman.text.shell import SHELLS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -177,6 +180,10 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
             return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+        case "start" if program := _program(message, plain):
+            line = f"run {shlex.join(rest)}"
+            image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
+            return Advice(f"`procman {line}` runs a command ({image})", f"cannot find the process type '{program}'")
         case "start" if "process type" in message and (
             file := _named(message, (word for word in plain if "." in word))
         ):
@@ -235,6 +242,14 @@ def _of_names(verb: str, message: str, words: Sequence[str]) -> Advice | None:
     if word and ":" in word and (name := _name(word)) != word:
         return Advice(f"write `procman {verb} {name}`")
     return None
+
+
+def _program(message: str, words: Sequence[str]) -> str:
+    """The program that somebody named in the place of a type: the message names it, or takes its -c for counts."""
+    if words and words[0] in SHELLS and " as a count" in message:
+        return words[0]
+    word = _named(message, words) if "process type" in message else ""
+    return word if word in INSIDE or ("/" in word and "." not in word) else ""
 
 
 def _named_variable(message: str, words: Sequence[str]) -> str:

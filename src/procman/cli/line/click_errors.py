@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from procman.app.usage import UsageError
 from procman.cli.line.advice import of_early_option, of_unknown_option
+from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.line.foreign import EXAMPLES, PATTERNS
 from procman.errors import nearest
 
@@ -47,10 +50,19 @@ def explained(error: click.UsageError, words: Sequence[str] = ()) -> UsageError:
             example = EXAMPLES.get(path.rpartition(" ")[2], hint)
             return UsageError(f"cannot use the word after '{path}': {_clause(error.message)}", example)
         case click.BadParameter(param=click.Parameter() as param, ctx=click.Context() as context):
-            what = f"cannot use {param.get_error_hint(context)}: {_clause(error.message)}"
+            what = f"cannot use {_given_as(param, context)}: {_clause(error.message)}"
             return UsageError(what, hint)
         case _:
             return UsageError(f"cannot understand the command line: {_clause(error.message)}", hint)
+
+
+def _given_as(param: click.Parameter, context: click.Context) -> str:
+    """The option as the person gave it: by its names, or by its variable."""
+    name = param.name or ""
+    if context.get_parameter_source(name) is not ParameterSource.ENVIRONMENT:
+        return param.get_error_hint(context)
+    own = param.envvar if isinstance(param.envvar, str) else f"{context.auto_envvar_prefix}_{name.upper()}"
+    return own if own in os.environ else f"{VARIABLES}{name.upper()}"
 
 
 _COLORS = re.compile(r"--(?P<no>no-?)?colou?rs?|--monochrome")
@@ -89,5 +101,6 @@ def _options(context: click.Context | None) -> Iterable[str]:
 def _clause(sentence: str) -> str:
     """A sentence of click's as a clause of ours."""
     sentence = re.sub(r"is not in the range x>=(\d+)", r"is not \1 or more", sentence)
+    sentence = re.sub(r"is not a valid boolean.*", "is neither 1 nor 0", sentence)
     numbered = re.sub(r"is not a valid (integer|float)( range)?", r"is not a \1", sentence.rstrip("."))
     return numbered[:1].lower() + numbered[1:].replace("a integer", "a whole number").replace("a float", "a number")

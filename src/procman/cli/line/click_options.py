@@ -2,7 +2,7 @@
 leaves to click.
 
 Each option can also be set by PROCMAN_<VERB>_<OPTION> (click's auto_envvar_prefix), which its help names; the command
-line wins.
+line wins. Verbs that read the inputs of `start` take the variables of `start` as well.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from procman.app.options import (
     FILES,
     FORMATION,
     REPEATABLE,
+    START,
     SUPERVISION,
     SWITCHES,
     TYPES,
@@ -27,12 +28,15 @@ from procman.app.options import (
     split,
 )
 from procman.app.options import input_options as options_of
+from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_types
+from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.option_types import NameOption, TimeType
 from procman.config.location import note_of, search_upwards
+from procman.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from procman.config.options import Options
 
@@ -43,6 +47,26 @@ class VerbatimText(click.types.StringParamType):
     """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
 
     envvar_list_splitter = "\0"
+
+
+class InputOption(click.Option):
+    """An option that `start` has as well. Its variable for `start` serves every verb, so that `check` and `run` see what
+    `start` would; the verb's own variable wins.
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        own = super().resolve_envvar_value(ctx)
+        return own or os.environ.get(f"{VARIABLES}{(self.name or '').upper()}") or None
+
+
+def refuse_unknown_variables(environ: Iterable[str]) -> None:
+    """Refuse a variable that sets no option of `start`: a spelling mistake would leave the default in force."""
+    known = {option.name.upper() for option in START}
+    for name in sorted(environ):
+        word = name.removeprefix(VARIABLES)
+        if word != name and word not in known:
+            near = nearest(word, known).replace("'", f"'{VARIABLES}", 1)
+            raise UsageError(f"cannot use the variable {name}: `procman start` has no such option", near)
 
 
 def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
@@ -97,7 +121,7 @@ def _clicked(option: Option) -> Callable[[Verb], Verb]:
         how["multiple"] = True
     if option.types:
         how["shell_complete"] = complete_types
-    how["cls"] = NameOption if option.name == "name" else click.Option
+    how["cls"] = NameOption if option.name == "name" else InputOption
     return click.option(*option.names, help=option.help, show_envvar=True, callback=CALLBACKS.get(kind), **how)
 
 

@@ -7,6 +7,8 @@ Only tables: `advice` chooses the row and puts the words in that were typed. `{}
 
 from __future__ import annotations
 
+from procman.text.shell import SHELLS
+
 LISTING = "`procman ps{}` lists the instances"
 ENDING = "`procman shutdown` stops everything and ends procman; `procman stop NAME` stops instances"
 
@@ -193,6 +195,9 @@ PROGRAMS = (
     "php",
 )
 """Programs that somebody names in the place of a verb."""
+
+INSIDE = frozenset((*PROGRAMS, *SHELLS, "env", "ls", "cat", "sleep", "printenv", "rake", "uv", "poetry", "mix", "deno"))
+"""Programs that somebody names behind an image whose entry point is `procman start`."""
 
 COMMANDS = ("exec", "e", "run")
 """Verbs with a command behind them, whose words are no names."""

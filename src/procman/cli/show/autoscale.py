@@ -71,7 +71,8 @@ def decided(name: str, status: TypeStatus, now: float) -> str:
 def in_words(name: str, decision: Decision) -> str:
     """`web 2 -> 5: queue default asks for 5: 60 at 12 an instance (up)`."""
     change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
-    why = "" if decision.because is Because.STEADY else f" ({decision.because.value})"
+    plain = decision.because in (Because.STEADY, Because.PAUSED)  # the text begins with it
+    why = "" if plain else f" ({decision.because.value})"
     return f"{name} {change}: {decision.text}{why}"
 
 

@@ -16,9 +16,13 @@ from procman.text.shellline import may_exec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from procman.core import policies, rollout
+    from procman.companions import autoscaler
+    from procman.core import autoscale_settings, policies, rollout
+    from procman.core.autoscale_settings import Autoscale
     from procman.core.spec import Plan, ProcessSpec
 else:
+    autoscaler = later(__name__, "procman.companions.autoscaler")
+    autoscale_settings = later(__name__, "procman.core.autoscale_settings")
     policies = later(__name__, "procman.core.policies")
     rollout = later(__name__, "procman.core.rollout")
 
@@ -31,9 +35,9 @@ LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 
 
 def explanation(plan: Plan) -> list[str]:
-    """The explanation; empty where all types start at once and are ready after a second."""
+    """The explanation; empty where all types start at once, are ready after a second, and keep their counts."""
     if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
-        return []
+        return _listed({FOLLOWS: _demand(plan)})
     sections: dict[str, list[tuple[str, ...]]] = {
         "Starts in this order, and stops the other way round:": _order(plan),
         "Ready:": _readiness(plan),
@@ -42,8 +46,16 @@ def explanation(plan: Plan) -> list[str]:
             (group.name, _strategy(group.strategy.value), ", ".join(group.members), _intensity(group))
             for group in plan.groups
         ],
+        FOLLOWS: _demand(plan),
         "Mind:": _cautions(plan),
     }
+    return _listed(sections)
+
+
+FOLLOWS = "Follows demand:"
+
+
+def _listed(sections: dict[str, list[tuple[str, ...]]]) -> list[str]:
     lines: list[str] = []
     for title, rows in sections.items():
         if rows:
@@ -207,9 +219,33 @@ def _restart(plan: Plan, spec: ProcessSpec) -> str:
         )
     if surge:
         return f"an extra instance starts first, then 1 of {count} at a time: none is missing"
-    drain = "" if spec.stop.drain else "; `stop: {drain: 2.5}` announces each stop 2.5 s before it"
+    drain = "" if spec.stop.drain else "; with `stop: {drain: 2.5}` a load balancer learns of each stop 2.5 s before it"
     away = (spec.rolling or policies.Rolling()).away(count)
     return f"{away} of {count} at a time, the next once the new one has been ready for {rollout.SETTLE:g} s{drain}"
+
+
+# ---- demand
+
+
+def _demand(plan: Plan) -> list[tuple[str, ...]]:
+    """Each type whose count follows demand: its bounds, and what asks for instances."""
+    if "autoscale" not in plan.sections:
+        return []
+    found = autoscaler.settings(plan)
+    types = found.types if found is not None else {}
+    return [(name, _bounds(one.settings), _metrics(one.settings)) for name, one in types.items()]
+
+
+def _bounds(settings: Autoscale) -> str:
+    scheduled = "; other bounds by the calendar" if settings.schedule else ""
+    return f"{settings.min} to {settings.max} instances{scheduled}"
+
+
+def _metrics(settings: Autoscale) -> str:
+    """`by queue celery (target 10), read every 15 s`."""
+    rule = autoscale_settings.rule_of(settings)
+    named = ", ".join(f"{metric.name} (target {metric.target:g})" for metric in rule.metrics)
+    return f"by {named or 'nothing but its bounds'}, every {rule.every:g} s"
 
 
 # ---- what may surprise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import click
 from msgspec import Struct
 
 from procman.cli.show.scripts import command_of
+from procman.config.location import PROCFILE
 from procman.config.procfile import Entry, parse_procfile
 from procman.config.source import absolute, decode, plain, read
 from procman.convert import pm2, render
@@ -59,12 +61,15 @@ def init(source: str | None, root: str | None) -> int:
     if not os.path.isdir(folder):
         raise ConfigError(f"cannot use {root} as the root: no such folder", "-d names the application's folder")
     if source is not None:
-        return _convert(source, folder)
-    procfiles = _existing(folder)
-    return _advise(folder, procfiles) if procfiles else _inspect(folder)
+        _convert(source, folder)
+    elif procfiles := _existing(folder):
+        _advise(folder, procfiles)
+    else:
+        _inspect(folder)
+    return 0
 
 
-def _convert(source: str, folder: str) -> int:
+def _convert(source: str, folder: str) -> None:
     converted = converted_file(source)
     click.echo(f"read {source}: {_count(len(converted.types), 'process type')}")
     origin = f"Made from {os.path.basename(source)} by `procman init`."
@@ -73,7 +78,6 @@ def _convert(source: str, folder: str) -> int:
         raise RefusedError(f"cannot find a process type in {source} that can be carried over")
     _write(folder, converted, origin)
     _print_left(converted, source)
-    return 0
 
 
 def converted_file(path: str) -> Converted:
@@ -134,7 +138,7 @@ def _printed(path: str) -> str:
 def _existing(folder: str) -> dict[str, list[Entry]]:
     """The Procfile and the Procfile.dev that exist here, with their entries."""
     found = {}
-    for name in ("Procfile", "Procfile.dev"):
+    for name in (PROCFILE, "Procfile.dev"):
         path = os.path.join(folder, name)
         if os.path.lexists(path):
             data = read(path, name)
@@ -145,7 +149,7 @@ def _existing(folder: str) -> dict[str, list[Entry]]:
     return found
 
 
-def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
+def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> None:
     """Keep the Procfiles that exist, and write a procman.yml for them."""
     text = f"# How to run the process types of {' and '.join(procfiles)}. Made by `procman init`.\n\n"
     advised: dict[str, list[Finding]] = {}
@@ -164,10 +168,9 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> int:
     else:
         click.echo("its programs need no procman.yml")
     for procfile in procfiles:
-        _print_next("" if procfile == "Procfile" else f" -f {procfile}")
+        _print_next(folder, procfile)
     if "Procfile.dev" in procfiles and os.path.lexists(os.path.join(folder, "bin/dev")):
         click.echo('note: bin/dev starts foreman; in its place: exec procman start -f Procfile.dev "$@"')
-    return 0
 
 
 def _for_all(procfiles: dict[str, list[Entry]], advised: dict[str, list[Finding]]) -> Iterator[Finding]:
@@ -183,7 +186,7 @@ def _for_all(procfiles: dict[str, list[Entry]], advised: dict[str, list[Finding]
             yield finding
 
 
-def _inspect(folder: str) -> int:
+def _inspect(folder: str) -> None:
     found = inspect(read_folder(folder))
     for one in found.found:
         click.echo(f"found {one}")
@@ -194,7 +197,6 @@ def _inspect(folder: str) -> int:
             f"cannot find anything to run in {folder}", "write a Procfile: a line of it is such as 'web: python app.py'"
         )
     _write(folder, found.converted, "Made by `procman init`: change it as you like.")
-    return 0
 
 
 def read_folder(folder: str) -> Folder:
@@ -236,7 +238,7 @@ def _write(folder: str, converted: Converted, origin: str) -> None:
     _put(folder, [target for target in targets if target.text])
     for made in converted.types:
         click.echo(f"  {_shown(made)}")
-    _print_next("")
+    _print_next(folder)
 
 
 def _shown(made: ProcessType) -> str:
@@ -272,7 +274,12 @@ def _print_left(converted: Converted, source: str) -> None:
         click.echo(f"  {where}: {left.what}" + (f" ({left.hint})" if left.hint else ""))
 
 
-def _print_next(options: str) -> None:
+def _print_next(folder: str, procfile: str = PROCFILE) -> None:
+    """The options are those that find the file from the current folder."""
+    inside = os.path.relpath(folder)
+    options = "" if inside == os.curdir else f" -d {shlex.quote(inside)}"
+    if procfile != PROCFILE:
+        options += f" -f {shlex.quote(os.path.normpath(os.path.join(inside, procfile)))}"
     click.echo(f"next: `procman check{options}`, then `procman start{options}`")
 
 

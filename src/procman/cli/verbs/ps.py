@@ -36,7 +36,7 @@ def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: b
 
     NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average since
     the process started, in percent of one core. CPU and MEMORY are those of the process and everything it started; from
-    outside procman's container they are not known. If a type is in a crash loop, REASON says so. The exit code is 3 if
+    outside procman's container they are not known. If an instance is in a crash loop, REASON says so. The exit code is 3 if
     no procman runs here.
 
     With --watch a terminal shows the table in place; elsewhere one table follows the other, with --json one object a

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 
 import click
 
 from procman.app.options import START, WORDS, Value, start_options
-from procman.cli.line.click_options import declared, types_argument
+from procman.cli.line.click_options import declared, refuse_unknown_variables, types_argument
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.starting import start_formation
+
+UPGRADING = ("--take-over", "--upgrade-check")
+"""The options with which one procman takes the place of another."""
 
 
 def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
@@ -28,7 +32,7 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
             return resume.check(upgrade_check)
         return resume.take_over(take_over_from or 0)
 
-    for name in (("--take-over", "take_over_from"), ("--upgrade-check",)):
+    for name in zip(UPGRADING, ("take_over_from", "upgrade_check"), strict=True):
         call = click.option(*name, type=int, hidden=True, allow_from_autoenv=False)(call)
     return call
 
@@ -41,6 +45,8 @@ class StartCommand(GroupedCommand):
             at = args.index("--")
             ctx.meta[WORDS] = tuple(args[at + 1 :])
             args = args[:at]
+        if not any(word.startswith(UPGRADING) for word in args):  # what the older version took does not end an upgrade
+            refuse_unknown_variables(os.environ)
         return super().parse_args(ctx, args)
 
 

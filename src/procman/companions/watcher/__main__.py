@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import watchfiles
@@ -16,15 +17,19 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from procman.companions.registry import own_settings
 from procman.companions.watcher import WatchSettings
 from procman.companions.watcher.rules import Rule, concerned, instances
+from procman.companions.watcher.tree import Tree
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
 from procman.text.lines import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 QUIET_MS, LATEST_MS = 200, 5000
 """Milliseconds without a change after which a burst is over, and after which an endless burst is reported all the same."""
+
+INTERVAL_MS = 1000
+"""Milliseconds between two comparisons of what the system reports no changes of: one stat(2) for each link."""
 
 MOST = 256
 """Most characters of a reason that procman accepts."""
@@ -36,14 +41,17 @@ TRIES = 3
 def main(settings: WatchSettings) -> int:
     rules = [Rule.of(name, pattern) for name, of_type in settings.patterns.items() for pattern in of_type]
     root = os.getcwd()
-    places = folders(rules, root)
-    print(f"watching {', '.join(os.path.relpath(place, root) for place in places) or 'nothing'}", flush=True)
+    tree = Tree(rules, root)
+    named: list[str] | None = None
     try:
-        for changes in watchfiles.watch(
-            *places, watch_filter=None, step=QUIET_MS, debounce=LATEST_MS, rust_timeout=0, ignore_permission_denied=True
-        ):
-            paths = {os.path.relpath(path, root) for _, path in changes}
-            _restart(concerned(rules, paths))
+        while True:
+            before, named = named, tree.begin()
+            if named != before:
+                print(f"watching {', '.join(os.path.relpath(place, root) for place in named) or 'nothing'}", flush=True)
+            for paths in _changes(tree):
+                _restart(concerned(rules, {os.path.relpath(path, root) for path in paths}))
+                if tree.is_stale:
+                    break
     except NotRunningError:
         return 0
     except (OSError, WatchfilesRustInternalError) as error:
@@ -53,15 +61,29 @@ def main(settings: WatchSettings) -> int:
     return 0
 
 
-def folders(rules: Iterable[Rule], root: str) -> list[str]:
-    """The folders to watch, none inside another. For a path that does not exist, the folder in which it may appear."""
-    wanted = set()
-    for rule in rules:
-        folder = os.path.normpath(os.path.join(root, rule.base()))
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        wanted.add(folder)
-    return [folder for folder in sorted(wanted) if not any(folder.startswith(f"{other}/") for other in wanted)]
+def _changes(tree: Tree) -> Iterator[set[str]]:
+    """The changed paths, burst by burst, and at least once in each interval what the tree has found changed itself."""
+    for changes in _reported(tree.places):
+        by_kind = {kind: {path for one, path in changes if one is kind} for kind in watchfiles.Change}
+        found = tree.changed(by_kind[watchfiles.Change.added], by_kind[watchfiles.Change.deleted])
+        yield {path for _, path in changes} | found
+
+
+def _reported(places: list[str]) -> Iterator[set[tuple[watchfiles.Change, str]]]:
+    """What the system reports of these folders; nothing at the end of each interval."""
+    if places:
+        yield from watchfiles.watch(
+            *places,
+            watch_filter=None,
+            step=QUIET_MS,
+            debounce=LATEST_MS,
+            rust_timeout=INTERVAL_MS,
+            yield_on_timeout=True,
+            ignore_permission_denied=True,
+        )
+    while True:
+        time.sleep(INTERVAL_MS / 1000)
+        yield set()
 
 
 def _restart(types: dict[str, list[str]]) -> None:

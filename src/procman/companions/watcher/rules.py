@@ -66,6 +66,10 @@ class Rule(Struct, frozen=True):
             names.append(DEEP)
         return _matches(path.split("/"), names)
 
+    def leads_to(self, folder: str) -> bool:
+        """Whether it can match something in this folder."""
+        return _begins(folder.split("/"), [*self.pattern.split("/"), DEEP])
+
     def base(self) -> str:
         """The folder above everything that it can match."""
         names = self.pattern.split("/")[:-1]
@@ -75,7 +79,7 @@ class Rule(Struct, frozen=True):
 
 def concerned(rules: Iterable[Rule], paths: Iterable[str]) -> dict[str, list[str]]:
     """The types that these changes concern, each with the changed paths."""
-    sources = [path for path in sorted(paths) if not _is_ignored(path)]
+    sources = [path for path in sorted(paths) if not is_ignored(path)]
     found: dict[str, list[str]] = {}
     for rule in rules:
         for path in sources:
@@ -89,7 +93,7 @@ def instances(view: FleetView, type_name: str) -> tuple[str, ...]:
     return tuple(i.name for i in view.instances if i.type == type_name and i.phase not in NOT_RESTARTED)
 
 
-def _is_ignored(path: str) -> bool:
+def is_ignored(path: str) -> bool:
     names = path.split("/")
     if names[0] in IGNORED_AT_THE_TOP and len(names) > 1:
         return True
@@ -98,6 +102,16 @@ def _is_ignored(path: str) -> bool:
 
 def _wild(name: str) -> bool:
     return any(character in name for character in "*?[")
+
+
+def _begins(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the pattern can match these names with others after them."""
+    if not names or not pattern:
+        return not names
+    hidden = names[0][:1] == "." and pattern[0][:1] != "."
+    if pattern[0] == DEEP:
+        return _begins(names, pattern[1:]) or (not hidden and _begins(names[1:], pattern))
+    return not hidden and fnmatchcase(names[0], pattern[0]) and _begins(names[1:], pattern[1:])
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:

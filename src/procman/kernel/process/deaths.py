@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procman.core.events import Event, Exited, ExitStatus, OrphanReaped
-from procman.core.spec import When
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import reaper
 from procman.kernel.process.helpers import Helpers
@@ -98,13 +97,13 @@ class Deaths:
             note = self._port_note(process)
         delay = jitter() if unasked else 0.0  # what was asked to end is not started again after a delay
         daemon = min((*process.daemons, *process.adopted), default=0)
-        if not daemon and unasked and status.code == 0 and process.spec.restart.policy is When.ON_FAILURE:
+        if not daemon and unasked and status.code == 0:
             daemon = self._left_behind(process)
         self._post(Exited(process.name, process.generation, status, note, delay, daemon))
 
     def _left_behind(self, process: Process) -> int:
         """A daemon that the leader has left behind at its end, and that is not adopted yet; 0 where there is none. One
-        that hides its origin (redis) still has the leader's name.
+        that hides its origin (redis) still has the leader's name. That it is this instance's is remembered, as it may hide that next.
         """
         unknown = sorted(self._processes.unknown(self._adoption.children()))
         leader = descent.read_process(process.pid) if unknown else None
@@ -113,6 +112,7 @@ class Deaths:
                 continue
             hidden = one.name == leader.name and not self._processes.is_own(one.pid)
             if hidden or self._processes.is_of(one.pid, process):
+                self._processes.attribute(one, process)
                 return one.pid
         return 0
 

@@ -58,7 +58,10 @@ class Descent:
     def remember(self, whose: Mapping[int, Process], leaders: Collection[int]) -> None:
         """The descendants of these processes belong to the same instances. `leaders` have procman as their parent."""
         for one, process in self.of(whose, leaders):
-            self._seen[one.pid, one.start_ticks] = process
+            self.attribute(one, process)
+
+    def attribute(self, one: RunningProcess, whose: Process) -> None:
+        self._seen[one.pid, one.start_ticks] = whose
 
     def seen(self, pid: int) -> Process | None:
         """Whose descendant this process was when that was remembered."""
@@ -177,18 +180,17 @@ def descends(pid: int, ancestors: set[int]) -> bool:
 
 
 def jobs_of(process: Process) -> list[RunningProcess]:
-    """The leader and its descendants, as far as they are in another group of the session: a shell with job control
-    (`bash -i`, `set -m`) puts itself and each of its jobs into groups of their own. Needed only where another process
+    """The descendants of the leader that are in its session, or in that of the terminal, and in neither's group: a shell with
+    job control (`bash -i`, `set -m`) puts each of its jobs into a group of its own. Needed only where another process
     leads the session, at a terminal: elsewhere procman adopts the jobs as their shell ends.
     """
-    leader = read_process(process.pid)
-    everyone = [*([leader] if leader else []), *(one for one, _ in Descent().of({process.pid: process}))]
-    return [one for one in everyone if one.pid not in process.adopted and _is_job(one.pid, process.group)]
+    everyone = [one for one, _ in Descent().of({process.pid: process})]
+    return [one for one in everyone if one.pid not in process.adopted and _is_job(one.pid, process.groups)]
 
 
-def _is_job(pid: int, session: int) -> bool:
+def _is_job(pid: int, groups: tuple[int, ...]) -> bool:
     try:
-        return os.getsid(pid) == session and os.getpgid(pid) != session
+        return os.getsid(pid) in groups and os.getpgid(pid) not in groups
     except ProcessLookupError:
         return False
 

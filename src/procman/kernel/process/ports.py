@@ -63,7 +63,7 @@ class PortNotes:
         if now < self._searched_at + SEARCH_EVERY:
             return f"port {port} is taken"
         self._searched_at = now
-        text = holder_of(port, listener, process.group, self._is_own)
+        text = holder_of(port, listener, process.groups, self._is_own)
         if text:
             self._notes[port] = (listener, text)
             return text
@@ -90,17 +90,17 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def holder_of(port: int, listener: ListeningSocket, group: int, is_own: Callable[[int], bool]) -> str:
-    """`port 5000 is held by pid 77 (python3)` where a process outside this group listens on it, else "".
+def holder_of(port: int, listener: ListeningSocket, groups: tuple[int, ...], is_own: Callable[[int], bool]) -> str:
+    """`port 5000 is held by pid 77 (python3)` where a process outside these groups listens on it, else "".
 
-    A process of the group ends together with it, and a socket of this user that no process shows belongs to one that is
+    A process of the groups ends together with them, and a socket of this user that no process shows belongs to one that is
     just ending: neither is in the way for long.
     """
     pid = _holder(listener.inode)
     if pid is None:
         return "" if listener.uid == os.geteuid() else f"port {port} is held by a process of {_user(listener.uid)}"
     try:
-        if os.getpgid(pid) == group:
+        if os.getpgid(pid) in groups:
             return ""
         with open(f"/proc/{pid}/comm", "rb") as comm:
             name = clean(comm.read().decode(errors="replace")).strip()  # any user may use any name

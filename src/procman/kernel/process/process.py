@@ -61,6 +61,13 @@ class Process:
         self.streams: tuple[ChildStream, ...] = ()
         self.stdin: int | None = None
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The group of its session; and where another process leads that, at a terminal, also the one of its leader, which can
+        have made a group or a session of its own there (setsid(1), php-fpm, a shell with job control).
+        """
+        return (self.group,) if self.group == self.pid else (self.group, self.pid)
+
 
 class ProcessState(Struct, frozen=True, kw_only=True, rename={"started_at": "born"}):
     """A process as a value: `spec` is an index into the table's `specs`, `streams` are descriptors of open streams."""
@@ -112,21 +119,24 @@ def without(pid: int, pids: frozenset[int]) -> frozenset[int]:
 
 
 def group_is_alive(process: Process) -> bool:
-    """Whether the group of a reaped leader still has a member.
+    """Whether the groups of a reaped leader still have a member."""
+    return process.held or any(map(has_members, process.groups))
+
+
+def has_members(group: int) -> bool:
+    """Whether the group with the number of a process that was reaped still has a member.
 
     As long as it has, no process can get the number (pid_namespaces(7), fork(2)): a process with that very pid is a
     stranger, which can only have got it after the group had ended.
     """
-    if process.held:
-        return True
     try:
-        os.killpg(process.group, 0)
+        os.killpg(group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
     try:
-        os.kill(process.group, 0)
+        os.kill(group, 0)
     except ProcessLookupError:
         return True
     except PermissionError:

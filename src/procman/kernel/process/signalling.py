@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procman.core.actions import Target
-from procman.kernel.process.process import Process, group_is_alive, group_of
+from procman.kernel.process.process import Process, group_of, has_members
 from procman.later import later
 from procman.text.lines import clean
 
@@ -52,21 +52,25 @@ class Signaller:
 
     def _to_adopted(self, process: Process, number: int) -> None:
         for pid in process.adopted:
-            if group_of(pid) != process.group:
+            if group_of(pid) not in process.groups:
                 self.kill(pid, number)
 
     def to_group(self, process: Process, number: int) -> None:
-        """Signal the group of a process, and the jobs of its shell."""
+        """Signal the groups of a process, and the jobs of its shell."""
         jobs = [] if process.reaped or process.group == process.pid else descent.jobs_of(process)
-        if not process.reaped or group_is_alive(process):
-            try:
-                os.killpg(process.group, number)
-            except ProcessLookupError:  # empty by now
-                pass
-            except PermissionError:
-                self._refused(process.pid)
+        for group in process.groups:
+            if not process.reaped or (process.held and group == process.group) or has_members(group):
+                self._to_members(group, number, process.pid)
         for job in jobs:
             descent.send(job, number)
+
+    def _to_members(self, group: int, number: int, leader: int) -> None:
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:  # empty by now, or its leader made none
+            pass
+        except PermissionError:
+            self._refused(leader)
 
     def kill(self, pid: int, number: int) -> None:
         """The line that signals a process. Only we can reap this child, so its pid belongs to no other process."""

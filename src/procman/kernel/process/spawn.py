@@ -277,8 +277,11 @@ def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
         raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
-    argv = argv_of(spec.command, spec.shell, env=env)
-    argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if is_plain(spec.command) else root)
+    argv, plain = argv_of(spec.command, spec.shell, env=env), is_plain(spec.command)
+    try:
+        argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if plain else root)
+    except SpawnError as error:
+        raise (error if plain else SpawnError(error.code, f"its line needs a shell: {error}")) from None
     return argv
 
 

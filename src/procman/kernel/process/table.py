@@ -206,6 +206,11 @@ class ProcessTable:
             self._descent = self._descent or descent.Descent()
             self._descent.remember(whose, self._by_pid)
 
+    def attribute(self, one: descent.RunningProcess, process: Process) -> None:
+        """Remember that this process is the instance's: it may hide that."""
+        self._descent = self._descent or descent.Descent()
+        self._descent.attribute(one, process)
+
     def forget_seen(self) -> None:
         """Nothing is stopping: what was remembered has been adopted by now, or has ended."""
         if self._descent is not None:
@@ -232,7 +237,11 @@ class ProcessTable:
 
     def is_own(self, pid: int) -> bool:
         """Whether it comes from something that procman started, as far as is known."""
-        return self.known(pid) or group_of(pid) in self._by_group or self._marked(pid) is not None
+        return self.known(pid) or self._of_group(group_of(pid)) is not None or self._marked(pid) is not None
+
+    def _of_group(self, number: int) -> Process | None:
+        """Whose group or session this is: also of a leader that made one of its own at a terminal."""
+        return self._by_group.get(number) or self._by_pid.get(number)
 
     def _holds(self, pid: int) -> bool:
         """Whether it is the holder of an instance's terminal."""
@@ -240,7 +249,7 @@ class ProcessTable:
 
     def is_changing(self, pid: int, now: float) -> bool:
         """Whether a new child may be in an exec, with an empty environment for `EXEC_TAKES` seconds at most, or a zombie."""
-        known = group_of(pid) in self._by_group or self._comes_from(pid) is not None
+        known = self._of_group(group_of(pid)) is not None or self._comes_from(pid) is not None
         if known or descent.environment_of(pid) != b"":
             self._changing.pop(pid, None)
             return False
@@ -256,7 +265,7 @@ class ProcessTable:
             group, session = os.getpgid(pid), os.getsid(pid)
         except ProcessLookupError:  # a zombie already, or gone
             group = session = 0
-        process = self._by_group.get(group)
+        process = self._of_group(group)
         if process is None:
             marked = self._marked(pid)
             if marked is not None and (
@@ -264,7 +273,7 @@ class ProcessTable:
             ):
                 self._add_orphan(pid)  # of an earlier run
                 return (*marked, False)
-            process = self.current[marked[0]] if marked is not None else self._by_group.get(session)
+            process = self.current[marked[0]] if marked is not None else self._of_group(session)
         if process is None:
             process = self._comes_from(pid)
             if process is not None and self.current.get(process.name) is not process:
@@ -276,12 +285,12 @@ class ProcessTable:
         self._adopted[pid] = process
         process.adopted |= {pid}
         self.ledger.note(pid, EntryKind.ADOPTED, process.spec.stop)
-        return process.name, process.generation, group == process.group
+        return process.name, process.generation, group in process.groups
 
     def is_of(self, pid: int, process: Process) -> bool:
         """Whether a process belongs to this instance: by its group or session, by adoption, by its mark, or by descent."""
         try:
-            if pid in (process.pid, *process.adopted) or process.group in (os.getpgid(pid), os.getsid(pid)):
+            if pid in (process.pid, *process.adopted) or {os.getpgid(pid), os.getsid(pid)}.intersection(process.groups):
                 return True
         except ProcessLookupError:  # gone: nothing is known any more
             return False

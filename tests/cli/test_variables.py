@@ -1,0 +1,78 @@
+"""Options that are set by variables only, as in a container: the messages name the variable, and `check` takes those of
+`start`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROCMAN = [sys.executable, "-m", "procman"]
+
+
+def run(folder, *words, **variables):
+    return subprocess.run(
+        [*PROCMAN, *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def shop(tmp_path):
+    (tmp_path / "Procfile").write_text("web: x\nworker: y\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "value", "why"),
+    [
+        ("start", "PROCMAN_START_TIMEOUT", "8x", "'8x' is not a number, nor a time such as 90s, 5m or 12h"),
+        ("start", "PROCMAN_START_LOG_FORMAT", "xml", "'xml' is not one of 'text', 'json'"),
+        ("start", "PROCMAN_START_NO_PORT", "maybe", "'maybe' is neither 1 nor 0"),
+        ("check", "PROCMAN_START_PORT", "x", "'x' is not a whole number"),
+        ("check", "PROCMAN_CHECK_PORT", "x", "'x' is not a whole number"),
+        ("ps", "PROCMAN_PS_INTERVAL", "0", "0 is not 0.1 or more"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_its_variable(shop, verb, name, value, why):
+    done = run(shop, verb, **{name: value})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == f"procman: cannot use {name}: {why}"
+
+
+def test_the_command_line_is_named_where_it_wins(shop):
+    done = run(shop, "start", "-t", "x", PROCMAN_START_TIMEOUT="4")
+    assert done.stderr.startswith("procman: cannot use '-t' / '--timeout': 'x' is not")
+
+
+@pytest.mark.parametrize("verb", ["start", "check"])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("FORMATIONS", "FORMATION"), ("QUITE", "QUIET"), ("LOGFORMAT", "LOG_FORMAT")]
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest(shop, verb, typed, meant):
+    done = run(shop, verb, **{f"PROCMAN_START_{typed}": "1"})
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"procman: cannot use the variable PROCMAN_START_{typed}: `procman start` has no such option",
+        f"procman: did you mean 'PROCMAN_START_{meant}'?",
+    ]
+
+
+def test_check_and_run_take_the_variables_of_start(shop):
+    assert "web         4" in run(shop, "check", PROCMAN_START_FORMATION="web=4").stdout
+    (shop / "other").write_text("GREETING=hello\n")
+    done = run(shop, "run", "printenv", "GREETING", PROCMAN_START_ENV="other")
+    assert done.stdout == "hello\n"
+
+
+def test_the_verbs_own_variable_wins(shop):
+    shown = run(shop, "check", PROCMAN_START_FORMATION="web=4,worker=3", PROCMAN_CHECK_FORMATION="web=2").stdout
+    assert "web         2" in shown
+    assert "worker      1" in shown
