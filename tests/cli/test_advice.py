@@ -41,7 +41,14 @@ def test_a_synonym_leads_to_verbs_that_exist(word):
         ("tail -f web", "`procman logs -f web` follows the output"),
         ("tail -n 5 web", "`procman logs -f` follows the output"),
         ("kill web", "`procman stop web` stops instances; `procman signal KILL NAME` sends a signal"),
-        ("kill", "`procman stop --all` stops instances; `procman signal KILL NAME` sends a signal"),
+        (
+            "kill",
+            "`procman stop --all` stops instances; `procman signal KILL NAME` sends a signal; `procman shutdown` ends procman, too",
+        ),
+        (
+            "drain web.1",
+            "`procman stop web.1` takes instances out of rotation, waits for their requests, and stops them",
+        ),
         ("kill -9 web", "`procman signal 9 web` sends it; `procman stop` stops instances for good"),
         ("kill -s HUP web", "`procman signal HUP web` sends it; `procman stop` stops instances for good"),
         ("kill -USR1", "`procman signal USR1 NAME` sends it; `procman stop` stops instances for good"),
@@ -373,7 +380,19 @@ def test_start_all_is_refused_with_the_way_to_all(tmp_path):
     (tmp_path / "Procfile").write_text("web: sleep 1\n")
     told = refused("start", "all", cwd=tmp_path)
     assert told[0].startswith("cannot find the process type 'all'")
-    assert told[1:] == ["without a type it starts them all: `procman start`"]
+    assert told[1:] == [
+        "without a type it starts them all: `procman start`; if it runs already, `procman restart` starts what is stopped"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("web.2", "web.2"), ("web:*", "web"), ("web:web_00", "web.1"), ("web#2", "web.2")]
+)
+def test_a_start_of_an_instance_leads_to_restart(tmp_path, typed, meant):
+    (tmp_path / "Procfile").write_text("web: sleep 1000\n")
+    assert refused("start", typed, cwd=tmp_path)[1:] == [
+        f"if procman runs already, `procman restart {meant}` starts what is stopped"
+    ]
 
 
 def test_a_signal_behind_the_name_is_told_in_the_right_order():

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from procman.app import extras
+from procman import extras
+from procman.companions.balancer.template import JinjaTemplate
+from procman.errors import ConfigError
 
 
 @pytest.mark.parametrize(("package", "requirement"), extras.WANTED.items())
 def test_a_missing_package_is_installed_by_this_interpreter(package, requirement):
     assert extras.how_to_install(package) == f"{sys.executable} -m pip install '{requirement}'"
+
+
+def test_the_packages_are_those_of_the_extras():
+    optional = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert sorted(extras.WANTED.values()) == sorted(
+        package for extra in ("tui", "watch", "autoscale", "balancer") for package in optional[extra]
+    )
+
+
+def test_a_balancer_without_its_package_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "jinja2", None)  # as the import system marks a module that is not to be found
+    with pytest.raises(ConfigError) as refused:
+        JinjaTemplate(str(tmp_path / "upstreams.j2"))
+    assert f"`{sys.executable} -m pip install 'jinja2>=3.1'` installs it" in str(refused.value)
 
 
 def test_where_there_is_no_pip_uv_installs_into_this_environment(monkeypatch):

@@ -55,7 +55,7 @@ def test_a_failed_instance_ends_the_wait_with_its_reason(procman, script):
     script.fleets = [UP[0], UP[0], fleet(instance("web.1", "failed", reason="exit 78"))]
     done = procman("scale", "web=1", "--wait")
     assert done.code == 1
-    assert "web.1: it is failed: exit 78" in done.err
+    assert "web.1: it has failed: exit 78" in done.err
 
 
 def test_restart_waits_until_they_are_ready(procman, script):
@@ -108,7 +108,7 @@ class TestWait:
         assert (done.code, done.out, done.err) == (0, "", "")
 
     def test_failed_is_1_with_the_reason(self, procman, script, answers):
-        why = "cannot keep waiting for web.1: it is failed: exit 78"
+        why = "cannot keep waiting for web.1: it has failed: exit 78"
         failed = Waited("failed", why, "`procman restart web.1` starts it")
         self.scripted(script, answers, failed, fleet(instance("web.1", "failed", reason="exit 78")))
         done = procman("wait")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from scripted import fleet, instance
 
-from procman.control.conditions import Condition, listed
+from procman.control.conditions import Condition, OperationCondition, listed
 from procman.core.requests import AwaitedState
+from procman.core.view import Operation, OperationState, Reason, ReasonCode
 
 STARTING = fleet(instance("web.1", "starting"))
 
@@ -53,7 +54,26 @@ def test_a_slot_on_its_way_out_is_pending_until_it_is_gone():
 @pytest.mark.parametrize("phase", ["failed", "stopped"])
 def test_an_instance_at_rest_fails_it_and_says_why(phase):
     why = failure(instance("web.1", phase, reason="exit 78"))
-    assert why == f"cannot keep waiting for web.1: it is {phase}: exit 78"
+    state = {"failed": "has failed", "stopped": "is stopped"}[phase]
+    assert why == f"cannot keep waiting for web.1: it {state}: exit 78"
+
+
+def test_one_that_a_person_has_stopped_is_named_with_the_way_to_start_it():
+    row = instance("web.1", "stopped", reason="stopped by procman stop 2.0 s ago")
+    why = failure(row)
+    assert why == "cannot keep waiting for web.1: it was stopped by procman stop 2.0 s ago"
+    failed = Operation(
+        id=1,
+        what="scale",
+        state=OperationState.FAILED,
+        reason=Reason(ReasonCode.STOPPED, "web.1 was stopped by procman stop"),
+        instance="web.1",
+    )
+    verdict = OperationCondition(lambda: failed).judge(fleet(row))
+    assert (verdict.reason, verdict.hint) == (
+        "cannot keep waiting: web.1 was stopped by procman stop",
+        "`procman restart web.1` starts it",
+    )
 
 
 def test_an_instance_that_was_named_and_is_removed_fails_it():
@@ -114,7 +134,7 @@ def test_one_that_is_ready_is_not_done():
 
 
 def test_one_that_failed_will_not_be_done():
-    assert "it is failed" in failure(instance("migrate.1", "failed"), until="done")
+    assert "it has failed" in failure(instance("migrate.1", "failed"), until="done")
 
 
 # ---- stopped

@@ -22,6 +22,9 @@ def settings(converted: Converted, name: str) -> dict[str, object]:
     return next(made.settings for made in converted.types if made.name == name)
 
 
+PROGRAM = "[program:a]\ncommand=a\n"
+
+
 def left(converted: Converted) -> set[tuple[int, str]]:
     return {(one.line, one.what) for one in converted.left}
 
@@ -103,6 +106,35 @@ def test_supervisord_names_what_it_leaves():
         (20, "the name 'worker.one'"),
         (24, "[group:all]"),
     }
+
+
+def test_a_start_of_supervisord_has_succeeded_after_its_startsecs():
+    made = supervisord.convert(f"{PROGRAM}startsecs=5\nstartretries=3\n", "s")
+    assert settings(made, "a") == {"restart": {"max_restarts": 3, "reset_after": 5}}
+    assert settings(supervisord.convert(f"{PROGRAM}startsecs=0\n", "s"), "a") == {}
+
+
+def test_limits_of_supervisord_are_named_unless_they_are_its_defaults():
+    assert left(supervisord.convert(f"[supervisord]\nminfds=1024\nminprocs=200\n{PROGRAM}", "s")) == set()
+    assert left(supervisord.convert(f"[supervisord]\nminfds=65535\nminprocs=4096\n{PROGRAM}", "s")) == {
+        (2, "minfds"),
+        (3, "minprocs"),
+    }
+
+
+def test_what_is_not_carried_over_from_supervisord_and_pm2_comes_with_what_to_do():
+    of_supervisord = supervisord.convert(f"[supervisord]\nminfds=65535\n{PROGRAM}stdout_events_enabled=true\n", "s")
+    of_pm2 = pm2.convert(
+        '{"apps": [{"name": "a", "script": "a.js", "uid": "node", "post_update": ["npm i"]}]}', "e.json"
+    )
+    assert [one.hint for one in of_supervisord.left] == [
+        "raise it before procman is started: `ulimit -n`, or LimitNOFILE= of the unit",
+        "`procman logs -f --json` prints each line as an object",
+    ]
+    assert [one.hint for one in of_pm2.left] == [
+        "processes run as the user that starts procman",
+        "run it in the script that deploys",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from making import Story, plan_of, spec_of
 from msgspec.structs import replace
 
-from procman.core.events import Commanded, Probed, Restart, ShutdownAsked, Stop
+from procman.core.events import Commanded, Hold, Probed, Restart, ShutdownAsked, Stop
 from procman.core.policies import (
     Dependency,
     Drain,
@@ -107,6 +107,17 @@ def test_one_that_drains_says_what_follows():
         "after the stop signal it is started again",
     ]
     assert why(story, "web.2")[1] == "after the stop signal it stays down"
+
+
+def test_one_that_a_balancer_holds_says_what_is_waited_for():
+    story = Story(plan_of({"web": 1}))
+    story.ready("web.1")
+    story.happens(Commanded(Hold("@balancer/web", ("web",), 10.0), 1))
+    story.happens(Commanded(Stop(("web.1",)), 2))
+    assert (
+        why(story)[1]
+        == "it gets no new requests; when none is left, @balancer/web lets it stop at once; then it stays down"
+    )
 
 
 def test_one_that_was_stopped_says_by_whom_and_how_it_is_started():

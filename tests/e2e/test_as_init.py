@@ -160,6 +160,20 @@ def test_a_daemon_that_its_starter_left_is_ended_with_its_instance(world: World)
     assert world.left() == []
 
 
+def test_what_may_be_left_of_an_instance_that_is_stopped_is_named(world: World) -> None:
+    """It has left session, group, parent, environment and output, so that nothing shows whose it is."""
+    world.procfile(a="env -i setsid -f sleep 999 <&- >&- 2>&-; echo made; exec sleep 1000", b="exec sleep 1000")
+    init = start(world, "-t", "10")
+    init.supervisor.expect("made$")
+    eventually(lambda: init.supervisor.ask("ps")["fleet"]["orphans"], "it is listed")
+    assert "may be left" not in init.supervisor.seen
+    init.supervisor.ask("stop", names=["a"])
+    init.supervisor.expect(r"pid \d+ \(sleep\) may be left of a\.1: it runs until procman ends")
+    assert init.supervisor.ask("ps")["fleet"]["orphans"]
+    init.signal(signal.SIGTERM)
+    assert init.wait() == 0
+
+
 def test_signals_that_others_ignore_do_not_end_init(world: World) -> None:
     world.procfile(web="echo up; exec sleep 1000")
     init = start(world)

@@ -161,6 +161,26 @@ def test_a_reload_follows_a_link_to_the_next_release(world: World, how: str) -> 
     assert os.readlink(f"/proc/{supervisor.pid}/cwd").endswith("releases/2")
 
 
+def test_a_reload_says_that_unchanged_types_run_in_the_earlier_release(world: World) -> None:
+    for number in (1, 2):
+        world.file(f"releases/{number}/Procfile", f"web: echo from $(pwd -P); {UP}\n")
+    current = world.folder / "current"
+    current.symlink_to("releases/1")
+    supervisor = world.start("-d", str(current))
+    supervisor.expect("from .*releases/1$")
+    assert "leads to" not in world.run("reload", "-d", str(current)).out
+    current.unlink()
+    current.symlink_to("releases/2")
+    answer = world.run("reload", "-d", str(current)).out
+    second = os.path.realpath(current)
+    assert answer.splitlines() == [
+        "reloaded; affects no instance",
+        f"the folder leads to {second} now; `procman restart` moves what still runs in the earlier one",
+    ]
+    assert world.run("restart", "--wait", "-d", str(current)).code == 0
+    supervisor.expect("from .*releases/2$")
+
+
 def test_a_folder_removed_and_made_anew_is_where_a_reload_goes_on(world: World) -> None:
     app = world.folder / "app"
     world.file("app/Procfile", f"web: {UP}\n")

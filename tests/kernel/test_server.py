@@ -61,7 +61,13 @@ def test_a_command_reaches_the_core_and_is_answered_with_the_new_formation(serve
     answer = peer.ask(method, params)
     assert served.backend.commands == [command]
     formation = {"web": 2, "worker": 0}
-    assert answer["result"] == {"instances": ["web.1"], "formation": formation, "operation": 7, "before": formation}
+    assert answer["result"] == {
+        "instances": ["web.1"],
+        "formation": formation,
+        "operation": 7,
+        "before": formation,
+        "folder": None,
+    }
 
 
 def test_a_refusal_carries_message_and_hint(served, peer):

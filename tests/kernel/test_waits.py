@@ -62,7 +62,7 @@ def test_it_is_answered_once_it_never_will_be(served, peer, phases):
     phases("web.1", "failed", reason="exit 78")
     assert outcome(peer) == {
         "outcome": "failed",
-        "reason": "cannot keep waiting for web.1: it is failed: exit 78",
+        "reason": "cannot keep waiting for web.1: it has failed: exit 78",
         "hint": "`procman restart web.1` starts it",
     }
 

@@ -39,7 +39,7 @@ def refuse_companions(options: Collection[str]) -> None:
 
     for row in COMPANIONS:
         if row.option in options and row.needs is not None and find_spec(row.needs) is None:
-            from procman.app.extras import how_to_install  # noqa: PLC0415  only on the way to an error
+            from procman.extras import how_to_install  # noqa: PLC0415  only on the way to an error
 
             text = f"cannot {row.option} files: {row.needs} is not installed"
             raise UsageError(text, f"`{how_to_install(row.needs)}` installs it")

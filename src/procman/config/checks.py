@@ -49,7 +49,8 @@ def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Compl
 
 def folder(value: str | UnsetType, context: SpecContext) -> Iterator[Complaint]:
     if value is not UNSET and not os.path.isdir(absolute(value, context.root)):
-        yield "", f"cannot use {brief(value)}: no such folder", f"it is relative to {context.root}"
+        hint = "" if os.path.isabs(value) else f"it is relative to {context.root}"
+        yield "", f"cannot use {brief(value)}: no such folder", hint
 
 
 def patterns(value: tuple[str, ...] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:

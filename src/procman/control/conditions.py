@@ -82,9 +82,9 @@ class Condition:
 
     def _up(self, i: InstanceView) -> Verdict:
         if i.phase in ("failed", "stopped"):
-            why = f": {i.reason}" if i.reason else ""
-            failure = f"cannot keep waiting for {i.name}: it is {i.phase}{why}"
-            return _failed(failure, f"`procman restart {i.name}` starts it")
+            return _failed(
+                f"cannot keep waiting for {i.name}: it {_at_rest(i)}", f"`procman restart {i.name}` starts it"
+            )
         if self._loops(i):
             why = i.reason or f"last {i.last_exit}"
             return _failed(f"cannot keep waiting for {i.name}: {why}", f"see `procman logs {i.name}`")
@@ -130,11 +130,21 @@ class OperationCondition:
             case OperationState.FAILED:
                 by = operation.instance or next(iter(operation.left), None)
                 hint = f"see `procman logs {by}`" if by else "see `procman ps`"
+                if any(i.name == by and i.phase == "stopped" for i in view.instances):
+                    hint = f"`procman restart {by}` starts it"
                 return _failed(f"cannot keep waiting: {reason}", hint)
             case OperationState.SUPERSEDED:
                 return _failed(f"cannot keep waiting: {reason}", "see `procman ps`")
             case _:
                 assert_never(operation.state)
+
+
+def _at_rest(i: InstanceView) -> str:
+    reason = i.reason or ""
+    if reason.startswith("stopped "):
+        return f"was {reason}"
+    state = "has failed" if i.phase == "failed" else "is stopped"
+    return f"{state}: {reason}" if reason else state
 
 
 def _is_unkillable(i: InstanceView) -> bool:

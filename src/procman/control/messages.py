@@ -139,13 +139,15 @@ class Ps(Struct, frozen=True):
 
 class Accepted(Struct, frozen=True):
     """A change was accepted: the instances that it affects, the formation wanted from now on, and the one `before`.
-    `operation` is the number that `wait` takes; 0 where nothing changes.
+    `operation` is the number that `wait` takes; 0 where nothing changes. `folder` is the one that the root's name leads
+    to now, where a reload has found another one than before: what is started from now on runs there.
     """
 
     instances: tuple[str, ...]
     formation: dict[str, int]
     operation: int = 0
     before: dict[str, int] | None = None
+    folder: str | None = None
 
 
 class Checked(Struct, frozen=True):

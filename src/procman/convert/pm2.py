@@ -29,6 +29,8 @@ _REASONS = {
     "listen_timeout": "say when it is ready: `ready: tcp`",
     "increment_var": "each instance has its own PORT",
     "instance_var": "each instance has PROCMAN_INDEX, from 1",
+    **dict.fromkeys(("uid", "gid", "user"), "processes run as the user that starts procman"),
+    "post_update": "run it in the script that deploys",
     "log_date_format": "start with `procman start --timestamps`",
 }
 _LOGS = frozenset({

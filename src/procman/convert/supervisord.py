@@ -24,11 +24,16 @@ _REASONS = {
     "umask": "set it before procman is started",
     "priority": "order is set by depends_on",
     "autostart": "give the count with `procman start -m NAME=0`",
-    "startsecs": "say when it is ready: `ready: tcp`",
+    "minfds": "raise it before procman is started: `ulimit -n`, or LimitNOFILE= of the unit",
+    "minprocs": "raise it before procman is started: `ulimit -u`, or LimitNPROC= of the unit",
+    "stdout_events_enabled": "`procman logs -f --json` prints each line as an object",
+    "stderr_events_enabled": "`procman logs -f --json` prints each line as an object",
     "serverurl": "procman gives each process PROCMAN_SOCKET",
 }
-_LOGS = re.compile(r"(stdout|stderr)_.*")
-_SILENT = frozenset({"process_name", "redirect_stderr", "killasgroup", "startsecs", "numprocs_start"})
+_USUAL = {"minfds": "1024", "minprocs": "200"}
+"""Supervisor's defaults, as in the file that `echo_supervisord_conf` prints."""
+_LOGS = re.compile(r"(stdout|stderr)_(?!events_enabled).*")
+_SILENT = frozenset({"process_name", "redirect_stderr", "killasgroup", "numprocs_start"})
 _OWN = {
     "supervisorctl": "procman's verbs find it by the folder",
     "unix_http_server": "procman has a control socket of its own",
@@ -111,7 +116,7 @@ def _daemon(builder: Builder, section: _Section) -> None:
     for key, value in section.values.items():
         if key == "environment":
             builder.put_env(value.line, _environment(value.text))
-        elif key in ("user", "umask"):
+        elif key in ("user", "umask", "minfds", "minprocs") and value.text != _USUAL.get(key):
             builder.leave(value.line, key, _REASONS[key])
 
 
@@ -176,6 +181,9 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
         draft.put_codes("success_exit_codes", line, re.split(r"[,\s]+", text))
     elif key == "stopsignal":
         draft.put_signal(line, text)
+    elif key == "startsecs":
+        if re.fullmatch(r"0*[1-9]\d{0,8}", text):  # a start that lasts so long has succeeded
+            draft.put("restart.reset_after", int(text))
     elif key == "stopwaitsecs":
         draft.put_seconds("stop.grace", line, float(text) if re.fullmatch(r"\d{1,9}", text) else None)
     elif key == "stopasgroup":

@@ -199,7 +199,8 @@ def judge(need: Need, i: Instance | None, loops: Loops) -> bool | Reason:
         case Failed(why):
             return replace(why, text=f"failed: {why.text}")
         case Down(why) if not i.wanted and why is not None:
-            return replace(why, text=f"is stopped: {why.text}")
+            by = why.text.startswith("stopped ")
+            return replace(why, text=f"was {why.text}" if by else f"is stopped: {why.text}")
         case (
             Backoff(why=why) | Clearing(why=why) | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)
         ) if loops(i):

@@ -233,7 +233,7 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
     if count > plan.port_step:
         return (
             f"cannot run {count} of {type_name}: each type has room for {plan.port_step} ports",
-            f"--port-step {plan.port_step}; a larger one or --no-port helps",
+            "start with a larger --port-step, or with --no-port",
         )
     last = spec.port + count - 1
     if last > LAST_PORT:

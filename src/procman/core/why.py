@@ -150,8 +150,14 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             if not failed or health is None or health.on_failure is not OnUnhealthy.RESTART:
                 return back
             return f"{back}, and restarted after {health.failures} failed ones in a row ({failed} so far)"
-        case Draining():
-            return f"after the stop signal it {'is started again' if i.wanted else 'stays down'}"
+        case Draining(held_by=held_by):
+            then = f"it {'is started again' if i.wanted else 'stays down'}"
+            early = (
+                f"it gets no new requests; when none is left, {', '.join(held_by)} lets it stop at once"
+                if held_by
+                else ""
+            )
+            return f"{early}; then {then}" if early else f"after the stop signal {then}"
         case Stopping() | Clearing():
             return f"{'it is started again' if i.wanted else 'it is stopped'} when nothing of it is left"
         case Backoff(until=until):

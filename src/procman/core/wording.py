@@ -308,9 +308,7 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 
 def ended_line(instances: Sequence[Instance]) -> str:
-    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many instances are counted by type, and many types by how they ended.
-    Empty where none ever ran.
-    """
+    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many are counted by type, or by how they ended. Empty where none ever ran."""
     ends = [(i, _end_shown(i)) for i in instances if i.record.last_exit is not None or i.unkillable]
     if not ends:
         return ""
@@ -343,8 +341,7 @@ def before_its_turn(needing: Instance) -> str:
 
 
 def shutdown_line(stopped: Sequence[Instance], why: str) -> str:
-    """Only what runs is counted: an instance that waits to be started, or to be started again, has no process to stop."""
-    count = sum(not isinstance(i.phase, Waiting | Backoff) for i in stopped)
+    count = sum(not isinstance(i.phase, Waiting | Backoff) for i in stopped)  # those have no process to stop
     return f"stopping {count} instance{'' if count == 1 else 's'}: {why}" if count else f"stopping: {why}"
 
 

@@ -286,7 +286,14 @@ def _resize(caller: Caller, params: ResizeParams, answer: Answer) -> None:
 
 @serves(methods.RELOAD)
 def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
-    accepted = _accepted(caller, answer)
+    earlier = _folder()
+
+    def placed(result: Struct) -> None:
+        present = _folder()
+        moved = isinstance(result, Accepted) and present != earlier
+        answer(replace(result, folder=present) if moved else result)
+
+    accepted = _accepted(caller, placed)
 
     def answered(reply: Reply | Refuse | ConfigError) -> None:
         if isinstance(reply, ConfigError):
@@ -295,6 +302,14 @@ def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
             accepted(reply)
 
     caller.backend.reload(answered)
+
+
+def _folder() -> str | None:
+    """The folder in which procman works: the root. None where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 @serves(methods.UPGRADE)

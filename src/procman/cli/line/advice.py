@@ -52,6 +52,8 @@ _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
 )
 _PROCFILE = re.compile(r"(.*/)?procfile(\.|$)", re.IGNORECASE)
+_INSTANCE = re.compile(r"[\w-]+(?:\.\d+|#\d+|:\*|:[\w-]+_\d+)")
+"""An instance, or all of a type, as procman, overmind and supervisord write it."""
 _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>\d+)"
 
 
@@ -76,7 +78,7 @@ def of_unknown_verb(words: Sequence[str], types: Collection[str] = ()) -> str:
     if verb in COMMANDS and len(names) > 1 and names[0].partition(".")[0] in types:
         return f"`procman run {' '.join(names[1:])}` runs it as a one-off; `procman attach {names[0]}` connects the keyboard"
     if verb in ("kill", "k") and not names:
-        names = ["--all"]
+        names, hint = ["--all"], f"{hint}; `procman shutdown` ends procman, too"
     return _filled(hint, names)
 
 
@@ -176,23 +178,10 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
         case _ if verb in ALL and "'all'" in message and "all" in (re.split(r"[=+]", word)[0] for word in plain):
             others = " ".join(word for word in rest if word != "all")
             return Advice(ALL[verb].replace("{}", f" {others}" if others and verb != "signal" else others))
-        case "start" | "check" if file := _named(message, (word for word in plain if _PROCFILE.match(word))):
-            return Advice(f"-f names a file: `procman {verb} -f {file}`")
-        case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
-            return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
-        case "start" if program := _program(message, plain):
-            line = f"run {shlex.join(rest)}"
-            image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
-            return Advice(f"`procman {line}` runs a command ({image})", f"cannot find the process type '{program}'")
-        case "start" if "process type" in message and (
-            file := _named(message, (word for word in plain if "." in word))
-        ):
-            return _of_file(file)
+        case "start" | "check" if advice := _of_types(verb, rest, message, verbs):
+            return advice
         case "run" if variable := _named_variable(message, rest):
             return Advice(f"-e names a file; the shell sets a variable: `{variable} procman run …`")
-        case "start" if other := _named(message, (word for word in plain if word in verbs)):
-            image = f"in an image: `docker run --entrypoint procman IMAGE {other}`"
-            return Advice(f"`procman {other}` is a verb of its own, without start ({image})")
         case _ if "cannot find an instance" in message and (advice := _of_names(verb, message, plain)):
             return advice
         case "logs" if "'procman'" in message and "procman" in plain:
@@ -204,6 +193,31 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
                 NAMELESS[verb].replace("{}", " ".join(plain)),
                 f"cannot use '{plain[0]}': `procman {verb}` takes no name",
             )
+        case _:
+            return None
+
+
+def _of_types(verb: str, rest: Sequence[str], message: str, verbs: Collection[str]) -> Advice | None:
+    """What to say for words in the place of process types."""
+    plain = [word for word in rest if not word.startswith("-")]
+    match verb:
+        case "start" | "check" if file := _named(message, (word for word in plain if _PROCFILE.match(word))):
+            return Advice(f"-f names a file: `procman {verb} -f {file}`")
+        case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
+            return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+        case "start" if instance := _named(message, (word for word in plain if _INSTANCE.fullmatch(word))):
+            return Advice(f"if procman runs already, `procman restart {_name(instance)}` starts what is stopped")
+        case "start" if program := _program(message, plain):
+            line = f"run {shlex.join(rest)}"
+            image = f"in an image: `docker run -it --entrypoint procman IMAGE {line}`"
+            return Advice(f"`procman {line}` runs a command ({image})", f"cannot find the process type '{program}'")
+        case "start" if "process type" in message and (
+            file := _named(message, (word for word in plain if "." in word))
+        ):
+            return _of_file(file)
+        case "start" if other := _named(message, (word for word in plain if word in verbs)):
+            image = f"in an image: `docker run --entrypoint procman IMAGE {other}`"
+            return Advice(f"`procman {other}` is a verb of its own, without start ({image})")
         case _:
             return None
 

@@ -55,6 +55,7 @@ SYNONYMS = {
     "serve": "`procman start{}` runs the formation",
     "supervise": "`procman start{}` runs the formation",
     "startall": "`procman start` runs the formation",
+    "drain": "`procman stop{}` takes instances out of rotation, waits for their requests, and stops them",
     "stopall": "`procman stop --all` stops all instances",
     "restartall": "`procman restart` restarts all instances",
     "terminate": "`procman stop{}` stops instances",
@@ -300,7 +301,7 @@ REWRITTEN = {
 """Options whose value is shown in procman's place for it."""
 
 ALL = {
-    "start": "without a type it starts them all: `procman start`",
+    "start": "without a type it starts them all: `procman start`; if it runs already, `procman restart` starts what is stopped",
     "restart": "without a name it restarts them all: `procman restart`",
     "stop": "that is an option: `procman stop --all`",
     "logs": "without a name it shows the output of all: `procman logs{}`",

@@ -7,7 +7,6 @@ import time
 
 import click
 
-from procman.app.usage import UsageError
 from procman.cli.bounds import autoscaled_types
 from procman.cli.line.completion import complete_types
 from procman.cli.show import autoscale as show
@@ -24,7 +23,7 @@ APART = 1.0
 
 
 @click.command(short_help="Show, pause or resume automatic scaling.")
-@click.argument("words", metavar="[pause|resume] [TYPE]", nargs=-1, shell_complete=complete_types)
+@click.argument("words", metavar="[pause|resume] [TYPE]...", nargs=-1, shell_complete=complete_types)
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Read procman.yml and the metrics now, decide, and change nothing.")
 @click.option("--replay", is_flag=True, help="Repeat the recorded decisions from their inputs, and compare.")
@@ -32,8 +31,8 @@ APART = 1.0
 def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> int:
     """Show the types whose count follows demand: the reading of each metric, the count it asks for, and the decision.
 
-    With a TYPE it also draws the last hour. `pause TYPE` keeps the count as it is; metrics are still read and shown.
-    `resume TYPE` lets the count follow demand again. A pause lasts until procman ends.
+    With a TYPE it also draws the last hour. `pause` keeps the counts of the types that are named, or of all, as they
+    are; metrics are still read and shown. `resume` lets them follow demand again. A pause lasts until procman ends.
 
     --dry-run reads procman.yml and every metric again, and shows what it would do, without doing it. That takes two
     seconds.
@@ -52,16 +51,17 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
     path = place.find()
     store = AutoscaleStore.beside(path)
     action, names = (words[0], words[1:]) if words[:1] and words[0] in ACTIONS else ("", words)
-    if len(names) > 1 or (action and not names):
-        raise UsageError(f"expected one process type: procman autoscale {action or ''} TYPE".replace("  ", " "))
     if flags["replay"] and not action:
         return _replay(store, names)
     known = autoscaled_types(path, store)
     for name in names:
         _refuse_unknown(name, known)
     if action:
-        store.control(names[0], paused=action == "pause")
-        click.echo(f"{names[0]}: {'paused' if action == 'pause' else 'follows demand again'}")
+        if not known:
+            raise RefusedError(f"cannot {action}: no type has `autoscale:` in procman.yml")
+        for name in names or known:
+            store.control(name, paused=action == "pause")
+            click.echo(f"{name}: {'paused' if action == 'pause' else 'follows demand again'}")
     else:
         status = _decided_now(place, path) if flags["dry_run"] else store.status()
         _show(status, known, names, json=flags["json"])

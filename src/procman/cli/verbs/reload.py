@@ -18,6 +18,9 @@ def reload(place: TargetOptions, wait: float | None) -> None:
     Types that were removed stop, new ones start, changed ones restart. All others keep their processes, and counts set
     by `procman scale` stay. Where anything is wrong, nothing changes and every fault is reported with its line.
 
+    If the folder is a link (current) that leads to another release now, types that have not changed keep running in the
+    earlier one until `procman restart`.
+
     \b
     Examples:
       procman check && procman reload
@@ -27,6 +30,10 @@ def reload(place: TargetOptions, wait: float | None) -> None:
         answer = client.reload()
         touched = ", ".join(dict.fromkeys(answer.instances))
         click.echo(f"reloaded; affects {touched}" if touched else "reloaded; affects no instance")
+        if answer.folder is not None:
+            click.echo(
+                f"the folder leads to {answer.folder} now; `procman restart` moves what still runs in the earlier one"
+            )
         types = [name for name in answer.formation if any(type_of(each) == name for each in answer.instances)]
         if wait is not None and types:
             until_ready(client, answer, types, wait)

@@ -8,9 +8,9 @@ import os
 
 import click
 
-from procman.app.extras import how_to_install
 from procman.cli.target import TargetOptions, client_options
 from procman.errors import ProcmanError
+from procman.extras import how_to_install
 from procman.observe.poll import Poller
 
 

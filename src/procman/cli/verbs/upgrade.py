@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from procman.app.extras import how_to_upgrade
 from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client, ClosedError
 from procman.errors import NotRunningError, ProcmanError
+from procman.extras import how_to_upgrade
 
 WITHIN = 30.0
 """Seconds for an answer: procman gives the new program 20 to check the state."""

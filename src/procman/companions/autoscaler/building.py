@@ -11,6 +11,7 @@ from procman.companions.autoscaler.readings import MetricReader
 from procman.core.autoscale_settings import Autoscale, rule_of, with_variables
 from procman.core.demand import Bounds
 from procman.errors import ConfigError
+from procman.extras import how_to_install
 
 
 def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
@@ -33,10 +34,11 @@ def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
     try:
         from procman.companions.autoscaler import calendar  # noqa: PLC0415  an extra, only needed with a schedule
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("procman"):
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "procman"):
             raise
-        message = f"cannot follow the schedule: the Python package {error.name} is not installed"
-        raise ConfigError(message, "pip install 'procman-supervisor[autoscale]'") from None
+        message = f"cannot follow the schedule: the Python package {package} is not installed"
+        raise ConfigError(message, f"`{how_to_install(package)}` installs it") from None
     faults = calendar.check_schedule(settings.schedule)
     if faults:
         number, what = faults[0]

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from procman.core.actions import Action, Signal
 from procman.core.decider import Decider
@@ -24,6 +24,12 @@ from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.limitations import limitations
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import ProcessTable
+from procman.later import later
+
+if TYPE_CHECKING:
+    from procman.kernel.process import descent
+else:
+    descent = later(__name__, "procman.kernel.process.descent")
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -106,15 +112,25 @@ class Adoption:
                     self._report(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
-    def _report(self, pid: int) -> None:
+    def _report_left(self, process: Process) -> None:
+        """As PID 1, log the orphans that may be left of this process when it is stopped, as they run on: those that are
+        younger. Others are of a `docker exec`, say.
+        """
+        orphans = self._processes.orphans()
+        leader = descent.read_process(process.pid) if orphans else None
+        for orphan in orphans if leader is not None else ():
+            one = descent.read_process(orphan.pid)
+            if one is not None and leader is not None and one.start_ticks >= leader.start_ticks:
+                self._report(orphan.pid, f"may be left of {process.name}")
+
+    def _report(self, pid: int, what: str = "has left its instance, which is unknown") -> None:
         """Log an orphan, unless as many of its name have been logged: a daemon may go on in a new process again and again."""
         orphans = {one.pid: one.name for one in self._processes.orphans()}
         name = orphans.get(pid, "")
         count = [*orphans.values()].count(name)
         if pid in orphans and count > self._logged.get(name, 0):
             self._logged[name] = count
-            text = "has left its instance, which is unknown: it runs until procman ends (`procman ps` lists it)"
-            self._output.log(f"pid {pid} ({name}) {text}")
+            self._output.log(f"pid {pid} ({name}) {what}: it runs until procman ends (`procman ps` lists it)")
 
     def foresee(self) -> None:
         """What is decided is about to stop processes: find their descendants, and what they left behind, now and all at
@@ -131,6 +147,8 @@ class Adoption:
             if time.monotonic() >= self._scanned_at + FRESH:
                 self.scan_children()
             self._processes.remember(stopped)
+            for process in stopped if self._me == 1 else ():
+                self._report_left(process)
 
     def scan_soon(self) -> None:
         """After a start: what the process forks and leaves becomes procman's child."""

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct
 
 from procman.core.autoscale_settings import Metric, kind_of
 from procman.errors import ConfigError
+from procman.extras import how_to_install
 
 if TYPE_CHECKING:
     from procman.companions.autoscaler.metrics import Gauge
@@ -49,10 +50,11 @@ def gauge_of(metric: Metric) -> Gauge:
     try:
         make = getattr(importlib.import_module(f"{_HERE}.{kind.module}"), kind.gauge)
     except ModuleNotFoundError as error:
-        if not kind.extra or (error.name or "").startswith("procman"):
+        package = (error.name or "").partition(".")[0]
+        if not kind.extra or package in ("", "procman"):
             raise
-        message = f"cannot read the metric {name}: the Python package {error.name} is not installed"
-        raise ConfigError(message, f"pip install 'procman-supervisor[{kind.extra}]'") from None
+        message = f"cannot read the metric {name}: the Python package {package} is not installed"
+        raise ConfigError(message, f"`{how_to_install(package)}` installs it") from None
     settings = getattr(metric, name)
     assert settings is not UNSET
     try:

@@ -15,14 +15,21 @@ from urllib.parse import unquote, urlsplit
 DISTRIBUTION = "procman-supervisor"
 """The name of the installed distribution (`pip show`); the command and the package are called `procman`."""
 
-WANTED = {"textual": "textual>=8", "watchfiles": "watchfiles>=1"}
-"""The extras `tui` and `watch` of pyproject.toml."""
+WANTED = {
+    "textual": "textual>=8",
+    "watchfiles": "watchfiles>=1",
+    "redis": "redis>=5",
+    "cronsim": "cronsim>=2.6",
+    "jinja2": "jinja2>=3.1",
+}
+"""The extras `tui`, `watch`, `autoscale` and `balancer` of pyproject.toml."""
 
 
 def how_to_install(package: str) -> str:
-    """The command that installs this package of WANTED for the running procman."""
+    """The command that installs this package for the running procman."""
     name = _pipx_name()
-    return f"{f'pipx inject {name}' if name else _installer()} {shlex.quote(WANTED[package])}"
+    installer = f"pipx inject {name}" if name else _installer()
+    return f"{installer} {shlex.quote(WANTED.get(package, package))}"
 
 
 def how_to_upgrade() -> str:
