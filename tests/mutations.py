@@ -393,6 +393,12 @@ MUTATIONS = [
     ),
     Mutation("an exit 0 before it was ready is a success", "closing", "return failure_of(i) if fails else", "return"),
     Mutation(
+        "a scaling waits for what was stopped",
+        "commands",
+        "return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)",
+        "return False",
+    ),
+    Mutation(
         "what follows procman's signal is a status of its own",
         "closing",
         "if not record.exit_asked else",

@@ -15,6 +15,8 @@ _room: list[Callable[[], None]] = []
 class Later:
     """Stands for a module in the namespace of the module that uses it, until one of its attributes is read."""
 
+    __slots__ = ("_module", "_user")
+
     def __init__(self, user: str, module: str) -> None:
         self._user = user
         self._module = module

@@ -63,6 +63,7 @@ def test_stages_hold_every_type_once(tmp_path, monkeypatch):
         ("ready: {http: /health, timeout: 5}", "web http /health, within 5 s"),
         ("ready: notify", "web notify (sd_notify; MAINPID is not followed), within"),
         ("ready: {log: up}", "web a line that matches 'up', within"),
+        ("ready: {log: 'ready\\.$'}", "web a line that matches 'ready\\.$', within"),
         ("ready: {exec: check}", "web exec 'check', within"),
         ("ready: {file: up}", "web the file up, within"),
         ("recycle: {age: 1h}", "web a second after its start"),

@@ -189,7 +189,7 @@ ECOSYSTEM = """\
 const port = 4000;
 module.exports = {
   apps: [
-    { name: 'web', script: 'server.js',
+    { name: 'web', script: 'server.js', instances: -1,
       env: { PORT: port },
       cron_restart: '0 0 * * *' },
   ],
@@ -205,6 +205,7 @@ def test_a_javascript_file_is_run_by_node(procman, folder):
     assert (folder / "Procfile").read_text().endswith("web: node server.js\n")
     assert "port: 4000" in (folder / "procman.yml").read_text()
     assert "ecosystem.config.js:6: web: cron_restart" in done.out
+    assert "web: node server.js  (cpus-1 instances; cpus is the number of processors)" in done.out
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node: apt-get install nodejs")

@@ -29,6 +29,8 @@ assert platform.system() == os.uname().sysname
 assert platform.python_version() == "%d.%d.%d" % sys.version_info[:3]
 assert isinstance(msgspec.inspect.type_info(int), msgspec.inspect.IntType)
 assert msgspec.json.schema(dict[str, int])["type"] == "object"
+assert msgspec.json.schema_components([int])[0][0]["type"] == "integer"
+assert msgspec.toml.decode(b"a = 1") == {"a": 1}
 import msgspec.inspect, textwrap
 assert textwrap.dedent(" a") == "a"
 import decimal, uuid

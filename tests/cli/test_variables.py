@@ -76,3 +76,9 @@ def test_the_verbs_own_variable_wins(shop):
     shown = run(shop, "check", PROCMAN_START_FORMATION="web=4,worker=3", PROCMAN_CHECK_FORMATION="web=2").stdout
     assert "web         2" in shown
     assert "worker      1" in shown
+
+
+def test_an_upgrade_is_not_refused_for_a_variable_of_another_version(shop):
+    """The version that takes over would end the formation, or refuse to take it."""
+    done = run(shop, "start", "--upgrade-check=0", PROCMAN_START_FROM_LATER="1")
+    assert "PROCMAN_START_FROM_LATER" not in done.stderr

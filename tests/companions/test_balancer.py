@@ -234,6 +234,19 @@ def test_a_reload_that_fails_is_tried_again_and_nobody_is_released_before(filled
     assert reloads(folder) == 1
 
 
+def test_where_the_reload_fails_and_all_leave_nobody_waits_for_it(filled):
+    """The balancer has ended first, or refuses a list without servers."""
+    file, folder = filled
+    file.step([web(1), web(2)], 0.0)
+    read(file, [web(1), web(2)], 0.1)
+    (folder / "forbidden").write_text("")
+    leaving = [web(1, draining=True), web(2, draining=True)]
+    assert file.step(leaving, 1.0).released == ()
+    kept = read(file, leaving, 1.1)
+    assert "not yet" in kept.fault
+    assert kept.released == (("web.1", 1), ("web.2", 1))
+
+
 def test_what_changes_while_the_command_runs_is_read_once_afterwards(tmp_path):
     (tmp_path / "nginx.j2").write_text("{% for i in instances %}{{ i.name }} {% endfor %}")
     (tmp_path / "busy").write_text("")

@@ -83,6 +83,18 @@ def test_a_scaling_is_done_when_the_new_are_ready_and_the_old_are_gone():
     assert state(story, number) is DONE
 
 
+def test_a_scaling_neither_waits_for_what_a_person_stops_nor_overtakes_that_stop():
+    story = running({"web": 2})
+    stop = ask(story, Stop(("web.1",)))
+    number = ask(story, Scale(to={"web": 3}))
+    assert state(story, stop) is RUNNING
+    story.ready("web.3")
+    assert state(story, number) is DONE
+    story.ends("web.1", 143, "TERM")
+    assert state(story, stop) is DONE
+    assert state(story, ask(story, Scale(to={"web": 3}))) is DONE
+
+
 def test_a_restart_is_done_when_each_is_ready_in_a_later_life():
     story = running({"web": 1})
     number = ask(story, Restart())

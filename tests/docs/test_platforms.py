@@ -44,6 +44,12 @@ KUBERNETES = {
     "spec.template.spec.containers.*.readinessProbe": PROBE,
     "spec.template.spec.containers.*.livenessProbe": PROBE,
     "spec.template.spec.containers.*.lifecycle": {"preStop", "postStart"},
+    "spec.template.spec.containers.*.securityContext": {
+        *("runAsNonRoot", "runAsUser", "runAsGroup", "readOnlyRootFilesystem", "privileged"),
+        *("allowPrivilegeEscalation", "capabilities", "seccompProfile"),
+    },
+    "spec.template.spec.containers.*.securityContext.capabilities": {"add", "drop"},
+    "spec.template.spec.containers.*.securityContext.seccompProfile": {"type", "localhostProfile"},
     "spec.template.spec.containers.*.lifecycle.preStop": {"exec", "httpGet", "sleep"},
 }
 KAMAL = {

@@ -108,6 +108,14 @@ def test_a_kill_in_the_midst_of_starting_a_large_formation_leaves_nothing(world:
     assert world.left() == []
 
 
+@pytest.mark.parametrize("command", ["exec sleep 1000", "(setsid sleep 1000 &); exec sleep 1000", STUBBORN])
+def test_a_first_worker_that_kills_procman_at_once_is_ended(world: World, command: str) -> None:
+    """There is no moment at which procman has a worker and no guardian."""
+    world.procfile(a=f"kill -9 $PPID; {command}")
+    assert world.start("-t", "1").wait() == -signal.SIGKILL
+    eventually(lambda: not world.left(), "nothing is left")
+
+
 def test_a_kill_by_procmans_name_spares_the_guardian(world: World) -> None:
     """`pkill -9 -f procman` looks at the whole command line."""
     world.procfile(a=SLEEPER)

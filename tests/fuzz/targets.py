@@ -54,8 +54,17 @@ from procman.core.view import FleetView, Operation
 from procman.errors import ConfigError, Fault
 from procman.kernel.output.history import History
 from procman.kernel.survive.guardian import RECORD, read_table
-from procman.serve.methods import HANDLERS, Answer, Failure, StreamParams, instance_of, parameters, parse
-from procman.serve.streams import NOT_ATTACHED, LogsStream, refuse_names
+from procman.serve.methods import (
+    HANDLERS,
+    NOT_ATTACHED,
+    Answer,
+    Failure,
+    StreamParams,
+    instance_of,
+    parameters,
+    parse,
+)
+from procman.serve.streams import LogsStream, refuse_names
 from procman.text import lines as display
 from procman.text.ansi import SharedView, visible
 from procman.text.signals import read_signal

@@ -7,6 +7,8 @@ import threading
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    wbufsize = -1  # head and body in one write: a health check may hang up after the head
+
     def do_GET(self) -> None:
         body = f"hello from {os.environ['PS']}\n".encode()
         self.send_response(200)

@@ -10,6 +10,8 @@ NAME = os.environ["PS"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    wbufsize = -1  # head and body in one write: a health check may hang up after the head
+
     def do_GET(self) -> None:
         if self.path.startswith("/slow/"):
             time.sleep(int(self.path.removeprefix("/slow/")) / 1000)

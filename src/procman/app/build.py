@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
-    from procman.kernel.output.logfiles import FilesState, LogFiles
+    from procman.kernel.output.logfiles import LogFiles
+    from procman.kernel.output.sinks import FilesState
     from procman.kernel.saved import Handover
 else:
     save = later(__name__, "procman.app.save")
 
 for each in (
-    *("saved", "survive.handover", "survive.upgrading", "output.logfiles"),
+    *("saved", "survive.handover", "survive.upgrading"),
     *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
 ):
     later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
@@ -56,18 +57,20 @@ FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
 
 
-class PreviousProgram(Protocol):
-    """What the program before an upgrade has handed over."""
+if TYPE_CHECKING:
 
-    files: FilesState | None
+    class PreviousProgram(Protocol):
+        """What the program before an upgrade has handed over."""
 
-    def restore(self, history: History, output: Multiplexer) -> Handover:
-        """Fill the history and the output, and return what the kernel needs."""
-        ...
+        files: FilesState | None
 
-    def go_on(self, server: LazyServer | None) -> None:
-        """The last step before it runs."""
-        ...
+        def restore(self, history: History, output: Multiplexer) -> Handover:
+            """Fill the history and the output, and return what the kernel needs."""
+            ...
+
+        def go_on(self, server: LazyServer | None) -> None:
+            """The last step before it runs."""
+            ...
 
 
 def build(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.app.usage import UsageError
-from procman.config.envfile import inherited
+from procman.config.environment import inherited
 from procman.config.load import load
 from procman.errors import ConfigError, Fault, nearest
 

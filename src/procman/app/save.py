@@ -18,8 +18,8 @@ from procman.control.claim import Claim
 from procman.control.places import Place
 from procman.core.fleet import Fleet
 from procman.kernel.output.history import HistoryState
-from procman.kernel.output.logfiles import FilesState
 from procman.kernel.output.multiplexer import OutputState
+from procman.kernel.output.sinks import FilesState
 from procman.kernel.saved import KernelState, save
 from procman.kernel.survive import handover
 from procman.kernel.survive.upgrading import LiveUpgrade, Written

@@ -12,6 +12,10 @@ import os
 import sys
 from types import ModuleType
 
+TYPE_CHECKING = False  # as in procman.cli
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HELD = ("HUP", "QUIT", "USR1", "USR2", "TTIN", "TTOU", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU")
 """Signals that would end or stop a procman without handlers, and have a meaning once it has them."""
 
@@ -47,14 +51,29 @@ def _end(number: int, _frame: object) -> None:
     os._exit(130 if number == 2 else 0)  # SIGINT; as after any TERM
 
 
+def _later(module: str, name: str) -> Callable[..., object]:
+    """Stands for a function of a module that is put off."""
+
+    def call(*args: object, **options: object) -> object:
+        function: Callable[..., object] = getattr(__import__(module, fromlist=(name,)), name)
+        return function(*args, **options)
+
+    return call
+
+
+SCHEMA = "msgspec._json_schema"
+
 PUT_OFF: dict[str, dict[str, object]] = {
     "decimal": {"Decimal": type("Decimal", (), {})},
     "uuid": {"UUID": type("UUID", (), {}), "SafeUUID": type("SafeUUID", (), {"unknown": None})},
     "textwrap": {},  # three patterns would be compiled
+    SCHEMA: {name: _later(SCHEMA, name) for name in ("schema", "schema_components")},
     "msgspec.inspect": {},
+    "msgspec.toml": {},
+    "msgspec.yaml": {},
 }
-"""What msgspec imports for types that no value of procman has, or for a JSON Schema, which no verb makes; and what is known
-of it without loading it."""
+"""What msgspec imports for types that no value of procman has, or for formats that procman does not read with it; and what
+is known of it without loading it."""
 
 HIDDEN = "typing_extensions"
 """msgspec prefers it to `typing`, which has the same from Python 3.11 on. It loads `inspect`, which is 1.2 MB."""
@@ -87,6 +106,8 @@ def _put_off(name: str, known: dict[str, object]) -> ModuleType:
     module = sys.modules[name] = ModuleType(name)
 
     def load(attribute: str) -> object:
+        if attribute == "__path__":  # which `from … import` asks for first: it is no package
+            raise AttributeError(attribute)
         if sys.modules.get(name) is module:
             del sys.modules[name]
         __import__(name)

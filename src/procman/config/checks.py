@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from procman.config.envfile import is_ours
+from procman.config.environment import is_ours
 from procman.config.policies import PROBES, probes_of
 from procman.config.source import absolute, brief, plain
 from procman.core import autoscale_settings, balancer_settings

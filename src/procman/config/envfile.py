@@ -11,14 +11,12 @@ Messages never show a value, as it may be a secret.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 import sys
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
+from procman.config.environment import Assignment
 from procman.config.source import brief, decode, native, plain
 from procman.errors import Fault
 
@@ -32,33 +30,8 @@ MAX_VALUE = 128 * 1024
 every start fail.
 """
 
-_OURS = frozenset({"PS", "PROCMAN_TYPE", "PROCMAN_INDEX", "PROCMAN_INSTANCE", "PROCMAN_SOCKET"})
-
-PORT_VARIABLE = "PROCMAN_PORT_"
-"""The start of the names of variables that hold the ports of the types."""
-
 _MAX_DEPTH = 50
 """How many names one reference may lead through. Nobody needs three, and Python's stack is limited."""
-
-_OF_PROCMAN_ALONE = frozenset(
-    # sd_notify(3), sd_listen_fds(3), systemd.exec(5): a child would report that procman is ready, and find descriptors
-    # that it does not have; its output is procman's pipe, and not the journal
-    "NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_PID LISTEN_FDS LISTEN_FDNAMES LISTEN_PIDFDID "  # noqa: SIM905  as a list of words
-    "FDSTORE SYSTEMD_EXEC_PID JOURNAL_STREAM "
-    # a parent that is Node.js (pm2, fork), gunicorn or Flask's reloader: descriptors of procman, and its part there
-    "NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE NODE_UNIQUE_ID GUNICORN_FD GUNICORN_PID "
-    "WERKZEUG_SERVER_FD WERKZEUG_RUN_MAIN "
-    # the numbers of sockets that einhorn, start_server and upstart opened, and the number of the instance in pm2
-    "EINHORN_FDS EINHORN_SOCK_FD SERVER_STARTER_PORT SERVER_STARTER_GENERATION UPSTART_FDS pm_id".split()
-)
-"""Variables that the program that started procman meant for procman alone."""
-
-_JOB_SERVER = re.compile(r"--jobserver-(?:auth|fds)=-?\d+,-?\d+")
-_JOBS = re.compile(rf"(?:^|(?<=\s))(?:-j\d*|{_JOB_SERVER.pattern})(?:\s+|$)")
-"""What `make -j` hands on: numbers of descriptors, which no child of procman has. A named pipe stays (GNU make 4.4)."""
-
-_MAKES = ("MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS")
-
 
 _ESCAPED_DOLLAR = r"(?<!\\)((?:\\\\)*)\\\$"
 """A `$` after an odd number of backslashes."""
@@ -67,36 +40,8 @@ _SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r
 """The start of a statement whose value is in single quotes (python-dotenv's own grammar)."""
 
 
-_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_NAME = r"(?a:[A-Za-z_]\w*)"
 """What is taken for a variable's name in a reference to one that is not set."""
-
-
-class Assignment(Struct, frozen=True):
-    """`NAME=value` as it was written: without its quotes, and with its references unless it is `literal`.
-
-    In the value, `dollar` replaces each `$` that was written as a literal one.
-    """
-
-    name: str
-    value: str
-    file: str
-    line: int
-    literal: bool = False
-    dollar: str = ""
-
-
-def is_ours(name: str) -> bool:
-    """Whether procman sets this variable for its children, so that the value of an outer procman must not reach them."""
-    return name in _OURS or name.startswith(PORT_VARIABLE)
-
-
-def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Procman's own environment as far as it is its children's too."""
-    found = {name: value for name, value in environ.items() if name not in _OF_PROCMAN_ALONE}
-    for name in _MAKES:
-        if _JOB_SERVER.search(found.get(name, "")):
-            found[name] = _JOBS.sub("", found[name]).rstrip()
-    return found
 
 
 def parse_env(
@@ -159,10 +104,12 @@ def _load_dotenv() -> None:
     """
     if "dotenv" in sys.modules or "dotenv.parser" in sys.modules:
         return
-    spec = importlib.util.find_spec("dotenv")
+    from importlib.util import find_spec, module_from_spec  # noqa: PLC0415  only where there is a .env
+
+    spec = find_spec("dotenv")
     if spec is None:
         return  # whoever imports it says so
-    sys.modules["dotenv"] = importlib.util.module_from_spec(spec)  # not executed
+    sys.modules["dotenv"] = module_from_spec(spec)  # not executed
     try:
         import dotenv.parser  # noqa: PLC0415
         import dotenv.variables  # noqa: PLC0415, F401
@@ -217,8 +164,6 @@ def layer_over(
     assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
 ) -> tuple[dict[str, str], list[Fault]]:
     """What the assignments add to `base`, or with `override` also change in it, with references replaced."""
-    if not assignments:
-        return {}, []
     expansion = _Expansion(assignments, base, override=override)
     layer = {}
     for assignment in assignments:
@@ -267,7 +212,12 @@ class _Expansion:
         size = len(assignment.name) + 2
         for atom in parse_variables(assignment.value):
             value = self.value(atom.name, depth + 1) if isinstance(atom, Variable) else None
-            if value is None and isinstance(atom, Variable) and atom.default is None and not _NAME.fullmatch(atom.name):
+            if (
+                value is None
+                and isinstance(atom, Variable)
+                and atom.default is None
+                and not re.fullmatch(_NAME, atom.name)
+            ):
                 value = f"${{{atom.name}}}"  # such as `${9#z}`: no reference, but part of a secret
             if value is None:  # the reference as it is written, or its default after `:-`
                 value = atom.resolve({})

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.config.document import Document
-from procman.config.envfile import PORT_VARIABLE, Assignment, inherited, is_ours, layer_over, read_assignments
+from procman.config.environment import PORT_VARIABLE, Assignment, inherited, is_ours
 from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_handle, locate, pipe_of
 from procman.config.options import Options
 from procman.config.plan import build_plan, build_specs, place, refuse_config
@@ -24,11 +24,15 @@ from procman.config.source import absolute, read
 from procman.config.specs import Inputs, SpecBuilder
 from procman.core.spec import BaseEnvironment, port_variables
 from procman.errors import ConfigError, Fault
+from procman.later import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from procman.config import envfile
     from procman.core.spec import Plan, ProcessSpec
+else:
+    envfile = later(__name__, "procman.config.envfile")
 
 __all__ = ["Kept", "OneOffInputs", "Options", "load", "load_one_off"]
 
@@ -232,8 +236,10 @@ class _Files:
             assignments = [assignment for assignment in assignments if assignment.name != "PORT"]
         if not options.no_port and not any(assignment.name == "PORT" for assignment in assignments):
             base.setdefault("PORT", str(DEFAULT_PORT if options.port is None else options.port))
-        layer, faults = layer_over(assignments, {**base, **ports}, override=options.env_overrides)
-        self.faults += faults
+        layer: dict[str, str] = {}
+        if assignments:
+            layer, faults = envfile.layer_over(assignments, {**base, **ports}, override=options.env_overrides)
+            self.faults += faults
         inherited_port = base.pop("PORT", "")
         port = Assignment("PORT", layer.pop("PORT", inherited_port), "", 0)
         for assignment in assignments:
@@ -253,7 +259,7 @@ class _Files:
             if isinstance(data, Fault):
                 self.faults.append(data)
                 continue
-            assignments, faults = read_assignments(data, name)
+            assignments, faults = envfile.read_assignments(data, name)
             self.faults += faults
             yield from assignments
 

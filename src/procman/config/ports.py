@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from procman.config.document import Document
-    from procman.config.envfile import Assignment
+    from procman.config.environment import Assignment
     from procman.config.options import Options
     from procman.core import policies
     from procman.core.spec import Plan

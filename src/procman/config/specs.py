@@ -15,7 +15,7 @@ from procman.later import later
 
 if TYPE_CHECKING:
     from procman.config.document import Document
-    from procman.config.envfile import Assignment
+    from procman.config.environment import Assignment
     from procman.config.keys import ProcessSection
     from procman.config.options import Options
     from procman.config.procfile import Entry

@@ -4,10 +4,11 @@ decides and explains.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from procman.core import order
-from procman.core.policies import Dependency
 from procman.core.slots import Slots
 from procman.core.spec import ProcessSpec
 from procman.later import later
@@ -15,11 +16,12 @@ from procman.later import later
 if TYPE_CHECKING:
     from procman.core import groups
     from procman.core.desired import Desired
+    from procman.core.policies import Dependency
 else:
     groups = later(__name__, "procman.core.groups")
 
 
-class Blockers(NamedTuple):
+class Blockers(Struct, frozen=True):
     dependencies: tuple[Dependency, ...] = ()
     ahead: tuple[groups.Ahead, ...] = ()
 

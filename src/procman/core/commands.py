@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from procman.errors import nearest
 from procman.text.words import index_of, type_of
 
 
-class World(NamedTuple):
+class World(Struct, frozen=True):
     """What commands are judged by."""
 
     plan: Plan
@@ -88,7 +88,15 @@ def scale(command: Scale, world: World) -> Decision:
         one = next(iter(changed)) if len(changed) == 1 else None
         change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
-    return Granted(after, touched, needs_of_counts(after, target, touched, plan), what, change)
+    needs = needs_of_counts(after, target, touched, plan)
+    stopped = {i.name for i in world.standing() if _is_stopped(i, after)}  # no scaling starts them, or ends their stop
+    needs = {name: need for name, need in needs.items() if name not in stopped or need.want is Want.DOWN}
+    return Granted(after, touched, needs, what, change)
+
+
+def _is_stopped(i: Instance, desired: Desired) -> bool:
+    """Whether it was stopped by a person, or is being stopped."""
+    return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
@@ -126,9 +134,9 @@ def resized(
 ) -> tuple[Desired, list[str]]:
     """What is desired with another count of a type, and the slots that start or stop; `remove` are stopped first."""
     taken, room = partial(world.slots.taken, world.plan.types[type_name]), room_of(world.plan, type_name)
-    after, start, stop = wanted.resize(world.desired, Resizing(type_name, count, taken, room, why, remove))
-    gone = [n for n in stop if world.slots.at(type_name, n) is not None]
-    return after, [f"{type_name}.{n}" for n in [*gone, *start]]
+    to = wanted.resize(world.desired, Resizing(type_name, count, taken, room, why, remove))
+    gone = [n for n in to.stop if world.slots.at(type_name, n) is not None]
+    return to.desired, [f"{type_name}.{n}" for n in [*gone, *to.start]]
 
 
 def restart(command: Restart, world: World) -> Decision:

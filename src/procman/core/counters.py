@@ -19,13 +19,18 @@ class TypeCounts(Struct, frozen=True):
     exits: dict[int, int] = {}
 
 
+_NONE: dict[int, int] = {}
+"""Never changed, as most types have seen no exit: the trace keeps a state with an entry for each type."""
+
+
 class Counters:
     def __init__(self, counts: dict[str, TypeCounts] | None = None) -> None:
         self._starts = {name: one.starts for name, one in (counts or {}).items()}
         self._exits = {name: dict(one.exits) for name, one in (counts or {}).items()}
 
     def state(self) -> dict[str, TypeCounts]:
-        return {name: TypeCounts(starts, dict(self._exits.get(name, {}))) for name, starts in self._starts.items()}
+        exits = {name: dict(of_type) for name, of_type in self._exits.items()}
+        return {name: TypeCounts(starts, exits.get(name, _NONE)) for name, starts in self._starts.items()}
 
     def started(self, type_name: str) -> None:
         self._starts[type_name] = self._starts.get(type_name, 0) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -34,27 +34,29 @@ class Survivor(Struct, frozen=True):
         return [Signal(self.name, self.generation, name, target) for name in names]
 
 
-class Decider(Protocol):
-    """Events in, actions out; `now` is monotonic seconds."""
+if TYPE_CHECKING:
 
-    @property
-    def plan(self) -> Plan: ...
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-    @property
-    def stopping(self) -> bool:
-        """Whether everything is being stopped."""
+    class Decider(Protocol):
+        """Events in, actions out; `now` is monotonic seconds."""
 
-    @property
-    def ending(self) -> bool:
-        """Whether an instance is being stopped."""
+        @property
+        def plan(self) -> Plan: ...
+        @property
+        def counts(self) -> Mapping[str, int]: ...
+        @property
+        def stopping(self) -> bool:
+            """Whether everything is being stopped."""
 
-    @property
-    def stuck(self) -> list[int]:
-        """Orphans that KILL did not remove."""
+        @property
+        def ending(self) -> bool:
+            """Whether an instance is being stopped."""
 
-    def handle(self, event: Event, now: float) -> list[Action]: ...
-    def get(self, name: str) -> Instance | None: ...
-    def view(self, now: float) -> FleetView: ...
-    def operation(self, number: int) -> Operation | None: ...
-    def why(self, name: str, now: float) -> tuple[str, ...]: ...
+        @property
+        def stuck(self) -> list[int]:
+            """Orphans that KILL did not remove."""
+
+        def handle(self, event: Event, now: float) -> list[Action]: ...
+        def get(self, name: str) -> Instance | None: ...
+        def view(self, now: float) -> FleetView: ...
+        def operation(self, number: int) -> Operation | None: ...
+        def why(self, name: str, now: float) -> tuple[str, ...]: ...

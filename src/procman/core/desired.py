@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from itertools import chain, islice
-from typing import NamedTuple, TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -148,7 +148,7 @@ def kept(plan: Plan, desired: Desired) -> dict[str, int]:
     return {name: desired.counts[name] for name in desired.scaled} if plan.keep_counts else {}
 
 
-class Resized(NamedTuple):
+class Resized(Struct, frozen=True):
     """What is desired with another count of a type; the numbers that start, rising, and those that stop, falling."""
 
     desired: Desired

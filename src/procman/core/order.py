@@ -5,13 +5,20 @@ last. `unmet` decides and explains.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from procman.core.desired import Desired
 from procman.core.phases import UP, Done, Down, Failed, Instance, Ready
-from procman.core.policies import Dependency, Until
 from procman.core.slots import Slots
 from procman.core.spec import Plan, ProcessSpec
+from procman.later import later
 from procman.text.words import duration
+
+if TYPE_CHECKING:
+    from procman.core import policies
+    from procman.core.policies import Dependency, Until
+else:
+    policies = later(__name__, "procman.core.policies")
 
 STOP_LEAD = 2.0
 """Seconds before the end of the whole stop at which all instances are asked to end, whatever they wait for; at half
@@ -37,11 +44,11 @@ def _met(one: Dependency, slots: list[Instance], desired: Desired) -> bool:
 
 def _has_reached(i: Instance, until: Until) -> bool:
     match until:
-        case Until.STARTED:
+        case policies.Until.STARTED:
             return isinstance(i.phase, (*UP, Done))
-        case Until.READY:
+        case policies.Until.READY:
             return isinstance(i.phase, Ready | Done)
-        case Until.DONE:
+        case policies.Until.DONE:
             return isinstance(i.phase, Done)
 
 
@@ -58,7 +65,7 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
 
 def _began(i: Instance, until: Until) -> float:
     """Since when it is on its way: one that is to be done has been since its start."""
-    return i.leader.started_at if until is Until.DONE and i.leader is not None else i.phase_since
+    return i.leader.started_at if until is policies.Until.DONE and i.leader is not None else i.phase_since
 
 
 def ended_for_good(one: Dependency, slots: Slots) -> Instance | None:

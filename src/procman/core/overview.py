@@ -12,15 +12,15 @@ from procman.core.commands import AUTOSCALE
 from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
 from procman.core.formation import Formation
 from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
-from procman.core.policies import Dependency
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import followers, replacing
+    from procman.core import followers, policies, replacing
 else:
     followers = later(__name__, "procman.core.followers")
+    policies = later(__name__, "procman.core.policies")
     replacing = later(__name__, "procman.core.replacing")
 
 HOST = "127.0.0.1"
@@ -81,7 +81,7 @@ def due_after(formation: Formation, i: Instance) -> Blockers:
     move, desired = formation.desired.moves.get(i.name), formation.desired
     if not isinstance(move, RestartMove) or not followers.is_held(move, desired, formation.slots):
         return Blockers()
-    return Blockers(tuple(Dependency(type=t) for t in followers.unready(move.after, desired, formation.slots)))
+    return Blockers(tuple(policies.Dependency(type=t) for t in followers.unready(move.after, desired, formation.slots)))
 
 
 def stops_after(formation: Formation, i: Instance) -> Instance | None:

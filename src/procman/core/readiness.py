@@ -66,7 +66,7 @@ def silence(probe: policies.Probe) -> str:
     """What is missing while nothing has been answered."""
     match probe:
         case policies.LogProbe(pattern):
-            return f"no line matches {pattern!r}"
+            return f"no line matches '{pattern}'"
         case policies.NotifyProbe():
             return "it has not sent READY=1"
         case _:

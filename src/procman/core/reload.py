@@ -96,7 +96,7 @@ def decide(plan: Plan, world: World) -> Reloaded:
     difference = compare(world.plan, plan)
     desired, touched = world.desired, []
     for t in difference.removed:
-        desired, names = resized(world._replace(desired=desired), t, 0, wording.REMOVED)
+        desired, names = resized(replace(world, desired=desired), t, 0, wording.REMOVED)
         touched += names
         if t in desired.surge:
             desired = desired.moving({f"{t}.{desired.surge[t]}": StopMove(wording.REMOVED)})

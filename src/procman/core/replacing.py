@@ -27,21 +27,23 @@ if TYPE_CHECKING:
     from procman.core.slots import Slots
 
 
-class Replaceable(Protocol):
-    """What is needed of a formation."""
+if TYPE_CHECKING:
 
-    plan: Plan
-    desired: Desired
-    slots: Slots
-    rollouts: Rollouts
-    operations: Operations
-    out: list[Action]
+    class Replaceable(Protocol):
+        """What is needed of a formation."""
 
-    def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
-    def share_sockets(self, before: Plan) -> None: ...
-    def terms(self, i: Instance, now: float) -> StopTerms: ...
-    def looping(self, now: float) -> Loops: ...
-    def publish(self, kind: Kind, text: str) -> None: ...
+        plan: Plan
+        desired: Desired
+        slots: Slots
+        rollouts: Rollouts
+        operations: Operations
+        out: list[Action]
+
+        def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
+        def share_sockets(self, before: Plan) -> None: ...
+        def terms(self, i: Instance, now: float) -> StopTerms: ...
+        def looping(self, now: float) -> Loops: ...
+        def publish(self, kind: Kind, text: str) -> None: ...
 
 
 # ---- begin

@@ -96,9 +96,9 @@ class Slots:
 
     def put(self, i: Instance) -> None:
         slots = self._by_type.get(i.spec.type)
-        if slots is None:
-            slots = self._by_type[i.spec.type] = []
-        if i.index > len(slots):
+        if not slots:
+            slots = self._by_type[i.spec.type] = [None] * i.index  # of exactly that size: most types have one instance
+        elif i.index > len(slots):
             slots += [None] * (i.index - len(slots))
         slots[i.index - 1] = i
         if isinstance(i.phase, AT_REST) or i.unkillable:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from procman.core.desired import Closing, Desired, RegroupMove, RestartMove
 from procman.core.events import StopTerms
@@ -22,7 +24,7 @@ else:
     order = later(__name__, "procman.core.order")
 
 
-class Pacers(NamedTuple):
+class Pacers(Struct, frozen=True):
     """What else delays moves."""
 
     rollouts: Rollouts
@@ -37,7 +39,7 @@ class Turn:
         self._plan = plan
         self._desired = desired
         self._slots = slots
-        self._rollouts, self._groups = pacers
+        self._rollouts, self._groups = pacers.rollouts, pacers.groups
         self._now = now
         self._blockers: dict[str, Blockers] = {}
         self._budgets: dict[str, int] = {}

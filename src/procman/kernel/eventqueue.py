@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from procman.core.actions import Action, CancelSpawn, Refuse, Reply
 from procman.core.decider import AT_FAULT, Survivor
@@ -24,10 +24,12 @@ from procman.kernel.survive.faults import Faults
 Answer = Callable[[Reply | Refuse], None]
 
 
-class LogLine(Protocol):
-    """Logs a line of procman's own, in red where something went wrong."""
+if TYPE_CHECKING:
 
-    def __call__(self, text: str, *, trouble: bool = False) -> None: ...
+    class LogLine(Protocol):
+        """Logs a line of procman's own, in red where something went wrong."""
+
+        def __call__(self, text: str, *, trouble: bool = False) -> None: ...
 
 
 class EventQueue:

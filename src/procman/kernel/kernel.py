@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from procman.core import actions, events
-from procman.core.decider import AT_FAULT, Decider
+from procman.core import actions, decider, events
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
 from procman.core.view import Change, FleetView, Kind, Operation
@@ -73,7 +72,7 @@ class Kernel:
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
-    def fleet(self) -> Decider:
+    def fleet(self) -> decider.Decider:
         """What decides: the fleet, or the fallback once the fleet has raised."""
         return self._faults.decider
 
@@ -89,13 +88,13 @@ class Kernel:
             self._reactor.handle_signals()  # signals that ask for an end before anything has begun
             if self._notice is None and not self.finished:
                 self._adoption.begin()
+                self._guard()  # before the first spawn: what a kill meets between the two would be left behind
                 self.post(events.FormationStarted())
             elif self._notice is not None:
                 self._publisher.publish(Change(event=Kind.UPGRADED, text=self._notice))
                 self._reactor.call_at(time.monotonic(), self.on_child)  # deaths meanwhile: one signal stands for many
                 self._adoption.sweep_soon()
-            if self._guarded and not self.finished and self._adoption.known and can_guard():
-                self._guarding.start()  # after the first spawns, which need not wait for it
+                self._guard()
             self._upgrade.load_soon()
             self._supervise()
         finally:
@@ -107,6 +106,10 @@ class Kernel:
         if self._faults.first is not None:
             raise self._faults.first
         return self._ending.code if self._ending.code is not None else 1
+
+    def _guard(self) -> None:
+        if self._guarded and not self.finished and self._adoption.known and can_guard():
+            self._guarding.start()
 
     def _supervise(self) -> None:
         while True:
@@ -235,7 +238,7 @@ class Kernel:
     def why_not(self) -> str:
         """Why procman cannot be upgraded now; "" where it can."""
         if self._faults.fallen_back:
-            return AT_FAULT
+            return decider.AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property

@@ -31,15 +31,17 @@ class KernelParts(Struct, frozen=True):
     on_demand: OnDemand
 
 
-class TakenOver(Protocol):
-    """What the program before has handed over: how often procman has been upgraded, and the notice to publish."""
+if TYPE_CHECKING:
 
-    @property
-    def upgrades(self) -> int: ...
-    @property
-    def notice(self) -> str: ...
-    def restore(self, parts: KernelParts) -> None:
-        """Fill the parts of a new kernel."""
+    class TakenOver(Protocol):
+        """What the program before has handed over: how often procman has been upgraded, and the notice to publish."""
+
+        @property
+        def upgrades(self) -> int: ...
+        @property
+        def notice(self) -> str: ...
+        def restore(self, parts: KernelParts) -> None:
+            """Fill the parts of a new kernel."""
 
 
 class KernelSettings(Struct, frozen=True):

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
@@ -23,9 +23,12 @@ from procman.control.messages import InputParams, ResizeParams, StreamEnded, Str
 from procman.control.methods import METHODS, MethodKind
 from procman.control.sockets import peer_of
 from procman.kernel.loop.reactor import READ, WRITE, Callback, Reactor
-from procman.serve.methods import HANDLERS, Answer, Backend, Failure, StreamParams, parameters, parse
-from procman.serve.streams import NOT_ATTACHED, ServedStream
+from procman.serve.methods import HANDLERS, NOT_ATTACHED, Answer, Failure, StreamParams, parameters, parse
 from procman.serve.waits import Waits
+
+if TYPE_CHECKING:
+    from procman.serve.methods import Backend
+    from procman.serve.streams import ServedStream
 
 REQUESTS_A_TURN = 16
 TURN = 0.005
@@ -59,20 +62,22 @@ class ConnectionLimits(Struct, frozen=True):
     """Seconds for which one that has gone still holds stops: a companion that was killed is back before that."""
 
 
-class ConnectionHost(Protocol):
-    """What a connection needs of the server."""
+if TYPE_CHECKING:
 
-    reactor: Reactor
-    backend: Backend
-    limits: ConnectionLimits
-    waits: Waits
+    class ConnectionHost(Protocol):
+        """What a connection needs of the server."""
 
-    def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure: ...
+        reactor: Reactor
+        backend: Backend
+        limits: ConnectionLimits
+        waits: Waits
 
-    def closed(self, connection: Connection) -> None: ...
+        def open_stream(self, connection: Connection, params: StreamParams) -> ServedStream | Failure: ...
 
-    def relieve(self) -> None:
-        """A connection holds a lot: check the total."""
+        def closed(self, connection: Connection) -> None: ...
+
+        def relieve(self) -> None:
+            """A connection holds a lot: check the total."""
 
 
 class Connection:

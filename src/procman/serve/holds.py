@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from procman.core.events import Hold
 from procman.kernel.loop.reactor import Reactor
-from procman.serve.methods import MOST_HELD, Backend
+from procman.serve.methods import MOST_HELD
+
+if TYPE_CHECKING:
+    from procman.serve.methods import Backend
 
 
 class Holds:

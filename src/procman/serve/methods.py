@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -59,60 +59,66 @@ class Failure(Struct, frozen=True):
     hint: str = ""
 
 
+NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
+
 Answer = Callable[[Struct], None]
 """A function that takes the result, or a Failure."""
 
 
-class Backend(Protocol):
-    """What the server needs of the kernel."""
+if TYPE_CHECKING:
 
-    @property
-    def root(self) -> str: ...
-    @property
-    def history(self) -> History: ...
-    @property
-    def output(self) -> Multiplexer: ...
-    def view(self) -> FleetView: ...
-    def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
-        """Pass a command to the core. `answer` is called before this returns."""
+    class Backend(Protocol):
+        """What the server needs of the kernel."""
 
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-    def operation(self, number: int) -> Operation | None: ...
-    def why(self, name: str) -> tuple[str, ...]: ...
-    def post(self, event: Released | Reported) -> None:
-        """Pass on what a companion says."""
+        @property
+        def root(self) -> str: ...
+        @property
+        def history(self) -> History: ...
+        @property
+        def output(self) -> Multiplexer: ...
+        def view(self) -> FleetView: ...
+        def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
+            """Pass a command to the core. `answer` is called before this returns."""
 
-    @property
-    def upgrades(self) -> int: ...
-    def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
-        """Read the inputs again."""
+        @property
+        def counts(self) -> Mapping[str, int]: ...
+        def operation(self, number: int) -> Operation | None: ...
+        def why(self, name: str) -> tuple[str, ...]: ...
+        def post(self, event: Released | Reported) -> None:
+            """Pass on what a companion says."""
 
-    def upgrade(self, answer: Callable[[str | Refuse], None]) -> None:
-        """Let the installed program take over. The answer is its version."""
+        @property
+        def upgrades(self) -> int: ...
+        def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
+            """Read the inputs again."""
 
-    def fault(self, error: BaseException) -> None:
-        """Log a fault of procman's own."""
+        def upgrade(self, answer: Callable[[str | Refuse], None]) -> None:
+            """Let the installed program take over. The answer is its version."""
+
+        def fault(self, error: BaseException) -> None:
+            """Log a fault of procman's own."""
 
 
-class Caller(Protocol):
-    """The connection of a request."""
+if TYPE_CHECKING:
 
-    holders: set[str]
-    """The names under which this connection holds stops."""
-    any_word: bool
-    """Whether it accepts kinds of events that are newer than the client."""
+    class Caller(Protocol):
+        """The connection of a request."""
 
-    @property
-    def backend(self) -> Backend: ...
-    def open_stream(self, params: StreamParams, answer: Answer) -> None:
-        """Open a stream of notifications for this connection."""
+        holders: set[str]
+        """The names under which this connection holds stops."""
+        any_word: bool
+        """Whether it accepts kinds of events that are newer than the client."""
 
-    def wait(self, params: WaitParams, answer: Answer) -> None:
-        """Answer once the condition is reached or cannot be reached."""
+        @property
+        def backend(self) -> Backend: ...
+        def open_stream(self, params: StreamParams, answer: Answer) -> None:
+            """Open a stream of notifications for this connection."""
 
-    def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
-        """Carry out a request for one of its streams."""
+        def wait(self, params: WaitParams, answer: Answer) -> None:
+            """Answer once the condition is reached or cannot be reached."""
+
+        def perform(self, params: InputParams | ResizeParams, answer: Answer) -> None:
+            """Carry out a request for one of its streams."""
 
 
 StreamParams = LogsParams | EventsParams | AttachParams
@@ -163,7 +169,7 @@ def parameters(request: Request) -> Struct | Failure:
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
-Handler = Callable[[Caller, P, Answer], None]
+Handler = Callable[["Caller", P, Answer], None]
 
 HANDLERS: dict[str, Handler[Any]] = {}
 

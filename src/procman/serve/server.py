@@ -22,15 +22,21 @@ from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
+from procman.later import later
 from procman.serve.accepting import Acceptor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.holds import Holds
-from procman.serve.methods import Backend, Failure, StreamParams, instance_of
-from procman.serve.streams import EventsStream, LogsStream, ServedStream, refuse_names
+from procman.serve.methods import Failure, StreamParams, instance_of
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
+    from procman.serve import streams
     from procman.serve.attachments import Attachments
+    from procman.serve.methods import Backend
+    from procman.serve.streams import EventsStream, LogsStream, ServedStream
+else:
+    streams = later(__name__, "procman.serve.streams")
+    later(__name__, "procman.control.first_version")  # what `streams` imports is kept together with it
 
 RECENT = 256
 """Changes that are kept for clients that reconnect after an upgrade."""
@@ -184,20 +190,22 @@ class Server:
     def _events(self, params: EventsParams) -> EventsStream:
         after = self._published if params.after is None else min(params.after, self._published)
         kept = list(self._recent)[len(self._recent) - min(self._published - after, len(self._recent)) :]
-        return EventsStream(next(self._numbers), self.limits.events, after, kept, self._published - after - len(kept))
+        return streams.EventsStream(
+            next(self._numbers), self.limits.events, after, kept, self._published - after - len(kept)
+        )
 
     def _logs(self, params: LogsParams) -> LogsStream | Failure:
         history = self.backend.history
-        streams = (stream for connection in self._streaming for stream in connection.streams)
-        if sum(stream.kept_bytes for stream in streams if isinstance(stream, LogsStream)) > self.limits.kept:
+        opened = (stream for connection in self._streaming for stream in connection.streams)
+        if sum(stream.kept_bytes for stream in opened if isinstance(stream, streams.LogsStream)) > self.limits.kept:
             text = "cannot show kept output now: other readers of logs have too much of it unread"
             return Failure(Code.REFUSED, text, "try later")
-        refusal = refuse_names(params.names, self.backend.view(), history) if params.names else None
-        return refusal or LogsStream(next(self._numbers), history, params)
+        refusal = streams.refuse_names(params.names, self.backend.view(), history) if params.names else None
+        return refusal or streams.LogsStream(next(self._numbers), history, params)
 
     def _on_append(self, name: str) -> None:
         for connection in tuple(self._streaming):
-            noted = [s for s in connection.streams if isinstance(s, LogsStream) and s.note(name)]
+            noted = [s for s in connection.streams if isinstance(s, streams.LogsStream) and s.note(name)]
             if noted:
                 connection.wake()
 

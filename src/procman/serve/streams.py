@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -20,13 +20,10 @@ from procman.control.messages import Happened, InputParams, LogsParams, Output, 
 from procman.core.select import Selector
 from procman.core.view import Change, FleetView
 from procman.kernel.output.history import History, HistoryEntry
-from procman.serve.methods import Failure
+from procman.serve.methods import NOT_ATTACHED, Failure
 
 PIECE = 64 * 1024
 """Bytes of one instance's output that are sent before it is the turn of another."""
-
-
-NOT_ATTACHED = Failure(Code.REFUSED, "cannot do that: the stream is not one of `attach`")
 
 
 class _Notifications:
@@ -163,35 +160,37 @@ class EventsStream(_Notifications):
         return encode_notification("event", Happened(self.number, time, change, missed, self._before))
 
 
-class ServedStream(Protocol):
-    """What a connection needs of any stream."""
+if TYPE_CHECKING:
 
-    number: int
+    class ServedStream(Protocol):
+        """What a connection needs of any stream."""
 
-    @property
-    def endless(self) -> bool: ...
-    @property
-    def ended(self) -> bool: ...
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to send."""
+        number: int
 
-    def started(self) -> Struct:
-        """The answer that opens the stream."""
+        @property
+        def endless(self) -> bool: ...
+        @property
+        def ended(self) -> bool: ...
+        @property
+        def waiting(self) -> bool:
+            """Whether there is something to send."""
 
-    def push(self, time: float, change: Change) -> bool:
-        """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
+        def started(self) -> Struct:
+            """The answer that opens the stream."""
 
-    def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, with later kinds of events under their own name or not; empty where all have been
-        sent.
-        """
+        def push(self, time: float, change: Change) -> bool:
+            """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
 
-    def perform(self, params: InputParams | ResizeParams) -> Struct:
-        """Carry out a client's request for the stream, and answer."""
+        def pull(self, *, any_word: bool) -> bytes:
+            """The next notifications, with later kinds of events under their own name or not; empty where all have been
+            sent.
+            """
 
-    def close(self) -> None:
-        """The stream is closed."""
+        def perform(self, params: InputParams | ResizeParams) -> Struct:
+            """Carry out a client's request for the stream, and answer."""
+
+        def close(self) -> None:
+            """The stream is closed."""
 
 
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import TYPE_CHECKING
 
 from procman.control.codec import Code
 from procman.control.conditions import Condition, OperationCondition
@@ -15,7 +16,10 @@ from procman.control.messages import Waited, WaitParams
 from procman.core.select import Selector
 from procman.core.view import FleetView
 from procman.kernel.loop.reactor import Reactor
-from procman.serve.methods import Answer, Backend, Failure
+from procman.serve.methods import Answer, Failure
+
+if TYPE_CHECKING:
+    from procman.serve.methods import Backend
 
 MOST = 64
 """Most waits at a time, of all clients together."""

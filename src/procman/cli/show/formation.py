@@ -151,7 +151,7 @@ def _probe(probe: policies.Probe, spec: ProcessSpec) -> str:
         case policies.HttpProbe(url):
             return f"http {url}"
         case policies.LogProbe(pattern):
-            return f"a line that matches {pattern!r}"
+            return f"a line that matches '{pattern}'"
         case policies.ExecProbe(command):
             return f"exec {command!r}"
         case policies.NotifyProbe():

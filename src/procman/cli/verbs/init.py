@@ -242,7 +242,8 @@ def _write(folder: str, converted: Converted, origin: str) -> None:
 
 
 def _shown(made: ProcessType) -> str:
-    return f"{made.name}: {made.command}" + (f"  ({made.count} instances)" if made.count != 1 else "")
+    what = "" if isinstance(made.count, int) else "; cpus is the number of processors"
+    return f"{made.name}: {made.command}" + (f"  ({made.count} instances{what})" if made.count != 1 else "")
 
 
 def _put(folder: str, targets: list[NewFile]) -> None:

@@ -98,17 +98,26 @@ class TemplateFile:
         serving = [i for i in instances if i.ready and not i.draining]
         names = frozenset((i.name, i.host, i.port) for i in serving)
         if self._reload is not None and not self._ended(self._reload, now):
-            return StepResult(fault=self._fault, again_in=SOON)
+            return self._unread(instances, serving, SOON)
         if names == self._read:
             self._changed_at = None
-            return StepResult(released=tuple(sorted((i.name, i.generation) for i in instances if i.draining)))
+            return StepResult(released=_leaving(instances))
         if self._changed_at is None:
             self._changed_at = now
         left = max(self._changed_at + self._output.gather, self._not_before) - now
         if left > 0:
-            return StepResult(fault=self._fault, again_in=left)
+            return self._unread(instances, serving, left)
         self._write(serving, names, now)
-        return self.step(instances, now) if self._read == names else StepResult(fault=self._fault, again_in=SOON)
+        return self.step(instances, now) if self._read == names else self._unread(instances, serving, SOON)
+
+    def _unread(
+        self, instances: Sequence[BalancedInstance], serving: Sequence[BalancedInstance], left: float
+    ) -> StepResult:
+        """The file is still to be read. Where that has failed, a stop waits for it only while another instance could take
+        the requests: when everything ends the balancer has often ended first, and nginx refuses an upstream without servers.
+        """
+        in_vain = self._fault and not serving
+        return StepResult(released=_leaving(instances) if in_vain else (), fault=self._fault, again_in=left)
 
     def _write(self, serving: Sequence[BalancedInstance], names: frozenset[tuple[str, str, int]], now: float) -> None:
         try:
@@ -138,6 +147,10 @@ class TemplateFile:
         """Try everything again, after a moment."""
         self._fault = fault
         self._not_before = now + CALM
+
+
+def _leaving(instances: Sequence[BalancedInstance]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((i.name, i.generation) for i in instances if i.draining))
 
 
 class ReloadRun:

@@ -1,8 +1,8 @@
 """The last output of every instance, in bounded memory, for readers that each have a byte offset.
 
 Owns the bytes and the times at which they came; does not know who reads them or how they are shown. An instance has one
-ring of bytes, and three flat arrays with a row for each chunk: a Python object for each chunk would take more than the
-chunk itself (57 bytes for an empty `bytes` in a tuple in a deque, against 24 here).
+ring of bytes, and flat rows with one for each chunk: a Python object for each chunk would take more than the chunk
+itself (57 bytes for an empty `bytes` in a tuple in a deque, against 24 here).
 
 Offsets are absolute: they count from the instance's first byte and never decrease, so that a slow reader can be told
 what it missed. Complete lines go in and complete lines come out: the oldest line, of which a part was overwritten, is
@@ -12,8 +12,7 @@ never shown.
 from __future__ import annotations
 
 import heapq
-from array import array
-from bisect import bisect_right
+from struct import Struct as Layout
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -30,6 +29,12 @@ _GRANTED = 4096
 _BYTES_A_ROW = 32
 """At most one row for so many bytes of a ring, so that an instance that writes one-byte lines is bounded, too."""
 
+_ROW = Layout("dQQ")
+"""Of a chunk: its time, the absolute offset after it, and its number among those of all instances."""
+
+_PRUNE_AFTER = 64 * _ROW.size
+"""Bytes of rows that may be added until those are searched whose bytes are lost."""
+
 
 class HistoryEntry(Struct, frozen=True, gc=False):
     """Lines that an instance wrote at `time` (seconds since the epoch). `missed` bytes before them are lost. `after` is
@@ -44,7 +49,7 @@ class HistoryEntry(Struct, frozen=True, gc=False):
 
 
 class RingState(Struct, frozen=True, kw_only=True):
-    """A ring without its bytes, of which it has one more than `size`; the arrays as they are in memory."""
+    """A ring without its bytes, of which it has one more than `size`; each column of its rows as it is in memory."""
 
     name: str
     size: int
@@ -75,7 +80,7 @@ class _Ring:
     One more byte than `size` is held: the byte before the oldest one says whether that starts a line.
     """
 
-    __slots__ = ("_prune_at", "data", "end", "ends", "floor", "limit", "sequences", "size", "times")
+    __slots__ = ("_prune_at", "_rows", "data", "end", "floor", "limit", "size")
 
     def __init__(self, size: int, limit: int) -> None:
         self.size = size
@@ -83,10 +88,8 @@ class _Ring:
         self.data = bytearray(size + 1)
         self.floor = 0  # absolute offset of the oldest byte
         self.end = 0  # absolute offset after the newest byte
-        self.times = array("d")
-        self.ends = array("Q")
-        self.sequences = array("Q")
-        self._prune_at = 64
+        self._rows = bytearray()
+        self._prune_at = _PRUNE_AFTER
 
     def append(self, data: bytes | memoryview, time: float, sequence: int) -> None:
         position = self.end % len(self.data)
@@ -97,11 +100,18 @@ class _Ring:
             self._place(self.end, data)
         self.end += len(data)
         self.floor = max(self.floor, self.end - self.size)
-        self.times.append(time)
-        self.ends.append(self.end)
-        self.sequences.append(sequence)
-        if len(self.ends) >= self._prune_at:
+        self._rows += _ROW.pack(time, self.end, sequence)
+        if len(self._rows) >= self._prune_at:
             self._prune()
+
+    def ends(self) -> memoryview:
+        """The absolute offset after each chunk. No chunk can be added while this is in use, which is never for long."""
+        return memoryview(self._rows).cast("Q")[1::3]
+
+    def row(self, number: int) -> tuple[float, int, int]:
+        """The time of a chunk, the absolute offset after it, and its number among those of all instances."""
+        time, end, sequence = _ROW.unpack_from(self._rows, number * _ROW.size)
+        return time, end, sequence
 
     def _place(self, at: int, data: bytes | memoryview) -> None:
         length = len(self.data)
@@ -116,16 +126,23 @@ class _Ring:
             view[: len(source) - room] = source[room:]
 
     def _prune(self) -> None:
-        """Forget the rows whose bytes are lost. Only done sometimes, as it moves the rest of the arrays."""
-        gone = max(bisect_right(self.ends, self.floor), len(self.ends) - max(self.size, _GRANTED) // _BYTES_A_ROW)
+        """Forget the rows whose bytes are lost. Only done sometimes, as it moves the others."""
+        from bisect import bisect_right  # noqa: PLC0415  0.04 MB, where no instance has written much
+
+        ends = self.ends()
+        gone = max(bisect_right(ends, self.floor), len(ends) - max(self.size, _GRANTED) // _BYTES_A_ROW)
         if gone > 0:
-            self.floor = max(self.floor, self.ends[gone - 1])
-            del self.times[:gone], self.ends[:gone], self.sequences[:gone]
-        self._prune_at = len(self.ends) * 5 // 4 + 64
+            self.floor = max(self.floor, ends[gone - 1])
+        ends.release()
+        del self._rows[: max(0, gone) * _ROW.size]
+        self._expect_more()
+
+    def _expect_more(self) -> None:
+        self._prune_at = len(self._rows) * 5 // 4 + _PRUNE_AFTER
 
     def resize(self, size: int) -> None:
         """Change the size, keeping the newest bytes. A MemoryError leaves everything unchanged."""
-        floor = max(self.floor, self.end - size)
+        floor, before = max(self.floor, self.end - size), self.size
         first = max(0, floor - 1)
         kept = self.get(first, self.end)
         data = bytearray(size + 1)
@@ -133,7 +150,8 @@ class _Ring:
         self.size = size
         self.data = data
         self._place(first, kept)
-        self._prune()
+        if size < before:
+            self._prune()
 
     def empty(self) -> int:
         """Start again with the least size, as if everything had been read; returns the size before. `end` stays."""
@@ -141,8 +159,7 @@ class _Ring:
         del self.data[_FIRST_SIZE + 1 :]  # in place: this is where memory is freed
         self.floor = self.end
         self.data[(self.end - 1) % len(self.data)] = 10  # what comes next starts a line
-        for rows in (self.times, self.ends, self.sequences):
-            del rows[:]
+        del self._rows[:]
         return before
 
     def state(self, name: str) -> RingState:
@@ -152,17 +169,17 @@ class _Ring:
             limit=self.limit,
             floor=self.floor,
             end=self.end,
-            times=self.times.tobytes(),
-            ends=self.ends.tobytes(),
-            sequences=self.sequences.tobytes(),
+            times=memoryview(self._rows).cast("d")[::3].tobytes(),
+            ends=self.ends().tobytes(),
+            sequences=memoryview(self._rows).cast("Q")[2::3].tobytes(),
         )
 
     def restore(self, state: RingState) -> None:
         self.floor, self.end = state.floor, state.end
-        self.times.frombytes(state.times)
-        self.ends.frombytes(state.ends)
-        self.sequences.frombytes(state.sequences)
-        self._prune_at = len(self.ends) * 5 // 4 + 64
+        times, ends, sequences = memoryview(state.times), memoryview(state.ends), memoryview(state.sequences)
+        for row in zip(times.cast("d"), ends.cast("Q"), sequences.cast("Q"), strict=True):
+            self._rows += _ROW.pack(*row)
+        self._expect_more()
 
     @property
     def memory(self) -> memoryview:
@@ -197,11 +214,12 @@ class _Ring:
     def newest_first(self, name: str) -> Iterator[tuple[int, str, float, int, int]]:
         """Every row as (sequence, name, time, begin, end), the newest first."""
         start = self.start()
-        for row in range(len(self.ends) - 1, -1, -1):
-            begin = max(start, self.ends[row - 1]) if row else start
-            if self.ends[row] <= begin:
+        for number in range(len(self._rows) // _ROW.size - 1, -1, -1):
+            time, end, sequence = self.row(number)
+            begin = max(start, self.row(number - 1)[1]) if number else start
+            if end <= begin:
                 return
-            yield self.sequences[row], name, self.times[row], begin, self.ends[row]
+            yield sequence, name, time, begin, end
 
 
 class History:
@@ -255,18 +273,21 @@ class History:
         at = max(offset, start)
         missed = at - offset
         entries: list[HistoryEntry] = []
-        for row in range(bisect_right(ring.ends, at), len(ring.ends)):
-            end = ring.ends[row]
+        from bisect import bisect_right  # noqa: PLC0415  as above
+
+        ends = ring.ends()
+        for number in range(bisect_right(ends, at), len(ends)):
+            time, end, _ = ring.row(number)
             if end - at > limit:
                 end = ring.cut(at, at + limit)
                 if end == at:
                     if entries:
                         break
                     end = ring.after_line(at)
-            entries.append(HistoryEntry(name, ring.times[row], ring.get(at, end), missed, end))
+            entries.append(HistoryEntry(name, time, ring.get(at, end), missed, end))
             limit -= end - at
             at, missed = end, 0
-            if limit <= 0 or end < ring.ends[row]:
+            if limit <= 0 or end < ends[number]:
                 break
         return entries, at
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.errors import ConfigError, RefusedError
-from procman.kernel.output.sinks import Sink, SinkState, Way
+from procman.kernel.output.sinks import FilesState, Sink, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +31,6 @@ class Rotation(Struct, frozen=True):
 
     max_bytes: int = 10 * 1024 * 1024
     keep: int = 5
-
-
-class FilesState(Struct, frozen=True):
-    """The descriptor that locks the folder, and the files that cannot be written at present, by name."""
-
-    lock: int
-    failed: dict[str, SinkState]
 
 
 class LogFiles:

@@ -170,6 +170,13 @@ class SinkState(Struct, frozen=True, kw_only=True):
     dropped: int = 0
 
 
+class FilesState(Struct, frozen=True):
+    """Of a folder of log files: the descriptor that locks it, and the files that cannot be written at present, by name."""
+
+    lock: int
+    failed: dict[str, SinkState]
+
+
 class Sink:
     """The one writer of standard output. Every `write` is of complete lines.
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from procman.core.actions import Action, Signal
-from procman.core.decider import Decider
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 else:
     descent = later(__name__, "procman.kernel.process.descent")
 
+if TYPE_CHECKING:
+    from procman.core.decider import Decider
+
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
 """Seconds between scans, growing, while an instance is stopping: an orphan of an orphan causes no signal."""
@@ -44,17 +46,19 @@ scan serves all that were started together, as it looks at all children.
 """
 
 
-class AdoptionHost(Protocol):
-    """What adoption needs of the kernel."""
+if TYPE_CHECKING:
 
-    @property
-    def fleet(self) -> Decider:
-        """Knows what is stopping."""
+    class AdoptionHost(Protocol):
+        """What adoption needs of the kernel."""
 
-    def check_children(self) -> None:
-        """Scan the children, close what has ended, and see whether procman can end."""
+        @property
+        def fleet(self) -> Decider:
+            """Knows what is stopping."""
 
-    def post(self, event: Event) -> None: ...
+        def check_children(self) -> None:
+            """Scan the children, close what has ended, and see whether procman can end."""
+
+        def post(self, event: Event) -> None: ...
 
 
 class Adoption:

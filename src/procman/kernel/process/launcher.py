@@ -207,6 +207,8 @@ class SpawnQueue:
             self.go_on_soon()
         self._left -= 1
         _, action = self._waiting.popitem(last=False)
+        if not self._waiting:
+            self._waiting.clear()  # gives back what was needed for many at once
         return self._start(action, plan)
 
     def go_on_soon(self) -> None:

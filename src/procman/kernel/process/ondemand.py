@@ -37,19 +37,21 @@ else:
 Demand: TypeAlias = StartProbe | StopProbe | RunHelper | OpenSockets | CloseSockets
 
 
-class OnDemandHost(Protocol):
-    """What these need of the kernel."""
+if TYPE_CHECKING:
 
-    @property
-    def root(self) -> str: ...
-    @property
-    def helpers(self) -> Helpers: ...
-    @property
-    def output(self) -> Multiplexer: ...
-    def post(self, event: Event) -> None: ...
-    def log(self, text: str) -> None: ...
-    def environment(self, process: Process) -> Mapping[str, str]:
-        """The environment of this process."""
+    class OnDemandHost(Protocol):
+        """What these need of the kernel."""
+
+        @property
+        def root(self) -> str: ...
+        @property
+        def helpers(self) -> Helpers: ...
+        @property
+        def output(self) -> Multiplexer: ...
+        def post(self, event: Event) -> None: ...
+        def log(self, text: str) -> None: ...
+        def environment(self, process: Process) -> Mapping[str, str]:
+            """The environment of this process."""
 
 
 class Provided(Struct, frozen=True):

@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from procman.kernel.process.process import Process
 from procman.text.lines import clean
@@ -27,7 +28,7 @@ DYING = 1.0
 """Seconds after which a socket that no process shows is not that of one that is just ending."""
 
 
-class ListeningSocket(NamedTuple):
+class ListeningSocket(Struct, frozen=True):
     """A listening socket as the system's tables show it."""
 
     inode: bytes

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from procman import __version__
 from procman.core.actions import Action
-from procman.core.decider import AT_FAULT, Decider, Survivor
+from procman.core.decider import AT_FAULT, Survivor
 from procman.core.events import Event, FormationStarted, ShutdownAsked
 from procman.core.fleet import Fleet
 from procman.core.trace import FORMAT, Trace, TraceHeader
@@ -27,6 +27,7 @@ from procman.later import later
 
 if TYPE_CHECKING:
     from procman.core import fallback
+    from procman.core.decider import Decider
 else:
     fallback = later(__name__, "procman.core.fallback")
 

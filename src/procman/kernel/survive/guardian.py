@@ -245,14 +245,14 @@ class GuardedStop:
     def run(self) -> None:
         pause, empty_scans = PAUSE_FIRST, 0
         while empty_scans < EMPTY_SCANS:
-            began = self._elapsed()
+            used = time.process_time()
             if self._round():
                 pause = PAUSE_FIRST
             members, elapsed = self.family.members, self._elapsed()
             if members and all(m.killed for m in members.values()) and elapsed > self._killed_at + UNKILLABLE_AFTER:
                 return
             empty_scans = 0 if members else empty_scans + 1
-            long_enough = max(pause, elapsed - began)  # on a machine with very many processes a scan takes a while
+            long_enough = max(pause, time.process_time() - used)  # at most half a processor, for many processes too
             time.sleep(max(0.0, min(long_enough, next_deadline(members, elapsed) - elapsed)))
             pause = min(pause * 1.5, PAUSE_LAST)
 

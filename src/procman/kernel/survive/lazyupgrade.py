@@ -39,12 +39,14 @@ FAILURES = (ImportError, OSError, MemoryError, SyntaxError, EOFError, ValueError
 """What an import raises: the last four where a file is being replaced, or is damaged."""
 
 
-class StartingHost(Protocol):
-    @property
-    def busy(self) -> bool:
-        """Whether a start, or a command of a drain, is under way."""
+if TYPE_CHECKING:
 
-    def log(self, text: str) -> None: ...
+    class StartingHost(Protocol):
+        @property
+        def busy(self) -> bool:
+            """Whether a start, or a command of a drain, is under way."""
+
+        def log(self, text: str) -> None: ...
 
 
 class LazyUpgrade:

@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from procman.core.actions import Refuse
 from procman.kernel.loop.reactor import Reactor
@@ -31,22 +31,24 @@ UpgradeAnswer = Callable[[str | Refuse], None]
 """Gets the version of the program that takes over, or the reason why none does."""
 
 
-class UpgradeHost(Protocol):
-    """What an upgrade needs of the kernel. `helpers` runs the check."""
+if TYPE_CHECKING:
 
-    @property
-    def helpers(self) -> Helpers: ...
-    @property
-    def busy(self) -> bool: ...
-    @property
-    def mark(self) -> tuple[str, str]:
-        """A variable and its value, by which the guardian recognises procman's processes."""
+    class UpgradeHost(Protocol):
+        """What an upgrade needs of the kernel. `helpers` runs the check."""
 
-    def why_not(self) -> str:
-        """Why procman cannot be upgraded now; "" where it can."""
+        @property
+        def helpers(self) -> Helpers: ...
+        @property
+        def busy(self) -> bool: ...
+        @property
+        def mark(self) -> tuple[str, str]:
+            """A variable and its value, by which the guardian recognises procman's processes."""
 
-    def log(self, text: str) -> None: ...
-    def fault(self, error: BaseException) -> None: ...
+        def why_not(self) -> str:
+            """Why procman cannot be upgraded now; "" where it can."""
+
+        def log(self, text: str) -> None: ...
+        def fault(self, error: BaseException) -> None: ...
 
 
 class Written(NamedTuple):

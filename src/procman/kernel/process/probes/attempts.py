@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -50,12 +50,14 @@ class ProbedProcess(Struct, frozen=True):
     environment: Callable[[], Mapping[str, str]]
 
 
-class Attempt(Protocol):
-    """One attempt. It answers after `start()`, perhaps before that returns."""
+if TYPE_CHECKING:
 
-    def start(self) -> None: ...
-    def cancel(self) -> None:
-        """Give up: it does not answer any more. Harmless after an answer."""
+    class Attempt(Protocol):
+        """One attempt. It answers after `start()`, perhaps before that returns."""
+
+        def start(self) -> None: ...
+        def cancel(self) -> None:
+            """Give up: it does not answer any more. Harmless after an answer."""
 
 
 class FileAttempt:

@@ -16,36 +16,41 @@ from procman.core.events import Event, Probed
 from procman.core.policies import ExecProbe, FileProbe, HttpProbe, LogProbe, NotifyProbe, TcpProbe
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
-from procman.kernel.process.probes.attempts import Attempt, FileAttempt, OnAnswer, ProbeAnswer, ProbedProcess, failed
+from procman.kernel.process.probes.attempts import FileAttempt, OnAnswer, ProbeAnswer, ProbedProcess, failed
 from procman.kernel.process.probes.command import ExecAttempt, described, run_command
 from procman.kernel.process.probes.probing import SPREAD, Limits, Polling, ProbeState
 from procman.kernel.process.spawn import SpawnError
 
 if TYPE_CHECKING:
     from procman.kernel.output.multiplexer import Multiplexer
+    from procman.kernel.process.probes.attempts import Attempt
 
 
 READY = "READY=1"
 
 
-class ProbesHost(Protocol):
-    """What probes need of the kernel."""
+if TYPE_CHECKING:
 
-    @property
-    def helpers(self) -> Helpers: ...
-    @property
-    def output(self) -> Multiplexer: ...
-    def post(self, event: Event) -> None: ...
-    def log(self, text: str) -> None: ...
-    def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
-        """The process of that number, while it exists."""
+    class ProbesHost(Protocol):
+        """What probes need of the kernel."""
+
+        @property
+        def helpers(self) -> Helpers: ...
+        @property
+        def output(self) -> Multiplexer: ...
+        def post(self, event: Event) -> None: ...
+        def log(self, text: str) -> None: ...
+        def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
+            """The process of that number, while it exists."""
 
 
-class Watching(Protocol):
-    """A probe in force."""
+if TYPE_CHECKING:
 
-    def start(self) -> None: ...
-    def cancel(self) -> None: ...
+    class Watching(Protocol):
+        """A probe in force."""
+
+        def start(self) -> None: ...
+        def cancel(self) -> None: ...
 
 
 class Watchdog:

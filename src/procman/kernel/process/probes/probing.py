@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from procman.core.actions import StartProbe
 from procman.core.policies import ExecProbe, HttpProbe
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.process.probes.attempts import Attempt, OnAnswer, ProbeAnswer, failed
+from procman.kernel.process.probes.attempts import OnAnswer, ProbeAnswer, failed
+
+if TYPE_CHECKING:
+    from procman.kernel.process.probes.attempts import Attempt
 
 FIRST_AFTER = 0.05
 """Seconds from the start to the first attempt and to the second; then the pause doubles up to the interval."""
