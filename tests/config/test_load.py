@@ -114,7 +114,7 @@ def test_a_count_above_max_is_refused_where_it_was_asked(folder):
 
 
 def test_a_count_above_the_port_step_is_refused_unless_there_are_no_ports(folder):
-    assert "--port-step 100" in only_fault(Options(formation=("web=101",)))
+    assert "room for 100 ports (start with a larger --port-step" in only_fault(Options(formation=("web=101",)))
     assert load(Options(formation=("web=101",), no_port=True), {}).counts["web"] == 101
     assert load(Options(formation=("web=101",), port_step=101), {}).counts["web"] == 101
 
