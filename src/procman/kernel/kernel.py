@@ -46,8 +46,7 @@ class Kernel:
         self._publisher = publisher = Publisher(output.log)
         self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
-        self.upgrades = 0  # how often procman has been upgraded
-        self._reactor = reactor
+        self._reactor, self.upgrades = reactor, 0  # how often procman has been upgraded
         self._guarded, self._keep = settings.guarded is not None, settings.keep
         self._processes = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
@@ -136,8 +135,7 @@ class Kernel:
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
-                if self._adoption.decided:  # before the first signal
-                    self._adoption.foresee()
+                self._adoption.foresee()  # before the first signal of a decision
                 if process := self._processes.find(name, generation, target):
                     self._processes.signal(process, signal, target)
             case actions.Spawn():

@@ -141,6 +141,8 @@ class Adoption:
         once, as later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
         """
         decided, self.decided = self.decided, ()
+        if not decided:  # that has been done
+            return
         self.sweep_soon()
         fleet = self._host.fleet
         spared = ("CONT", "TERM") if fleet.stopping and not fleet.plan.has_order else ("CONT",)
