@@ -979,7 +979,13 @@ MUTATIONS = [
     Mutation("a direction is turned round", "proposals", " or (ratio < 1) != (corrected < 1)", ""),
     Mutation("all that stand are ready", "proposals", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
-    Mutation("every quick end is that of an input", "hints", " and _may_read(spec.command):", ":"),
+    Mutation(
+        "every quick end is that of an input",
+        "hints",
+        "return re.search(_READS_INPUT, spec.command) is not None",
+        "return True",
+    ),
+    Mutation("what a watcher leaves in its group is a daemon", "hints", " and not (empty and event.in_group)", ""),
     Mutation("an orphan is killed before its grace", "orphans", "if at <= now], now)", "if True], now)"),
 ]
 

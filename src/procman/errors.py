@@ -88,10 +88,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}" if names else ""
 
 
-def refused_call(error: OSError) -> str:
-    """The message where the system refuses a call itself, as a seccomp filter does, or lacks it; else ""."""
-    from errno import ENOSYS, EPERM  # noqa: PLC0415  only on the way to an error
+NO_MEMORY = "cannot continue: no memory is left; `ulimit -v` or the cgroup's limit may be too low"
 
+
+def fault_of_system(error: BaseException) -> str:
+    """The message where the system lacks what procman needs, or refuses a call itself, as a seccomp filter does; else ""."""
+    if isinstance(error, MemoryError):
+        return NO_MEMORY
+    if not isinstance(error, OSError):
+        return ""
+    from errno import EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM  # noqa: PLC0415  only on the way to an error
+
+    if error.errno in (EMFILE, ENFILE):
+        return (
+            "cannot continue: no descriptor is left; `ulimit -n` says how many there may be, 64 are enough for a start"
+        )
+    if error.errno == ENOMEM:
+        return NO_MEMORY
     if error.errno not in (EPERM, ENOSYS) or error.filename:
         return ""
     text = f"cannot continue: the system refuses a call that procman needs ({error.strerror})"

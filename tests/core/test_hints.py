@@ -15,9 +15,9 @@ from procman.core.view import Kind
 DAEMON = PID + 1
 
 
-def ended(lived: float = 0.2, daemon: int = 0, status: ExitStatus = SUCCESS, **spec):
+def ended(lived: float = 0.2, daemon: int = 0, status: ExitStatus = SUCCESS, *, in_group: bool = False, **spec):
     i = replace(instance_in(Ready, started_at=NOW - lived), spec=spec_of(**spec))
-    return step(i, Exited("web.1", 7, status, daemon=daemon), NOW)
+    return step(i, Exited("web.1", 7, status, daemon=daemon, in_group=in_group), NOW)
 
 
 def line(*args, **spec) -> str:
@@ -86,15 +86,35 @@ def test_what_was_meant_to_end_is_told_nothing(spec):
     assert line(**spec) == "web.1 is done: exit 0 after 0.2 s"
 
 
-@pytest.mark.parametrize("in_group", [True, False])
-def test_a_program_that_goes_to_the_background_is_told_how_it_is_kept_and_once(in_group):
-    i, _, _ = ended()
+@pytest.mark.parametrize(
+    ("in_group", "command"), [(True, "nginx"), (False, "nginx"), (False, "esbuild --watch"), (True, "a | b; server")]
+)
+def test_a_program_that_goes_to_the_background_is_told_how_it_is_kept_and_once(in_group, command):
+    i, _, _ = ended(command=command)
     i, actions, _ = step(i, Adopted("web.1", 7, DAEMON, in_group), NOW)
     (text,) = told(actions, Kind.ADOPTED)
     assert f"web.1 went to the background (pid {DAEMON})" in text
     assert "foreground" in text
     assert i.phase.why.text == "exit 0; it went to the background"
     assert told(step(i, Adopted("web.1", 7, DAEMON + 1, in_group), NOW).actions, Kind.ADOPTED) == []
+
+
+@pytest.mark.parametrize("command", ["server &", "nohup server > log 2>&1 &", "(server &)"])
+@pytest.mark.parametrize("daemon", [0, DAEMON])
+def test_a_command_that_its_shell_does_not_wait_for_is_told_so(command, daemon):
+    i, actions, _ = ended(command=command, daemon=daemon)
+    _, later, _ = step(i, Adopted("web.1", 7, DAEMON, in_group=True), NOW)
+    said = " ".join([*told(actions, Kind.ENDED), *told(later, Kind.ADOPTED)])
+    assert said.count("leave out the `&` at the end of its command") == 1
+
+
+@pytest.mark.parametrize("command", ["tailwindcss --watch", "npm run css", "node"])
+def test_what_a_watcher_leaves_in_its_group_is_no_daemon(command):
+    i, _, _ = ended(command=command)
+    i, actions, _ = step(i, Adopted("web.1", 7, DAEMON, in_group=True), NOW)
+    assert told(actions, Kind.ADOPTED) == []
+    assert i.phase.why.text == "exit 0"
+    assert "`stdin: open`" in line(command=command, daemon=DAEMON, in_group=True)
 
 
 def test_a_daemon_that_was_seen_before_the_end_is_in_its_line():

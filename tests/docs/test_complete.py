@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from generator import commands
 from msgspec.structs import fields
-from written import page
+from written import DOCS, ROOT, page
 
 from procman import errors
 from procman.app import usage
@@ -34,6 +34,8 @@ SETTINGS = [
     for struct in (ProcmanYml, DefaultsSection, ProcessSection, RestartSection, StopSection)
     for field in fields(struct)
 ]
+
+_FILE = re.compile(r"^<!-- file: (\S+) -->", re.MULTILINE)
 
 
 def section(verb: str) -> str:
@@ -185,3 +187,13 @@ def _names(node: ast.stmt) -> set[str]:
             return {name}
         case _:
             return set()
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_a_file_to_write_is_named_in_the_text_before_it(path):
+    """The mark that names it for the tests is a comment, which no reader sees."""
+    text = path.read_text("utf-8")
+    before = [(mark[1], text[: mark.start()].rstrip().rpartition("\n\n")[2]) for mark in _FILE.finditer(text)]
+    assert [name for name, paragraph in before if name not in paragraph] == []

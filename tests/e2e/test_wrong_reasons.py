@@ -127,6 +127,39 @@ def test_a_daemon_that_hides_its_environment_next_is_its_instances_all_the_same(
     world.procfile(a=f"{world.script('hides.py', HIDES_NEXT)} {pause}", b="exec sleep 1000")
     supervisor = world.start()
     supervisor.phase(a_1="backoff" if policy == "always" else "done")
-    assert children_of(supervisor.pid) == [supervisor.pids()["b.1"]]  # it has ended with its instance
+    other = supervisor.pids()["b.1"]
+    eventually(lambda: children_of(supervisor.pid) == [other], "it has ended with its instance")
     assert supervisor.stop() == 0
     assert "which is unknown" not in supervisor.seen
+
+
+FILES = {
+    "no-interpreter": ("#!/nowhere/ruby\n", "its first line names the interpreter /nowhere/ruby, which is not there"),
+    "windows": ("#!/bin/sh\r\necho hi\r\n", "its first line ends with a carriage return"),
+    "a-text": ("#!./a-text\n", "Permission denied"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("shape", ["./{}", "exec ./{}", './{} "$PORT"'])
+@pytest.mark.parametrize("tty", ["--tty", "--no-tty"])
+def test_a_file_that_cannot_be_executed_is_told_why_however_it_is_started(
+    world: World, tty: str, shape: str, name: str
+) -> None:
+    content, why = FILES[name]
+    path = world.folder / name
+    path.write_text(content)
+    path.chmod(0o755 if name != "a-text" else 0o644)
+    world.procfile(a=shape.format(name))
+    supervisor = world.start(tty, "--no-restart")
+    assert supervisor.wait() in (126, 127)
+    assert why in supervisor.seen or (name == "a-text" and "not executable (chmod +x?)" in supervisor.seen)
+
+
+def test_a_watchers_helper_that_is_just_ending_is_no_daemon(world: World) -> None:
+    world.procfile(a="sh -c 'sleep 1000 & exit 0' --watch", b="exec sleep 1000")
+    supervisor = world.start("--no-tty")
+    assert "needs `stdin: open`" in supervisor.expect("a.1 is done: exit 0 .*")[0]
+    supervisor.phase(a_1="done")
+    assert supervisor.stop() == 0
+    assert "went to the background" not in supervisor.seen

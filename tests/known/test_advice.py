@@ -148,6 +148,9 @@ def test_readiness_is_where_the_program_listens(command, ready):
         ("env PORT=4000 yarn run start", "leave PORT=4000 out, and set `port: 4000` for it in procman.yml"),
         ("PORT=4000 ./server", "leave PORT=4000 out, and set `port: 4000` for it in procman.yml"),
         ("bin/thrust bin/rails server", "write HTTP_PORT=$PORT in front"),
+        ("./server &", "leave out the & at its end"),
+        ("nohup ./server > log 2>&1 & # for ever", "leave out the & at its end"),
+        ("(./server &)", "leave out the & at its end"),
     ],
 )
 def test_what_only_the_command_can_say_is_told(command, say):

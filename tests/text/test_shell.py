@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from procman.text.shell import argv, is_led_by_shell, is_pipeline
+from procman.text.shell import argv, ends_in_background, is_led_by_shell, is_pipeline
 from procman.text.shellline import may_exec, with_exec
 
 if TYPE_CHECKING:
@@ -198,6 +198,34 @@ def test_a_pipeline_hides_how_its_first_part_ended(line):
 )
 def test_other_lines_have_a_status_of_their_own(line):
     assert not is_pipeline(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a &", "a&", "a & b &", "nohup a > o 2>&1 &", "a & # b", "(a &)", "{ a & }", "a &;", "a | b &", "echo 'x' &  "],
+)
+def test_a_line_that_its_shell_does_not_wait_for(line):
+    assert ends_in_background(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a",
+        "a && b",
+        "a & wait",
+        "a & b",
+        'echo "a &"',
+        "echo a\\&",
+        "a >& b",
+        "a # b &",
+        "a |& b",
+        "echo $(a &)",
+        "a &&",
+    ],
+)
+def test_a_line_that_its_shell_waits_for(line):
+    assert not ends_in_background(line)
 
 
 @pytest.mark.parametrize(

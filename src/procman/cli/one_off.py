@@ -72,11 +72,24 @@ def execute(what: OneOff) -> NoReturn:
     except ValueError as error:  # a NUL, or a '=' in the name of a variable
         raise ProcmanError(f"cannot run '{program}': {error}") from None
     except (FileNotFoundError, NotADirectoryError):
+        if why := _why_not(program):
+            raise NotFoundError(f"cannot run '{program}': {why}") from None
         raise NotFoundError(f"cannot find '{program}'", _where(program, what.env)) from None
     except OSError as error:
         if error.errno == errno.ENOEXEC:  # a script without #!: run it in a shell, as execvp(3) does
             os.execve(what.shell, [what.shell, error.filename, *what.argv[1:]], what.env)  # noqa: S606  as above
-        raise NotExecutableError(f"cannot run '{program}': {error.strerror}", "is it executable? (chmod +x)") from None
+        why = _why_not(program)
+        hint = "" if why else "is it executable? (chmod +x)"
+        raise NotExecutableError(f"cannot run '{program}': {why or error.strerror}", hint) from None
+
+
+def _why_not(program: str) -> str:
+    """Why a program that is there cannot be executed; empty where nothing of it shows why."""
+    if "/" not in program or not os.path.lexists(program):
+        return ""
+    from procman.executables import why_not  # noqa: PLC0415  only on the way to an error
+
+    return why_not(program)
 
 
 def _where(program: str, env: Mapping[str, str]) -> str:

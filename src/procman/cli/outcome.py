@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from procman.cli.early import load_msgspec, loaded
-from procman.errors import ProcmanError, refused_call
+from procman.errors import ProcmanError, fault_of_system
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,8 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("PROCMAN_DEBUG"):
             raise
+        if lacking := fault_of_system(error):
+            return _print(ProcmanError(lacking))
         text = f"cannot continue: {type(error).__name__}: {error}"
         return _print(ProcmanError(text, "this is a fault of procman itself; PROCMAN_DEBUG=1 shows where"))
     return code
@@ -54,17 +56,13 @@ OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF,
 
 def _of_system(error: OSError) -> ProcmanError:
     """The error for a user, by what is known of the system's."""
+    if lacking := fault_of_system(error):
+        return ProcmanError(lacking)
     why = error.strerror or str(error)
     if error.filename:
         return ProcmanError(f"cannot use {error.filename}: {why}")
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return ProcmanError(
-            f"cannot continue: {why}", "`ulimit -n` says how many descriptors there may be; 64 are enough"
-        )
     if error.errno in OUTPUT_FAILS:
         return ProcmanError(f"cannot write to standard output: {why}")
-    if refused := refused_call(error):
-        return ProcmanError(refused)
     name = errno.errorcode.get(error.errno or 0, "")
     return ProcmanError(f"cannot continue: {why}{f' ({name})' if name else ''}")
 

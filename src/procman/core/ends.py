@@ -101,7 +101,7 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     outcome, rule = restart.judge(i.spec, event.status, i.record.failures, unready=unready)
     lived = now - leader.started_at
     how = wording.end_of(i, event, lived, again=outcome is Outcome.RETRY, unready=unready)
-    hint = hints.of_success(i.spec, event.status, lived, event.daemon) if outcome is Outcome.DONE else rule
+    hint = hints.of_success(i.spec, event, lived) if outcome is Outcome.DONE else rule
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     then, code = _AFTER_END[outcome]
     besides = {Outcome.GIVE_UP: rule, Outcome.DONE: hints.IN_BACKGROUND if hint.startswith(hints.IN_BACKGROUND) else ""}

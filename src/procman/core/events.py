@@ -82,13 +82,14 @@ class Unreadable(ProcessEvent, frozen=True, tag=True):
 
 class Exited(ProcessEvent, frozen=True, tag=True):
     """The leader has ended (and is not reaped yet). `note` is a fact about the reason, such as which process holds its
-    port; `daemon` the pid of a process that had left it before, 0 without one.
+    port; `daemon` the pid of a process that had left it before, 0 without one, which may be still `in_group`.
     """
 
     status: ExitStatus
     note: str = ""
     jitter: float = 0.0
     daemon: int = 0
+    in_group: bool = False
 
 
 class Emptied(ProcessEvent, frozen=True, tag=True):

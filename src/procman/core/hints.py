@@ -8,7 +8,7 @@ from procman.core.phases import AfterClearing, Clearing, SlotRecord
 from procman.core.spec import OnEnd, ProcessSpec, Stdin, When
 
 if TYPE_CHECKING:
-    from procman.core.events import ExitStatus
+    from procman.core.events import Exited, ExitStatus
 
 QUICK = 5.0
 """Seconds: a process that ends sooner has hardly worked. By then a watcher has built once, and a daemon is in the
@@ -31,36 +31,46 @@ FOREGROUND = (
     "where procman does not keep it: its command needs the option that keeps it in the foreground (`procman check` names that of "
     "many programs)"
 )
+NO_AMPERSAND = "where procman does not keep it: leave out the `&` at the end of its command"
 
 
-def of_success(spec: ProcessSpec, status: ExitStatus, lived: float, daemon: int = 0) -> str:
-    """The hint, empty where there is none. A hint that leads into a crash loop is worse than none. `daemon` is the pid
-    of a process that had left the instance before its end.
-    """
-    if status.code == 0 and "|" in spec.command:
+def of_success(spec: ProcessSpec, event: Exited, lived: float) -> str:
+    """The hint, empty where there is none. A hint that leads into a crash loop is worse than none."""
+    if event.status.code == 0 and "|" in spec.command:
         from procman.text.shell import is_pipeline  # noqa: PLC0415  few lines have one
 
         if is_pipeline(spec.command):
             return PIPELINE
     if spec.oneshot or spec.on_end is OnEnd.EXIT or spec.restart.policy is not When.ON_FAILURE:
         return ""  # it was meant to end
-    if daemon and lived < QUICK:
-        return f"{IN_BACKGROUND} (pid {daemon}), {FOREGROUND}"
-    if status.code == 0 and lived < QUICK and not spec.tty and spec.stdin is Stdin.NULL and _may_read(spec.command):
-        return EMPTY_INPUT
-    return ALWAYS
+    empty = _ended_with_its_input(spec, event.status, lived)
+    if event.daemon and lived < QUICK and not (empty and event.in_group):
+        return f"{IN_BACKGROUND} (pid {event.daemon}), {foreground(spec.command)}"
+    return EMPTY_INPUT if empty else ALWAYS
 
 
-def _may_read(command: str) -> bool:
+def foreground(command: str) -> str:
+    """How a command is kept in the foreground."""
+    from procman.text.shell import ends_in_background  # noqa: PLC0415  few programs go to the background
+
+    return NO_AMPERSAND if ends_in_background(command) else FOREGROUND
+
+
+def _ended_with_its_input(spec: ProcessSpec, status: ExitStatus, lived: float) -> bool:
+    """What such a command leaves in its group is no daemon, but a helper that is just ending (Tailwind's, for one)."""
+    if status.code != 0 or lived >= QUICK or spec.tty or spec.stdin is not Stdin.NULL:
+        return False
     import re  # noqa: PLC0415  few instances end with success
 
-    return re.search(_READS_INPUT, command) is not None
+    return re.search(_READS_INPUT, spec.command) is not None
 
 
-def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord) -> bool:
+def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord, *, in_group: bool) -> bool:
     """Whether the rest of this run is a daemon of its command that has not been reported yet. A one-off may leave
     something on purpose, such as an agent.
     """
-    quick = record.ended_at - phase.leader.started_at < QUICK
+    lived = record.ended_at - phase.leader.started_at
     is_known = phase.why.text.endswith(IN_BACKGROUND)
-    return phase.then is AfterClearing.DONE and quick and not is_known and not spec.oneshot
+    if phase.then is not AfterClearing.DONE or lived >= QUICK or is_known or spec.oneshot:
+        return False
+    return not in_group or record.last_exit is None or not _ended_with_its_input(spec, record.last_exit, lived)

@@ -265,7 +265,7 @@ def _adopted(i: Instance, event: Adopted) -> Step:
             return Step(i, stopping.adopted(phase, event))
         case Clearing() as phase:
             asked = stopping.adopted_in_clearing(phase, event)
-            if not hints.went_to_background(i.spec, phase, i.record):
+            if not hints.went_to_background(i.spec, phase, i.record, in_group=event.in_group):
                 return Step(i, asked)
             why = Reason(phase.why.code, f"{phase.why.text}; {hints.IN_BACKGROUND}")
             i = replace(i, phase=replace(phase, why=why))

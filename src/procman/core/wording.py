@@ -131,7 +131,7 @@ def has_daemon(i: Instance, pid: int) -> Publish:
 
 
 def went_to_background(i: Instance, pid: int) -> Publish:
-    return _publish(i, Kind.ADOPTED, f"{i.name} went to the background (pid {pid}), {hints.FOREGROUND}")
+    return _publish(i, Kind.ADOPTED, f"{i.name} went to the background (pid {pid}), {hints.foreground(i.spec.command)}")
 
 
 def did_not_start(i: Instance, why: str, delay: float) -> Publish:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from procman.known.programs import AdviceRule, Listens, Value
 from procman.known.recognise import Known, fixed_port, recognise
+from procman.text.shell import ends_in_background
 
 _PORT = re.compile(r"\$\{?PORT\b")
 _NUMBER = re.compile(r"(?:.*:)?(\d{1,5})(?:/.*)?")
@@ -59,6 +60,7 @@ def advise(types: Iterable[TypeInput], keys: Collection[str] | None = None) -> l
         for given, known in recognised
         for finding in (
             *_fixed_port(given, known),
+            *_in_background(given),
             *(() if known is None else (*_about(given, known, keys), *_order(given, known, stores, keys))),
         )
     ]
@@ -73,6 +75,14 @@ def _fixed_port(given: TypeInput, known: Known | None) -> list[Finding]:
     say = f"leave PORT={port} out, and set `port: {port}` for it in procman.yml"
     why = "it hides the port that procman gives: `ps` shows another one, and a second instance finds it taken"
     return [Finding(type=given.name, line=given.line, program="its port", why=why, say=say)]
+
+
+def _in_background(given: TypeInput) -> list[Finding]:
+    if not ends_in_background(given.command):
+        return []
+    why = "the shell ends at once, its type counts as ended, and what it left is ended with it"
+    say = "leave out the & at its end"
+    return [Finding(type=given.name, line=given.line, program="its command", why=why, say=say)]
 
 
 def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str] | None) -> list[Finding]:

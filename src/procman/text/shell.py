@@ -98,8 +98,13 @@ def is_pipeline(command: str) -> bool:
     return any("|" in part for part in last.split("||"))
 
 
-def _bare(command: str) -> str:
-    """The command line with `_` for the places whose characters are no operators."""
-    while (text := re.sub(_NO_OPERATOR, "_", command)) != command:  # removes brackets from the inside out
+def ends_in_background(command: str) -> bool:
+    """Whether the shell does not wait for the last command of the line (`server &`), and so ends before it."""
+    return "&" in command and re.search(r"(?<![&<>|])&[\s;)}]*\Z", _bare(command, " ")) is not None
+
+
+def _bare(command: str, instead: str = "_") -> str:
+    """The command line with `instead` for the places whose characters are no operators."""
+    while (text := re.sub(_NO_OPERATOR, instead, command)) != command:  # removes brackets from the inside out
         command = text
     return text

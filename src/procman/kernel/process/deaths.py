@@ -12,22 +12,28 @@ from typing import TYPE_CHECKING
 
 from procman.core.events import Event, Exited, ExitStatus, OrphanReaped
 from procman.kernel.output.multiplexer import Multiplexer
-from procman.kernel.process import reaper
+from procman.kernel.process import reaper, spawn
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.oom import OomNotes
-from procman.kernel.process.process import Process
+from procman.kernel.process.process import Process, group_of
 from procman.kernel.process.table import ProcessTable
 from procman.later import later
+from procman.text.shell import is_plain
 
 if TYPE_CHECKING:
+    from procman import executables
     from procman.kernel.process import descent, ports
     from procman.kernel.process.adoption import Adoption
 else:
+    executables = later(__name__, "procman.executables")
     descent = later(__name__, "procman.kernel.process.descent")
     ports = later(__name__, "procman.kernel.process.ports")
 
 REAPS_A_ROUND = 256
 """Limits a round, so that a storm of orphans delays others by some 15 ms only."""
+
+SHELL_FAILS = 1.0
+"""Seconds from a start in which the codes 126 and 127 are taken for the shell's own."""
 
 KILLED = 128 + 9
 """The exit code of a death by KILL."""
@@ -94,12 +100,13 @@ class Deaths:
         if unasked and status.code == KILLED:  # also as a shell reports it of its last command
             note = self._oom.note(time.monotonic())
         elif unasked and status.code != 0:
-            note = self._port_note(process)
+            note = _unexecutable(process, status.code) or self._port_note(process)
         delay = jitter() if unasked else 0.0  # what was asked to end is not started again after a delay
         daemon = min((*process.daemons, *process.adopted), default=0)
         if not daemon and unasked and status.code == 0:
             daemon = self._left_behind(process)
-        self._post(Exited(process.name, process.generation, status, note, delay, daemon))
+        in_group = daemon != 0 and group_of(daemon) in process.groups
+        self._post(Exited(process.name, process.generation, status, note, delay, daemon, in_group))
 
     def _left_behind(self, process: Process) -> int:
         """A daemon that the leader has left behind at its end, and that is not adopted yet; 0 where there is none. One
@@ -119,6 +126,25 @@ class Deaths:
     def _port_note(self, process: Process) -> str:
         self._ports = self._ports or ports.PortNotes(can_search=self._adoption.known, is_own=self._processes.is_own)
         return self._ports.note(process, time.monotonic())
+
+
+def _unexecutable(process: Process, code: int) -> str:
+    """Why a shell, which does not say it, could not execute the program of the command."""
+    if code not in (spawn.NOT_FOUND, spawn.NOT_EXECUTABLE) or time.monotonic() > process.started_at + SHELL_FAILS:
+        return ""
+    from procman.text.shellline import program_of  # noqa: PLC0415  only for a shell that failed
+
+    spec = process.spec
+    line = spec.command.removeprefix("exec ").strip()
+    at = (0, line.split(maxsplit=1)[0]) if is_plain(line) else program_of(line)
+    if at is None:
+        return ""
+    try:
+        program = spawn.find_program(at[1], spec.environment().get("PATH", os.defpath), spec.cwd)
+    except spawn.SpawnError as error:  # that there is none, the shell has said
+        return error.why if error.code == spawn.NOT_EXECUTABLE else ""
+    why = executables.why_not(program)
+    return f"{at[1]}: {why}" if why else ""
 
 
 def jitter() -> float:

@@ -24,10 +24,12 @@ from procman.text.shell import argv as argv_of
 from procman.text.shell import is_plain
 
 if TYPE_CHECKING:
+    from procman import executables
     from procman.kernel.output import terminals
     from procman.kernel.process import holder
     from procman.kernel.process.holder import FileAction
 else:
+    executables = later(__name__, "procman.executables")
     terminals = later(__name__, "procman.kernel.output.terminals")
     holder = later(__name__, "procman.kernel.process.holder")
 
@@ -38,6 +40,9 @@ between 31 and SIGRTMIN belong to the C library. `signal.valid_signals()` makes 
 
 SHELL = "/bin/sh"
 """What does a step before the program, and leads a terminal's session."""
+
+ANY_EXECUTE = 0o111
+"""The permissions to execute a file, of its owner, its group and others."""
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -233,12 +238,16 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
         return SpawnError(NO_ROOM, f"the environment or the command cannot be passed on: {error}")
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
-            return SpawnError(NOT_FOUND, f"cannot find '{program}', or the interpreter that its first line names")
+            why = executables.why_not(program) or "it, or the interpreter that its first line names, is not there"
+            return SpawnError(NOT_FOUND, f"cannot execute '{program}': {why}")
+        case errno.ETXTBSY:
+            return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': it is open for writing (ETXTBSY)")
         case errno.EPERM:  # of the call that makes a process, or of the one that executes the program
             why = f"cannot start '{program}': the system does not permit it (EPERM; a seccomp filter, or the file's mount)"
             return SpawnError(NOT_EXECUTABLE, why)
-        case errno.EACCES | errno.ENOEXEC | errno.EISDIR | errno.ETXTBSY:
-            return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': {os.strerror(error.errno)}")
+        case errno.EACCES | errno.ENOEXEC | errno.EISDIR:
+            why = executables.why_not(program) or os.strerror(error.errno)
+            return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': {why}")
         case errno.EAGAIN:
             return SpawnError(NO_ROOM, "cannot make a process: the limit is reached (EAGAIN; ulimit -u, pids cgroup)")
         case errno.EMFILE | errno.ENFILE:
@@ -266,10 +275,15 @@ def find_program(word: str, path: str, folder: str) -> str:
             continue
     seen = next((one for one in candidates if os.path.isfile(os.path.join(folder, one))), "")
     if seen:
-        raise SpawnError(NOT_EXECUTABLE, f"{seen}: not executable (chmod +x?)")
+        full = os.path.join(folder, seen)
+        why = (executables.why_not(full) if os.stat(full).st_mode & ANY_EXECUTE else "") or "chmod +x?"
+        raise SpawnError(NOT_EXECUTABLE, f"{seen}: not executable ({why})")
     if "/" in word:
-        what = "is a directory" if os.path.isdir(os.path.join(folder, word)) else "no such file"
-        raise SpawnError(NOT_EXECUTABLE if what == "is a directory" else NOT_FOUND, f"{word}: {what}")
+        full = os.path.join(folder, word)
+        if os.path.isdir(full):
+            raise SpawnError(NOT_EXECUTABLE, f"{word}: is a directory")
+        why = f": {executables.why_not(full)}" if os.path.islink(full) else ""
+        raise SpawnError(NOT_FOUND, f"{word}: no such file{why}")
     raise SpawnError(NOT_FOUND, f"{word}: command not found in PATH")
 
 

@@ -19,7 +19,7 @@ from procman.core.decider import AT_FAULT, Survivor
 from procman.core.events import Event, FormationStarted, ShutdownAsked
 from procman.core.fleet import Fleet
 from procman.core.trace import FORMAT, Trace, TraceHeader
-from procman.errors import refused_call
+from procman.errors import fault_of_system
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.kernel.output.reader import LOG_AGAIN
@@ -79,9 +79,7 @@ class Faults:
 
     def report(self, error: BaseException, consequence: str = "") -> None:
         """Log a fault, or what the system refuses."""
-        text = f"procman is at fault, please report it: {_named(error)}"
-        if isinstance(error, OSError):
-            text = refused_call(error) or text
+        text = fault_of_system(error) or f"procman is at fault, please report it: {_named(error)}"
         self._log(f"{text}{consequence}")
 
     def fall_back(self, survivors: Iterable[Survivor], now: float, *, stop: bool) -> list[Action]:
