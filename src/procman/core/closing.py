@@ -98,6 +98,8 @@ def stop_terms(type_name: str, holds: Collection[Hold], closing: Closing | None,
 
 def all_ended(slots: Slots) -> bool:
     """At least one instance exists, and all are done or failed. Counts of 0 and stopped instances keep procman running."""
+    if slots.any_busy:  # nearly always: else each event would look at all of them
+        return False
     found = False
     for i in slots:
         if not isinstance(i.phase, ENDED_ITSELF):

@@ -47,7 +47,7 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
         view = replace(view, role=role.value)
     if role is Role.SURGE:
         view = replacing.extra_row(formation, view)
-    stopped = isinstance(i.phase, Draining | Stopping) and i.phase.reason is StopReason.ASKED
+    stopped = isinstance(i.phase, (Draining, Stopping)) and i.phase.reason is StopReason.ASKED
     if role is Role.REGULAR and i.wanted and stopped:  # it was leaving, and no other number is free
         view = replace(view, reason=f"{view.reason}; then it is started again")
     if isinstance(i.phase, Waiting):
@@ -59,12 +59,12 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
 
 def _coming(formation: Formation, i: Instance, now: float) -> str:
     """What is to happen to a running instance, and what that waits for."""
-    if not isinstance(i.phase, UP):
+    move = formation.desired.moves.get(i.name)
+    if move is None or not isinstance(i.phase, UP):
         return ""
     needing = stops_after(formation, i)
     if needing is not None:
         return f"stops after {needing.name}"
-    move = formation.desired.moves.get(i.name)
     if isinstance(move, RegroupMove):
         return f"to be {move.why.text}"
     missing = due_after(formation, i).explain(formation.slots, now)
@@ -107,7 +107,7 @@ def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
         name=i.name,
         type=i.spec.type,
         phase=i.phase.shown,
-        pid=i.pid,
+        pid=leader.pid if leader is not None else None,
         port=i.spec.port_of(i.index),
         restarts=i.record.restarts,
         generation=i.generation,
@@ -126,7 +126,7 @@ def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:
 def _said(i: Instance) -> str:
     """A probe's last answer, or what the program says of itself."""
     match i.phase:
-        case Starting(answer=said) | Unhealthy(answer=said) | Ready(status=said):
+        case Ready(status=said) | Starting(answer=said) | Unhealthy(answer=said):
             return said
         case _:
             return ""

@@ -52,6 +52,11 @@ class Slots:
         """Whether nothing is left of any instance, except what KILL did not remove, and none is about to start."""
         return not self._busy
 
+    @property
+    def any_busy(self) -> bool:
+        """Whether something of an instance exists or is about to, companions aside."""
+        return any(not is_companion(name) for name in self._busy)
+
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 

@@ -256,8 +256,8 @@ def stopped(i: Instance, before: Phase) -> Publish:
 
 
 def why_it_is(i: Instance) -> Reason | None:
-    match i.phase:
-        case Spawning() | Starting() | Ready():
+    match i.phase:  # what is frequent comes first
+        case Ready() | Starting() | Spawning():
             return None
         case Waiting(on):
             return Reason(ReasonCode.WAITING, f"waiting for {', '.join(on)}")
@@ -269,7 +269,9 @@ def why_it_is(i: Instance) -> Reason | None:
 
 def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
     """Why it is in its phase, and what comes next and when."""
-    match i.phase:
+    match i.phase:  # what is frequent comes first
+        case Ready() | Starting() | Spawning():
+            text = ""
         case Backoff(why, until):
             text = f"{why.text}; again in {duration(until - now)}"
         case Stopping(why=why, kill_at=kill_at) if kill_at > now:
@@ -284,8 +286,6 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
         case Draining(why=why, until=until, held_by=held_by):
             by = f", held by {', '.join(held_by)}" if held_by else ""
             text = f"{why.text}; stop signal in {duration(until - now)}{by}"
-        case Spawning() | Starting() | Ready():
-            text = ""
     if crash_loop:
         text = f"{text} (crash loop)" if text else "crash loop"
     return text or None

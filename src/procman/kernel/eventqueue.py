@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from procman.core.actions import Action, CancelSpawn, Refuse, Reply
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 
 
 class EventQueue:
-    """`perform` carries out an action; `started` is called after each start of a process."""
+    """`carry_out` performs all that was decided on an event; `started` is called after each start of a process."""
 
     def __init__(
         self,
         reactor: Reactor,
         faults: Faults,
         launcher: Launcher,
-        perform: Callable[[Action], None],
+        carry_out: Callable[[Sequence[Action]], None],
         started: Callable[[], None],
     ) -> None:
         self._faults = faults
         self._processes = launcher.processes
         self.spawns = SpawnQueue(reactor, launcher, self.handle)
-        self._perform = perform
+        self._carry_out = carry_out
         self._started = started
         self._waiting: deque[Event] = deque()
         self._handling = False
@@ -93,25 +93,21 @@ class EventQueue:
         """
         first = not self._faults.fallen_back
         try:
-            self._act(self._faults.decide(event, now))
+            self._carry_out(self._faults.decide(event, now))
         except Exception as error:  # noqa: BLE001  logged now, and raised by Kernel.run() at the end
             kept = "running processes are kept, and stopped in order by TERM, Ctrl-C or `procman shutdown`"
             self.fail(error, kept if self._processes.current else "nothing runs", stop=False)
             if isinstance(event, Commanded):
-                self._perform(Refuse(event.request, f"cannot do that: {AT_FAULT}"))
+                self._carry_out([Refuse(event.request, f"cannot do that: {AT_FAULT}")])
             elif first:
                 self._waiting.appendleft(event)
-
-    def _act(self, actions: list[Action]) -> None:
-        for action in actions:
-            self._perform(action)
 
     def fail(self, error: Exception, consequence: str, *, stop: bool) -> None:
         """A fault of procman: the fallback replaces the fleet. Raises where the fallback fails as well."""
         self._faults.add(error, consequence)
         now = time.monotonic()
         if self._faults.fallen_back:
-            self._act(self._faults.decider.handle(ShutdownAsked("procman is at fault"), now))
+            self._carry_out(self._faults.decider.handle(ShutdownAsked("procman is at fault"), now))
             return
         self.spawns.clear()
         self._waiting.clear()
@@ -119,7 +115,7 @@ class EventQueue:
             Survivor(process.name, process.generation, process.pid, process.spec)
             for process in self._processes.current.values()
         ]
-        self._act(self._faults.fall_back(survivors, now, stop=stop))
+        self._carry_out(self._faults.fall_back(survivors, now, stop=stop))
 
 
 ReloadAnswer = Callable[[Reply | Refuse | ConfigError], None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -46,15 +46,14 @@ class Kernel:
         self._publisher = publisher = Publisher(output.log)
         self.listeners, self.operation_listeners = publisher.listeners, publisher.operation_listeners
         self.helpers = Helpers(reactor)
-        self.upgrades = 0  # how often procman has been upgraded
-        self._reactor = reactor
+        self._reactor, self.upgrades = reactor, 0  # how often procman has been upgraded
         self._guarded, self._keep = settings.guarded is not None, settings.keep
         self._processes = ProcessTable(f"{os.getpid()}-{os.urandom(4).hex()}", output.log)
         self._faults = Faults(reactor, fleet, history, settings.trace, output.log)
         self._adoption = Adoption(reactor, self._processes, output, self.helpers, self)
         self._on_demand = OnDemand(reactor, self._processes, self)
         self._launcher = launcher = Launcher(settings.given, self._processes, output, self._on_demand)
-        self._events = EventQueue(reactor, self._faults, launcher, self._perform, self._adoption.scan_soon)
+        self._events = EventQueue(reactor, self._faults, launcher, self._carry_out, self._adoption.scan_soon)
         self.post = self._events.post
         self._deaths = Deaths(self._processes, output, self.helpers, self.post, self._adoption)
         self._guarding = Guarding(reactor, self.helpers, self._processes.ledger, settings.guarded or (), output.log)
@@ -124,6 +123,11 @@ class Kernel:
     def _no_memory(self) -> None:
         self._faults.no_memory(lambda: self._reactor.call_at(time.monotonic() + SWEEP_FIRST, self.on_child))
 
+    def _carry_out(self, decided: Sequence[actions.Action]) -> None:
+        self._adoption.decided = decided
+        for action in decided:
+            self._perform(action)
+
     def _perform(self, action: actions.Action) -> None:
         match action:  # what is frequent comes first
             case actions.Publish(change):
@@ -131,14 +135,18 @@ class Kernel:
             case actions.SetTimer(key, token, at):
                 self._deadlines.set(key, token, at)
             case actions.Signal(name, generation, signal, target):
+                self._adoption.foresee()  # before the first signal of a decision
                 if process := self._processes.find(name, generation, target):
-                    if signal != "CONT":  # it follows a stop signal, for which all this has been done
-                        self._adoption.foresee(process, always=signal != "TERM" or self.fleet.plan.has_order)
                     self._processes.signal(process, signal, target)
             case actions.Spawn():
                 self._events.spawns.add(action)
             case actions.Reply() | actions.Refuse():
                 self._requests.answer(action)
+            case actions.OperationEnded(operation):
+                self._publisher.end(operation)
+            case actions.Remove(name):
+                self.output.forget(name)
+                self._on_demand.forget(name)
             case actions.CancelSpawn():
                 self._events.cancel(action)
             case actions.SignalProcess(pid, signal):
@@ -149,13 +157,8 @@ class Kernel:
             case actions.ReclaimDaemons(name, generation, signal):
                 if process := self._processes.find(name, generation):
                     self._processes.inherit(process, signal_number(signal))
-            case actions.Remove(name):
-                self.output.forget(name)
-                self._on_demand.forget(name)
             case actions.KeepCounts(counts):
                 self._keep(counts)
-            case actions.OperationEnded(operation):
-                self._publisher.end(operation)
             case actions.Finish(code):
                 self._ending.begin(code)
             case _:

@@ -237,8 +237,8 @@ class History:
         self._limit_each = min(limit_each, limit_all)
         self._limit_all = limit_all
         self._rings: dict[str, _Ring] = {}
-        self._total = 0
-        self._sequence = 0
+        self._total = self._sequence = 0
+        self._lowered = False  # whether a ring may not grow as far as the others
         self.listeners: list[Callable[[str], None]] = []
         self.terminals: set[str] = set()  # names with bytes that were written to a terminal
 
@@ -320,8 +320,9 @@ class History:
         ring = self._rings.pop(name, None)
         if ring is not None:
             self._total -= ring.size
-            for other in self._rings.values():
+            for other in self._rings.values() if self._lowered else ():  # there is room again
                 other.limit = self._limit_each
+            self._lowered = False
 
     def relieve(self) -> None:
         """Drop the output of the instance that has most, without allocating memory: none is left."""
@@ -329,7 +330,7 @@ class History:
         if ring is not None and ring.size > _FIRST_SIZE:
             size = ring.empty()
             self._total -= size - ring.size
-            ring.limit = ring.size
+            ring.limit, self._lowered = ring.size, True
 
     # ---- handing it on
 
@@ -348,7 +349,7 @@ class History:
             ring = self._rings[one.name] = _Ring(one.size, one.limit)
             ring.restore(one)
             self._total += one.size
-        self._sequence = state.sequence
+        self._sequence, self._lowered = state.sequence, True  # some limits may be low
         self.terminals.update(state.terminals)
         return self.memory()
 
@@ -367,11 +368,11 @@ class History:
             size = min(ring.size * 2, ring.limit)
             try:
                 if not self._make_room(size - ring.size, size) and size > _GRANTED:
-                    ring.limit = ring.size  # until an instance is forgotten: otherwise every chunk would search again
+                    ring.limit, self._lowered = ring.size, True  # or every chunk would search again
                     return
                 self._resize(ring, size)
             except MemoryError:
-                ring.limit = ring.size
+                ring.limit, self._lowered = ring.size, True
                 return
 
     def _make_room(self, extra: int, size: int) -> bool:
@@ -384,7 +385,7 @@ class History:
             if largest is None or largest.size < 2 * max(size, _GRANTED):
                 return False
             self._resize(largest, largest.size // 2)
-            largest.limit = largest.size
+            largest.limit, self._lowered = largest.size, True
         return True
 
     def _resize(self, ring: _Ring, size: int) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from procman.core.actions import Action, Signal
 from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
@@ -73,6 +74,7 @@ class Adoption:
         self._host = host
         self._children = children.Children()
         self._me = os.getpid()
+        self.decided: Sequence[Action] = ()  # until its first signal
         self.not_ours: frozenset[int] = frozenset()  # children that this process had before it became procman
         self._logged: dict[str, int] = {}  # how many orphans of that name, at most, have been logged
         self._scan_due = False
@@ -118,8 +120,9 @@ class Adoption:
         """As PID 1, log the orphans that may be left of this process when it is stopped, as they run on: those that are
         younger. Others are of a `docker exec`, say.
         """
-        leader = descent.read_process(process.pid)
-        for orphan in self._processes.orphans() if leader is not None else ():
+        orphans = self._processes.orphans()
+        leader = descent.read_process(process.pid) if orphans else None
+        for orphan in orphans if leader is not None else ():
             one = descent.read_process(orphan.pid)
             if one is not None and leader is not None and one.start_ticks >= leader.start_ticks:
                 self._report(orphan.pid, f"may be left of {process.name}")
@@ -133,17 +136,24 @@ class Adoption:
             self._logged[name] = count
             self._output.log(f"pid {pid} ({name}) {what}: it runs until procman ends (`procman ps` lists it)")
 
-    def foresee(self, process: Process, *, always: bool) -> None:
-        """A process is about to be stopped: find its descendants, and what it left behind, now, as later they may be
-        impossible to find. When everything ends, only with `always`, as every process then gets TERM.
+    def foresee(self) -> None:
+        """What is decided is about to stop processes: find their descendants, and what they left behind, now and all at
+        once, as later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
         """
+        decided, self.decided = self.decided, ()
+        if not decided:  # that has been done
+            return
         self.sweep_soon()
-        if self._processes.subreaper and (always or not self._host.fleet.stopping):
-            now = time.monotonic()
-            if now >= self._scanned_at + FRESH:  # one scan for all that are stopped together
+        fleet = self._host.fleet
+        spared = ("CONT", "TERM") if fleet.stopping and not fleet.plan.has_order else ("CONT",)
+        signals = [action for action in decided if isinstance(action, Signal) and action.signal not in spared]
+        found = [self._processes.find(one.name, one.generation, one.target) for one in signals]
+        stopped = [process for process in found if process is not None]
+        if stopped and self._processes.subreaper:
+            if time.monotonic() >= self._scanned_at + FRESH:
                 self.scan_children()
-            self._processes.remember(process, now)
-            if self._me == 1:
+            self._processes.remember(stopped)
+            for process in stopped if self._me == 1 else ():
                 self._report_left(process)
 
     def scan_soon(self) -> None:

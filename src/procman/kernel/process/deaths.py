@@ -73,7 +73,7 @@ class Deaths:
             if process is not None:
                 process.ended = True
                 if process.adopted or process.daemons:
-                    self._processes.remember(process, time.monotonic())
+                    self._processes.remember([process])
                 self._leader_ended(process, status, unasked=unasked(process))
             else:
                 self._helpers.ended(pid)

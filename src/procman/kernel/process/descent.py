@@ -12,7 +12,7 @@ import fcntl
 import os
 import signal
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from procman.kernel.output.stream import ChildStream
     from procman.kernel.process.process import Process
 
-FRESH = 0.05
-"""Seconds for which what was seen is valid: long enough for all that one stop asks for."""
+MANY = 16
+"""So many processes are asked for their children one by one, which takes 40 µs each. For more, all processes are listed
+where that takes less: 10 µs for each that is no leader.
+"""
 
 MAIN_THREAD_ONLY = 3
 """The links of a folder with one folder in it, as `/proc/PID/task` of a process with one thread."""
@@ -47,18 +49,16 @@ class RunningProcess(Struct, frozen=True, gc=False):
 
 
 class Descent:
-    """What was seen last. It costs 20 µs for each process that is asked for, and only before a stop."""
+    """What was seen, only before a stop."""
 
     def __init__(self) -> None:
-        self._children: dict[int, list[RunningProcess]] = {}
-        self._listed_at = -FRESH
         self._seen: dict[tuple[int, int], Process] = {}  # by pid and birth
         self._listed = os.path.exists("/proc/thread-self/children")  # else there is no CONFIG_PROC_CHILDREN
 
-    def remember(self, pids: list[int], whose: Process, now: float) -> None:
-        """The descendants of these processes belong to this instance's."""
-        for one in self.of(pids, now):
-            self.attribute(one, whose)
+    def remember(self, whose: Mapping[int, Process], leaders: Collection[int]) -> None:
+        """The descendants of these processes belong to the same instances. `leaders` have procman as their parent."""
+        for one, process in self.of(whose, leaders):
+            self.attribute(one, process)
 
     def attribute(self, one: RunningProcess, whose: Process) -> None:
         self._seen[one.pid, one.start_ticks] = whose
@@ -71,36 +71,36 @@ class Descent:
     def forget(self) -> None:
         self._seen.clear()
 
-    def of(self, pids: list[int], now: float) -> list[RunningProcess]:
-        """All descendants of these processes."""
-        if now >= self._listed_at + FRESH:
-            self._listed_at = now
-            self._children = {} if self._listed else _by_parent()
-        found: list[RunningProcess] = []
-        parents, known = list(pids), set(pids)
+    def of(self, whose: Mapping[int, Process], leaders: Collection[int] = ()) -> list[tuple[RunningProcess, Process]]:
+        """All descendants of these processes, each with the instance's process that it comes from."""
+        children = self._lookup(len(whose), leaders)
+        found: list[tuple[RunningProcess, Process]] = []
+        parents, known = list(whose.items()), set(whose)
         while parents:
-            fresh = {one.pid: one for one in self._of(parents.pop()) if one.pid not in known}
-            if fresh:
-                found += fresh.values()
-                known.update(fresh)
-                parents += fresh
+            parent, process = parents.pop()
+            for one in children(parent):
+                if one.pid not in known:
+                    known.add(one.pid)
+                    found.append((one, process))
+                    parents.append((one.pid, process))
         return found
 
-    def _of(self, parent: int) -> list[RunningProcess]:
-        if self._listed and parent not in self._children:
-            found = [read_process(pid) for pid in children_of(parent)]
-            self._children[parent] = [one for one in found if one is not None]
-        return self._children.get(parent, [])
+    def _lookup(self, count: int, leaders: Collection[int]) -> Callable[[int], Iterable[RunningProcess]]:
+        """The quickest way to the children of so many processes."""
+        if self._listed and count <= MANY:
+            return _running_children
+        others = {int(name) for name in _listed_processes()}.difference(leaders)
+        if self._listed and len(others) > 4 * count:
+            return _running_children
+        by_parent: dict[int, list[RunningProcess]] = {}
+        for one in map(read_process, others):
+            if one is not None:
+                by_parent.setdefault(one.parent, []).append(one)
+        return lambda parent: by_parent.get(parent, ())
 
 
-def _by_parent() -> dict[int, list[RunningProcess]]:
-    """All processes by parent, where the system lists no children: 10 µs each."""
-    children: dict[int, list[RunningProcess]] = {}
-    for name in _listed_processes():
-        one = read_process(int(name))
-        if one is not None:
-            children.setdefault(one.parent, []).append(one)
-    return children
+def _running_children(pid: int) -> list[RunningProcess]:
+    return [one for one in map(read_process, children_of(pid)) if one is not None]
 
 
 def runs_as_we_do(pid: int) -> bool:
@@ -184,7 +184,7 @@ def jobs_of(process: Process) -> list[RunningProcess]:
     job control (`bash -i`, `set -m`) puts each of its jobs into a group of its own. Needed only where another process
     leads the session, at a terminal: elsewhere procman adopts the jobs as their shell ends.
     """
-    everyone = Descent().of([process.pid], 0.0)
+    everyone = [one for one, _ in Descent().of({process.pid: process})]
     return [one for one in everyone if one.pid not in process.adopted and _is_job(one.pid, process.groups)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -196,14 +196,15 @@ class ProcessTable:
 
     # ---- adoption
 
-    def remember(self, process: Process, now: float) -> None:
-        """Remember its descendants while those in between exist: after the stop nothing may show them. A leader that has
+    def remember(self, processes: Collection[Process]) -> None:
+        """Remember their descendants while those in between exist: after the stop nothing may show them. A leader that has
         ended has none any more: the system passes on its children before it reports the end.
         """
-        ancestors = [*process.adopted, *process.daemons, *(() if process.ended else (process.pid,))]
-        if ancestors:
+        whose = {p.pid: p for p in processes if not p.ended}
+        whose |= {pid: p for p in processes for pid in (*p.adopted, *p.daemons)}
+        if whose:
             self._descent = self._descent or descent.Descent()
-            self._descent.remember(ancestors, process, now)
+            self._descent.remember(whose, self._by_pid)
 
     def attribute(self, one: descent.RunningProcess, process: Process) -> None:
         """Remember that this process is the instance's: it may hide that."""
@@ -333,7 +334,9 @@ class ProcessTable:
     def complete(self, view: FleetView) -> FleetView:
         """The view with adopted processes, and with orphans."""
         listed = self.adopted()
-        rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in view.instances)
+        rows = view.instances
+        if listed:
+            rows = tuple(replace(row, adopted=listed[row.name]) if row.name in listed else row for row in rows)
         return replace(view, instances=rows, orphans=self.orphans())
 
     # ---- signals
