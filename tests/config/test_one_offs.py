@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from folders import write
 
 from procman.config.load import Options, load
+from procman.errors import ConfigError
 
 
 def ports(plan):
@@ -42,6 +44,13 @@ def test_a_type_that_becomes_one_keeps_nobody_from_a_port_later(folder):
     assert ports(load(Options(), {}, release.positions)) == {"release": 5100, "web": 5000}
 
 
-def test_its_port_cannot_be_had_with_port(folder):
-    write(folder, Procfile="release: x\nweb: y\n", yml="processes: {release: {port: 80}}")
-    assert ports(load(Options(), {})) == {"release": None, "web": 5000}
+@pytest.mark.parametrize("section", ["release: {port: 80}", "web: {oneshot: true, port: 80}"])
+def test_it_cannot_have_a_port_of_its_own(folder, section):
+    write(folder, Procfile="release: x\nweb: y\n", yml=f"processes: {{{section}}}")
+    with pytest.raises(ConfigError, match="it is a one-off, which has none"):
+        load(Options(), {})
+
+
+def test_release_can_have_one_as_a_type_like_others(folder):
+    write(folder, Procfile="release: x\nweb: y\n", yml="processes: {release: {oneshot: false, port: 80}}")
+    assert ports(load(Options(), {})) == {"release": 80, "web": 5100}

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from procman.config.formation import RELEASE, RequestedCounts, choose_counts, parse_formation
 from procman.config.options import YEAR, Options
-from procman.config.ports import base_port, place_types, port_step, refuse_overlap, refuse_probes
+from procman.config.ports import base_port, place_types, port_step, refuse_of_one_offs, refuse_overlap, refuse_probes
 from procman.config.procfile import ALL
 from procman.config.source import brief, plain
 from procman.config.specs import Inputs, SpecBuilder, one_offs
@@ -216,4 +216,5 @@ def _refuse_counts(inputs: Inputs, plan: Plan, formation: Mapping[str, int]) -> 
             faults.append(inputs.document.fault(f"formation.{name}", *refused))
         elif refused:
             faults.append(Fault("", 0, *refused))
-    return (faults or refuse_overlap(inputs.document, plan)) + refuse_probes(inputs.document, plan)
+    faults = faults or refuse_overlap(inputs.document, plan)
+    return faults + refuse_of_one_offs(inputs.document, plan) + refuse_probes(inputs.document, plan)

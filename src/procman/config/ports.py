@@ -76,6 +76,19 @@ def refuse_probes(document: Document, plan: Plan) -> list[Fault]:
     return faults
 
 
+def refuse_of_one_offs(document: Document, plan: Plan) -> list[Fault]:
+    """Refuse a `port:` of a one-off, which gets no PORT."""
+    return [
+        document.fault(
+            f"processes.{name}.port",
+            f"cannot give {name} a port: it is a one-off, which has none",
+            "remove `port:`; a type that listens all the time has `oneshot: false`",
+        )
+        for name, section in document.processes.items()
+        if name in plan.types and plan.types[name].oneshot and isinstance(section.port, int)
+    ]
+
+
 def refuse_overlap(document: Document, plan: Plan) -> list[Fault]:
     """Refuse ports that two types would share, which is possible only where one has a `port:` of its own."""
     faults: list[Fault] = []
