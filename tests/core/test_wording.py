@@ -6,8 +6,8 @@ import pytest
 from making import ASKED, FAILURE, NOW, PID, SUCCESS, TERMINATED, Story, instance_in, plan_of, spec_of
 
 from procman.core.overview import view_of
-from procman.core.phases import PHASES, Backoff, Clearing, Down, Failed, Ready, Starting, Stopping, StopStep
-from procman.core.wording import SCALED_DOWN, ended_line, reason_of, waiting_line
+from procman.core.phases import PHASES, Backoff, Clearing, Down, Failed, Ready, Starting, Stopping, StopStep, Waiting
+from procman.core.wording import SCALED_DOWN, ended_line, reason_of, waiting_line, waits
 
 
 def test_a_row_has_ages_not_moments():
@@ -107,3 +107,8 @@ def test_the_view_has_the_formation_and_every_slot_in_order():
         ("job.1", "starting"),
     ]
     assert not view.stopping
+
+
+def test_who_waits_for_no_type_waits_for_its_turn():
+    assert waits(instance_in(Waiting), ("redis", "db")).change.text == "web.1 waits for redis, db"
+    assert waits(instance_in(Waiting), ()).change.text == "web.1 waits for its turn"

@@ -71,6 +71,6 @@ def halted(i: Instance, why: Reason, now: float, *, failed: bool) -> Step:
     """Nothing of it is left."""
     if not failed:
         i = enter(i, Waiting((), retry=True), now)
-        return Step(i, (wording.waits(i, ("its turn",)),))
+        return Step(i, (wording.waits(i, ()),))
     i = enter(noted(i, ended_at=now), Failed(why), now)
     return Step(i, (wording.is_failed_at_rest(i, why),), (Rested(i.name),))

@@ -119,7 +119,7 @@ def ended_for_its_state(i: Instance, why: Reason, *, retried: bool) -> Publish:
 
 
 def waits(i: Instance, on: Sequence[str]) -> Publish:
-    return _publish(i, Kind.WAITING, f"{i.name} waits for {', '.join(on)}", logged=False)
+    return _publish(i, Kind.WAITING, f"{i.name} waits for {', '.join(on) or 'its turn'}", logged=False)
 
 
 def draining(i: Instance) -> Publish:
