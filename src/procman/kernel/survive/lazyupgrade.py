@@ -6,6 +6,7 @@ Later the files may be those of the next version. Loading takes 5 ms, so it is n
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -96,6 +97,7 @@ class LazyUpgrade:
             keep_all(SOON, bytecode.hold)
         except FAILURES as error:  # each is tried again when it is used
             self._host.log(f"cannot load all of procman: {error}")
+        gc.freeze()  # what is loaded stays: a search for garbage in it would take 4 ms of the first crash
 
     def _close_spare(self) -> None:
         spare, self._spare = self._spare, -1
