@@ -26,12 +26,10 @@ from procman.kernel.process.table import ProcessTable
 from procman.later import later
 
 if TYPE_CHECKING:
+    from procman.core.decider import Decider
     from procman.kernel.process import descent
 else:
     descent = later(__name__, "procman.kernel.process.descent")
-
-if TYPE_CHECKING:
-    from procman.core.decider import Decider
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -116,16 +114,16 @@ class Adoption:
                     self._report(pid)
                 self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
 
-    def _report_left(self, process: Process) -> None:
-        """As PID 1, log the orphans that may be left of this process when it is stopped, as they run on: those that are
-        younger. Others are of a `docker exec`, say.
+    def _report_left(self, stopped: Iterable[Process]) -> None:
+        """As PID 1, log the orphans that may be left of these processes when they are stopped, as they run on: those that
+        are younger. Others are of a `docker exec`, say.
         """
-        orphans = self._processes.orphans()
-        leader = descent.read_process(process.pid) if orphans else None
-        for orphan in orphans if leader is not None else ():
-            one = descent.read_process(orphan.pid)
-            if one is not None and leader is not None and one.start_ticks >= leader.start_ticks:
-                self._report(orphan.pid, f"may be left of {process.name}")
+        orphans = [descent.read_process(one.pid) for one in self._processes.orphans()]
+        for process in stopped if orphans else ():
+            leader = descent.read_process(process.pid)
+            for one in orphans:
+                if one is not None and leader is not None and one.start_ticks >= leader.start_ticks:
+                    self._report(one.pid, f"may be left of {process.name}")
 
     def _report(self, pid: int, what: str = "has left its instance, which is unknown") -> None:
         """Log an orphan, unless as many of its name have been logged: a daemon may go on in a new process again and again."""
@@ -153,8 +151,8 @@ class Adoption:
             if time.monotonic() >= self._scanned_at + FRESH:
                 self.scan_children()
             self._processes.remember(stopped)
-            for process in stopped if self._me == 1 else ():
-                self._report_left(process)
+            if self._me == 1:
+                self._report_left(stopped)
 
     def scan_soon(self) -> None:
         """After a start: what the process forks and leaves becomes procman's child."""

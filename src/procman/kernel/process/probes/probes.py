@@ -43,9 +43,6 @@ if TYPE_CHECKING:
         def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
             """The process of that number, while it exists."""
 
-
-if TYPE_CHECKING:
-
     class Watching(Protocol):
         """A probe in force."""
 
