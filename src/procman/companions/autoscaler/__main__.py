@@ -7,7 +7,7 @@ import sys
 import time
 
 from procman.companions.autoscaler import AutoscalerSettings, building
-from procman.companions.autoscaler.live import LiveFleet
+from procman.companions.autoscaler.fleet import ScalableFleet
 from procman.companions.autoscaler.loop import Autoscaler
 from procman.companions.autoscaler.machine import this_machine
 from procman.companions.autoscaler.store import AutoscaleStore
@@ -34,7 +34,7 @@ def main(settings: AutoscalerSettings) -> int:
     try:
         path = os.environ["PROCMAN_SOCKET"]
         store = AutoscaleStore.beside(path)
-        autoscaler = Autoscaler(LiveFleet(path, store), types, store, this_machine(_log))
+        autoscaler = Autoscaler(ScalableFleet(path, store), types, store, this_machine(_log))
         autoscaler.unusable = tuple(unusable)
         autoscaler.restore()
         while True:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.companions.autoscaler import building, settings
-from procman.companions.autoscaler.live import LiveFleet
+from procman.companions.autoscaler.fleet import ScalableFleet
 from procman.companions.autoscaler.loop import Autoscaler, Surroundings
 from procman.companions.autoscaler.machine import this_machine
 from procman.companions.autoscaler.store import AutoscaleStatus, AutoscaleStore
@@ -40,7 +40,7 @@ def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
     assert isinstance(store, _Memory)
     said: list[str] = []
     surroundings: Surroundings = replace(this_machine(said.append), patience=math.inf)
-    autoscaler = Autoscaler(LiveFleet(socket, store), types, store, surroundings, dry=True)
+    autoscaler = Autoscaler(ScalableFleet(socket, store), types, store, surroundings, dry=True)
     autoscaler.step()
     time.sleep(apart)
     autoscaler.hurry()

@@ -8,7 +8,7 @@ import time
 
 from procman.companions.balancer import BalancerSettings
 from procman.companions.balancer.building import target_of
-from procman.companions.balancer.live import LiveBalancedFleet
+from procman.companions.balancer.fleet import BalancedFleet
 from procman.companions.balancer.loop import BalancerLoop
 from procman.companions.registry import own_settings
 from procman.errors import NotRunningError, ProcmanError
@@ -28,7 +28,7 @@ def main(settings: BalancerSettings) -> int:
     if not targets:
         return 1
     try:
-        fleet = LiveBalancedFleet(os.environ["PROCMAN_SOCKET"])
+        fleet = BalancedFleet(os.environ["PROCMAN_SOCKET"])
         loop = BalancerLoop(fleet, targets, time.monotonic, _log, unusable)
         while True:
             fleet.wait(loop.step())
