@@ -14,7 +14,7 @@ from procman.companions.balancer.answers import HaproxyError, Refusal
 from procman.companions.balancer.building import target_of
 from procman.companions.balancer.fleet import BalancedInstance
 from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
-from procman.companions.balancer.loop import BalancerLoop
+from procman.companions.balancer.loop import BalancerLoop, StepFaults
 from procman.companions.balancer.planning import BackendSpec
 from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile, run
 from procman.companions.balancer.workers import former_workers
@@ -394,7 +394,7 @@ def test_the_loop_brings_all_in_step_and_releases_who_has_left():
     haproxy = FakeHaproxy(slot(1), slot(2))
     other = replace(web(1), name="api.1", type="api", port=9)
     fleet, lines = FakeFleet(web(1), web(2), other), []
-    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lines.append)
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, StepFaults(lines.append, {}))
     loop.step()
     assert haproxy.serving() == {20011, 20012}
     fleet.instances = [web(1), web(2, draining=True)]
@@ -407,7 +407,7 @@ def test_the_loop_brings_all_in_step_and_releases_who_has_left():
 def test_a_fault_is_said_once_and_that_it_is_over_once():
     haproxy = FakeHaproxy(slot(1))
     fleet, lines = FakeFleet(web(1)), []
-    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lines.append)
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, StepFaults(lines.append, {}))
     haproxy.broken = hung()
     for _ in range(3):
         loop.step()
@@ -422,7 +422,7 @@ def test_a_fault_is_said_once_and_that_it_is_over_once():
 
 def test_a_type_whose_settings_cannot_be_used_stays_a_fault():
     fleet = FakeFleet(web(1))
-    loop = BalancerLoop(fleet, {}, lambda: 0.0, lambda _line: None, {"api": "cannot read the template"})
+    loop = BalancerLoop(fleet, {}, lambda: 0.0, StepFaults(print, {"api": "api: cannot read the template"}))
     loop.step()
     assert fleet.reported == ["api: cannot read the template"]
 
@@ -431,6 +431,6 @@ def test_while_procman_does_not_answer_nothing_is_taken_out_of_service():
     haproxy = FakeHaproxy(slot(1, 20011, maintenance=False))
     fleet = FakeFleet(web(1))
     fleet.broken = ProcmanError("cannot reach procman")
-    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lambda line: None)
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, StepFaults(print, {}))
     assert loop.step() > 0
     assert haproxy.serving() == {20011}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.reporting import own_row, report
+from procman.companions.program import report
 from procman.core.demand import ReplicaState
 from procman.observe.poll import Poller
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from procman.companions.autoscaler.store import AutoscaleStore
     from procman.core.demand import Decided
-    from procman.core.view import InstanceView
+    from procman.core.view import FleetView, InstanceView
     from procman.observe.processes import Trees
 
 WHO = "@autoscale"
@@ -66,12 +66,12 @@ class ScalableFleet:
     def __init__(self, path: str, store: AutoscaleStore) -> None:
         self._poller = Poller(path)
         self._store = store
-        self._own: InstanceView | None = None
+        self._polled: FleetView | None = None
 
     def poll(self) -> Mapping[str, TypeSeen]:
         poll = self._poller.poll()
         fleet = poll.answer.fleet
-        self._own = own_row(fleet)
+        self._polled = fleet
         instances: dict[str, list[InstanceSeen]] = {name: [] for name in fleet.formation}
         for instance in fleet.instances:
             instances.setdefault(instance.type, []).append(_seen(instance, poll.trees))
@@ -90,7 +90,8 @@ class ScalableFleet:
 
     def report(self, fault: str) -> None:
         """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""
-        report(self._poller.client, self._own, fault)
+        assert self._polled is not None
+        report(self._poller.client, self._polled, fault)
 
     def publish(self, decided: Decided) -> None:
         self._store.add_decision(time.time(), decided)

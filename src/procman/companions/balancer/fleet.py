@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.reporting import own_row, report
+from procman.companions.program import report
 from procman.control.client import Client, ClosedError
 from procman.errors import ProcmanError
 from procman.text.words import type_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from procman.control.streaming import EventStream
-    from procman.core.view import InstanceView
+    from procman.core.view import FleetView, InstanceView
 
 WHO = "@balancer"
 
@@ -55,7 +55,7 @@ class BalancedFleet:
         self._watcher: Client | None = None
         self._changes: EventStream | None = None
         self._held: dict[str, float] = {}
-        self._own: InstanceView | None = None
+        self._polled: FleetView | None = None
 
     def poll(self) -> Sequence[BalancedInstance]:
         """Every instance that has a port, as it is now."""
@@ -66,7 +66,7 @@ class BalancedFleet:
             except ClosedError:
                 self._connect_again()
             else:
-                self._own = own_row(fleet)
+                self._polled = fleet
                 return [_instance(i) for i in fleet.instances if i.port is not None]
         raise ProcmanError("cannot poll: procman closes the connection again and again")
 
@@ -86,7 +86,8 @@ class BalancedFleet:
 
     def report(self, fault: str) -> None:
         """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""
-        report(self._client, self._own, fault)
+        assert self._polled is not None
+        report(self._client, self._polled, fault)
 
     def wait(self, seconds: float) -> None:
         """Wait until something has changed, or the time is over."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from procman.companions.balancer.answers import HaproxyError, Refusal
 from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, Planned, included, keeping_of, plan
+from procman.companions.program import text_of
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -164,8 +165,3 @@ class HaproxyBackend:
             return text_of(error)
         self._is_kept = True
         return ""
-
-
-def text_of(error: ProcmanError) -> str:
-    """A fault in one line, with what to do about it."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message

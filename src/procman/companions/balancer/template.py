@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.companions.balancer.files import write_whole
-from procman.companions.balancer.haproxy import CALM, SOON, StepResult, text_of
+from procman.companions.balancer.haproxy import CALM, SOON, StepResult
+from procman.companions.program import text_of
 from procman.errors import ConfigError, ProcmanError
 from procman.extras import how_to_install
 from procman.text.words import index_of
