@@ -25,7 +25,7 @@ from procman.companions.autoscaler.store import (
     Point,
     remembered,
 )
-from procman.companions.program import Faults
+from procman.companions.program import CompanionFaults
 from procman.core.autoscale import replay
 from procman.core.autoscale_settings import Autoscale
 from procman.core.demand import Because, Bounds, Decided, Measure, MetricRule, Pace, ReplicaState, ScalingRule
@@ -100,7 +100,9 @@ class World:
     def start(self, samplers=()):
         """As after a kill."""
         scaled = ScaledType(self.rule, (MetricReader("queue", self.gauge, 5.0),), lambda now: self.window, samplers)
-        around = Surroundings(lambda: self.now, self.wall, lambda: None, Faults(self.lines.append, {}), patience=60.0)
+        around = Surroundings(
+            lambda: self.now, self.wall, lambda: None, CompanionFaults(self.lines.append, {}), patience=60.0
+        )
         self.scaler = Autoscaler(self.fleet, {"web": scaled}, self.store, around, **self.more)
         self.scaler.restore()
 
@@ -410,7 +412,9 @@ def test_types_share_the_memory_that_is_free(tmp_path, starting, free, counts):
     types = {
         name: ScaledType(rule, (MetricReader("queue", world.gauge, 5.0),), lambda now: None) for name in fleet.counts
     }
-    around = Surroundings(lambda: world.now, world.wall, lambda: free, Faults(world.lines.append, {}), patience=60.0)
+    around = Surroundings(
+        lambda: world.now, world.wall, lambda: free, CompanionFaults(world.lines.append, {}), patience=60.0
+    )
     Autoscaler(fleet, types, world.store, around).step()
     assert list(fleet.counts.values()) == counts
 
@@ -433,7 +437,9 @@ def test_a_metric_that_hangs_holds_up_its_own_type_only(tmp_path, count):
         "worker": ScaledType(rule, (MetricReader("queue", Hanging(), 600.0),), lambda now: None),
         "web": ScaledType(rule, (MetricReader("queue", world.gauge, 600.0),), lambda now: None),
     }
-    around = Surroundings(lambda: world.now, world.wall, lambda: None, Faults(world.lines.append, {}), patience=0.01)
+    around = Surroundings(
+        lambda: world.now, world.wall, lambda: None, CompanionFaults(world.lines.append, {}), patience=0.01
+    )
     world.scaler = Autoscaler(fleet, types, world.store, around)
 
     def stepped_until(reached):

@@ -7,13 +7,15 @@ of either.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from procman.errors import NotRunningError, ProcmanError
+from procman.errors import ConfigError, NotRunningError, ProcmanError
+from procman.extras import WANTED, how_to_install
 from procman.text.lines import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from procman.control.client import Client
     from procman.core.view import FleetView
@@ -54,6 +56,19 @@ def built(
     return usable, faults
 
 
+@contextmanager
+def needing(what: str) -> Iterator[None]:
+    """Raises ConfigError, with `what` cannot be done, where a package is missing that procman can do without."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in WANTED:
+            raise
+        message = f"cannot {what}: the Python package {package} is not installed"
+        raise ConfigError(message, f"`{how_to_install(package)}` installs it") from None
+
+
 def log(text: str) -> None:
     print(clean(text), flush=True)
 
@@ -63,7 +78,7 @@ def text_of(error: ProcmanError) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
-class Faults:
+class CompanionFaults:
     """What is wrong at present, by topic. A fault is logged once, until it is over; a change of its text does not count."""
 
     def __init__(self, log: Callable[[str], None], present: Mapping[str, str]) -> None:

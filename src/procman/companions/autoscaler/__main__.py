@@ -10,7 +10,7 @@ from procman.companions.autoscaler.fleet import ScalableFleet
 from procman.companions.autoscaler.loop import Autoscaler
 from procman.companions.autoscaler.machine import this_machine
 from procman.companions.autoscaler.store import AutoscaleStore
-from procman.companions.program import Faults, built, log, run
+from procman.companions.program import CompanionFaults, built, log, run
 from procman.companions.registry import own_settings
 
 CHECK_EVERY = 0.5
@@ -22,7 +22,9 @@ def main(settings: AutoscalerSettings) -> int:
 
     def scale(socket: str) -> None:
         store = AutoscaleStore.beside(socket)
-        autoscaler = Autoscaler(ScalableFleet(socket, store), types, store, this_machine(Faults(log, unusable)))
+        autoscaler = Autoscaler(
+            ScalableFleet(socket, store), types, store, this_machine(CompanionFaults(log, unusable))
+        )
         autoscaler.restore()
         while True:
             _pause(autoscaler, store, time.monotonic() + autoscaler.step())

@@ -13,7 +13,7 @@ from procman.companions.autoscaler.fleet import ScalableFleet
 from procman.companions.autoscaler.loop import Autoscaler, Surroundings
 from procman.companions.autoscaler.machine import this_machine
 from procman.companions.autoscaler.store import AutoscaleStatus, AutoscaleStore
-from procman.companions.program import Faults
+from procman.companions.program import CompanionFaults
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
     store = _Memory.beside(socket)
     assert isinstance(store, _Memory)
     said: list[str] = []
-    surroundings: Surroundings = replace(this_machine(Faults(said.append, {})), patience=math.inf)
+    surroundings: Surroundings = replace(this_machine(CompanionFaults(said.append, {})), patience=math.inf)
     autoscaler = Autoscaler(ScalableFleet(socket, store), types, store, surroundings, dry=True)
     autoscaler.step()
     time.sleep(apart)

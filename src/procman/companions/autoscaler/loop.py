@@ -22,7 +22,7 @@ from procman.companions.autoscaler.store import (
     TypeStatus,
     remembered,
 )
-from procman.companions.program import Faults
+from procman.companions.program import CompanionFaults
 from procman.core.autoscale import decide
 from procman.core.demand import Bounds, Decided, MetricReading, Observation, Replica, ReplicaState, Scaler, ScalingRule
 from procman.errors import NotRunningError, ProcmanError
@@ -77,7 +77,7 @@ class Surroundings(Struct, frozen=True):
     monotonic: Callable[[], float]
     wall: Callable[[], datetime]
     free_memory: Callable[[], int | None]
-    faults: Faults
+    faults: CompanionFaults
     patience: float = PATIENCE
 
 

@@ -34,7 +34,7 @@ CALM = 1.0
 HOPELESS = frozenset(
     {Refusal.FORBIDDEN, Refusal.TOO_OLD, Refusal.NO_BACKEND, Refusal.UNREADABLE, Refusal.UNKNOWN_COMMAND}
 )
-"""Faults that do not go away by waiting: stops are not held up for them."""
+"""CompanionFaults that do not go away by waiting: stops are not held up for them."""
 
 
 class HaproxyRuntime(Protocol):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from procman.companions.balancer.haproxy import CALM, StepResult
-from procman.companions.program import Faults
+from procman.companions.program import CompanionFaults
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class BalancerTarget(Protocol):
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult: ...
 
 
-class StepFaults(Faults):
+class StepFaults(CompanionFaults):
     """Each with its topic before it: a target, or what was asked of procman."""
 
     def set(self, topic: str, text: str, healed: str = "") -> None:

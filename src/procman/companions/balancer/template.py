@@ -17,9 +17,8 @@ from msgspec import Struct
 
 from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.haproxy import CALM, SOON, StepResult
-from procman.companions.program import text_of
+from procman.companions.program import needing, text_of
 from procman.errors import ConfigError, ProcmanError
-from procman.extras import how_to_install
 from procman.text.words import index_of
 
 if TYPE_CHECKING:
@@ -35,11 +34,8 @@ class JinjaTemplate:
     """A Jinja template with `instances` (name, host, port, index) and `type`. Raises ConfigError for an invalid one."""
 
     def __init__(self, path: str) -> None:
-        try:
+        with needing(f"use the template {path}"):
             import jinja2  # noqa: PLC0415  an extra, only needed to write a file
-        except ModuleNotFoundError:
-            message = f"cannot use the template {path}: the Python package jinja2 is not installed"
-            raise ConfigError(message, f"`{how_to_install('jinja2')}` installs it") from None
         # The text is not HTML, and the author of the template may do everything that procman may.
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
         self._error = jinja2.TemplateError
