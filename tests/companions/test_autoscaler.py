@@ -218,7 +218,7 @@ def test_a_dry_run_changes_nothing_and_shows_what_it_would_do(tmp_path):
     world.gauge.value = 60
     world.run(60)
     assert world.fleet.count == 1
-    assert world.store.status().types["web"].decided.decision.count == 5
+    assert world.scaler.status.types["web"].decided.decision.count == 5
 
 
 def test_a_pause_holds_until_it_is_taken_back_also_over_a_kill(world):

@@ -108,6 +108,11 @@ class Autoscaler:
         self._status: dict[str, TypeStatus] = {}
         self._faults = around.faults
 
+    @property
+    def status(self) -> AutoscaleStatus:
+        """Each type at its last poll."""
+        return AutoscaleStatus(types=self._status)
+
     def restore(self) -> None:
         """Read the last hour's history from the file, for the chart; no decision depends on it."""
         try:
@@ -139,9 +144,8 @@ class Autoscaler:
             self._promised = 0
             for name in self._read(due, seen, now):
                 self._scale(name, seen, controls)
-        if due:
-            status = AutoscaleStatus(types=self._status)
-            self._faults.attempt("status", lambda: self._store.save_status(status))
+        if due and not self._dry:
+            self._faults.attempt("status", lambda: self._store.save_status(self.status))
             self._faults.attempt("procman", lambda: self._fleet.report(self._faults.text))
         following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
         return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)

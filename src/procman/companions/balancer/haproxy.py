@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.companions.balancer.answers import HaproxyError, Refusal
-from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, Planned, included, keeping_of, plan
+from procman.companions.files import write_whole
 from procman.companions.program import text_of
 from procman.errors import ProcmanError
 
@@ -158,9 +158,9 @@ class HaproxyBackend:
         try:
             actual = self._runtime.servers(self._backend.name)
             if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
-                write_whole(self._file, self._runtime.state())
+                write_whole(self._file, self._runtime.state().encode())
             else:
-                write_whole(self._file, included(self._backend, wanted, self._section))
+                write_whole(self._file, included(self._backend, wanted, self._section).encode())
         except ProcmanError as error:
             return text_of(error)
         self._is_kept = True

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.haproxy import CALM, SOON, StepResult
+from procman.companions.files import write_whole
 from procman.companions.program import needing, text_of
 from procman.errors import ConfigError, ProcmanError
 from procman.text.words import index_of
@@ -118,7 +118,7 @@ class TemplateFile:
 
     def _write(self, serving: Sequence[BalancedInstance], names: frozenset[tuple[str, str, int]], now: float) -> None:
         try:
-            write_whole(self._output.path, self._template.render(self._type, serving))
+            write_whole(self._output.path, self._template.render(self._type, serving).encode())
         except ProcmanError as error:
             self._failed(text_of(error), now)
             return
