@@ -16,8 +16,8 @@ from procman.companions.balancer.fleet import BalancedInstance
 from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
 from procman.companions.balancer.loop import BalancerLoop, StepFaults
 from procman.companions.balancer.planning import BackendSpec
+from procman.companions.balancer.runtime import former_workers
 from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile, run
-from procman.companions.balancer.workers import former_workers
 from procman.core.balancer_settings import Balancer, HaproxyBalancer
 from procman.errors import ConfigError, ProcmanError
 
@@ -338,12 +338,9 @@ def test_agent_checks_are_answered_on_a_socket_once_it_is_known_who_is_there():
     target = target_of("web", Balancer(haproxy=HaproxyBalancer(agent=f"127.0.0.1:{port}")))
     with pytest.raises(ConnectionRefusedError):
         asked(port)
-    try:
-        for instances, told in (((web(1),), b"ready up\n"), ((web(1, draining=True),), b"drain\n"), ((), b"down\n")):
-            assert target.step(instances, 0.0) == StepResult()
-            assert asked(port) == told
-    finally:
-        target.close()
+    for instances, told in (((web(1),), b"ready up\n"), ((web(1, draining=True),), b"drain\n"), ((), b"down\n")):
+        assert target.step(instances, 0.0) == StepResult()
+        assert asked(port) == told
 
 
 def test_a_port_that_is_taken_is_a_fault():

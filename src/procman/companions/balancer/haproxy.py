@@ -5,7 +5,7 @@ It only remembers since when an instance is draining; everything else is read ag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,8 +19,8 @@ from procman.errors import ProcmanError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procman.companions.balancer.answers import BackendServer
     from procman.companions.balancer.fleet import BalancedInstance
+    from procman.companions.balancer.runtime import Runtime
 
 ROUNDS = 4
 """Plans in one step: drain, maintenance, deletion, and the name's next server, where no connection is in use."""
@@ -37,20 +37,6 @@ HOPELESS = frozenset(
 """CompanionFaults that do not go away by waiting: stops are not held up for them."""
 
 
-class HaproxyRuntime(Protocol):
-    """The part of runtime.py that is needed here."""
-
-    def change(self, command: str) -> None: ...
-
-    def servers(self, backend: str) -> tuple[BackendServer, ...]: ...
-
-    def state(self) -> str: ...
-
-    def check_version(self) -> None: ...
-
-    def is_replacing(self) -> bool: ...
-
-
 class StepResult(Struct, frozen=True, kw_only=True):
     """Instances (name, generation) to release, a fault as text ("": none), and seconds until the next poll."""
 
@@ -65,7 +51,7 @@ class HaproxyBackend:
     def __init__(
         self,
         backend: BackendSpec,
-        runtime: HaproxyRuntime,
+        runtime: Runtime,
         drain: float,
         *,
         file: str = "",
