@@ -1,6 +1,6 @@
 """Finds what is wrong with a value of procman.yml whose type is right.
 
-Each function is the `check` of a row in keys.py. One of them asks the file system whether a `cwd` is a folder; none
+Each function is the `check` of a row in keys.py, for a key that was written. One of them asks the file system whether a `cwd` is a folder; none
 opens a file.
 """
 
@@ -22,10 +22,11 @@ from procman.errors import nearest
 from procman.text.signals import KNOWN
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from procman.config.policies import Complaint, SpecContext
     from procman.config.sections import (
         GroupSection,
-        HealthSection,
         Needed,
         ProbeWord,
         ReadySection,
@@ -47,14 +48,14 @@ def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Compl
             yield where, f"cannot use {brief(name)} as the name of a variable", ""
 
 
-def folder(value: str | UnsetType, context: SpecContext) -> Iterator[Complaint]:
-    if value is not UNSET and not os.path.isdir(absolute(value, context.root)):
+def folder(value: str, context: SpecContext) -> Iterator[Complaint]:
+    if not os.path.isdir(absolute(value, context.root)):
         hint = "" if os.path.isabs(value) else f"it is relative to {context.root}"
         yield "", f"cannot use {brief(value)}: no such folder", hint
 
 
-def patterns(value: tuple[str, ...] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    for number, pattern in enumerate(() if value is UNSET else value):
+def patterns(value: tuple[str, ...], _context: SpecContext) -> Iterator[Complaint]:
+    for number, pattern in enumerate(value):
         if os.path.isabs(pattern):
             yield (
                 f"[{number}]",
@@ -77,9 +78,9 @@ def _signal(where: str, name: str | UnsetType) -> Iterator[Complaint]:
         yield where, f"cannot use {brief(name)}: no such signal", nearest(name, KNOWN)
 
 
-def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+def probe(value: ProbeWord | ReadySection, _context: SpecContext) -> Iterator[Complaint]:
     """Check one probe and the keys that go with it."""
-    if value is UNSET or isinstance(value, Enum):
+    if isinstance(value, Enum):
         return
     named = probes_of(value)
     if not named:
@@ -100,9 +101,9 @@ def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context:
             yield ".log", f"cannot use {brief(value.log)} as a regular expression: {error}", ""
 
 
-def dependencies(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Iterator[Complaint]:
+def dependencies(value: tuple[str, ...] | dict[str, Needed], context: SpecContext) -> Iterator[Complaint]:
     """Refuse unknown types, and a type that is named twice."""
-    names = () if value is UNSET else tuple(value)
+    names = tuple(value)
     for number, name in enumerate(names):
         where = f".{plain(name)}" if isinstance(value, dict) else f"[{number}]"
         if name not in context.types | context.elsewhere:
@@ -111,18 +112,18 @@ def dependencies(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context
             yield where, f"cannot depend on {brief(name)} twice", "leave one of them out"
 
 
-def recycling(value: RecycleSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    if value is not UNSET and value.age is UNSET and value.memory is UNSET:
+def recycling(value: RecycleSection, _context: SpecContext) -> Iterator[Complaint]:
+    if value.age is UNSET and value.memory is UNSET:
         yield "", "cannot recycle: neither 'age' nor 'memory' is set", "such as age: 12h"
     for key in ("age", "memory"):
-        if value is not UNSET and getattr(value, key) == 0:
+        if getattr(value, key) == 0:
             yield f".{key}", "cannot use 0: every instance would be replaced at once", ""
 
 
-def sockets(value: str | dict[str, str] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+def sockets(value: str | dict[str, str], _context: SpecContext) -> Iterator[Complaint]:
     """Check the addresses, each of which may be given once, and their names (sd_listen_fds_with_names(3))."""
-    named = {"": value} if isinstance(value, str) else {} if value is UNSET else value
-    if value == {}:
+    named = {"": value} if isinstance(value, str) else value
+    if not named:
         yield "", "cannot use it without a socket", "such as tcp://127.0.0.1:8000"
     for name, address in named.items():
         where = f".{plain(name)}" if name else ""
@@ -147,28 +148,22 @@ def _refuse_address(address: str) -> str:
     return "" if host else "it names no host; 0.0.0.0 or [::] is every address"
 
 
-def autoscale(value: str | Autoscale | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """Check `1..8`, and that the keys go together."""
-    if value is UNSET:
-        return
-    try:
-        settings = autoscale_settings.settings_of(value)
-    except ValueError as error:
-        yield "", f"cannot use {brief(str(value))}: {error}", "such as 1..8"
-    else:
-        yield from map(_complaint, autoscale_settings.faults_of(settings))
+def autoscale(value: str | Autoscale, _context: SpecContext) -> Iterator[Complaint]:
+    return _of_companion(autoscale_settings, value, "such as 1..8")
 
 
-def balancer(value: str | Balancer | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """Check the path of HAProxy's socket, and that the keys go together."""
-    if value is UNSET:
-        return
+def balancer(value: str | Balancer, _context: SpecContext) -> Iterator[Complaint]:
+    return _of_companion(balancer_settings, value, "such as run/haproxy.sock")
+
+
+def _of_companion(module: ModuleType, value: object, example: str) -> Iterator[Complaint]:
+    """Check that a short form (`1..8`) can be read, and that the keys of the section go together."""
     try:
-        settings = balancer_settings.settings_of(value)
+        settings = module.settings_of(value)
     except ValueError as error:
-        yield "", f"cannot use {brief(str(value))}: {error}", "such as run/haproxy.sock"
+        yield "", f"cannot use {brief(str(value))}: {error}", example
     else:
-        yield from map(_complaint, balancer_settings.faults_of(settings))
+        yield from map(_complaint, module.faults_of(settings))
 
 
 def _complaint(fault: tuple[str, str]) -> Complaint:
