@@ -177,7 +177,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     stays in force.
     """
     type_name, old = i.spec.type, rollout.old
-    why, desired = wording.aborted(i), formation.desired
+    why, desired = wording.name_and_reason(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
     regular = [one for one in formation.slots.of(type_name) if one.index in desired.numbers(type_name)]
     touched = [one.name for one in regular if one.wanted and one.spec != old]
