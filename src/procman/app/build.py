@@ -46,7 +46,7 @@ else:
 
 for each in (
     *("saved", "survive.handover", "survive.upgrading"),
-    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
+    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.polling"),
 ):
     later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
 

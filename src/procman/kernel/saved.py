@@ -12,7 +12,7 @@ from procman.core.snapshot import Packed, pack, unpack
 from procman.core.timers import TimerKey
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.listeners import Listener
-from procman.kernel.process.probes.probing import ProbeState
+from procman.kernel.process.probes.polling import ProbeState
 from procman.kernel.process.table import ProcessTableState
 from procman.kernel.survive.guarding import Kept
 from procman.kernel.wiring import KernelParts

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     help="The keys that detach, separated by commas, such as ctrl-p,ctrl-q.  [default: ctrl-]]",
 )
 @client_options
-def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: bool) -> int:
+def attach(target: TargetOptions, instance: str, detach_keys: str, *, read_only: bool) -> int:
     """Connect the keyboard and the screen to an instance: a debugger, a prompt, a REPL. Ctrl-] detaches; the instance
     keeps running.
 
@@ -55,7 +55,7 @@ def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: 
         raise click.BadParameter(str(error), param_hint="'--detach-keys'") from None
     way = Endpoints(keys, read_only, os.isatty(0))
     shown = ScreenState(raw=way.person)
-    with place.connect() as client, wakes() as wake:
+    with target.connect() as client, wakes() as wake:
         attachment, fleet = _attached(client, instance, way, shown)
         with raw_keys(shown.undo) if way.person else nullcontext():
             while (ending := attachment.follow(fleet, wake)) is AttachEnd.UPGRADED:

@@ -31,7 +31,7 @@ from procman.text.lines import json_object
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
-def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: bool) -> None:
+def ps(target: TargetOptions, names: tuple[str, ...], interval: float, **flags: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
     NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average since
@@ -51,7 +51,7 @@ def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: b
       procman ps --json | jq '.instances[] | select(.phase != "ready") | .name'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     json, watch, companions = flags["json"], flags["watch"], flags["companions"]
-    with Poller(place.find()) as poller:
+    with Poller(target.find()) as poller:
         meter = Meter()
         screen = Screen() if watch and can_redraw() and not json else None
         while True:

@@ -12,7 +12,7 @@ from procman.text.words import type_of
 @click.command(cls=WaitingCommand)
 @wait_option("until what was started is ready")
 @client_options
-def reload(place: TargetOptions, wait: float | None) -> None:
+def reload(target: TargetOptions, wait: float | None) -> None:
     """Read Procfile, .env and procman.yml again and apply what changed.
 
     Types that were removed stop, new ones start, changed ones restart. All others keep their processes, and counts set
@@ -26,7 +26,7 @@ def reload(place: TargetOptions, wait: float | None) -> None:
       procman check && procman reload
       procman reload --wait
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with place.connect() as client:
+    with target.connect() as client:
         answer = client.reload()
         touched = ", ".join(dict.fromkeys(answer.instances))
         click.echo(f"reloaded; affects {touched}" if touched else "reloaded; affects no instance")

@@ -16,7 +16,7 @@ from procman.observe.poll import Poller
 
 @click.command()
 @client_options
-def top(place: TargetOptions) -> int:
+def top(target: TargetOptions) -> int:
     """Show the formation on a live screen, with the last lines of one instance, and change it by keys.
 
     Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / filters
@@ -30,7 +30,7 @@ def top(place: TargetOptions) -> int:
       procman top
       procman top -d shop
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    path = place.find()
+    path = target.find()
     with Poller(path) as poller:
         poller.poll()  # a missing or refusing procman is reported before the screen changes
     if not (os.isatty(0) and os.isatty(1)):

@@ -15,7 +15,7 @@ WITHIN = 30.0
 
 @click.command()
 @client_options
-def upgrade(place: TargetOptions) -> None:
+def upgrade(target: TargetOptions) -> None:
     """Replace the running procman with the version that is installed now, without touching what it runs.
 
     Processes keep their pids, pipes and terminals; counts, delays and kept output stay. The new version is asked first
@@ -27,7 +27,7 @@ def upgrade(place: TargetOptions) -> None:
       procman upgrade
       pip install --upgrade ../procman && procman upgrade
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with Client(place.find(), WITHIN) as client:
+    with Client(target.find(), WITHIN) as client:
         before = client.hello()
         client.upgrade()
         try:

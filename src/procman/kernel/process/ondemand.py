@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from procman.kernel.process.memory import MemoryWatch
     from procman.kernel.process.notify import Fields, NotifySockets
     from procman.kernel.process.probes.attempts import ProbedProcess
+    from procman.kernel.process.probes.polling import ProbeState
     from procman.kernel.process.probes.probes import Probes
-    from procman.kernel.process.probes.probing import ProbeState
 else:
     policies = later(__name__, "procman.core.policies")
 
