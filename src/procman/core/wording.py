@@ -324,7 +324,7 @@ def ended_line(instances: Sequence[Instance]) -> str:
 
 
 def _end_shown(i: Instance) -> str:
-    """The exit of its last run, if that has one: what is unkillable still runs, and had others before."""
+    """How its last run ended. An unkillable process still runs; earlier runs of its instance have ended."""
     return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
@@ -390,7 +390,7 @@ def extra_reason(reason: str | None, done: str | None) -> str:
 
 
 def is_extra(name: str, type_name: str) -> tuple[str, str]:
-    hint = f"it goes when the rollout of {type_name} is over; `procman why {name}` says how far that is"
+    hint = f"it is stopped when the rollout of {type_name} is over; `procman why {name}` shows its progress"
     return f"cannot do that to {name}: it is the extra instance of a rollout", hint
 
 

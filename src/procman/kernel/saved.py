@@ -52,7 +52,7 @@ class KernelState(Struct, frozen=True, kw_only=True, rename={"processes": "lives
 
 
 class Handover(Struct, frozen=True):
-    """What the program before has handed over: its state, the streams of its output by descriptor, how often procman
+    """What the previous program has handed over: its state, the streams of its output by descriptor, how often procman
     has been upgraded, and the notice to publish.
     """
 

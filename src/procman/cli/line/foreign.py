@@ -41,9 +41,9 @@ SYNONYMS = {
     "healthcheck": READINESS,
     "ping": "`procman ps` ends with 0 where procman runs, with 3 where it does not",
     "rollout status": READINESS,
-    "rollout restart": "`procman restart{}` replaces a few instances at a time, each once the one before is ready",
+    "rollout restart": "`procman restart{}` replaces a few instances at a time, each once the previous one is ready",
     "rollout undo": "put the older files back: `procman reload` applies them",
-    "rollout": "`procman restart{}` replaces a few instances at a time, each once the one before is ready",
+    "rollout": "`procman restart{}` replaces a few instances at a time, each once the previous one is ready",
     "apply": APPLYING,
     "edit": APPLYING,
     "set": APPLYING,
@@ -164,7 +164,7 @@ SHORT = {
     "e": SYNONYMS["exec"],
     "l": SYNONYMS["list"],
 }
-"""Verbs of one letter, as overmind and PM2 have them. No typing error is taken for one of these."""
+"""Verbs of one letter, as overmind and PM2 have them. A typing error is never read as one of these."""
 
 FOLLOW = ("-f", "-F", "--follow", "-fu")
 HARMLESS = ("-it", "-ti", "-i", "-t", "-d", "-u", "--detach", "--unit", "--now", "--build", "--force")
@@ -195,18 +195,18 @@ PROGRAMS = (
     "go",
     "php",
 )
-"""Programs that somebody names in the place of a verb."""
+"""Programs that somebody names in place of a verb."""
 
 INSIDE = frozenset((*PROGRAMS, *SHELLS, "env", "ls", "cat", "sleep", "printenv", "rake", "uv", "poetry", "mix", "deno"))
-"""Programs that somebody names behind an image whose entry point is `procman start`."""
+"""Programs that somebody names after an image whose entry point is `procman start`."""
 
 COMMANDS = ("exec", "e", "run")
-"""Verbs with a command behind them, whose words are no names."""
+"""Verbs followed by a command, whose words are not names."""
 
 STREAMS = ("stdout", "stderr")
 """Words after the name in supervisord's `tail`: procman keeps both in one."""
 
-DAEMON = "it stays in the foreground, as service managers want it; --detach sends it to the background"
+DAEMON = "it stays in the foreground, as service managers expect; --detach sends it to the background"
 ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"
 ONLY = "name the types: `procman start web worker`; --except leaves some out"
 PATTERNS = "write `watch: [PATTERN]` under the type in procman.yml, and `procman start --watch`"
@@ -350,7 +350,7 @@ INTERPRETERS = {
     "sh": "sh",
     "php": "php",
 }
-"""What runs a file that somebody names in the place of a type."""
+"""What runs a file that somebody names in place of a type."""
 
 FORMATS = ("config.js", "config.cjs", "json", "conf", "ini", "yml", "yaml", "toml", "service")
 """How the files of other supervisors end."""

@@ -17,7 +17,7 @@ _DEPTH = 2
 
 
 def command_of(command: str, cwd: str) -> str:
-    """What the command runs in this folder: the script that npm, Yarn, pnpm or Bun is asked for, if it says more."""
+    """What the command runs in this folder: the script that npm, Yarn, pnpm or Bun is to run, if it says more."""
     return behind(command, _scripts_in(cwd)) if any(tool in command for tool in TOOLS) else command
 
 

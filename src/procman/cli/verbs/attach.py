@@ -35,7 +35,7 @@ def attach(target: TargetOptions, instance: str, detach_keys: str, *, read_only:
     """Connect the keyboard and the screen to an instance: a debugger, a prompt, a REPL. Ctrl-] detaches; the instance
     keeps running.
 
-    INSTANCE is web.1, or web where one web runs. Its last output is shown first. When it restarts, the attachment
+    INSTANCE is web.1, or web if only one web runs. Its last output is shown first. When it restarts, the attachment
     continues with the new process. Several people may attach to one instance. Only one of them can type: the first, until
     that person detaches. The instance's terminal has the size of that person's screen.
 

@@ -37,7 +37,7 @@ def autoscale(target: TargetOptions, words: tuple[str, ...], **flags: bool) -> i
     --dry-run reads procman.yml and every metric again, and shows what it would do, without doing it. That takes two
     seconds.
 
-    procman records every decision that changed a count, or had another reason than the one before, with its inputs.
+    procman records every decision that changed a count, or had another reason than the previous one, with its inputs.
     --replay repeats the recorded decisions and shows each. It ends with 1 if one comes out differently: then another
     version of procman made it.
 

@@ -39,9 +39,9 @@ def ps(target: TargetOptions, names: tuple[str, ...], interval: float, **flags: 
     outside procman's container they are not known. If an instance is in a crash loop, REASON says so. The exit code is 3 if
     no procman runs here.
 
-    With --watch a terminal shows the table in place; elsewhere one table follows the other, with --json one object a
-    line. CPU then is the average since the last table. It continues over an upgrade of procman, and ends with 3 when
-    procman has ended.
+    With --watch the table is refreshed in place on a terminal; elsewhere one table follows the other, with --json one
+    object a line. CPU is then the average since the last table. It continues after an upgrade of procman, and ends with
+    3 when procman has ended.
 
     \b
     Examples:

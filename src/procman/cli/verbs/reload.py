@@ -16,9 +16,9 @@ def reload(target: TargetOptions, wait: float | None) -> None:
     """Read Procfile, .env and procman.yml again and apply what changed.
 
     Types that were removed stop, new ones start, changed ones restart. All others keep their processes, and counts set
-    by `procman scale` stay. Where anything is wrong, nothing changes and every fault is reported with its line.
+    by `procman scale` stay. If anything is wrong, nothing changes and every fault is reported with its line.
 
-    If the folder is a link (current) that leads to another release now, types that have not changed keep running in the
+    If the folder is a link (current) that now leads to another release, types that have not changed keep running in the
     earlier one until `procman restart`.
 
     \b
@@ -32,7 +32,7 @@ def reload(target: TargetOptions, wait: float | None) -> None:
         click.echo(f"reloaded; affects {touched}" if touched else "reloaded; affects no instance")
         if answer.folder is not None:
             click.echo(
-                f"the folder leads to {answer.folder} now; `procman restart` moves what still runs in the earlier one"
+                f"the folder now leads to {answer.folder}; `procman restart` moves what still runs in the earlier one"
             )
         types = [name for name in answer.formation if any(type_of(each) == name for each in answer.instances)]
         if wait is not None and types:

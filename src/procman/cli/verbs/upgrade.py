@@ -34,7 +34,7 @@ def upgrade(target: TargetOptions) -> None:
             after = client.hello(again=True)
         except (NotRunningError, ClosedError):
             text = "cannot upgrade: procman has ended instead"
-            raise ProcmanError(text, "its standard error says why; what it ran is ended as after a kill") from None
+            raise ProcmanError(text, "its standard error says why; what it ran is stopped, as after a kill") from None
     if after.upgrades == before.upgrades:
         raise ProcmanError("cannot upgrade: the new program could not be executed", "see procman's output")
     click.echo(f"procman {before.version} -> {after.version} (pid {after.pid})")

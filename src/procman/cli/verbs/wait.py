@@ -53,7 +53,7 @@ def wait(target: TargetOptions, names: tuple[str, ...], until: str, timeout: flo
 
     Ends with 0 when all are ready. Ends with 1 and the reason as soon as one can no longer become ready, because it failed,
     was stopped, or is in a crash loop. Ends with 124 at the timeout. With a timeout it also waits for procman itself, as
-    after `procman start &`; without one it ends with 3 where none runs.
+    after `procman start &`; without one it ends with 3 if none runs.
 
     \b
     Examples:

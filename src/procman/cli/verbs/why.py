@@ -15,8 +15,7 @@ from procman.text.lines import clean
 def why(target: TargetOptions, instance: str) -> None:
     """Explain an instance: what it is doing and since when, what comes next, and what you can do.
 
-    INSTANCE is web.1, or web where one web runs, or a program of procman's
-    own: @autoscale, @balancer, @watch.
+    INSTANCE is web.1, or web if only one web runs, or a program of procman's own: @autoscale, @balancer, @watch.
 
     \b
     Examples:

@@ -189,7 +189,7 @@ class AutoscaleStore:
         except OSError as error:
             raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ProcmanError(f"cannot read {path}: {error}", "remove it: what it holds is asked for again") from None
+            raise ProcmanError(f"cannot read {path}: {error}", "remove it: what it holds is fetched again") from None
 
     def _write(self, name: str, content: bytes) -> None:
         path = self._path(name)

@@ -255,5 +255,5 @@ def read_pid(answer: str) -> int:
 
 def _number(command: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise _unreadable(command, f"{_brief(text)!r} is no number")
+        raise _unreadable(command, f"{_brief(text)!r} is not a number")
     return int(text)

@@ -13,7 +13,7 @@ MODE = 0o644
 
 
 def write_whole(path: str, content: str) -> bool:
-    """Write the file; whether its content has changed. The mode of an existing file is kept."""
+    """Write the file; returns whether its content has changed. The mode of an existing file is kept."""
     data = content.encode()
     try:
         mode = MODE
