@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import os
-import socket
 from typing import TYPE_CHECKING
 
 import msgspec

@@ -118,7 +118,7 @@ def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterat
 def is_here(path: str) -> bool:
     """Whether the listener has a pid that we can see, and so is in our PID namespace or in one below it."""
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] != 0 and is_trusted(peer, path)
     except OSError:
         return False
@@ -158,7 +158,7 @@ def signature(fd: int) -> tuple[int, str]:
 
 def _is_listened_on_by(pid: int, path: str) -> bool:
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] in (pid, 0) and is_trusted(peer, path)
     except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return True
