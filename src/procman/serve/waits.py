@@ -10,6 +10,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from procman.control.codec import Code
 from procman.control.conditions import Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
@@ -31,16 +33,13 @@ ALARM = 60.0
 """Most seconds to the next alarm. Alarms are never cancelled, so none may stay long for a client that has gone."""
 
 
-class PendingWait:
+class PendingWait(Struct, frozen=True, eq=False):
     """A wait that is not answered yet, and its owner."""
 
-    def __init__(
-        self, owner: object, condition: Condition | OperationCondition, answer: Answer, deadline: float
-    ) -> None:
-        self.owner = owner
-        self.condition = condition
-        self.answer = answer
-        self.deadline = deadline
+    owner: object
+    condition: Condition | OperationCondition
+    answer: Answer
+    deadline: float
 
 
 class Waits:
