@@ -12,7 +12,7 @@ import itertools
 import os
 import resource
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,7 +23,6 @@ from procman.control.sockets import peer_of
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
 from procman.later import later
-from procman.serve.accepting import Acceptor
 from procman.serve.connection import Connection, ConnectionLimits
 from procman.serve.holds import Holds
 from procman.serve.methods import Failure, StreamParams, instance_of
@@ -50,13 +49,13 @@ class ServerState(Struct, frozen=True, rename={"published": "told"}):
 
 
 class Server:
-    """Serves the control protocol in the reactor's thread."""
+    """Serves the control protocol in the reactor's thread. `freed` is called after each end of a connection."""
 
     def __init__(
         self,
         reactor: Reactor,
-        listeners: Iterable[socket.socket],
         kernel: Kernel,
+        freed: Callable[[], None],
         limits: ConnectionLimits | None = None,
     ) -> None:
         self.reactor = reactor
@@ -70,7 +69,7 @@ class Server:
         self._published = 0
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._holds = Holds(reactor, kernel, self.limits.returns, self._held)
-        self.acceptor = Acceptor(reactor, listeners, self._admit)
+        self._freed = freed
         kernel.history.listeners.append(self._on_append)
 
     def publish(self, time: float, change: Change) -> None:
@@ -100,30 +99,17 @@ class Server:
         for connection in tuple(self._connections):
             connection.upgrade()
 
-    def stop_listening(self) -> None:
-        """Accept no more clients. Call this before the listener is closed."""
-        self.acceptor.stop()
-
     def close(self) -> None:
         """Procman ends: send to the streams what their readers accept at once, and close everything."""
-        self.stop_listening()
         self.waits.judge()  # the last instance's end was procman's as well
         self.kernel.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
-        self.acceptor.close()
 
     # ---- who connects
 
-    def listen(self, listener: socket.socket) -> None:
-        """Serve clients of this socket, too."""
-        self.acceptor.add(listener)
-
-    def replace(self, before: socket.socket, listener: socket.socket) -> None:
-        """Listen on a new socket in place of `before`, which no client can find any more."""
-        self.acceptor.replace(before, listener)
-
-    def _admit(self, connected: socket.socket) -> None:
+    def admit(self, connected: socket.socket) -> None:
+        """Serve this client, or refuse it."""
         if not _is_trusted(connected):
             connected.close()
         elif len(self._connections) >= self._most():
@@ -152,7 +138,7 @@ class Server:
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
         self._holds.leave(connection.holders)
-        self.acceptor.listen_again()
+        self._freed()
 
     def _held(self) -> set[str]:
         return {by for connection in self._connections for by in connection.holders}
