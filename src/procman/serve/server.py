@@ -1,6 +1,6 @@
 """The control socket: who may connect, how many, and who is sent what happens.
 
-Owns the connections. What a connection means is in `connection` and `methods`. No number of clients
+Owns the connections, and for how long a hold of stops outlasts its client. What a connection means is in `connection` and `methods`. No number of clients
 may stop procman, whatever they do: everything that they can fill has a limit.
 """
 
@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import resource
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -20,12 +21,12 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
+from procman.core.events import Hold
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
 from procman.later import later
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.holds import Holds
-from procman.serve.methods import Failure, StreamParams, instance_of
+from procman.serve.methods import MOST_HELD, Failure, StreamParams, instance_of
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Server:
         self._attachments: Attachments | None = None
         self._published = 0
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
-        self._holds = Holds(reactor, kernel, self.limits.returns, self._held)
+        self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
         self._freed = freed
         kernel.history.listeners.append(self._on_append)
 
@@ -137,11 +138,29 @@ class Server:
         """A connection has ended: its descriptor is free for the next client."""
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
-        self._holds.leave(connection.holders)
+        self._leave(connection.holders)
         self._freed()
 
-    def _held(self) -> set[str]:
-        return {by for connection in self._connections for by in connection.holders}
+    def _leave(self, names: set[str]) -> None:
+        """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
+        now = time.monotonic()
+        for by in names:
+            stays = by in self._returning or len(self._returning) < MOST_HELD
+            self._returning[by] = now + self.limits.returns if stays else now
+        if names:
+            self.reactor.call_at(now, self._let_go)  # not at once: the core may be in the middle of an event
+            self.reactor.call_at(now + self.limits.returns, self._let_go)
+
+    def _let_go(self) -> None:
+        """A client that has not come back holds no stop any more; an instance whose stop was held is stopped at its own
+        deadline at the latest.
+        """
+        now = time.monotonic()
+        held = {by for connection in self._connections for by in connection.holders}
+        for by in [by for by, until in self._returning.items() if until <= now]:
+            del self._returning[by]
+            if by not in held:
+                self.kernel.command(Hold(by, (), 0.0), lambda _reply: None)
 
     def relieve(self) -> None:
         """If all connections together hold too much, close those that hold most and do not read."""
