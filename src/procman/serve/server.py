@@ -1,7 +1,7 @@
 """The control socket: who may connect, how many, and who is sent what happens.
 
-Owns the connections, and for how long a hold of stops outlasts its client. What a connection means is in `connection` and `methods`. No number of clients
-may stop procman, whatever they do: everything that they can fill has a limit.
+Owns the connections, and for how long a hold of stops outlasts its client. What a connection means is in `connection`
+and `methods`. No number of clients may stop procman, whatever they do: everything that they can fill has a limit.
 """
 
 from __future__ import annotations
