@@ -99,7 +99,7 @@ def dependencies(value: tuple[str, ...] | dict[str, Needed], context: SpecContex
     names = tuple(value)
     for number, name in enumerate(names):
         where = f".{plain(name)}" if isinstance(value, dict) else f"[{number}]"
-        if name not in context.types | context.elsewhere:
+        if name not in context.types and name not in context.elsewhere:
             yield where, f"cannot find the process type {brief(name)}", nearest(name, context.types)
         elif name in names[:number]:
             yield where, f"cannot depend on {brief(name)} twice", "leave one of them out"

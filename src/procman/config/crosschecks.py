@@ -25,7 +25,7 @@ def default_faults(document: Document) -> Iterator[Fault]:
     """Faults in the values of `defaults`, found by the same checks as in a process."""
     assert document.settings is not None
     defaults = document.settings.defaults
-    context = SpecContext("", defaults, frozenset(), frozenset(), DEFAULT_GRACE)
+    context = SpecContext("", defaults, (), frozenset(), DEFAULT_GRACE)
     for key in DefaultsSection.__struct_fields__:
         check = rows()[key].check
         for where, *texts in check(getattr(defaults, key), context) if check is not None else ():

@@ -162,7 +162,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for name in _unknown(inputs, names)
         if name not in inputs.elsewhere
     ]
-    types = {*inputs.entries, *inputs.elsewhere}
+    types = {**inputs.entries, **dict.fromkeys(sorted(inputs.elsewhere))}
     return [*faults, *default_faults(document), *group_faults(document, types), *order_faults(document)]
 
 

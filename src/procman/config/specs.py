@@ -140,8 +140,9 @@ class SpecBuilder:
 
         assert self._inputs.document.settings is not None
         defaults = self._inputs.document.settings.defaults
-        types = frozenset(self._inputs.entries)
-        return SpecContext(self._inputs.root, defaults, types, self._one_offs, grace, self._inputs.elsewhere - types)
+        types = self._inputs.entries.keys()
+        elsewhere = self._inputs.elsewhere - types
+        return SpecContext(self._inputs.root, defaults, types, self._one_offs, grace, elsewhere)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Apply what the command line says about all types."""
