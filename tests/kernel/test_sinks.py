@@ -159,7 +159,9 @@ def test_a_reader_that_has_gone_is_reported_once_and_lines_are_counted(reactor, 
     os.close(pipe[0])
     for _ in range(3):
         sink.write(b"lost\n")
-    assert [line for line in log.lines if "cannot write to standard output: nobody reads it any more" in line] == log.lines
+    assert [
+        line for line in log.lines if "cannot write to standard output: nobody reads it any more" in line
+    ] == log.lines
     assert len(log.lines) == 1
     assert sink.dropped == 15
     assert not sink.stalled

@@ -26,11 +26,12 @@ _OF_PROCMAN_ALONE = frozenset(
     # the numbers of sockets that einhorn, start_server and upstart opened, and the number of the instance in pm2
     "EINHORN_FDS EINHORN_SOCK_FD SERVER_STARTER_PORT SERVER_STARTER_GENERATION UPSTART_FDS pm_id".split()
 )
-"""Variables that the program that started procman meant for procman alone."""
+"""Variables that procman's parent set for procman alone."""
 
 _JOB_SERVER = r"--jobserver-(?:auth|fds)=-?\d+,-?\d+"
 _JOBS = rf"(?:^|(?<=\s))(?:-j\d*|{_JOB_SERVER})(?:\s+|$)"
-"""What `make -j` hands on: numbers of descriptors, which no child of procman has. A named pipe stays (GNU make 4.4)."""
+"""What `make -j` passes on: numbers of descriptors, which no child of procman has. A named pipe stays (GNU make 4.4).
+"""
 
 _MAKES = ("MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS")
 

@@ -204,11 +204,11 @@ class _Files:
         else:
             hint = "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"
             if self._options.procfile is not None:
-                hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
+                hint = "-f names a Procfile; a line of it looks like 'web: python app.py'"
             other = _similar_file(location.procfile) if self._options.procfile is None else ""
             if other:
                 hint = (
-                    f"{other} is there: name it by `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
+                    f"{other} exists: name it with `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
                 )
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
