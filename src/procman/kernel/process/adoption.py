@@ -132,8 +132,8 @@ class Adoption:
             self._output.log(f"pid {pid} ({name}) {what}: it runs until procman ends (`procman ps` lists it)")
 
     def foresee(self) -> None:
-        """What is decided is about to stop processes: find their descendants, and what they left behind, now and all at
-        once, as later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
+        """A decision is about to stop processes: find their descendants, and what they left behind, now and all at
+        once. Later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
         """
         decided, self.decided = self.decided, ()
         if not decided:  # that has been done

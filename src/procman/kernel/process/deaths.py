@@ -59,7 +59,7 @@ class Deaths:
         self._post = post
 
     def collect(self, unasked: Callable[[Process], bool]) -> bool:
-        """Reap at most `REAPS_A_ROUND` children; whether there may be more. One signal can stand for many deaths.
+        """Reap at most `REAPS_A_ROUND` children; returns whether there may be more. One signal can stand for many deaths.
 
         `unasked`: whether a process ended without having been asked to. A leader is reaped only after its group got
         KILL: until then no other group can get its number.

@@ -131,7 +131,9 @@ def send(one: RunningProcess, number: int) -> None:
 
 
 def whose_output(pid: int, processes: Iterable[Process]) -> Process | None:
-    """The process of an instance whose output this process still has: a daemon that has left all else seldom closes that too."""
+    """The process of an instance whose output this process still has: a daemon that has left everything else seldom
+    closes its output too.
+    """
     written = set()
     for fd in (1, 2):
         with contextlib.suppress(OSError):  # it is gone, has closed it, or hides it

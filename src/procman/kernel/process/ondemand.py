@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from procman.kernel.process.memory import MemoryWatch
     from procman.kernel.process.notify import Fields, NotifySockets
     from procman.kernel.process.probes.attempts import ProbedProcess, ProbesHost
+    from procman.kernel.process.probes.polling import ProbeState
     from procman.kernel.process.probes.probes import Probes
-    from procman.kernel.process.probes.probing import ProbeState
 else:
     policies = later(__name__, "procman.core.policies")
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Provided(Struct, frozen=True):
-    """What a new process gets beside what all get: variables, and the descriptors of its sockets from 3 on."""
+    """What a new process gets in addition to what all get: variables, and the descriptors of its sockets from 3 on."""
 
     env: Mapping[str, str] = {}
     sockets: tuple[int, ...] = ()
@@ -56,7 +56,7 @@ class Provided(Struct, frozen=True):
 NOTHING = Provided()
 
 MOST_DIGITS = 18
-"""Of a number in a message: more is none that is meant, and one of 4,300 digits is refused by int()."""
+"""Most digits of a number in a message: a longer number makes no sense, and int() refuses one of 4,300 digits."""
 
 
 class OnDemand:

@@ -119,7 +119,7 @@ class ProcessTable:
         )
 
     def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
-        """Continue with the table of the program before, under its ident; `streams` by descriptor."""
+        """Continue with the table of the previous program, under its ident; `streams` by descriptor."""
         self.ident = state.ident
         processes = [restored(one, state.specs[one.spec], streams) for one in state.processes]
         self.subreaper = state.subreaper
@@ -158,7 +158,7 @@ class ProcessTable:
         return process if process is not None and not process.reaped else None
 
     def gone(self, pid: int) -> bool:
-        """A child has been reaped; whether it belonged to no instance."""
+        """A child has been reaped; returns whether it belonged to no instance."""
         process = self.leader(pid)
         if process is not None:
             process.reaped = True
@@ -197,8 +197,9 @@ class ProcessTable:
     # ---- adoption
 
     def remember(self, processes: Collection[Process]) -> None:
-        """Remember their descendants while those in between exist: after the stop nothing may show them. A leader that has
-        ended has none any more: the system passes on its children before it reports the end.
+        """Remember their descendants while the processes between them exist: after the stop nothing may show whose they
+        are. A leader that has ended has no descendants any more: the system gives its children another parent before it
+        reports the end.
         """
         whose = {p.pid: p for p in processes if not p.ended}
         whose |= {pid: p for p in processes for pid in (*p.adopted, *p.daemons)}

@@ -26,7 +26,7 @@ from procman.kernel.process.probes.attempts import (
     failed,
     run_command,
 )
-from procman.kernel.process.probes.probing import SPREAD, Limits, Polling, ProbeState
+from procman.kernel.process.probes.polling import SPREAD, Limits, Polling, ProbeState
 from procman.kernel.process.spawn import SpawnError
 
 if TYPE_CHECKING:
