@@ -6,8 +6,8 @@ descriptors and the exec, `kernel/survive/upgrading.py` the course of an upgrade
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import os
-import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
