@@ -81,7 +81,7 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
 
 
 def counts_of(plan: Plan) -> str:
-    """Each type with its count and ports; a summary where they are more than a person reads."""
+    """Each type with its count and ports; a summary if there are more than a person reads."""
     if len(plan.counts) <= MOST_TYPES:
         return ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
     ports = [spec.port for spec in plan.types.values() if spec.port is not None]
@@ -90,7 +90,7 @@ def counts_of(plan: Plan) -> str:
 
 
 def _kept(plan: Plan, name: str) -> str:
-    """A note on a count that was set at run time, and so is not that of the files."""
+    """A note on a count that was set at run time and differs from that of the files."""
     return " (kept)" if name in plan.kept else ""
 
 

@@ -85,7 +85,7 @@ def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Conve
 
 
 def _sections(text: str, file: str) -> list[_Section]:
-    """The sections as Supervisor's parser reads them: `;` after a blank starts a comment, an indented line continues."""
+    """The sections as Supervisor's parser reads them: `;` after a space starts a comment, an indented line continues."""
     found: list[_Section] = []
     key = ""
     for number, row in enumerate(text.splitlines(), 1):

@@ -211,5 +211,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def remembered(before: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
-    """The points of the last hour, with this one added. None of the future is kept, where the clock was set back."""
+    """The points of the last hour, with this one added. Points in the future, left by a clock that was set back, are
+    dropped.
+    """
     return (*(old for old in before if point.at - HISTORY < old.at <= point.at), point)

@@ -100,7 +100,7 @@ class Ledger:
             self._data += RECORD.pack(*astuple(r))
 
     def open(self) -> int:
-        """The file with all records so far, which is kept up to date from now on. Raises OSError."""
+        """Create the file with all records so far. From now on it is kept up to date. Raises OSError."""
         if self.fd is None:
             fd = os.memfd_create("ledger", os.MFD_CLOEXEC)
             try:

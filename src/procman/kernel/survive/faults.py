@@ -103,7 +103,7 @@ class Faults:
             again()
             if time.monotonic() >= self._log_memory_at:
                 self._log_memory_at = time.monotonic() + LOG_AGAIN
-                self._log("no memory: procman continues, and drops kept output")
+                self._log("out of memory: procman continues and drops kept output")
         except MemoryError:  # not even for that: the next MemoryError comes here again
             self._log_memory_at = 0.0
 

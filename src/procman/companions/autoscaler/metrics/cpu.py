@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from procman.companions.autoscaler.fleet import TypeSeen
 
 SHORTEST = 0.5
-"""Seconds between two polls below which ticks of 10 ms are too coarse; then the comparison stays with the poll before."""
+"""Seconds between two polls below which ticks of 10 ms are too coarse; then the previous poll remains the base of the
+comparison.
+"""
 
 
 class CpuGauge:

@@ -42,7 +42,7 @@ class QueueGauge:
 
 
 class LatencyGauge:
-    """Seconds that the oldest item has waited which no worker has taken; 0 where none waits."""
+    """How many seconds the oldest item without a worker has waited; 0 if none waits."""
 
     def __init__(self, source: RedisSource, timeout: float) -> None:
         self._source = source
