@@ -90,7 +90,10 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
         base, wrong = base_port(inputs.port, options)
         specs, more = build_specs(inputs, options, place(inputs, _NO_POSITIONS), base)
         ports = {} if wrong or more else port_variables(specs)
-        if files.name_ports:
+        if running := _ports_of_formation(environ, ports):
+            ports |= running
+            environ = {**environ, "PORT": next(iter(ports.values()))}
+        if running or files.name_ports:
             inputs = files.knowing_ports(inputs, environ, ports)
     spec = None
     if name in inputs.entries:
@@ -100,6 +103,13 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     if faults:
         raise ConfigError(faults)
     return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root, ports)
+
+
+def _ports_of_formation(environ: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """The ports of the formation that this process belongs to, as far as its types are known here. PORT is only that of
+    its own instance.
+    """
+    return {variable: port for variable in known if (port := environ.get(variable, "")).isdecimal()}
 
 
 def _refuse_shell(shell: str | None, inputs: Inputs, specs: Iterable[ProcessSpec]) -> list[Fault]:

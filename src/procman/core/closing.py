@@ -108,6 +108,12 @@ def all_ended(slots: Slots) -> bool:
     return found
 
 
+def ended_last(slots: Slots, since: float) -> list[Instance]:
+    """The instances that ended in the shutdown that began then; all of them where all have ended by themselves."""
+    by_themselves = all_ended(slots)
+    return [i for i in slots if by_themselves or i.phase_since >= since or i.unkillable]
+
+
 def failure_of(i: Instance) -> int:
     """The status with which everything ends because this instance failed. An instance that procman stops for its state
     has no exit of its own.

@@ -169,14 +169,14 @@ class OnDemand:
                 self._memory = MemoryWatch(self._reactor, self._limited, self._measured)
             self._memory.go_on()
 
-    def _limited(self) -> dict[tuple[str, int], tuple[int, ...]]:
-        """The roots of the process trees whose memory has a limit."""
-        processes = [
-            process
+    def _limited(self) -> dict[int, tuple[str, int]]:
+        """The roots of the process trees whose memory has a limit, with name and generation."""
+        return {
+            pid: (process.name, process.generation)
             for process in self._processes.current.values()
             if process.spec.recycle and process.spec.recycle.memory
-        ]
-        return {(process.name, process.generation): (process.pid, *process.adopted) for process in processes}
+            for pid in (process.pid, *process.adopted)
+        }
 
     def _measured(self, name: str, generation: int, memory: int) -> None:
         self.post(Measured(name, generation, memory))
