@@ -64,7 +64,7 @@ def included(text: str, file: str) -> list[str]:
 
 
 def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Converted:
-    """`beside` are the texts of the `included` files that are there. Raises ConfigError."""
+    """`beside` are the texts of the `included` files that exist. Raises ConfigError."""
     builder = Builder()
     found = [("", section) for section in _sections(text, file)]
     found += [(name, section) for name, more in beside.items() for section in _sections(more, name)]

@@ -235,7 +235,7 @@ def _restarted_with(i: Instance, group: Group, slots: Slots) -> list[str]:
 
 
 def _is_given_up(i: Instance) -> bool:
-    """Whether it is never restarted, and has ended: like a temporary child it is no member any more."""
+    """Whether it is never restarted, and has ended: like a temporary child it is not a member any more."""
     return i.spec.restart.policy is When.NEVER and isinstance(i.phase, Done | Failed)
 
 

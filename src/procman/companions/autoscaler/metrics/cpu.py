@@ -1,7 +1,7 @@
 """`cpu`: CPU time of each instance's whole tree since the last poll, in percent of one core.
 
-The cost of starting is no load: measuring begins when an instance is ready. So that a new instance has a value at the
-first poll after that, samples are taken in between while there are new instances.
+The cost of starting does not count as load: measuring begins when an instance is ready. So that a new instance has a
+value at the first poll after that, samples are taken in between while there are new instances.
 """
 
 from __future__ import annotations
