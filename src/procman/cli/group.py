@@ -47,7 +47,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "upgrade": Verb("upgrade", "Replace the running procman with the installed version."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
-    "Look": {
+    "Inspect": {
         "ps": Verb("ps", "List the instances."),
         "why": Verb("why", "Explain the state of an instance."),
         "wait": Verb("wait", "Wait until instances are ready, done or stopped."),

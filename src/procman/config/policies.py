@@ -88,7 +88,9 @@ def folder(value: str, context: SpecContext) -> str:
 
 @lru_cache
 def _successes(listed: tuple[int, ...]) -> tuple[int, ...]:
-    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file is no change."""
+    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file does not count as
+    a change.
+    """
     return tuple(sorted({0, *listed}))
 
 

@@ -139,7 +139,9 @@ def of_another_user(bases: Iterable[str]) -> Holder | None:
 
 
 def labels(bases: Iterable[str]) -> list[str]:
-    """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
+    """The `--name` of every formation that this user runs in a root, or for root any user. `bases` are the root's names
+    without a `--name`.
+    """
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
     found: dict[str, None] = {}
     for line in _table():

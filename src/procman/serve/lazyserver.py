@@ -98,7 +98,7 @@ class LazyServer:
             self._try()
 
     def _try(self) -> None:
-        """Running out of a resource is no reason to end: it is tried again."""
+        """Running out of a resource ends nothing: it is tried again."""
         try:
             self._load()
         except (ImportError, OSError, MemoryError) as error:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class VerbatimText(click.types.StringParamType):
-    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+    """Text that procman splits itself: click would split the variable of a repeatable option at every space."""
 
     envvar_list_splitter = "\0"
 

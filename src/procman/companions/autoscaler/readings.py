@@ -82,7 +82,7 @@ def start_all(readers: Sequence[MetricReader], seen: TypeSeen, now: float) -> No
 
 
 def all_ended(readers: Iterable[MetricReader], patience: float) -> bool:
-    """Whether every reading is there, or late, after so many seconds at most."""
+    """Whether every reading is available or late, after at most this many seconds."""
     readers = tuple(readers)
     until = time.monotonic() + patience
     for reader in readers:

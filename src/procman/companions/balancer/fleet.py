@@ -71,8 +71,8 @@ class BalancedFleet:
         raise ProcmanError("cannot poll: procman closes the connection again and again")
 
     def hold(self, type_name: str, seconds: float) -> None:
-        """Let stops of this type wait for `release`, for at most so many seconds. Holds end with their connection, so they
-        are repeated on a new one.
+        """Let stops of this type wait for `release`, for at most this many seconds. Holds end with their connection, so
+        they are repeated on a new one.
         """
         if self._held.get(type_name) == seconds:
             return
