@@ -653,7 +653,7 @@ MUTATIONS = [
     ),
     Mutation(
         "what is replaced does not wait for its turn",
-        "halting",
+        "instance",
         "case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:",
         "case Clearing(then=AfterClearing.RESPAWN) as phase if False:",
     ),

@@ -18,7 +18,7 @@ The machine, one row a phase (what is not named is ignored):
 
 A stop leads to DRAINING first where one that was ready is held, or its type drains, else to STOPPING. With a readiness probe
 an answer makes STARTING ready, and the deadline ends it; with a health probe READY and UNHEALTHY change by answers.
-What HaltWanted stops is WAITING after that, or FAILED with its group (halting.py).
+What HaltWanted stops is WAITING after that, or FAILED with its group.
 
 KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
 and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
@@ -90,10 +90,9 @@ from procman.core.view import Reason
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import ends, halting, hints, readiness, stopping, wording
+    from procman.core import ends, hints, readiness, stopping, wording
 else:
     ends = later(__name__, "procman.core.ends")
-    halting = later(__name__, "procman.core.halting")
     hints = later(__name__, "procman.core.hints")
     readiness = later(__name__, "procman.core.readiness")
     stopping = later(__name__, "procman.core.stopping")
@@ -116,7 +115,7 @@ def step(i: Instance, event: SlotEvent, now: float) -> Step:
         case RestartWanted():
             return _restart_wanted(i, event, now)
         case HaltWanted():
-            return halting.halt(i, event, now)
+            return _halt_wanted(i, event, now)
         case KillAsked():
             return _kill_asked(i, now)
         case _:
@@ -215,6 +214,39 @@ def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
             return stopping.go_on(i, StopReason.REPLACED, event)
         case Starting() | Ready() | Unhealthy():
             return stopping.ask(i, StopReason.REPLACED, event, now)
+        case _:
+            assert_never(i.phase)
+
+
+OWN_STOPS = (StopReason.NOT_READY, StopReason.UNHEALTHY)
+"""Stops because of an instance's own state: a restart of its group comes after what follows from them."""
+
+
+def _halt_wanted(i: Instance, event: HaltWanted, now: float) -> Step:
+    """It stops together with its group; groups.py decides when."""
+    reason = StopReason.GROUP_FAILED if event.failed else StopReason.REGROUPED
+    match i.phase:
+        case Spawning(then=AfterSpawn.KILL):
+            return Step(i)
+        case Spawning() as phase:
+            then = AfterSpawn.FAIL if event.failed else AfterSpawn.REGROUP
+            return Step(replace(i, phase=replace(phase, then=then, why=event.why)))
+        case Starting() | Ready() | Unhealthy():
+            return stopping.ask(i, reason, event, now)
+        case Draining(reason=was) | Stopping(reason=was) if not i.wanted or was is reason:
+            return Step(i)
+        case Draining():
+            return stopping.go_on(i, reason, event)
+        case Stopping(reason=was) as phase if event.failed or was not in OWN_STOPS:
+            return Step(replace(i, phase=replace(phase, reason=reason, why=event.why)))
+        case Clearing() as phase if i.wanted and event.failed and phase.then is not AfterClearing.DONE:
+            return Step(replace(i, phase=replace(phase, then=AfterClearing.FAILED, why=event.why)))
+        case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:  # not at once, but in its turn
+            return Step(replace(i, phase=replace(phase, then=AfterClearing.BACKOFF, why=event.why, delay=0.0)))
+        case Waiting() | Backoff() if event.failed:
+            return ends.halted(i, event.why, now, failed=True)
+        case Down() | Waiting() | Stopping() | Clearing() | Backoff() | Failed() | Done():
+            return Step(i)
         case _:
             assert_never(i.phase)
 

@@ -138,11 +138,6 @@ def did_not_start(i: Instance, why: str, delay: float) -> Publish:
     return _publish(i, Kind.START_FAILED, f"{i.name} did not start: {why}; {_again(delay)}", retry_in=delay)
 
 
-def failed_to_start(i: Instance) -> Publish:
-    assert isinstance(i.phase, Failed)
-    return _publish(i, Kind.FAILED, f"{i.name} failed: {i.phase.why.text}")
-
-
 BEFORE_READY = " before it was ready"
 WENT_AWAY = " (a command that goes to the background by itself must stay in the foreground)"
 
@@ -183,8 +178,8 @@ def backs_off(i: Instance, delay: float) -> Publish:
     return _publish(i, Kind.BACKOFF, f"{i.name}: {_again(delay)}", logged=False, retry_in=delay)
 
 
-def is_failed_at_rest(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=False)
+def is_failed(i: Instance, why: Reason, *, logged: bool) -> Publish:
+    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=logged)
 
 
 def is_done_at_rest(i: Instance, why: Reason) -> Publish:
