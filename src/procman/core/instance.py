@@ -136,8 +136,12 @@ def _happened(i: Instance, event: RunEvent | Adopted, now: float) -> Step:
             return ends.spawn_cancelled(i, now)
         case Unreadable():
             return stopping.unreadable(i, event)
-        case Probed() | Notified() | Reported():
-            return readiness.heard(i, event, now)
+        case Probed():
+            return readiness.probed(i, event, now)
+        case Notified():
+            return readiness.notified(i, event, now)
+        case Reported():
+            return readiness.reported(i, event, now)
         case Released():
             return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
         case Adopted():
@@ -296,7 +300,7 @@ def _adopted(i: Instance, event: Adopted) -> Step:
         case Stopping() as phase:
             return Step(i, stopping.adopted(phase, event))
         case Clearing() as phase:
-            asked = stopping.adopted_in_clearing(phase, event)
+            asked = stopping.adopted(phase, event)
             if not hints.went_to_background(i.spec, phase, i.record, in_group=event.in_group):
                 return Step(i, asked)
             why = Reason(phase.why.code, f"{phase.why.text}; {hints.IN_BACKGROUND}")
@@ -314,10 +318,8 @@ def _timer(i: Instance, now: float) -> Step:
             return readiness.deadline(i, phase, now)
         case Backoff():
             return spawn(noted(i, restarts=i.record.restarts + 1), now)
-        case Stopping() as phase:
+        case Stopping() | Clearing() as phase:
             return stopping.escalate(i, phase, now)
-        case Clearing() as phase:
-            return stopping.escalate_clearing(i, phase, now)
         case Draining():
             return stopping.next_step_of_drain(i, i.phase, now)
         case Down() | Waiting() | Spawning() | Ready() | Unhealthy() | Failed() | Done():
