@@ -208,8 +208,8 @@ MUTATIONS = [
     Mutation(
         "one that is adopted after KILL is asked",
         "stopping",
-        '    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):\n        return (SignalProcess(event.pid, "KILL"),)\n    mode',
-        "    mode",
+        '    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):\n        return (SignalProcess(event.pid, "KILL"),)\n    stop',
+        "    stop",
     ),
     Mutation(
         "no half time",
@@ -320,12 +320,17 @@ MUTATIONS = [
         "for slots in self._by_type.values() for i in slots",
     ),
     Mutation("commands while stopping", "execution", "case _ if formation.stopping:", "case _ if False:"),
-    Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),
+    Mutation(
+        "the daemons are not reclaimed",
+        "formation",
+        "self.out.append(ReclaimDaemons(i.name, i.generation, signal))",
+        "pass",
+    ),
     Mutation(
         "the daemons are reclaimed at each end",
-        "daemons",
-        "if slots.any_alive(i.spec.type):",
-        "if False:",
+        "formation",
+        "if not self.slots.any_alive(i.spec.type):",
+        "if True:",
     ),
     Mutation(
         "first failure by name, not by time",
@@ -877,7 +882,10 @@ MUTATIONS = [
     ),
     Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
     Mutation(
-        "what a failed extra one wrote is lost", "replacing", "        formation.rollouts.keep(i.name)", "        pass"
+        "what a failed extra one wrote is lost",
+        "replacing",
+        "        formation.rollouts.kept.add(i.name)",
+        "        pass",
     ),
     Mutation(
         "who follows is forgotten with its rollout",
@@ -938,13 +946,13 @@ MUTATIONS = [
     Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
     Mutation(
         "a failed replacement of the large is tried at once",
-        "rollout",
-        "return now < self._pauses",
-        "return now > self._pauses",
+        "replacing",
+        "or now < formation.rollouts.pauses",
+        "or now > formation.rollouts.pauses",
     ),
-    Mutation("a pause outlasts the next rollout", "rollout", "            self._pauses.pop(type_name, None)\n", ""),
+    Mutation("a pause outlasts the next rollout", "rollout", "            self.pauses.pop(type_name, None)\n", ""),
     Mutation("an upgrade ends a pause", "rollout", "dict(state.pauses)", "{}"),
-    Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
+    Mutation("the large are not replaced", "replacing", "event.memory > recycle.memory", "False"),
     # ---- orphans
     Mutation("a stale deadline ends orphans", "orphans", "if token != self._token:", "if False:"),
     Mutation(
@@ -973,11 +981,11 @@ MUTATIONS = [
     Mutation("a stopped type is scaled", "autoscale", "not any(map(is_active, seen.replicas))", "False"),
     Mutation("bounds of a person come first", "autoscale", "(seen.window, seen.asked)", "(seen.asked, seen.window)"),
     Mutation("a fallback at once", "autoscale", "failed >= rule.fallback_after", "failed >= 1"),
-    Mutation("no tolerance", "proposals", "<= tolerance + 1e-9", "<= 1e-9"),
-    Mutation("young ones are busy", "proposals", "[0.0] * (young if dampened else 0)", "[]"),
-    Mutation("missing ones are idle", "proposals", "metric.target if ratio < 1 else 0.0", "0.0"),
-    Mutation("a direction is turned round", "proposals", " or (ratio < 1) != (corrected < 1)", ""),
-    Mutation("all that stand are ready", "proposals", "m.ready_for < rule.young", "False"),
+    Mutation("no tolerance", "autoscale", "<= tolerance + 1e-9", "<= 1e-9"),
+    Mutation("young ones are busy", "autoscale", "[0.0] * (young if dampened else 0)", "[]"),
+    Mutation("missing ones are idle", "autoscale", "metric.target if ratio < 1 else 0.0", "0.0"),
+    Mutation("a direction is turned round", "autoscale", " or (ratio < 1) != (corrected < 1)", ""),
+    Mutation("all that stand are ready", "autoscale", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
     Mutation(
         "every quick end is that of an input",

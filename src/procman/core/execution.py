@@ -99,7 +99,7 @@ def _reload(formation: Formation, plan: Plan) -> Granted:
     before, formation.plan = formation.plan, plan
     for type_name in reloaded.difference.removed:
         formation.crashes.forget(type_name)
-        formation.rollouts.forget(type_name)
+        formation.rollouts.running.pop(type_name, None)
     formation.groups = (formation.groups or groups.Groups()) if plan.groups else None
     formation.share_sockets(before)
     formation.desired = _in_order(formation, reloaded.granted.desired, before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.core import order, overview, readiness, recycling
+from procman.core import order, overview, readiness, replacing
 from procman.core.blockers import Blockers
 from procman.core.desired import RegroupMove, Role, is_rolling
 from procman.core.formation import Formation
@@ -163,7 +163,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
         case Backoff(until=until):
             return f"it is started again in {duration(until - now)}"
         case Ready() if i.spec.recycle is not None:
-            return recycling.limits(i.spec.recycle)
+            return replacing.limits(i.spec.recycle)
         case Ready() if i.spec.oneshot:
             return "it is a one-off: done when it has ended with success"
         case Down() | Ready() | Failed() | Done():
