@@ -26,7 +26,7 @@ from procman.kernel.process.table import ProcessTable
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core.decider import Decider
+    from procman.core.fallback import Decider
     from procman.kernel.process import descent
 else:
     descent = later(__name__, "procman.kernel.process.descent")
