@@ -239,27 +239,27 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too few in scale", "desired", "leaving, extras), missing)]", "leaving, extras), missing - 1)]"),
-    Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
+    Mutation("one too few in scale", "commands", "count), count - len(stay)))", "count), count - len(stay) - 1))"),
+    Mutation("one stays in scale", "commands", "not in remove][:count]", "not in remove][: count + 1]"),
     Mutation(
         "a number on its way out is taken",
-        "desired",
-        "frozenset(to.taken()) if to.count > 1 else frozenset[int]()",
+        "commands",
+        "frozenset(world.slots.taken(world.plan.types[type_name])) if count > 1 else frozenset[int]()",
         "frozenset[int]()",
     ),
     Mutation(
         "a single instance does not wait",
-        "desired",
-        "frozenset(to.taken()) if to.count > 1 else",
-        "frozenset(to.taken()) if True else",
+        "commands",
+        "if count > 1 else frozenset[int]()",
+        "if True else frozenset[int]()",
     ),
     Mutation(
         "numbers above the room stay",
-        "desired",
-        "if number <= to.room and number not in to.remove",
-        "if number not in to.remove",
+        "commands",
+        "if number <= room and number not in remove",
+        "if number not in remove",
     ),
-    Mutation("numbers have no end", "desired", "numbers = range(1, to.room + 1)", "numbers = range(1, 1001)"),
+    Mutation("numbers have no end", "commands", "numbers = range(1, room + 1)", "numbers = range(1, 1001)"),
     Mutation("more run than `max`", "spec", "spec.max if spec.max is not None else MAX_COUNT", "MAX_COUNT"),
     Mutation(
         "scale of several is not all or none",
@@ -370,7 +370,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a restart reaches what is on its way out",
-        "commands",
+        "slots",
         "[i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]",
         "[*self.slots]",
     ),
@@ -611,7 +611,10 @@ MUTATIONS = [
         "len(recent) > group.intensity + 1",
     ),
     Mutation(
-        "a death while it is stopped counts", "groups", " or isinstance(world.moves.get(i.name), RegroupMove):", ":"
+        "a death while it is stopped counts",
+        "groups",
+        "not i.wanted or isinstance(move, RegroupMove):",
+        "not i.wanted:",
     ),
     Mutation("one that is given up takes others along", "groups", "not died.retried or not i.wanted", "not i.wanted"),
     Mutation(
@@ -847,8 +850,8 @@ MUTATIONS = [
     Mutation(
         "an extra one without a port",
         "replacing",
-        "slots.taken(spec), room_of(formation.plan, type_name))",
-        "slots.taken(spec), 1000)",
+        "range(1, room_of(formation.plan, type_name) + 1) if",
+        "range(1, 1001) if",
     ),
     Mutation(
         "a port is taken twice",
@@ -856,7 +859,7 @@ MUTATIONS = [
         "numbers |= {port - spec.port + 1 for port in ports if port is not None}",
         "pass",
     ),
-    Mutation("a number is taken twice", "desired", "n not in held and n not in taken)", "n not in held)"),
+    Mutation("a number is taken twice", "replacing", "n not in held and n not in taken)", "n not in held)"),
     Mutation(
         "an extra one for nobody",
         "replacing",

@@ -33,18 +33,17 @@ from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
 from procman.core.rollout import Rollouts
-from procman.core.slots import Slots, SlotsState
+from procman.core.slots import Slots, SlotsState, World
 from procman.core.snapshot import FleetState, GroupsState, StartupState, TypeCounts
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, WaitingLineTimer
-from procman.core.turn import Pacers, Turn
+from procman.core.turn import Turn
 from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
     from procman.core import followers, groups, order, reload, replacing, startup, wording
-    from procman.core.blockers import Blockers
 else:
     followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
@@ -119,7 +118,7 @@ class Formation:
                 return
 
     def _pass(self, moves: Mapping[str, Move], now: float) -> None:
-        turn = Turn(self.plan, self.desired, self.slots, Pacers(self.rollouts, self.groups), now)
+        turn = Turn(self.world, self.rollouts, self.groups, now)
         self.desired = replace(self.desired, moves={})
         left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
         self.desired = replace(self.desired, moves=left | self.desired.moves)
@@ -127,7 +126,7 @@ class Formation:
     def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
         """Whether the move is made, or not needed any more."""
         type_name, _, index = name.rpartition(".")
-        i = self.slots.at(type_name, int(index))
+        i = self.slots.get(name)
         if isinstance(move, StopMove):
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
@@ -164,7 +163,7 @@ class Formation:
 
     def _regroup(self, i: Instance, died: Died, now: float) -> None:
         """What the death of an instance means for its group."""
-        regroup = self.groups.died(i, died, self.grouped, now) if self.groups is not None else None
+        regroup = self.groups.died(i, died, self.world, now) if self.groups is not None else None
         if regroup is None or self.desired.closing is not None:
             return
         self.desired = self.desired.moving(regroup.moves)
@@ -180,18 +179,18 @@ class Formation:
         if i is None or not isinstance(i.phase, Backoff) or i.token != token:
             return False
         move = self.desired.moves.get(i.name)
-        if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
+        if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.world):
             return False
-        self.groups.join(i, self.grouped)
+        self.groups.join(i, self.world)
         self.step(i, WaitWanted(()), now)
         self.desired = self.desired.moving({i.name: move or StartMove()})
         return True
 
     @property
-    def grouped(self) -> groups.GroupWorld:
-        return groups.GroupWorld(self.plan, self.slots, self.desired.moves)
+    def world(self) -> World:
+        return World(self.plan, self.desired, self.slots)
 
-    def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
+    def _wait(self, i: Instance, blocked: order.Blockers, now: float) -> None:
         if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
             self.step(i, WaitWanted(blocked.on), now)
         if (failed := blocked.hopeless(self.slots)) is not None:
@@ -301,7 +300,7 @@ class Formation:
         """Start everything, except what has to wait."""
         self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
         if self.groups is not None:
-            self.groups.begin(self.grouped, self.desired.moves)
+            self.groups.begin(self.world)
         needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
         number = self.begin("start", needs)
         wanted = [spec for t, spec in self.plan.types.items() if self.desired.counts.get(t, 0) > 0]
@@ -338,7 +337,7 @@ class Formation:
             closed, self.lingering = reload.closable(self.lingering, self.rollouts.running, self.desired)
             self.out += closed
         if self.groups is not None:
-            self.groups.settle(self.grouped)
+            self.groups.settle(self.world)
 
     # ---- the end
 

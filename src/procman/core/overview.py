@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from procman.core import blockers, order, wording
-from procman.core.blockers import Blockers
+from procman.core import order, wording
 from procman.core.commands import AUTOSCALE
 from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
 from procman.core.formation import NO_COUNTS, Formation
+from procman.core.order import Blockers
 from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
@@ -73,7 +73,7 @@ def _coming(formation: Formation, i: Instance, now: float) -> str:
 
 def blocked(formation: Formation, i: Instance) -> Blockers:
     """What keeps an instance from being started."""
-    return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
+    return order.blockers(i.spec, formation.world, formation.groups)
 
 
 def due_after(formation: Formation, i: Instance) -> Blockers:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, SetTimer
-from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
+from procman.core.desired import Desired, Move, RestartMove, StartMove, is_rolling
 from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
 from procman.core.phases import UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollout, away
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from procman.core.operations import Loops, Operations
     from procman.core.policies import Recycle
     from procman.core.rollout import Rollouts
-    from procman.core.slots import Slots
+    from procman.core.slots import Slots, World
 
 GOLDEN = 0.618034
 """Its multiples, modulo 1, are far apart: instances that were started together are not replaced together."""
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
         operations: Operations
         out: list[Action]
 
+        @property
+        def world(self) -> World: ...
         def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
         def share_sockets(self, before: Plan) -> None: ...
         def terms(self, i: Instance, now: float) -> StopTerms: ...
@@ -73,8 +75,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
     ) is not None:  # those that run what is not proven yet come first
         first_again = {n: desired.moves[n] for n in running.replaced if n in desired.moves}
         desired = replace(desired, moves=first_again | desired.moves)
-    number = desired.surge.get(type_name)
-    i = formation.slots.at(type_name, number) if number is not None else None
+    number, i = desired.surge.get(type_name), formation.world.surge(type_name)
     if number is None:
         number = _number_of_extra(formation, desired, type_name)
         if number is not None:
@@ -97,7 +98,8 @@ def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -
         return None
     if not any(isinstance(i.phase, Ready) and is_rolling(desired.moves.get(i.name)) for i in slots.of(type_name)):
         return None
-    return free_number(desired, type_name, slots.taken(spec), room_of(formation.plan, type_name))
+    held, taken = desired.numbers(type_name), slots.taken(spec)
+    return next((n for n in range(1, room_of(formation.plan, type_name) + 1) if n not in held and n not in taken), None)
 
 
 def watch_age(i: Instance, now: float, *, again: bool = False) -> list[Action]:
@@ -152,12 +154,12 @@ def go_on(formation: Replaceable, type_name: str, now: float) -> None:
     at = formation.rollouts.settle(type_name, slots, now)
     if at is not None:
         formation.out.append(SetTimer(RolloutTimer(type_name), 0, at))
-    numbers, rollout = desired.numbers(type_name), formation.rollouts.running.get(type_name)
+    rollout = formation.rollouts.running.get(type_name)
     if rollout is None or desired.pending(type_name) > 0:
         return
     if not rollout.back and not {*rollout.batch}.isdisjoint(desired.names(type_name)):
         return
-    if away([i for i in slots if i.index in numbers]) == 0:
+    if away(formation.world.regular(type_name)) == 0:
         del formation.rollouts.running[type_name]
         dismiss(formation, type_name, wording.ROLLED_OUT, now)
         _judge(formation, type_name, now)
@@ -178,13 +180,10 @@ def _judge(formation: Replaceable, type_name: str, now: float) -> None:
 
 def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> None:
     """The extra instance of a type is not needed any more."""
-    number = formation.desired.surge.get(type_name)
-    if number is None:
-        return
+    i, number = formation.world.surge(type_name), formation.desired.surge.get(type_name)
     surge = {t: n for t, n in formation.desired.surge.items() if t != type_name}
     moves = {name: move for name, move in formation.desired.moves.items() if name != f"{type_name}.{number}"}
     formation.desired = replace(formation.desired, surge=surge, moves=moves)
-    i = formation.slots.at(type_name, number)
     if i is not None:
         formation.step(i, StopWanted(why, formation.terms(i, now)), now)
 
@@ -203,7 +202,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     type_name, old = i.spec.type, rollout.old
     why, desired = wording.aborted(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
-    regular = [one for one in formation.slots.of(type_name) if one.index in desired.numbers(type_name)]
+    regular = formation.world.regular(type_name)
     touched = [one.name for one in regular if one.wanted and one.spec != old]
     if formation.plan.types[type_name] != old:
         before, formation.plan = formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})
@@ -245,8 +244,7 @@ def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
     """The extra instance stays until all others are back; returns its name, where it has to be restarted for that. A
     ready one continues, and is started from the old spec if it ends.
     """
-    number = formation.desired.surge.get(old.type)
-    i = formation.slots.at(old.type, number) if number is not None else None
+    i = formation.world.surge(old.type)
     if i is None or i.spec == old:
         return []
     if isinstance(i.phase, Ready):
