@@ -400,8 +400,8 @@ MUTATIONS = [
     Mutation(
         "a scaling waits for what was stopped",
         "commands",
-        "return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)",
-        "return False",
+        "return stays or not i.wanted or isinstance(move, StopMove)",
+        "return stays",
     ),
     Mutation(
         "what follows procman's signal is a status of its own",

@@ -14,7 +14,7 @@ from procman.core.actions import Action, Signal, Target
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
 from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want, needs_of_counts, up
-from procman.core.phases import Instance
+from procman.core.phases import Instance, Ready
 from procman.core.select import Refusal
 from procman.core.slots import World
 from procman.core.spec import ProcessSpec, refuse_count, room_of
@@ -71,16 +71,18 @@ def scale(command: Scale, world: World) -> Decision:
         change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     needs = needs_of_counts(after, target, touched, plan)
-    stopped = {
-        i.name for t in target for i in world.regular(t) if _is_stopped(i, after)
-    }  # no scaling starts them, or ends their stop
-    needs = {name: need for name, need in needs.items() if name not in stopped or need.want is Want.DOWN}
+    settled = {i.name for t in target for i in world.regular(t) if _is_settled(i, after)}
+    needs = {name: need for name, need in needs.items() if name not in settled or need.want is Want.DOWN}
     return Granted(after, touched, needs, what, change)
 
 
-def _is_stopped(i: Instance, desired: Desired) -> bool:
-    """Whether it was stopped by a person, or is being stopped."""
-    return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)
+def _is_settled(i: Instance, desired: Desired) -> bool:
+    """Whether a scaling that keeps it waits for nothing of it: it is ready and stays, or was stopped by a person, or is being
+    stopped, as no scaling starts it or ends its stop.
+    """
+    move = desired.moves.get(i.name)
+    stays = move is None and isinstance(i.phase, Ready) and not i.spec.oneshot
+    return stays or not i.wanted or isinstance(move, StopMove)
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:

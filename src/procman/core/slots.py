@@ -81,9 +81,10 @@ class Slots:
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
         slots = self._by_type.get(type_name)
-        if not slots or not index.isdecimal() or not 0 < int(index) <= len(slots):
+        if not slots or not index.isdecimal():
             return None
-        return slots[int(index) - 1]
+        place = int(index) - 1
+        return slots[place] if 0 <= place < len(slots) else None
 
     def is_busy(self, i: Instance) -> bool:
         """Whether something of it exists or is about to."""
