@@ -117,16 +117,18 @@ def notified(i: Instance, event: Notified, now: float) -> Step:
 
 
 def reported(i: Instance, event: Reported, now: float) -> Step:
-    """A companion cannot do its work, or can again. It is not restarted for that, as the fault is not its own."""
+    """A companion cannot do its work, or can again, and has logged that itself. It is not restarted, as the fault is
+    not its own.
+    """
     match i.phase:
         case Ready(leader, ready_at) if event.fault:
             i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
-            return Step(i, (wording.reports(i, event.fault),))
+            return Step(i, (wording.is_unhealthy(i, event.fault, logged=False),))
         case Unhealthy() as phase if event.fault:
             return Step(replace(i, phase=replace(phase, answer=event.fault)))
         case Unhealthy(leader, ready_at):
             i = enter(i, Ready(leader, ready_at), now)
-            return Step(i, (wording.reports(i, ""),), (BecameReady(i.name, i.generation),))
+            return Step(i, (wording.is_healthy(i, logged=False),), (BecameReady(i.name, i.generation),))
         case _:
             return Step(i)
 

@@ -99,19 +99,12 @@ def unhealthy(answer: str, failures: int) -> Reason:
     return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
-def is_unhealthy(i: Instance, answer: str) -> Publish:
-    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+def is_unhealthy(i: Instance, answer: str, *, logged: bool = True) -> Publish:
+    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}", logged=logged)
 
 
-def reports(i: Instance, fault: str) -> Publish:
-    """Not logged, as the companion has logged it in a line of its own."""
-    if fault:
-        return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
-    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
-
-
-def is_healthy(i: Instance) -> Publish:
-    return _publish(i, Kind.READY, f"{i.name} is healthy again")
+def is_healthy(i: Instance, *, logged: bool = True) -> Publish:
+    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=logged)
 
 
 def ended_for_its_state(i: Instance, why: Reason, *, retried: bool) -> Publish:
