@@ -139,9 +139,7 @@ def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float)
 
 
 def _demanded(proposals: tuple[Proposal, ...], seen: Observation, low: int) -> _Choice:
-    """The largest proposal, or the minimum without a metric. A metric that could not be read keeps the count, and lets
-    others raise it.
-    """
+    """The largest proposal, else the minimum. A metric that could not be read keeps the count; others may raise it."""
     if seen.count and seen.replicas and not any(map(is_active, seen.replicas)):
         return _Choice(seen.count, Because.AT_REST, "every instance is stopped, done or failed")
     known = [(p.count, p) for p in proposals if p.count is not None]

@@ -36,9 +36,7 @@ else:
 
 
 def living(slots: Slots) -> list[Instance]:
-    """The instances that a shutdown stops. One that ended for good by itself is left to its clean-up, and keeps its
-    status.
-    """
+    """The instances that a shutdown stops. One that ended for good is cleaned up anyway, and keeps its status."""
     return [i for i in slots if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
 
 
@@ -109,9 +107,7 @@ def all_ended(slots: Slots) -> bool:
 
 
 def failure_of(i: Instance) -> int:
-    """The status with which everything ends for the failure of this instance. One that procman ends for its state has no
-    exit of its own.
-    """
+    """The status with which everything ends for this failure. What procman ends for its state has none of its own."""
     return _own_status(i.record) if not isinstance(i.phase, Stopping) else 1
 
 

@@ -77,8 +77,8 @@ def scale(command: Scale, world: World) -> Decision:
 
 
 def _is_settled(i: Instance, desired: Desired) -> bool:
-    """Whether a scaling that keeps it waits for nothing of it: it is ready and stays, or was stopped by a person, or is being
-    stopped, as no scaling starts it or ends its stop.
+    """Whether a scaling that keeps it waits for nothing of it: it is ready and stays, or it was or is being stopped, which
+    no scaling changes.
     """
     move = desired.moves.get(i.name)
     stays = move is None and isinstance(i.phase, Ready) and not i.spec.oneshot

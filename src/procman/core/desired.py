@@ -1,6 +1,4 @@
-"""What people want now, as one value that commands change: counts and numbers, what slots still have to do, and whether
-everything ends.
-"""
+"""What people want now, as one value: counts and numbers, what slots still have to do, whether everything ends."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ class StopMove(Struct, frozen=True, tag=True):
 
 
 class RestartMove(Struct, frozen=True, tag=True):
-    """A restart with the type's spec; `rolling`: when its type's rollout allows it; `after`: when these types are all
-    ready again.
-    """
+    """A restart with the type's spec: `rolling` when its rollout allows it, `after` these types are all ready again."""
 
     why: Reason
     rolling: bool = False
@@ -36,9 +32,7 @@ class RestartMove(Struct, frozen=True, tag=True):
 
 
 class RegroupMove(Struct, frozen=True, tag=True):
-    """The slot is stopped with its group, in reverse order, and started again in its turn; not started where the group
-    has `failed`.
-    """
+    """The slot is stopped with its group, in reverse order, and started again in its turn unless that has `failed`."""
 
     why: Reason
     failed: bool = False

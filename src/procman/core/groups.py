@@ -198,9 +198,7 @@ class Groups:
 
 
 def left_behind(i: Instance) -> Halt | None:
-    """The same after its group was removed: a slot that is being stopped for it is started after that, the others are
-    left alone.
-    """
+    """The same after its group was removed: what is being stopped is started after that, others are left alone."""
     halting = (isinstance(i.phase, Stopping | Draining) and i.phase.reason is StopReason.REGROUPED) or (
         isinstance(i.phase, Spawning) and i.phase.then is AfterSpawn.REGROUP
     )

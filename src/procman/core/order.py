@@ -91,9 +91,7 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
 
 
 class Blockers(Struct, frozen=True):
-    """What keeps an instance from starting: types that it depends on, and earlier members of its group. The same value
-    decides and explains.
-    """
+    """What keeps an instance from starting: dependencies, and earlier members of its group. It decides and explains."""
 
     dependencies: tuple[Dependency, ...] = ()
     ahead: tuple[groups.Ahead, ...] = ()

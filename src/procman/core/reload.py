@@ -90,9 +90,7 @@ class Reloaded(NamedTuple):
 
 
 def decide(plan: Plan, world: World) -> Reloaded:
-    """What is desired under the new plan. Stopped instances stay stopped; wanted ones, and those that ended by
-    themselves, are restarted.
-    """
+    """What is desired under the new plan. What is stopped stays stopped; what is wanted, or ended, is restarted."""
     difference = compare(world.plan, plan)
     desired, touched = world.desired, []
     for t in difference.removed:

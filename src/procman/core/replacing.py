@@ -90,9 +90,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
 
 
 def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
-    """The number of an extra instance; None where the type has none, no instance in rotation is to be replaced, or no
-    number is free.
-    """
+    """The number of an extra instance; None where the type has none, none in rotation is replaced, or none is free."""
     spec, slots = formation.plan.types[type_name], formation.slots
     if spec.rolling is None or not spec.rolling.surge:
         return None
@@ -196,9 +194,7 @@ def ended(formation: Replaceable, i: Instance, now: float) -> None:
 
 
 def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> None:
-    """Instances that were not touched stay, and follow what they depend on; those that were go back to the old spec, which
-    stays in force.
-    """
+    """What was replaced goes back to the old spec, which stays in force; the others follow their dependencies."""
     type_name, old = i.spec.type, rollout.old
     why, desired = wording.aborted(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}

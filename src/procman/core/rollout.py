@@ -83,9 +83,7 @@ class Rollouts:
         return RolloutsState(dict(self.running), dict(self.aborted), tuple(sorted(self.kept)), dict(self.pauses))
 
     def begin(self, type_name: str, rollout: Rollout) -> None:
-        """Some instances of a type are to be replaced. If a rollout is under way, the new one goes back to the same
-        spec if it fails.
-        """
+        """Some instances of a type are to be replaced; one rollout after another goes back to the same spec."""
         before = self.running.get(type_name)
         if before is not None and not before.back and not rollout.back:
             rollout = replace(rollout, old=before.old)
@@ -127,9 +125,7 @@ class Rollouts:
         return max(0.0, rollout.settled_at - now)
 
     def settle(self, type_name: str, slots: list[Instance], now: float) -> float | None:
-        """When the batch will have stayed ready for long enough, if it has just become ready. Instances stopped since do
-        not count.
-        """
+        """When the batch will have been ready for long enough, if it is just ready. What is stopped does not count."""
         rollout = self.running.get(type_name)
         if rollout is None or rollout.back:
             return None

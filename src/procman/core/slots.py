@@ -62,9 +62,7 @@ class Slots:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
     def any_alive(self, type_name: str) -> bool:
-        """Whether a leader of this type lives. Searched from the end: when a thousand are stopped together, the last ones
-        end last.
-        """
+        """Whether a leader of this type lives. Searched from the end, as in a stop of a thousand that ends last."""
         for i in reversed(self._by_type.get(type_name, ())):  # noqa: SIM110  a generator is slower, at each end
             if i is not None and i.alive:
                 return True

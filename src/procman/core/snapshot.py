@@ -82,9 +82,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
 
 
 class Packed(Struct, frozen=True):
-    """A state whose instances have no specs: `numbers` are the indexes of their specs in `specs`, which starts with the
-    plan's types.
-    """
+    """A state whose instances have no specs: these are in `specs`, the plan's first, at the indexes in `numbers`."""
 
     state: FleetState
     specs: tuple[ProcessSpec, ...]

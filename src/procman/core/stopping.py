@@ -44,9 +44,7 @@ YOUNG = 2.0
 """Age in seconds up to which a process may lose the stop signal (Erlang does in its first 300 ms)."""
 
 GROUP_TERM_LEAD = 2.0
-"""Seconds before the deadline at which a shell's whole group gets the signal; half time if the grace is under twice
-that.
-"""
+"""Seconds before KILL at which a shell's whole group gets the signal; half time if the grace is under twice that."""
 
 UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which remaining processes are called unkillable (they are in uninterruptible sleep)."""
@@ -172,9 +170,7 @@ def _handles_signals(i: Instance) -> bool:
 
 
 def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
-    """The program asks for more time before KILL (EXTEND_TIMEOUT_USEC of sd_notify(3)). At the end of everything it
-    gets none.
-    """
+    """The program asks for more time before KILL (EXTEND_TIMEOUT_USEC, sd_notify(3)); none at the end of everything."""
     latest = i.phase_since + max(phase.leader.stop.grace, MOST_TIME)
     latest = latest if phase.kill_by is None else min(latest, phase.kill_by)
     kill_at = min(now + seconds, latest)
