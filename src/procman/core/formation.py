@@ -323,7 +323,7 @@ class Formation:
         self.out += self.operations.settle(number, settled, self.looping(now))
 
     def share_sockets(self, before: Plan) -> None:
-        """Open the shared sockets of another plan, and keep those of the one before while an instance may need them."""
+        """Open the shared sockets of another plan, and keep the previous ones while an instance may need them."""
         opened, self.lingering = reload.sockets(before, self.plan, self.lingering)
         self.out += opened
 
