@@ -46,12 +46,13 @@ else:
 
 for each in (
     *("saved", "survive.handover", "survive.upgrading"),
-    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
+    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.polling"),
 ):
     later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
 
 LAST_LINES = 10
-"""How many lines the client of a procman that ends while it starts in the background shows: nobody could read them later."""
+"""Lines that the client shows of a procman that ends while it starts in the background: nobody could read them later.
+"""
 
 FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
@@ -60,7 +61,7 @@ FLUSH_WITHIN = 2.0
 if TYPE_CHECKING:
 
     class PreviousProgram(Protocol):
-        """What the program before an upgrade has handed over."""
+        """What the program before the upgrade has handed over."""
 
         files: FilesState | None
 

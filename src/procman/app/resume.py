@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def take_over(fd: int) -> int:
-    """Take over from the program before; returns the exit code. Raises RefusedError."""
+    """Take over from the previous program; returns the exit code. Raises RefusedError."""
     spawn.close_on_exec()
     taken = Restored(fd)
     return build.run(build.build(taken.plan, taken.claimed, taken.output_options, taken.inputs, taken))

@@ -10,7 +10,7 @@ from procman.errors import ProcmanError
 
 
 def write_whole(path: str, data: bytes, *, private: bool = False) -> bool:
-    """Write the file; whether its content has changed. The mode of an existing file is kept. A new one can be read by
+    """Write the file; returns whether its content has changed. The mode of an existing file is kept. A new one can be read by
     others, as a balancer often runs as another user, or is `private`, in a folder that exists already.
     """
     mode = 0o600 if private else 0o644

@@ -41,7 +41,7 @@ _SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r
 
 
 _NAME = r"(?a:[A-Za-z_]\w*)"
-"""What is taken for a variable's name in a reference to one that is not set."""
+"""What counts as a variable's name in a reference to an unset variable."""
 
 
 def parse_env(

@@ -153,7 +153,8 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
     document = inputs.document
     if document.settings is None:
         return []
-    from procman.config.crosschecks import default_faults, group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
+    from procman.config.checks import group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
+    from procman.config.keys import default_faults  # noqa: PLC0415  as above
 
     sections = (("formation", document.formation), ("processes", document.processes))
     faults = [
@@ -162,12 +163,8 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for name in _unknown(inputs, names)
         if name not in inputs.elsewhere
     ]
-    return (
-        faults
-        + default_faults(document)
-        + group_faults(document, {*inputs.entries, *inputs.elsewhere})
-        + order_faults(document)
-    )
+    types = {*inputs.entries, *inputs.elsewhere}
+    return [*faults, *default_faults(document), *group_faults(document, types), *order_faults(document)]
 
 
 def _refuse_asked(

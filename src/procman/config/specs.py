@@ -90,14 +90,18 @@ class SpecBuilder:
         faults = []
         for key, row in rows().items():
             value = getattr(written, key)
+            if value is UNSET:
+                continue
             if row.policy is not None:
-                fields |= row.policy(value, self._context)
+                fields[key] = row.policy(value, self._context)
             path = f"processes.{name}.{key}"
             if row.check is not None and section is not None and path not in self._inputs.document.faulty:
                 faults += [
                     self._inputs.document.fault(path + where, *texts)
                     for where, *texts in row.check(value, self._context)
                 ]
+        if "socket" in fields:  # procman opens it for all instances, which then have no ports of their own
+            fields |= {"sockets": fields.pop("socket"), "port": None}
         return self._overridden(fields | _surged(written, fields)), faults
 
     def _context_of(self, grace: float) -> Any:  # noqa: ANN401  a SpecContext, loaded only with a procman.yml

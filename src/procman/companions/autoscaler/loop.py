@@ -62,7 +62,7 @@ class ScaledType(Struct, frozen=True):
 
 
 class Asleep(Struct, frozen=True):
-    """A type with a count of 0: its last full poll, how often its metrics are read, and until when that is enough."""
+    """A type with a count of 0: its last full poll, how often its metrics are read, and when it has to be polled again."""
 
     seen: TypeSeen
     every: float
@@ -169,7 +169,7 @@ class Autoscaler:
         return self._answered(due)
 
     def _awake(self, due: list[str], now: float) -> list[str]:
-        """The types that have to be polled. One with a count of 0 has not, as long as there is no demand: only its
+        """The types that have to be polled. A type with a count of 0 need not be polled without demand: only its
         metrics are read, and procman is not asked.
         """
         asleep = {name: one for name in due if (one := self._asleep.pop(name, None)) and now < one.until}
@@ -302,7 +302,7 @@ def _usual_size(seen: TypeSeen) -> int | None:
 
 
 def _reserved(everyone: Iterable[TypeSeen]) -> int:
-    """Bytes of memory that starting instances will still need: as much of the free memory is not for others."""
+    """Bytes of memory that starting instances will still need: that much of the free memory is not available to others."""
     return sum(
         max(0, (_usual_size(seen) or 0) - (i.memory or 0))
         for seen in everyone

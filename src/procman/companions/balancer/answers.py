@@ -236,5 +236,5 @@ def _of_info(what: str, pattern: str, answer: str) -> re.Match[str]:
 
 def _number(command: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise _unreadable(command, f"{_brief(text)!r} is no number")
+        raise _unreadable(command, f"{_brief(text)!r} is not a number")
     return int(text)

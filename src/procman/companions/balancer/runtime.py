@@ -70,7 +70,7 @@ class Runtime:
     def check_version(self) -> None:
         version = read_version(self.ask("show info"))
         if version < OLDEST:
-            raise HaproxyError(Refusal.TOO_OLD, f"cannot work with HAProxy {version[0]}.{version[1]}")
+            raise HaproxyError(Refusal.TOO_OLD, f"cannot use HAProxy {version[0]}.{version[1]}")
 
     def is_replacing(self) -> bool:
         """Whether workers from before a reload still finish requests."""

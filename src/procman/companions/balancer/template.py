@@ -90,7 +90,7 @@ class TemplateFile:
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
         """Write and reload changes that have waited for long enough. `now` is monotonic seconds.
 
-        The first time the file is always read: the companion before may have been killed between writing and reloading.
+        The first time the file is always read: the previous companion may have been killed between writing and reloading.
         """
         serving = [i for i in instances if i.ready and not i.draining]
         names = frozenset((i.name, i.host, i.port) for i in serving)

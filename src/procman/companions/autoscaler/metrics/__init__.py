@@ -28,5 +28,5 @@ class Gauge(Protocol):
 def number(value: float) -> float:
     """A number that the rule can use. Raises ReadingError for negative numbers, infinity and NaN."""
     if not math.isfinite(value) or value < 0:
-        raise ReadingError(f"{value:g} is no number of 0 or more")
+        raise ReadingError(f"{value:g} is not a number of 0 or more")
     return float(value)

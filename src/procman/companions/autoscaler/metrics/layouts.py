@@ -225,7 +225,7 @@ def _seconds(value: object) -> float:
     try:
         time = float(_text(value))
     except ValueError:
-        raise ReadingError("a time in redis is no number") from None
+        raise ReadingError("a time in redis is not a number") from None
     return time / 1000 if time > MILLISECONDS else time
 
 
