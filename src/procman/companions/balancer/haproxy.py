@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from procman.companions.balancer.answers import HaproxyError, Refusal
-from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, Planned, included, keeping_of, plan
+from procman.companions.balancer.planning import BackendSpec, Endpoint, Planned, included, plan, slots_of
 from procman.companions.files import write_whole
 from procman.companions.program import text_of
 from procman.errors import ProcmanError
@@ -112,9 +111,7 @@ class HaproxyBackend:
             self._is_kept = False
         planned = Planned()
         for _ in range(ROUNDS):
-            actual = self._runtime.servers(self._backend.name)
-            backend = replace(self._backend, keeping=keeping_of(self._backend.name, self._backend.prefix, actual))
-            planned = plan(backend, wanted, actual)
+            planned = plan(self._backend, wanted, self._runtime.servers(self._backend.name))
             if not planned.commands:
                 break
             self._is_kept = False
@@ -143,7 +140,7 @@ class HaproxyBackend:
             return ""
         try:
             actual = self._runtime.servers(self._backend.name)
-            if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
+            if slots_of(self._backend, actual):
                 write_whole(self._file, self._runtime.state().encode())
             else:
                 write_whole(self._file, included(self._backend, wanted, self._section).encode())

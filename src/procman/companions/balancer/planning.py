@@ -14,8 +14,7 @@ In both a server leaves by `drain`, waits until no connection is in use, and goe
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from procman.companions.balancer.answers import BackendServer
-
-
-class Keeping(Enum):
-    """How the servers of a backend are kept."""
-
-    SLOTS = "slots"
-    DYNAMIC = "dynamic"
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -44,12 +36,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):
-    """The backend of a process type. `options` follow the address in `add server`."""
+    """The backend of a process type. Slots start with `prefix`; `options` follow the address in `add server`."""
 
     name: str
     type: str
     prefix: str
-    keeping: Keeping = Keeping.SLOTS
     options: str = "check"
 
 
@@ -64,30 +55,24 @@ class Planned(Struct, frozen=True, kw_only=True):
     homeless: tuple[str, ...] = ()
 
 
-def keeping_of(backend: str, prefix: str, actual: Iterable[BackendServer]) -> Keeping:
-    """Slots where the backend has servers with this prefix, numbered as by `server-template`."""
-    pattern = re.compile(rf"{re.escape(prefix)}\d+")
-    slots = any(s.backend == backend and pattern.fullmatch(s.name) for s in actual)
-    return Keeping.SLOTS if slots else Keeping.DYNAMIC
+def slots_of(backend: BackendSpec, actual: Iterable[BackendServer]) -> list[BackendServer]:
+    """The servers of the backend that are slots: numbered after its prefix, as by `server-template`. Where there is one,
+    its servers are kept in slots.
+    """
+    return _named(backend, re.escape(backend.prefix), actual)
 
 
-def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Iterable[BackendServer]) -> Planned:
+def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Sequence[BackendServer]) -> Planned:
     """The commands to send now. Call it again afterwards, as long as an instance is draining."""
-    ours = [server for server in actual if server.backend == backend.name and _is_ours(backend, server)]
-    match backend.keeping:
-        case Keeping.SLOTS:
-            return _plan_slots(wanted, ours)
-        case Keeping.DYNAMIC:
-            return _plan_dynamic(backend, wanted, ours)
-        case _:
-            assert_never(backend.keeping)
+    slots = slots_of(backend, actual)
+    if slots:
+        return _plan_slots(wanted, slots)
+    return _plan_dynamic(backend, wanted, _named(backend, rf"{re.escape(backend.type)}\.", actual))
 
 
-def _is_ours(backend: BackendSpec, server: BackendServer) -> bool:
-    """Whether the server is ours: servers that people added (a spare one elsewhere) are not touched."""
-    between = "" if backend.keeping is Keeping.SLOTS else r"\."
-    prefix = backend.prefix if backend.keeping is Keeping.SLOTS else backend.type
-    return re.fullmatch(rf"{re.escape(prefix)}{between}\d+", server.name) is not None
+def _named(backend: BackendSpec, start: str, actual: Iterable[BackendServer]) -> list[BackendServer]:
+    """Servers of these names, as only those are ours: any that people added (a spare one elsewhere) are not touched."""
+    return [s for s in actual if s.backend == backend.name and re.fullmatch(rf"{start}\d+", s.name)]
 
 
 def _plan_slots(wanted: Sequence[Endpoint], slots: list[BackendServer]) -> Planned:
