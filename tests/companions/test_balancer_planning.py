@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from procman.companions.balancer.answers import BackendServer, HaproxyError, Refusal
-from procman.companions.balancer.planning import BackendSpec, Endpoint, included, plan, slots_of
+from procman.companions.balancer.fleet import BalancedInstance
+from procman.companions.balancer.planning import BackendSpec, included, plan, slots_of
 
 BACKEND = BackendSpec(name="web", type="web", prefix="web")
 
 
-def at(number, *, serves=True, hurried=False):
-    return Endpoint(name=f"web.{number}", port=20010 + number, serves=serves, hurried=hurried)
+def at(number, *, serves=True):
+    return BalancedInstance(name=f"web.{number}", type="web", generation=1, port=20010 + number, ready=serves)
 
 
 def server(number, port=None, *, maintenance=False, drain=False, used=0):
@@ -64,13 +65,6 @@ SLOT_TABLE = {
         ("web.1",),
     ),
     "drained, it goes": ([LEAVING], [slot(1, 20011, **READY, drain=True)], ["web1 state maint"], ("web.1",), ()),
-    "its time is over, it goes with its connections": (
-        [at(1, serves=False, hurried=True)],
-        [slot(1, 20011, **READY, drain=True, used=3)],
-        ["web1 state maint"],
-        ("web.1",),
-        (),
-    ),
     "who was never there is gone": ([LEAVING], [slot(1)], [], ("web.1",), ()),
     "who is in maintenance is gone": ([LEAVING], [slot(1, 20011)], [], ("web.1",), ()),
     "nobody's address goes at once": ([], [slot(1, 20011, **READY, used=3)], ["web1 state maint"], (), ()),
@@ -104,6 +98,12 @@ def test_slots_are_told(name):
     planned = plan(BACKEND, wanted, slots)
     assert [c.removeprefix("set server web/") for c in planned.commands] == commands
     assert (planned.gone, planned.draining) == (gone, draining)
+
+
+def test_whose_time_is_over_goes_with_its_connections():
+    planned = plan(BACKEND, [LEAVING], [slot(1, 20011, **READY, drain=True, used=3)], {"web.1"})
+    assert planned.commands == ("set server web/web1 state maint",)
+    assert planned.gone == ("web.1",)
 
 
 def test_who_finds_no_slot_is_named():
@@ -170,7 +170,7 @@ def test_without_a_check_none_is_enabled():
 
 
 def test_an_address_of_version_six_is_written_in_brackets():
-    endpoint = Endpoint(name="web.1", host="::1", port=1234, serves=True)
+    endpoint = replace(at(1), host="::1", port=1234)
     assert "add server web/web.1 [::1]:1234 check" in plan(BACKEND, [endpoint], []).commands
     assert "    server web.1 [::1]:1234 check\n" in included(BACKEND, [endpoint], ["balance roundrobin"])
 
@@ -190,7 +190,7 @@ def test_a_written_backend_has_those_that_serve():
 
 
 endpoints = st.lists(
-    st.builds(at, st.integers(1, 6), serves=st.booleans(), hurried=st.booleans()),
+    st.builds(at, st.integers(1, 6), serves=st.booleans()),
     unique_by=lambda e: e.name,
     max_size=6,
 )
@@ -234,17 +234,18 @@ def carried_out(haproxy, command):
 def test_from_any_state_with_a_kill_at_any_command_it_comes_to_what_is_wanted(present, data):
     """Each round may break off after any command, as when the companion is killed; a new one begins from what is."""
     wanted = data.draw(endpoints)
+    overdue = {e.name for e in wanted if data.draw(st.booleans())}
     haproxy = FakeHaproxy(*data.draw(present))
     before = {e.port for e in wanted if e.serves} & haproxy.serving()
     for left in (data.draw(st.integers(0, 6)), data.draw(st.integers(0, 6)), 99, 99, 99):
-        for command in plan(BACKEND, wanted, haproxy.servers("web")).commands[:left]:
+        for command in plan(BACKEND, wanted, haproxy.servers("web"), overdue).commands[:left]:
             assert carried_out(haproxy, command) in {None, Refusal.EXISTS, Refusal.NO_SERVER, Refusal.CONNECTED}
             if present is slots:
                 assert before <= haproxy.serving()  # who serves and stays is never out of service
         for name, each in haproxy.all.items():
             if not each.serves:
                 haproxy.use(name, 0)
-    planned = plan(BACKEND, wanted, haproxy.servers("web"))
+    planned = plan(BACKEND, wanted, haproxy.servers("web"), overdue)
     assert planned.commands == ()
     homeless = {e.port for e in wanted if e.name in planned.homeless}
     assert haproxy.serving() == {e.port for e in wanted if e.serves} - homeless

@@ -45,6 +45,11 @@ class BalancedInstance(Struct, frozen=True, kw_only=True):
     ready: bool
     draining: bool = False
 
+    @property
+    def serves(self) -> bool:
+        """Whether it may get new requests."""
+        return self.ready and not self.draining
+
 
 class BalancedFleet:
     """Each method raises ProcmanError where procman cannot be reached, and NotRunningError once it has ended."""

@@ -19,20 +19,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from procman.companions.balancer.answers import BackendServer
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """An instance as the balancer sees it. `serves`: it is ready, healthy and not about to stop."""
-
-    name: str
-    port: int
-    serves: bool
-    host: str = "127.0.0.1"
-    hurried: bool = False
-    """Its time to drain is over: remaining connections do not hold it up."""
+    from procman.companions.balancer.fleet import BalancedInstance
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):
@@ -62,12 +52,19 @@ def slots_of(backend: BackendSpec, actual: Iterable[BackendServer]) -> list[Back
     return _named(backend, re.escape(backend.prefix), actual)
 
 
-def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Sequence[BackendServer]) -> Planned:
-    """The commands to send now. Call it again afterwards, as long as an instance is draining."""
+def plan(
+    backend: BackendSpec,
+    wanted: Sequence[BalancedInstance],
+    actual: Sequence[BackendServer],
+    overdue: Collection[str] = (),
+) -> Planned:
+    """The commands to send now. Call it again afterwards, as long as an instance is draining. For `overdue` instances the
+    time to drain is over: remaining connections do not hold them up.
+    """
     slots = slots_of(backend, actual)
     if slots:
-        return _plan_slots(wanted, slots)
-    return _plan_dynamic(backend, wanted, _named(backend, rf"{re.escape(backend.type)}\.", actual))
+        return _plan_slots(wanted, slots, overdue)
+    return _plan_dynamic(backend, wanted, _named(backend, rf"{re.escape(backend.type)}\.", actual), overdue)
 
 
 def _named(backend: BackendSpec, start: str, actual: Iterable[BackendServer]) -> list[BackendServer]:
@@ -75,40 +72,42 @@ def _named(backend: BackendSpec, start: str, actual: Iterable[BackendServer]) ->
     return [s for s in actual if s.backend == backend.name and re.fullmatch(rf"{start}\d+", s.name)]
 
 
-def _plan_slots(wanted: Sequence[Endpoint], slots: list[BackendServer]) -> Planned:
+def _plan_slots(wanted: Sequence[BalancedInstance], slots: list[BackendServer], overdue: Collection[str]) -> Planned:
     slots = sorted(slots, key=_number)
     held: dict[str, BackendServer] = {}
     by_place = {(e.host, e.port): e for e in wanted}
     commands: list[str] = []
     for slot in sorted(slots, key=lambda each: not each.serves):  # of two with the same address, the one that serves
-        endpoint = by_place.get((slot.address, slot.port))
-        if endpoint is not None and endpoint.name not in held:
-            held[endpoint.name] = slot
+        instance = by_place.get((slot.address, slot.port))
+        if instance is not None and instance.name not in held:
+            held[instance.name] = slot
         elif not slot.maintenance:  # no instance is there any more, or another slot has the address
             commands.append(_state(slot, "maint"))
     taken = {slot.name for slot in held.values()}
     free = [slot for slot in slots if slot.name not in taken and not slot.used]
     homeless = []
-    for endpoint in wanted:
-        if endpoint.serves and endpoint.name not in held:
+    for instance in wanted:
+        if instance.serves and instance.name not in held:
             if not free:
-                homeless.append(endpoint.name)
+                homeless.append(instance.name)
                 continue
             slot = free.pop(0)
-            commands.append(f"set server {slot.backend}/{slot.name} addr {endpoint.host} port {endpoint.port}")
+            commands.append(f"set server {slot.backend}/{slot.name} addr {instance.host} port {instance.port}")
             commands.append(_state(slot, "ready"))
-    more, gone, draining = _settle(wanted, held)
+    more, gone, draining = _settle(wanted, held, overdue)
     return Planned(commands=(*commands, *more), gone=gone, draining=draining, homeless=tuple(homeless))
 
 
-def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: list[BackendServer]) -> Planned:
-    by_name = {endpoint.name: endpoint for endpoint in wanted}
+def _plan_dynamic(
+    backend: BackendSpec, wanted: Sequence[BalancedInstance], servers: list[BackendServer], overdue: Collection[str]
+) -> Planned:
+    by_name = {instance.name: instance for instance in wanted}
     held: dict[str, BackendServer] = {}
     commands: list[str] = []
     leaving = set()
     for server in servers:
-        endpoint = by_name.get(server.name)
-        if endpoint is not None and (endpoint.host, endpoint.port) == (server.address, server.port):
+        instance = by_name.get(server.name)
+        if instance is not None and (instance.host, instance.port) == (server.address, server.port):
             held[server.name] = server
             continue
         if not server.maintenance:
@@ -116,35 +115,35 @@ def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: lis
         if not server.used:
             commands.append(f"del server {server.backend}/{server.name}")
         leaving.add(server.name)  # the next poll sees whose name is free again, as a deletion can be refused
-    for endpoint in wanted:
-        if endpoint.serves and endpoint.name not in held and endpoint.name not in leaving:
-            name = f"{backend.name}/{endpoint.name}"
-            commands.append(f"add server {name} {_address(endpoint)} {backend.options}".rstrip())
+    for instance in wanted:
+        if instance.serves and instance.name not in held and instance.name not in leaving:
+            name = f"{backend.name}/{instance.name}"
+            commands.append(f"add server {name} {_address(instance)} {backend.options}".rstrip())
             commands += [f"enable health {name}"] if "check" in backend.options.split() else []
             commands.append(f"set server {name} state ready")
-    more, gone, draining = _settle(wanted, held)
+    more, gone, draining = _settle(wanted, held, overdue)
     return Planned(commands=(*commands, *more), gone=gone, draining=draining)
 
 
 def _settle(
-    wanted: Sequence[Endpoint], held: dict[str, BackendServer]
+    wanted: Sequence[BalancedInstance], held: dict[str, BackendServer], overdue: Collection[str]
 ) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
     """Commands for servers that have their instance's address, and instances that have left or are leaving."""
     commands, gone, draining = [], [], []
-    for endpoint in wanted:
-        server = held.get(endpoint.name)
+    for instance in wanted:
+        server = held.get(instance.name)
         if server is None:
-            gone += [] if endpoint.serves else [endpoint.name]
-        elif endpoint.serves:
+            gone += [] if instance.serves else [instance.name]
+        elif instance.serves:
             commands += [] if server.serves else [_state(server, "ready")]
         elif server.maintenance:
-            gone.append(endpoint.name)
-        elif server.drain and (server.used == 0 or endpoint.hurried):
+            gone.append(instance.name)
+        elif server.drain and (server.used == 0 or instance.name in overdue):
             commands.append(_state(server, "maint"))
-            gone.append(endpoint.name)
+            gone.append(instance.name)
         else:
             commands += [] if server.drain else [_state(server, "drain")]
-            draining.append(endpoint.name)
+            draining.append(instance.name)
     return commands, tuple(gone), tuple(draining)
 
 
@@ -152,15 +151,15 @@ def _state(server: BackendServer, state: str) -> str:
     return f"set server {server.backend}/{server.name} state {state}"
 
 
-def _address(endpoint: Endpoint) -> str:
-    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
+def _address(instance: BalancedInstance) -> str:
+    return f"[{instance.host}]:{instance.port}" if ":" in instance.host else f"{instance.host}:{instance.port}"
 
 
 def _number(server: BackendServer) -> int:
     return int(server.name[len(server.name.rstrip("0123456789")) :])
 
 
-def included(backend: BackendSpec, wanted: Iterable[Endpoint], section: Sequence[str]) -> str:
+def included(backend: BackendSpec, wanted: Iterable[BalancedInstance], section: Sequence[str]) -> str:
     """The backend as a configuration file that HAProxy reads beside its own, for dynamic servers.
 
     A section of HAProxy's configuration cannot be continued in another file, so this file has the whole backend;

@@ -92,7 +92,7 @@ class TemplateFile:
 
         The first time the file is always read: the previous companion may have been killed between writing and reloading.
         """
-        serving = [i for i in instances if i.ready and not i.draining]
+        serving = [i for i in instances if i.serves]
         names = frozenset((i.name, i.host, i.port) for i in serving)
         if self._reload is not None and not self._ended(self._reload, now):
             return self._unread(instances, serving, SOON)
