@@ -33,7 +33,7 @@ CALM = 1.0
 HOPELESS = frozenset(
     {Refusal.FORBIDDEN, Refusal.TOO_OLD, Refusal.NO_BACKEND, Refusal.UNREADABLE, Refusal.UNKNOWN_COMMAND}
 )
-"""CompanionFaults that do not go away by waiting: stops are not held up for them."""
+"""Faults that do not go away by waiting: stops are not held up for them."""
 
 
 class StepResult(Struct, frozen=True, kw_only=True):
