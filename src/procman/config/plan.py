@@ -153,8 +153,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
     document = inputs.document
     if document.settings is None:
         return []
-    from procman.config.checks import group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
-    from procman.config.keys import default_faults  # noqa: PLC0415  as above
+    from procman.config.crosschecks import default_faults, group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
 
     sections = (("formation", document.formation), ("processes", document.processes))
     faults = [
@@ -163,7 +162,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for name in _unknown(inputs, names)
         if name not in inputs.elsewhere
     ]
-    types = {*inputs.entries, *inputs.elsewhere}
+    types = {**inputs.entries, **dict.fromkeys(sorted(inputs.elsewhere))}
     return [*faults, *default_faults(document), *group_faults(document, types), *order_faults(document)]
 
 
@@ -187,7 +186,7 @@ def _refuse_asked(
 
 
 def _formation_hint(name: str, inputs: Inputs) -> str:
-    """The hint that `start web=2` is written `start -m web=2`."""
+    """The hint to write `start web=2` as `start -m web=2`."""
     type_name, equals, _ = name.partition("=")
     return f"counts are given by -m {name}" if equals and type_name in inputs.entries else ""
 

@@ -8,10 +8,10 @@ no such table (macOS, a sandbox) the file locks of `claim` hold.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import errno
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +139,9 @@ def of_another_user(bases: Iterable[str]) -> Holder | None:
 
 
 def labels(bases: Iterable[str]) -> list[str]:
-    """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
+    """The `--name` of every formation that this user runs in a root, or for root any user. `bases` are the root's names
+    without a `--name`.
+    """
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
     found: dict[str, None] = {}
     for path, _ in _table():
@@ -155,7 +157,7 @@ def holder_of(name: str) -> Holder | None:
     be identified.
     """
     try:
-        with connect(name, timeout=0.2) as peer:
+        with contextlib.closing(connect(name, timeout=0.2)) as peer:
             pid, uid = peer_of(peer)
     except OSError:
         return None

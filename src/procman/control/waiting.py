@@ -1,6 +1,6 @@
 """Waits on a running procman: by its method `wait`, or on an older one by its events and `ps`.
 
-If procman is upgraded meanwhile, the program that takes its place is asked for the rest.
+If procman is upgraded meanwhile, the wait continues with the program that takes its place.
 """
 
 from __future__ import annotations

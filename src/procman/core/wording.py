@@ -104,7 +104,7 @@ def is_unhealthy(i: Instance, answer: str) -> Publish:
 
 
 def reports(i: Instance, fault: str) -> Publish:
-    """Not logged, as the companion has logged it in a line of its own."""
+    """It is not logged: the companion has logged it in a line of its own."""
     if fault:
         return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
     return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
@@ -206,7 +206,7 @@ def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
 
 
 _UNASKED = frozenset({ReasonCode.FOLLOWED, ReasonCode.RECYCLED})
-"""Restarts that no other line of the log explains: no command was given, and nothing has died."""
+"""Restarts that no other line of the log explains, because no command was given and nothing has died."""
 
 
 def stopping(i: Instance, why: Reason) -> Publish:

@@ -63,7 +63,7 @@ class Poller:
         return self._client
 
     def pause(self, seconds: float) -> None:
-        """Wait for so many seconds, or until the connection ends."""
+        """Wait for this many seconds, or until the connection ends."""
         select.select([self._client.channel], [], [], seconds)
 
     def _connect_again(self) -> None:

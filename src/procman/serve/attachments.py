@@ -74,7 +74,7 @@ class Tape:
         return bytes(self._data[begin - self.start : end - self.start])
 
     def newest(self) -> int:
-        """Where a watcher starts that cannot see all: after the end of a line, if there is one."""
+        """Where a watcher that cannot see everything starts: after the end of a line, if there is one."""
         begin = max(0, len(self._data) - KEPT)
         if begin or self.start:
             begin = self._data.find(b"\n", begin) + 1 or begin

@@ -25,7 +25,7 @@ MOST = 64
 """Most waits at a time, of all clients together."""
 
 SHARE = 10
-"""After a check, the next one comes no sooner than so many times the duration of that check."""
+"""After a check, the next one waits for this many times the duration of that check."""
 
 ALARM = 60.0
 """Most seconds to the next alarm. Alarms are never cancelled, so none may stay long for a client that has gone."""

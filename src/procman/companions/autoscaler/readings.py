@@ -79,7 +79,7 @@ def start_all(readers: Sequence[MetricReader], seen: TypeSeen, now: float) -> No
 
 
 def all_ended(readers: Iterable[MetricReader], patience: float) -> bool:
-    """Whether every reading is there, or late, after so many seconds at most."""
+    """Whether every reading is available or late, after at most this many seconds."""
     until = time.monotonic() + patience
     return all(reader.has_ended(until) for reader in readers)
 

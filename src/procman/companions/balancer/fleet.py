@@ -76,7 +76,7 @@ class BalancedFleet:
         raise ProcmanError("cannot poll: procman closes the connection again and again")
 
     def hold(self, type_name: str, seconds: float) -> None:
-        """Let stops of this type wait for `release`, for at most so many seconds. Asked before each poll: holds end some
+        """Let stops of this type wait for `release`, for at most this many seconds. Asked before each poll: holds end some
         seconds after their connection, so they are repeated on a new one.
         """
         if self._held.get(type_name) == seconds:
