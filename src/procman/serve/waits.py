@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.control.codec import Code
-from procman.control.conditions import Condition, OperationCondition
+from procman.control.conditions import PENDING, Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
 from procman.core.select import Selector
 from procman.core.view import FleetView
@@ -124,12 +124,10 @@ class Waits:
             self._arm()
 
     def _judge(self, wait: PendingWait, view: FleetView) -> None:
-        verdict = wait.condition.judge(view)
-        if verdict.outcome != "pending":
-            waited = Waited(verdict.outcome, verdict.reason, verdict.hint)
-        elif time.monotonic() >= wait.deadline:
-            waited = Waited("late", pending=verdict.pending)
-        else:
-            return
+        waited = wait.condition.judge(view)
+        if waited.outcome == PENDING:
+            if time.monotonic() < wait.deadline:
+                return
+            waited = Waited("late", pending=waited.pending)
         del self._waits[wait]
         wait.answer(waited)
