@@ -295,6 +295,13 @@ MUTATIONS = [
     ),
     Mutation("a companion outlives a shutdown", "formation", "[*living, *self.slots.companions()]", "living"),
     Mutation("who waits for its turn is started again", "closing", "slots.put(replace(i, wanted=False))", "pass"),
+    Mutation("what had ended before is named as stopped", "closing", "i.phase_since >= since or ", "True or "),
+    Mutation(
+        "the last line forgets who ended by themselves",
+        "closing",
+        "by_themselves = all_ended(slots)",
+        "by_themselves = False",
+    ),
     Mutation(
         "a companion is waited for by nobody",
         "slots",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from procman.cli.show.autoscale import ASCII, MINUTES, chart, in_words, table
+from procman.cli.show.autoscale import COUNT, MINUTES, chart, in_words, table
 from procman.companions.autoscaler.store import Point, TypeStatus
 from procman.core.autoscale import decide
 from procman.core.demand import (
@@ -76,25 +76,25 @@ def test_without_a_type_that_is_scaled():
 
 
 def test_a_type_without_a_decision_yet():
-    assert table({}, NOW, ["job"]) == ["job: nothing is decided yet"]
-    assert table({"web": status_of(2, 20)}, NOW, ["job"])[-1] == "job: nothing is decided yet"
+    assert table({}, NOW, ["job"]) == ["job: no decision yet"]
+    assert table({"web": status_of(2, 20)}, NOW, ["job"])[-1] == "job: no decision yet"
 
 
 def test_the_last_hour_as_a_chart():
     history = [Point(NOW - 60 * age, 1 + (age < 20), 3 if age < 30 else 1) for age in range(59, -1, -1)]
-    assert chart("web", history, NOW, ASCII) == [
-        "web, the last hour: count #, proposal .",
-        f"3 |{' ' * 30}{'.' * 30}".rstrip(),
-        f"2 |{' ' * 30}{'.' * 10}{'#' * 20}",
-        f"1 |{'#' * 60}",
-        f"0 +{'-' * 60}",
+    assert chart("web", history, NOW) == [
+        "web, the last hour: count █, proposal ░",
+        f"3 │{' ' * 30}{'░' * 30}",
+        f"2 │{' ' * 30}{'░' * 10}{'█' * 20}",
+        f"1 │{'█' * 60}",
+        f"0 └{'─' * 60}",
         f"   -60 min{'now':>53}",
     ]
 
 
 def test_a_minute_without_a_poll_is_empty_and_what_is_older_is_left_out():
-    lines = chart("web", [Point(NOW - 7200, 9, 9), Point(NOW - 1800, 1, None)], NOW, ASCII)
-    assert lines[1].count("#") == 1
+    lines = chart("web", [Point(NOW - 7200, 9, 9), Point(NOW - 1800, 1, None)], NOW)
+    assert lines[1].count(COUNT) == 1
     assert not any("9" in line for line in lines)
 
 
@@ -105,4 +105,4 @@ def test_many_instances_fit_into_eight_rows():
 
 
 def test_nothing_is_known_of_the_last_hour():
-    assert chart("web", [], NOW) == ["web: nothing is known of the last hour"]
+    assert chart("web", [], NOW) == ["web: no record of the last hour"]

@@ -242,12 +242,12 @@ def test_the_search_stops_at_the_first_folder_with_a_procfile(root, environ, cla
     (root / "inner" / "Procfile").write_text("web: true\n")
     with pytest.raises(NotRunningError) as error:
         find(str(below), None, environ)
-    assert error.value.message == f"cannot reach procman: none runs for {os.path.realpath(root / 'inner')}"
+    assert error.value.message == f"cannot reach procman: no procman runs for {os.path.realpath(root / 'inner')}"
     assert error.value.hint == "start it with `procman start`"
 
 
 def test_without_any_procman_the_folder_asked_from_is_named(root, environ):
-    with pytest.raises(NotRunningError, match=f"none runs for {os.path.realpath(root)}$"):
+    with pytest.raises(NotRunningError, match=f"no procman runs for {os.path.realpath(root)}$"):
         find(str(root), None, environ)
 
 
@@ -286,7 +286,7 @@ def test_an_override_wins_over_the_folder(root, tmp_path, environ, claimed):
 
 def test_an_override_on_which_nobody_listens_is_not_running(root, environ, claimed):
     claimed(root, environ)
-    with pytest.raises(NotRunningError, match="none listens on /nowhere"):
+    with pytest.raises(NotRunningError, match="nothing listens on /nowhere"):
         find(str(root), None, environ | {"PROCMAN_SOCKET": "/nowhere"})
 
 

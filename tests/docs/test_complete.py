@@ -158,7 +158,7 @@ def test_every_reference_of_where_to_find_it_leads_to_something():
     assert len(references) > 30
     assert {f"{path}:{name}" for path, name in references if not _is_there(path, name)} == set()
     folders = re.findall(r"(?:file|folder|module) in `([\w/]+)`", section)
-    assert len(folders) == 4
+    assert len(folders) == 5
     assert all((Path(str(files("procman"))) / folder).is_dir() for folder in folders)
 
 

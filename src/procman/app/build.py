@@ -44,12 +44,13 @@ else:
 
 for each in (
     *("saved", "survive.handover", "survive.upgrading"),
-    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
+    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.polling"),
 ):
     later(__name__, f"procman.kernel.{each}")  # what `resume` imports is kept together with it
 
 LAST_LINES = 10
-"""How many lines the client of a procman that ends while it starts in the background shows: nobody could read them later."""
+"""Lines that the client shows of a procman that ends while it starts in the background: nobody could read them later.
+"""
 
 FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""

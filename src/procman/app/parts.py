@@ -74,7 +74,7 @@ class Reach:
                 self._server.listen(listener)
         real = os.path.realpath(root)
         where = "" if real == root else f", {real}"
-        self._log(f"{root} is another folder now{where}: what is started from now on runs there; {hint}")
+        self._log(f"{root} is another folder now{where}: new processes run there; {hint}")
 
 
 class RunningParts(Struct, frozen=True):

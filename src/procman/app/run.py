@@ -34,10 +34,10 @@ class Foreground(Protocol):
     """The process that has put procman into the background, as procman knows it."""
 
     def listens(self, claimed: Claim | None) -> None:
-        """Nothing can be refused any more; where procman listens."""
+        """Called when nothing can be refused any more, with the claim that procman listens on."""
 
     def has_ended(self, last: list[str]) -> None:
-        """The formation has ended; its last lines."""
+        """Called when the formation has ended, with its last lines."""
 
 
 Fork: TypeAlias = Callable[[Plan, Callable[[Foreground], int]], int]
@@ -108,7 +108,7 @@ def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, foreground: Fo
 
 
 def take_over(fd: int) -> int:
-    """Take over from the program before an upgrade; returns the exit code. Raises RefusedError."""
+    """Take over from the previous program; returns the exit code. Raises RefusedError."""
     from procman.app.resume import Restored  # noqa: PLC0415  only after an upgrade
 
     spawn.close_on_exec()
@@ -117,7 +117,7 @@ def take_over(fd: int) -> int:
 
 
 def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:
-    """With the counts that the procman before has kept, where they are wanted."""
+    """The plan with the counts that the previous procman kept, if they are wanted."""
     from procman.app.kept_counts import counts_file, with_kept  # noqa: PLC0415  only where counts are kept
 
     file = counts_file(claimed, inputs, plan.root, output.warn)

@@ -40,7 +40,7 @@ _SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r
 """The start of a statement whose value is in single quotes (python-dotenv's own grammar)."""
 
 _NAME = r"(?a:[A-Za-z_]\w*)"
-"""What is taken for a variable's name in a reference to one that is not set."""
+"""What counts as a variable's name in a reference to an unset variable."""
 
 
 def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fault]]:

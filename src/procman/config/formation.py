@@ -136,7 +136,7 @@ def _name(text: str, usage: str) -> str:
     if not name:
         raise _BadWord("it names no process type", usage)
     if not is_name(name):
-        raise _BadWord(f"{brief(name)} is no name of a process type", usage)
+        raise _BadWord(f"{brief(name)} is not the name of a process type", usage)
     return name
 
 

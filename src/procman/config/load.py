@@ -89,7 +89,10 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
         base, wrong = base_port(inputs.port, options)
         specs, more = build_specs(inputs, options, place(inputs, _NO_POSITIONS), base)
         ports = {} if wrong or more else port_variables(specs)
-        if files.name_ports:
+        if running := _ports_of_formation(environ, ports):
+            ports |= running
+            environ = {**environ, "PORT": next(iter(ports.values()))}
+        if running or files.name_ports:
             inputs = files.knowing_ports(inputs, environ, ports)
     spec = None
     if name in inputs.entries:
@@ -99,6 +102,13 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     if faults:
         raise ConfigError(faults)
     return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root, ports)
+
+
+def _ports_of_formation(environ: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """The ports of the formation that this process belongs to, as far as its types are known here. PORT is only that of
+    its own instance.
+    """
+    return {variable: port for variable in known if (port := environ.get(variable, "")).isdecimal()}
 
 
 def _refuse_shell(shell: str | None, inputs: Inputs, specs: Iterable[ProcessSpec]) -> list[Fault]:
@@ -193,11 +203,11 @@ class _Files:
         else:
             hint = "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"
             if self._options.procfile is not None:
-                hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
+                hint = "-f names a Procfile; a line of it looks like 'web: python app.py'"
             other = _similar_file(location.procfile) if self._options.procfile is None else ""
             if other:
                 hint = (
-                    f"{other} is there: name it by `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
+                    f"{other} exists: name it with `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
                 )
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):

@@ -101,17 +101,17 @@ class Channel:
         """
         pid = self.peer
         if _is_suspended(pid):
-            then = "and does what was asked once it continues" if asked else "and has not been asked to change anything"
+            then = "and does what was asked once it continues" if asked else "and was not asked to change anything"
             text = f"cannot get an answer: procman (pid {pid}) is suspended, {then}"
             return ProcmanError(text, f"`kill -CONT {pid}` continues it")
         text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
-        then = "it may still do what was asked" if asked else "it has not been asked to change anything"
+        then = "it may still do what was asked" if asked else "it was not asked to change anything"
         return ProcmanError(text, f"{then}; see `procman ps`")
 
     def connect_again(self) -> None:
         """Open a new connection after the end of the old one, as when procman is upgraded. Raises NotRunningError."""
         if self._hung_up:
-            raise ClosedError("cannot connect again: this client has hung up")
+            raise ClosedError("cannot connect again: this client has disconnected")
         fresh = _connect(self.path, self.timeout)
         self._socket.close()
         self._socket = fresh
@@ -207,7 +207,7 @@ def read(raw: Raw, kind: type[T]) -> T:
 
 
 def _unreadable(error: Exception) -> ProcmanError:
-    return ProcmanError(f"cannot understand the answer: {error}", "is the running procman of another version?")
+    return ProcmanError(f"cannot understand the answer: {error}", "does the running procman have another version?")
 
 
 def _error(error: Error) -> ProcmanError:
@@ -236,7 +236,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
         connected = connect(path, timeout)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NotRunningError(
-            f"cannot reach procman: none listens on {path}", "start it with `procman start`"
+            f"cannot reach procman: nothing listens on {path}", "start it with `procman start`"
         ) from None
     except PermissionError:
         owner = _owner(path)

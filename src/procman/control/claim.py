@@ -380,7 +380,7 @@ def _remove_stale(place: Place) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise OSError("a file that is no socket is in its place")
+        raise OSError("a file that is not a socket is in its place")
     try:
         with connect(place.socket) as peer:
             if is_trusted(peer, place.socket):

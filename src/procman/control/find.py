@@ -27,7 +27,9 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
     override = explicit or environ.get("PROCMAN_SOCKET")
     if override:
         if not answers(override):
-            raise NotRunningError(f"cannot reach procman: none listens on {override}", "start it with `procman start`")
+            raise NotRunningError(
+                f"cannot reach procman: nothing listens on {override}", "start it with `procman start`"
+            )
         return override
     try:
         named, real = os.path.abspath(logical(start, environ)), os.path.realpath(start)
@@ -74,7 +76,7 @@ def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunni
             f"the formations {', '.join(others)} run here: `--name`, or the variable PROCMAN_NAME, says which is meant"
         )
     return NotRunningError(
-        f"cannot reach procman: none{f' of the name {label}' if label else ''} runs for {where}", hint
+        f"cannot reach procman: no procman{f' named {label}' if label else ''} runs for {where}", hint
     )
 
 

@@ -32,7 +32,8 @@ ended.
 """
 
 MOST_USERS = 16
-"""The users whose processes root believes to run a folder: anyone can take any number of names, and answer on none."""
+"""The users whose processes root accepts as running a folder: anyone can take any number of names, and answer on none.
+"""
 
 AVAILABLE = sys.platform == "linux"
 
@@ -176,7 +177,9 @@ def labels(bases: Iterable[str]) -> list[str]:
 
 
 def holder_of(name: str) -> Holder | None:
-    """Who listens there; None where nobody does, or no longer. One with a full queue is alive but cannot be identified."""
+    """The process that listens there; None if none does, or no longer does. One with a full queue is alive but cannot
+    be identified.
+    """
     try:
         with connect(name, timeout=0.2) as peer:
             pid, uid = peer_of(peer)
@@ -242,7 +245,7 @@ def _users(base: str, root: str) -> list[int]:
 
 
 def _named(base: str) -> Iterator[int]:
-    """The users of whom the table has a name for this root: anyone can have taken it."""
+    """The users for whom the table has a name of this root: anyone can have taken it."""
     start = f"{base}/"
     for line in _table():
         name = line.rpartition(" ")[2].rstrip("\n")

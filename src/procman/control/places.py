@@ -118,8 +118,8 @@ def trace_file(socket: str | None) -> str:
 
 
 def state_files(environ: Mapping[str, str], root: str, label: str, socket: str) -> list[str]:
-    """Where what is to outlive procman may stand, best first: what systemd gives a service (systemd.exec(5), StateDirectory=),
-    what XDG has for state, and beside the control socket, where it does not outlive the machine.
+    """The folders for files that outlive procman, best first: what systemd gives a service (systemd.exec(5),
+    StateDirectory=), what XDG has for state, and beside the control socket, where it does not outlive the machine.
     """
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     xdg, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")

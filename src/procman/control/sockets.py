@@ -34,7 +34,7 @@ def answers(path: str, timeout: float = CONNECT_SECONDS) -> bool:
 
 
 def why_no_socket() -> str:
-    """Why none could be made in any of the folders."""
+    """Why no socket could be made in any of the folders."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
             if sys.platform == "linux":  # elsewhere only a path can be tried

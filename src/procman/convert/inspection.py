@@ -47,9 +47,9 @@ def inspect(folder: Folder) -> Inspected:
     made = finds.builder.build()
     source = next((path for path in _CONVERTIBLE if folder.has(path)), "")
     if not made.types and source:
-        finds.hint(f"{source} is here: `procman init --from {source}` converts it")
+        finds.hint(f"found {source}: `procman init --from {source}` converts it")
     if folder.has(".env.example") and not folder.has(".env"):
-        finds.hint(".env.example is there, and no .env: copy it, and fill it in")
+        finds.hint(".env.example exists, but no .env: copy it and fill it in")
     return Inspected(made, tuple(finds.said), tuple(finds.hints))
 
 

@@ -45,8 +45,3 @@ def split(text: str) -> list[str] | None:
         return shlex.split(text)
     except ValueError:
         return None
-
-
-def assigned(texts: Sequence[str]) -> dict[str, str]:
-    """`["A=1", "B"]` -> `{"A": "1"}`: names without `=` are passed on from the environment in every format."""
-    return {name: value for name, sign, value in (text.partition("=") for text in texts) if sign}

@@ -70,7 +70,9 @@ def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> t
 
 
 def _wake_every(rule: ScalingRule, demanded: _Choice) -> float:
-    """Soon only while nothing waits: to read again soon does not help if no instance may be started, or nothing can be read."""
+    """The short interval, unless something else delays the start: reading again soon does not help if no instance may
+    be started, or nothing can be read.
+    """
     cheap = all(metric.cheap for metric in rule.metrics if metric.wakes)
     return WAKE_SOON if cheap and demanded.count == 0 and demanded.because is not Because.UNREADABLE else WAKE_EVERY
 
@@ -138,7 +140,9 @@ def _demanded(proposals: tuple[Proposal, ...], seen: Observation, low: int) -> _
 def _stabilized(
     rule: ScalingRule, choice: _Choice, recommendations: tuple[Mark, ...], seen: Observation, now: float
 ) -> _Choice:
-    """Down to the highest recommendation of its window at most, up to the lowest of its own."""
+    """Scale down at most to the highest recommendation of the window for down, and up at most to the lowest of the
+    window for up.
+    """
     if choice.count < seen.count:
         highest = max((m.count for m in recommendations if m.at > now - rule.down.window), default=0)
         held = min(max(highest, choice.count), seen.count)
@@ -157,7 +161,7 @@ def _stabilized(
 def _around_zero(
     rule: ScalingRule, choice: _Choice, seen: Observation, now: float, idle_since: float | None
 ) -> _Choice:
-    """The last instance only goes after `idle` seconds without any demand, and then whatever the window says."""
+    """The last instance is stopped only after `idle` seconds without any demand, and then whatever the window says."""
     if idle_since is None or now - idle_since < rule.idle or seen.count == 0:
         if choice.count == 0 and seen.count > 0:
             passed = 0.0 if idle_since is None else now - idle_since
@@ -179,7 +183,7 @@ def _paced(rule: ScalingRule, choice: _Choice, changes: tuple[Mark, ...], seen: 
     if limit is None or (choice.count <= limit if goes_up else choice.count >= limit):
         return choice
     way = "up" if goes_up else "down"
-    text = f"{choice.text}; {way} to {limit} at most within {pace.period:g} s"
+    text = f"{choice.text}; at most {way} to {limit} in {pace.period:g} s"
     return _Choice(limit, Because.PACED, text)
 
 

@@ -194,7 +194,7 @@ def faults_of(settings: Autoscale) -> list[tuple[str, str]]:
         faults.append(("min", "cannot be 0 without a metric that can be read while nothing runs, as `queue`"))
     for number, entry in enumerate(settings.schedule):
         if entry.min is UNSET and entry.max is UNSET:
-            faults.append((f"schedule[{number}]", "cannot do without min or max"))
+            faults.append((f"schedule[{number}]", "cannot be used without min or max"))
     return faults
 
 

@@ -25,7 +25,7 @@ from procman.text.words import index_of, type_of
 
 
 class World(Struct, frozen=True):
-    """What commands are judged by."""
+    """What commands are checked against."""
 
     plan: Plan
     desired: Desired

@@ -107,8 +107,8 @@ class Desired(Struct, frozen=True, kw_only=True):
         return Role.SURGE if self.surge.get(type_name) == number else Role.LEAVING
 
     def pending(self, type_name: str) -> int:
-        """How many of its regular slots are still to be replaced in a rollout. Restarts that follow a dependency's are not
-        part of it: that may never be back.
+        """How many of its regular slots are still to be replaced in a rollout. Restarts that follow a dependency's are
+        not counted: the dependency may never be back.
         """
         moves = (self.moves.get(name) for name in self.names(type_name))
         return sum(is_rolling(move) and move.why.code is not ReasonCode.FOLLOWED for move in moves)

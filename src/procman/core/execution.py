@@ -110,8 +110,8 @@ def _reload(formation: Formation, plan: Plan) -> Granted:
 
 
 def _in_order(formation: Formation, desired: Desired, before: Plan) -> Desired:
-    """What is desired, in the order of dependencies and groups, and with the rollouts that a command leads to. Those that
-    fail go back to the specs of before.
+    """What is desired, in the order of dependencies and groups, and with the rollouts that a command leads to. Rollouts
+    that fail go back to the previous specs.
     """
     if formation.plan.has_followers:
         desired = followers.in_order(desired, formation.plan)

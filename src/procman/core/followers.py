@@ -78,8 +78,8 @@ def unready(types: Iterable[str], desired: Desired, slots: Slots) -> tuple[str, 
 
 
 def is_held(move: RestartMove, desired: Desired, slots: Slots) -> bool:
-    """Whether a restart has to wait for the dependencies that it comes after. One that follows theirs waits for as long
-    as that takes; one that was asked for goes on without those that nothing brings back.
+    """Whether a restart has to wait for the dependencies that it comes after. A restart that follows theirs waits for
+    as long as that takes; one that was asked for does not wait for those that nothing brings back.
     """
     late = unready(move.after, desired, slots)
     return bool(late) and (move.why.code is ReasonCode.FOLLOWED or _are_coming(late, desired, slots))

@@ -318,7 +318,7 @@ class Formation:
         self.out += self.operations.settle(number, settled, self.looping(now))
 
     def share_sockets(self, before: Plan) -> None:
-        """Open the shared sockets of another plan, and keep those of the one before for as long as an instance may need
+        """Open the shared sockets of another plan, and keep those of the previous one for as long as an instance may need
         them.
         """
         opened, self.lingering = reload.sockets(before, self.plan, self.lingering)

@@ -104,8 +104,8 @@ class Groups:
                 self._join(group, [name])
 
     def died(self, i: Instance, died: Died, world: GroupWorld, now: float) -> Regroup | None:
-        """A member has died. One that has failed for good is not restarted, and causes no restart of others; nor does
-        the death of one count that is being stopped anyway.
+        """A member has died. A member that has failed for good is not restarted, and causes no restart of others. The
+        death of a member that is being stopped anyway does not count.
         """
         group = group_of(world.plan, i.spec.type)
         if group is None or not died.retried or not i.wanted or isinstance(world.moves.get(i.name), RegroupMove):
@@ -160,7 +160,9 @@ class Groups:
     # ---- who may move
 
     def ahead(self, type_name: str, world: GroupWorld) -> tuple[Ahead, ...]:
-        """What comes before instances of this type are started: every stop first, then the earlier members."""
+        """What has to happen before instances of this type are started: first every stop, then the start of the earlier
+        members.
+        """
         group = group_of(world.plan, type_name)
         names = self._rounds.get(group.name, ()) if group is not None else ()
         if group is None or not names:

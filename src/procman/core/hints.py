@@ -57,7 +57,9 @@ def foreground(command: str) -> str:
 
 
 def _ended_with_its_input(spec: ProcessSpec, status: ExitStatus, lived: float) -> bool:
-    """What such a command leaves in its group is no daemon, but a helper that is just ending (Tailwind's, for one)."""
+    """What such a command leaves in its group is not a daemon, but a helper that is about to end (Tailwind's, for
+    example).
+    """
     if status.code != 0 or lived >= QUICK or spec.tty or spec.stdin is not Stdin.NULL:
         return False
     import re  # noqa: PLC0415  few instances end with success

@@ -64,13 +64,13 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
 
 
 def _began(i: Instance, until: Until) -> float:
-    """Since when it is on its way: one that is to be done has been since its start."""
+    """Since when it has been on its way: since its start, if it is to be done."""
     return i.leader.started_at if until is policies.Until.DONE and i.leader is not None else i.phase_since
 
 
 def ended_for_good(one: Dependency, slots: Slots) -> Instance | None:
     """The instance that a person has to start before this dependency is met: one that failed, else one that was stopped.
-    None where another one is running, or about to.
+    None if another one is running, or is about to.
     """
     standing = slots.of(one.type)
     if not all(isinstance(i.phase, (Failed, Down)) for i in standing):

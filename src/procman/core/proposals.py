@@ -2,7 +2,7 @@
 
 The rule and its treatment of missing, unready and young instances are those of the Kubernetes documentation,
 "Horizontal Pod Autoscaling", section "Algorithm details". It differs in two points: without a ready instance a ratio
-changes nothing, and an average over no instance is no failure but no demand.
+changes nothing, and an average over no instances is not a failure but means no demand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def propose(rule: ScalingRule, metric: MetricRule, reading: MetricReading | None
 
 
 def is_active(replica: Replica) -> bool:
-    """Whether it is capacity, or about to be."""
+    """Whether the instance is capacity, or is about to be."""
     return replica.state in {ReplicaState.READY, ReplicaState.STARTING}
 
 

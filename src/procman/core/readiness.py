@@ -42,7 +42,8 @@ READY_AFTER = 1.0
 
 
 MOST_TIME = 3600.0
-"""Most seconds from a message that a program gets by asking for more time to become ready. It may ask again."""
+"""Most seconds that a program gets when it asks for more time to become ready, from that message on. It may ask again.
+"""
 
 
 def begin(i: Instance, now: float) -> tuple[Action, ...]:
@@ -63,7 +64,7 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
 
 
 def silence(probe: policies.Probe) -> str:
-    """What is missing while nothing has been answered."""
+    """What is missing while there is no answer."""
     match probe:
         case policies.LogProbe(pattern):
             return f"no line matches '{pattern}'"

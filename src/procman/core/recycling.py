@@ -30,7 +30,7 @@ def begin(i: Instance, now: float) -> list[Action]:
 
 
 def again(i: Instance, now: float) -> list[Action]:
-    """It was to be replaced for its age, and what was to come in its place failed: when that is tried again."""
+    """When its replacement is tried again, after a replacement for its age has failed."""
     if i.spec.recycle is None or i.spec.recycle.age is None:
         return []
     return [SetTimer(RecycleTimer(i.name), i.generation, now + min(i.spec.recycle.age, RETRY_AFTER))]

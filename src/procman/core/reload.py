@@ -157,7 +157,7 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
 
 
 def _can_go_back(i: Instance) -> bool:
-    """Whether the old settings are worth going back to where the new ones fail, also if it is the only one of its type.
+    """Whether a failure of the new settings leads back to the old ones, even for the only instance of a type.
     A one-off is not run again for that.
     """
     return isinstance(i.phase, Ready) and not i.spec.oneshot

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
-    """What is desired, with the rollouts that a command leads to. They go back to the specs of before if they fail."""
+    """What is desired, with the rollouts that a command leads to. Rollouts that fail go back to the previous specs."""
     moves, specs = formation.desired.moves, formation.plan.types
     rolling = {n: type_of(n) for n, move in desired.moves.items() if is_rolling(move)}
     types = [t for n, t in rolling.items() if desired.moves[n] != moves.get(n) or before.types.get(t) != specs[t]]
@@ -173,11 +173,11 @@ def ended(formation: Replaceable, i: Instance, now: float) -> None:
 
 
 def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> None:
-    """Instances that were not touched stay, and follow what they depend on; those that were go back to the old spec, which
-    stays in force.
+    """Instances that were not replaced stay, and follow what they depend on. Those that were replaced go back to the
+    old spec, which stays in force.
     """
     type_name, old = i.spec.type, rollout.old
-    why, desired = wording.aborted(i), formation.desired
+    why, desired = wording.name_and_reason(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
     regular = [one for one in formation.slots.of(type_name) if one.index in desired.numbers(type_name)]
     touched = [one.name for one in regular if one.wanted and one.spec != old]
@@ -205,13 +205,13 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
 
 
 def _is_to_start(one: Instance, desired: Desired) -> bool:
-    """Whether it was not running, and is to, though no rollout replaces it any more."""
+    """Whether it was not running, and is to run although no rollout replaces it any more."""
     asked = not one.wanted and isinstance(desired.moves.get(one.name), RestartMove)
     return asked or isinstance(one.phase, Waiting)
 
 
 def _owed(move: Move | None) -> RestartMove | None:
-    """What a restart in an aborted rollout still is where a dependency has been restarted: the restart that follows."""
+    """What is left of a restart in an aborted rollout if a dependency has been restarted: the restart that follows."""
     if not isinstance(move, RestartMove) or not move.after:
         return None
     return replace(move, why=Reason(ReasonCode.FOLLOWED, f"restarted after {', '.join(move.after)}"))

@@ -190,7 +190,7 @@ class Rollouts:
         return now < self._pauses.get(type_name, now)
 
     def keep(self, name: str) -> None:
-        """The extra instance by which a rollout was aborted goes; what it wrote says why, and is kept."""
+        """The extra instance that aborted a rollout is removed. Its output says why, and is kept."""
         self._kept.add(name)
 
     def keeps(self, name: str) -> bool:

@@ -48,7 +48,7 @@ class Selector:
 
     @cached_property
     def _wild(self) -> re.Pattern[str] | None:
-        """All patterns as one, as fnmatch only caches 256 (3.11)."""
+        """All patterns in one, because fnmatch only caches 256 (3.11)."""
         return re.compile("|".join(map(translate, self._patterns))) if self._patterns else None
 
     def matches(self, name: str) -> bool:

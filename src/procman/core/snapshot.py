@@ -123,7 +123,7 @@ def unpack(packed: Packed) -> FleetState:
     specs = [*types, *packed.specs[len(types) :]]
     instances = packed.state.slots.instances
     if len(packed.numbers) != len(instances) or not all(0 <= number < len(specs) for number in packed.numbers):
-        raise msgspec.ValidationError("an instance names a spec that is not there")
+        raise msgspec.ValidationError("an instance names a spec that does not exist")
     return _with_specs(packed.state, packed.state.plan, [specs[number] for number in packed.numbers])
 
 

@@ -107,7 +107,7 @@ def released(i: Instance, event: Released, now: float) -> Step:
 
 
 def next_step_of_drain(i: Instance, phase: Draining, now: float) -> Step:
-    """No client holds it any more, or not longer: its own drain time follows, and then the stop signal."""
+    """No client holds it any more: its own drain time follows, and then the stop signal."""
     drain = phase.leader.stop.drain
     if phase.held_by and drain is not None:
         until = _drained_by(now + drain.seconds, phase.kill_by, phase.leader)
@@ -188,7 +188,7 @@ def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
 
 
 def hurry(i: Instance, phase: Stopping, event: StopWanted, now: float) -> Step:
-    """A stop under way becomes one for good; at the end of everything it ends in time for that."""
+    """A stop under way becomes permanent. If everything ends, it ends in time for that."""
     kill_by = event.terms.kill_by
     phase = replace(phase, reason=StopReason.ASKED, why=event.why)
     if kill_by is None:

@@ -53,7 +53,7 @@ def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[
     if due.dependencies:
         return [f"it is restarted when {' and '.join(due.needs())} again"]
     if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
-        return [f"it is to be {move.why.text}, when those behind it in its group have stopped"]
+        return [f"it will be {move.why.text}, when those after it in its group have stopped"]
     if is_rolling(move):
         turn = f"it is replaced in its turn ({move.why.text}): the rollout of {type_name} is at {rollout}"
         return [turn, *_waits_for(formation, i, now)]
@@ -82,7 +82,7 @@ def _companion(formation: Formation, i: Instance, now: float) -> tuple[str, ...]
     lines = [_state(i, overview.row(formation, i, now)), words.purpose]
     match i.phase:
         case Unhealthy():
-            lines += ["it tries again by itself: mend what it reports, nothing has to be restarted", words.without]
+            lines += ["it tries again by itself: fix what it reports; nothing has to be restarted", words.without]
         case Backoff():
             lines += [_next(formation, i, now), words.without]
         case _:
@@ -111,12 +111,12 @@ def _state(i: Instance, row: InstanceView) -> str:
 
 
 def _before(i: Instance) -> str:
-    """How the runs before this start have ended, where it was started because of that."""
+    """How the previous runs ended, if it was started because of that."""
     record = i.record
     if not isinstance(i.phase, Spawning | Starting) or not record.failures or record.last_exit is None:
         return ""
     row = f", {times(record.failures)}" if record.failures > 1 else ""
-    return f"the run before ended: {record.last_exit}{row}"
+    return f"the previous run ended: {record.last_exit}{row}"
 
 
 def _waits_for(formation: Formation, i: Instance, now: float) -> list[str]:
@@ -144,7 +144,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
             return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
-            return "it is ready a second after its start"
+            return "it counts as ready a second after its start"
         case Unhealthy(failed_checks=failed):
             health, back = i.spec.health, "it is back in rotation at the next good check"
             if not failed or health is None or health.on_failure is not OnUnhealthy.RESTART:

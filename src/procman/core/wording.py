@@ -286,6 +286,8 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
         case Draining(why=why, until=until, held_by=held_by):
             by = f", held by {', '.join(held_by)}" if held_by else ""
             text = f"{why.text}; stop signal in {duration(until - now)}{by}"
+        case _:
+            assert_never(i.phase)
     if crash_loop:
         text = f"{text} (crash loop)" if text else "crash loop"
     return text or None
@@ -322,14 +324,12 @@ def ended_line(instances: Sequence[Instance]) -> str:
 
 
 def _end_shown(i: Instance) -> str:
-    """The exit of its last run, if that has one: what is unkillable still runs, and had others before."""
+    """How its last run ended. An unkillable process still runs; earlier runs of its instance have ended."""
     return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
 def crash_loop_line(i: Instance) -> str:
-    why = why_it_is(i)
-    last = f" {why.text}" if why is not None else ""
-    return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {i.name}{last})"
+    return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {name_and_reason(i)})"
 
 
 def recovered_line(type_name: str) -> str:
@@ -375,7 +375,7 @@ def by_signal(message: str) -> str:
     return f"{message} (asked by signal)"
 
 
-def aborted(i: Instance) -> str:
+def name_and_reason(i: Instance) -> str:
     why = why_it_is(i)
     return f"{i.name} {why.text}" if why is not None else i.name
 
@@ -390,7 +390,7 @@ def extra_reason(reason: str | None, done: str | None) -> str:
 
 
 def is_extra(name: str, type_name: str) -> tuple[str, str]:
-    hint = f"it goes when the rollout of {type_name} is over; `procman why {name}` says how far that is"
+    hint = f"it is stopped when the rollout of {type_name} is over; `procman why {name}` shows its progress"
     return f"cannot do that to {name}: it is the extra instance of a rollout", hint
 
 

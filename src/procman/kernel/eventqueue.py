@@ -74,7 +74,7 @@ class EventQueue:
             self._handling = False
 
     def _start_one(self) -> bool:
-        """Start the next process in the queue; whether there was a result, good or bad."""
+        """Start the next process in the queue; returns whether there was a result, good or bad."""
         events = self.spawns.start_next(self._faults.decider.plan)
         if events and isinstance(events[0], Spawned):
             self._started()

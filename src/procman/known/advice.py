@@ -73,14 +73,14 @@ def _fixed_port(given: TypeInput, known: Known | None) -> list[Finding]:
     if decided or not port.isdigit():
         return []
     say = f"leave PORT={port} out, and set `port: {port}` for it in procman.yml"
-    why = "it hides the port that procman gives: `ps` shows another one, and a second instance finds it taken"
+    why = "it overrides the port that procman assigns: `ps` shows another one, and a second instance finds it taken"
     return [Finding(type=given.name, line=given.line, program="its port", why=why, say=say)]
 
 
 def _in_background(given: TypeInput) -> list[Finding]:
     if not ends_in_background(given.command):
         return []
-    why = "the shell ends at once, its type counts as ended, and what it left is ended with it"
+    why = "the shell ends at once, the instance counts as ended, and what it left is stopped"
     say = "leave out the & at its end"
     return [Finding(type=given.name, line=given.line, program="its command", why=why, say=say)]
 

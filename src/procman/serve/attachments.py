@@ -187,7 +187,7 @@ class ServedAttachment:
     # ---- changes
 
     def push(self, time: float, change: Change) -> bool:
-        """Add a change; whether it concerns this instance."""
+        """Add a change; returns whether it concerns this instance."""
         if change.instance != self._slot.name:
             return False
         if len(self._changes) >= CHANGES_KEPT:

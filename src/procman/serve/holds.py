@@ -27,7 +27,7 @@ class Holds:
         self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
 
     def leave(self, names: set[str]) -> None:
-        """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
+        """A client that has gone holds stops for a while longer: a killed companion comes back and continues them."""
         now = time.monotonic()
         for by in names:
             stays = by in self._returning or len(self._returning) < MOST_HELD

@@ -259,7 +259,7 @@ def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
 def _report(caller: Caller, params: ReportParams, answer: Answer) -> None:
     if not is_companion(params.instance):
         hint = "it says so itself: `health:`, or sd_notify(3)"
-        answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is no companion", hint))
+        answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is not a companion", hint))
         return
     caller.backend.post(Reported(params.instance, params.generation, params.fault))
     answer(Accepted((params.instance,), dict(caller.backend.counts)))

@@ -129,7 +129,9 @@ class Server:
         elif len(self._connections) >= self._most():
             text = f"cannot serve another client: {len(self._connections)} are connected"
             with contextlib.suppress(OSError):  # the client may have gone already
-                connected.send(encode_error(None, Code.REFUSED, text, "close some, or try later"), socket.MSG_DONTWAIT)
+                connected.send(
+                    encode_error(None, Code.REFUSED, text, "close one, or try again later"), socket.MSG_DONTWAIT
+                )
             connected.close()
         else:
             try:

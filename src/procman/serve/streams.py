@@ -77,7 +77,7 @@ class LogsStream(_Notifications):
         return meant
 
     def note(self, name: str) -> bool:
-        """An instance has written; whether it belongs to this stream."""
+        """An instance has written; returns whether it belongs to this stream."""
         if self.endless and self._matches(name):
             self._dirty[name] = None
             return True
@@ -179,7 +179,7 @@ if TYPE_CHECKING:
             """The answer that opens the stream."""
 
         def push(self, time: float, change: Change) -> bool:
-            """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
+            """Add a change, with its time in seconds since the epoch; returns whether it belongs to this stream."""
 
         def pull(self, *, any_word: bool) -> bytes:
             """The next notifications, with later kinds of events under their own name or not; empty where all have been

@@ -101,7 +101,7 @@ class _CommandLine:
         return word
 
     def _skip_blanks(self) -> bool:
-        """Skip blanks; whether a word follows. A comment ends the line."""
+        """Skip blanks; returns whether a word follows. A comment ends the line."""
         while self._at < len(self._text) and self._text[self._at] in " \t":
             self._at += 1
         return self._at < len(self._text) and self._text[self._at] != "#"

@@ -114,4 +114,4 @@ def _forms(word: str) -> tuple[bytes, ...]:
     if word.lower().startswith("ctrl-") and len(key) == 1 and key in "@abcdefghijklmnopqrstuvwxyz[\\]^_":
         code = ord(key)
         return bytes([code & 0x1F]), b"\x1b[%d;5u" % code, b"\x1b[27;5;%d~" % code
-    raise ValueError(f"'{word}' is no key, such as ctrl-] or q")
+    raise ValueError(f"'{word}' is not a key, such as ctrl-] or q")

@@ -50,9 +50,9 @@ def running(context: click.Context) -> FleetView | None:
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
 
-    place = TargetOptions(context.params.get("root"), context.params.get("socket"), context.params.get("name") or "")
+    target = TargetOptions(context.params.get("root"), context.params.get("socket"), context.params.get("name") or "")
     try:
-        with Client(place.find(), timeout=PATIENCE) as client:
+        with Client(target.find(), timeout=PATIENCE) as client:
             return client.ps().fleet
     except (ProcmanError, OSError):
         return None

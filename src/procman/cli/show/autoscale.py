@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from procman.cli.show.table import columns
 from procman.core.demand import Because
 from procman.text.words import duration
@@ -28,25 +26,14 @@ MINUTES = 60
 ROWS = 8
 
 
-class Glyphs(Struct, frozen=True):
-    """The characters of the chart."""
-
-    count: str
-    proposal: str
-    corner: str
-    side: str
-    line: str
-
-
-UNICODE = Glyphs("█", "░", "└", "│", "─")
-ASCII = Glyphs("#", ".", "+", "|", "-")
+COUNT, PROPOSAL = "█", "░"
 
 
 def table(types: Mapping[str, TypeStatus], now: float, undecided: Sequence[str] = ()) -> list[str]:
     """A row for each metric of each type, then a line for each type: the decision, its reason, and the time of the next
     check. `now` is seconds since the epoch, as in the status. `undecided`: types without a decision yet.
     """
-    waiting = [f"{name}: nothing is decided yet" for name in undecided]
+    waiting = [f"{name}: no decision yet" for name in undecided]
     if not types:
         return waiting or ["no count follows demand: no type has `autoscale:` in procman.yml"]
     rows: list[Sequence[str]] = [HEADER]
@@ -76,30 +63,30 @@ def in_words(name: str, decision: Decision) -> str:
     return f"{name} {change}: {decision.text}{why}"
 
 
-def chart(name: str, history: Sequence[Point], now: float, glyphs: Glyphs = UNICODE) -> list[str]:
+def chart(name: str, history: Sequence[Point], now: float) -> list[str]:
     """The counts of the last hour, a column for each minute, and above them what was wanted and not granted yet."""
     counts, proposals = _by_minute(history, now)
     known = [value for value in (*counts, *proposals) if value is not None]
     if not known:
-        return [f"{name}: nothing is known of the last hour"]
+        return [f"{name}: no record of the last hour"]
     top = max(1, *known)
     height = min(top, ROWS)
     label = len(str(top))
-    lines = [f"{name}, the last hour: count {glyphs.count}, proposal {glyphs.proposal}"]
+    lines = [f"{name}, the last hour: count {COUNT}, proposal {PROPOSAL}"]
     for row in range(height, 0, -1):
         level = top * row / height
         below = top * (row - 1) / height
-        cells = (_cell(count, proposal, below, glyphs) for count, proposal in zip(counts, proposals, strict=True))
-        lines.append(f"{math.ceil(level):>{label}} {glyphs.side}{''.join(cells)}".rstrip())
-    lines.append(f"{0:>{label}} {glyphs.corner}{glyphs.line * MINUTES}")
+        cells = (_cell(count, proposal, below) for count, proposal in zip(counts, proposals, strict=True))
+        lines.append(f"{math.ceil(level):>{label}} │{''.join(cells)}".rstrip())
+    lines.append(f"{0:>{label}} └{'─' * MINUTES}")
     lines.append(f"{'':>{label}}  -60 min{'now':>{MINUTES - len('-60 min')}}")
     return lines
 
 
-def _cell(count: int | None, proposal: int | None, below: float, glyphs: Glyphs) -> str:
+def _cell(count: int | None, proposal: int | None, below: float) -> str:
     if count is not None and count > below:
-        return glyphs.count
-    return glyphs.proposal if proposal is not None and proposal > below else " "
+        return COUNT
+    return PROPOSAL if proposal is not None and proposal > below else " "
 
 
 def _by_minute(history: Sequence[Point], now: float) -> tuple[list[int | None], list[int | None]]:

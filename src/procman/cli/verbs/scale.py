@@ -67,7 +67,9 @@ FORCE = click.option("--force", is_flag=True, help="Set a count that follows dem
 @terms_options
 @wait_option("until all of them are ready")
 @client_options
-def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, terms: ScaleTerms, *, json: bool) -> None:
+def scale(
+    target: TargetOptions, changes: tuple[str, ...], wait: float | None, terms: ScaleTerms, *, json: bool
+) -> None:
     """Set how many instances of each type run, while procman runs.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
@@ -90,12 +92,12 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, te
             raise UsageError("cannot set bounds and counts in one call")
         from procman.cli.bounds import set_bounds  # noqa: PLC0415  2 ms, for types that are autoscaled
 
-        for line in set_bounds(place.find(), bounds):
+        for line in set_bounds(target.find(), bounds):
             click.echo(line)
         return
     to, by = parse_changes(changes)
     types = [*to, *by]
-    with place.connect() as client:
+    with target.connect() as client:
         after = client.scale(to, by, force=terms.force, remove=terms.remove)
         click.echo(_json(after) if json else _formatted(after, types))
         if wait is not None:

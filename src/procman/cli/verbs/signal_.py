@@ -35,7 +35,7 @@ WHOM = "name types or instances, or use --self: `procman signal HUP web`"
     "--self", "procman", is_flag=True, allow_from_autoenv=False, help="Send it to procman itself, not to instances."
 )
 @client_options
-def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
+def signal_(target: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
     All processes of each instance's group get it, with --leader only the process that procman started. Use --leader for
@@ -56,7 +56,7 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
     if bool(names) == procman:
         what = "names and --self exclude each other" if names else "no instance is named"
         raise UsageError(f"cannot send {name}: {what}", WHOM)
-    with place.connect() as client:
+    with target.connect() as client:
         if procman:
             _send(client.channel.peer, name)
             return

@@ -24,7 +24,7 @@ from procman.errors import NotRunningError, ProcmanError, UsageError
     help="Return when all have stopped, or at once.  [default: wait]",
 )
 @client_options
-def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
+def stop(target: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
     """Stop instances, by type, name or shell pattern, and keep them stopped.
 
     Each gets its stop signal and, if it has not ended after its grace (10 s), KILL. A stopped instance keeps its name and
@@ -39,7 +39,7 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
     if bool(names) == everything:
         what = "names and --all exclude each other" if names else "no instance is named"
         raise UsageError(f"cannot stop: {what}", "name types or instances, or say --all")
-    with place.connect() as client:
+    with target.connect() as client:
         answer = client.stop(names, everything=everything)
         if not answer.instances:
             click.echo("nothing to stop")

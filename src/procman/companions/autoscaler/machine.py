@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from procman.companions.autoscaler.loop import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from procman.companions.program import CompanionFaults
 
 MEMINFO = "/proc/meminfo"
 CGROUP = "/sys/fs/cgroup"
@@ -72,6 +72,6 @@ def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
     return root
 
 
-def this_machine(log: Callable[[str], None]) -> Surroundings:
+def this_machine(faults: CompanionFaults) -> Surroundings:
     """The real surroundings of the loop."""
-    return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), log)
+    return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), faults)

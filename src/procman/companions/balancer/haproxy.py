@@ -5,21 +5,22 @@ It only remembers since when an instance is draining; everything else is read ag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.companions.balancer.answers import HaproxyError, Refusal
-from procman.companions.balancer.files import write_whole
 from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, Planned, included, keeping_of, plan
+from procman.companions.files import write_whole
+from procman.companions.program import text_of
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procman.companions.balancer.answers import BackendServer
     from procman.companions.balancer.fleet import BalancedInstance
+    from procman.companions.balancer.runtime import Runtime
 
 ROUNDS = 4
 """Plans in one step: drain, maintenance, deletion, and the name's next server, where no connection is in use."""
@@ -33,21 +34,7 @@ CALM = 1.0
 HOPELESS = frozenset(
     {Refusal.FORBIDDEN, Refusal.TOO_OLD, Refusal.NO_BACKEND, Refusal.UNREADABLE, Refusal.UNKNOWN_COMMAND}
 )
-"""Faults that do not go away by waiting: stops are not held up for them."""
-
-
-class HaproxyRuntime(Protocol):
-    """The part of runtime.py that is needed here."""
-
-    def change(self, command: str) -> None: ...
-
-    def servers(self, backend: str) -> tuple[BackendServer, ...]: ...
-
-    def state(self) -> str: ...
-
-    def check_version(self) -> None: ...
-
-    def is_replacing(self) -> bool: ...
+"""CompanionFaults that do not go away by waiting: stops are not held up for them."""
 
 
 class StepResult(Struct, frozen=True, kw_only=True):
@@ -64,7 +51,7 @@ class HaproxyBackend:
     def __init__(
         self,
         backend: BackendSpec,
-        runtime: HaproxyRuntime,
+        runtime: Runtime,
         drain: float,
         *,
         file: str = "",
@@ -157,15 +144,10 @@ class HaproxyBackend:
         try:
             actual = self._runtime.servers(self._backend.name)
             if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
-                write_whole(self._file, self._runtime.state())
+                write_whole(self._file, self._runtime.state().encode())
             else:
-                write_whole(self._file, included(self._backend, wanted, self._section))
+                write_whole(self._file, included(self._backend, wanted, self._section).encode())
         except ProcmanError as error:
             return text_of(error)
         self._is_kept = True
         return ""
-
-
-def text_of(error: ProcmanError) -> str:
-    """A fault in one line, with what to do about it."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -57,7 +57,7 @@ class Fanout:
     # ---- how it looks
 
     def widen(self, names: Iterable[str]) -> bool:
-        """Pad all names to the widest of these and those known before; whether that has changed."""
+        """Pad all names to the widest of these and those known before; returns whether that has changed."""
         wider = self.formatter.widen(names)
         if wider:
             self._own.second = self._trouble.second = -1

@@ -111,11 +111,9 @@ class Reader:
         self.terminals.add(stream)
 
     def drain(self, stream: ChildStream) -> int:
-        """At a death: read what the pipe holds now, and not up to its end, as a grandchild may keep it open. Returns how
-        many bytes of that are left.
-
-        While the output is stalled a process may leave MAX_REST bytes, in place of those that an earlier process of the
-        slot left.
+        """At a death: read what the pipe holds now, but not up to its end, as a grandchild may keep it open. Returns
+        how many of these bytes are left. While the output is stalled, a process may leave MAX_REST bytes, which replace
+        those of an earlier process of the slot.
         """
         if self._pressure.stalled:
             self._fanout.drop_older(stream)

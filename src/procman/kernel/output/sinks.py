@@ -350,7 +350,10 @@ class Sink:
         self._keep_torn(bytes(self._head))
         self._head = self._head[len(self._torn) :]
         self._lose_backlog()
-        self._on_trouble(f"cannot write to {self._name}: {error.strerror}; dropping output until it can be written")
+        why = f"{error.strerror}; dropping output until it can be written"
+        if error.errno in (errno.EPIPE, errno.ECONNRESET):
+            why = "nobody reads it any more; dropping output until somebody does (`procman logs` has it)"
+        self._on_trouble(f"cannot write to {self._name}: {why}")
 
     def _keep_torn(self, data: bytes) -> None:
         self._torn = data[: data.find(b"\n") + 1] if self._mid_line else b""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from procman.kernel.process.memory import MemoryWatch
     from procman.kernel.process.notify import Fields, NotifySockets
     from procman.kernel.process.probes.attempts import ProbedProcess
+    from procman.kernel.process.probes.polling import ProbeState
     from procman.kernel.process.probes.probes import Probes
-    from procman.kernel.process.probes.probing import ProbeState
 else:
     policies = later(__name__, "procman.core.policies")
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 class Provided(Struct, frozen=True):
-    """What a new process gets beside what all get: variables, and the descriptors of its sockets from 3 on."""
+    """What a new process gets in addition to what all get: variables, and the descriptors of its sockets from 3 on."""
 
     env: Mapping[str, str] = {}
     sockets: tuple[int, ...] = ()
@@ -64,7 +64,7 @@ class Provided(Struct, frozen=True):
 NOTHING = Provided()
 
 MOST_DIGITS = 18
-"""Of a number in a message: more is none that is meant, and one of 4,300 digits is refused by int()."""
+"""Most digits of a number in a message: a longer number makes no sense, and int() refuses one of 4,300 digits."""
 
 
 class OnDemand:
@@ -169,14 +169,14 @@ class OnDemand:
                 self._memory = MemoryWatch(self._reactor, self._limited, self._measured)
             self._memory.go_on()
 
-    def _limited(self) -> dict[tuple[str, int], tuple[int, ...]]:
-        """The roots of the process trees whose memory has a limit."""
-        processes = [
-            process
+    def _limited(self) -> dict[int, tuple[str, int]]:
+        """The roots of the process trees whose memory has a limit, with name and generation."""
+        return {
+            pid: (process.name, process.generation)
             for process in self._processes.current.values()
             if process.spec.recycle and process.spec.recycle.memory
-        ]
-        return {(process.name, process.generation): (process.pid, *process.adopted) for process in processes}
+            for pid in (process.pid, *process.adopted)
+        }
 
     def _measured(self, name: str, generation: int, memory: int) -> None:
         self.post(Measured(name, generation, memory))

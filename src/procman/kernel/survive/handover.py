@@ -131,7 +131,7 @@ def _mapped(fd: int) -> mmap.mmap:
             raise _refused(f"descriptor {fd} is not a state that another procman of this user has sealed")
         return mmap.mmap(fd, 0, prot=mmap.PROT_READ)
     except (OSError, ValueError, OverflowError):
-        raise _refused(f"descriptor {fd} is no state of a procman") from None
+        raise _refused(f"descriptor {fd} is not the state of a procman") from None
 
 
 def _refused(why: str) -> RefusedError:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from procman.companions.autoscaler.metrics import ReadingError, number
 from procman.companions.balancer.answers import HaproxyError
 from procman.companions.balancer.runtime import Runtime
 from procman.core.autoscale_settings import HaproxyNumber, HaproxySource
-
-if TYPE_CHECKING:
-    from procman.companions.autoscaler.fleet import TypeSeen
 
 
 class HaproxyGauge:
@@ -18,8 +15,7 @@ class HaproxyGauge:
         self._source = source
         self._runtime = Runtime(source.socket, timeout)
 
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
+    def read(self, *_: object) -> float:
         try:
             load = self._runtime.load(self._source.backend)
         except HaproxyError as error:

@@ -77,7 +77,7 @@ class FileAttempt:
             self._answer(failed(f"file {self._shown}: {(why or str(error)).lower()}"))
             return
         if changed_at >= self._started_at - FILE_SLACK:
-            self._answer(passed(f"file {self._shown} is there"))
+            self._answer(passed(f"file {self._shown} exists"))
         else:
             self._answer(failed(f"file {self._shown} is older than the process"))
 

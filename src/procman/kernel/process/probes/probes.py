@@ -18,7 +18,7 @@ from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.helpers import HelperEnd, Helpers
 from procman.kernel.process.probes.attempts import FileAttempt, OnAnswer, ProbeAnswer, ProbedProcess, failed
 from procman.kernel.process.probes.command import ExecAttempt, described, run_command
-from procman.kernel.process.probes.probing import SPREAD, Limits, Polling, ProbeState
+from procman.kernel.process.probes.polling import SPREAD, Limits, Polling, ProbeState
 from procman.kernel.process.spawn import SpawnError
 
 if TYPE_CHECKING:
