@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from procman.control import names
-from procman.control.names import refusal
+from procman.control.names import PAUSE, TRIES, WAIT_PAUSE, refusal
 from procman.control.places import Place, folders, names_of, older_places
-from procman.control.sockets import address_of, connect, is_trusted, peer_of
+from procman.control.sockets import connect, is_trusted, listen, peer_of
 from procman.errors import RefusedError
 from procman.later import later
 
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from procman.control import find
 else:
     find = later(__name__, "procman.control.find")
-
-BACKLOG = 512
-PID_TRIES, PID_PAUSE = 100, 0.005
-"""How often, and how many seconds apart, the pid in a lock is read: its holder writes it just after locking."""
-
-WAIT_PAUSE = 0.05
-"""Seconds between attempts to get a dead procman's lock, which its guardian holds until all that it left has ended."""
 
 Names: TypeAlias = dict[str, socket.socket]
 
@@ -183,8 +176,8 @@ def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
 
     def waits(pid: int) -> None:
         if not reported:
+            reported.append(pid)
             on_wait(pid)
-        reported.append(pid)
 
     return waits
 
@@ -199,9 +192,9 @@ def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> 
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
                 fresh[name] = listener
-    except names.HeldError as error:
+    except RefusedError:
         _close_all({}, fresh)
-        raise refusal(error.holder.pid, error.holder.uid) from None
+        raise
     return fresh
 
 
@@ -209,16 +202,9 @@ def _refuse_older(wanted: Wanted) -> None:
     """Refuse to start beside an older procman in this container, whose socket has a name without the PID namespace."""
     for root in wanted.roots:
         for place in older_places(folders(os.environ, os.geteuid()), root, wanted.label):
-            if find.is_here(place.socket):
-                raise refusal(_pid_at(place.socket))
-
-
-def _pid_at(path: str) -> int:
-    try:
-        with connect(path) as peer:
-            return peer_of(peer)[0]
-    except OSError:  # it has ended, or cannot be asked
-        return 0
+            pid = find.pid_here(place.socket)
+            if pid:
+                raise refusal(pid)
 
 
 def _distinct(places: list[Place]) -> list[Place]:
@@ -307,7 +293,8 @@ def _refuse_explicit(place: Place, error: OSError) -> None:
 def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
     """Take the lock, or raise RefusedError with the pid of its holder.
 
-    For a moment the file may still contain a dead procman's pid. If it stays, that procman's guardian holds the lock.
+    The holder writes its pid just after locking: for a moment the file may contain a dead procman's. If it stays, that
+    procman's guardian holds the lock.
     """
     for attempt in itertools.count(1):
         try:
@@ -317,11 +304,11 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
             holder = _holder(pid, path, fd)
             if holder == ELSEWHERE:
                 raise OSError("a procman of another PID namespace has it") from None
-            if holder is not None or (not pid and attempt >= PID_TRIES):
+            if holder is not None or (not pid and attempt >= TRIES):
                 raise refusal(holder or 0) from None
-            if attempt == PID_TRIES:
+            if attempt == TRIES:
                 on_wait(pid)
-            time.sleep(PID_PAUSE if attempt < PID_TRIES else WAIT_PAUSE)
+            time.sleep(PAUSE if attempt < TRIES else WAIT_PAUSE)
         else:
             return
 
@@ -353,22 +340,14 @@ def _listen(place: Place) -> socket.socket | None:
     """A listening socket of mode 0600, in place of a dead one; None where the place cannot be used."""
     try:
         _remove_stale(place)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # the socket never has another mode than 0600
         try:
-            with address_of(place.socket) as address:
-                listener.bind(address)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
-        except OSError:
-            listener.close()
-            raise
+            return listen(place.socket)
         finally:
             os.umask(before)
     except OSError as error:
         _refuse_explicit(place, error)
         return None
-    return listener
 
 
 def _remove_stale(place: Place) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from procman.control import names
 from procman.control.places import folders, inner_sockets, logical, names_of, older_places, places_in, temporary
-from procman.control.sockets import answers, connect, is_trusted, peer_of
+from procman.control.sockets import answers, connect, is_trusted, peer_of, user_name
 from procman.errors import NotRunningError
 
 
@@ -59,7 +59,7 @@ def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunni
         return NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
     other = names.of_another_user(names_of(where, label))
     if other is not None:
-        user = names.user_name(other.uid)
+        user = user_name(other.uid) or other.uid
         text = f"cannot reach procman: pid {other.pid} of user {user} runs for {where}, and only that user and root may use it"
         return NotRunningError(
             text,
@@ -108,20 +108,20 @@ def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterat
     for base in names_of(root, label):
         yield from names.serving(base, root)
     for place in older_places(candidates, root, label):
-        if _is_private(os.path.dirname(place.socket), trusted) and is_here(place.socket):
+        if _is_private(os.path.dirname(place.socket), trusted) and pid_here(place.socket):
             yield place.socket
     for folder in dict.fromkeys(candidates):  # seen from outside, one in an inner container
         if _is_private(folder, trusted):
-            yield from (path for path in inner_sockets(folder, root, label) if is_here(path))
+            yield from (path for path in inner_sockets(folder, root, label) if pid_here(path))
 
 
-def is_here(path: str) -> bool:
-    """Whether the listener has a pid that we can see, and so is in our PID namespace or in one below it."""
+def pid_here(path: str) -> int:
+    """The pid of the listener, where we can see it: it is in our PID namespace or in one below it; 0 elsewhere."""
     try:
         with connect(path) as peer:
-            return peer_of(peer)[0] != 0 and is_trusted(peer, path)
+            return peer_of(peer)[0] if is_trusted(peer, path) else 0
     except OSError:
-        return False
+        return 0
 
 
 def _is_private(folder: str, trusted: set[int]) -> bool:
