@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
+from procman.core.spec import LAST_PORT
 from procman.known.programs import AdviceRule, Listens, Value
 from procman.known.recognise import Known, fixed_port, recognise
 from procman.text.shell import ends_in_background
 
 _PORT = re.compile(r"\$\{?PORT\b")
 _NUMBER = re.compile(r"(?:.*:)?(\d{1,5})(?:/.*)?")
-LAST_PORT = 65535
 
 
 class TypeInput(Struct, frozen=True, kw_only=True):
