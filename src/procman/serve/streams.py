@@ -143,7 +143,7 @@ class EventsStream(_Notifications):
             self._queue.popleft()
             self._missed += 1
         self._queue.append((time, change))
-        return True
+        return 2 * len(self._queue) > self._limit
 
     @property
     def waiting(self) -> bool:
@@ -151,13 +151,14 @@ class EventsStream(_Notifications):
 
     def pull(self, *, any_word: bool) -> bytes:
         """The next notifications, later kinds of events under their own name or not; empty where there are none."""
-        if not self._queue:
-            return b""
-        time, change = self._queue.popleft()
-        missed, self._missed = self._missed, 0
-        self._before += missed + 1
-        change = change if any_word else in_first_words(change)
-        return encode_notification("event", Happened(self.number, time, change, missed, self._before))
+        piece = bytearray()
+        while self._queue and len(piece) < PIECE:
+            time, change = self._queue.popleft()
+            missed, self._missed = self._missed, 0
+            self._before += missed + 1
+            change = change if any_word else in_first_words(change)
+            piece += encode_notification("event", Happened(self.number, time, change, missed, self._before))
+        return bytes(piece)
 
 
 if TYPE_CHECKING:
@@ -179,7 +180,9 @@ if TYPE_CHECKING:
             """The answer that opens the stream."""
 
         def push(self, time: float, change: Change) -> bool:
-            """Add a change, with its time in seconds since the epoch; returns whether it belongs to this stream."""
+            """Add a change, with its time in seconds since the epoch; returns whether it is sent now, not with those that
+            follow.
+            """
 
         def pull(self, *, any_word: bool) -> bytes:
             """The next notifications, with later kinds of events under their own name or not; empty where all have been
