@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from procman import __version__
-from procman.app.usage import UsageError
 from procman.cli.early import load_msgspec, loaded
+from procman.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

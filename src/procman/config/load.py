@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.document import Document
 from procman.config.environment import PORT_VARIABLE, Assignment, inherited, is_ours
 from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_handle, locate, pipe_of
 from procman.config.options import Options
@@ -21,7 +20,7 @@ from procman.config.plan import build_plan, build_specs, place, refuse_config
 from procman.config.ports import DEFAULT_PORT, base_port
 from procman.config.procfile import Entry, claimed_names, parse_procfile
 from procman.config.source import absolute, read
-from procman.config.specs import Inputs, SpecBuilder
+from procman.config.specs import Document, Inputs, SpecBuilder
 from procman.core.spec import BaseEnvironment, port_variables
 from procman.errors import ConfigError, Fault
 from procman.later import later

@@ -153,8 +153,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
     document = inputs.document
     if document.settings is None:
         return []
-    from procman.config.checks import group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
-    from procman.config.keys import default_faults  # noqa: PLC0415  as above
+    from procman.config.crosschecks import default_faults, group_faults, order_faults  # noqa: PLC0415  only with a procman.yml
 
     sections = (("formation", document.formation), ("processes", document.processes))
     faults = [
@@ -163,7 +162,7 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for name in _unknown(inputs, names)
         if name not in inputs.elsewhere
     ]
-    types = {*inputs.entries, *inputs.elsewhere}
+    types = {**inputs.entries, **dict.fromkeys(sorted(inputs.elsewhere))}
     return [*faults, *default_faults(document), *group_faults(document, types), *order_faults(document)]
 
 

@@ -6,7 +6,7 @@ value that checks.py refuses may be anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
@@ -56,7 +56,7 @@ class SpecContext(Struct, frozen=True):
 
     root: str
     defaults: DefaultsSection
-    types: frozenset[str]
+    types: Collection[str]
     one_offs: frozenset[str]
     grace: float
     elsewhere: frozenset[str] = frozenset()

@@ -11,9 +11,9 @@ from procman.later import later
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
-    from procman.config.document import Document
     from procman.config.environment import Assignment
     from procman.config.options import Options
+    from procman.config.specs import Document
     from procman.core import policies
     from procman.core.spec import Plan
 else:

@@ -6,9 +6,9 @@ method.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import os
-import socket
 import time
 from typing import TypeVar
 

@@ -11,11 +11,11 @@ pid and the path of the socket, a line each.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import fcntl
 import itertools
 import os
-import socket
 import stat
 import time
 from collections.abc import Callable
@@ -322,7 +322,7 @@ def _holder(pid: int, path: str, fd: int) -> int | None:
     if pid and find.has_open(pid, fd):
         return pid
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] or (ELSEWHERE if names.AVAILABLE else 0)
     except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return 0
@@ -361,7 +361,7 @@ def _remove_stale(place: Place) -> None:
     if not stat.S_ISSOCK(status.st_mode):
         raise OSError("a file that is not a socket is in its place")
     try:
-        with connect(place.socket) as peer:
+        with contextlib.closing(connect(place.socket)) as peer:
             if is_trusted(peer, place.socket):
                 raise refusal(peer_of(peer)[0])
         # a stranger's, from when others could write here; the sticky folder does not let us remove it

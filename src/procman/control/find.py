@@ -118,7 +118,7 @@ def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterat
 def pid_here(path: str) -> int:
     """The pid of the listener, where we can see it: it is in our PID namespace or in one below it; 0 elsewhere."""
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] if is_trusted(peer, path) else 0
     except OSError:
         return 0
@@ -158,7 +158,7 @@ def signature(fd: int) -> tuple[int, str]:
 
 def _is_listened_on_by(pid: int, path: str) -> bool:
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] in (pid, 0) and is_trusted(peer, path)
     except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return True

@@ -8,10 +8,10 @@ no such table (macOS, a sandbox) the file locks of `claim` hold.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import errno
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -157,7 +157,7 @@ def holder_of(name: str) -> Holder | None:
     be identified.
     """
     try:
-        with connect(name, timeout=0.2) as peer:
+        with contextlib.closing(connect(name, timeout=0.2)) as peer:
             pid, uid = peer_of(peer)
     except OSError:
         return None

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from procman.convert import compose, find_node, find_others, find_python, find_ruby
+from procman.convert import compose, find_node, find_others, find_python
 from procman.convert.folder import Finds, Folder
 from procman.convert.result import Converted
 from procman.errors import ConfigError
 
 RULES: tuple[Callable[[Finds], None], ...] = (
-    find_ruby.find,
+    find_others.ruby,
     find_python.find,
     find_others.php,
     find_others.elixir,

@@ -9,8 +9,8 @@ selector, as its socket is then watched for WRITE. A client that does not read i
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol

@@ -15,7 +15,7 @@ from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 
 if TYPE_CHECKING:
-    import socket
+    import _socket as socket  # as in control/sockets.py
     from collections.abc import Iterable
 
     from procman.kernel.kernel import Kernel

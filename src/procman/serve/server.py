@@ -6,11 +6,11 @@ may stop procman, whatever they do: everything that they can fill has a limit.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import itertools
 import os
 import resource
-import socket
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

@@ -28,13 +28,12 @@ from procman.app.options import (
     split,
 )
 from procman.app.options import input_options as options_of
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_types
 from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.option_types import NameOption, TimeType
 from procman.config.environment import is_of_a_service
 from procman.config.location import note_of, search_upwards
-from procman.errors import nearest
+from procman.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

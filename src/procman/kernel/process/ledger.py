@@ -61,16 +61,6 @@ class Noted(Struct, frozen=True, rename={"noted_at": "born"}):
     repeat: bool = True
 
 
-class Escalation(Struct, frozen=True):
-    """What besides its policy decides how a process is asked to end, as in core/stopping.py."""
-
-    shell: bool = False
-    repeat: bool = False
-
-
-PLAIN = Escalation()
-
-
 class Ledger:
     """The records by pid, and the file once there is one.
 
@@ -116,8 +106,8 @@ class Ledger:
             os.close(self.fd)
             self.fd = None
 
-    def note(self, pid: int, kind: EntryKind, stop: StopPolicy, how: Escalation = PLAIN) -> None:
-        """Record a process that procman has started or adopted, and how it is stopped."""
+    def note(self, pid: int, kind: EntryKind, stop: StopPolicy, *, shell: bool = False, repeat: bool = False) -> None:
+        """Record a process that procman has started or adopted, and how it is stopped (core/stopping.py)."""
         at = self._slots.get(pid)
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
@@ -126,7 +116,7 @@ class Ledger:
             self._longest = max(self._longest, stop.grace)
         grace = (self._longest if kind is EntryKind.ORPHAN else 0.0) or stop.grace
         policy = MODES[stop.mode], signal_number(stop.signal), noted_at, grace
-        self._write(at, RECORD.pack(pid, kind, *policy, how.shell, how.repeat))
+        self._write(at, RECORD.pack(pid, kind, *policy, shell, repeat))
 
     def forget(self, pid: int) -> None:
         """It has ended and is reaped."""
