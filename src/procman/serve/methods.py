@@ -202,7 +202,7 @@ def _why(caller: Caller, params: WhyParams, answer: Answer) -> None:
 @serves(methods.HOLD)
 def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
     if len(caller.holders) >= MOST_HELD and command.by not in caller.holders:
-        answer(Failure(Code.REFUSED, f"cannot hold stops in more than {MOST_HELD} names", "use fewer"))
+        answer(Failure(Code.REFUSED, f"cannot hold stops under more than {MOST_HELD} names", "use fewer"))
         return
     if command.names and command.seconds:
         caller.holders.add(command.by)
