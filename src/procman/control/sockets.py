@@ -20,6 +20,7 @@ MAX_ADDRESS = 107 if sys.platform == "linux" else 103
 """Most bytes of a path in sun_path, without its NUL (unix(7))."""
 
 CONNECT_SECONDS = 1.0
+BACKLOG = 512
 
 ABSTRACT = "@procman/"
 """The start of procman's own abstract names; any other path that starts with `@` is a file."""
@@ -62,6 +63,20 @@ def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
         peer.close()
         raise
     return peer
+
+
+def listen(path: str) -> socket.socket:
+    """A listening socket that does not block."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with address_of(path) as address:
+            listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 @contextlib.contextmanager
@@ -112,3 +127,22 @@ def peer_of(connection: socket.socket) -> tuple[int, int]:
     # LOCAL_PEERCRED of macOS and FreeBSD (unix(4)): struct xucred begins with a version and the effective uid.
     _, uid = struct.unpack("2I", connection.getsockopt(0, 1, 76)[:8])
     return 0, uid
+
+
+def user_name(uid: int) -> str:
+    """The name of a user; "" where the system has none."""
+    import pwd  # noqa: PLC0415  only on the way to an error
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def state_of(pid: int) -> str:
+    """The letter of a process's state (proc(5)); "" where it has ended or cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except OSError:
+        return ""

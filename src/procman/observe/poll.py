@@ -58,7 +58,7 @@ class Poller:
         return Poll(answer, Trees(table))
 
     def pause(self, seconds: float) -> None:
-        """Wait for so many seconds, or until the connection ends."""
+        """Wait for this many seconds, or until the connection ends."""
         select.select([self.client.channel], [], [], seconds)
 
     def _connect_again(self) -> None:

@@ -75,7 +75,7 @@ class Tape:
         return bytes(self._data[begin - self.start : end - self.start])
 
     def newest(self) -> int:
-        """Where a watcher starts that cannot see all: after the end of a line, if there is one."""
+        """Where a watcher that cannot see everything starts: after the end of a line, if there is one."""
         begin = max(0, len(self._data) - KEPT)
         if begin or self.start:
             begin = self._data.find(b"\n", begin) + 1 or begin
@@ -282,7 +282,7 @@ class ServedAttachment(ServedStream):
         return Taken(slot.keyboard.type(data))
 
     def open(self, params: AttachParams) -> None:
-        """Start: a client that may type does, if no other client types."""
+        """Start the attachment. A client that may type becomes the typist, if there is none yet."""
         self._slot.watchers.append(self)
         self.read_only = params.read_only
         self._resize(params.columns, params.rows)

@@ -119,7 +119,7 @@ class LazyServer:
             self._try()
 
     def _try(self) -> Server | None:
-        """Running out of a resource is no reason to end: it is tried again."""
+        """Running out of a resource ends nothing: it is tried again."""
         try:
             return self.load()
         except (ImportError, OSError, MemoryError) as error:

@@ -11,9 +11,9 @@ import contextlib
 import itertools
 import os
 import resource
-import time
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -68,6 +68,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._attachments: Attachments | None = None
         self._published = 0
+        self._sends_soon = False  # changes that wait
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
         self._freed = freed
@@ -81,7 +82,16 @@ class Server:
             wakes = [stream.push(time, change) for stream in connection.streams]
             if any(wakes):
                 connection.wake()
+        if self._streaming and not self._sends_soon:
+            self._sends_soon = True
+            self.reactor.call_at(monotonic(), self._send_changes)
         self.waits.changed()
+
+    def _send_changes(self) -> None:
+        """Send all changes of a round together: with a thousand instances that stop, two calls for each were a third of it."""
+        self._sends_soon = False
+        for connection in tuple(self._streaming):
+            connection.wake()
 
     def operation_ended(self, _operation: Operation) -> None:
         """An operation has ended."""
@@ -143,7 +153,7 @@ class Server:
 
     def _leave(self, names: set[str]) -> None:
         """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
-        now = time.monotonic()
+        now = monotonic()
         for by in names:
             stays = by in self._returning or len(self._returning) < MOST_HELD
             self._returning[by] = now + self.limits.returns if stays else now
@@ -155,7 +165,7 @@ class Server:
         """A client that has not come back holds no stop any more; an instance whose stop was held is stopped at its own
         deadline at the latest.
         """
-        now = time.monotonic()
+        now = monotonic()
         held = {by for connection in self._connections for by in connection.holders}
         for by in [by for by, until in self._returning.items() if until <= now]:
             del self._returning[by]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.control.codec import Code
-from procman.control.conditions import Condition, OperationCondition
+from procman.control.conditions import PENDING, Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
 from procman.core.select import Selector
 from procman.core.view import FleetView
@@ -27,7 +27,7 @@ MOST = 64
 """Most waits at a time, of all clients together."""
 
 SHARE = 10
-"""After a check, the next one comes no sooner than so many times the duration of that check."""
+"""After a check, the next one waits for this many times the duration of that check."""
 
 ALARM = 60.0
 """Most seconds to the next alarm. Alarms are never cancelled, so none may stay long for a client that has gone."""
@@ -124,12 +124,10 @@ class Waits:
             self._arm()
 
     def _judge(self, wait: PendingWait, view: FleetView) -> None:
-        verdict = wait.condition.judge(view)
-        if verdict.outcome != "pending":
-            waited = Waited(verdict.outcome, verdict.reason, verdict.hint)
-        elif time.monotonic() >= wait.deadline:
-            waited = Waited("late", pending=verdict.pending)
-        else:
-            return
+        waited = wait.condition.judge(view)
+        if waited.outcome == PENDING:
+            if time.monotonic() < wait.deadline:
+                return
+            waited = Waited("late", pending=waited.pending)
         del self._waits[wait]
         wait.answer(waited)

@@ -200,7 +200,7 @@ class Reader:
             self._fanout.history.relieve()
             if clock.monotonic() >= self._no_memory_until:
                 self._no_memory_until = clock.monotonic() + LOG_AGAIN
-                self._fanout.log("no memory for all output: some of it is dropped, and the largest history is given up")
+                self._fanout.log("not enough memory for all output: some of it and the largest history are dropped")
             return b""
 
     def _take(self, stream: ChildStream, size: int) -> bytes:

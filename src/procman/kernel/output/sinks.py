@@ -263,6 +263,10 @@ class Sink:
 
     def flush(self, deadline: float) -> None:
         """At the very end: wait for the reader until `deadline` (monotonic), then drop the rest and report it."""
+        if self.stalled and os.isatty(self._way.fd):  # the next prompt would undo Ctrl-S too, without these lines
+            from procman.kernel.output.terminals import resume  # noqa: PLC0415  only at the end, and only where it is held up
+
+            resume(self._way.fd)
         selector = OneShotSelector()
         selector.register(self._way.fd, WRITE)
         while self.stalled and (left := deadline - time.monotonic()) > 0:
@@ -340,14 +344,13 @@ class Sink:
     def _fail(self, error: OSError) -> None:
         self.failed = True
         self._retry_at = time.monotonic() + self.retry
-        if error.errno == errno.EPIPE:
+        why = f"{error.strerror}; dropping output until it can be written"
+        if error.errno in (errno.EPIPE, errno.ECONNRESET):
+            why = "nobody reads it any more; dropping output until somebody does (`procman logs` has it)"
             self._mid_line = False  # the next reader has not seen the start of the line
         self._keep_torn(bytes(self._head))
         self._head = self._head[len(self._torn) :]
         self._lose_backlog()
-        why = f"{error.strerror}; dropping output until it can be written"
-        if error.errno in (errno.EPIPE, errno.ECONNRESET):
-            why = "nobody reads it any more; dropping output until somebody does (`procman logs` has it)"
         self._on_trouble(f"cannot write to {self._name}: {why}")
 
     def _keep_torn(self, data: bytes) -> None:
