@@ -252,7 +252,7 @@ class Formation:
                 self.counters[i.spec.type] = replace(counts, starts=counts.starts + 1)
                 if i.spec.recycle is not None:
                     self.out += replacing.watch_age(i, now)
-            case LeaderEnded(status=status):
+            case LeaderEnded(status):
                 counts = self.counters.get(i.spec.type, NO_COUNTS)
                 exits = counts.exits | {status.code: counts.exits.get(status.code, 0) + 1}
                 self.counters[i.spec.type] = replace(counts, exits=exits)
@@ -272,7 +272,7 @@ class Formation:
                     replacing.abort(self, rollout, i, now)
                 if i.spec.on_end is not OnEnd.STAY and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
-            case EndedItself(_, status):
+            case EndedItself(status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(closing.status_of(i, status), f"{i.name} ended", now)
             case _:
