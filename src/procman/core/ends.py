@@ -93,8 +93,8 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     hint = hints.of_success(i.spec, event, lived) if outcome is Outcome.DONE else rule
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     then, code = _AFTER_END[outcome]
-    besides = {Outcome.GIVE_UP: rule, Outcome.DONE: hints.IN_BACKGROUND if hint.startswith(hints.IN_BACKGROUND) else ""}
-    why = Reason(code, "; ".join(filter(None, (how.reason, besides.get(outcome)))))
+    besides = hints.IN_BACKGROUND if hint.startswith(hints.IN_BACKGROUND) else rule
+    why = Reason(code, f"{how.reason}; {besides}" if besides else how.reason)
     facts: tuple[Fact, ...] = (gone, EndedItself(event.status))
     if outcome is not Outcome.DONE:
         i = noted_death(i, now)
