@@ -284,7 +284,7 @@ def is_active(replica: Replica) -> bool:
 
 
 def within(ratio: float, tolerance: float) -> bool:
-    """Whether a ratio is too near to 1 for a change. The last bit of a division is no reason for one."""
+    """Whether a ratio is too near to 1 for a change. The last bit of a division should not cause one."""
     return abs(1.0 - ratio) <= tolerance + 1e-9
 
 

@@ -96,7 +96,7 @@ def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: Wo
         removed, count = [other for other in chosen if type_of(other) == t], world.desired.count(t)
         if len(removed) > count - target.get(t, count):
             reason = (
-                f"{t}={target[t]} takes {max(0, count - target[t])} of {count} away"
+                f"{t}={target[t]} stops {max(0, count - target[t])} of {count}"
                 if t in target
                 else f"{t} keeps its count"
             )

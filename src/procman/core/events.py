@@ -193,7 +193,7 @@ class InterruptAsked(Struct, frozen=True, tag=True):
 
 
 class ScaleAsked(Struct, frozen=True, tag=True):
-    """TTIN or TTOU: so many more instances of the main type."""
+    """TTIN or TTOU: this many more instances of the main type."""
 
     by: int
 

@@ -39,7 +39,7 @@ class Died(Struct, frozen=True, gc=False):
 
 
 class Rested(Struct, frozen=True, gc=False):
-    """Nothing of it is left, and nothing is about to happen: it is down, done or failed."""
+    """Nothing of it is left, and it will not start by itself: it is down, done or failed."""
 
 
 Fact: TypeAlias = Started | BecameReady | LeaderEnded | EndedItself | Died | Rested

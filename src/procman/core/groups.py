@@ -55,8 +55,8 @@ class Regroup(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """A member that another one waits for, and the state it has to reach: `stopped`, `ready` or `done`. `failed`: its
-    instance that cannot reach it without a person's help.
+    """A member that another one waits for, and the state that it has to reach: `stopped`, `ready` or `done`. `failed`:
+    its instance that cannot reach it without a person's help.
     """
 
     type: str
@@ -65,7 +65,7 @@ class Ahead(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """What a slot that is stopped with its group has to do, and whether that is all."""
+    """The next step of a slot that is stopped with its group (None: nothing yet), and whether it is the last one."""
 
     event: HaltWanted | StopWanted | None
     done: bool
@@ -223,12 +223,12 @@ def _restarted_with(i: Instance, group: Group, slots: Slots) -> list[str]:
 
 
 def _is_given_up(i: Instance) -> bool:
-    """Whether it is never restarted, and has ended: like a temporary child it is no member any more."""
+    """Whether it is never restarted, and has ended: like a temporary child it is not a member any more."""
     return i.spec.restart.policy is When.NEVER and isinstance(i.phase, Done | Failed)
 
 
 def _is_stopped(i: Instance, moves: Mapping[str, Move]) -> bool:
-    """Whether it needs not be stopped with the group any more. A process that KILL did not remove is not waited for."""
+    """Whether it need not be stopped with the group any more. A process that KILL did not remove is not waited for."""
     if i.unkillable or isinstance(i.phase, AT_REST):
         return True
     return i.wanted and (not isinstance(moves.get(i.name), RegroupMove) or isinstance(i.phase, STOPPED))

@@ -67,7 +67,7 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
 
 
 def _began(i: Instance, until: Until) -> float:
-    """Since when it has been on its way: since its start, if it is to be done."""
+    """Since when it has been on its way. One that has to be done counts from its start."""
     return i.leader.started_at if until is policies.Until.DONE and i.leader is not None else i.phase_since
 
 

@@ -58,7 +58,7 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
 
 
 def _coming(formation: Formation, i: Instance, now: float) -> str:
-    """What is to happen to a running instance, and what that waits for."""
+    """What will happen to a running instance, and what that waits for."""
     move = formation.desired.moves.get(i.name)
     if move is None or not isinstance(i.phase, UP):
         return ""

@@ -157,7 +157,7 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
 
 
 def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
-    """It is stopped for its state, which counts as a death, and then restarted as after one."""
+    """It is stopped because of its state. That counts as a death, after which it is restarted."""
     assert isinstance(i.phase, Starting | Unhealthy)
     leader = i.phase.leader
     if not i.wanted:  # it is to be stopped anyway, in its turn

@@ -37,7 +37,7 @@ class Outcome(Enum):
 def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool = False) -> tuple[Outcome, str]:
     """What follows the `failures`-th end in a row, and for giving up, the rule that says so.
 
-    `unready`: it ended before its readiness check succeeded, which is no success, whatever its status.
+    `unready`: it ended before its readiness check succeeded, which is not a success, whatever its status.
     """
     policy = spec.restart
     success = not unready and (status.code == 0 or status.code in spec.success_exit_codes)

@@ -51,7 +51,7 @@ class Slots:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left of any instance, except what KILL did not remove, and none is about to start."""
+        """Whether no instance is about to start, and nothing is left of any except what KILL did not remove."""
         return not self._busy
 
     @property

@@ -252,7 +252,7 @@ def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
 
 
 def unreadable(i: Instance, event: Unreadable) -> Step:
-    """It may not run unseen: killed, which counts as a failed end."""
+    """It must not run unseen: it is killed, and that counts as a failed end."""
     return Step(i, (wording.cannot_be_read(i, event.why), kill_all(i))) if i.alive else Step(i)
 
 
@@ -280,7 +280,7 @@ def adopted(phase: Stopping | Clearing, event: Adopted) -> tuple[Action, ...]:
 
 
 def _stay(i: Instance, phase: Draining | Stopping | Clearing) -> Instance:
-    """Another step of the same phase, with a deadline of its own."""
+    """The next step of the same phase, with a deadline of its own."""
     return replace(i, phase=phase, token=i.token + 1)
 
 

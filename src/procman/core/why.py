@@ -42,7 +42,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
 
 
 def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[str]:
-    """What is to happen to it, and what that waits for."""
+    """What will happen to it, and what that waits for."""
     move, type_name = formation.desired.moves.get(i.name), i.spec.type
     rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
     needing, closing = overview.stops_after(formation, i), formation.desired.closing

@@ -194,7 +194,7 @@ def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
 
 
 _UNASKED = frozenset({ReasonCode.FOLLOWED, ReasonCode.RECYCLED})
-"""Restarts that no other line of the log explains: no command was given, and nothing has died."""
+"""Restarts that no other line of the log explains, because no command was given and nothing has died."""
 
 
 def stopping(i: Instance, why: Reason) -> Publish:

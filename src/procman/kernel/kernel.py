@@ -211,7 +211,7 @@ class Kernel:
         return self.fleet.counts
 
     def operation(self, number: int) -> Operation | None:
-        """An operation's state; None where there is no operation of that number, or none any more."""
+        """An operation's state; None where it does not exist, or no longer."""
         return self.fleet.operation(number)
 
     def why(self, name: str) -> tuple[str, ...]:

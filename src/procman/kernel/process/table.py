@@ -19,7 +19,7 @@ from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.children import RunningProcess, read_process
-from procman.kernel.process.ledger import EntryKind, Escalation, Ledger, Noted
+from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.process import (
     Process,
     ProcessState,
@@ -147,11 +147,10 @@ class ProcessTable:
         self.current[process.name] = process
         self._by_pid[process.pid] = process
         self._by_group[process.group] = process
-        # the guardian does not learn when it is ready
-        how = Escalation(led_by_shell, repeat=process.spec.ready is None)
-        self.ledger.note(process.pid, EntryKind.LEADER, process.spec.stop, how)
+        stop, repeat = process.spec.stop, process.spec.ready is None  # the guardian does not learn when it is ready
+        self.ledger.note(process.pid, EntryKind.LEADER, stop, shell=led_by_shell, repeat=repeat)
         if process.held:
-            self.ledger.note(process.group, EntryKind.HOLDER, process.spec.stop)
+            self.ledger.note(process.group, EntryKind.HOLDER, stop)
 
     def leader(self, pid: int) -> Process | None:
         """The instance's process whose leader this is, as long as it is not reaped."""
