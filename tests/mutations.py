@@ -431,7 +431,7 @@ MUTATIONS = [
     Mutation("leftovers have ten seconds", "closing", "default=longest_grace(plan))", "default=DEFAULT_GRACE)"),
     Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
-    Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
+    Mutation("Finish twice", "fleet", "        formation.finished = True\n", ""),
     Mutation(
         "the leftover of an old run is a daemon",
         "formation",

@@ -77,18 +77,19 @@ class Formation:
         self.groups = groups.Groups(state.groups) if state.plan.groups else None
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.finished = state.finished
         self.startup = state.startup
         self.lingering = dict(state.lingering)
         self.out: list[Action] = []
         self._kept = wanted.kept(self.plan, self.desired)
 
-    def state(self, *, finished: bool) -> FleetState:
+    def state(self) -> FleetState:
         """Everything that is known, between two events."""
         return FleetState(
             plan=self.plan,
             desired=self.desired,
             slots=self.slots.state(),
-            finished=finished,
+            finished=self.finished,
             crashes=self.crashes.state(),
             counters=dict(self.counters),
             operations=self.operations.state(),
