@@ -448,7 +448,12 @@ MUTATIONS = [
         " | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)",
         "",
     ),
-    Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
+    Mutation(
+        "a shutdown leaves them open",
+        "formation",
+        "self.out += self.operations.abort(Reason(ReasonCode.SHUTDOWN,",
+        "(lambda _: None)(Reason(ReasonCode.SHUTDOWN,",
+    ),
     # ---- readiness and health
     Mutation(
         "a probe's answer makes nobody ready",

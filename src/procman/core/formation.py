@@ -196,7 +196,7 @@ class Formation:
             self.step(i, WaitWanted(blocked.on), now)
         if (failed := blocked.hopeless(self.slots)) is not None:
             why = blocked.explain(self.slots, now)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
+            self.out += self.operations.abort(Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), {i.name}, failed)
 
     def terms(self, i: Instance, now: float) -> StopTerms:
         """Which clients hold its stop back, and when it is over at the latest."""
@@ -357,7 +357,7 @@ class Formation:
         if self.plan.has_order or self.holds:
             self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))
         self.watch_stop(now)
-        self.out += self.operations.close(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))
+        self.out += self.operations.abort(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))
         self.reconcile(now)
         closing.give_up(self.slots, self.desired.moves)
 
