@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
-from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want, needs_of_counts, up
 from procman.core.phases import Instance, Ready
+from procman.core.requests import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.select import Refusal
 from procman.core.slots import World
 from procman.core.spec import ProcessSpec, refuse_count, room_of
