@@ -191,8 +191,8 @@ def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> 
             name = f"{base}/{mine}"
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
-                fresh[name] = listener
                 undo.callback(listener.close)
+                fresh[name] = listener
         undo.pop_all()
     return fresh
 
