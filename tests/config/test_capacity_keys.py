@@ -7,9 +7,8 @@ from itertools import pairwise
 import jsonschema
 import pytest
 import yaml
-from folders import faults_of, write
+from folders import SCHEMA, faults_of, write
 
-from procman.config.keys import schema
 from procman.config.load import Options, load
 from procman.core.policies import (
     Dependency,
@@ -34,7 +33,7 @@ from procman.core.policies import (
 
 def plan_of(folder, text):
     write(folder, yml=text)
-    assert jsonschema.Draft202012Validator(schema()).is_valid(yaml.safe_load(text))
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(yaml.safe_load(text))
     return load(Options(), {})
 
 
