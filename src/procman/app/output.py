@@ -80,7 +80,7 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
 
 
 def counts_of(plan: Plan) -> str:
-    """Each type with its count and ports; a summary where they are more than a person reads."""
+    """Each type with its count and ports; a summary if there are more than a person reads."""
     if len(plan.counts) <= MOST_TYPES:
         return ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
     return f"{len(plan.counts)} types, {sum(plan.counts.values())} instances{_ports_from(plan, ', ')}"
@@ -92,7 +92,7 @@ def _ports_from(plan: Plan, after: str) -> str:
 
 
 def _kept(plan: Plan, name: str) -> str:
-    """A note on a count that was set at run time, and so is not that of the files."""
+    """A note on a count that was set at run time and differs from that of the files."""
     return " (kept)" if name in plan.kept else ""
 
 

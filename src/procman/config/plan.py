@@ -181,7 +181,7 @@ def _refuse_asked(
 
 
 def _formation_hint(name: str, inputs: Inputs) -> str:
-    """The hint that `start web=2` is written `start -m web=2`."""
+    """The hint to write `start web=2` as `start -m web=2`."""
     type_name, equals, _ = name.partition("=")
     return f"counts are given by -m {name}" if equals and type_name in inputs.entries else ""
 

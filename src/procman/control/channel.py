@@ -6,9 +6,9 @@ method.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import os
-import socket
 import time
 from typing import TypeVar
 
@@ -120,7 +120,7 @@ class Channel:
         self.made += 1
 
     def next_message(self, timeout: float | None) -> Incoming | None:
-        """The next message; None where procman has closed the connection. Raises TimeoutError after so many seconds."""
+        """The next message; None where procman has closed the connection. Raises TimeoutError after this many seconds."""
         return self._receive(None if timeout is None else time.monotonic() + timeout)
 
     # ---- for those who wait for other things, too

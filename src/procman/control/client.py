@@ -159,7 +159,7 @@ class Client:
         return self._call(methods.SIGNAL, SendSignal(signal, tuple(names), leader))
 
     def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
-        """Let stops of ready instances of these types wait for `release`, for at most so many seconds; 0 ends that.
+        """Let stops of ready instances of these types wait for `release`, for at most this many seconds; 0 ends that.
 
         A new call replaces the earlier one of the same holder. A hold ends ten seconds after this connection, unless
         another connection holds under the same name by then.

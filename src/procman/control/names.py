@@ -8,10 +8,10 @@ no such table (macOS, a sandbox) the file locks of `claim` hold.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import errno
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -139,11 +139,13 @@ def of_another_user(bases: Iterable[str]) -> Holder | None:
 
 
 def labels(bases: Iterable[str]) -> list[str]:
-    """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
+    """The `--name` of every formation that this user runs in a root, or for root any user. `bases` are the root's names
+    without a `--name`.
+    """
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
     found: dict[str, None] = {}
-    for line in _table():
-        name, _, _ = (path := line.rstrip("\n").rpartition(" ")[2]).rpartition("/")
+    for path, _ in _table():
+        name = path.rpartition("/")[0]
         for base in bases:
             if name.startswith(f"{base}:") and path.endswith(users):
                 found[name.removeprefix(f"{base}:")] = None
@@ -155,12 +157,13 @@ def holder_of(name: str) -> Holder | None:
     be identified.
     """
     try:
-        with connect(name, timeout=0.2) as peer:
+        with contextlib.closing(connect(name, timeout=0.2)) as peer:
             pid, uid = peer_of(peer)
     except OSError:
         return None
-    inodes = _inodes(name)
-    if not inodes and _table():
+    table = _table()
+    inodes = [inode for path, inode in table if path == name]
+    if not inodes and table:
         return None
     return Holder(pid, uid, _is_alive(pid, inodes))
 
@@ -185,17 +188,14 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
     return not wanted
 
 
-def _inodes(name: str) -> list[str]:
-    ending = f" {name}\n"
-    return [line.split()[6] for line in _table() if line.endswith(ending)]
-
-
-def _table() -> list[str]:
+def _table() -> list[tuple[str, str]]:
+    """The path and the inode of every Unix socket that has a path, and before them the headings."""
     try:
         with open(TABLE, encoding="utf-8", errors="replace") as lines:
-            return lines.readlines()
+            rows = [line.rstrip("\n").split(maxsplit=7) for line in lines]
     except OSError:  # no /proc, or hidden in a sandbox
         return []
+    return [(row[7], row[6]) for row in rows if len(row) == 8]
 
 
 def _users(base: str, root: str) -> list[int]:
@@ -213,10 +213,9 @@ def _users(base: str, root: str) -> list[int]:
 def _named(base: str) -> Iterator[int]:
     """The users for whom the table has a name of this root: anyone can have taken it."""
     start = f"{base}/"
-    for line in _table():
-        name = line.rpartition(" ")[2].rstrip("\n")
-        uid = name.removeprefix(start)
-        if uid != name and uid.isdecimal() and len(uid) < 11:
+    for path, _ in _table():
+        uid = path.removeprefix(start)
+        if uid != path and uid.isdecimal() and len(uid) < 11:
             yield int(uid)
 
 

@@ -63,7 +63,7 @@ def _rule(finds: Finds) -> None:
 
 
 def _inside(finds: Finds, folder: Folder) -> None:
-    """Search the parts that are side by side: all where the folder itself runs nothing, else a front end."""
+    """Search the folders inside: all of them if the folder itself runs nothing, else only a front end."""
     whole = bool(finds.said)
     for place in folder.places():
         part = folder.below(place)

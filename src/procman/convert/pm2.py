@@ -66,7 +66,7 @@ _JSON_PIECES = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*
 
 
 def _kept(match: re.Match[str]) -> str:
-    """A string unchanged; of a comment only its line ends."""
+    """A string unchanged, and only the line ends of a comment."""
     return match[1] or "\n" * match[0].count("\n") or " "
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from procman.core import actions as do
 from procman.core import events as saw
-from procman.core.decider import AT_FAULT, Survivor
 from procman.core.spec import Plan, is_companion
+from procman.core.survivor import AT_FAULT, Survivor
 from procman.core.timers import FallbackTimer
 from procman.core.view import Change, FleetView, Kind
 

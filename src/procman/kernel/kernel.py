@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from procman.core import actions, decider, events
-from procman.core.fleet import Fleet
+from procman.core import actions, events
+from procman.core.fleet import Decider, Fleet
 from procman.core.phases import UP
+from procman.core.survivor import AT_FAULT
 from procman.core.view import Change, FleetView, Kind, Operation
 from procman.kernel.ending import Ending
 from procman.kernel.eventqueue import Answer, EventQueue, Publisher, ReloadAnswer, Requests
@@ -64,6 +65,7 @@ class Kernel:
             self._processes, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
         )
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
+        self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self._requests = Requests(settings.load, output.log)
         self._notice: str | None = None  # published after an upgrade
         if settings.before is not None:
@@ -71,7 +73,7 @@ class Kernel:
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
-    def fleet(self) -> decider.Decider:
+    def fleet(self) -> Decider:
         """What decides: the fleet, or the fallback once the fleet has raised."""
         return self._faults.decider
 
@@ -201,12 +203,8 @@ class Kernel:
         self._adoption.scan_children()
         self.post(event)
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        return self.fleet.counts
-
     def operation(self, number: int) -> Operation | None:
-        """An operation's state; None where there is no operation of that number, or none any more."""
+        """An operation's state; None where it does not exist, or no longer."""
         return self.fleet.operation(number)
 
     def why(self, name: str) -> tuple[str, ...]:
@@ -236,7 +234,7 @@ class Kernel:
     def why_not(self) -> str:
         """Why procman cannot be upgraded now; "" where it can."""
         if self._faults.fallen_back:
-            return decider.AT_FAULT
+            return AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property
