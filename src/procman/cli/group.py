@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from procman import __version__
-from procman.app.usage import UsageError
 from procman.cli.early import load_msgspec, loaded
+from procman.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -47,7 +47,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "upgrade": Verb("upgrade", "Replace the running procman with the installed version."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
-    "Look": {
+    "Inspect": {
         "ps": Verb("ps", "List the instances."),
         "why": Verb("why", "Explain the state of an instance."),
         "wait": Verb("wait", "Wait until instances are ready, done or stopped."),
@@ -94,9 +94,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
+        width = max(map(len, VERBS))
         for title, verbs in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{name:<8}", verb.help) for name, verb in verbs.items()], col_spacing=4)
+                formatter.write_dl([(f"{name:<{width}}", verb.help) for name, verb in verbs.items()], col_spacing=3)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
         from click.shell_completion import CompletionItem  # noqa: PLC0415  only where a shell asks

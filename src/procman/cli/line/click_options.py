@@ -28,13 +28,12 @@ from procman.app.options import (
     split,
 )
 from procman.app.options import input_options as options_of
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_types
 from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.option_types import NameOption, TimeType
 from procman.config.environment import is_of_a_service
 from procman.config.location import note_of, search_upwards
-from procman.errors import nearest
+from procman.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class VerbatimText(click.types.StringParamType):
-    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+    """Text that procman splits itself: click would split the variable of a repeatable option at every space."""
 
     envvar_list_splitter = "\0"
 
@@ -71,15 +70,7 @@ def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
             raise UsageError(f"cannot use the variable {name}: `procman start` has no such option", near)
 
 
-def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    return _bytes(size, value)
-
-
-def _mebibytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    return _bytes(mebibytes, value)
-
-
-def _bytes(read: Callable[[str], int], value: str) -> int:
+def _bytes(read: Callable[[str], int], _context: click.Context, _option: click.Parameter, value: str) -> int:
     try:
         return read(value)
     except ValueError:
@@ -97,7 +88,11 @@ TAKEN_AS = {
     OptionKind.COUNT: click.IntRange(0),
     OptionKind.SECONDS: TimeType(None),
 }
-CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size, OptionKind.MEBIBYTES: _mebibytes}
+CALLBACKS: dict[OptionKind, Callable[..., Any]] = {
+    OptionKind.NAMES: _split,
+    OptionKind.SIZE: functools.partial(_bytes, size),
+    OptionKind.MEBIBYTES: functools.partial(_bytes, mebibytes),
+}
 
 
 def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:

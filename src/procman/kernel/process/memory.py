@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
+from procman.core.events import Measured
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.descent import descendants
 
@@ -18,19 +19,17 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """Measures as long as `roots` has any: pids, each with its instance's name and generation. `measured` is called with
-    the bytes of each instance.
-    """
+    """Measures as long as `roots` has any: pids, each with its instance's name and generation."""
 
     def __init__(
         self,
         reactor: Reactor,
         roots: Callable[[], Mapping[int, tuple[str, int]]],
-        measured: Callable[[str, int, int], None],
+        post: Callable[[Measured], None],
     ) -> None:
         self._reactor = reactor
         self._roots = roots
-        self._measured = measured
+        self._post = post
         self._armed = False
 
     def go_on(self) -> None:
@@ -49,7 +48,7 @@ class MemoryWatch:
         for pid, run in (*roots.items(), *((one.pid, run) for one, run in descendants(roots))):
             used[run] += memory_of(pid)
         for (name, generation), memory in used.items():
-            self._measured(name, generation, memory)
+            self._post(Measured(name, generation, memory))
 
 
 def memory_of(pid: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -57,46 +58,36 @@ class Connecting:
             self._failed(error.errno or errno.EIO)
             return
         made.setblocking(False)  # noqa: FBT003  the standard library's signature
-        code = made.connect_ex((address, self._port))
-        if code == 0:
-            self._connected(made)
-        elif code == errno.EINPROGRESS:
-            self._watch(made)
-        else:
-            made.close()
-            self._failed(code)
-
-    def cancel(self) -> None:
-        if self._socket is not None:
-            self._close()
-
-    def _watch(self, made: socket.socket) -> None:
         try:
-            self._reactor.register(made.fileno(), WRITE, self._on_ready)
-        except OSError as error:  # no watch left (epoll(7))
+            with contextlib.suppress(BlockingIOError):  # EINPROGRESS
+                made.connect((address, self._port))
+            self._reactor.register(made.fileno(), WRITE, self._on_ready)  # may have no watch left (epoll(7))
+        except OSError as error:
             made.close()
             self._failed(error.errno or errno.EIO)
         else:
             self._socket = made
 
-    def _on_ready(self) -> None:
-        made = self._socket
-        assert made is not None
-        code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._close()
-            self._failed(code)
-        else:
-            self._reactor.unregister(made.fileno())
+    def cancel(self) -> None:
+        if self._socket is not None:
+            self._reactor.unregister(self._socket.fileno())
+            self._socket.close()
             self._socket = None
-            self._connected(made)
+
+    def _on_ready(self) -> None:
+        made, self._socket = self._socket, None
+        assert made is not None
+        self._reactor.unregister(made.fileno())
+        self._connected(made)
 
     def _connected(self, made: socket.socket) -> None:
         """Whether it is connected. On loopback a socket can connect to itself: both ends are the same (RFC 9293,
         simultaneous open).
         """
         try:
-            code = errno.ECONNREFUSED if made.getsockname() == made.getpeername() else 0
+            code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not code and made.getsockname() == made.getpeername():
+                code = errno.ECONNREFUSED
         except OSError as error:  # closed again already
             code = error.errno or errno.EIO
         if code:
@@ -108,12 +99,6 @@ class Connecting:
     def _failed(self, code: int) -> None:
         self._why = self._why or os.strerror(code).lower()
         self.start()
-
-    def _close(self) -> None:
-        if self._socket is not None:
-            self._reactor.unregister(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
 
 
 class TcpAttempt:
