@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import msgspec
 from msgspec import Struct
@@ -46,15 +48,7 @@ def _split(_context: click.Context, _option: click.Parameter, instances: tuple[s
 @click.option("--force", is_flag=True, help="Set a count that follows demand, until the next decision.")
 @wait_option("until all of them are ready")
 @client_options
-def scale(  # noqa: PLR0913  one for each option
-    target: TargetOptions,
-    changes: tuple[str, ...],
-    wait: float | None,
-    *,
-    json: bool,
-    force: bool,
-    remove: tuple[str, ...],
-) -> None:
+def scale(target: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool, **terms: Any) -> None:  # noqa: ANN401  as `Client.scale` has them
     """Set how many instances of each type run, while procman runs.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
@@ -73,7 +67,7 @@ def scale(  # noqa: PLR0913  one for each option
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     bounds = [word for word in changes if ".." in word]
     if bounds:
-        if len(bounds) < len(changes) or remove:
+        if len(bounds) < len(changes) or terms["remove"]:
             raise UsageError("cannot set bounds and counts in one call")
         from procman.cli.bounds import set_bounds  # noqa: PLC0415  2 ms, for types that are autoscaled
 
@@ -83,7 +77,7 @@ def scale(  # noqa: PLR0913  one for each option
     to, by = parse_changes(changes)
     types = [*to, *by]
     with target.connect() as client:
-        after = client.scale(to, by, force=force, remove=remove)
+        after = client.scale(to, by, **terms)
         click.echo(_json(after) if json else _formatted(after, types))
         if wait is not None:
             until_ready(client, after, types, wait)
