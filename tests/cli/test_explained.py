@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from procman.cli.show.formation import explanation, stages
+from procman.cli.show.plan import explanation, stages
 from procman.config.load import Options, load
 
 

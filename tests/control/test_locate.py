@@ -58,8 +58,8 @@ def test_a_claim_listens_with_mode_0600_in_a_0700_folder(root, environ, claimed)
         assert os.umask(before) == 0
     assert (mode(made.place.socket), mode(made.place.lock)) == (0o600, 0o600)
     assert mode(Path(made.place.socket).parent) == 0o700
-    with sockets.connect(made.place.socket):
-        assert made.listener.accept()[0].close() is None
+    with contextlib.closing(sockets.connect(made.place.socket)) as peer:
+        assert sockets.peer_of(peer)[0] == os.getpid()
 
 
 def test_a_second_claim_is_refused_with_the_pid_of_the_first(root, environ, claimed):
@@ -330,5 +330,5 @@ def test_a_full_queue_of_connections_still_answers(tmp_path):
         listener.listen(0)
         with contextlib.suppress(BlockingIOError):
             while True:
-                waiting.enter_context(sockets.connect(str(tmp_path / "s"), timeout=0.01))
+                waiting.enter_context(contextlib.closing(sockets.connect(str(tmp_path / "s"), timeout=0.01)))
         assert sockets.answers(str(tmp_path / "s"), timeout=0.01)

@@ -314,6 +314,27 @@ def test_a_terminal_that_is_not_read_stalls_and_nothing_blocks(reactor, log):
     os.close(slave)
 
 
+def test_the_last_flush_lets_a_terminal_go_on_that_ctrl_s_has_stopped(reactor, log):
+    master, slave = pty.openpty()
+    sink = log.sink(reactor, slave)
+    os.write(master, b"\x13")
+    count = 0
+    while not sink.stalled:
+        sink.write(b"a line\n")
+        count += 1
+        assert count < 100_000
+    sink.write(b"the last\n")
+    sink.flush(time.monotonic() + 5)
+    assert sink.dropped == 0
+    found = b""
+    while not found.endswith(b"the last\r\n"):
+        found += os.read(master, 65536)
+    assert found.count(b"a line\r\n") == count
+    sink.close()
+    os.close(master)
+    os.close(slave)
+
+
 @pytest.mark.parametrize("nowait", [True, False])
 def test_a_pipe_that_cannot_be_opened_again_is_written_with_care(pipe, nowait):
     put = sinks._Careful(pipe[1], nowait=nowait).put

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from procman.app.usage import UsageError
 from procman.config.environment import inherited
 from procman.config.load import load
-from procman.errors import ConfigError, Fault, nearest
+from procman.errors import ConfigError, Fault, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from procman.app.parts import ReloadInputs
-    from procman.app.reach import Reach
+    from procman.app.parts import Reach, ReloadInputs
     from procman.core.spec import Plan
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.app.run import supervise
-from procman.app.usage import UsageError
+from procman.errors import UsageError
 
 if TYPE_CHECKING:
     from procman.app.options import StartOptions
@@ -22,6 +22,6 @@ def start_formation(options: StartOptions) -> int:
         return supervise(options, Then(options.then, options.words).fork)
     if not options.detach:
         return supervise(options)
-    from procman.cli.detach import detached  # noqa: PLC0415  is a client, too
+    from procman.cli.background import detached  # noqa: PLC0415  is a client, too
 
     return supervise(options, detached)

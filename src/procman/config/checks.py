@@ -1,16 +1,15 @@
-"""Finds what is wrong with values of procman.yml whose types are right.
+"""Finds what is wrong with a value of procman.yml whose type is right.
 
-Most functions are the `check` of a row in keys.py, for a key that was written. One of them asks the file system whether
-a `cwd` is a folder; none opens a file. At the end is what does not go together although each value is right by itself.
+Each function is the `check` of a row in keys.py, for a key that was written. One of them asks the file system whether a
+`cwd` is a folder; none opens a file.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
@@ -25,12 +24,10 @@ from procman.text.signals import KNOWN
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from procman.config.document import Document
     from procman.config.policies import Complaint, SpecContext
     from procman.config.sections import Needed, ProbeWord, ReadySection, RecycleSection, StopSection
     from procman.core.autoscale_settings import Autoscale
     from procman.core.balancer_settings import Balancer
-    from procman.errors import Fault
 
 
 def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Complaint]:
@@ -102,7 +99,7 @@ def dependencies(value: tuple[str, ...] | dict[str, Needed], context: SpecContex
     names = tuple(value)
     for number, name in enumerate(names):
         where = f".{plain(name)}" if isinstance(value, dict) else f"[{number}]"
-        if name not in context.types | context.elsewhere:
+        if name not in context.types and name not in context.elsewhere:
             yield where, f"cannot find the process type {brief(name)}", nearest(name, context.types)
         elif name in names[:number]:
             yield where, f"cannot depend on {brief(name)} twice", "leave one of them out"
@@ -166,65 +163,3 @@ def _complaint(fault: tuple[str, str]) -> Complaint:
     where, what = fault
     text = what if what.startswith("cannot") else f"cannot use it: {what}"
     return (f".{where}" if where else ""), text, ""
-
-
-# ---- what does not go together
-
-
-def group_faults(document: Document, types: Collection[str]) -> Iterator[Fault]:
-    """Faults of groups: unknown members, and members of two groups."""
-    assert document.settings is not None
-    grouped: dict[str, str] = {}
-    for group, section in document.settings.groups.items():
-        path = f"groups.{plain(group)}.members"
-        if not section.members:
-            yield document.fault(path, "cannot use a list without members")
-        for number, name in enumerate(section.members):
-            where = f"{path}[{number}]"
-            if name not in types:
-                yield document.fault(where, f"cannot find the process type {brief(name)}", nearest(name, types))
-            elif name in section.members[:number]:
-                yield document.fault(where, f"cannot name {brief(name)} twice", "leave one of them out")
-            elif name in grouped:
-                yield document.fault(where, f"cannot put {name} into two groups: {grouped[name]} has it")
-        grouped |= dict.fromkeys(section.members, group)
-
-
-def order_faults(document: Document) -> Iterator[Fault]:
-    """Refuse types that wait for one another, as none of them could ever start."""
-    assert document.settings is not None
-    needs = {
-        name: tuple(section.depends_on)
-        for name, section in document.processes.items()
-        if not isinstance(section.depends_on, UnsetType)
-    }
-    with_groups = dict(needs)  # each member of a group waits for the one before it, too
-    for group in document.settings.groups.values():
-        for before, member in pairwise(group.members):
-            with_groups[member] = (*with_groups.get(member, ()), before)
-    hint = "leave one of these out"
-    circle = _circle(needs)
-    if not circle:
-        hint = "members of a group start in their order: change it, or leave this out"
-        circle = _circle(with_groups)
-    # reported if one of them has such a key: the order of a group alone is no circle, but a type in two groups, or twice
-    # in one, which is a fault of its own
-    first = next((n for n, (a, b) in enumerate(pairwise(circle)) if b in needs.get(a, ())), None)
-    if first is not None:
-        ring = [*circle[first:-1], *circle[: first + 1]]
-        message = f"cannot start any of them: {' waits for '.join(ring)}"
-        yield document.fault(f"processes.{plain(ring[0])}.depends_on", message, hint)
-
-
-def _circle(needs: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Types that wait for one another in this order, with the first one repeated at the end; empty where all can start."""
-    if not needs:
-        return []
-    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415  only where a type waits for another
-
-    try:
-        TopologicalSorter(needs).prepare()
-    except CycleError as error:
-        circle: list[str] = error.args[1]
-        return circle[::-1]
-    return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -17,26 +17,27 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from procman.config import checks, policies
 from procman.config.policies import Check, Policy
 from procman.config.sections import (
+    AsWritten,
+    Counted,
     DefaultsSection,
+    ExitCode,
+    Filled,
     GroupSection,
     HealthSection,
     Needed,
+    Port,
     ProbeWord,
     ReadySection,
     RecycleSection,
     RestartSection,
     RollingSection,
     StopSection,
+    Times,
 )
-from procman.config.values import AsWritten, Counted, ExitCode, Filled, Most, Port
 from procman.core.autoscale_settings import Autoscale
 from procman.core.balancer_settings import Balancer
-from procman.core.spec import DEFAULT_GRACE, OnEnd, Stdin
+from procman.core.spec import OnEnd, Stdin
 from procman.text.quantities import about
-
-if TYPE_CHECKING:
-    from procman.config.document import Document
-    from procman.errors import Fault
 
 ROW = "row"
 """The key in `Meta.extra` of a `KeyRow`."""
@@ -165,7 +166,7 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "none",
         ),
     ] = UNSET
-    max: Annotated[Most | UnsetType, key("Most instances; with 1 there is never a second one")] = UNSET
+    max: Annotated[Times | UnsetType, key("Most instances; with 1 there is never a second one")] = UNSET
 
 
 class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,17 +190,6 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def rows() -> dict[str, KeyRow]:
     """The rows of a process type, by key."""
     return {field.name: field.type.__metadata__[-1].extra[ROW] for field in msgspec.structs.fields(ProcessSection)}
-
-
-def default_faults(document: Document) -> Iterator[Fault]:
-    """Faults in the values of `defaults`, found by the same checks as in a process."""
-    assert document.settings is not None
-    defaults = document.settings.defaults
-    context = policies.SpecContext("", defaults, frozenset(), frozenset(), DEFAULT_GRACE)
-    for key in DefaultsSection.__struct_fields__:
-        check = rows()[key].check
-        for where, *texts in check(getattr(defaults, key), context) if check is not None else ():
-            yield document.fault(f"defaults.{key}{where}", *texts)
 
 
 def companion_values(section: ProcessSection) -> Iterator[tuple[str, Any]]:

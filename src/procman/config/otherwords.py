@@ -67,7 +67,7 @@ UNTIL = {"healthy": "ready", "running": "started", "completed": "done", "complet
 
 
 def of_section(path: str) -> str:
-    """An example of the section at this path, for a value that is no section; "" where there is none."""
+    """An example of the section at this path, for a value that is not a section; "" where there is none."""
     head, _, key = path.rpartition(".")
     if head == "processes":
         return f"write its settings: `{key}: {{tty: true}}`; {COMMAND}"

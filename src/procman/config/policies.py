@@ -6,7 +6,7 @@ value that checks.py refuses may be anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -56,7 +56,7 @@ class SpecContext(Struct, frozen=True):
 
     root: str
     defaults: DefaultsSection
-    types: frozenset[str]
+    types: Collection[str]
     one_offs: frozenset[str]
     grace: float
     elsewhere: frozenset[str] = frozenset()
@@ -88,7 +88,9 @@ def folder(value: str, context: SpecContext) -> str:
 
 @lru_cache
 def _successes(listed: tuple[int, ...]) -> tuple[int, ...]:
-    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file is no change."""
+    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file does not count as
+    a change.
+    """
     return tuple(sorted({0, *listed}))
 
 

@@ -113,7 +113,7 @@ def _inode(path: str) -> int:
 def trace_file(socket: str | None) -> str:
     """Where traces of procman's decisions are written: beside its socket, else in the temporary directory."""
     if socket is None or socket.startswith("@"):
-        return os.path.join(temporary(os.environ, os.geteuid()) + f"-{os.getpid()}.trace")
+        return f"{temporary(os.environ, os.geteuid())}-{os.getpid()}.trace"
     return socket.removesuffix(".sock") + ".trace"
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from posixpath import normpath
-from types import MappingProxyType
+from shlex import join, quote
 
 from msgspec import Struct
 
 from procman.convert.dockerfile import ImageStart, image_start
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_yaml, seconds
-from procman.convert.words import line, quoted, split
+from procman.convert.words import expanding, split
 from procman.known.recognise import recognise
 
 _STORES = re.compile(
@@ -30,7 +30,6 @@ _STORES = re.compile(
 _STARTERS = re.compile(
     r"(.*/)?(sh|bash|node|npm|npx|yarn|pnpm|bun|deno|python[\d.]*|uv|poetry|pipenv|bundle|ruby|rake|php|java|mix|go|cargo|make)"
 )
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 _UNTIL = {"service_started": "started", "service_healthy": "ready", "service_completed_successfully": "done"}
 _REASONS = {
     "volumes": "a process sees the files where they are: check the paths that its command names",
@@ -46,8 +45,11 @@ _SILENT = frozenset({"container_name", "expose", "image", "hostname", "init", "p
 
 
 class _Built(Struct, frozen=True):
-    """How a service's image is built: the Dockerfile by its path from the Compose file, and the stage of it."""
+    """How a service's image is built: in which folder, the Dockerfile by its path from the Compose file ("": it is
+    elsewhere), the stage of it, or its text.
+    """
 
+    context: str
     path: str
     stage: str = ""
     inline: str = ""
@@ -60,8 +62,8 @@ def dockerfiles(text: str, file: str) -> list[str]:
     return [one.path for one in built if one is not None and one.path]
 
 
-def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Converted:
-    """`beside` are the texts of those `dockerfiles` that are there. Raises ConfigError."""
+def convert(text: str, file: str, beside: Mapping[str, str] = {}) -> Converted:
+    """`beside` are the texts of those `dockerfiles` that exist. Raises ConfigError."""
     whole = Section(file, read_yaml(text, file), "")
     services = whole.section("services")
     if services is None:
@@ -72,7 +74,7 @@ def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Conve
         given = (built.inline or beside.get(built.path)) if built is not None else None
         start = image_start(given, built.stage) if built is not None and given is not None else None
         _hosts(builder, name, service, services.names())
-        _service(builder.draft(name, services.line_of(name)), service, file, start)
+        _service(builder.draft(name, services.line_of(name)), service, file, built, start)
     for key, number in whole.rest():
         if key not in ("version", "name", "volumes", "networks"):
             builder.leave(number, key, "convert the files that it names, too" if key == "include" else "")
@@ -93,26 +95,27 @@ def _hosts(builder: Builder, name: str, service: Section, names: list[str]) -> N
 
 
 def _built(service: Section) -> _Built | None:
-    """None for a service whose image is not built, or of a context that is elsewhere."""
+    """None for a service whose image is not built."""
     item = service.take("build")
     if item is None:
         return None
-    if not isinstance(item.value, dict):
-        return _Built(normpath(f"{item.value}/Dockerfile")) if "://" not in str(item.value) else None
-    build = Section(service.file, item, "build")
-    context = build.text("context") or "."
-    path = normpath(f"{context}/{build.text('dockerfile') or 'Dockerfile'}") if "://" not in context else ""
-    return _Built(path, build.text("target"), build.text("dockerfile_inline"))
+    build = Section(service.file, item, "build") if isinstance(item.value, dict) else None
+    context = build.text("context") or "." if build is not None else str(item.value)
+    file = build.text("dockerfile") or "Dockerfile" if build is not None else "Dockerfile"
+    path = normpath(f"{context}/{file}") if "://" not in context else ""
+    if build is None:
+        return _Built(context, path)
+    return _Built(context, path, build.text("target"), build.text("dockerfile_inline"))
 
 
-def _service(draft: Draft, service: Section, file: str, start: ImageStart | None) -> None:
+def _service(draft: Draft, service: Section, file: str, built: _Built | None, start: ImageStart | None) -> None:
     command = _command(draft, service, start)
     ports = _ports(draft, service)
     if start is not None and command is not None:
         _image(draft, service, start)
     contained = command is None
     if command is None:
-        draft.command = f"docker compose -f {quoted(file)} up --no-deps {quoted(draft.name)}"
+        draft.command = f"docker compose -f {quote(file)} up --no-deps {quote(draft.name)}"
         draft.notes.append("It still runs in its container.")
         draft.put("stop.grace", 20)
         draft.put("max", 1)
@@ -124,7 +127,7 @@ def _service(draft: Draft, service: Section, file: str, start: ImageStart | None
             draft.put("port", ports[0][1])
             draft.put("ready", "tcp")
         draft.put_env(service.line_of("environment"), service.variables("environment"), expand=True)
-        _place(draft, service)
+        _place(draft, service, built)
     _health(draft, service, file, contained=contained)
     _restart_and_stop(draft, service, contained=contained)
     _order(draft, service)
@@ -162,7 +165,7 @@ def _command(draft: Draft, service: Section, start: ImageStart | None) -> str | 
     entry, given = _words(service, "entrypoint"), _words(service, "command")
     built = "build" in service
     if start is not None and not entry and (start.entrypoint or (start.command and not given)):
-        text, left = start.line(line(given, expand=True))
+        text, left = start.line(" ".join(map(expanding, given)))
         if left:
             draft.leave(
                 service.line, f"{left}, the entry point of its image", "do what it prepares by hand, or by `release`"
@@ -182,12 +185,12 @@ def _command(draft: Draft, service: Section, start: ImageStart | None) -> str | 
         return None
     if image and not built:
         draft.notes.append(f"The image {image} is not used: what it holds has to be installed.")
-    return line(words, expand=True)
+    return " ".join(map(expanding, words))
 
 
 def _seems_whole(words: list[str]) -> bool:
     """Whether this is a complete command, and not arguments for the image's entry point."""
-    return recognise(line(words)) is not None or bool(_STARTERS.fullmatch(words[0]))
+    return recognise(join(words)) is not None or bool(_STARTERS.fullmatch(words[0]))
 
 
 def _is_own(service: Section) -> bool:
@@ -233,17 +236,13 @@ def _long_port(item: Item) -> str:
     return f"{values.get('published', '')}:{values.get('target', '')}".lstrip(":")
 
 
-def _place(draft: Draft, service: Section) -> None:
+def _place(draft: Draft, service: Section, built: _Built | None) -> None:
     """Where it runs: in the folder from which its image is built."""
-    build = service.take("build")
-    if build is not None:
-        context = (
-            Section(service.file, build, "build").text("context") if isinstance(build.value, dict) else str(build.value)
-        )
-        context = context.removeprefix("./").rstrip("/")
+    if built is not None:
+        context = built.context.removeprefix("./").rstrip("/")
         if re.fullmatch(r"[\w.-][\w./-]*", context) and context != ".":
             draft.put("cwd", context)
-        draft.leave(build.line, "build", _REASONS["build"])
+        draft.leave(service.line_of("build"), "build", _REASONS["build"])
     folder = service.text("working_dir")
     if folder:
         draft.leave(
@@ -268,12 +267,12 @@ def _health(draft: Draft, service: Section, file: str, *, contained: bool) -> No
         test = (
             " ".join(words).replace("$$", "$")
             if kind == "CMD-SHELL"
-            else line(words if kind == "CMD" else [kind, *words], expand=True)
+            else " ".join(map(expanding, words if kind == "CMD" else [kind, *words]))
         )
     else:
         test = check.as_text(item, "test").replace("$$", "$")
     if contained:
-        test = f"docker compose -f {quoted(file)} exec -T {quoted(draft.name)} sh -c {quoted(test)}"
+        test = f"docker compose -f {quote(file)} exec -T {quote(draft.name)} sh -c {quote(test)}"
     draft.put("ready", {"exec": " ".join(test.split())})
 
 

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Iterator
 from posixpath import basename
+from shlex import join
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.convert.words import line, split
+from procman.convert.words import split
 
 Started = tuple[str, ...] | str
 """The words of a program, or a line for a shell."""
@@ -45,11 +46,11 @@ class ImageStart(Struct, frozen=True, kw_only=True):
             return self._here(self.entrypoint), ""
         first, left = _own(self.entrypoint)
         if given:
-            return f"{line(self._words(first))} {given}".strip(), left
+            return f"{join(self._words(first))} {given}".strip(), left
         if not isinstance(self.command, str):
-            return line(self._words((*first, *self.command))), left
+            return join(self._words((*first, *self.command))), left
         text = self._here(self.command)
-        return (line([*self._words(first), "sh", "-c", text]) if first else text), left
+        return (join([*self._words(first), "sh", "-c", text]) if first else text), left
 
     def _words(self, words: tuple[str, ...]) -> list[str]:
         """Paths in the image's folder become paths in ours; a program elsewhere in the image becomes one in PATH."""
@@ -171,6 +172,6 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _next(lines: Iterator[tuple[int, str]]) -> str | None:
-    """The next line without blanks around it, None at the end."""
+    """The next line without spaces around it; None at the end."""
     following = next(lines, None)
     return None if following is None else following[1].strip()

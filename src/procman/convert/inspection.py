@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from procman.convert import compose, find_node, find_others, find_python, find_ruby
+from procman.convert import compose, find_node, find_others, find_python
 from procman.convert.folder import Finds, Folder
 from procman.convert.result import Converted
 from procman.errors import ConfigError
 
 RULES: tuple[Callable[[Finds], None], ...] = (
-    find_ruby.find,
+    find_others.ruby,
     find_python.find,
     find_others.php,
     find_others.elixir,
@@ -63,7 +63,7 @@ def _rule(finds: Finds) -> None:
 
 
 def _inside(finds: Finds, folder: Folder) -> None:
-    """Search the parts that are side by side: all where the folder itself runs nothing, else a front end."""
+    """Search the folders inside: all of them if the folder itself runs nothing, else only a front end."""
     whole = bool(finds.said)
     for place in folder.places():
         part = folder.below(place)

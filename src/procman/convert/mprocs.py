@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from shlex import join, quote
+
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_yaml
-from procman.convert.words import line, quoted
 
 _REASONS = {
     "add_path": "set PATH in .env: PATH=/that/folder:${PATH}",
@@ -43,13 +44,13 @@ def _selected(item: Item) -> Item:
 
 def _proc(draft: Draft, procs: Section, name: str, item: Item) -> None:
     if isinstance(item.value, list):
-        draft.command = line(procs.texts(name) or [])
+        draft.command = join(procs.texts(name) or [])
         return
     if not isinstance(item.value, dict):
         draft.command = procs.as_text(item, name)
         return
     proc = Section(procs.file, item, f"procs.{name}")
-    draft.command = proc.text("shell") or line(proc.texts("cmd") or [])
+    draft.command = proc.text("shell") or join(proc.texts("cmd") or [])
     folder = proc.text("cwd").replace("<CONFIG_DIR>", ".")
     if folder not in ("", ".", "./"):
         draft.put("cwd", folder)
@@ -72,7 +73,7 @@ def _environment(draft: Draft, proc: Section) -> None:
     if item is not None and isinstance(item.value, dict):
         removed = [name for name, one in item.value.items() if one.value is None and name.isidentifier()]
         if removed:
-            draft.command = f"env {' '.join('-u ' + quoted(name) for name in removed)} {draft.command}"
+            draft.command = f"env {' '.join('-u ' + quote(name) for name in removed)} {draft.command}"
     draft.put_env(proc.line_of("env"), proc.variables("env"))
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from os.path import splitext
+from shlex import join, quote
 
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_yaml, with_lines
-from procman.convert.words import line, quoted, split
+from procman.convert.words import split
 
 PRINT = "JSON.stringify(require(require('path').resolve(process.argv[1])))"
 """The argument of `node -p`, followed by the file's name."""
@@ -65,7 +66,7 @@ _JSON_PIECES = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*
 
 
 def _kept(match: re.Match[str]) -> str:
-    """A string unchanged; of a comment only its line ends."""
+    """A string unchanged, and only the line ends of a comment."""
     return match[1] or "\n" * match[0].count("\n") or " "
 
 
@@ -148,20 +149,16 @@ def _app(draft: Draft, app: Section) -> None:
 
 def _command(draft: Draft, app: Section) -> str:
     script = app.text("script")
-    item = app.take("args")
-    given = _words(draft, app, item)
+    given = _words(draft, app, app.take("args"))
     options = _words(draft, app, app.take("node_args") or app.take("interpreter_args"))
     interpreter = app.text("interpreter") or app.text("exec_interpreter")
     if not interpreter:
         interpreter = _INTERPRETERS.get(splitext(script)[1].lower(), "none")
     if not script:
         return ""
-    words = split(script) if " " in script and interpreter == "none" else [script]
-    if interpreter != "none":
-        words = [interpreter, *options, *(words or [script])]
-    return (
-        f"{line(words or [script])} {given}".strip() if isinstance(given, str) else line([*(words or [script]), *given])
-    )
+    if interpreter == "none":
+        return join([*(split(script) or [script] if " " in script else [script]), *given])
+    return join([interpreter, *options, script, *given])
 
 
 def _words(draft: Draft, app: Section, item: Item | None) -> list[str]:
@@ -186,7 +183,7 @@ def _count(draft: Draft, app: Section) -> None:
     elif text:
         draft.leave(
             app.line_of("instances"),
-            f"instances: {quoted(text)}",
+            f"instances: {quote(text)}",
             "set its count in `formation`: one for each processor",
         )
     if app.text("exec_mode").startswith("cluster"):
@@ -239,11 +236,10 @@ def _watch(draft: Draft, app: Section) -> None:
     item = app.take("watch")
     if item is None:
         return
-    if isinstance(item.value, list):
-        patterns = [pattern for pattern in app.texts("watch") or [] if pattern and not pattern.startswith("/")]
+    if isinstance(item.value, (list, str)):
+        texts = app.texts("watch") if isinstance(item.value, list) else [item.value]
+        patterns = [pattern for pattern in texts or [] if pattern and not pattern.startswith("/")]
         if patterns:
             draft.put("watch", patterns)
-    elif isinstance(item.value, str):
-        draft.put("watch", [item.value]) if item.value and not item.value.startswith("/") else None
     elif item.value is True:
         draft.leave(item.line, "watch", "start with `procman start --watch`")

@@ -6,7 +6,7 @@ import re
 
 from procman.convert.result import VARIES, Builder, Converted, Draft
 from procman.convert.tree import Section, fail, read_yaml
-from procman.convert.words import line
+from procman.convert.words import expanding
 
 _UNTIL = {
     "process_started": "started",
@@ -55,9 +55,8 @@ def convert(text: str, file: str) -> Converted:
 
 
 def _process(draft: Draft, process: Section) -> None:
-    entry = process.texts("entrypoint")
-    command = process.text("command")
-    draft.command = command.replace("$$", "$") or line(entry or [], expand=True)
+    entry = process.texts("entrypoint") or []
+    draft.command = process.text("command").replace("$$", "$") or " ".join(map(expanding, entry))
     if "{{" in draft.command:
         draft.leave(process.line_of("command"), "the template in its command", _REASONS["vars"])
     description = process.text("description")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from procman.convert.result import Converted, ProcessType
-from procman.known.yamltext import scalar
+from procman.known.yamltext import flow, flow_key
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]*")
 _WIDTH = 100
@@ -29,7 +28,7 @@ def procman_yml(converted: Converted, origin: str) -> str:
         return ""
     lines = [f"# How to run the process types of the Procfile. {origin}"]
     if counts:
-        lines += ["", f"formation: {_flow(counts)}"]
+        lines += ["", f"formation: {flow(counts)}"]
     if said:
         lines += ["", "processes:"]
         for made in said:
@@ -40,32 +39,19 @@ def procman_yml(converted: Converted, origin: str) -> str:
 def _type(made: ProcessType) -> list[str]:
     notes = [f"  # {note}" for note in made.notes]
     if not made.settings:
-        return [*notes, f"  {_key(made.name)}: {{}}"]
-    return [*notes, f"  {_key(made.name)}:", *_members(made.settings, "    ")]
+        return [*notes, f"  {flow_key(made.name)}: {{}}"]
+    return [*notes, f"  {flow_key(made.name)}:", *_members(made.settings, "    ")]
 
 
 def _members(settings: Mapping[str, Any], indent: str) -> list[str]:
     lines = []
     for key, value in settings.items():
-        short = f"{indent}{_key(key)}: {_flow(value)}"
+        short = f"{indent}{flow_key(key)}: {flow(value)}"
         if isinstance(value, Mapping) and len(short) > _WIDTH:
-            lines += [f"{indent}{_key(key)}:", *_members(value, indent + "  ")]
+            lines += [f"{indent}{flow_key(key)}:", *_members(value, indent + "  ")]
         else:
             lines.append(short)
     return lines
-
-
-def _flow(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(str(key))}: {_flow(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_flow(one) for one in value) + "]"
-    assert isinstance(value, (str, int, float))
-    return scalar(value)
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key) else json.dumps(key)
 
 
 def env(converted: Converted, origin: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Any
 
 from msgspec import Struct, field
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from procman.config.procfile import ALL, is_name
 from procman.config.source import plain
-from procman.convert.words import expanding, quoted
+from procman.convert.words import expanding
 
 LAST_PORT = 65535
 MAX_COUNT = 1000
@@ -225,7 +226,7 @@ class Builder:
         if len(lines) > 1:
             file = f"procman-{name}.sh"
             scripts[file] = command.rstrip() + "\n"
-            command = f"exec sh ./{file}" if "cwd" not in draft.settings else f"exec sh {quoted(file)}"
+            command = f"exec sh ./{file}" if "cwd" not in draft.settings else f"exec sh {quote(file)}"
             if "cwd" in draft.settings:
                 draft.leave(draft.line, f"{file} is in the root, and its type has a cwd", "move it there")
         else:

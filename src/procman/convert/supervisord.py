@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
+from shlex import quote
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import fail
-from procman.convert.words import expanding, quoted, split
+from procman.convert.words import expanding, split
 
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:;.*)?")
 _FORMAT = re.compile(r"%%|%\((\w+)\)0*([0-9]*)[sd]")
@@ -43,7 +43,6 @@ _OWN = {
     "eventlistener": "`procman events --json` prints every change",
     "fcgi-program": "write its command into the Procfile, and `socket:` into procman.yml",
 }
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class _Value(Struct, frozen=True):
@@ -63,8 +62,8 @@ def included(text: str, file: str) -> list[str]:
     return [pattern.replace("%(here)s/", "") for one in named if one is not None for pattern in one.text.split()]
 
 
-def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Converted:
-    """`beside` are the texts of the `included` files that are there. Raises ConfigError."""
+def convert(text: str, file: str, beside: Mapping[str, str] = {}) -> Converted:
+    """`beside` are the texts of the `included` files that exist. Raises ConfigError."""
     builder = Builder()
     found = [("", section) for section in _sections(text, file)]
     found += [(name, section) for name, more in beside.items() for section in _sections(more, name)]
@@ -85,7 +84,7 @@ def convert(text: str, file: str, beside: Mapping[str, str] = _NOTHING) -> Conve
 
 
 def _sections(text: str, file: str) -> list[_Section]:
-    """The sections as Supervisor's parser reads them: `;` after a blank starts a comment, an indented line continues."""
+    """The sections as Supervisor's parser reads them: `;` after a space starts a comment, an indented line continues."""
     found: list[_Section] = []
     key = ""
     for number, row in enumerate(text.splitlines(), 1):
@@ -206,7 +205,7 @@ def _command(draft: Draft, value: _Value, first: int) -> str:
     known = [_formatted(word.replace("$", "$$"), first) for word in words]
     if any("%(" in word for word in known):
         draft.leave(value.line, "a %(…)s in its command", "check the line of the Procfile")
-    return " ".join(expanding(made) if "%" in word else quoted(word) for word, made in zip(words, known, strict=True))
+    return " ".join(expanding(made) if "%" in word else quote(word) for word, made in zip(words, known, strict=True))
 
 
 def _formatted(text: str, first: int = 0) -> str:

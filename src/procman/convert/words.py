@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 
 _REFERENCE = re.compile(r"\$(?:\$|\{[^{}]*\}|[A-Za-z_][A-Za-z0-9_]*)")
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
-def quoted(word: str) -> str:
-    """A word quoted so that a shell leaves it unchanged."""
-    return word if _SAFE.fullmatch(word) else shlex.quote(word)
-
-
 def expanding(word: str) -> str:
     """A word in which the shell replaces `$NAME` and `${NAME}`, and `$$` means a `$`: the rules of Compose and systemd."""
     if "$" not in word:
-        return quoted(word)
+        return shlex.quote(word)
     parts = []
     end = 0
     for match in _REFERENCE.finditer(word):
@@ -32,11 +26,6 @@ def expanding(word: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r'(["\\`$])', r"\\\1", text)
-
-
-def line(words: Sequence[str], *, expand: bool = False) -> str:
-    """A command line of these words."""
-    return " ".join(expanding(word) if expand else quoted(word) for word in words)
 
 
 def split(text: str) -> list[str] | None:

@@ -25,8 +25,8 @@ else:
     interrupts = later(__name__, "procman.core.interrupts")
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
-"""The errors of opening /dev/tty where there is no terminal. Others, such as a lack of descriptors, say nothing about
-it.
+"""The errors of opening /dev/tty without a terminal. Other errors, such as a lack of descriptors, do not show
+whether there is one.
 """
 
 _NAMES = ("TERM", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU", "STKFLT")

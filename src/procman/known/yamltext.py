@@ -68,7 +68,7 @@ def _place(text: str, root: yaml.Node | None, edit: _Edit, anchored: set[int]) -
     if not isinstance(node, yaml.MappingNode):
         return _into_nothing(node, rest, edit.value)
     if node.flow_style or not node.value:
-        inside = f"{_flow_key(rest[0])}: {_flow(rest[1:], edit.value)}"
+        inside = f"{flow_key(rest[0])}: {_flow(rest[1:], edit.value)}"
         if not node.value:
             return node.start_mark.index + 1, inside
         return _end_of(node.value[-1]), f", {inside}"
@@ -115,22 +115,27 @@ def _block(edit: _Edit, depth: int) -> str:
     """The lines for the path from the key at this depth on."""
     key, *others = edit.path[depth:]
     if others and depth < _BLOCK_LEVELS:
-        return f"{_flow_key(key)}:{edit.newline}{_indented(_block(edit, depth + 1), '  ')}"
+        return f"{flow_key(key)}:{edit.newline}{_indented(_block(edit, depth + 1), '  ')}"
     said = f"  # {edit.comment}" if edit.comment else ""
-    return f"{_flow_key(key)}: {_flow(tuple(others), edit.value)}{said}{edit.newline}"
+    return f"{flow_key(key)}: {_flow(tuple(others), edit.value)}{said}{edit.newline}"
 
 
 def _flow(rest: tuple[str, ...], value: Value) -> str:
-    if rest:
-        return f"{{{_flow_key(rest[0])}: {_flow(rest[1:], value)}}}"
+    return f"{{{flow_key(rest[0])}: {_flow(rest[1:], value)}}}" if rest else flow(value)
+
+
+def flow(value: object) -> str:
+    """A value on one line, with mappings in braces and lists in brackets."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow_key(key)}: {scalar(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(scalar(item) for item in value) + "]"
+        return "{" + ", ".join(f"{flow_key(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(flow(item) for item in value) + "]"
+    assert isinstance(value, (str, int, float))
     return scalar(value)
 
 
-def _flow_key(key: str) -> str:
+def flow_key(key: str) -> str:
+    """A key, in quotation marks where YAML needs them."""
     return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key)
 
 

@@ -15,7 +15,7 @@ AT_ONCE = 16 * 1024
 """Most bytes of one request, which may have 64 KiB of JSON; they are sent as base64."""
 
 AHEAD = 64 * 1024
-"""Most bytes that wait here. Input beyond that is lost, as where a terminal's own buffer is full. Keys are read all the
+"""Most bytes that wait here. Input beyond that is lost, as when a terminal's own buffer is full. Keys are read all the
 same, as the keys that detach may be among them.
 """
 

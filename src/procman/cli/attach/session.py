@@ -264,7 +264,7 @@ class AttachSession:
                 pass  # of a newer procman
 
     def _removed(self) -> AttachEnd:
-        """Whether the instance was removed, as the stream ends with its instance, and with procman."""
+        """Whether the stream ended because the instance was removed, and not because procman ended."""
         try:
             self._client.hello(again=True)
         except ClosedError:

@@ -28,13 +28,12 @@ from procman.app.options import (
     split,
 )
 from procman.app.options import input_options as options_of
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_types
 from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.option_types import NameOption, TimeType
 from procman.config.environment import is_of_a_service
 from procman.config.location import note_of, search_upwards
-from procman.errors import nearest
+from procman.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class VerbatimText(click.types.StringParamType):
-    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+    """Text that procman splits itself: click would split the variable of a repeatable option at every space."""
 
     envvar_list_splitter = "\0"
 

@@ -1,7 +1,7 @@
 """The words of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose, kubectl and systemctl, and what procman has
 in their place.
 
-Only tables: `advice` chooses the row and puts the words in that were typed. `{}` stands for the names after the verb,
+Only tables: `advice` chooses the row and inserts the words that were typed. `{}` stands for the names after the verb,
 `{=0}` and `{+1}` for a change of the count of each.
 """
 
@@ -109,7 +109,7 @@ TOOLS = (
     *("foreman", "honcho", "overmind", "supervisorctl", "pm2", "docker", "compose", "kubectl", "systemctl"),
     *("ctl", "process"),
 )
-"""Words between `procman` and the verb that procman does without."""
+"""Words between `procman` and the verb that procman does not need."""
 
 PROGRAMS = (
     *("node", "npm", "npx", "yarn", "pnpm", "bun", "python", "python3", "ruby", "bundle", "rails"),
@@ -124,7 +124,7 @@ COMMANDS = ("exec", "e", "run")
 """Verbs followed by a command, whose words are not names."""
 
 STREAMS = ("stdout", "stderr")
-"""Words after the name in supervisord's `tail`: procman keeps both in one."""
+"""Words after the name in supervisord's `tail`: procman keeps both streams in one."""
 
 DAEMON = "it stays in the foreground, as service managers expect; --detach sends it to the background"
 ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"

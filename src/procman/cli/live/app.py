@@ -1,4 +1,4 @@
-"""The live screen: the formation, its instances, the last lines of the chosen one, and keys that change things.
+"""The live screen: the formation, its instances, the last lines of the chosen one, keys that change things, and dialogs.
 
 It decides nothing and never blocks: data comes from threads (`feed`), and requests to procman are made in a thread,
 too. A verb can do everything that it can.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 from typing import TYPE_CHECKING
 
 from textual.app import App, SuspendNotSupported
 from textual.binding import Binding
+from textual.containers import Vertical
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Log, Static
 
-from procman.cli.live.dialogs import Keys, Question
 from procman.cli.live.instances import Instances
 from procman.cli.show.instances import REASON, cells, size
 from procman.control.client import Client
@@ -275,6 +277,46 @@ class Top(App[None]):
 
     def action_leave(self) -> None:
         self.exit(return_code=3 if self._lost else 0)
+
+
+class Question(ModalScreen[bool]):
+    """A yes-or-no question."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("y,enter", "dismiss(True)", "Yes"),
+        ("n,escape,q", "dismiss(False)", "No"),
+    ]
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(self._text, markup=False)
+            yield Static("\ny, Enter: yes    n, Esc: no", markup=False)
+
+
+class Keys(ModalScreen[None]):
+    """Every key and what it does. Any key closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter,question_mark", "dismiss", "Close")]
+
+    def __init__(self, rows: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def compose(self) -> ComposeResult:
+        width = max(len(key) for key, _ in self._rows) + 2
+        room = max(self.app.size.width * 9 // 10 - 6 - width, 20)  # without the dialog's border and padding
+        lines = [
+            f"{key if number == 0 else '':<{width}}{line}"
+            for key, what in self._rows
+            for number, line in enumerate(textwrap.wrap(what, room))
+        ]
+        with Vertical(classes="dialog"):
+            yield Static("\n".join(lines), markup=False)
+            yield Static("\nEsc: close", markup=False)
 
 
 def headline(seen: PolledFormation, listing: Listing) -> str:

@@ -10,12 +10,12 @@ import click
 import msgspec
 from msgspec import Struct
 
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_changes, complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait_option import WaitingCommand, until_ready, wait_option
 from procman.config.formation import parse_changes
 from procman.control.messages import Accepted
+from procman.errors import UsageError
 
 Verb = Callable[..., Any]
 

@@ -7,12 +7,11 @@ import signal
 
 import click
 
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client
 from procman.core.select import Selector
-from procman.errors import RefusedError, nearest
+from procman.errors import RefusedError, UsageError, nearest
 from procman.text.signals import KNOWN, read_signal
 
 ENDS_SHELLS = ("HUP", "USR1", "USR2")

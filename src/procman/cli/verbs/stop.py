@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait_option import print_change
@@ -12,7 +11,7 @@ from procman.control.client import Client, ClosedError
 from procman.control.messages import Accepted, WaitParams
 from procman.control.waiting import EndedError
 from procman.core.requests import AwaitedState
-from procman.errors import NotRunningError, ProcmanError
+from procman.errors import NotRunningError, ProcmanError, UsageError
 
 
 @click.command()

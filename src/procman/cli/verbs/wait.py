@@ -45,7 +45,7 @@ PAUSE = 0.1
     type=TimeType(),
     metavar="SECONDS",
     show_envvar=True,
-    help="Wait so many seconds at most.  [default: without limit]",
+    help="Wait at most this many seconds.  [default: without limit]",
 )
 @client_options
 def wait(target: TargetOptions, names: tuple[str, ...], until: str, timeout: float | None) -> int:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
-    """Read twice, so many seconds apart, and decide. Raises ProcmanError where procman cannot be reached or the
-    settings of a metric cannot be used.
+    """Read twice, with this many seconds between, and decide. Raises ProcmanError where procman cannot be reached or
+    the settings of a metric cannot be used.
     """
     found = settings(plan)
     if found is None:

@@ -40,7 +40,7 @@ PATIENCE = 0.5
 """Seconds that the loop waits for readings before it turns to other types."""
 
 LATE_EVERY = 0.25
-"""Seconds until a reading that took longer is asked for again."""
+"""Seconds until a reading that took longer is collected again."""
 
 SAMPLE_EVERY = 2.0
 """Seconds between two samples, while an instance has just become ready or is not ready yet."""

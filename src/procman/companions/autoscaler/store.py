@@ -120,8 +120,8 @@ class AutoscaleStore:
             return 0
 
     def control(self, type_name: str, **values: bool | Bounds | None) -> None:
-        """Change what is asked for a type. Of two commands at the same time the second waits, and changes what the first has
-        written.
+        """Change what a person has asked for a type. If two commands run at the same time, the second waits, and
+        changes what the first has written.
         """
         path = self._path(f"{CONTROLS}.lock")
         with _writing(path), open(path, "ab", opener=_private) as lock:
@@ -208,5 +208,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def remembered(before: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
-    """The points of the last hour, with this one added. None of the future is kept, where the clock was set back."""
+    """The points of the last hour, with this one added. Points in the future, left by a clock that was set back, are
+    dropped.
+    """
     return (*(old for old in before if point.at - HISTORY < old.at <= point.at), point)

@@ -48,7 +48,7 @@ class AgentTarget:
         self._server: _AgentServer | None = None
 
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Start to listen the first time: before that, the answer to every server would be that its instance is down."""
+        """Start to listen at the first step: an earlier answer to a server would always be that its instance is down."""
         del now
         if self._server is None:
             try:

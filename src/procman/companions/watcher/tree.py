@@ -27,7 +27,9 @@ GRANULARITY_NS = 20_000_000
 
 
 class Tree:
-    """The folders to watch, and the links in them, from one beginning of a watch to the next. Paths are absolute."""
+    """The folders to watch, and the links in them, from the start of one watch to the start of the next. Paths are
+    absolute.
+    """
 
     def __init__(self, rules: Collection[Rule], root: str) -> None:
         self.places: list[str] = []

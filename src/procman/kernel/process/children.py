@@ -94,7 +94,7 @@ def read(path: str) -> bytes | None:
 
 
 def read_process(pid: int) -> RunningProcess | None:
-    """The process of this pid; None where there is none any more."""
+    """The process of this pid; None where it does not exist any more."""
     stat = read(f"/proc/{pid}/stat")
     if stat is None:
         return None

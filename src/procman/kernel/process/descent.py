@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MANY = 16
-"""So many processes are asked for their children one by one, which takes 40 µs each. For more, all processes are listed
-where that takes less: 10 µs for each that is no leader.
+"""Up to this many processes are asked for their children one by one, which takes 40 µs each. For more, all processes
+are listed if that takes less: 10 µs for each that is not a leader.
 """
 
 MAIN_THREAD_ONLY = 3
@@ -116,7 +116,7 @@ def _is_job(pid: int, groups: tuple[int, ...]) -> bool:
 
 
 def send(one: RunningProcess, number: int) -> None:
-    """Send a signal to this very process, also if it is no child of procman: its pid may belong to another by now."""
+    """Send a signal to this very process, even if it is not a child of procman: its pid may belong to another by now."""
     try:
         fd = os.pidfd_open(one.pid)
     except OSError:  # it has ended, or the system has no pidfds (before Linux 5.3)

@@ -30,7 +30,7 @@ whether its first signal is repeated while it is young. A record of zeros is fre
 VERSION = b"guard 2"
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Where there is no such clock (macOS) there is no guardian either that would read it."""
+"""Without such a clock (macOS) there is no guardian that would read it."""
 
 MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
 
@@ -90,7 +90,7 @@ class Ledger:
             self._data += RECORD.pack(*astuple(r))
 
     def open(self) -> int:
-        """The file with all records so far, which is kept up to date from now on. Raises OSError."""
+        """Create the file with all records so far. From now on it is kept up to date. Raises OSError."""
         if self.fd is None:
             fd = os.memfd_create("ledger", os.MFD_CLOEXEC)
             try:

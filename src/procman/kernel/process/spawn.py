@@ -320,7 +320,7 @@ class DescriptorLimits:
         self.original: int | None = None  # the limit that children get, once procman's is raised
 
     def make_room(self, descriptors: int) -> None:
-        """Raise the soft limit if so many do not fit. If even that does not help, starts fail one by one."""
+        """Raise the soft limit if this many do not fit. If even that does not help, starts fail one by one."""
         self._raise(descriptors + SPARE)
 
     def double(self) -> bool:

@@ -65,7 +65,7 @@ class QueueGauge(RedisGauge):
 
 
 class LatencyGauge(RedisGauge):
-    """Seconds that the oldest item has waited which no worker has taken; 0 where none waits."""
+    """How many seconds the oldest item without a worker has waited; 0 if none waits."""
 
     def read(self, *_: object) -> float:
         oldest = self.ask(AGES[self._layout])

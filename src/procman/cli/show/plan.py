@@ -198,7 +198,7 @@ def _alone(spec: ProcessSpec) -> str | None:
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
-    """Whether an extra instance comes up first: it is asked for, and there is room for it."""
+    """Whether an extra instance starts first: the settings ask for it, and there is room for it."""
     asked = spec.rolling is not None and spec.rolling.surge > 0
     return asked and plan.counts[spec.type] < room_of(plan, spec.type)
 
