@@ -54,7 +54,7 @@ class ServedStream(ABC):
         """
 
     def push(self, _time: float, _change: Change) -> bool:
-        """Add a change, with its time in seconds since the epoch; returns whether it is sent now, not with those that follow."""
+        """Add a change, with its time in seconds since the epoch; whether it is sent now, not with those that follow."""
         return False
 
     def perform(self, _params: InputParams | ResizeParams) -> Struct:
@@ -170,6 +170,7 @@ class EventsStream(ServedStream):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
+        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
         piece = bytearray()
         while self._queue and len(piece) < PIECE:
             time, change = self._queue.popleft()
