@@ -57,7 +57,7 @@ def _of_total(rule: ScalingRule, metric: MetricRule, reading: MetricReading, see
     value = reading.value
     if value is None:
         return Proposal(metric=metric.name, count=None, text="not read")
-    text = f"{_number(value)} at {_number(metric.target)} an instance"
+    text = f"{_number(value)} at {_number(metric.target)} per instance"
     if seen.count and within(value / (metric.target * seen.count), rule.tolerance):
         return Proposal(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
     return Proposal(metric=metric.name, count=rounded_up(value / metric.target), text=text)
