@@ -74,7 +74,5 @@ def variables_in(text: str) -> list[str]:
 
 
 def expanded(text: str, environ: dict[str, str]) -> str:
-    """The text with `$NAME` and `${NAME}` replaced, so that a password can stay where secrets are kept. Raises KeyError
-    for a name that is not set.
-    """
+    """The text with `$NAME` and `${NAME}` replaced: a password can stay elsewhere. KeyError where one is not set."""
     return _VARIABLE.sub(lambda match: environ[match[1] or match[2]], text)

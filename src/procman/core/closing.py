@@ -36,9 +36,7 @@ else:
 
 
 def living(slots: Slots) -> list[Instance]:
-    """The instances that a shutdown stops. One that ended for good by itself is left to its clean-up, and keeps its
-    status.
-    """
+    """The instances that a shutdown stops. One that ended for good is cleaned up anyway, and keeps its status."""
     return [i for i in slots if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
 
 
@@ -115,9 +113,7 @@ def ended_last(slots: Slots, since: float) -> list[Instance]:
 
 
 def failure_of(i: Instance) -> int:
-    """The status with which everything ends because this instance failed. An instance that procman stops for its state
-    has no exit of its own.
-    """
+    """The status with which everything ends because this instance failed; 1 where procman stopped it for its state."""
     return _own_status(i.record) if not isinstance(i.phase, Stopping) else 1
 
 

@@ -39,9 +39,7 @@ class EndedItself(Struct, frozen=True, gc=False):
 
 
 class Died(Struct, frozen=True, gc=False):
-    """It ended by itself without success, or had to be ended. `retried`: it is started again. `late`: it was not ready
-    in time.
-    """
+    """It ended without success, or had to be ended. `retried`: it is started again; `late`: not ready in time."""
 
     name: str
     retried: bool

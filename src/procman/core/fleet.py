@@ -180,9 +180,7 @@ class Fleet:
                 assert_never(event)
 
     def _settle(self, now: float) -> None:
-        """Find out whether this was the end: nothing is left after a shutdown, or there is nothing to supervise any
-        more.
-        """
+        """Find out whether this was the end: nothing is left after a shutdown, or nothing is left to supervise."""
         formation = self._formation
         if not formation.stopping:
             if not closing.all_ended(formation.slots):

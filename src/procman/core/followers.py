@@ -25,9 +25,7 @@ def followed(spec: ProcessSpec) -> tuple[str, ...]:
 
 
 def owed(one: Instance, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
-    """A process of this instance has ended: the restarts that follow. None where its slot is removed with it, or
-    everything ends.
-    """
+    """A process of this instance has ended: the restarts that follow. None at the end of everything, or of its slot."""
     moves: dict[str, Move] = {}
     ended = one.spec.type
     if desired.closing is not None or desired.role(ended, one.index) is Role.LEAVING:

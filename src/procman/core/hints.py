@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from procman.core.events import Exited, ExitStatus
 
 QUICK = 5.0
-"""Seconds: a process that ends sooner has hardly worked. By then a watcher has built once, and a daemon is in the
-background.
-"""
+"""Seconds: what ends sooner has hardly worked. By then a watcher has built once, a daemon is in the background."""
 
 PIPELINE = "the status is that of the last command of the pipeline; `set -o pipefail` with --shell /bin/bash reports the others'"
 EMPTY_INPUT = "its standard input is empty: a watcher that ends with its input needs `stdin: open`"

@@ -190,10 +190,10 @@ def judge(need: Need, i: Instance | None, loops: Loops) -> bool | Reason:
     if i is None:
         return Reason(ReasonCode.REMOVED, "is no longer there")
     match i.phase:  # what is frequent comes first
-        case Spawning() | Starting():
-            return False
         case Ready():
             return need.want is Want.UP and i.generation > need.after
+        case Spawning() | Starting():
+            return False
         case Done():
             return i.generation > need.after
         case Failed(why):

@@ -147,9 +147,7 @@ class Draining(Struct, frozen=True, tag=True):
 
 
 class Stopping(Struct, frozen=True, tag=True):
-    """It has been asked to end. `exit` is the leader's, once that has ended; `kill_by` when KILL comes at the latest, where
-    everything ends.
-    """
+    """It has been asked to end. `exit` is its leader's; with `kill_by` everything ends, and KILL comes by then."""
 
     shown: ClassVar[str] = "stopping"
     leader: Leader

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from procman.core import order, overview, readiness, recycling
-from procman.core.blockers import Blockers
+from procman.core import order, overview, readiness, replacing
 from procman.core.desired import RegroupMove, Role, is_rolling
 from procman.core.formation import Formation
+from procman.core.order import Blockers
 from procman.core.phases import (
     UP,
     Backoff,
@@ -121,8 +121,7 @@ def _before(i: Instance) -> str:
 
 def _waits_for(formation: Formation, i: Instance, now: float) -> list[str]:
     """What has to come before its turn in a rollout."""
-    extra = formation.desired.surge.get(i.spec.type)
-    slot = formation.slots.at(i.spec.type, extra) if extra is not None else None
+    slot = formation.world.surge(i.spec.type)
     if slot is not None and not isinstance(slot.phase, Ready):
         return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
     for other in formation.slots.of(i.spec.type):
@@ -163,7 +162,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
         case Backoff(until=until):
             return f"it is started again in {duration(until - now)}"
         case Ready() if i.spec.recycle is not None:
-            return recycling.limits(i.spec.recycle)
+            return replacing.limits(i.spec.recycle)
         case Ready() if i.spec.oneshot:
             return "it is a one-off: done when it has ended with success"
         case Down() | Ready() | Failed() | Done():

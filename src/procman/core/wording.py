@@ -99,19 +99,12 @@ def unhealthy(answer: str, failures: int) -> Reason:
     return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
-def is_unhealthy(i: Instance, answer: str) -> Publish:
-    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+def is_unhealthy(i: Instance, answer: str, *, logged: bool = True) -> Publish:
+    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}", logged=logged)
 
 
-def reports(i: Instance, fault: str) -> Publish:
-    """It is not logged: the companion has logged it in a line of its own."""
-    if fault:
-        return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
-    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
-
-
-def is_healthy(i: Instance) -> Publish:
-    return _publish(i, Kind.READY, f"{i.name} is healthy again")
+def is_healthy(i: Instance, *, logged: bool = True) -> Publish:
+    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=logged)
 
 
 def ended_for_its_state(i: Instance, why: Reason, *, retried: bool) -> Publish:
@@ -136,11 +129,6 @@ def went_to_background(i: Instance, pid: int) -> Publish:
 
 def did_not_start(i: Instance, why: str, delay: float) -> Publish:
     return _publish(i, Kind.START_FAILED, f"{i.name} did not start: {why}; {_again(delay)}", retry_in=delay)
-
-
-def failed_to_start(i: Instance) -> Publish:
-    assert isinstance(i.phase, Failed)
-    return _publish(i, Kind.FAILED, f"{i.name} failed: {i.phase.why.text}")
 
 
 BEFORE_READY = " before it was ready"
@@ -183,8 +171,8 @@ def backs_off(i: Instance, delay: float) -> Publish:
     return _publish(i, Kind.BACKOFF, f"{i.name}: {_again(delay)}", logged=False, retry_in=delay)
 
 
-def is_failed_at_rest(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=False)
+def is_failed(i: Instance, why: Reason, *, logged: bool) -> Publish:
+    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=logged)
 
 
 def is_done_at_rest(i: Instance, why: Reason) -> Publish:

@@ -26,7 +26,7 @@ from procman.kernel.process.process import Process
 from procman.kernel.process.table import ProcessTable
 
 if TYPE_CHECKING:
-    from procman.core.decider import Decider
+    from procman.core.fallback import Decider
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0

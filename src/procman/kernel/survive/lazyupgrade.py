@@ -27,7 +27,7 @@ QUIET_AFTER = 0.05
 SOON = tuple(
     f"procman.{name}"
     for name in (
-        *("core.ends", "core.stopping", "core.daemons", "core.order", "core.interrupts"),
+        *("core.ends", "core.stopping", "core.order", "core.interrupts"),
         *("kernel.process.descent", "kernel.process.ports"),
         *("core.overview", "core.execution"),
         "core.fallback",
