@@ -10,8 +10,8 @@ from answered import INFO, STAT, STATE, STATE_HEADER, USED
 from hypothesis import given
 from hypothesis import strategies as st
 
+from procman.companions.autoscaler.metrics.haproxy import COLUMNS
 from procman.companions.balancer.answers import (
-    BackendLoad,
     HaproxyError,
     Refusal,
     read_load,
@@ -25,7 +25,7 @@ from procman.companions.balancer.answers import (
 READERS = {
     "show servers state": (read_state, STATE),
     "show servers conn": (read_used, USED),
-    "show stat": (lambda answer: read_load(answer, "web"), STAT),
+    "show stat": (lambda answer: read_load(answer, "web", "scur"), STAT),
     "show info": (read_version, INFO),
     "show info for the pid": (read_pid, INFO),
 }
@@ -49,7 +49,7 @@ def test_connections_in_use_by_server():
 
 
 def test_the_row_of_a_backend_in_the_statistics():
-    assert read_load(STAT, "web") == BackendLoad(queue=3, sessions=12, rate=42)
+    assert [read_load(STAT, "web", column) for column in COLUMNS.values()] == [3, 12, 42]
 
 
 def test_the_version():
@@ -145,7 +145,7 @@ def test_half_a_list_of_servers_is_an_error(answer):
 
 def test_a_backend_that_has_no_statistics_is_named():
     with pytest.raises(HaproxyError, match="nope"):
-        read_load(STAT, "nope")
+        read_load(STAT, "nope", "scur")
 
 
 def error_of(reader, answer):
@@ -186,7 +186,7 @@ def test_every_version_is_read(version):
     states = [(s.name, s.port, s.maintenance, s.drain) for s in read_state(answers["show servers state"])]
     assert states[:2] == [("web1", 20001, False, False), ("web2", 20002, False, True)]
     assert len(states) == len(read_used(answers["show servers conn"])) == 5
-    assert read_load(answers["show stat"], "web").sessions == 0
+    assert read_load(answers["show stat"], "web", "scur") == 0
     assert "{}.{}".format(*read_version(answers["show info"])) == version
     assert read_pid(answers["show info"]) > 0
 

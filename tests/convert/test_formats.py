@@ -71,6 +71,17 @@ def test_a_service_runs_in_the_folder_that_it_is_built_from():
     assert [settings(made, name) for name in "ab"] == [{"cwd": "api"}, {"cwd": "web"}]
 
 
+def test_of_several_mappings_that_are_merged_the_first_wins():
+    text = "x-a: &a {A: first, B: b}\nx-b: &b {A: second, C: c}\nservices:\n  web:\n    command: node x\n    build: .\n"
+    made = compose.convert(f"{text}    environment:\n      <<: [*a, *b]\n      B: own\n", "docker-compose.yml")
+    assert settings(made, "web")["env"] == {"A": "first", "B": "own", "C": "c"}
+
+
+def test_applications_of_one_name_all_get_names_of_their_own():
+    made = pm2.convert(json.dumps([{"name": "web", "script": f"{number}.js"} for number in range(3)]), "process.json")
+    assert commands(made) == {"web": "node 0.js", "web-2": "node 1.js", "web-3": "node 2.js"}
+
+
 def test_compose_names_what_a_process_cannot_have():
     found = left(compose.convert(sources.COMPOSE, "docker-compose.yml"))
     assert (5, "db: shm_size") in found

@@ -278,7 +278,7 @@ def haproxy(data: bytes) -> None:
     """Whatever HAProxy's runtime API answers."""
     text = data.decode(errors="replace")
     said = []
-    for reader in (read_state, read_used, read_version, read_pid, lambda answer: read_load(answer, "web")):
+    for reader in (read_state, read_used, read_version, read_pid, lambda answer: read_load(answer, "web", "scur")):
         try:
             reader(text)
         except HaproxyError as error:

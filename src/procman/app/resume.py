@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket as socket  # as in control/sockets.py
 import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -160,7 +161,7 @@ class Restored:
         whole, self._whole = self._whole, None  # a large part of it is of no use any more
         if server is not None:
             server.restore(whole.server)
-        handover.unblock_signals(whole.blocked)
+        signal.pthread_sigmask(signal.SIG_SETMASK, whole.blocked)
 
 
 def _claim(claimed: Claimed) -> Claim:

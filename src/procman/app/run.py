@@ -108,7 +108,7 @@ def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, foreground: Fo
 
 
 def take_over(fd: int) -> int:
-    """Take over from the program before an upgrade; returns the exit code. Raises RefusedError."""
+    """Take over from the previous program; returns the exit code. Raises RefusedError."""
     from procman.app.resume import Restored  # noqa: PLC0415  only after an upgrade
 
     spawn.close_on_exec()

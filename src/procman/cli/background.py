@@ -48,9 +48,13 @@ class Background(NamedTuple):
 
     def code(self) -> int:
         """Its exit code once it has ended, as a shell reports it."""
-        _, status = os.waitpid(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        return code if code >= 0 else 128 - code
+        return code_of(self.pid)
+
+
+def code_of(pid: int) -> int:
+    """The exit code of a child once it has ended, as a shell reports it."""
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return code if code >= 0 else 128 - code
 
 
 class ClientInForeground:

@@ -17,7 +17,7 @@ import click
 from msgspec import Struct
 
 from procman import libc
-from procman.cli.background import Background, split
+from procman.cli.background import Background, code_of, split
 from procman.cli.one_off import SHELL, OneOff, execute
 from procman.cli.wait_option import print_change
 from procman.control.client import Client, ClosedError
@@ -154,10 +154,9 @@ def _run(what: OneOff) -> int:
             os._exit(1)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
-    _, status = os.waitpid(pid, 0)
+    code = code_of(pid)
     signal.signal(signal.SIGINT, before)
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    return code
 
 
 def _stop(made: Background, why: str) -> None:

@@ -30,7 +30,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     """Build the plan, which is usable only if there is no fault. `positions` are those of the types known so far."""
     base, faults = base_port(inputs.port, options)
     faults += refuse_config(inputs)
-    placed = place(inputs, positions)
+    placed = place_types(inputs, positions)
     specs, more = build_specs(inputs, options, placed, base)
     faults += more
     release = options.release or (inputs.document.settings is not None and inputs.document.settings.release)
@@ -59,11 +59,6 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
-
-
-def place(inputs: Inputs, positions: Mapping[str, int]) -> dict[str, int]:
-    """The position of each type, by which its ports follow."""
-    return place_types(inputs.entries, positions, one_offs(inputs))
 
 
 def build_specs(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 import yaml
-from msgspec import Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from procman.config import otherwords
 from procman.config.keys import ProcessSection, ProcmanYml
@@ -46,26 +46,19 @@ _WORDS = {
 
 def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
     """The readable part of the file, and all its faults."""
+    walk = _Walk(file)
     node = compose(data, file)
     if isinstance(node, Fault):
-        return Document(ProcmanYml(), {}, file), [node]
-    if node is None:
-        return Document(ProcmanYml(), {}, file), []
-    walk = _Walk(file)
-    settings = walk.value(node, ProcmanYml, "")
-    return Document(
-        settings if isinstance(settings, ProcmanYml) else ProcmanYml(), walk.lines, file, frozenset(walk.faulty)
-    ), walk.faults
-
-
-class _Faulty(Enum):
-    """Marks a value that cannot be used: the fault has been recorded, and the value is left out."""
-
-    FAULTY = 0
+        walk.faults.append(node)
+    settings = walk.value(node, ProcmanYml, "") if isinstance(node, yaml.Node) else UNSET
+    read = ProcmanYml() if settings is UNSET else settings
+    return Document(read, walk.lines, file, frozenset(walk.faulty)), walk.faults
 
 
 class _Walk:
-    """Walks the nodes along the types once. `kind` is any type that occurs in keys.py."""
+    """Walks the nodes along the types once. `kind` is any type that occurs in keys.py. A value that cannot be used is left
+    out, as UNSET, with its fault recorded.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -73,7 +66,7 @@ class _Walk:
         self.faults: list[Fault] = []
         self.faulty: set[str] = set()
 
-    def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or FAULTY
+    def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or UNSET
         self.lines[path] = line_of(node)
         try:
             kind = _fitting(node, kind)
@@ -87,16 +80,16 @@ class _Walk:
             return text_of(node) if kind == AsWritten else _converted(node, kind)
         except Unusable as reason:
             self._refuse(node, path, reason)
-            return _Faulty.FAULTY
+            return UNSET
 
-    def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
+    def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or UNSET
         """A section. Without a required key it is left out, unless another of its faults explains that already."""
         faults = len(self.faults)
         members = self._members(node, _fields(kind), path)
         absent = [name for name in _needed(kind) if name not in members]
         if absent and len(self.faults) == faults:
             raise Unusable(f"it has no '{absent[0]}'")
-        return _Faulty.FAULTY if absent else kind(**members)
+        return UNSET if absent else kind(**members)
 
     def _members(self, node: yaml.Node, kinds: Any, path: str) -> dict[str, Any]:  # noqa: ANN401  see the docstring
         """The valid members of a mapping. `kinds` is one type for all of them, or one for each known key."""
@@ -115,7 +108,7 @@ class _Walk:
                 self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", known or near))
                 continue
             value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
-            if value is not _Faulty.FAULTY:
+            if value is not UNSET:
                 values[key] = value
         return values
 
@@ -140,7 +133,7 @@ class _Walk:
             raise Unusable("expected a list", f"write [{node.value}]" if isinstance(node, yaml.ScalarNode) else "")
         refuse_tag(node)
         values = [self.value(child, kind, f"{path}[{index}]") for index, child in enumerate(node.value)]
-        return tuple(value for value in values if value is not _Faulty.FAULTY)
+        return tuple(value for value in values if value is not UNSET)
 
     def _refuse(self, node: yaml.Node, path: str, reason: Unusable) -> None:
         where = f"{path}: " if path else ""

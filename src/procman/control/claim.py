@@ -18,7 +18,7 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
@@ -57,15 +57,13 @@ class Claim:
     is refused from any.
     """
 
-    def __init__(
-        self, place: Place, listener: socket.socket, locks: tuple[int, ...], names: Names | None = None, label: str = ""
-    ) -> None:
+    def __init__(self, place: Place, listener: socket.socket, locks: tuple[int, ...], names: Names, label: str) -> None:
         self.label = label
         self.place = place
         self.listener = listener
         self.lock_fd, *guards = locks
         self.guards = tuple(guards)
-        self.names = names or {}
+        self.names = names
         self._file = _file(place)
 
     @property
@@ -89,15 +87,11 @@ class Claim:
         """A new socket in place of one that disappeared, for example with the folder of a user who logged out, else None."""
         if self.place.socket.startswith("@") or _file(self.place) == self._file:
             return None
-        fd = None
-        try:
-            if not self._is_locked():
-                fd = _lock(self.place, lambda _pid: None)
-                if fd is None:
-                    return None
-            listener = _listen(self.place)
-        except RefusedError:  # another process has it by now
-            listener = None
+        fd = listener = None
+        with contextlib.suppress(RefusedError):  # another process has it by now
+            is_locked = self._is_locked()
+            fd = None if is_locked else _lock(self.place, lambda _pid: None)
+            listener = _listen(self.place) if is_locked or fd is not None else None
         if listener is None:
             if fd is not None:
                 os.close(fd)
@@ -144,29 +138,35 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
     killed it calls `on_wait` once, with its pid, and waits until the processes that it left have ended.
     """
     held: dict[Place, int] = {}
-    taken: Names = {}
     waits = _once(on_wait)
-    try:
+    with contextlib.ExitStack() as undo:
         taken = _hold_names(wanted, waits, {})
+        for name in taken.values():
+            undo.callback(name.close)
         _refuse_older(wanted)
         for place in _distinct(wanted.places):
             fd = _lock(place, waits)
             if fd is not None:
                 held[place] = fd
-        for place in (p for p in wanted.places if p in held):
-            listener = _listen(place)
-            if listener is not None:
-                locks = (held.pop(place), *held.values())
-                for fd in locks:
-                    _sign(fd, place)
-                return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
-    except RefusedError:
-        _close_all(held, taken)
-        raise
-    _close_all(held, {})
+                undo.callback(os.close, fd)
+        claimed = _claimed(wanted, held, taken)
+        if claimed is not None:
+            undo.pop_all()
+    return claimed
+
+
+def _claimed(wanted: Wanted, held: dict[Place, int], taken: Names) -> Claim | None:
+    """The claim by these locks and names."""
+    for place in (p for p in wanted.places if p in held):
+        listener = _listen(place)
+        if listener is not None:
+            locks = (held.pop(place), *held.values())
+            for fd in locks:
+                _sign(fd, place)
+            return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
     for name, listener in taken.items():  # no folder is writable; procman can still be reached by name
         del taken[name]
-        locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
+        locks = (os.dup(listener.fileno()), *held.values(), *names.keep_inodes(wanted.roots))
         return Claim(Place(name, ""), listener, locks, taken, wanted.label)
     return None
 
@@ -186,15 +186,14 @@ def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> 
     """Take every name of these roots that is not held already. On RefusedError none of them is kept."""
     fresh: Names = {}
     mine = os.geteuid()
-    try:
+    with contextlib.ExitStack() as undo:
         for base, root in {base: named for named in wanted.roots for base in names_of(named, wanted.label)}.items():
             name = f"{base}/{mine}"
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
+                undo.callback(listener.close)
                 fresh[name] = listener
-    except RefusedError:
-        _close_all({}, fresh)
-        raise
+        undo.pop_all()
     return fresh
 
 
@@ -220,62 +219,49 @@ def _distinct(places: list[Place]) -> list[Place]:
     return [files[file] for file in sorted(files)]
 
 
-def _close_all(held: dict[Place, int], taken: Names) -> None:
-    for fd in held.values():
-        os.close(fd)
-    for name in taken.values():
-        name.close()
-
-
 def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
     """The descriptor that holds the lock of a place; None where the place cannot be used."""
-    try:
-        if place.explicit:
-            fd = _open_lock(place.lock, None)
-        else:
-            folder = _own_folder(os.path.dirname(place.lock))
-            if folder is None:
-                return None
-            try:
-                fd = _open_lock(os.path.basename(place.lock), folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        _refuse_explicit(place, error)
-        return None
-    try:
-        _acquire(fd, on_wait)
-    except OSError as error:  # such as ENOLCK of a network file system
-        os.close(fd)
-        _refuse_explicit(place, error)
-        return None
-    except RefusedError:
-        os.close(fd)
-        raise
+    with contextlib.ExitStack() as undo:
+        try:
+            fd = _open_lock(place)
+            undo.callback(os.close, fd)
+            _acquire(fd, on_wait)
+        except OSError as error:  # such as ENOLCK of a network file system
+            _refuse_explicit(place, error)
+            return None
+        undo.pop_all()
     return fd
 
 
-def _own_folder(path: str) -> int | None:
-    """A descriptor of the folder, created if missing and of mode 0700 from now on; None unless it belongs to us.
+@contextlib.contextmanager
+def _own_folder(path: str) -> Iterator[int]:
+    """A descriptor of the folder, created if missing and of mode 0700 from now on. Raises OSError unless it belongs to us.
 
     The descriptor is checked, not the path, as anyone may have put a link or a folder of that name into /tmp.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    status = os.fstat(fd)
-    if status.st_uid != os.geteuid():
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid():
+            raise OSError("its folder is not this user's own")
+        if stat.S_IMODE(status.st_mode) != 0o700:
+            os.fchmod(fd, 0o700)
+        yield fd
+    finally:
         os.close(fd)
-        return None
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        os.fchmod(fd, 0o700)
-    return fd
 
 
-def _open_lock(name: str, folder: int | None) -> int:
+def _open_lock(place: Place) -> int:
     """The lock file. It must belong to us alone, as it will be written to: in an open folder it may be a trap."""
+    folder, name = os.path.split(place.lock)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(name, flags, 0o600, dir_fd=folder)
+    if place.explicit:
+        fd = os.open(place.lock, flags, 0o600)
+    else:
+        with _own_folder(folder) as descriptor:
+            fd = os.open(name, flags, 0o600, dir_fd=descriptor)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
         os.close(fd)

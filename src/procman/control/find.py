@@ -139,15 +139,19 @@ def _named_in(lock: str) -> str:
     Only if the holder is the one that listens there: the explicit socket of a dead procman may belong to another root
     by now.
     """
-    try:
-        fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # no procman has ever started there
-        return ""
-    try:
+    with contextlib.suppress(OSError), _opened(lock) as fd:  # no procman has ever started there
         pid, path = signature(fd)
+        return path if path and _is_listened_on_by(pid, path) else ""
+    return ""
+
+
+@contextlib.contextmanager
+def _opened(lock: str) -> Iterator[int]:
+    fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield fd
     finally:
         os.close(fd)
-    return path if path and _is_listened_on_by(pid, path) else ""
 
 
 def signature(fd: int) -> tuple[int, str]:
@@ -169,20 +173,14 @@ def _is_listened_on_by(pid: int, path: str) -> bool:
 def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
     """The pid of a process that holds a lock of this root and no longer listens anywhere; 0 where there is none."""
     for place in places_in(folders(environ, os.geteuid()), root, label):
-        try:
-            fd = os.open(place.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:  # no procman has ever started there
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid, _ = signature(fd)
-            if has_open(pid, fd):
-                return pid
-        except OSError:  # such as ENOLCK of a network file system
-            continue
-        finally:
-            os.close(fd)
+        # no procman has ever started there, or it cannot be locked (ENOLCK of a network file system)
+        with contextlib.suppress(OSError), _opened(place.lock) as fd:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid, _ = signature(fd)
+                if has_open(pid, fd):
+                    return pid
     return 0
 
 

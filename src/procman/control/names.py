@@ -144,8 +144,8 @@ def labels(bases: Iterable[str]) -> list[str]:
     """
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
     found: dict[str, None] = {}
-    for line in _table():
-        name, _, _ = (path := line.rstrip("\n").rpartition(" ")[2]).rpartition("/")
+    for path, _ in _table():
+        name = path.rpartition("/")[0]
         for base in bases:
             if name.startswith(f"{base}:") and path.endswith(users):
                 found[name.removeprefix(f"{base}:")] = None
@@ -161,8 +161,9 @@ def holder_of(name: str) -> Holder | None:
             pid, uid = peer_of(peer)
     except OSError:
         return None
-    inodes = _inodes(name)
-    if not inodes and _table():
+    table = _table()
+    inodes = [inode for path, inode in table if path == name]
+    if not inodes and table:
         return None
     return Holder(pid, uid, _is_alive(pid, inodes))
 
@@ -187,17 +188,14 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
     return not wanted
 
 
-def _inodes(name: str) -> list[str]:
-    ending = f" {name}\n"
-    return [line.split()[6] for line in _table() if line.endswith(ending)]
-
-
-def _table() -> list[str]:
+def _table() -> list[tuple[str, str]]:
+    """The path and the inode of every Unix socket that has a path, and before them the headings."""
     try:
         with open(TABLE, encoding="utf-8", errors="replace") as lines:
-            return lines.readlines()
+            rows = [line.rstrip("\n").split(maxsplit=7) for line in lines]
     except OSError:  # no /proc, or hidden in a sandbox
         return []
+    return [(row[7], row[6]) for row in rows if len(row) == 8]
 
 
 def _users(base: str, root: str) -> list[int]:
@@ -215,10 +213,9 @@ def _users(base: str, root: str) -> list[int]:
 def _named(base: str) -> Iterator[int]:
     """The users for whom the table has a name of this root: anyone can have taken it."""
     start = f"{base}/"
-    for line in _table():
-        name = line.rpartition(" ")[2].rstrip("\n")
-        uid = name.removeprefix(start)
-        if uid != name and uid.isdecimal() and len(uid) < 11:
+    for path, _ in _table():
+        uid = path.removeprefix(start)
+        if uid != path and uid.isdecimal() and len(uid) < 11:
             yield int(uid)
 
 

@@ -15,7 +15,7 @@ from shlex import join, quote
 from msgspec import Struct
 
 from procman.convert.dockerfile import ImageStart, image_start
-from procman.convert.result import Builder, Converted, Draft
+from procman.convert.result import LAST_PORT, Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_yaml, seconds
 from procman.convert.words import expanding, split
 from procman.known.recognise import recognise
@@ -220,7 +220,7 @@ def _ports(draft: Draft, service: Section) -> list[tuple[int, int]]:
     for one in item.value if item is not None and isinstance(item.value, list) else []:
         text = _long_port(one) if isinstance(one.value, dict) else str(one.value)
         numbers = re.fullmatch(r"(?:.*:)?(?:(\d{1,5}):)?(\d{1,5})(?:/tcp)?", text)
-        if numbers and 1 <= int(numbers[2]) <= 65535 and 1 <= int(numbers[1] or numbers[2]) <= 65535:
+        if numbers and all(1 <= int(number or 1) <= LAST_PORT for number in numbers.groups()):
             found.append((int(numbers[1] or numbers[2]), int(numbers[2])))
         else:
             draft.leave(one.line, f"the port {text!r}")

@@ -8,6 +8,7 @@ from os.path import basename, dirname
 from typing import Any
 
 from procman.convert.folder import Finds, Folder
+from procman.known.scripts import scripts_of
 
 _SERVERS = frozenset({
     "express", "fastify", "koa", "@hapi/hapi", "hapi", "@nestjs/core", "hono", "@hono/node-server", "restify", "polka", "next",
@@ -41,7 +42,7 @@ def find(finds: Finds) -> None:
     packages = workspaces(finds)
     if not folder.has("package.json"):
         return
-    root = _scripts(folder.json("package.json"))
+    root = scripts_of(folder.json("package.json"))
     orchestrated = any(_ORCHESTRATED.search(root.get(name, "")) for name in ("dev", "start"))
     if not packages or not (orchestrated or "web" in finds):
         _package(finds, "package.json", _tool(folder))
@@ -81,16 +82,7 @@ def _workspaces(folder: Folder) -> list[str]:
         for path in folder.named("package.json")
         if "/" in path and any(fnmatchcase(dirname(path), pattern) for pattern in patterns)
     ]
-    return [path for path in found if {"dev", "start"} & _scripts(folder.json(path)).keys()]
-
-
-def _scripts(package: dict[str, Any]) -> dict[str, str]:
-    scripts = package.get("scripts")
-    return (
-        {str(name): text for name, text in scripts.items() if isinstance(text, str)}
-        if isinstance(scripts, dict)
-        else {}
-    )
+    return [path for path in found if {"dev", "start"} & scripts_of(folder.json(path)).keys()]
 
 
 def _needed(package: dict[str, Any]) -> set[str]:
@@ -101,7 +93,7 @@ def _needed(package: dict[str, Any]) -> set[str]:
 def _package(finds: Finds, path: str, tool: str) -> None:
     """The types of one package: its server, and its workers."""
     package = finds.folder.json(path)
-    scripts, needed = _scripts(package), _needed(package)
+    scripts, needed = scripts_of(package), _needed(package)
     place = dirname(path)
     built = bool(needed & _BUILT) or bool(_OUTPUT.search(scripts.get("start", "")))
     chosen = next((name for name in (("dev", "start") if built else ("start", "dev")) if name in scripts), "")

@@ -8,6 +8,7 @@ from os.path import basename, dirname
 
 from procman.convert import find_node
 from procman.convert.folder import Finds, Folder
+from procman.known.scripts import scripts_of
 
 _GEM = re.compile(r"^\s*gem\s*\(?\s*['\"]([\w-]+)['\"]", re.MULTILINE)
 _RUBY_WORKERS = (
@@ -55,8 +56,7 @@ def ruby(finds: Finds) -> None:
 
 def _assets(finds: Finds, gems: set[str]) -> None:
     """What bin/dev runs beside the server (jsbundling-rails, cssbundling-rails, tailwindcss-rails, vite_rails)."""
-    scripts = finds.folder.json("package.json").get("scripts")
-    scripts = scripts if isinstance(scripts, dict) else {}
+    scripts = scripts_of(finds.folder.json("package.json"))
     tool = next(
         (name for name, lock in (("bun", "bun.lock"), ("npm run", "package-lock.json")) if finds.folder.has(lock)),
         "yarn",

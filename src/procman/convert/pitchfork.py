@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procman.convert.result import Builder, Converted, Draft
+from procman.convert.result import LAST_PORT, Builder, Converted, Draft
 from procman.convert.tree import Item, Section, fail, read_toml
 
 _REASONS = {
@@ -66,15 +66,15 @@ def _daemon(draft: Draft, daemon: Section) -> None:
 def _port(draft: Draft, daemon: Section) -> None:
     for key in ("port", "expected_port"):
         item = daemon.take(key)
-        numbers = (
-            item.value if item is not None and isinstance(item.value, list) else [item] if item is not None else []
-        )
-        if numbers and isinstance(numbers[0].value, int) and 1 <= numbers[0].value <= 65535:
-            draft.put("port", numbers[0].value)
-        elif item is not None:
+        if item is None:
+            continue
+        numbers = [one.value for one in item.value] if isinstance(item.value, list) else [item.value]
+        if numbers and isinstance(numbers[0], int) and 1 <= numbers[0] <= LAST_PORT:
+            draft.put("port", numbers[0])
+        else:
             draft.leave(item.line, key, "set `port:`")
         if len(numbers) > 1:
-            draft.leave(daemon.line_of(key), "further ports", "a type has one PORT")
+            draft.leave(item.line, "further ports", "a type has one PORT")
 
 
 def _retry(draft: Draft, daemon: Section) -> None:
@@ -109,7 +109,7 @@ def _probe(draft: Draft, kind: str, item: Item) -> None:
     value = item.value
     if isinstance(value, dict):
         value = next((value[key].value for key in ("url", "command", "pattern", "port") if key in value), None)
-    if kind == "tcp" and isinstance(value, int) and 1 <= value <= 65535:
+    if kind == "tcp" and isinstance(value, int) and 1 <= value <= LAST_PORT:
         draft.put("ready", {"tcp": value})
     elif kind != "tcp" and isinstance(value, str) and value.strip():
         draft.put("ready", {kind: value})

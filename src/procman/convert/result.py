@@ -12,7 +12,6 @@ from shlex import quote
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from procman.config.procfile import ALL, is_name
 from procman.config.source import plain
@@ -189,22 +188,17 @@ class Builder:
                 draft.settings.get("restart", {}).pop("policy", None)  # it runs to its end, and need not run twice
                 if not draft.settings.get("restart", True):
                     del draft.settings["restart"]
-        names: dict[str, str] = {}
-        types: list[ProcessType] = []
-        scripts: dict[str, str] = {}
+        named: list[tuple[Draft, str]] = []
         for draft in self._drafts:
-            if not draft.command.strip():
+            if draft.command.strip():
+                named.append((draft, self._named(draft, {name for _, name in named})))
+            else:
                 draft.leave(draft.line, "it has no command", "write one into the Procfile")
-                continue
-            name = self._named(draft, set(names.values()))
-            names.setdefault(draft.name, name)
-            types.append(self._typed(draft, name, scripts))
-        ordered = tuple(
-            self._ordered(made, draft, names)
-            for made, draft in zip(types, (d for d in self._drafts if d.command.strip()), strict=True)
-        )
+        names = {draft.name: name for draft, name in reversed(named)}
+        scripts: dict[str, str] = {}
+        types = tuple(self._typed(draft, name, names, scripts) for draft, name in named)
         left = sorted(self._left, key=lambda item: (item.file, item.line))
-        return Converted(types=ordered, env=self.env, scripts=scripts, left=tuple(left))
+        return Converted(types=types, env=self.env, scripts=scripts, left=tuple(left))
 
     def _named(self, draft: Draft, taken: set[str]) -> str:
         """The source's name where the Procfile accepts it, else the nearest that it accepts."""
@@ -220,7 +214,7 @@ class Builder:
             self.leave(draft.line, f"the name {draft.name!r}", f"it is {name} in the Procfile", draft.file)
         return name
 
-    def _typed(self, draft: Draft, name: str, scripts: dict[str, str]) -> ProcessType:
+    def _typed(self, draft: Draft, name: str, names: Mapping[str, str], scripts: dict[str, str]) -> ProcessType:
         command = re.sub(r"\\\r?\n[ \t]*", "", draft.command).strip()
         lines = [line.strip() for line in command.splitlines() if line.strip() and not line.strip().startswith("#")]
         if len(lines) > 1:
@@ -241,19 +235,16 @@ class Builder:
             name=name,
             command=command,
             count=draft.count,
-            settings=draft.settings,
+            settings=draft.settings | self._order(draft, name, names),
             notes=tuple(plain(note, _LONGEST) for note in draft.notes),
         )
 
-    def _ordered(self, made: ProcessType, draft: Draft, names: Mapping[str, str]) -> ProcessType:
-        """The type, with its dependencies under their present names."""
-        wanted = {
-            names[name]: until for name, until in draft.depends.items() if names.get(name, made.name) != made.name
-        }
+    def _order(self, draft: Draft, own: str, names: Mapping[str, str]) -> dict[str, object]:
+        """The dependencies, under their names in the Procfile."""
         for name in draft.depends:
             if name not in names:
                 draft.leave(draft.line, f"it depends on {name!r}, which is not carried over")
+        wanted = {names[name]: until for name, until in draft.depends.items() if names.get(name, own) != own}
         if not wanted:
-            return made
-        plain = set(wanted.values()) == {"ready"}
-        return replace(made, settings={**made.settings, "depends_on": list(wanted) if plain else wanted})
+            return {}
+        return {"depends_on": list(wanted) if set(wanted.values()) == {"ready"} else wanted}

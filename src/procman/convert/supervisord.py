@@ -14,6 +14,7 @@ from procman.convert.result import Builder, Converted, Draft
 from procman.convert.tree import fail
 from procman.convert.words import expanding, split
 
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _SECTION = re.compile(r"\[([^\]]*)\]\s*(?:;.*)?")
 _FORMAT = re.compile(r"%%|%\((\w+)\)0*([0-9]*)[sd]")
 _NUMBER = re.compile(r"\$\{process_num:(\d*):(\d+)\}")
@@ -101,9 +102,7 @@ def _sections(text: str, file: str) -> list[_Section]:
             before = found[-1].values[key]
             found[-1].values[key] = _Value(f"{before.text}\n{bare.strip()}", before.line)
         else:
-            name, sign, value = bare.partition("=")
-            if not sign:
-                name, sign, value = bare.partition(":")
+            name, sign, value = bare.partition("=" if "=" in bare else ":")
             if not sign or not name.strip():
                 fail(file, number, "cannot read the line: it has no '='", "write key=value")
             key = name.strip().lower()
@@ -122,12 +121,10 @@ def _daemon(builder: Builder, section: _Section) -> None:
 def _environment(text: str) -> dict[str, str]:
     """`A="1",B=2`"""
     found = {}
-    for match in _PAIR.finditer(text.replace("\n", " ")):
-        value = match[2]
-        found[match[1]] = (
-            value[1:-1] if value[:1] in ('"', "'") and value[-1:] == value[:1] and len(value) > 1 else value
-        )
-    return {name: value.replace("%%", "%") for name, value in found.items()}
+    for name, value in _PAIR.findall(text.replace("\n", " ")):
+        within = re.fullmatch(r"""(["'])(.*)\1""", value)
+        found[name] = (within[2] if within else value).replace("%%", "%")
+    return found
 
 
 def _program(draft: Draft, section: _Section) -> None:
@@ -141,13 +138,12 @@ def _program(draft: Draft, section: _Section) -> None:
     if variables is not None:
         _variables(draft, variables, first)
     for key, value in values.items():
-        if not _set(draft, key, value) and key not in _SILENT:
-            hint = "start with `procman start --log-dir DIR`" if _LOGS.fullmatch(key) else _REASONS.get(key, "")
-            if not (
-                _LOGS.fullmatch(key)
-                and value.text.startswith(("/dev/std", "/dev/fd/", "0", "/dev/null", "NONE", "AUTO"))
-            ):
-                draft.leave(value.line, key, hint)
+        if _set(draft, key, value) or key in _SILENT:
+            continue
+        if not _LOGS.fullmatch(key):
+            draft.leave(value.line, key, _REASONS.get(key, ""))
+        elif not value.text.startswith(("/dev/std", "/dev/fd/", "0", "/dev/null", "NONE", "AUTO")):
+            draft.leave(value.line, key, "start with `procman start --log-dir DIR`")
 
 
 def _variables(draft: Draft, value: _Value, first: int) -> None:
@@ -168,12 +164,10 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
     elif key == "autostart":
         if "%(" in text:
             return False
-        draft.count = 0 if text.lower() in ("false", "no", "off", "0") else draft.count
+        draft.count = 0 if text.lower() in _FALSE else draft.count
     elif key == "autorestart":
-        if text.lower() in ("true", "yes", "on", "1"):
-            draft.put("restart.policy", "always")
-        elif text.lower() in ("false", "no", "off", "0"):
-            draft.put("restart.policy", "never")
+        if text.lower() in (*_TRUE, *_FALSE):
+            draft.put("restart.policy", "always" if text.lower() in _TRUE else "never")
     elif key == "startretries" and text.isascii() and text.isdigit():
         draft.put("restart.max_restarts", int(text[:9]))
     elif key == "exitcodes":
@@ -186,7 +180,7 @@ def _set(draft: Draft, key: str, value: _Value) -> bool:
     elif key == "stopwaitsecs":
         draft.put_seconds("stop.grace", line, float(text) if re.fullmatch(r"\d{1,9}", text) else None)
     elif key == "stopasgroup":
-        if text.lower() in ("true", "yes", "on", "1"):
+        if text.lower() in _TRUE:
             draft.put("stop.mode", "group")
     elif key == "numprocs":
         if text.isascii() and text.isdigit() and draft.count:

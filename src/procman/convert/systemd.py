@@ -12,6 +12,7 @@ from procman.convert.tree import fail, seconds
 from procman.convert.words import expanding, split
 
 _KILL = re.compile(r"-?(?:/usr)?(?:/bin/)?kill (?:-s |-)(?:SIG)?([A-Z0-9]+) \$\{?MAINPID\}?")
+_MODES = {"control-group": "group", "mixed": "leader", "process": "leader"}
 _RESTART = {"always": "always", "on-success": "always", "no": "never"}
 _REASONS = {
     "user": "processes run as the user that starts procman",
@@ -71,9 +72,7 @@ def _entries(text: str, file: str) -> list[_Entry]:
     section, pending, start = "", "", 0
     for number, row in enumerate(text.splitlines(), 1):
         stripped = row.strip()
-        if not pending and (not stripped or stripped[0] in "#;"):
-            continue
-        if pending and stripped[:1] in ("#", ";"):
+        if stripped.startswith(("#", ";")) or not (stripped or pending):
             continue
         start = start if pending else number
         if stripped.endswith("\\"):
@@ -135,9 +134,9 @@ class _Unit:
 
     def _line(self, entry: _Entry, *, alone: bool) -> str:
         """Systemd runs no shell: words are quoted for one, and `%` and `$` replaced by its rules."""
-        prefix = re.match(r"[@\-:+!|]*", entry.value)
-        marks = prefix[0] if prefix else ""
-        words = split(entry.value[len(marks) :].replace("%%", "\0"))
+        line = entry.value.lstrip("@-:+!|")
+        marks = entry.value.removesuffix(line)
+        words = split(line.replace("%%", "\0"))
         if not words:
             self.draft.leave(entry.line, f"{entry.key}: its quotation marks do not match")
             return ""
@@ -145,8 +144,7 @@ class _Unit:
             del words[1]
         if any("%" in word for word in words):
             self.draft.leave(entry.line, "a specifier (%…) in its command", "check the line of the Procfile")
-        texts = [expanding(word.replace("%h", "${HOME}").replace("\0", "%")) for word in words]
-        command = " ".join(texts)
+        command = " ".join(expanding(word.replace("%h", "${HOME}").replace("\0", "%")) for word in words)
         return f"{{ {command} || true; }}" if "-" in marks and not alone else command
 
     def _kind(self) -> None:
@@ -181,30 +179,29 @@ class _Unit:
         delay = self._last("restartsec")
         if delay is not None:
             self.draft.put_seconds("restart.delay", delay.line, seconds(delay.value))
-        codes = [word for entry in self._all("successexitstatus") for word in entry.value.split()]
-        if codes:
-            self.draft.put_codes("success_exit_codes", self.entries[0].line, codes)
-        final = [word for entry in self._all("restartpreventexitstatus") for word in entry.value.split()]
-        if final:
-            self.draft.put_codes("restart.no_retry_exit_codes", self.entries[0].line, final)
+        for key, path in (
+            ("successexitstatus", "success_exit_codes"),
+            ("restartpreventexitstatus", "restart.no_retry_exit_codes"),
+        ):
+            codes = [word for entry in self._all(key) for word in entry.value.split()]
+            if codes:
+                self.draft.put_codes(path, self.entries[0].line, codes)
 
     def _stop(self) -> None:
         signal = self._last("killsignal")
         if signal is not None:
             self.draft.put_signal(signal.line, signal.value)
-        for entry in [entry for entry in self.entries if entry.key == "execstop"]:
-            sent = _KILL.fullmatch(entry.value)
+        for entry in self.entries:
+            sent = _KILL.fullmatch(entry.value) if entry.key == "execstop" else None
             if sent:
                 self.taken.add("execstop")
                 self.draft.put_signal(entry.line, sent[1])
-        grace = self._last("timeoutstopsec") or self._last("timeoutsec")
-        self.taken.update(("timeoutsec",))
+        both = self._last("timeoutsec")
+        grace = self._last("timeoutstopsec") or both
         if grace is not None:
             self.draft.put_seconds("stop.grace", grace.line, seconds(grace.value))
         mode = self._last("killmode")
-        if mode is not None:
-            known = {"control-group": "group", "mixed": "leader", "process": "leader"}
-            if mode.value in known:
-                self.draft.put("stop.mode", known[mode.value])
-            else:
-                self.draft.leave(mode.line, _shown(mode))
+        if mode is not None and mode.value in _MODES:
+            self.draft.put("stop.mode", _MODES[mode.value])
+        elif mode is not None:
+            self.draft.leave(mode.line, _shown(mode))

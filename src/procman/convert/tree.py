@@ -187,7 +187,7 @@ class _Nodes:
             item = self.item(child, depth + 1)
             if key.tag == "tag:yaml.org,2002:merge":
                 for source in item.value if isinstance(item.value, list) else [item]:
-                    merged |= source.value if isinstance(source.value, dict) else {}
+                    merged = {**(source.value if isinstance(source.value, dict) else {}), **merged}  # the first wins
             else:
                 own[_clean(str(key.value))] = Item(item.value, int(key.start_mark.line) + 1)
         return {**merged, **own}

@@ -103,7 +103,10 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     haproxy: Annotated[HaproxySource | UnsetType, about("A number of a backend of HAProxy")] = UNSET
     http: Annotated[HttpSource | UnsetType, about("A number in a JSON document")] = UNSET
     prometheus: Annotated[PrometheusSource | UnsetType, about("A sample in Prometheus's text format")] = UNSET
-    command: Annotated[Word | UnsetType, about("A command that prints a number")] = UNSET
+    command: Annotated[
+        Word | UnsetType,
+        about("A command that prints a number, in the environment that procman was started in: without `.env`"),
+    ] = UNSET
 
 
 class Movement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

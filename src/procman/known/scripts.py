@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from os.path import basename
+from typing import Any
 
 from msgspec import Struct
 
@@ -21,6 +22,12 @@ _FOLDER = frozenset({"--prefix", "-C", "--cwd", "--dir"})
 _WORKSPACE = frozenset({"-w", "--workspace", "-F", "--filter"})
 _DEEPEST = 4
 """Scripts that call one another: nobody writes more, and they may go round in a circle."""
+
+
+def scripts_of(package: Mapping[str, Any]) -> dict[str, str]:
+    """The scripts of a package.json by their names, without those that are no text."""
+    found = package.get("scripts")
+    return {str(name): text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
 
 
 class _Call(Struct, frozen=True):

@@ -70,15 +70,7 @@ def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
             raise UsageError(f"cannot use the variable {name}: `procman start` has no such option", near)
 
 
-def _size(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    return _bytes(size, value)
-
-
-def _mebibytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    return _bytes(mebibytes, value)
-
-
-def _bytes(read: Callable[[str], int], value: str) -> int:
+def _bytes(read: Callable[[str], int], _context: click.Context, _option: click.Parameter, value: str) -> int:
     try:
         return read(value)
     except ValueError:
@@ -96,7 +88,11 @@ TAKEN_AS = {
     OptionKind.COUNT: click.IntRange(0),
     OptionKind.SECONDS: TimeType(None),
 }
-CALLBACKS = {OptionKind.NAMES: _split, OptionKind.SIZE: _size, OptionKind.MEBIBYTES: _mebibytes}
+CALLBACKS: dict[OptionKind, Callable[..., Any]] = {
+    OptionKind.NAMES: _split,
+    OptionKind.SIZE: functools.partial(_bytes, size),
+    OptionKind.MEBIBYTES: functools.partial(_bytes, mebibytes),
+}
 
 
 def declared(options: Sequence[Option]) -> Callable[[Verb], Verb]:

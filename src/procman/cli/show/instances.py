@@ -63,13 +63,12 @@ def _narrow(table: Sequence[Sequence[str]], width: int) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Words in indented lines. The terminal cuts a word that is longer than a line."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f"{INDENT}{word}")
-    return lines
+    import textwrap  # noqa: PLC0415  2 ms, where a line is too long
+
+    words = " ".join(text.split())
+    return textwrap.wrap(
+        words, width, initial_indent=INDENT, subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _orphans(listing: Listing) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from procman.config.source import read
 from procman.errors import Fault
-from procman.known.scripts import TOOLS, Scripts, behind
+from procman.known.scripts import TOOLS, Scripts, behind, scripts_of
 
 _SKIP = "node_modules"
 _DEPTH = 2
@@ -23,11 +23,8 @@ def command_of(command: str, cwd: str) -> str:
 
 def _scripts_in(cwd: str) -> Scripts:
     def scripts(folder: str, workspace: str) -> Mapping[str, str]:
-        path = os.path.join(cwd, folder)
-        package = _package(path) if not workspace else _workspace(path, workspace)
-        found = package.get("scripts")
-        table = found if isinstance(found, dict) else {}
-        return {str(name): text for name, text in table.items() if isinstance(text, str)}
+        place = os.path.join(cwd, folder)
+        return scripts_of(_workspace(place, workspace) if workspace else _package(place))
 
     return scripts
 

@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Iterator
 
 import click
-from msgspec import Struct
 
 from procman.cli.show.scripts import command_of
 from procman.config.location import PROCFILE
@@ -32,13 +31,6 @@ MAX_FILES = 5000
 """Most files of a folder that are looked at: more would say nothing new."""
 
 NODE_TIMEOUT = 20.0
-
-
-class NewFile(Struct, frozen=True):
-    """A file to write, by its name in the folder, and its text ("": nothing to write)."""
-
-    name: str
-    text: str
 
 
 @click.command()
@@ -164,7 +156,7 @@ def _advise(folder: str, procfiles: dict[str, list[Entry]]) -> None:
     for finding in _for_all(procfiles, advised):
         text = insert(text, finding.path, finding.value if finding.value is not None else "", finding.why)
     if any(line.startswith("processes:") for line in text.splitlines()):
-        _put(folder, [NewFile("procman.yml", text)])
+        _put(folder, {"procman.yml": text})
     else:
         click.echo("its programs need no procman.yml")
     for procfile in procfiles:
@@ -229,13 +221,12 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _write(folder: str, converted: Converted, origin: str) -> None:
-    targets = [
-        NewFile("Procfile", render.procfile(converted, origin)),
-        NewFile("procman.yml", render.procman_yml(converted, origin)),
-        NewFile(".env", render.env(converted, origin)),
-        *(NewFile(name, text) for name, text in converted.scripts.items()),
-    ]
-    _put(folder, [target for target in targets if target.text])
+    _put(folder, {
+        "Procfile": render.procfile(converted, origin),
+        "procman.yml": render.procman_yml(converted, origin),
+        ".env": render.env(converted, origin),
+        **converted.scripts,
+    })  # fmt: skip
     for made in converted.types:
         click.echo(f"  {_shown(made)}")
     _print_next(folder)
@@ -246,24 +237,24 @@ def _shown(made: ProcessType) -> str:
     return f"{made.name}: {made.command}" + (f"  ({made.count} instances{what})" if made.count != 1 else "")
 
 
-def _put(folder: str, targets: list[NewFile]) -> None:
-    """Write all files or none. Raises RefusedError where one of them exists."""
-    taken = [target.name for target in targets if os.path.lexists(os.path.join(folder, target.name))]
+def _put(folder: str, files: dict[str, str]) -> None:
+    """Write all files that have a text, or none. Raises RefusedError where one of them exists."""
+    files = {name: text for name, text in files.items() if text}
+    taken = [name for name in files if os.path.lexists(os.path.join(folder, name))]
     if taken:
         raise RefusedError(
             f"cannot write {', '.join(taken)}: it already exists",
             "move it away, or name another folder with -d; `procman check --fix` adds to a procman.yml",
         )
-    for target in targets:
-        path = os.path.join(folder, target.name)
-        mode = 0o600 if target.name == ".env" else 0o666
+    for name, text in files.items():
+        path = os.path.join(folder, name)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if name == ".env" else 0o666)
             with open(fd, "w", encoding="utf-8", newline="") as stream:
-                stream.write(target.text)
+                stream.write(text)
         except OSError as error:
             raise RefusedError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-        click.echo(f"wrote {target.name}")
+        click.echo(f"wrote {name}")
 
 
 def _print_left(converted: Converted, source: str) -> None:

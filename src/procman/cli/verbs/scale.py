@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -17,8 +15,6 @@ from procman.config.formation import parse_changes
 from procman.control.messages import Accepted
 from procman.errors import UsageError
 
-Verb = Callable[..., Any]
-
 
 class Scaled(Struct, frozen=True):
     """The output of `--json`: the counts that are wanted now, by type, those before (null with an older procman), and
@@ -30,46 +26,29 @@ class Scaled(Struct, frozen=True):
     instances: tuple[str, ...]
 
 
-class ScaleTerms(Struct, frozen=True):
-    """`force`: set a count that follows demand, too. `remove`: the instances to stop first when a count is lowered."""
+def _split(_context: click.Context, _option: click.Parameter, instances: tuple[str, ...]) -> tuple[str, ...]:
+    if not instances:
+        return ()
+    from procman.app.options import split  # noqa: PLC0415  2 ms, which few pay
 
-    force: bool
-    remove: tuple[str, ...]
-
-
-def terms_options(verb: Verb) -> Verb:
-    """Declares these options; the verb is called with `terms: ScaleTerms` instead."""
-
-    @functools.wraps(verb)
-    def call(*, force: bool, remove: tuple[str, ...], **values: Any) -> Any:  # noqa: ANN401  click's own types
-        if remove:
-            from procman.app.options import split  # noqa: PLC0415  2 ms, which few pay
-
-            remove = split(remove)
-        return verb(terms=ScaleTerms(force, remove), **values)
-
-    return REMOVE(FORCE(call))
-
-
-REMOVE = click.option(
-    "--remove",
-    metavar="INSTANCE",
-    multiple=True,
-    shell_complete=complete_instances,
-    help="Stop these instances when a count is lowered, not the highest numbers; several with commas.",
-)
-FORCE = click.option("--force", is_flag=True, help="Set a count that follows demand, until the next decision.")
+    return split(instances)
 
 
 @click.command(cls=WaitingCommand)
 @click.argument("changes", metavar="[TYPE=N]...", nargs=-1, shell_complete=complete_changes)
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object.")
-@terms_options
+@click.option(
+    "--remove",
+    metavar="INSTANCE",
+    multiple=True,
+    callback=_split,
+    shell_complete=complete_instances,
+    help="Stop these instances when a count is lowered, not the highest numbers; several with commas.",
+)
+@click.option("--force", is_flag=True, help="Set a count that follows demand, until the next decision.")
 @wait_option("until all of them are ready")
 @client_options
-def scale(
-    target: TargetOptions, changes: tuple[str, ...], wait: float | None, terms: ScaleTerms, *, json: bool
-) -> None:
+def scale(target: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool, **terms: Any) -> None:  # noqa: ANN401  as `Client.scale` has them
     """Set how many instances of each type run, while procman runs.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
@@ -88,7 +67,7 @@ def scale(
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     bounds = [word for word in changes if ".." in word]
     if bounds:
-        if len(bounds) < len(changes) or terms.remove:
+        if len(bounds) < len(changes) or terms["remove"]:
             raise UsageError("cannot set bounds and counts in one call")
         from procman.cli.bounds import set_bounds  # noqa: PLC0415  2 ms, for types that are autoscaled
 
@@ -98,7 +77,7 @@ def scale(
     to, by = parse_changes(changes)
     types = [*to, *by]
     with target.connect() as client:
-        after = client.scale(to, by, force=terms.force, remove=terms.remove)
+        after = client.scale(to, by, **terms)
         click.echo(_json(after) if json else _formatted(after, types))
         if wait is not None:
             until_ready(client, after, types, wait)

@@ -108,14 +108,6 @@ class BackendServer(Struct, frozen=True, kw_only=True):
         return not self.maintenance and not self.drain
 
 
-class BackendLoad(Struct, frozen=True, kw_only=True):
-    """The row of a backend in `show stat`: waiting requests, sessions, new sessions in the last second."""
-
-    queue: int
-    sessions: int
-    rate: int
-
-
 def refusal(command: str, answer: str) -> HaproxyError | None:
     """Whether a command that changes something was refused. Only known answers count as success."""
     text = answer.strip()
@@ -208,16 +200,15 @@ def read_used(answer: str) -> dict[tuple[str, str], int]:
     return used
 
 
-def read_load(answer: str, backend: str) -> BackendLoad:
-    """`show stat`: the row of a backend."""
+def read_load(answer: str, backend: str, column: str) -> int:
+    """`show stat`: a number of a backend."""
     command = "show stat"
     lines = _table(command, answer)
     lines[0] = lines[0].removeprefix("# ")
     try:
         for row in csv.DictReader(lines, strict=True):
             if row.get("pxname") == backend and row.get("svname") == "BACKEND":
-                queue, sessions, rate = (_number(command, row.get(key) or "") for key in ("qcur", "scur", "rate"))
-                return BackendLoad(queue=queue, sessions=sessions, rate=rate)
+                return _number(command, row.get(column) or "")
     except csv.Error as error:
         raise _unreadable(command, str(error)) from None
     raise HaproxyError(Refusal.NO_BACKEND, f"cannot find the backend {_brief(backend)} in HAProxy's statistics")

@@ -45,6 +45,11 @@ class BalancedInstance(Struct, frozen=True, kw_only=True):
     ready: bool
     draining: bool = False
 
+    @property
+    def serves(self) -> bool:
+        """Whether it may get new requests."""
+        return self.ready and not self.draining
+
 
 class BalancedFleet:
     """Each method raises ProcmanError where procman cannot be reached, and NotRunningError once it has ended."""
@@ -62,17 +67,17 @@ class BalancedFleet:
         self._watch()  # before the poll, so that nothing is missed in between
         for _ in range(TRIES):
             try:
-                fleet = self._client.ps().fleet
+                self._polled = self._client.ps().fleet
             except ClosedError:
-                self._connect_again()
+                self._client.channel.connect_again()
+                self._held.clear()
             else:
-                self._polled = fleet
-                return [_instance(i) for i in fleet.instances if i.port is not None]
+                return [_instance(i) for i in self._polled.instances if i.port is not None]
         raise ProcmanError("cannot poll: procman closes the connection again and again")
 
     def hold(self, type_name: str, seconds: float) -> None:
-        """Let stops of this type wait for `release`, for at most this many seconds. Holds end with their connection, so
-        they are repeated on a new one.
+        """Let stops of this type wait for `release`, for at most this many seconds. Asked before each poll: holds end some
+        seconds after their connection, so they are repeated on a new one.
         """
         if self._held.get(type_name) == seconds:
             return
@@ -106,13 +111,6 @@ class BalancedFleet:
         if self._changes is None:
             self._watcher = Client(self._path)
             self._changes = self._watcher.events()
-
-    def _connect_again(self) -> None:
-        self._client.close()
-        self._client = Client(self._path)
-        held, self._held = self._held, {}
-        for type_name, seconds in held.items():
-            self.hold(type_name, seconds)
 
 
 def _instance(instance: InstanceView) -> BalancedInstance:

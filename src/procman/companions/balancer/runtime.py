@@ -13,7 +13,6 @@ import time
 from msgspec.structs import replace
 
 from procman.companions.balancer.answers import (
-    BackendLoad,
     BackendServer,
     HaproxyError,
     Refusal,
@@ -58,8 +57,9 @@ class Runtime:
         used = read_used(self.ask(f"show servers conn {backend}"))
         return tuple(replace(server, used=used.get((server.backend, server.name))) for server in servers)
 
-    def load(self, backend: str) -> BackendLoad:
-        return read_load(self.ask("show stat -1 2 -1"), backend)
+    def load(self, backend: str, column: str) -> int:
+        """A number of a backend, from the statistics."""
+        return read_load(self.ask("show stat -1 2 -1"), backend, column)
 
     def state(self) -> str:
         """The content of a `server-state-file`, which HAProxy reads at its start."""

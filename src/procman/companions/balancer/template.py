@@ -92,7 +92,7 @@ class TemplateFile:
 
         The first time the file is always read: the previous companion may have been killed between writing and reloading.
         """
-        serving = [i for i in instances if i.ready and not i.draining]
+        serving = [i for i in instances if i.serves]
         names = frozenset((i.name, i.host, i.port) for i in serving)
         if self._reload is not None and not self._ended(self._reload, now):
             return self._unread(instances, serving, SOON)
@@ -130,12 +130,11 @@ class TemplateFile:
 
     def _ended(self, reload: ReloadRun, now: float) -> bool:
         """Whether the command has ended, and its outcome."""
-        fault = reload.outcome()
-        if fault is None:
+        if reload.is_alive():
             return False
         self._reload = None
-        if fault:
-            self._failed(fault, now)
+        if reload.fault:
+            self._failed(reload.fault, now)
         else:
             self._read, self._fault = reload.names, ""
         return True
@@ -150,25 +149,23 @@ def _leaving(instances: Sequence[BalancedInstance]) -> tuple[tuple[str, int], ..
     return tuple(sorted((i.name, i.generation) for i in instances if i.draining))
 
 
-class ReloadRun:
-    """The running command, and a thread that waits for it. `names` are the instances in the file that it reads."""
+class ReloadRun(threading.Thread):
+    """Runs the command, for PATIENCE at most; `fault` is "" where it succeeds. `names` are the instances in the file that
+    it reads.
+    """
 
     def __init__(self, command: str, names: frozenset[tuple[str, str, int]]) -> None:
+        super().__init__(name="reload", daemon=True)
         self.names = names
+        self.fault = ""
         self._command = command
-        self._fault = ""
-        self._thread = threading.Thread(target=self._work, name="reload", daemon=True)
-        self._thread.start()
+        self.start()
 
-    def outcome(self) -> str | None:
-        """The fault, "" where it succeeded; None while it runs, PATIENCE at most."""
-        return None if self._thread.is_alive() else self._fault
-
-    def _work(self) -> None:
+    def run(self) -> None:
         try:
             run(self._command)
         except ProcmanError as error:
-            self._fault = text_of(error)
+            self.fault = text_of(error)
 
 
 def run(command: str, patience: float = PATIENCE) -> None:

@@ -209,19 +209,14 @@ class Sink:
         self._queue: deque[_Queued] = deque()  # what comes after it
         self._mid_line = False  # whether the last byte written was not a newline
         self._watched = False
-        self._failed = False
+        self.failed = False  # whether it cannot be written at present
         self._torn = b""  # while failed: the rest of the line that was being written
         self._lost = [0, 0]  # while failed: lines, bytes
         self._retry_at = 0.0
 
-    @property
-    def failed(self) -> bool:
-        """Whether it cannot be written at present."""
-        return self._failed
-
     def write(self, data: Data, key: object = None, lines: int = 0) -> None:
         """Write, queue or drop; never wait. `key` and `lines` are for `discard`."""
-        if self._failed and not self._recover():
+        if self.failed and not self._recover():
             self._lose(data)
         elif self.stalled:
             self._queue.append(_Queued(data, key, lines))
@@ -249,7 +244,7 @@ class Sink:
             head=bytes(self._head),
             queue=tuple(QueuedWrite(bytes(queued.data), number(queued.key), queued.lines) for queued in self._queue),
             mid_line=self._mid_line,
-            failed=self._failed,
+            failed=self.failed,
             torn=self._torn,
             lost=(lines, size),
             retry_at=self._retry_at,
@@ -260,7 +255,7 @@ class Sink:
         """Continue with a state, before anything is written here. `keys` are the keys by number."""
         self._head = state.head
         self._queue.extend(_Queued(w.data, keys[w.key] if w.key is not None else None, w.lines) for w in state.queue)
-        self._mid_line, self._failed, self._torn = state.mid_line, state.failed, state.torn
+        self._mid_line, self.failed, self._torn = state.mid_line, state.failed, state.torn
         self._lost = [*state.lost]
         self._retry_at, self.dropped = state.retry_at, state.dropped
         if self._head or self._queue:
@@ -347,7 +342,7 @@ class Sink:
     # ---- trouble
 
     def _fail(self, error: OSError) -> None:
-        self._failed = True
+        self.failed = True
         self._retry_at = time.monotonic() + self.retry
         why = f"{error.strerror}; dropping output until it can be written"
         if error.errno in (errno.EPIPE, errno.ECONNRESET):
@@ -377,7 +372,7 @@ class Sink:
         except OSError:
             self._keep_torn(bytes(first))
             return False
-        self._failed = False
+        self.failed = False
         self._torn = b""
         self._lost = [0, 0]
         return True
