@@ -40,7 +40,8 @@ WAKE_EVERY = 1.0
 """Seconds between two polls of a type that has a count of 0 and waits for demand."""
 
 WAKE_SOON = 0.25
-"""The same where every metric that can wake it is cheap to read: redis and HAProxy answer in a fraction of a millisecond."""
+"""The same if every metric that can wake it is cheap to read: redis and HAProxy answer in a fraction of a millisecond.
+"""
 
 
 class _Choice(Struct, frozen=True):
