@@ -1,4 +1,4 @@
-"""The control protocol as bytes: JSON-RPC 2.0, one message a line, named parameters, no batches.
+"""The control protocol as bytes: JSON-RPC 2.0, one message per line, named parameters, no batches.
 
 Owns the envelope, and converts values to lines and back. Knows no method.
 """
