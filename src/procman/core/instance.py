@@ -1,6 +1,6 @@
 """One instance: `step(instance, event, now) -> (instance, actions, facts)`, a pure function of frozen values.
 
-The machine, one row a phase (what is not named is ignored):
+The machine, one row per phase (what is not named is ignored):
 
     phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       HaltWanted Spawned          SpawnFailed       SpawnCancelled Unreadable Exited       Emptied       Probed Released Reported  TimerFired
     DOWN      stopped    spawn       WAITING               spawn

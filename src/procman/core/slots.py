@@ -136,7 +136,7 @@ class World(Struct, frozen=True):
         return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
 
     def regular(self, type_name: str) -> list[Instance]:
-        """The same of one type."""
+        """The regular slots of one type."""
         numbers = self.desired.numbers(type_name)
         return [i for i in self.slots.of(type_name) if i.index in numbers]
 

@@ -40,7 +40,9 @@ class GroupsState(Struct, frozen=True):
 
 
 class TypeCounts(Struct, frozen=True, gc=False):
-    """Of a type, outlasting its slots: processes that were started, and how often each exit code was seen."""
+    """Counters of a type, which outlast its slots: how many processes were started, and how often each exit code was
+    seen.
+    """
 
     starts: int = 0
     exits: dict[int, int] = {}

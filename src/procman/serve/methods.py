@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from procman import __version__
 from procman.control import methods
-from procman.control.codec import UNREADABLE, Code, Request, decode
+from procman.control.codec import UNREADABLE, Code, Request
 from procman.control.messages import (
     Accepted,
     AttachParams,
@@ -127,7 +127,7 @@ def parameters(request: Request) -> Struct | Failure:
         hint = nearest(request.method[:64], METHODS)
         return Failure(Code.METHOD_NOT_FOUND, f"cannot find the method '{request.method[:64]}'", hint)
     try:
-        params: Struct = decode(request.params, method.params)
+        params: Struct = msgspec.json.decode(request.params, type=method.params)
     except UNREADABLE as error:
         return Failure(Code.INVALID_PARAMS, f"cannot take these parameters of {request.method}: {error}")
     return params
