@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Released, Reported
@@ -43,8 +44,8 @@ class Backend:
         )
 
     @property
-    def counts(self):
-        return self.formation
+    def fleet(self):
+        return SimpleNamespace(counts=self.formation)
 
     def why(self, name):
         return (f"{name} is ready",)

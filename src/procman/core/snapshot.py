@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.desired import Desired
-from procman.core.events import Hold
 from procman.core.operations import OperationsState
 from procman.core.orphans import OrphansState
+from procman.core.requests import Hold
 from procman.core.restart import CrashWatch
 from procman.core.rollout import RolloutsState
 from procman.core.slots import SlotsState

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from procman.core.events import Hold
+from procman.core.requests import Hold
 from procman.kernel.loop.reactor import Reactor
 from procman.serve.methods import MOST_HELD
 

@@ -38,7 +38,8 @@ from procman.control.messages import (
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Hold, Released, Reported, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Released, Reported
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.spec import is_companion
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
