@@ -166,7 +166,9 @@ def _claimed(wanted: Wanted, held: dict[Place, int], taken: Names) -> Claim | No
             return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
     for name, listener in taken.items():  # no folder is writable; procman can still be reached by name
         del taken[name]
-        locks = (os.dup(listener.fileno()), *held.values(), *names.keep_inodes(wanted.roots))
+        for fd in held.values():
+            os.close(fd)
+        locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
         return Claim(Place(name, ""), listener, locks, taken, wanted.label)
     return None
 
