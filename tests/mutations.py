@@ -438,7 +438,7 @@ MUTATIONS = [
     Mutation("leftovers have ten seconds", "closing", "default=longest_grace(plan))", "default=DEFAULT_GRACE)"),
     Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
-    Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
+    Mutation("Finish twice", "fleet", "        formation.finished = True\n", ""),
     Mutation(
         "the leftover of an old run is a daemon",
         "formation",
@@ -455,7 +455,12 @@ MUTATIONS = [
         " | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)",
         "",
     ),
-    Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
+    Mutation(
+        "a shutdown leaves them open",
+        "formation",
+        "self.out += self.operations.abort(Reason(ReasonCode.SHUTDOWN,",
+        "(lambda _: None)(Reason(ReasonCode.SHUTDOWN,",
+    ),
     # ---- readiness and health
     Mutation(
         "a probe's answer makes nobody ready",

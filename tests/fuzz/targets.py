@@ -335,7 +335,7 @@ def queue(data: bytes) -> None:
         source = RedisSource(redis="redis://x", **names)
         for reader in (LENGTHS.get(layout), AGES.get(layout)):
             try:
-                value = reader(AnyRedis(data), source, 1_700_000_000.0) if reader is not None else None
+                value = reader(AnyRedis(data).execute_command, source, 1_700_000_000.0) if reader is not None else None
                 if value is not None:
                     number(max(0.0, float(value)))
             except ReadingError as error:

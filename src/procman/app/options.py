@@ -135,7 +135,7 @@ SUPERVISION = (
     Option(("--exit-on",), "End everything when one of these types ends.", OptionKind.NAMES, "TYPE,...", types=True),
 )
 OUTPUT = (
-    Option(("--log-format",), "Lines of text, or one JSON object a line.", OptionKind.CHOICE, "text|json", "text"),
+    Option(("--log-format",), "Lines of text, or one JSON object per line.", OptionKind.CHOICE, "text|json", "text"),
     Option(
         ("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", OptionKind.SWITCH
     ),

@@ -71,7 +71,7 @@ class Reach:
             except RefusedError as error:
                 raise ConfigError(error.message.replace("start", f"use the root {root}", 1), error.hint) from None
             for listener in fresh:
-                self._server.listen(listener)
+                self._server.add(listener)
         real = os.path.realpath(root)
         where = "" if real == root else f", {real}"
         self._log(f"{root} is another folder now{where}: new processes run there; {hint}")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procman.core.actions import Action, Publish
 from procman.core.desired import Closing, Desired, Move, StopMove
-from procman.core.events import ExitStatus, Hold, StopTerms
+from procman.core.events import ExitStatus, StopTerms
 from procman.core.phases import (
     AT_REST,
     ENDED_ITSELF,
@@ -21,6 +21,7 @@ from procman.core.phases import (
     SlotRecord,
     Stopping,
 )
+from procman.core.requests import Hold
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
 from procman.core.view import Change, Kind, Reason, ReasonCode

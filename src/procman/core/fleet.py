@@ -45,11 +45,10 @@ class Fleet:
     def __init__(self, plan: Plan, state: FleetState | None = None) -> None:
         """A formation that is to be started, or with a state one that continues after an upgrade."""
         self._formation = Formation(plan, state)
-        self._finished = state is not None and state.finished
 
     def state(self) -> FleetState:
         """Everything it knows, between two events."""
-        return self._formation.state(finished=self._finished)
+        return self._formation.state()
 
     # ---- what others ask
 
@@ -103,7 +102,7 @@ class Fleet:
         formation = self._formation
         formation.reconcile(now)
         formation.end_startup(now)
-        if not self._finished:
+        if not formation.finished:
             self._settle(now)
         out, formation.out = formation.out, []
         return out
@@ -189,7 +188,7 @@ class Fleet:
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)
         if not formation.slots.settled or formation.orphans.left:
             return
-        self._finished = True
+        formation.finished = True
         since, code = (end.since, end.code) if (end := formation.desired.closing) is not None else (0.0, 0)
         line = wording.ended_line(closing.ended_last(formation.slots, since))
         if line:

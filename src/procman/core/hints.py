@@ -66,9 +66,7 @@ def _ended_with_its_input(spec: ProcessSpec, status: ExitStatus, lived: float) -
 
 
 def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord, *, in_group: bool) -> bool:
-    """Whether the rest of this run is a daemon of its command that has not been reported yet. A one-off may leave
-    something on purpose, such as an agent.
-    """
+    """Whether the rest of this run is a daemon not reported yet. A one-off may leave an agent on purpose."""
     lived = record.ended_at - phase.leader.started_at
     is_known = phase.why.text.endswith(IN_BACKGROUND)
     if phase.then is not AfterClearing.DONE or lived >= QUICK or is_known or spec.oneshot:

@@ -16,7 +16,7 @@ ONE_PRESS = 1.0
 """Seconds in which an interrupt from another sender counts as the first one passed on (1 ms; under load 100)."""
 
 UNTOLD_PRESS = 0.3
-"""The same where the sender is unknown: a person takes longer for a second press."""
+"""The same if the sender is unknown: a person takes longer for a second press."""
 
 TERMINAL = 0
 """Stands for the terminal as the sender, for a key."""

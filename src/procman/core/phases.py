@@ -87,9 +87,7 @@ class Down(Struct, frozen=True, tag=True):
 
 
 class Waiting(Struct, frozen=True, tag=True):
-    """It is wanted, and started as soon as these types are in the state that it needs. `retry`: it ran before, and no person
-    has asked for its restart.
-    """
+    """It is started once these types are as it needs them. `retry`: it ran before, and nobody asked to restart it."""
 
     shown: ClassVar[str] = "waiting"
     on: tuple[str, ...]

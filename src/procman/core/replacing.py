@@ -220,7 +220,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-    formation.out += formation.operations.abort(names, reason, i.name)
+    formation.out += formation.operations.abort(reason, names, i.name)
 
 
 def _is_to_start(one: Instance, desired: Desired) -> bool:

@@ -56,7 +56,7 @@ class OnEnd(Enum):
     STAY = "stay"
     EXIT = "exit"
     EXIT_ON_FAILURE = "exit-on-failure"
-    """Only where an instance has failed, with its status."""
+    """Only if an instance has failed, with its status."""
 
 
 class Stdin(Enum):

@@ -123,7 +123,9 @@ def port_taken(port: int) -> str:
 
 
 def _alone(known: Known, port: int) -> list[AdviceRule]:
-    """No second instance where the port is not PORT. It would also count as ready at once: the first one answers there."""
+    """Advice against a second instance if the port is not PORT. It would also count as ready at once, as the first one
+    answers there.
+    """
     if any(rule.key == "max" for rule in known.program.rules):
         return []
     return [AdviceRule(key="max", value=1, why=port_taken(port), unless=("reuse-port", "reuse_port", "reuseport"))]

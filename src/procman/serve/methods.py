@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from procman import __version__
 from procman.control import methods
-from procman.control.codec import UNREADABLE, Code, Request, decode
+from procman.control.codec import UNREADABLE, Code, Request
 from procman.control.messages import (
     Accepted,
     AttachParams,
@@ -38,7 +38,8 @@ from procman.control.messages import (
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Hold, Released, Reported, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Released, Reported
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.spec import is_companion
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
@@ -126,7 +127,7 @@ def parameters(request: Request) -> Struct | Failure:
         hint = nearest(request.method[:64], METHODS)
         return Failure(Code.METHOD_NOT_FOUND, f"cannot find the method '{request.method[:64]}'", hint)
     try:
-        params: Struct = decode(request.params, method.params)
+        params: Struct = msgspec.json.decode(request.params, type=method.params)
     except UNREADABLE as error:
         return Failure(Code.INVALID_PARAMS, f"cannot take these parameters of {request.method}: {error}")
     return params

@@ -94,7 +94,7 @@ class LogsStream(ServedStream):
             self._dirty = dict.fromkeys(name for name in names if history.end(name) != self._cursors.get(name, 0))
 
     def started(self) -> StreamStarted:
-        """With the offset at which each instance starts here."""
+        """The answer that opens the stream, with the offset at which each instance starts here."""
         begins = {entry.name: entry.after - len(entry.data) for entry in reversed(self._kept)}
         return StreamStarted(self.number, after=self._cursors | begins if self.endless else {})
 

@@ -32,8 +32,8 @@ KINDS = {
 
 
 def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
-    """For settings that `faults_of` has accepted. `environ` is the environment of the type's instances. Raises
-    ConfigError for what cannot be used all the same.
+    """The type to scale, for settings that `faults_of` has accepted. `environ` is the environment of the type's
+    instances. Raises ConfigError for what cannot be used all the same.
     """
     try:
         settings = with_variables(settings, environ)

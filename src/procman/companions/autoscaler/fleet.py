@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.program import report
+from procman.companions.program import LONGEST_REASON, report
 from procman.core.demand import ReplicaState
 from procman.observe.poll import Poller
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from procman.observe.processes import Trees
 
 WHO = "@autoscale"
-
-MOST = 256
-"""Most characters of a reason that procman accepts."""
 
 _STATES = {
     "ready": ReplicaState.READY,
@@ -86,7 +83,7 @@ class ScalableFleet:
         return self._poller.client.scale().formation.get(type_name)
 
     def scale(self, type_name: str, count: int, why: str) -> None:
-        self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
+        self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:LONGEST_REASON], force=True)
 
     def report(self, fault: str) -> None:
         """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""

@@ -127,8 +127,8 @@ def _changed_at(path: str) -> int:
 
 
 def _mark(path: str) -> Mark:
-    """Of a regular file also its time and size: those of a folder change with each file in it, those of a terminal with each
-    line.
+    """For a regular file this includes its time and size: those of a folder change with each file in it, those of a
+    terminal with each line.
     """
     try:
         status = os.stat(path)

@@ -171,7 +171,7 @@ class SinkState(Struct, frozen=True, kw_only=True):
 
 
 class FilesState(Struct, frozen=True):
-    """Of a folder of log files: the descriptor that locks it, and the files that cannot be written at present, by name."""
+    """A folder of log files: the descriptor that locks it, and the files that cannot be written at present, by name."""
 
     lock: int
     failed: dict[str, SinkState]

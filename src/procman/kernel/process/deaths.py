@@ -83,7 +83,7 @@ class Deaths:
         return True
 
     def kill_all(self) -> None:
-        """Where nothing decides any more: KILL to everything, and reap what has ended."""
+        """Send KILL to everything, and reap what has ended, when nothing decides any more."""
         self._processes.kill_all()
         while (dead := reaper.peek()) is not None:
             pid, status = dead

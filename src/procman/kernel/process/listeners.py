@@ -42,7 +42,9 @@ class Listener(Struct, frozen=True):
 
 
 class Listeners:
-    """By type and value: a reload opens new sockets before it closes old ones, also where both have the same address."""
+    """The open sockets, by type and value: a reload opens new sockets before it closes old ones, even if both have the
+    same address.
+    """
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, ListenSocket], Listener] = {}
