@@ -96,7 +96,7 @@ def stop_terms(type_name: str, holds: Collection[Hold], closing: Closing | None,
 
 
 def all_ended(slots: Slots) -> bool:
-    """At least one instance exists, and all are done or failed. Counts of 0 and stopped instances keep procman running."""
+    """At least one instance exists, and all are done or failed. Stopped instances keep procman running."""
     if slots.any_busy:  # nearly always: else each event would look at all of them
         return False
     found = False
@@ -105,6 +105,15 @@ def all_ended(slots: Slots) -> bool:
             return False
         found = True
     return found
+
+
+def may_be_scaled_up(desired: Desired, plan: Plan) -> bool:
+    """Whether a type was scaled to 0 at run time, by a person or for lack of demand, and so keeps procman running. A
+    one-off has nothing more to do.
+    """
+    return any(
+        name in plan.types and not desired.count(name) and not plan.types[name].oneshot for name in desired.scaled
+    )
 
 
 def ended_last(slots: Slots, since: float) -> list[Instance]:
