@@ -49,7 +49,7 @@ class ServedStream(ABC):
 
     @abstractmethod
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, with later kinds of events under their own name or not; empty where all have been
+        """The next notifications, with later kinds of events under their own name or not; empty if all have been
         sent.
         """
 
@@ -170,7 +170,7 @@ class EventsStream(ServedStream):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
+        """The next notifications, later kinds of events under their own name or not; empty if there are none."""
         piece = bytearray()
         while self._queue and len(piece) < PIECE:
             time, change = self._queue.popleft()
@@ -182,7 +182,7 @@ class EventsStream(ServedStream):
 
 
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
-    """The refusal of a name that matches nothing that runs, may run, or has written; None where all match."""
+    """The refusal of a name that matches nothing that runs, may run, or has written; None if all match."""
     written = dict.fromkeys([i.name for i in view.instances] + history.names())
     refusal = Selector(names).refuse(view.formation, written)
     return Failure(Code.REFUSED, *refusal) if refusal is not None else None
