@@ -123,7 +123,7 @@ def ended_last(slots: Slots, since: float) -> list[Instance]:
 
 
 def failure_of(i: Instance) -> int:
-    """The status with which everything ends because this instance failed; 1 where procman stopped it for its state."""
+    """The status with which everything ends because this instance failed; 1 if procman stopped it for its state."""
     return _own_status(i.record) if not isinstance(i.phase, Stopping) else 1
 
 
@@ -140,7 +140,7 @@ def status_of(i: Instance, status: ExitStatus) -> int:
 
 
 def first_failure(slots: Slots) -> int:
-    """The status of the failure that came first in time; 0 where none failed."""
+    """The status of the failure that came first in time; 0 if none failed."""
     failed = [i.record for i in slots if isinstance(i.phase, Failed)]
     # instances that fail with their group do so after the last death, or at the same moment
     first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)
